@@ -1,0 +1,334 @@
+"""A schema compiled once into closures that check a value; every write passes here, so it must be cheap.
+
+Rules and order: kube-openapi's validate package and apiextensions-apiserver's conversion to field errors.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from . import errors
+from .errors import FieldError, go_float
+from .formats import INTEGER_BOUNDS, STRING_FORMATS
+
+Check = Callable[[Any, str, list[FieldError]], None]
+Schema = dict[str, Any]
+
+_JSON_TYPES: dict[type, str] = {
+    str: "string",
+    bool: "boolean",
+    int: "integer",
+    float: "number",
+    dict: "object",
+    list: "array",
+    type(None): "null",
+}
+_META = {"apiVersion", "kind", "metadata"}
+
+
+def compile_schema(schema: Schema) -> Check:
+    """A function (value, path, errors) that appends what is wrong; the path of the whole object is ""."""
+    return _node(schema)
+
+
+def _node(schema: Schema) -> Check:
+    checks: list[Check] = []
+    types = _types(schema)
+    nullable = bool(schema.get("nullable"))
+    by_type: dict[str, list[Check]] = {
+        "string": _string_checks(schema),
+        "number": _number_checks(schema),
+        "array": _array_checks(schema),
+        "object": _object_checks(schema),
+    }
+    by_type["integer"] = by_type["number"]
+    if "enum" in schema:
+        checks.append(_enum(schema["enum"]))
+    composed = _composition(schema)
+    wanted = ",".join(types)
+    accepts_float_as_int = "integer" in types
+    accepted = set(types)
+    if "number" in accepted:
+        accepted.add("integer")
+    format_ = schema.get("format")
+    if not types and not checks and not composed and not any(by_type.values()):
+        return _nothing
+
+    def check(value: Any, path: str, found: list[FieldError]) -> None:
+        kind = _JSON_TYPES.get(type(value), "object")
+        if value is None:
+            if types and not nullable:
+                found.append(errors.type_invalid(path, "null", f'{path} in body must be of type {wanted}: "null"'))
+            return
+        if types and kind not in accepted and not (accepts_float_as_int and kind == "number" and value.is_integer()):
+            name = format_ if format_ in ("int32", "int64", "float", "double") and kind == "boolean" else wanted
+            shown = "" if name is format_ and format_ else kind
+            found.append(errors.type_invalid(path, shown, f'{path} in body must be of type {name}: "{shown}"'))
+            return
+        for one in by_type.get(kind, ()):
+            one(value, path, found)
+        for one in checks:
+            one(value, path, found)
+        for one in composed:
+            one(value, path, found)
+
+    return check
+
+
+def _nothing(value: Any, path: str, found: list[FieldError]) -> None:
+    return None
+
+
+def _types(schema: Schema) -> list[str]:
+    if schema.get("x-kubernetes-int-or-string"):
+        return ["integer", "string"]
+    kind = schema.get("type")
+    return [kind] if kind else []
+
+
+def _enum(allowed: list[Any]) -> Check:
+    def check(value: Any, path: str, found: list[FieldError]) -> None:
+        if not any(value == item and isinstance(value, bool) == isinstance(item, bool) for item in allowed):
+            found.append(errors.not_supported(path, value, allowed))
+
+    return check
+
+
+def _string_checks(schema: Schema) -> list[Check]:
+    checks: list[Check] = []
+    longest, shortest = schema.get("maxLength"), schema.get("minLength")
+    if longest is not None or shortest is not None:
+
+        def length(value: Any, path: str, found: list[FieldError]) -> None:
+            if longest is not None and len(value) > longest:
+                found.append(errors.too_long(path, longest))
+            if shortest is not None and len(value) < shortest:
+                detail = f"{path} in body should be at least {shortest} chars long"
+                found.append(errors.invalid(path, value, detail))
+
+        checks.append(length)
+    if pattern := schema.get("pattern"):
+        search = compile_pattern(pattern).search
+
+        def match(value: Any, path: str, found: list[FieldError]) -> None:
+            if not search(value):
+                found.append(errors.invalid(path, value, f"{path} in body should match '{pattern}'"))
+
+        checks.append(match)
+    format_ = schema.get("format", "")
+    if accepts := STRING_FORMATS.get(format_):
+
+        def formatted(value: Any, path: str, found: list[FieldError]) -> None:
+            if not accepts(value):
+                detail = f"{path} in body must be of type {format_}: {errors.quoted(value)}"
+                found.append(errors.type_invalid(path, value, detail))
+
+        checks.append(formatted)
+    return checks
+
+
+def compile_pattern(pattern: str) -> re.Pattern[str]:
+    """The pattern (RE2 syntax) as a Python one: \\z is Python's \\Z and a closing $ does not match before a newline."""
+    text = pattern.replace("\\z", "\\Z")
+    text = re.sub(r"(?<!\\)((?:\\\\)*)\$$", r"\1\\Z", text)
+    text = re.sub(r"\[\[:(\w+):\]\]", lambda found: _POSIX.get(found[1], found[0]), text)
+    return re.compile(text)
+
+
+_POSIX = {
+    "alnum": "[0-9A-Za-z]",
+    "alpha": "[A-Za-z]",
+    "digit": "[0-9]",
+    "lower": "[a-z]",
+    "upper": "[A-Z]",
+    "space": r"\s",
+}
+
+
+def _number_checks(schema: Schema) -> list[Check]:
+    checks: list[Check] = []
+    low, high = schema.get("minimum"), schema.get("maximum")
+    above, below = bool(schema.get("exclusiveMinimum")), bool(schema.get("exclusiveMaximum"))
+    if low is not None or high is not None:
+
+        def bounds(value: Any, path: str, found: list[FieldError]) -> None:
+            if low is not None and (value <= low if above else value < low):
+                words = "greater than" if above else "greater than or equal to"
+                found.append(errors.invalid(path, value, f"{path} in body should be {words} {_bound(low, value)}"))
+            if high is not None and (value >= high if below else value > high):
+                words = "less than" if below else "less than or equal to"
+                found.append(errors.invalid(path, value, f"{path} in body should be {words} {_bound(high, value)}"))
+
+        checks.append(bounds)
+    if step := schema.get("multipleOf"):
+
+        def multiple(value: Any, path: str, found: list[FieldError]) -> None:
+            ratio = value / step
+            if abs(ratio - round(ratio)) > 1e-9:
+                found.append(
+                    errors.invalid(path, value, f"{path} in body should be a multiple of {_bound(step, step)}")
+                )
+
+        checks.append(multiple)
+    format_ = schema.get("format")
+    if limits := INTEGER_BOUNDS.get(format_ or ""):
+        lowest, highest = limits
+
+        def width(value: Any, path: str, found: list[FieldError]) -> None:
+            if not lowest <= value <= highest:
+                detail = f"Checked value must be of type integer with format {format_} in body"
+                found.append(errors.invalid(path, value, detail))
+
+        checks.append(width)
+    return checks
+
+
+def _bound(limit: float, value: float) -> str:
+    return str(int(limit)) if isinstance(value, int) else go_float(limit)
+
+
+def _array_checks(schema: Schema) -> list[Check]:
+    checks: list[Check] = []
+    most, least = schema.get("maxItems"), schema.get("minItems")
+    if most is not None or least is not None:
+
+        def size(value: Any, path: str, found: list[FieldError]) -> None:
+            if most is not None and len(value) > most:
+                found.append(errors.too_many(path, len(value), most))
+            if least is not None and len(value) < least:
+                detail = f"{path} in body should have at least {least} items"
+                found.append(errors.invalid(path, len(value), detail))
+
+        checks.append(size)
+    if isinstance(schema.get("items"), dict):
+        item = _node(schema["items"])
+        if item is not _nothing:
+
+            def each(value: Any, path: str, found: list[FieldError]) -> None:
+                for index, one in enumerate(value):
+                    item(one, f"{path}[{index}]", found)
+
+            checks.append(each)
+    kind = schema.get("x-kubernetes-list-type")
+    if kind == "set" or schema.get("uniqueItems"):
+        checks.append(_unique_items)
+    elif kind == "map":
+        properties = schema.get("items", {}).get("properties", {})
+        keys = [(key, properties.get(key, {}).get("default")) for key in schema.get("x-kubernetes-list-map-keys", ())]
+        checks.append(_unique_keys(keys))
+    return checks
+
+
+def _unique_items(value: Any, path: str, found: list[FieldError]) -> None:
+    seen: set[str] = set()
+    for index, item in enumerate(value):
+        key = errors.shown(item)
+        if key in seen:
+            found.append(errors.duplicate(f"{path}[{index}]", item))
+        seen.add(key)
+
+
+def _unique_keys(keys: list[tuple[str, Any]]) -> Check:
+    def check(value: Any, path: str, found: list[FieldError]) -> None:
+        seen: set[str] = set()
+        for index, item in enumerate(value):
+            if not isinstance(item, dict):
+                continue
+            identity = {key: item.get(key, default) for key, default in keys}
+            text = errors.shown({key: part for key, part in identity.items() if part is not None})
+            if text in seen:
+                found.append(errors.duplicate(f"{path}[{index}]", {k: v for k, v in identity.items() if v is not None}))
+            seen.add(text)
+
+    return check
+
+
+def _object_checks(schema: Schema) -> list[Check]:
+    checks: list[Check] = []
+    most, least = schema.get("maxProperties"), schema.get("minProperties")
+    if most is not None or least is not None:
+
+        def size(value: Any, path: str, found: list[FieldError]) -> None:
+            if most is not None and len(value) > most:
+                found.append(errors.too_many(path, len(value), most))
+            if least is not None and len(value) < least:
+                detail = f"{path} in body should have at least {least} properties"
+                found.append(errors.invalid(path, least, detail))
+
+        checks.append(size)
+    needed = list(schema.get("required", ()))
+    properties = {name: _node(sub) for name, sub in schema.get("properties", {}).items()}
+    if schema.get("x-kubernetes-embedded-resource"):
+        needed = [*needed, *(name for name in ("apiVersion", "kind") if name not in needed)]
+    others = schema.get("additionalProperties")
+    other = _node(others) if isinstance(others, dict) else None
+    closed = others is False
+    if needed or properties or other or closed:
+
+        def members(value: Any, path: str, found: list[FieldError]) -> None:
+            prefix = f"{path}." if path else ""
+            for name in needed:
+                if name not in value:
+                    found.append(errors.required(prefix + name))
+            for name, one in value.items():
+                known = properties.get(name)
+                if known is not None:
+                    known(one, prefix + name, found)
+                elif other is not None:
+                    other(one, prefix + name, found)
+                elif closed:
+                    found.append(errors.invalid(path, name, f"{path}.{name} in body is a forbidden property"))
+
+        checks.append(members)
+    return checks
+
+
+def _composition(schema: Schema) -> list[Check]:
+    checks: list[Check] = []
+
+    def passes(alternative: Check, value: Any, path: str) -> bool:
+        wrong: list[FieldError] = []
+        alternative(value, path, wrong)
+        return not wrong
+
+    def say(path: str, words: str) -> FieldError:
+        return errors.invalid("<nil>", "", f'"{path}" must {words}')
+
+    if every := [_node(sub) for sub in schema.get("allOf", ())]:
+
+        def all_of(value: Any, path: str, found: list[FieldError]) -> None:
+            before = len(found)
+            for one in every:
+                one(value, path, found)
+            if len(found) > before:
+                found.append(say(path, "validate all the schemas (allOf)"))
+
+        checks.append(all_of)
+    if some := [_node(sub) for sub in schema.get("anyOf", ())]:
+
+        def any_of(value: Any, path: str, found: list[FieldError]) -> None:
+            if not any(passes(one, value, path) for one in some):
+                some[0](value, path, found)
+                found.append(say(path, "validate at least one schema (anyOf)"))
+
+        checks.append(any_of)
+    if single := [_node(sub) for sub in schema.get("oneOf", ())]:
+
+        def one_of(value: Any, path: str, found: list[FieldError]) -> None:
+            valid = sum(passes(one, value, path) for one in single)
+            if valid != 1:
+                words = "Found none valid" if valid == 0 else f"Found {valid} valid alternatives"
+                if valid == 0:
+                    single[0](value, path, found)
+                found.append(say(path, f"validate one and only one schema (oneOf). {words}"))
+
+        checks.append(one_of)
+    if "not" in schema:
+        denied = _node(schema["not"])
+
+        def not_(value: Any, path: str, found: list[FieldError]) -> None:
+            if passes(denied, value, path):
+                found.append(say(path, "not validate the schema (not)"))
+
+        checks.append(not_)
+    return checks
