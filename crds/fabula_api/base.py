@@ -1,0 +1,72 @@
+"""What every model of the API shares: camelCase on the wire, docstrings as descriptions, bounded scalars.
+
+Kubernetes charges CEL rules by the worst size of what they read, so every string, list and map here has a bound.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic.alias_generators import to_camel
+
+GROUP = "fabula.dev"
+VERSION = "v1alpha1"
+API_VERSION = f"{GROUP}/{VERSION}"
+
+
+class SpecModel(BaseModel):
+    """Part of a spec: frozen, camelCase on the wire, unknown fields refused; attribute docstrings describe."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        populate_by_name=True,
+        extra="forbid",
+        frozen=True,
+        use_attribute_docstrings=True,
+        ser_json_inf_nan="strings",
+    )
+
+
+class StatusModel(BaseModel):
+    """Part of a status: as SpecModel, but fields of a newer operator are ignored so that a rollback can read them."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        populate_by_name=True,
+        extra="ignore",
+        frozen=True,
+        use_attribute_docstrings=True,
+    )
+
+    def to_wire(self) -> dict[str, object]:
+        """The camelCase JSON object, without unset (None) fields."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
+"""A DNS label (RFC 1123)."""
+ObjectName = Annotated[
+    str, StringConstraints(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$")
+]
+"""A DNS subdomain: the name of a Kubernetes object."""
+Uri = Annotated[str, StringConstraints(min_length=1, max_length=2048)]
+"""`file:///path`, `s3://bucket/key`, or a path without a scheme: then below the operator's artifact root."""
+Text = Annotated[str, StringConstraints(max_length=1024)]
+LongText = Annotated[str, StringConstraints(max_length=16384)]
+Quantity = Annotated[str, StringConstraints(max_length=32, pattern=r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$")]
+"""A Kubernetes resource quantity, for example `500m`, `8` or `64Gi`."""
+Duration = Annotated[str, StringConstraints(max_length=32, pattern=r"^([0-9]+(h|m|s))+$")]
+"""A duration such as `90s`, `15m`, `1h30m`."""
+Digest = Annotated[str, StringConstraints(max_length=80, pattern=r"^sha256:[0-9a-f]{64}$")]
+Timestamp = Annotated[str, StringConstraints(max_length=40), Field(json_schema_extra={"format": "date-time"})]
+"""RFC 3339 in UTC, `2026-01-31T12:00:00Z`."""
+
+_DURATION_PART = re.compile(r"(\d+)([hms])")
+_SECONDS = {"h": 3600, "m": 60, "s": 1}
+
+
+def duration_seconds(duration: str) -> int:
+    """Seconds in a `Duration` such as `1h30m`."""
+    return sum(int(number) * _SECONDS[unit] for number, unit in _DURATION_PART.findall(duration))

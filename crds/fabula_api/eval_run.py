@@ -1,0 +1,204 @@
+"""EvalRun: arms of models compared on the same picture sequences."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from fabula_api.base import LongText, Name, SpecModel, StatusModel, Text, Uri
+from fabula_api.shared_spec import ArtifactSource, ModelSource, PixelWindow, Resources, Retries, RunSpec
+from fabula_api.status import ArtifactStatus, RunStatus
+
+MetricName = Literal["words", "distinct-2", "turn-length", "switch-rate", "turns", "format-compliance", "clip-score"]
+METRIC_NAMES: tuple[MetricName, ...] = (
+    "words", "distinct-2", "turn-length", "switch-rate", "turns", "format-compliance", "clip-score",
+)  # fmt: skip
+Profile = Literal["paper-v1", "v2"]
+
+
+class Samples(SpecModel):
+    uri: Uri
+    """VIST's annotations with a picture folder beside them, or a folder of sample folders."""
+    format: Literal["vist", "directories"] = "vist"
+    """Layout of the samples."""
+    count: int = Field(50, ge=1, le=10_000)
+    """Sequences to evaluate; no picture occurs in two of them."""
+    seed: int = Field(42, ge=0, le=2**31 - 1)
+    """Changes which sequences those are."""
+
+
+class Arm(SpecModel):
+    name: Name
+    """Name of the arm in status and report."""
+    model: ModelSource
+    """Base model."""
+    adapter: ArtifactSource | None = None
+    """LoRA adapter on top of it."""
+    gpus_per_shard: int = Field(1, ge=0, le=64)
+    """GPUs of one inference pod; 0 runs on the CPU."""
+
+
+class Generation(SpecModel):
+    temperature: float = Field(0.7, ge=0, le=2)
+    """Sampling temperature; 0 decodes greedily."""
+    top_p: float = Field(0.8, gt=0, le=1)
+    """Nucleus sampling."""
+    max_new_tokens: int = Field(2048, ge=1, le=32_768)
+    """Longest answer in tokens."""
+    batch_size: int = Field(1, ge=1, le=256)
+    """Sequences generated at once."""
+    seeds: list[int] = Field(default_factory=lambda: [0], min_length=1, max_length=16)
+    """One answer for each seed and sample."""
+
+
+class Judge(SpecModel):
+    name: Name
+    """Name of the judge in status and report."""
+    provider: Literal["bedrock", "http"] = "bedrock"
+    """Who runs it."""
+    model: Text
+    """Model or inference profile."""
+
+
+class Gate(SpecModel):
+    """A bound that one figure must keep."""
+
+    metric: MetricName
+    """Metric."""
+    arm: Name
+    """Arm whose mean is looked at."""
+    versus: Name | None = None
+    """With it, the bound is on the difference `arm - versus`."""
+    min: float | None = None
+    """Smallest value that passes."""
+    max: float | None = None
+    """Largest value that passes."""
+
+
+class EvalRunSpec(RunSpec):
+    """Compares models, with and without adapters, on the same picture sequences."""
+
+    samples: Samples
+    """The sequences."""
+    arms: list[Arm] = Field(min_length=1, max_length=8, json_schema_extra={
+        "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"],
+    })  # fmt: skip
+    """What is compared."""
+    baseline: Name | None = None
+    """Arm that the others are compared with. Default: the first."""
+    prompt: LongText | None = None
+    """Prompt. Default: the recipe's, the same as in training."""
+    pixels: PixelWindow = Field(default_factory=PixelWindow)
+    """Size of the pictures the model sees; an adapter trained on another one is refused."""
+    generation: Generation = Field(default_factory=Generation)
+    """How answers are sampled."""
+    shards: int = Field(1, ge=1, le=256)
+    """Inference pods for each arm; each loads the model once."""
+    engine: Literal["transformers", "vllm"] = "transformers"
+    """Inference engine."""
+    metrics: list[MetricName] = Field(default_factory=lambda: list(METRIC_NAMES), min_length=1, max_length=16)
+    """Metrics to compute."""
+    profiles: list[Profile] = Field(default_factory=lambda: ["v2", "paper-v1"], min_length=1, max_length=2)
+    """Metric definitions: `paper-v1` as published, with its defects; `v2` mended. Status and gates use the first."""
+    clip_model: ModelSource = Field(default_factory=lambda: ModelSource(name="openai/clip-vit-base-patch32"))
+    """Model of `clip-score`."""
+    judges: list[Judge] = Field(default_factory=list, max_length=8)
+    """Models that compare two arms' answers blindly."""
+    gates: list[Gate] = Field(default_factory=list, max_length=32)
+    """Bounds that decide the condition GatesPassed."""
+    retries: Retries = Field(default_factory=Retries)
+    """How often a shard is tried again."""
+    resources: Resources = Field(default_factory=Resources)
+    """Resources of one inference pod, beside its GPUs."""
+
+
+class ShardCount(StatusModel):
+    done: int = 0
+    """Finished."""
+    total: int = 0
+    """In all."""
+    failed: int = 0
+    """Failed for good."""
+
+
+class MetricStatus(StatusModel):
+    name: Text
+    """Metric."""
+    mean: float | None = None
+    """Mean over the samples that could be parsed; absent when there is none."""
+    low: float | None = None
+    """Lower end of the 95 % bootstrap interval."""
+    high: float | None = None
+    """Upper end."""
+    count: int = 0
+    """Samples in the mean."""
+
+
+class ArmStatus(StatusModel):
+    name: Text
+    """Arm."""
+    done: int = 0
+    """Answers written."""
+    failed: int = 0
+    """Answers that could not be generated."""
+    unparseable: int = 0
+    """Answers without a single turn; never counted as zero."""
+    metrics: Annotated[list[MetricStatus], Field(max_length=32)] = Field(default_factory=list)
+    """Means."""
+
+
+class Comparison(StatusModel):
+    arm: Text
+    """Arm."""
+    versus: Text
+    """Baseline."""
+    metric: Text
+    """Metric."""
+    delta: float | None = None
+    """Mean of the paired differences."""
+    low: float | None = None
+    """Lower end of the 95 % bootstrap interval."""
+    high: float | None = None
+    """Upper end."""
+    count: int = 0
+    """Pairs."""
+
+
+class GateStatus(StatusModel):
+    metric: Text
+    """Metric."""
+    arm: Text
+    """Arm."""
+    versus: Text | None = None
+    """Arm that was subtracted."""
+    value: float | None = None
+    """Figure found; absent when it could not be computed, which fails the gate."""
+    passed: bool
+    """Whether it kept the bound."""
+
+
+class SelfTest(StatusModel):
+    name: Text
+    """What was tried."""
+    passed: bool
+    """Whether the metric is able to fail."""
+    message: Text = ""
+    """What was seen."""
+
+
+class EvalRunStatus(RunStatus):
+    shards: ShardCount | None = None
+    """Inference shards of all arms."""
+    arms: Annotated[list[ArmStatus], Field(max_length=8)] = Field(default_factory=list)
+    """Results for each arm."""
+    comparisons: Annotated[list[Comparison], Field(max_length=128)] = Field(default_factory=list)
+    """Arms against the baseline."""
+    gates: Annotated[list[GateStatus], Field(max_length=32)] = Field(default_factory=list)
+    """Bounds and what was found."""
+    self_tests: Annotated[list[SelfTest], Field(max_length=32)] = Field(default_factory=list)
+    """Proof that each metric can fail."""
+    score: Text | None = None
+    """One cell for `kubectl get`: format compliance of each arm."""
+    report: ArtifactStatus | None = None
+    """The committed report; `report.html` lies in it."""

@@ -1,0 +1,188 @@
+"""FineTuneRun: LoRA fine-tuning of a vision-language model on a dataset."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from fabula_api.base import Name, SpecModel, StatusModel, Text, Timestamp, Uri
+from fabula_api.shared_spec import ArtifactSource, ModelSource, PixelWindow, Resources, Retries, RunSpec
+from fabula_api.status import ArtifactStatus, RunStatus
+
+TARGET_MODULES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+
+
+class Lora(SpecModel):
+    rank: int = Field(16, ge=1, le=512)
+    """Width of the low-rank update (r). Parameters grow linearly with it."""
+    alpha: int = Field(32, ge=1, le=4096)
+    """Scale of the update; the effective factor is alpha / rank."""
+    dropout: float = Field(0.05, ge=0, lt=1)
+    """Dropout on the update's input."""
+    target_modules: list[Text] = Field(default_factory=lambda: list(TARGET_MODULES), min_length=1, max_length=32)
+    """Linear layers that get an update, by the last part of their name."""
+
+
+class Training(SpecModel):
+    learning_rate: float = Field(4e-6, gt=0, le=1)
+    """Peak learning rate; cosine decay to zero."""
+    epochs: float = Field(1, gt=0, le=10_000)
+    """Passes over the training split."""
+    max_steps: int | None = Field(None, ge=1)
+    """Optimizer steps in all; takes the place of `epochs`."""
+    per_device_batch_size: int = Field(1, ge=1, le=1024)
+    """Samples a rank takes in one forward pass."""
+    gradient_accumulation_steps: int = Field(4, ge=1, le=4096)
+    """Forward passes for one optimizer step."""
+    weight_decay: float = Field(0.1, ge=0, le=10)
+    """Decoupled weight decay of AdamW."""
+    warmup_ratio: float = Field(0.1, ge=0, lt=1)
+    """Share of the steps in which the learning rate rises."""
+    max_grad_norm: float = Field(0.3, ge=0, le=1000)
+    """Gradients are clipped to this norm; 0 turns clipping off. It is written into the DeepSpeed config."""
+    neftune_noise_alpha: float = Field(5, ge=0, le=100)
+    """Noise on the embeddings during training (NEFTune); 0 turns it off."""
+    max_length: int = Field(8192, ge=32, le=1_048_576)
+    """Longest sample in tokens; longer ones are left out and counted."""
+    packing: bool = False
+    """Several short samples in one sequence, with attention that does not cross them."""
+    gradient_checkpointing: bool = True
+    """Recompute activations in the backward pass: less memory, about a third more compute."""
+    precision: Literal["bf16", "fp32"] = "bf16"
+    """Number format of the forward and backward pass."""
+    loader_workers: int = Field(4, ge=0, le=64)
+    """Processes that prepare samples, for each rank."""
+    seed: int = Field(42, ge=0, le=2**31 - 1)
+    """Seed of order, dropout and noise."""
+
+
+class DeepSpeed(SpecModel):
+    stage: Literal[2, 3] = 3
+    """ZeRO stage: 2 shards gradients and optimizer state, 3 the weights too."""
+    offload: Literal["none", "optimizer", "all"] = "none"
+    """What moves to CPU memory."""
+
+
+class Topology(SpecModel):
+    nodes: int = Field(1, ge=1, le=1024)
+    """Pods, one for each node."""
+    gpus_per_node: int = Field(8, ge=1, le=64)
+    """Ranks in each pod; with `device: cuda`, as many GPUs."""
+    device: Literal["cuda", "cpu"] = "cuda"
+    """`cpu` runs the same ranks on gloo, without GPUs."""
+    product: Text | None = None
+    """GPU product by its node label, for example `NVIDIA-A100-SXM4-80GB`."""
+
+
+class Checkpoints(SpecModel):
+    every_steps: int = Field(62, ge=1)
+    """Steps between two committed checkpoints; the last step always commits one."""
+    keep: int = Field(10, ge=1, le=1000)
+    """Checkpoints that stay; older ones are removed."""
+
+
+class FineTuneRunSpec(RunSpec):
+    """Fine-tunes a vision-language model on a dataset with LoRA and DeepSpeed."""
+
+    dataset: ArtifactSource
+    """What to train on."""
+    model: ModelSource
+    """The base model."""
+    lora: Lora = Field(default_factory=Lora)
+    """The low-rank update."""
+    training: Training = Field(default_factory=Training)
+    """Optimizer, batch and schedule."""
+    pixels: PixelWindow = Field(default_factory=PixelWindow)
+    """Size of the pictures the model sees; recorded with the adapter and checked at inference."""
+    deepspeed: DeepSpeed = Field(default_factory=DeepSpeed)
+    """How state is spread over the ranks."""
+    topology: Topology = Field(default_factory=Topology)
+    """How many ranks, and where."""
+    backend: Literal["auto", "PyTorchJob", "Job"] = "auto"
+    """Kind of child: PyTorchJob where the training operator's CRD is installed, else Job."""
+    checkpoints: Checkpoints = Field(default_factory=Checkpoints)
+    """How often state is committed."""
+    retries: Retries = Field(default_factory=Retries)
+    """How often the group is restarted."""
+    queue: Name | None = None
+    """Kueue LocalQueue that admits the run."""
+    resources: Resources = Field(default_factory=Resources)
+    """Resources of one pod, beside its GPUs."""
+
+
+class Metrics(StatusModel):
+    """Figures of the last report."""
+
+    step: int | None = None
+    """Optimizer steps done."""
+    steps: int | None = None
+    """Optimizer steps in all."""
+    epoch: float | None = None
+    """Passes over the data so far."""
+    loss: float | None = None
+    """Training loss of the last logged step."""
+    first_loss: float | None = None
+    """Training loss of the first logged step."""
+    validation_loss: float | None = None
+    """Loss on the validation split at the last checkpoint."""
+    grad_norm: float | None = None
+    """Gradient norm before clipping."""
+    learning_rate: float | None = None
+    """Learning rate of the last step."""
+    tokens_per_second_per_gpu: float | None = None
+    """Tokens a second, divided by the ranks."""
+    mfu: float | None = None
+    """Model FLOPs utilisation, 0 to 1."""
+    gpu_memory: float | None = None
+    """Peak memory of a rank, in GiB."""
+
+
+class CheckpointStatus(StatusModel):
+    uri: Uri
+    """Folder of the checkpoint."""
+    step: int
+    """Step it was taken after."""
+    digest: Text
+    """Digest of its content."""
+    committed_at: Timestamp
+    """When its manifest was written."""
+
+
+class Attempt(StatusModel):
+    number: int
+    """1 for the first."""
+    state: Literal["Pending", "Running", "Succeeded", "Failed", "Suspended"]
+    """How it stands."""
+    reason: Text | None = None
+    """Why it ended."""
+    budget: Literal["infrastructure", "failure"] | None = None
+    """Which budget its end was charged to."""
+    started_at: Timestamp | None = None
+    """When its pods were asked for."""
+    finished_at: Timestamp | None = None
+    """When its last pod ended."""
+    resumed_from_step: int | None = None
+    """Step of the checkpoint it went on from."""
+
+
+class GpuHours(StatusModel):
+    used: float = 0
+    """GPU hours of all attempts."""
+    wasted: float = 0
+    """Of those, hours whose steps had to be repeated."""
+
+
+class FineTuneRunStatus(RunStatus):
+    metrics: Metrics | None = None
+    """Figures of the last report."""
+    checkpoint: CheckpointStatus | None = None
+    """Last committed checkpoint."""
+    attempts: Annotated[list[Attempt], Field(max_length=64)] = Field(default_factory=list)
+    """Starts of the group, the last ones."""
+    gpu_hours: GpuHours | None = None
+    """GPU time."""
+    backend: Text | None = None
+    """Kind of child, and why it was chosen."""
+    adapter: ArtifactStatus | None = None
+    """The committed adapter, in peft's format."""

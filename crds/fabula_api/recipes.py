@@ -1,0 +1,134 @@
+"""Recipes as data: which stages a kind has, what shape each takes, and which spec fields decide its output.
+
+The operator runs a recipe it knows nothing about from these declarations; a new recipe adds an entry here and a folder
+of workloads. `reads` makes reuse safe: a stage's key covers these fields and its inputs' digests, and nothing else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["DatasetBuild", "FineTuneRun", "EvalRun"]
+Shape = Literal["single", "sharded", "group"]
+"""`single`: one pod; `sharded`: an Indexed Job; `group`: ranks that live and die together (PyTorchJob)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One stage of a run. Paths are dotted snake_case fields of the spec."""
+
+    name: str
+    shape: Shape
+    reads: tuple[str, ...]
+    """Spec fields that decide the output."""
+    after: tuple[str, ...] = ()
+    """Stages whose artifacts it reads."""
+    external: tuple[str, ...] = ()
+    """Artifacts of other runs it reads, by lineage name: `dataset`, `adapter`."""
+    shards: str | None = None
+    """Spec field with the number of shards."""
+    device: str = "cpu"
+    """`cpu`, `cuda`, or the dotted spec field that says which."""
+    resources: str | None = None
+    """Spec field with the pod's resources."""
+    for_each: str | None = None
+    """`arms`: the stage runs once for each arm, all at once."""
+    skip_unless: tuple[str, tuple[object, ...]] | None = None
+    """(field, values): the stage is skipped unless the field has one of the values."""
+    version: int = 1
+    """Raise it when the stage's code makes other output from the same input."""
+    unit: str = "item"
+    """What is counted, for people."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    name: str
+    stages: dict[Kind, tuple[Stage, ...]]
+
+
+PODCAST = Recipe(
+    name="podcast",
+    stages={
+        "DatasetBuild": (
+            Stage("ingest", "single", reads=("source",), unit="episode"),
+            Stage(
+                "extract",
+                "sharded",
+                reads=(
+                    "extraction.provider", "extraction.model", "extraction.words", "extraction.max_excerpts",
+                    "extraction.max_tokens", "images.per_sample",
+                ),
+                after=("ingest",),
+                shards="extraction.workers",
+                resources="extraction.resources",
+                unit="episode",
+            ),
+            Stage(
+                "illustrate",
+                "sharded",
+                reads=(
+                    "images.provider", "images.model", "images.per_sample", "images.aspect_ratio", "images.width",
+                    "images.steps", "images.guidance_scale", "images.seed",
+                ),
+                after=("ingest", "extract"),
+                shards="images.workers",
+                device="images.device",
+                resources="images.resources",
+                skip_unless=("images.provider", ("bedrock", "diffusers")),
+                unit="image",
+            ),
+            Stage(
+                "assemble",
+                "single",
+                reads=("split", "target", "images.require", "images.per_sample"),
+                after=("ingest", "extract", "illustrate"),
+                unit="sample",
+            ),
+        ),
+        "FineTuneRun": (
+            Stage(
+                "train",
+                "group",
+                reads=(
+                    "model", "lora", "training", "pixels", "deepspeed.stage", "topology.nodes",
+                    "topology.gpus_per_node", "topology.device",
+                ),
+                external=("dataset",),
+                device="topology.device",
+                resources="resources",
+                unit="step",
+            ),
+        ),
+        "EvalRun": (
+            Stage("select", "single", reads=("samples",), unit="sequence"),
+            Stage(
+                "infer",
+                "sharded",
+                reads=("prompt", "pixels", "generation", "engine"),
+                after=("select",),
+                external=("adapter",),
+                shards="shards",
+                resources="resources",
+                for_each="arms",
+                unit="answer",
+            ),
+            Stage(
+                "score",
+                "single",
+                reads=("arms", "baseline", "metrics", "profiles", "clip_model", "gates"),
+                after=("select", "infer"),
+                unit="metric",
+            ),
+        ),
+    },
+)  # fmt: skip
+
+RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (PODCAST,)}
+
+
+def stages_of(recipe: str, kind: Kind) -> tuple[Stage, ...] | None:
+    """The stages of a kind under a recipe, in order; None when there is no such recipe or it lacks the kind."""
+    found = RECIPES.get(recipe)
+    return found.stages.get(kind) if found else None

@@ -1,0 +1,193 @@
+"""The contract between the operator and a worker pod: config in, progress, result and exit code out."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from fabula_api.artifact import ArtifactReference
+from fabula_api.base import API_VERSION, Digest, Name, ObjectName, SpecModel, StatusModel, Text, Timestamp, Uri
+from fabula_api.dataset_build import DatasetBuildSpec
+from fabula_api.eval_run import EvalRunSpec
+from fabula_api.fine_tune_run import FineTuneRunSpec
+from fabula_api.recipes import Kind
+from fabula_api.status import FailureDigest
+
+CONFIG_VARIABLE = "FABULA_CONFIG"
+"""Environment variable with the WorkerConfig as JSON."""
+SHARD_VARIABLE = "JOB_COMPLETION_INDEX"
+TERMINATION_LOG_VARIABLE = "FABULA_TERMINATION_LOG"
+"""Path of the termination message; default `/dev/termination-log`."""
+METRICS_PORT_VARIABLE = "FABULA_METRICS_PORT"
+SERVER_URL_VARIABLE = "KUBEFLOW_TRAINER_SERVER_URL"
+SERVER_CA_VARIABLE = "KUBEFLOW_TRAINER_SERVER_CA_CERT"
+SERVER_TOKEN_VARIABLE = "KUBEFLOW_TRAINER_SERVER_TOKEN"  # noqa: S105 - the name of a variable that holds a file's path
+TERMINATION_LIMIT = 4096
+"""Bytes the kubelet keeps of a termination message."""
+
+
+class ExitCode(IntEnum):
+    """What a worker's exit means; anything else is a crash (after sysexits.h)."""
+
+    OK = 0
+    CONFIG = 64
+    """Bad configuration: never retried."""
+    INPUT = 65
+    """Bad input: never retried."""
+    CREDENTIALS = 77
+    """Refused credentials or no permission: never retried."""
+    RETRY = 75
+    """Try again: the store or provider did not answer, no space, or SIGTERM."""
+
+
+FINAL_EXIT_CODES = (ExitCode.CONFIG, ExitCode.INPUT, ExitCode.CREDENTIALS)
+
+Spec = DatasetBuildSpec | FineTuneRunSpec | EvalRunSpec
+SPEC_TYPES: dict[Kind, type[DatasetBuildSpec] | type[FineTuneRunSpec] | type[EvalRunSpec]] = {
+    "DatasetBuild": DatasetBuildSpec,
+    "FineTuneRun": FineTuneRunSpec,
+    "EvalRun": EvalRunSpec,
+}
+
+
+class RunReference(SpecModel):
+    kind: Kind
+    namespace: Name
+    name: ObjectName
+    uid: Text
+
+
+class StageInput(SpecModel):
+    """One artifact or ledger folder that a stage reads."""
+
+    name: Text
+    """Stage (`ingest`), stage and arm (`infer/base`), or lineage name (`dataset`, `adapter`)."""
+    uri: Uri
+    """Folder."""
+    digest: Text
+    """Content digest of an artifact, or the key of a sharded stage's folder."""
+
+
+class WorkerConfig(SpecModel):
+    """Everything a worker is told. Env FABULA_CONFIG holds it as JSON; it never contains secrets or transcript text."""
+
+    api_version: Literal["fabula.dev/v1alpha1"] = API_VERSION  # type: ignore[assignment]
+    run: RunReference
+    stage: Name
+    arm: Name | None = None
+    """Arm of a stage that runs for each arm."""
+    shards: int = Field(1, ge=1)
+    """Number of shards; the own index is in JOB_COMPLETION_INDEX."""
+    attempt: int = Field(1, ge=1)
+    """Attempt of a group; an attempt that was overtaken cannot commit."""
+    root: Uri
+    """Artifact root: URIs without a scheme are below it."""
+    output: Uri
+    """Folder of this stage; its last part is the stage key."""
+    key: Digest
+    """Stage key: digest of everything that decides the output."""
+    inputs: list[StageInput] = Field(default_factory=list)
+    spec: Spec = Field(union_mode="left_to_right")
+    """The run's whole spec."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _spec_by_kind(cls, data: Any) -> Any:
+        """Parse the spec as the run's kind, so that an error names the field and not three unions."""
+        if isinstance(data, dict) and isinstance(data.get("spec"), dict) and isinstance(data.get("run"), dict):
+            kind = data["run"].get("kind")
+            if kind in SPEC_TYPES:
+                return {**data, "spec": SPEC_TYPES[kind].model_validate(data["spec"])}
+        return data
+
+    def input(self, name: str) -> StageInput:
+        """The input of that name. Raises KeyError, naming what there is."""
+        for candidate in self.inputs:
+            if candidate.name == name:
+                return candidate
+        raise KeyError(f"stage {self.stage} has no input {name!r}; it has {[i.name for i in self.inputs]}")
+
+
+class TrainerMetric(StatusModel):
+    name: Text
+    value: Text
+
+
+class TrainerStatus(StatusModel):
+    """Body of Kubeflow Trainer's progress protocol (KEP-2779)."""
+
+    progress_percentage: int | None = None
+    estimated_remaining_seconds: int | None = None
+    metrics: list[TrainerMetric] = Field(default_factory=list, max_length=256)
+    last_updated_time: Timestamp | None = None
+
+
+class StageReport(StatusModel):
+    """Our fields beside KEP-2779's."""
+
+    stage: Text
+    arm: Text | None = None
+    shard: int = 0
+    attempt: int = 1
+    done: int = 0
+    total: int | None = None
+    failed: int = 0
+    eta_seconds: int | None = None
+    counts: dict[str, float] = Field(default_factory=dict)
+    """Figures to add up over shards, as `kind/outcome` or `kind/outcome/Reason`."""
+    metrics: dict[str, float] = Field(default_factory=dict)
+    """Latest figures, by the camelCase names of FineTuneRun's status.metrics."""
+    checkpoint: dict[str, Any] | None = None
+    """Last committed checkpoint: uri, step, digest, committedAt."""
+
+
+class ProgressBody(StatusModel):
+    """What a worker POSTs. A foreign trainer that speaks only KEP-2779 leaves `fabula` out."""
+
+    trainer_status: TrainerStatus
+    fabula: StageReport | None = None
+
+
+class Allowance(StatusModel):
+    """Reply to a report: what the run may spend next."""
+
+    requests_per_minute: float | None = None
+    tokens_per_minute: float | None = None
+    budget_used_up: bool = False
+    stop: bool = False
+    """The run was suspended or deleted, or this attempt was overtaken: commit and exit."""
+
+
+class WorkerResult(StatusModel):
+    """A worker's last word, in the termination message."""
+
+    outcome: Literal["Succeeded", "Failed"]
+    artifact: ArtifactReference | None = None
+    reused: bool = False
+    """True when a committed artifact was found and nothing was done."""
+    counts: dict[str, float] = Field(default_factory=dict)
+    """As in StageReport; figures that a status shows."""
+    metrics: dict[str, float] = Field(default_factory=dict)
+    summary: dict[str, Any] = Field(default_factory=dict)
+    """Stage-specific: `score` puts arms, comparisons, gates, selfTests; `train` checkpoint and resumedFromStep."""
+    lineage: list[dict[str, Any]] = Field(default_factory=list)
+    failure: FailureDigest | None = None
+
+    def encode(self, limit: int = TERMINATION_LIMIT) -> bytes:
+        """JSON of at most `limit` bytes: the log tail and the failure message are shortened first.
+
+        Raises ValueError when even the rest does not fit, since a result cut in half could not be read.
+        """
+        result = self
+        while len(data := result.model_dump_json(by_alias=True, exclude_defaults=True).encode()) > limit:
+            failure = result.failure
+            if failure is None or (not failure.log_tail and len(failure.message) <= 256):
+                raise ValueError(f"the result takes {len(data)} bytes, more than the {limit} of a termination message")
+            if failure.log_tail:
+                failure = failure.model_copy(update={"log_tail": failure.log_tail[1:]})
+            else:
+                failure = failure.model_copy(update={"message": failure.message[:256]})
+            result = result.model_copy(update={"failure": failure})
+        return data
