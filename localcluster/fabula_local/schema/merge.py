@@ -87,15 +87,15 @@ def _merge_map(target: Object, patch: Object, schema: Object) -> Object:
         kept = patch[_RETAIN_KEYS]
         target = {name: value for name, value in target.items() if name in kept}
     for name, value in patch.items():
+        prefix, _, field = name.partition("/")
+        if not prefix.startswith("$") or not isinstance(current := target.get(field), list):
+            continue
         if name.startswith(_DELETE_FROM):
-            field = name.removeprefix(_DELETE_FROM)
-            if isinstance(target.get(field), list):
-                target[field] = [item for item in target[field] if item not in value]
-        elif name.startswith(_ORDER) and (field := name.removeprefix(_ORDER)) not in patch:
-            if isinstance(target.get(field), list):
-                target[field] = _ordered(target[field], value, target[field], _merge_key(_property(schema, field)))
+            target[field] = [item for item in current if item not in value]
+        elif name.startswith(_ORDER) and field not in patch:
+            target[field] = _ordered(current, value, current, _merge_key(_property(schema, field)))
     for name, value in patch.items():
-        if name == _DIRECTIVE or name == _RETAIN_KEYS or name.startswith((_DELETE_FROM, _ORDER)):
+        if name in (_DIRECTIVE, _RETAIN_KEYS) or name.startswith((_DELETE_FROM, _ORDER)):
             continue
         sub = _property(schema, name)
         current = target.get(name)

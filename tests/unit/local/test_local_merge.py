@@ -120,7 +120,7 @@ def named(*names: str) -> list[dict[str, str]]:
         (
             {"containers": named("1", "2", "3")},
             {"$setElementOrder/containers": named("3", "1")},
-            {"containers": named("3", "1", "2")},
+            {"containers": named("2", "3", "1")},
         ),
         (
             {"strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1}}},
