@@ -23,7 +23,6 @@ _JSON_TYPES: dict[type, str] = {
     list: "array",
     type(None): "null",
 }
-_META = {"apiVersion", "kind", "metadata"}
 
 
 def compile_schema(schema: Schema) -> Check:
@@ -257,7 +256,7 @@ def _object_checks(schema: Schema) -> list[Check]:
 
         checks.append(size)
     needed = list(schema.get("required", ()))
-    properties = {name: _node(sub) for name, sub in schema.get("properties", {}).items()}
+    properties = _properties(schema.get("properties", {}))
     if schema.get("x-kubernetes-embedded-resource"):
         needed = [*needed, *(name for name in ("apiVersion", "kind") if name not in needed)]
     others = schema.get("additionalProperties")
@@ -281,6 +280,17 @@ def _object_checks(schema: Schema) -> list[Check]:
 
         checks.append(members)
     return checks
+
+
+# Types used in many places share their properties dict, so that it is compiled once; kept beside it to keep its id.
+_compiled: dict[int, tuple[Schema, dict[str, Check]]] = {}
+
+
+def _properties(members: Schema) -> dict[str, Check]:
+    known = _compiled.get(id(members))
+    if known is None:
+        known = _compiled[id(members)] = (members, {name: _node(sub) for name, sub in members.items()})
+    return known[1]
 
 
 def _composition(schema: Schema) -> list[Check]:
