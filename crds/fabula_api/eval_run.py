@@ -17,6 +17,10 @@ METRIC_NAMES: tuple[MetricName, ...] = (
 Profile = Literal["paper-v1", "v2"]
 
 
+def _default_profiles() -> list[Profile]:
+    return ["v2", "paper-v1"]
+
+
 class Samples(SpecModel):
     uri: Uri
     """VIST's annotations with a picture folder beside them, or a folder of sample folders."""
@@ -99,7 +103,7 @@ class EvalRunSpec(RunSpec):
     """Inference engine."""
     metrics: list[MetricName] = Field(default_factory=lambda: list(METRIC_NAMES), min_length=1, max_length=16)
     """Metrics to compute."""
-    profiles: list[Profile] = Field(default_factory=lambda: ["v2", "paper-v1"], min_length=1, max_length=2)
+    profiles: list[Profile] = Field(default_factory=_default_profiles, min_length=1, max_length=2)
     """Metric definitions: `paper-v1` as published, with its defects; `v2` mended. Status and gates use the first."""
     clip_model: ModelSource = Field(default_factory=lambda: ModelSource(name="openai/clip-vit-base-patch32"))
     """Model of `clip-score`."""

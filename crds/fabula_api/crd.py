@@ -1,0 +1,215 @@
+"""CustomResourceDefinitions, generated from the models.
+
+pydantic emits JSON Schema with references, nulls and numeric exclusive bounds; a CRD wants a structural schema without
+them. This module translates, adds defaults of nested blocks, CEL rules, columns and the status subresource.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import GenerateJsonSchema
+
+from fabula_api.base import GROUP, VERSION
+from fabula_api.dataset_build import DatasetBuildSpec, DatasetBuildStatus
+from fabula_api.eval_run import EvalRunSpec, EvalRunStatus
+from fabula_api.fine_tune_run import FineTuneRunSpec, FineTuneRunStatus
+from fabula_api.recipes import Kind
+from fabula_api.rules import BLOCKS, fixed_rules
+
+Schema = dict[str, Any]
+
+MODELS: dict[Kind, tuple[type[BaseModel], type[BaseModel]]] = {
+    "DatasetBuild": (DatasetBuildSpec, DatasetBuildStatus),
+    "FineTuneRun": (FineTuneRunSpec, FineTuneRunStatus),
+    "EvalRun": (EvalRunSpec, EvalRunStatus),
+}
+PLURALS: dict[Kind, str] = {"DatasetBuild": "datasetbuilds", "FineTuneRun": "finetuneruns", "EvalRun": "evalruns"}
+SHORT_NAMES: dict[Kind, str] = {"DatasetBuild": "dsb", "FineTuneRun": "ftr", "EvalRun": "evr"}
+
+_KEPT = {
+    "type", "format", "enum", "default", "minimum", "maximum", "multipleOf", "minLength", "maxLength", "pattern",
+    "minItems", "maxItems", "minProperties", "maxProperties", "required", "description",
+}  # fmt: skip
+_UNBOUNDED = {"string": ("maxLength", 2048), "array": ("maxItems", 256), "object": ("maxProperties", 256)}
+
+
+def _column(name: str, path: str, kind: str = "string", *, wide: bool = False, about: str = "") -> Schema:
+    column: Schema = {"name": name, "type": kind, "jsonPath": path}
+    if about:
+        column["description"] = about
+    if wide:
+        column["priority"] = 1
+    return column
+
+
+_STATE = _column("State", ".status.state", about="Pending, Running, Suspended, Succeeded or Failed")
+_PROGRESS = _column("Progress", ".status.progress.summary", about="Stage and how far it is")
+_ETA = _column("ETA", ".status.progress.eta", about="Time left")
+_REASON = _column("Reason", ".status.reason", wide=True, about="What it waits for, or why it failed")
+_AGE = _column("Age", ".metadata.creationTimestamp", "date")
+
+COLUMNS: dict[Kind, list[Schema]] = {
+    "DatasetBuild": [
+        _STATE, _PROGRESS, _ETA,
+        _column("Samples", ".status.samples", "integer", about="Samples in the artifact"),
+        _AGE, _REASON,
+        _column("Cost", ".status.costUsd", "number", wide=True, about="Dollars spent"),
+        _column("Artifact", ".status.artifact.uri", wide=True, about="Folder of the dataset"),
+    ],
+    "FineTuneRun": [
+        _STATE, _PROGRESS, _ETA,
+        _column("Loss", ".status.metrics.loss", "number", about="Training loss of the last step"),
+        _AGE, _REASON,
+        _column("Checkpoint", ".status.checkpoint.step", "integer", wide=True, about="Step of the last committed one"),
+        _column("Tokens/s/GPU", ".status.metrics.tokensPerSecondPerGpu", "number", wide=True),
+        _column("GPU-Hours", ".status.gpuHours.used", "number", wide=True),
+        _column("Adapter", ".status.adapter.uri", wide=True, about="Folder of the adapter"),
+    ],
+    "EvalRun": [
+        _STATE, _PROGRESS, _ETA,
+        _column("Score", ".status.score", about="Format compliance of each arm"),
+        _column("Gates", '.status.conditions[?(@.type=="GatesPassed")].status', about="Whether all gates passed"),
+        _AGE, _REASON,
+        _column("Report", ".status.report.uri", wide=True, about="Folder with report.html"),
+    ],
+}  # fmt: skip
+
+
+def structural(model: type[BaseModel]) -> Schema:
+    """The structural schema of a model: no references, nulls, titles or unbounded scalars."""
+    mode = "validation"
+    raw = model.model_json_schema(by_alias=True, schema_generator=GenerateJsonSchema, mode=mode)  # type: ignore[arg-type]
+    definitions: Mapping[str, Schema] = raw.get("$defs", {})
+    return _translate(raw, definitions, model.__name__)
+
+
+def _translate(schema: Schema, definitions: Mapping[str, Schema], name: str | None = None) -> Schema:
+    schema = dict(schema)
+    if reference := schema.pop("$ref", None):
+        target = reference.rsplit("/", 1)[1]
+        # A description or default beside the reference belongs to the field and wins over the model's own.
+        return _translate({**definitions[target], **schema}, definitions, target)
+    if options := schema.pop("anyOf", None) or schema.pop("allOf", None):
+        concrete = [option for option in options if option.get("type") != "null"]
+        if len(concrete) != 1:
+            raise TypeError(f"a union of {len(concrete)} types has no structural schema: {options}")
+        return _translate({**concrete[0], **schema}, definitions, name)
+    out: Schema = {key: value for key, value in schema.items() if key in _KEPT or key.startswith("x-kubernetes-")}
+    if "const" in schema:
+        out["enum"] = [schema["const"]]
+    for bound, numeric in (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")):
+        if numeric in schema:
+            out[bound], out[numeric] = schema[numeric], True
+    if out.get("default", ...) is None:
+        del out["default"]
+    kind = out.get("type")
+    if kind == "array":
+        out["items"] = _translate(schema.get("items", {}), definitions)
+    elif kind == "object" and "properties" in schema:
+        out["properties"] = {key: _translate(value, definitions) for key, value in schema["properties"].items()}
+        if rules := BLOCKS.get(name or ""):
+            out["x-kubernetes-validations"] = [dict(rule) for rule in rules]
+    elif kind == "object":
+        extra = schema.get("additionalProperties", True)
+        if extra is True:
+            out["x-kubernetes-preserve-unknown-fields"] = True
+        else:
+            out["additionalProperties"] = _translate(extra, definitions)
+    elif kind == "integer":
+        out.setdefault("format", "int64")
+    if kind in _UNBOUNDED and "properties" not in out and "enum" not in out:
+        out.setdefault(*_UNBOUNDED[kind])
+    return out
+
+
+def _with_block_defaults(schema: Schema, model: type[BaseModel]) -> Schema:
+    """Nested blocks default to `{}` so that the API server fills in their fields, and lists to what the model says."""
+    for field_name, field in model.model_fields.items():
+        key = field.alias or field_name
+        if field.default_factory is None or key not in schema["properties"]:
+            continue
+        value = field.get_default(call_default_factory=True)
+        if isinstance(value, BaseModel):
+            blank = type(value)() if not any(f.is_required() for f in type(value).model_fields.values()) else None
+            default = {} if value == blank else value.model_dump(mode="json", by_alias=True, exclude_none=True)
+        else:
+            default = value
+        schema["properties"][key]["default"] = default
+    for field_name, field in model.model_fields.items():
+        key = field.alias or field_name
+        nested = field.annotation
+        if isinstance(nested, type) and issubclass(nested, BaseModel):
+            _with_block_defaults(schema["properties"][key], nested)
+    return schema
+
+
+def _without_defaults(schema: Schema) -> Schema:
+    """A status says what was seen; what was not seen is absent rather than a default."""
+    out = {key: value for key, value in schema.items() if key != "default"}
+    if "properties" in out:
+        out["properties"] = {key: _without_defaults(value) for key, value in out["properties"].items()}
+    for inner in ("items", "additionalProperties"):
+        if isinstance(out.get(inner), dict):
+            out[inner] = _without_defaults(out[inner])
+    return out
+
+
+def crd(kind: Kind) -> Schema:
+    """The CustomResourceDefinition of a kind."""
+    spec_model, status_model = MODELS[kind]
+    spec = _with_block_defaults(structural(spec_model), spec_model)
+    status = _without_defaults(structural(status_model))
+    status.pop("required", None)
+    about = (spec_model.__doc__ or "").strip()
+    root: Schema = {
+        "type": "object",
+        "description": about,
+        "required": ["spec"],
+        "properties": {
+            "apiVersion": {"type": "string"},
+            "kind": {"type": "string"},
+            "metadata": {"type": "object"},
+            "spec": {**spec, "description": about},
+            "status": {**status, "description": "What the operator last saw. Written by the operator only."},
+        },
+        "x-kubernetes-validations": [dict(rule) for rule in fixed_rules(kind)],
+    }
+    singular = kind.lower()
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {
+            "name": f"{PLURALS[kind]}.{GROUP}",
+            "labels": {"app.kubernetes.io/name": "fabula", "app.kubernetes.io/part-of": "fabula"},
+        },
+        "spec": {
+            "group": GROUP,
+            "scope": "Namespaced",
+            "names": {
+                "kind": kind,
+                "listKind": f"{kind}List",
+                "plural": PLURALS[kind],
+                "singular": singular,
+                "shortNames": [SHORT_NAMES[kind]],
+                "categories": ["fabula"],
+            },
+            "versions": [
+                {
+                    "name": VERSION,
+                    "served": True,
+                    "storage": True,
+                    "subresources": {"status": {}},
+                    "additionalPrinterColumns": COLUMNS[kind],
+                    "schema": {"openAPIV3Schema": root},
+                }
+            ],
+        },
+    }
+
+
+def crds() -> list[Schema]:
+    """All CRDs of the platform."""
+    return [crd(kind) for kind in MODELS]

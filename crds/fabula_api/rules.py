@@ -1,0 +1,93 @@
+"""CEL rules of the CRDs, beside the models they guard.
+
+Two sorts: what must hold between fields of one block, and what must not change once a run depends on it. A run that is
+still waiting, or has failed, may be edited: that is how a mistake is mended.
+"""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+from fabula_api.recipes import Kind
+
+
+class Rule(TypedDict, total=False):
+    """One entry of `x-kubernetes-validations`."""
+
+    rule: str
+    message: str
+    fieldPath: str
+    reason: str
+
+
+BLOCKS: dict[str, tuple[Rule, ...]] = {
+    "ModelSource": (
+        {"rule": "has(self.name) != has(self.uri)", "message": "give exactly one of name and uri"},
+        {"rule": "!has(self.revision) || has(self.name)", "message": "revision goes with name"},
+    ),
+    "ArtifactSource": ({"rule": "has(self.ref) != has(self.uri)", "message": "give exactly one of ref and uri"},),
+    "PixelWindow": (
+        {"rule": "self.minPixels <= self.maxPixels", "message": "minPixels must not be greater than maxPixels"},
+    ),
+    "WordRange": ({"rule": "self.min <= self.max", "message": "min must not be greater than max"},),
+    "Images": (
+        {
+            "rule": "!has(self.require) || self.require <= self.perSample",
+            "message": "require must not be greater than perSample",
+            "fieldPath": ".require",
+        },
+    ),
+    "Gate": ({"rule": "has(self.min) || has(self.max)", "message": "a gate needs min, max or both"},),
+    "EvalRunSpec": (
+        {
+            "rule": "!has(self.baseline) || self.arms.exists(a, a.name == self.baseline)",
+            "message": "baseline must name one of the arms",
+            "fieldPath": ".baseline",
+        },
+        {
+            "rule": "self.gates.all(g, self.arms.exists(a, a.name == g.arm))",
+            "message": "each gate's arm must name one of the arms",
+            "fieldPath": ".gates",
+        },
+        {
+            "rule": "self.gates.all(g, !has(g.versus) || self.arms.exists(a, a.name == g.versus))",
+            "message": "each gate's versus must name one of the arms",
+            "fieldPath": ".gates",
+        },
+        {
+            "rule": "self.gates.all(g, self.metrics.exists(m, m == g.metric))",
+            "message": "each gate's metric must be one of metrics",
+            "fieldPath": ".gates",
+        },
+    ),
+}
+"""Rules by the name of the model they belong to."""
+
+FIXED: dict[Kind, tuple[str, ...]] = {
+    "DatasetBuild": ("recipe", "source", "extraction.provider", "extraction.model", "extraction.words", "output"),
+    "FineTuneRun": ("recipe", "dataset", "model", "lora", "training", "pixels", "deepspeed", "topology", "output"),
+    "EvalRun": ("recipe", "samples", "arms", "baseline", "prompt", "pixels", "generation", "shards", "output"),
+}
+"""Spec fields that cannot change while a run is running, or after it succeeded."""
+
+_OPTIONAL = {"prompt", "baseline", "extraction.model"}
+_FREE = "!has(oldSelf.status) || !has(oldSelf.status.state) || !(oldSelf.status.state in ['Running', 'Suspended', 'Succeeded'])"  # noqa: E501
+
+
+def fixed_rules(kind: Kind) -> list[Rule]:
+    """Transition rules for the root of a kind: one for each fixed field, so that the message names it."""
+    rules: list[Rule] = []
+    for field in FIXED[kind]:
+        new, old = f"self.spec.{field}", f"oldSelf.spec.{field}"
+        same = f"{new} == {old}"
+        if field in _OPTIONAL:
+            same = f"has({new}) == has({old}) && (!has({new}) || {same})"
+        rules.append(
+            {
+                "rule": f"{_FREE} || ({same})",
+                "message": f"{field} cannot change once the run has started; make a new {kind}",
+                "fieldPath": f".spec.{field}",
+                "reason": "FieldValueForbidden",
+            }
+        )
+    return rules
