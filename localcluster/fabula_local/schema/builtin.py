@@ -5,7 +5,8 @@ Schemas come from the generated models of lightkube (see builtin_types) and the 
 
 from typing import Any
 
-from ..resource import ALL_VERBS, Resource
+from fabula_local.resource import ALL_VERBS, Resource
+
 from .builtin_types import type_schema
 
 CREATE_ONLY = ("create",)
