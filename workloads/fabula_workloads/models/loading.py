@@ -1,0 +1,58 @@
+"""Loading of base models and adapters onto a device, the one way for training, inference and tests."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from fabula_workloads.models.torchvision_shim import prepare_torchvision
+
+RANDOM_WEIGHTS_KEY = "fabula_random_weights"
+"""Key in config.json (model_index.json of a pipeline) of models built with random weights."""
+Precision = Literal["bf16", "fp32"]
+Device = Literal["cuda", "cpu"]
+
+
+def has_random_weights(path: Path | str) -> bool:
+    """Whether the model folder says that its weights are random, so that what it makes can be labelled."""
+    for name in ("config.json", "model_index.json"):
+        file = Path(path) / name
+        if file.is_file():
+            return bool(json.loads(file.read_text()).get(RANDOM_WEIGHTS_KEY, False))
+    return False
+
+
+def load_base(path: Path | str, *, device: Device, precision: Precision) -> Any:
+    """A vision-language model for generation from a local folder, in evaluation mode on `device`.
+
+    Raises OSError where the folder holds no model.
+    """
+    model = _from_pretrained(path, precision)
+    return model.to(device).eval()
+
+
+def load_with_adapter(path: Path | str, adapter: Path | str, *, device: Device, precision: Precision) -> Any:
+    """As `load_base`, with a LoRA adapter in peft's format merged on top, so that generation pays nothing for it."""
+    from peft import PeftModel
+
+    model = PeftModel.from_pretrained(_from_pretrained(path, precision), str(adapter), is_trainable=False)
+    return model.merge_and_unload().to(device).eval()
+
+
+def load_for_training(path: Path | str, *, precision: Precision) -> Any:
+    """A base model as a trainer wants it: on the CPU or wherever ZeRO-3's initialisation puts it, no cache."""
+    model = _from_pretrained(path, precision)
+    model.config.use_cache = False
+    return model
+
+
+def _from_pretrained(path: Path | str, precision: Precision) -> Any:
+    prepare_torchvision()
+    import torch
+    from transformers import AutoModelForImageTextToText
+
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    return AutoModelForImageTextToText.from_pretrained(
+        str(path), dtype=dtype, attn_implementation="sdpa", local_files_only=True
+    )
