@@ -1,0 +1,65 @@
+# The README's two commands are `make demo` and `make test`; the rest serves people who change the code.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test unit conformance e2e lint generate check-generated clean
+
+help: ## Show these targets
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
+
+demo: $(VENV)/.demo ## Build a dataset, fine-tune on it and evaluate the result, on this machine
+	@$(BIN)/fabula demo
+
+test: $(VENV)/.test ## Run every test
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+unit: $(VENV)/.test ## Run the fast tests only
+	$(BIN)/python -m pytest tests/unit $(PYTEST_ARGS)
+
+conformance: $(VENV)/.test ## Compare an API server with what Kubernetes answers (the laptop's, or KUBECONFIG's)
+	$(BIN)/python -m pytest tests/conformance $(PYTEST_ARGS)
+
+e2e: $(VENV)/.test ## Run the whole quickstart as a test (on the laptop's cluster, or KUBECONFIG's)
+	$(BIN)/python -m pytest tests/e2e $(PYTEST_ARGS)
+
+lint: $(VENV)/.lint ## Lint, types, import contracts, generated files, secrets
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m fabula_api.generate --check
+	git ls-files -z | xargs -0 $(BIN)/detect-secrets-hook --baseline .secrets.baseline
+
+generate: $(VENV)/.demo ## Write CRDs and API reference from the models
+	$(BIN)/python -m fabula_api.generate
+
+# torch comes first and alone: pinned exactly, pip takes the CPU build where one is offered. On PyPI's own Linux wheels it
+# is the CUDA build; both run the quickstart.
+$(VENV)/.torch:
+	@command -v $(PYTHON) >/dev/null || { echo "no $(PYTHON) here: install Python 3.11 or newer"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "$(PYTHON) is $$($(PYTHON) -V 2>&1): Fabula needs Python 3.11 or newer (make PYTHON=python3.11 ...)"; exit 1; }
+	@echo "making $(VENV) (about 2 minutes, 1.7 GB)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PIP) torch==2.13.0
+	@$(PIP) --no-deps torchvision==0.28.0
+	@touch $@
+
+$(VENV)/.demo: $(VENV)/.torch pyproject.toml
+	@$(PIP) -e '.[operator,worker,train,local,cli]'
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.demo
+	@$(PIP) -e '.[operator,worker,train,local,cli,test]'
+	@touch $@
+
+$(VENV)/.lint: $(VENV)/.test
+	@$(PIP) -e '.[operator,worker,train,local,cli,test,lint]'
+	@touch $@
+
+clean: ## Remove the laptop cluster's state and all caches; the virtual environment stays
+	-@test -x $(BIN)/fabula && $(BIN)/fabula down
+	rm -rf .fabula .pytest_cache .mypy_cache .ruff_cache .hypothesis

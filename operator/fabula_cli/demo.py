@@ -1,0 +1,123 @@
+"""`fabula demo`: the quickstart from nothing to an evaluated model, through kubectl, on a laptop or a named cluster."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from rich.console import Console
+
+from fabula_api.recipes import Kind
+from fabula_cli import laptop
+from fabula_cli.bootstrap import connect
+from fabula_cli.display import Display, PlainDisplay, display, figures
+from fabula_cli.home import Home, checkout
+from fabula_cli.kubectl import kubectl
+from fabula_cli.runs import Run, read, score_table
+
+RUNS: tuple[tuple[Kind, str], ...] = (
+    ("DatasetBuild", "quickstart"),
+    ("FineTuneRun", "quickstart"),
+    ("EvalRun", "quickstart"),
+)
+_LOOK_SECONDS = 0.5
+
+
+class DemoFailed(Exception):
+    """The demonstration could not be run; the message says what to do."""
+
+
+def quickstart_folder() -> Path:
+    """examples/quickstart of the checkout. Raises DemoFailed when the package was installed without it."""
+    root = checkout()
+    if root is None:
+        raise DemoFailed("examples/quickstart is not here: run the demonstration from a clone of the repository")
+    return root / "examples" / "quickstart"
+
+
+def prepare_input(artifact_root: str, tell: PlainDisplay) -> None:
+    """Put the quickstart's input (episodes, pictures, tiny models) below the artifact root; quick when it is there."""
+    tell.tell("preparing the quickstart's input: episodes, pictures, tiny models")
+    command = [sys.executable, "-m", "fabula_workloads.cli", "prepare-quickstart", "--root", artifact_root]
+    done = subprocess.run(command, check=False)
+    if done.returncode != 0:
+        raise DemoFailed(f"preparing the quickstart's input failed with exit code {done.returncode}; see above")
+
+
+def follow(home: Home, outside: Path | None, namespace: str, show: Display, minutes: float) -> list[Run]:
+    """Watch until every run has finished, starting again what died. Raises DemoFailed after `minutes`."""
+    deadline = time.monotonic() + minutes * 60
+    runs: list[Run] = []
+    while time.monotonic() < deadline:
+        if not home.supervised():
+            show.tell("the laptop cluster's supervisor is gone; starting it again")
+            laptop.start(home, outside=outside, tell=show.tell)
+        try:
+            client = connect(home.kubeconfig)
+            found = [read(client, kind, name, namespace) for kind, name in RUNS]
+        except Exception as error:
+            show.tell(f"waiting for the API server ({type(error).__name__})")
+            time.sleep(2)
+            continue
+        runs = [
+            run if run is not None else Run(kind, name, {"state": "Pending", "reason": "NotFound"})
+            for run, (kind, name) in zip(found, RUNS, strict=True)
+        ]
+        show.show(runs)
+        if all(run.finished for run in runs) or any(run.state == "Failed" for run in runs):
+            return runs
+        time.sleep(_LOOK_SECONDS)
+    raise DemoFailed(f"not finished after {minutes:g} minutes; `kubectl get dsb,ftr,evr` tells where it stands")
+
+
+def run_demo(home: Home, console: Console, *, outside: Path | None, namespace: str, minutes: float) -> int:
+    """The whole quickstart. Returns 0 when all three runs succeeded and the fine-tuned arm passed its gates."""
+    began = time.monotonic()
+    plain = PlainDisplay(console)
+    folder = quickstart_folder()
+    laptop.start(home, outside=outside, tell=plain.tell)
+    prepare_input(str(home.read_state()["artifactRoot"]), plain)
+    plain.tell(f"kubectl apply -f {folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder}")
+    applied = kubectl(home.kubeconfig, "apply", "-n", namespace, "-f", str(folder))
+    for line in applied.stdout.splitlines():
+        plain.tell(f"  {line}")
+    if applied.returncode != 0:
+        raise DemoFailed(f"kubectl apply failed:\n{applied.stderr.strip()}")
+    with display(console) as show:
+        runs = follow(home, outside, namespace, show, minutes)
+    return conclude(runs, console, time.monotonic() - began)
+
+
+def conclude(runs: list[Run], console: Console, seconds: float) -> int:
+    """Print how it ended and where things are; the exit code."""
+    failed = [run for run in runs if run.state == "Failed"]
+    for run in failed:
+        for line in run.failure():
+            console.print(line, markup=False, highlight=False, style="red")
+    if failed:
+        return 1
+    dataset, training, evaluation = runs
+    console.print()
+    console.print(figures(score_table(evaluation), "Base model against fine-tuned model (mean, 95 % interval)"))
+    metrics = training.status.get("metrics") or {}
+    if "firstLoss" in metrics and "loss" in metrics:
+        console.print(f"training loss {metrics['firstLoss']:.3f} -> {metrics['loss']:.3f}", highlight=False)
+    for label, run, file in (
+        ("dataset", dataset, ""),
+        ("adapter", training, ""),
+        ("report", evaluation, "report.html"),
+    ):
+        where = "/".join(part for part in (run.artifact() or "-", file) if part)
+        console.print(f"{label:8} {where}", markup=False, highlight=False, soft_wrap=True)
+    conditions: list[dict[str, str]] = evaluation.status.get("conditions") or []
+    gates = next((c for c in conditions if c.get("type") == "GatesPassed"), {})
+    console.print(f"gates    {gates.get('reason', '-')}: {gates.get('message', '')}", markup=False, highlight=False)
+    console.print(
+        f"\nDone in {seconds:.0f} s. The cluster is still up:"
+        ' `eval "$(fabula env)"`, then kubectl; `fabula down` ends it.',
+        markup=False,
+        highlight=False,
+    )
+    return 0 if gates.get("status") == "True" else 1

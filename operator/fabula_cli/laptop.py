@@ -1,0 +1,103 @@
+"""`fabula up` and `fabula down`: start and end the supervisor, and wait until that is true."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+from fabula_cli.home import Home, NotRunning, wait_until
+
+_START_SECONDS = 60.0
+_STOP_SECONDS = 45.0
+
+
+class UpFailed(Exception):
+    """The laptop cluster did not become ready; the message names the log to read."""
+
+
+def operator_ready(home: Home) -> bool:
+    """Whether CRDs are installed and the operator watches."""
+    try:
+        state = home.read_state()
+    except NotRunning:
+        return False
+    if not state.get("ready"):
+        return False
+    port = state.get("ports", {}).get("metrics")
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=2) as reply:
+            return bool(reply.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def start(
+    home: Home,
+    *,
+    outside: Path | None = None,
+    control_plane: str = "laptop",
+    gpus: int = 0,
+    artifact_root: str | None = None,
+    tell: Callable[[str], None] = print,
+) -> None:
+    """Start what is not running and wait until the operator watches. Raises UpFailed."""
+    home.prepare()
+    if not home.supervised():
+        tell(f"starting the laptop cluster in {home.root}")
+        command = [
+            sys.executable, "-m", "fabula_cli.supervisor",
+            "--home", str(home.root),
+            "--control-plane", control_plane,
+            "--gpus", str(gpus),
+            "--artifact-root", artifact_root or home.artifacts.as_uri(),
+        ]  # fmt: skip
+        if outside is not None:
+            command += ["--kubeconfig", str(outside.resolve())]
+        with (home.logs / "supervisor.log").open("ab") as out:
+            subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True)
+        wait_until(home.supervised, 20)
+    if not wait_until(lambda: operator_ready(home), _START_SECONDS):
+        raise UpFailed(_why(home))
+    link_kubeconfig(home)
+
+
+def _why(home: Home) -> str:
+    try:
+        state = home.read_state()
+    except NotRunning:
+        return f"the supervisor ended at once; read {home.logs / 'supervisor.log'}"
+    problem = state.get("problem") or "the operator is not ready"
+    ended = [
+        f"{name} ended with exit code {part['lastExit']} (log: {part['log']})"
+        for name, part in state.get("parts", {}).items()
+        if part.get("lastExit") is not None
+    ]
+    return "; ".join([f"not ready after {_START_SECONDS:.0f} s: {problem}", *ended])
+
+
+def link_kubeconfig(home: Home) -> None:
+    """Point `<home>/kubeconfig` at the cluster in use."""
+    target = home.read_state()["kubeconfig"]
+    temporary = home.root / "kubeconfig.new"
+    temporary.unlink(missing_ok=True)
+    temporary.symlink_to(target)
+    temporary.replace(home.kubeconfig)
+
+
+def stop(home: Home) -> bool:
+    """End everything `start` started, pods included. False when nothing ran."""
+    if not home.supervised():
+        return False
+    pid = home.supervisor_pid()
+    if pid is None:
+        return False
+    os.kill(pid, signal.SIGTERM)
+    if not wait_until(lambda: not home.supervised(), _STOP_SECONDS):
+        raise UpFailed(f"the supervisor (pid {pid}) did not end in {_STOP_SECONDS:.0f} s; see {home.logs}")
+    return True

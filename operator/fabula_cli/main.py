@@ -1,0 +1,193 @@
+"""The `fabula` command."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from fabula_cli.home import Home, NotRunning, default_home
+
+app = typer.Typer(
+    name="fabula",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Datasets, fine-tuning and evaluation of models that tell stories: the laptop mode.",
+)
+_console = Console(soft_wrap=True)
+
+HomeOption = Annotated[
+    Path | None, typer.Option("--home", help="State folder. Default: $FABULA_HOME, else .fabula in the checkout.")
+]
+KubeconfigOption = Annotated[
+    Path | None,
+    typer.Option("--kubeconfig", help="Use this cluster: only the operator and the process node run here."),
+]
+
+
+def _home(home: Path | None) -> Home:
+    return Home((home or default_home()).resolve())
+
+
+def _fail(error: Exception) -> typer.Exit:
+    Console(stderr=True).print(f"fabula: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+    return typer.Exit(1)
+
+
+@app.command()
+def up(
+    home: HomeOption = None,
+    kubeconfig: KubeconfigOption = None,
+    control_plane: Annotated[
+        str,
+        typer.Option(help="`laptop`, or `assets`: the real kube-apiserver and etcd in $KUBEBUILDER_ASSETS."),
+    ] = "laptop",
+    gpus: Annotated[int, typer.Option(min=0, help="GPUs that the node offers to pods.")] = 0,
+    artifact_root: Annotated[
+        str | None, typer.Option(help="Where artifacts go, file:// or s3://. Default: below the state folder.")
+    ] = None,
+) -> None:
+    """Start the laptop cluster and the operator in the background, and wait until they are ready."""
+    from fabula_cli import laptop
+
+    if control_plane not in ("laptop", "assets"):
+        raise _fail(ValueError(f"--control-plane is {control_plane!r}; it is `laptop` or `assets`"))
+    if control_plane == "assets" and not os.environ.get("KUBEBUILDER_ASSETS"):
+        raise _fail(
+            ValueError("--control-plane assets needs KUBEBUILDER_ASSETS: a folder with kube-apiserver and etcd")
+        )
+    place = _home(home)
+    try:
+        laptop.start(
+            place, outside=kubeconfig, control_plane=control_plane, gpus=gpus, artifact_root=artifact_root,
+            tell=lambda line: _console.print(line, markup=False, highlight=False),
+        )  # fmt: skip
+    except laptop.UpFailed as error:
+        raise _fail(error) from None
+    _console.print('up. In any terminal: eval "$(fabula env)", then kubectl get dsb,ftr,evr', highlight=False)
+
+
+@app.command()
+def down(home: HomeOption = None) -> None:
+    """End the laptop cluster, the operator and every pod's processes. State and artifacts stay."""
+    from fabula_cli import laptop
+
+    try:
+        _console.print("down" if laptop.stop(_home(home)) else "nothing was up")
+    except laptop.UpFailed as error:
+        raise _fail(error) from None
+
+
+@app.command()
+def status(home: HomeOption = None) -> None:
+    """Show the parts with their process ids and logs, and all runs."""
+    from fabula_cli import laptop, runs
+
+    place = _home(home)
+    try:
+        state = place.read_state()
+    except NotRunning as error:
+        raise _fail(error) from None
+    _console.print(f"home           {place.root}", highlight=False)
+    _console.print(f"kubeconfig     {state.get('kubeconfig')}", highlight=False)
+    _console.print(f"artifact root  {state.get('artifactRoot')}", highlight=False)
+    parts: dict[str, Any] = state.get("parts", {})
+    for name, part in parts.items():
+        alive = f"pid {part['pid']}" if part.get("pid") else f"not running (exit code {part.get('lastExit')})"
+        again = f", started {part['starts']} times" if part.get("starts", 0) > 1 else ""
+        _console.print(f"{name:14} {alive}{again}, log {part['log']}", highlight=False)
+    if not laptop.operator_ready(place):
+        raise _fail(RuntimeError(state.get("problem") or "the operator is not ready yet"))
+    try:
+        for run in runs.read_all(place.kubeconfig):
+            _console.print(f"  {run.line()}", markup=False, highlight=False)
+    except Exception as error:
+        raise _fail(error) from None
+
+
+@app.command()
+def kubeconfig(
+    home: HomeOption = None, raw: Annotated[bool, typer.Option(help="Print the content, not the path.")] = False
+) -> None:
+    """Print the path of the kubeconfig."""
+    place = _home(home)
+    if not place.kubeconfig.exists():
+        raise _fail(NotRunning(f"no cluster was ever up in {place.root}; start one with `fabula up`"))
+    typer.echo(place.kubeconfig.read_text() if raw else str(place.kubeconfig))
+
+
+@app.command()
+def env(home: HomeOption = None) -> None:
+    """Print shell lines that make kubectl and fabula use this cluster: eval "$(fabula env)"."""
+    place = _home(home)
+    typer.echo(f"export KUBECONFIG={place.kubeconfig}")
+    typer.echo(f"export FABULA_HOME={place.root}")
+    typer.echo(f"export PATH={Path(sys.executable).parent}:$PATH")
+
+
+@app.command()
+def demo(
+    home: HomeOption = None,
+    kubeconfig: KubeconfigOption = None,
+    namespace: Annotated[str, typer.Option("--namespace", "-n", help="Namespace of the three runs.")] = "default",
+    minutes: Annotated[float, typer.Option(min=0.1, help="Give up after this long.")] = 15,
+    stop_after: Annotated[bool, typer.Option("--down", help="End the cluster when the demonstration is over.")] = False,
+) -> None:
+    """Run the quickstart: build a dataset, fine-tune on it, compare the result with the base model."""
+    from fabula_cli import laptop
+    from fabula_cli.demo import DemoFailed, run_demo
+
+    place = _home(home)
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
+    code = 1
+    try:
+        code = run_demo(place, _console, outside=kubeconfig, namespace=namespace, minutes=minutes)
+    except KeyboardInterrupt:
+        _console.print("\ninterrupted; ending everything that was started. `fabula demo` goes on from here.")
+        laptop.stop(place)
+        raise typer.Exit(130) from None
+    except (DemoFailed, laptop.UpFailed, FileNotFoundError) as error:
+        raise _fail(error) from None
+    finally:
+        if stop_after:
+            laptop.stop(place)
+    raise typer.Exit(code)
+
+
+@app.command()
+def node(
+    kubeconfig: Annotated[Path, typer.Option("--kubeconfig", help="Cluster to serve.", exists=True)],
+    home: HomeOption = None,
+    controllers: Annotated[
+        str | None,
+        typer.Option(help="Comma-separated: job,pytorchjob,deployment,garbage, or `none`. Default: what is missing."),
+    ] = None,
+    gpus: Annotated[int, typer.Option(min=0, help="GPUs that the node offers to pods.")] = 0,
+) -> None:
+    """Serve any API server: run its pods as local processes, and its Jobs where no controller-manager does."""
+    from fabula_local.controlplane import run_node
+
+    chosen = None if controllers is None else [name for name in controllers.split(",") if name and name != "none"]
+    place = _home(home)
+    place.prepare()
+    asyncio.run(run_node(kubeconfig, chosen, place.cluster, gpus=gpus))
+
+
+def main() -> None:
+    """Entry of the `fabula` command."""
+    app()
+
+
+if __name__ == "__main__":
+    main()
