@@ -164,6 +164,10 @@ class Attempt(StatusModel):
     """When its last pod ended."""
     resumed_from_step: int | None = None
     """Step of the checkpoint it went on from."""
+    last_step: int | None = None
+    """Last step it reported; the steps since the last checkpoint have to be repeated."""
+    generation: int | None = None
+    """Generation of the spec it was started for; an edit after a failure starts with fresh budgets."""
 
 
 class GpuHours(StatusModel):
