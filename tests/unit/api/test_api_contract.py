@@ -1,0 +1,135 @@
+"""Config, result, digests and durations: what operator and workers tell each other."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from fabula_api.artifact import Part, artifact_digest, canonical_json, digest_of
+from fabula_api.base import duration_seconds
+from fabula_api.dataset_build import DatasetBuildSpec
+from fabula_api.eval_run import EvalRunSpec
+from fabula_api.status import FailureDigest
+from fabula_api.worker import TERMINATION_LIMIT, ProgressBody, WorkerConfig, WorkerResult
+
+KEY = "sha256:" + "0" * 64
+
+
+def config(**changes: object) -> dict[str, object]:
+    base: dict[str, object] = {
+        "run": {"kind": "DatasetBuild", "namespace": "default", "name": "a", "uid": "u"},
+        "stage": "ingest",
+        "root": "file:///store",
+        "output": "file:///store/default/datasetbuild/ingest/0",
+        "key": KEY,
+        "spec": {"source": {"uri": "episodes.jsonl.gz"}},
+    }
+    return {**base, **changes}
+
+
+def test_the_spec_is_parsed_as_the_run_s_kind() -> None:
+    assert isinstance(WorkerConfig.model_validate(config()).spec, DatasetBuildSpec)
+    arms = {"samples": {"uri": "s"}, "arms": [{"name": "base", "model": {"uri": "m"}}]}
+    run = {"kind": "EvalRun", "namespace": "default", "name": "a", "uid": "u"}
+    assert isinstance(WorkerConfig.model_validate(config(run=run, spec=arms)).spec, EvalRunSpec)
+
+
+def test_a_config_survives_the_wire() -> None:
+    parsed = WorkerConfig.model_validate(config())
+    again = WorkerConfig.model_validate_json(parsed.model_dump_json(by_alias=True, exclude_none=True))
+    assert again == parsed
+
+
+def test_a_wrong_spec_names_the_field() -> None:
+    with pytest.raises(ValidationError) as caught:
+        WorkerConfig.model_validate(config(spec={"source": {}}))
+    assert "source.uri" in str(caught.value)
+
+
+def test_an_unknown_input_says_what_there_is() -> None:
+    parsed = WorkerConfig.model_validate(config(inputs=[{"name": "dataset", "uri": "u", "digest": "d"}]))
+    assert parsed.input("dataset").uri == "u"
+    with pytest.raises(KeyError, match="dataset"):
+        parsed.input("adapter")
+
+
+@given(
+    message=st.text(max_size=4000),
+    tail=st.lists(st.text(max_size=2048), max_size=20),
+    counts=st.dictionaries(st.sampled_from(["image/ok", "image/failed", "sample/ok"]), st.floats(0, 1e6)),
+)
+def test_a_result_always_fits_a_termination_message(message: str, tail: list[str], counts: dict[str, float]) -> None:
+    failure = FailureDigest(reason="Crash", message=message, log_tail=tail)
+    data = WorkerResult(outcome="Failed", failure=failure, counts=counts).encode()
+    assert len(data) <= TERMINATION_LIMIT
+    back = WorkerResult.model_validate_json(data)
+    assert back.outcome == "Failed"
+    assert back.counts == counts
+    assert back.failure is not None
+    assert back.failure.reason == "Crash"
+
+
+def test_the_end_of_a_log_is_kept_rather_than_its_start() -> None:
+    tail = [f"line {number} " + "x" * 400 for number in range(20)]
+    data = WorkerResult(outcome="Failed", failure=FailureDigest(reason="R", message="m", log_tail=tail)).encode()
+    kept = json.loads(data)["failure"]["logTail"]
+    assert kept == tail[-len(kept) :]
+    assert 0 < len(kept) < 20
+
+
+def test_a_result_that_cannot_be_shortened_is_an_error_and_not_cut_in_half() -> None:
+    with pytest.raises(ValueError, match="4096"):
+        WorkerResult(outcome="Succeeded", summary={"arms": ["x" * 5000]}).encode()
+
+
+def test_a_foreign_trainer_s_body_is_understood() -> None:
+    body = ProgressBody.model_validate(
+        {
+            "trainerStatus": {
+                "progressPercentage": 40,
+                "estimatedRemainingSeconds": 12,
+                "metrics": [{"name": "loss", "value": "1.25"}],
+                "lastUpdatedTime": "2026-01-31T12:00:00+00:00",
+            }
+        }
+    )
+    assert body.fabula is None
+    assert body.trainer_status.metrics[0].value == "1.25"
+
+
+PARTS = st.lists(
+    st.builds(Part, path=st.text(min_size=1, max_size=20), size=st.integers(0, 10), sha256=st.just("a" * 64)),
+    unique_by=lambda part: part.path,
+)
+
+
+@given(PARTS, st.randoms())
+def test_an_artifact_s_digest_does_not_depend_on_the_order_of_its_parts(parts: list[Part], random: object) -> None:
+    shuffled = list(parts)
+    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    assert artifact_digest("dataset", parts) == artifact_digest("dataset", shuffled)
+
+
+def test_an_artifact_s_digest_sees_kind_path_size_and_content() -> None:
+    base = Part(path="a", size=1, sha256="a" * 64)
+    others = [
+        artifact_digest("adapter", [base]),
+        artifact_digest("dataset", [base.model_copy(update={"path": "b"})]),
+        artifact_digest("dataset", [base.model_copy(update={"size": 2})]),
+        artifact_digest("dataset", [base.model_copy(update={"sha256": "b" * 64})]),
+    ]
+    assert len({artifact_digest("dataset", [base]), *others}) == 5
+
+
+def test_canonical_json_ignores_key_order_and_refuses_nan() -> None:
+    assert canonical_json({"b": 1, "a": [1, "é"]}) == '{"a":[1,"é"],"b":1}'.encode()
+    assert digest_of({"a": 1, "b": 2}) == digest_of({"b": 2, "a": 1})
+    with pytest.raises(ValueError, match="JSON"):
+        digest_of({"a": float("nan")})
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("15m", 900), ("1h30m", 5400), ("2h5s", 7205)])
+def test_durations(text: str, seconds: int) -> None:
+    assert duration_seconds(text) == seconds

@@ -1,0 +1,118 @@
+"""The generated CRDs: structural, bounded, described, and in step with the models."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fabula_api.crd import MODELS, crd
+from fabula_api.generate import outputs
+from fabula_api.recipes import RECIPES, Kind
+from fabula_api.rules import FIXED
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def fields(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    yield path, schema
+    for name, field in schema.get("properties", {}).items():
+        yield from fields(field, f"{path}.{name}")
+    if "items" in schema:
+        yield from fields(schema["items"], f"{path}[]")
+    if isinstance(schema.get("additionalProperties"), dict):
+        yield from fields(schema["additionalProperties"], f"{path}{{}}")
+
+
+def schema_of(kind: Kind, part: str) -> dict[str, Any]:
+    root = crd(kind)["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    return dict(root["properties"][part])
+
+
+@pytest.mark.parametrize("kind", MODELS)
+@pytest.mark.parametrize("part", ["spec", "status"])
+def test_every_field_is_typed_and_bounded(kind: Kind, part: str) -> None:
+    for path, field in fields(schema_of(kind, part)):
+        assert "type" in field, path
+        assert "$ref" not in field and "anyOf" not in field and "title" not in field, path
+        if field["type"] == "string" and "enum" not in field:
+            assert "maxLength" in field, f"{path} has no maxLength: CEL would charge it as endless"
+        if field["type"] == "array":
+            assert "maxItems" in field, path
+        if "additionalProperties" in field:
+            assert "maxProperties" in field, path
+
+
+@pytest.mark.parametrize("kind", MODELS)
+@pytest.mark.parametrize("part", ["spec", "status"])
+def test_every_field_explains_itself(kind: Kind, part: str) -> None:
+    bare = [
+        path
+        for path, field in fields(schema_of(kind, part))
+        if path and not path.endswith(("[]", "{}")) and not field.get("description")
+    ]
+    assert bare == []
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_a_status_has_no_defaults(kind: Kind) -> None:
+    assert [path for path, field in fields(schema_of(kind, "status")) if "default" in field] == []
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_nested_blocks_default_so_that_their_fields_do(kind: Kind) -> None:
+    spec = schema_of(kind, "spec")
+    for name, field in spec["properties"].items():
+        inner = field.get("properties", {})
+        if inner and name not in spec.get("required", ()) and any("default" in f for f in inner.values()):
+            assert "default" in field, f"spec.{name} must default, or its fields never get theirs"
+
+
+def test_the_paper_s_values_are_the_defaults() -> None:
+    spec = schema_of("FineTuneRun", "spec")["properties"]
+    training = {name: field.get("default") for name, field in spec["training"]["properties"].items()}
+    assert (training["learningRate"], training["weightDecay"], training["warmupRatio"]) == (4e-6, 0.1, 0.1)
+    assert (training["gradientAccumulationSteps"], training["maxGradNorm"], training["neftuneNoiseAlpha"]) == (
+        4,
+        0.3,
+        5,
+    )
+    assert spec["lora"]["properties"]["rank"]["default"] == 16
+    assert spec["lora"]["properties"]["alpha"]["default"] == 32
+    assert spec["pixels"]["properties"]["maxPixels"]["default"] == 451_584
+
+
+def test_exclusive_bounds_are_booleans_as_crds_want_them() -> None:
+    rate = schema_of("FineTuneRun", "spec")["properties"]["training"]["properties"]["learningRate"]
+    assert rate["minimum"] == 0
+    assert rate["exclusiveMinimum"] is True
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_fixed_fields_exist_in_the_spec(kind: Kind) -> None:
+    known = {path.removeprefix(".") for path, _ in fields(schema_of(kind, "spec"))}
+    assert set(FIXED[kind]) <= known
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("kind", MODELS)
+def test_stages_read_fields_that_exist(recipe: str, kind: Kind) -> None:
+    spec_type = MODELS[kind][0]
+    names = set()
+    for stage in RECIPES[recipe].stages.get(kind, ()):
+        chosen = (stage.shards, stage.resources, stage.skip_unless[0] if stage.skip_unless else None)
+        paths = [*stage.reads, *(path for path in chosen if path)]
+        if stage.device not in ("cpu", "cuda"):
+            paths.append(stage.device)
+        for path in paths:
+            model: Any = spec_type
+            for part in path.split("."):
+                assert part in model.model_fields, f"{recipe} {kind} {stage.name}: no field {path}"
+                model = model.model_fields[part].annotation
+        assert set(stage.after) <= names, f"{stage.name} comes before a stage it reads"
+        names.add(stage.name)
+
+
+def test_generated_files_are_in_step_with_the_models() -> None:
+    stale = [path for path, content in outputs().items() if (ROOT / path).read_text() != content]
+    assert stale == [], "run `make generate`"
