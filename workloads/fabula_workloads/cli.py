@@ -1,0 +1,55 @@
+"""The command in every worker pod: `fabula-worker STAGE`, with its config in FABULA_CONFIG."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from fabula_api.worker import CONFIG_VARIABLE, ExitCode
+from fabula_workloads.runtime.entry import run_worker
+from fabula_workloads.stages.registry import STAGES, find_stage
+
+PREPARE = "prepare-quickstart"
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    stages = [stage for _, stage in STAGES]
+    parser = argparse.ArgumentParser(
+        prog="fabula-worker",
+        description="Runs one stage of a Fabula run. The operator starts it in pods.",
+        epilog=f"Exit codes: 0 done, {ExitCode.CONFIG:d} bad configuration, {ExitCode.INPUT:d} bad input, "
+        f"{ExitCode.CREDENTIALS:d} refused credentials or no permission, {ExitCode.RETRY:d} try again, other: crash.",
+    )
+    parser.add_argument("stage", metavar="STAGE", choices=[*stages, PREPARE], help=", ".join([*stages, PREPARE]))
+    parser.add_argument("--config", type=Path, metavar="FILE", help=f"read the config from FILE, not {CONFIG_VARIABLE}")
+    parser.add_argument("--root", metavar="URI", help=f"artifact root (file://...), for {PREPARE}")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code."""
+    parser = build_parser()
+    options = parser.parse_args(arguments)
+    if options.stage == PREPARE:
+        if not options.root:
+            parser.error(f"{PREPARE} needs --root URI")
+        from fabula_workloads.quickstart import prepare_uri
+
+        return prepare_uri(options.root)
+    if options.config is not None:
+        try:
+            text = options.config.read_text()
+        except OSError as error:
+            print(f"{options.config}: {error.strerror}", file=sys.stderr)
+            return ExitCode.CONFIG
+    else:
+        text = os.environ.get(CONFIG_VARIABLE, "")
+    return run_worker(options.stage, text, find_stage)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""One folder a recipe: everything that only one system needs."""

@@ -1,0 +1,1 @@
+"""The podcast recipe: picture sequences in, dialogues of several speakers out."""

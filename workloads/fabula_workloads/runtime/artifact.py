@@ -1,0 +1,127 @@
+"""Artifacts: parts first, then a manifest that is written last and only where none is.
+
+What has no manifest does not exist; two workers that race for one folder end with one manifest, and the loser knows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from pydantic import ValidationError
+
+from fabula_api.artifact import MANIFEST, Manifest, Part, artifact_digest
+from fabula_api.status import Lineage
+from fabula_workloads.runtime.failures import Crashed, InputInvalid, NotFound, Overtaken
+from fabula_workloads.runtime.store import Store
+
+_CHUNK = 1024 * 1024
+
+
+def sha256_of(file: BinaryIO) -> str:
+    """Hex SHA-256 of a stream, read in pieces."""
+    digest = hashlib.sha256()
+    while chunk := file.read(_CHUNK):
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+def add_part(store: Store, path: str, content: bytes | Path) -> Part:
+    """Store bytes or a local file as a part of the artifact in `store`, to be named in its manifest.
+
+    Once the folder is committed a part of it cannot change: equal content is left alone, other raises Overtaken.
+    """
+    if isinstance(content, Path):
+        with content.open("rb") as file:
+            part = Part(path=path, size=content.stat().st_size, sha256=sha256_of(file))
+    else:
+        part = Part(path=path, size=len(content), sha256=hashlib.sha256(content).hexdigest())
+    if (committed := read_manifest(store)) is not None:
+        if part in committed.parts:
+            return part
+        raise Overtaken(f"{store.uri} was committed by attempt {committed.attempt} without this {path}")
+    if isinstance(content, Path):
+        store.upload(content, path)
+    else:
+        store.write(path, content)
+    return part
+
+
+def commit(
+    store: Store,
+    *,
+    kind: str,
+    parts: Iterable[Part],
+    counts: Mapping[str, int | float] | None = None,
+    lineage: Iterable[Lineage] = (),
+    details: Mapping[str, Any] | None = None,
+    attempt: int = 1,
+) -> Manifest:
+    """Write the manifest, after a look that every part is stored in its size, and only where none is.
+
+    When another worker was first with the same digest, its manifest is returned; with another, Overtaken is raised.
+    """
+    ordered = sorted(parts, key=lambda part: part.path)
+    stored = {entry.path: entry.size for entry in store.list()}
+    for part in ordered:
+        if stored.get(part.path) != part.size:
+            raise Crashed(
+                f"{store.uri}/{part.path} should have {part.size} bytes but has {stored.get(part.path, 'gone')}; "
+                "something else writes to this folder",
+                "PartLost",
+            )
+    manifest = Manifest(
+        kind=kind,
+        digest=artifact_digest(kind, ordered),
+        parts=ordered,
+        counts=dict(counts or {}),
+        lineage=list(lineage),
+        details=dict(details or {}),
+        attempt=attempt,
+    )
+    if store.write_if_absent(MANIFEST, manifest.model_dump_json(by_alias=True, indent=1).encode()):
+        return manifest
+    winner = read_manifest(store)
+    if winner is None:
+        raise Overtaken(f"the manifest of {store.uri} appeared and went; something else deletes in this folder")
+    if winner.digest != manifest.digest:
+        raise Overtaken(f"{store.uri} was committed by attempt {winner.attempt} with another content")
+    return winner
+
+
+def read_manifest(store: Store) -> Manifest | None:
+    """The manifest of the artifact in `store`; None when nothing is committed there."""
+    try:
+        data = store.read(MANIFEST)
+    except NotFound:
+        return None
+    try:
+        return Manifest.model_validate_json(data)
+    except ValidationError as error:
+        first = error.errors(include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise InputInvalid(f"{store.uri}/{MANIFEST} is no manifest: {where}: {first['msg']}") from None
+
+
+def require_manifest(store: Store, kind: str | None = None) -> Manifest:
+    """The manifest of an input artifact. Raises InputInvalid when there is none, or one of another kind."""
+    manifest = read_manifest(store)
+    if manifest is None:
+        raise InputInvalid(f"{store.uri} has no {MANIFEST}: no artifact was committed there")
+    if kind is not None and manifest.kind != kind:
+        raise InputInvalid(f"{store.uri} is an artifact of kind {manifest.kind}, not {kind}")
+    return manifest
+
+
+def verify(store: Store, manifest: Manifest) -> None:
+    """Read every part and compare its hash. Raises InputInvalid naming the first part that differs or is missing."""
+    for part in manifest.parts:
+        with store.open(part.path) as file:
+            found = sha256_of(file)
+        if found != part.sha256:
+            raise InputInvalid(
+                f"{store.uri}/{part.path} has changed since it was committed (SHA-256 {found[:12]}..., "
+                f"manifest {part.sha256[:12]}...)"
+            )

@@ -1,0 +1,122 @@
+"""What a stage is given and what it gives back: its whole contract with the runtime, in two values."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fabula_api.artifact import ArtifactReference, Manifest
+from fabula_api.status import Lineage
+from fabula_api.worker import WorkerConfig, WorkerResult
+from fabula_workloads.runtime.failures import ConfigInvalid, TryAgain, from_os_error
+from fabula_workloads.runtime.progress import Reporter
+from fabula_workloads.runtime.store import Store, materialize, open_store, resolve_uri
+
+CACHE_VARIABLE = "FABULA_CACHE"
+"""Folder for downloads and scratch files; default: a folder of the user in the system's temporary one."""
+
+
+def cache_folder() -> Path:
+    """The folder that FABULA_CACHE names, made when it is not there."""
+    named = os.environ.get(CACHE_VARIABLE)
+    folder = Path(named) if named else Path(tempfile.gettempdir()) / f"fabula-cache-{os.getuid()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise from_os_error(error, str(folder)) from error
+    return folder
+
+
+@dataclass
+class StageContext:
+    """One run of one stage in one pod."""
+
+    config: WorkerConfig
+    shard: int
+    store: Store
+    """The stage's own folder (config.output)."""
+    reporter: Reporter
+    stopping: threading.Event
+    """Set by SIGTERM, or by the operator's reply when the run is suspended, deleted or overtaken."""
+    cache: Path
+    """Scratch folder on the local disk."""
+
+    def resolve(self, uri: str) -> str:
+        """Absolute URI; one without a scheme is below the artifact root."""
+        return resolve_uri(uri, self.config.root)
+
+    def open_input(self, name: str) -> Store:
+        """Store of an input folder by its name (`ingest`, `infer/base`, `dataset`). Raises ConfigInvalid if unknown."""
+        try:
+            return open_store(self.resolve(self.config.input(name).uri))
+        except KeyError as error:
+            raise ConfigInvalid(str(error.args[0])) from error
+
+    def local(self, uri: str) -> Path:
+        """Local path of a stored file or folder: the file itself for `file://`, a download for `s3://`."""
+        return materialize(self.resolve(uri), self.cache)
+
+    def check_stop(self) -> None:
+        """Raise TryAgain (Interrupted) when the stage should stop: call it between items."""
+        if self.stopping.is_set():
+            raise TryAgain(f"stage {self.config.stage} was told to stop; what is finished stays", "Interrupted")
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """A fresh folder on the local disk, removed afterwards."""
+        with tempfile.TemporaryDirectory(prefix="scratch-", dir=self.cache, ignore_cleanup_errors=True) as folder:
+            yield Path(folder)
+
+
+@dataclass
+class StageResult:
+    """What a stage made.
+
+    A stage whose figures a status shows should put `summary` and `metrics` into its manifest's `details` as well, under
+    these names, so that a later run that reuses the artifact can tell them again.
+    """
+
+    artifact: Manifest | None = None
+    """The committed artifact; None for a sharded stage, whose outcomes are in its ledger."""
+    uri: str | None = None
+    """Folder of the artifact; default: the stage's own."""
+    counts: dict[str, float] = field(default_factory=dict)
+    """As `kind/outcome` or `kind/outcome/Reason`; added up over shards."""
+    metrics: dict[str, float] = field(default_factory=dict)
+    summary: dict[str, Any] = field(default_factory=dict)
+    lineage: Iterable[Lineage] = ()
+    reused: bool = False
+
+    @classmethod
+    def reuse(cls, manifest: Manifest, uri: str) -> StageResult:
+        """The result of taking a committed artifact as it is."""
+        return cls(
+            artifact=manifest,
+            uri=uri,
+            counts={name: float(count) for name, count in manifest.counts.items()},
+            metrics=dict(manifest.details.get("metrics", {})),
+            summary=dict(manifest.details.get("summary", {})),
+            lineage=manifest.lineage,
+            reused=True,
+        )
+
+    def to_worker_result(self, default_uri: str) -> WorkerResult:
+        """The result as it goes into the termination message."""
+        reference = None
+        if self.artifact is not None:
+            reference = ArtifactReference(uri=self.uri or default_uri, digest=self.artifact.digest)
+        return WorkerResult(
+            outcome="Succeeded",
+            artifact=reference,
+            reused=self.reused,
+            counts=self.counts,
+            metrics=self.metrics,
+            summary=self.summary,
+            lineage=[entry.to_wire() for entry in self.lineage],
+        )

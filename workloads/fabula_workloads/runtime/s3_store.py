@@ -1,0 +1,276 @@
+"""The `s3://` store, through boto3: one PUT is atomic, and `If-None-Match: *` makes a commit exclusive.
+
+Retries are botocore's standard mode and not our own: it has full jitter, a retry quota shared by all calls, and knows
+which errors are worth it. A failure that outlives it is named and ends the stage with exit 75, to be started again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    IncompleteReadError,
+    NoCredentialsError,
+    NoRegionError,
+    PartialCredentialsError,
+    TokenRetrievalError,
+)
+from botocore.exceptions import ConnectionError as BotoConnectionError
+
+from fabula_workloads.runtime.failures import (
+    ConfigInvalid,
+    CredentialsRefused,
+    InputInvalid,
+    NotFound,
+    TryAgain,
+    WorkerError,
+    from_os_error,
+)
+from fabula_workloads.runtime.store import S3, Entry, checked_path
+
+_ATTEMPTS = 5
+_CONFLICTS = 8
+_NOT_THERE = frozenset({"NoSuchKey", "NoSuchBucket", "404", "NotFound"})
+_NO_PERMISSION = frozenset({"AccessDenied", "403", "Forbidden", "AllAccessDisabled", "AccountProblem"})
+_REFUSED = frozenset(
+    {"InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "TokenRefreshRequired", "401"}
+)
+_NO_SPACE = frozenset({"QuotaExceeded", "InsufficientStorage", "XMinioStorageFull", "507"})
+_TAKEN = frozenset({"PreconditionFailed", "412"})
+_CONFLICT = frozenset({"ConditionalRequestConflict", "OperationAborted", "409"})
+
+
+@lru_cache(maxsize=4)
+def _client(endpoint: str | None) -> Any:
+    """One client for the process (they are thread-safe and slow to make). Path style for endpoints that are not AWS."""
+    return boto3.client(
+        "s3",
+        endpoint_url=endpoint,
+        config=Config(
+            retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
+            connect_timeout=10,
+            read_timeout=60,
+            max_pool_connections=32,
+            s3={"addressing_style": "path"} if endpoint else None,
+        ),
+    )
+
+
+class S3Store:
+    """A `Store` below a key prefix of a bucket."""
+
+    def __init__(self, uri: str) -> None:
+        self.uri = uri
+        self._bucket, _, self._prefix = uri.removeprefix(S3).partition("/")
+
+    @property
+    def _s3(self) -> Any:
+        return _client(os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL"))
+
+    def read(self, path: str) -> bytes:
+        with self._named(path) as key:
+            return cast(bytes, self._s3.get_object(Bucket=self._bucket, Key=key)["Body"].read())
+
+    def open(self, path: str) -> BinaryIO:
+        with self._named(path) as key:
+            body = self._s3.get_object(Bucket=self._bucket, Key=key)["Body"]
+        return cast(BinaryIO, io.BufferedReader(_Body(body, f"{self.uri}/{path}"), 256 * 1024))
+
+    def write(self, path: str, data: bytes) -> None:
+        with self._named(path) as key:
+            self._s3.put_object(Bucket=self._bucket, Key=key, Body=data)
+
+    def write_if_absent(self, path: str, data: bytes) -> bool:
+        with self._named(path) as key:
+            for _ in range(_CONFLICTS):
+                try:
+                    self._s3.put_object(Bucket=self._bucket, Key=key, Body=data, IfNoneMatch="*")
+                except ClientError as error:
+                    code = _code(error)
+                    if code in _TAKEN:
+                        # A retry of our own PUT whose answer was lost is refused too: what is there is then ours.
+                        return self._lost_answer(error) and self.read(path) == data
+                    if code not in _CONFLICT:
+                        raise
+                else:
+                    return True
+        raise TryAgain(f"{self.uri}/{path} is being written by others all the time", "StoreUnavailable")
+
+    def upload(self, local: Path, path: str) -> None:
+        with self._named(path) as key, local.open("rb") as file:
+            self._s3.upload_fileobj(file, self._bucket, key)
+
+    def download(self, path: str, local: Path) -> None:
+        local.parent.mkdir(parents=True, exist_ok=True)
+        temporary = local.with_name(f".{local.name[:100]}.{uuid.uuid4().hex}")
+        try:
+            with self._named(path) as key, temporary.open("wb") as file:
+                self._s3.download_fileobj(self._bucket, key, file)
+            os.replace(temporary, local)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def exists(self, path: str) -> bool:
+        try:
+            with self._named(path) as key:
+                self._s3.head_object(Bucket=self._bucket, Key=key)
+        except NotFound:
+            return False
+        return True
+
+    def list(self, prefix: str = "") -> Iterator[Entry]:
+        for entry, _ in self.list_tagged(prefix):
+            yield entry
+
+    def list_tagged(self, prefix: str = "") -> Iterator[tuple[Entry, str]]:
+        """As `list`, with each object's ETag, which changes with its content."""
+        wanted = prefix.rstrip("/")
+        with self._named(wanted) as key:
+            pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=key)
+            for page in pages:
+                for item in page.get("Contents", ()):
+                    path = item["Key"][len(self._prefix) :].lstrip("/")
+                    # S3 matches strings; `step-1` must not find `step-10/...`.
+                    if not path or (self._prefix and not item["Key"].startswith(self._prefix + "/")):
+                        continue
+                    if not wanted or path == wanted or path.startswith(wanted + "/"):
+                        yield Entry(path, item["Size"]), item["ETag"]
+
+    def delete(self, prefix: str) -> None:
+        checked_path(prefix)
+        keys = [self._key(entry.path) for entry in self.list(prefix)]
+        for start in range(0, len(keys), 1000):
+            batch = [{"Key": key} for key in keys[start : start + 1000]]
+            with self._named(prefix):
+                reply = self._s3.delete_objects(Bucket=self._bucket, Delete={"Objects": batch, "Quiet": True})
+                if errors := reply.get("Errors"):
+                    raise ClientError({"Error": {"Code": errors[0].get("Code", "")}}, "DeleteObjects")
+
+    def child(self, path: str) -> S3Store:
+        return S3Store(f"{self.uri}/{checked_path(path)}")
+
+    def _key(self, path: str) -> str:
+        return "/".join(part for part in (self._prefix, path) if part)
+
+    @contextmanager
+    def _named(self, path: str) -> Iterator[str]:
+        """The object's key; an error on the way becomes the failure it means."""
+        try:
+            yield self._key(checked_path(path) if path else "")
+        except (BotoCoreError, ClientError) as error:
+            raise from_s3_error(error, f"{self.uri}/{path}".rstrip("/"), self._bucket) from error
+        except OSError as error:
+            raise from_os_error(error, f"{self.uri}/{path}") from error
+
+    @staticmethod
+    def _lost_answer(error: ClientError) -> bool:
+        return bool(error.response.get("ResponseMetadata", {}).get("RetryAttempts", 0))
+
+
+class _Body(io.RawIOBase):
+    """A response body as a raw stream, so that BufferedReader gives it lines."""
+
+    def __init__(self, body: Any, uri: str) -> None:
+        self._body, self._uri = body, uri
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        try:
+            data = self._body.read(len(buffer))
+        except (BotoCoreError, OSError) as error:
+            raise TryAgain(f"{self._uri}: the connection broke in the middle", "StoreUnavailable") from error
+        buffer[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        self._body.close()
+        super().close()
+
+
+def download_tree(uri: str, cache: Path) -> Path:
+    """Local copy of an object or of a folder of objects, kept in `cache` under a name that changes with the content."""
+    folder, _, name = uri.rpartition("/")
+    whole = S3Store(uri)
+    found = sorted(whole.list_tagged(), key=lambda pair: pair[0].path)
+    store, strip = (whole, "") if found else (S3Store(folder), name)
+    found = found or list(store.list_tagged(name))
+    if not found:
+        raise NotFound(uri)
+    tags = "\n".join(f"{entry.path} {entry.size} {tag}" for entry, tag in found)
+    place = cache / hashlib.sha256(f"{uri}\n{tags}".encode()).hexdigest()[:24]
+    target = place / name
+    if target.exists():
+        return target
+    partial = cache / f".partial-{uuid.uuid4().hex}"
+    try:
+        for entry, _ in found:
+            local = partial / name / entry.path if not strip else partial / name
+            store.download(entry.path, local)
+            if local.stat().st_size != entry.size:
+                raise TryAgain(f"{uri}/{entry.path} changed while it was copied", "StoreUnavailable")
+        try:
+            os.rename(partial, place)
+        except OSError:
+            if not target.exists():  # else another process of this pod was quicker, with the same content
+                raise
+    except OSError as error:
+        raise from_os_error(error, str(place)) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return target
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def from_s3_error(error: BotoCoreError | ClientError, uri: str, bucket: str) -> WorkerError:
+    """The named failure behind an S3 error on `uri`. Messages carry the error's code and no request detail."""
+    if isinstance(error, (NoCredentialsError, PartialCredentialsError, TokenRetrievalError)):
+        return CredentialsRefused(
+            f"{uri}: no credentials for S3 were found; give the pods a ServiceAccount with a role, or spec.secretRef"
+        )
+    if isinstance(error, NoRegionError):
+        return ConfigInvalid(f"{uri}: no AWS region is set; set AWS_REGION on the workers")
+    if isinstance(error, (BotoConnectionError, IncompleteReadError)):
+        return TryAgain(f"{uri} cannot be reached: {type(error).__name__}", "StoreUnavailable")
+    if not isinstance(error, ClientError):
+        kind = type(error).__name__
+        if kind in ("ParamValidationError", "InvalidS3AddressingStyleError", "UnsupportedS3ConfigurationError"):
+            return ConfigInvalid(f"{uri} is no valid S3 location: {kind}")
+        return TryAgain(f"{uri} cannot be reached: {kind}", "StoreUnavailable")
+    code = _code(error)
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    if code == "NoSuchBucket":
+        return NotFound(uri, f"there is no bucket {bucket}")
+    if code in _NOT_THERE:
+        return NotFound(uri)
+    if code in _REFUSED:
+        return CredentialsRefused(f"{uri}: the store refuses the credentials ({code}); renew or correct them")
+    if code in _NO_PERMISSION or status == 403:
+        return CredentialsRefused(
+            f"{uri}: the credentials have no permission for this ({code}); allow reading, writing and listing",
+            "NoPermission",
+        )
+    if code in _NO_SPACE or status == 507:
+        return TryAgain(f"{uri} cannot be written: {code}. Free space or raise the quota.", "NoSpace")
+    if code in ("InvalidBucketName", "InvalidURI", "KeyTooLongError"):
+        return ConfigInvalid(f"{uri} is no valid S3 location: {code}")
+    if status is not None and 400 <= status < 500 and code not in ("SlowDown", "RequestTimeout", "TooManyRequests"):
+        return InputInvalid(f"{uri}: the store refuses the request ({code or status})")
+    return TryAgain(f"{uri}: the store answers {code or status}", "StoreUnavailable")

@@ -1,0 +1,136 @@
+"""Where artifacts live: one small interface over `file://` and `s3://`, so that no stage knows which of them it uses.
+
+A store is rooted at one folder; paths are relative with forward slashes. Writes are atomic: a reader sees a whole file
+or none, whenever the writer dies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Protocol
+from urllib.parse import unquote
+
+from fabula_workloads.runtime.failures import ConfigInvalid, NotFound
+
+FILE, S3 = "file://", "s3://"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One stored file: its path below the store and its size in bytes."""
+
+    path: str
+    size: int
+
+
+class Store(Protocol):
+    """Files below one folder. Failures are named: NotFound, CredentialsRefused, TryAgain (see `failures`)."""
+
+    uri: str
+    """Of the folder, without a slash at the end."""
+
+    def read(self, path: str) -> bytes:
+        """The whole content. Raises NotFound."""
+        ...
+
+    def open(self, path: str) -> BinaryIO:
+        """A stream of the content, for what may be large. Raises NotFound."""
+        ...
+
+    def write(self, path: str, data: bytes) -> None:
+        """Store `data`, in place of what is there."""
+        ...
+
+    def write_if_absent(self, path: str, data: bytes) -> bool:
+        """Store `data` unless something is there; then leave that alone and return False."""
+        ...
+
+    def upload(self, local: Path, path: str) -> None:
+        """Store a local file, in place of what is there."""
+        ...
+
+    def download(self, path: str, local: Path) -> None:
+        """Copy to a local file; `local` is whole or absent. Raises NotFound."""
+        ...
+
+    def exists(self, path: str) -> bool:
+        """Whether a file is stored under exactly this path."""
+        ...
+
+    def list(self, prefix: str = "") -> Iterator[Entry]:
+        """Every file in the folder `prefix`, at any depth, in no promised order (or the file `prefix` itself)."""
+        ...
+
+    def delete(self, prefix: str) -> None:
+        """Remove the file or the folder `prefix`; nothing there is no error."""
+        ...
+
+    def child(self, path: str) -> Store:
+        """The store rooted at a folder below this one."""
+        ...
+
+
+def checked_path(path: str) -> str:
+    """The path itself when it stays inside the store. Raises ConfigInvalid for absolute paths and `..`."""
+    parts = path.split("/")
+    if path.startswith("/") or ".." in parts or "" in parts or "\0" in path:
+        raise ConfigInvalid(f"{path!r} is not a path below an artifact store: no leading slash, `..` or empty part")
+    return path
+
+
+def resolve_uri(uri: str, root: str) -> str:
+    """Absolute `file://` or `s3://` URI, without a slash at the end; a URI without a scheme is below `root`."""
+    if uri.startswith((FILE, S3)):
+        scheme = FILE if uri.startswith(FILE) else S3
+        rest = uri.removeprefix(scheme).rstrip("/")
+        if not rest or (scheme == FILE and not rest.startswith("/")):
+            raise ConfigInvalid(f"{uri!r} names no folder: write file:///absolute/path or s3://bucket/key")
+        return scheme + rest
+    if "://" in uri:
+        raise ConfigInvalid(f"{uri!r} has a scheme that is not supported; file:// and s3:// are")
+    if not root.startswith((FILE, S3)):
+        raise ConfigInvalid(f"the artifact root {root!r} is neither a file:// nor an s3:// URI")
+    if uri.startswith("/"):
+        raise ConfigInvalid(f"{uri!r} has no scheme: write file://{uri}, or leave the slash out for the artifact root")
+    return f"{root.rstrip('/')}/{checked_path(uri.rstrip('/'))}"
+
+
+def local_path(uri: str) -> Path:
+    """The path behind a `file://` URI."""
+    return Path(unquote(uri.removeprefix(FILE)))
+
+
+def open_store(uri: str) -> Store:
+    """The store rooted at an absolute URI. S3 credentials come from the ambient chain, as boto3 finds them."""
+    absolute = resolve_uri(uri, uri)
+    if absolute.startswith(FILE):
+        from fabula_workloads.runtime.file_store import FileStore
+
+        return FileStore(absolute)
+    from fabula_workloads.runtime.s3_store import S3Store  # boto3 only where it is used
+
+    return S3Store(absolute)
+
+
+def split_uri(uri: str) -> tuple[str, str]:
+    """(folder, last part) of an absolute URI."""
+    folder, _, name = uri.rpartition("/")
+    return folder, name
+
+
+def materialize(uri: str, cache: Path) -> Path:
+    """A local path of a stored file or folder: itself for `file://`, a checked download below `cache` for `s3://`.
+
+    Raises NotFound when there is neither a file nor a folder. A second call for unchanged content downloads nothing.
+    """
+    absolute = resolve_uri(uri, uri)
+    if absolute.startswith(FILE):
+        path = local_path(absolute)
+        if not path.exists():
+            raise NotFound(absolute)
+        return path
+    from fabula_workloads.runtime.s3_store import download_tree
+
+    return download_tree(absolute, cache)
