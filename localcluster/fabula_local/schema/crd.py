@@ -1,0 +1,220 @@
+"""CustomResourceDefinitions: what makes one valid, and the kinds it serves.
+
+Rules: apiextensions-apiserver's validation of CustomResourceDefinition and of structural schemas.
+"""
+
+import re
+from typing import Any
+
+from fabula_local.resource import Resource
+
+from . import errors
+from .cel import compile_errors
+from .errors import FieldError
+from .json_path import JSONPathError, compile_path
+from .validation import compile_pattern
+
+Object = dict[str, Any]
+
+_DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)+")
+_TYPES = ("array", "boolean", "integer", "number", "object", "string")
+_COLUMN_TYPES = ("boolean", "date", "integer", "number", "string")
+_LABEL_MESSAGE = (
+    "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an"
+    " alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is"
+    " '[a-z0-9]([-a-z0-9]*[a-z0-9])?')"
+)
+
+
+def validate_crd(crd: Object) -> list[FieldError]:
+    """What is wrong with a CustomResourceDefinition; empty when it may be created."""
+    spec = crd.get("spec") or {}
+    names = spec.get("names") or {}
+    found: list[FieldError] = []
+    group, plural = spec.get("group", ""), names.get("plural", "")
+    if not group:
+        found.append(errors.required("spec.group"))
+    elif not _SUBDOMAIN.fullmatch(group):
+        found.append(errors.invalid("spec.group", group, "should be a domain with at least one dot"))
+    name = (crd.get("metadata") or {}).get("name", "")
+    if name != f"{plural}.{group}":
+        found.append(errors.invalid("metadata.name", name, 'must be spec.names.plural+"."+spec.group'))
+    if spec.get("scope") not in ("Cluster", "Namespaced"):
+        if spec.get("scope"):
+            found.append(errors.not_supported("spec.scope", spec["scope"], ["Cluster", "Namespaced"]))
+        else:
+            found.append(errors.required("spec.scope"))
+    for field in ("plural", "singular", "kind", "listKind"):
+        value = names.get(field, "")
+        if not value:
+            if field in ("plural", "kind"):
+                found.append(errors.required(f"spec.names.{field}"))
+        elif not _DNS_LABEL.fullmatch(value.lower() if "ind" in field else value):
+            found.append(errors.invalid(f"spec.names.{field}", value, _LABEL_MESSAGE))
+    versions = spec.get("versions") or []
+    if sum(bool(one.get("storage")) for one in versions) != 1:
+        message = "must have exactly one version marked as storage version"
+        found.append(errors.invalid("spec.versions", versions, message))
+    seen: set[str] = set()
+    for index, version in enumerate(versions):
+        found += _version(version, f"spec.versions[{index}]", seen)
+    return found
+
+
+def _version(version: Object, path: str, seen: set[str]) -> list[FieldError]:
+    found: list[FieldError] = []
+    name = version.get("name", "")
+    if name in seen:
+        found.append(errors.duplicate(f"{path}.name", name))
+    seen.add(name)
+    if not _DNS_LABEL.fullmatch(name):
+        found.append(errors.invalid(f"{path}.name", name, _LABEL_MESSAGE))
+    schema = (version.get("schema") or {}).get("openAPIV3Schema")
+    where = f"{path}.schema.openAPIV3Schema"
+    if schema is None:
+        found.append(errors.required(where, "schemas are required"))
+    else:
+        if schema.get("type") != "object":
+            found.append(errors.invalid(f"{where}.type", schema.get("type", ""), "must be object at the root"))
+        structural = _structural(schema, where)
+        found += structural
+        if not structural:
+            found += [FieldError(one.reason, f"{where}{one.field}", one.message) for one in compile_errors(schema)]
+    for index, column in enumerate(version.get("additionalPrinterColumns") or []):
+        found += _column(column, f"{path}.additionalPrinterColumns[{index}]")
+    if (scale := (version.get("subresources") or {}).get("scale")) is not None:
+        for field, start in (("specReplicasPath", ".spec."), ("statusReplicasPath", ".status.")):
+            if not scale.get(field, "").startswith(start):
+                message = f"should be a json path under {start[:-1]}"
+                where = f"{path}.subresources.scale.{field}"
+                found.append(errors.invalid(where, scale.get(field, ""), message))
+    return found
+
+
+def _column(column: Object, path: str) -> list[FieldError]:
+    found = [errors.required(f"{path}.{field}") for field in ("name", "type", "jsonPath") if not column.get(field)]
+    if column.get("type") and column["type"] not in _COLUMN_TYPES:
+        found.append(errors.not_supported(f"{path}.type", column["type"], list(_COLUMN_TYPES)))
+    if text := column.get("jsonPath"):
+        try:
+            compile_path(text)
+        except JSONPathError as problem:
+            found.append(errors.invalid(f"{path}.jsonPath", text, str(problem)))
+    return found
+
+
+def _structural(schema: Object, path: str, *, root: bool = True) -> list[FieldError]:
+    found: list[FieldError] = []
+    kind = schema.get("type")
+    free = schema.get("x-kubernetes-int-or-string") or schema.get("x-kubernetes-preserve-unknown-fields")
+    if not kind and not free:
+        message = "must not be empty for specified object fields"
+        found.append(errors.required(f"{path}.type", message))
+    elif kind and kind not in _TYPES:
+        found.append(errors.not_supported(f"{path}.type", kind, list(_TYPES)))
+    if schema.get("properties") and schema.get("additionalProperties"):
+        message = "must not be used together with additionalProperties"
+        found.append(errors.forbidden(f"{path}.properties", message))
+    if kind == "array" and "items" not in schema:
+        found.append(errors.required(f"{path}.items", "must be specified"))
+    if schema.get("uniqueItems"):
+        found.append(
+            errors.forbidden(
+                f"{path}.uniqueItems",
+                "uniqueItems cannot be set to true since the runtime complexity becomes quadratic",
+            )
+        )
+    if pattern := schema.get("pattern"):
+        try:
+            compile_pattern(pattern)
+        except re.error as problem:
+            found.append(
+                errors.invalid(f"{path}.pattern", pattern, f"must be a valid regular expression, but isn't: {problem}")
+            )
+    found += _list_type(schema, path)
+    for name, sub in (schema.get("properties") or {}).items():
+        if not (root and name == "metadata"):
+            found += _structural(sub, f"{path}.properties[{name}]", root=False)
+    for key in ("items", "additionalProperties"):
+        if isinstance(sub := schema.get(key), dict):
+            found += _structural(sub, f"{path}.{key}", root=False)
+    for key in ("allOf", "anyOf", "oneOf"):
+        for index, sub in enumerate(schema.get(key) or []):
+            found += _junction(sub, f"{path}.{key}[{index}]", bool(free))
+    if "not" in schema:
+        found += _junction(schema["not"], f"{path}.not", bool(free))
+    return found
+
+
+def _list_type(schema: Object, path: str) -> list[FieldError]:
+    kind, keys = schema.get("x-kubernetes-list-type"), schema.get("x-kubernetes-list-map-keys")
+    if kind is None:
+        return []
+    if kind not in ("atomic", "map", "set"):
+        return [errors.not_supported(f"{path}.x-kubernetes-list-type", kind, ["atomic", "map", "set"])]
+    if kind != "map":
+        return []
+    where = f"{path}.x-kubernetes-list-map-keys"
+    if not keys:
+        return [errors.required(where, "must not be empty if x-kubernetes-list-type is map")]
+    items = schema.get("items", {})
+    members, needed = items.get("properties", {}), items.get("required", [])
+    found = []
+    for index, key in enumerate(keys):
+        if key not in members:
+            message = "entries must all be names of item properties"
+            found.append(errors.invalid(f"{where}[{index}]", key, message))
+        elif key not in needed and "default" not in members[key]:
+            message = (
+                "this property is in x-kubernetes-list-map-keys, so it must have a default or be a required property"
+            )
+            found.append(errors.required(f"{path}.items.properties[{key}].default", message))
+    return found
+
+
+def _junction(schema: Object, path: str, free: bool) -> list[FieldError]:
+    """Below allOf, anyOf, oneOf and not only checks may stand, not what shapes the object."""
+    found = []
+    for key in ("description", "default", "additionalProperties", "nullable", "type"):
+        if key in schema and not (key == "type" and free):
+            message = f"must be {'empty' if key in ('description', 'type') else 'undefined'} to be structural"
+            found.append(errors.forbidden(f"{path}.{key}", message))
+    for name, sub in (schema.get("properties") or {}).items():
+        found += _junction(sub, f"{path}.properties[{name}]", free)
+    return found
+
+
+def resources_of(crd: Object) -> list[Resource]:
+    """One kind for each served version, the storage version among them marked."""
+    spec = crd["spec"]
+    names = spec["names"]
+    kind = names["kind"]
+    found = []
+    for version in spec["versions"]:
+        if not version.get("served"):
+            continue
+        subresources = version.get("subresources") or {}
+        scale = subresources.get("scale")
+        selectable = [one["jsonPath"] for one in version.get("selectableFields") or []]
+        found.append(
+            Resource(
+                group=spec["group"],
+                version=version["name"],
+                kind=kind,
+                plural=names["plural"],
+                singular=names.get("singular") or kind.lower(),
+                list_kind=names.get("listKind") or f"{kind}List",
+                namespaced=spec["scope"] == "Namespaced",
+                short_names=tuple(names.get("shortNames") or ()),
+                categories=tuple(names.get("categories") or ()),
+                schema=version["schema"]["openAPIV3Schema"],
+                subresources=frozenset(subresources),
+                printer_columns=tuple(version.get("additionalPrinterColumns") or ()),
+                storage_version=bool(version.get("storage")),
+                custom=True,
+                scale=dict(scale) if scale else None,
+                extra={"selectableFields": selectable} if selectable else {},
+            )
+        )
+    return found

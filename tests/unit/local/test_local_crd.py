@@ -1,0 +1,133 @@
+"""CustomResourceDefinitions and the OpenAPI documents of what they define."""
+
+import copy
+import json
+from typing import Any
+
+import pytest
+
+from fabula_local.schema.builtin import builtin_resources
+from fabula_local.schema.crd import resources_of, validate_crd
+from fabula_local.schema.openapi import openapi_v2, openapi_v3_group, openapi_v3_paths
+
+CRD: dict[str, Any] = {
+    "metadata": {"name": "runs.x.dev"},
+    "spec": {
+        "group": "x.dev",
+        "scope": "Namespaced",
+        "names": {"plural": "runs", "kind": "Run", "shortNames": ["r"], "categories": ["x"]},
+        "versions": [
+            {
+                "name": "v1",
+                "served": True,
+                "storage": True,
+                "subresources": {"status": {}},
+                "additionalPrinterColumns": [{"name": "Step", "type": "integer", "jsonPath": ".status.step"}],
+                "schema": {
+                    "openAPIV3Schema": {
+                        "type": "object",
+                        "properties": {
+                            "spec": {
+                                "type": "object",
+                                "description": "What to run.",
+                                "properties": {"rank": {"type": "integer", "description": "Width."}},
+                            }
+                        },
+                    }
+                },
+            }
+        ],
+    },
+}
+
+
+def test_a_good_definition_serves_its_versions() -> None:
+    assert validate_crd(CRD) == []
+    (kind,) = resources_of(CRD)
+    assert (kind.group, kind.version, kind.singular, kind.list_kind) == ("x.dev", "v1", "run", "RunList")
+    assert kind.custom
+    assert kind.subresources == {"status"}
+    assert kind.short_names == ("r",)
+
+
+SPEC = ("spec", "versions", 0, "schema", "openAPIV3Schema", "properties", "spec")
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "field", "message"),
+    [
+        (("metadata", "name"), "x", "metadata.name", 'Invalid value: "x": must be spec.names.plural+"."+spec.group'),
+        (("spec", "scope"), "All", "spec.scope", 'Unsupported value: "All": supported values: "Cluster", "Namespaced"'),
+        (("spec", "versions", 0, "storage"), False, "spec.versions", None),
+        (("spec", "versions", 0, "schema"), {}, "spec.versions[0].schema.openAPIV3Schema", "Required value: schemas are required"),
+        (
+            ("spec", "versions", 0, "additionalPrinterColumns", 0, "jsonPath"),
+            "status",
+            "spec.versions[0].additionalPrinterColumns[0].jsonPath",
+            None,
+        ),
+        (
+            (*SPEC, "properties", "rank"),
+            {"description": "no type"},
+            "spec.versions[0].schema.openAPIV3Schema.properties[spec].properties[rank].type",
+            "Required value: must not be empty for specified object fields",
+        ),
+        (
+            (*SPEC, "properties", "rank"),
+            {"type": "array"},
+            "spec.versions[0].schema.openAPIV3Schema.properties[spec].properties[rank].items",
+            "Required value: must be specified",
+        ),
+    ],
+)  # fmt: skip
+def test_a_bad_definition_is_told_what_is_wrong(
+    path: tuple[Any, ...], value: Any, field: str, message: str | None
+) -> None:
+    crd = copy.deepcopy(CRD)
+    target = crd
+    for step in path[:-1]:
+        target = target[step]
+    target[path[-1]] = value
+    found = {one.field: one.message for one in validate_crd(crd)}
+    assert field in found
+    assert message is None or found[field] == message
+
+
+def test_the_document_of_a_custom_kind_explains_and_declares_server_side_checks() -> None:
+    resources = [*builtin_resources(), *resources_of(CRD)]
+    assert openapi_v3_paths(resources)["paths"]["apis/x.dev/v1"]["serverRelativeURL"].startswith(
+        "/openapi/v3/apis/x.dev/v1?hash="
+    )
+    document = openapi_v3_group(resources, "x.dev", "v1")
+    run = document["components"]["schemas"]["dev.x.v1.Run"]
+    assert run["properties"]["spec"]["properties"]["rank"]["description"] == "Width."
+    assert run["properties"]["metadata"]["allOf"] == [
+        {"$ref": "#/components/schemas/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"}
+    ]
+    patch = document["paths"]["/apis/x.dev/v1/namespaces/{namespace}/runs/{name}"]["patch"]
+    assert "fieldValidation" in {one["name"] for one in patch["parameters"]}
+    assert patch["x-kubernetes-group-version-kind"] == {"group": "x.dev", "version": "v1", "kind": "Run"}
+    assert "application/strategic-merge-patch+json" not in patch["requestBody"]["content"]
+
+
+def references(value: Any) -> set[str]:
+    if isinstance(value, dict):
+        own = {value["$ref"]} if isinstance(value.get("$ref"), str) else set()
+        return own.union(*(references(one) for one in value.values()))
+    return set().union(*(references(one) for one in value)) if isinstance(value, list) else set()
+
+
+def test_every_reference_of_every_document_is_defined() -> None:
+    resources = builtin_resources()
+    for group, version in {(one.group, one.version) for one in resources}:
+        document = json.loads(json.dumps(openapi_v3_group(resources, group, version)))
+        known = {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
+        assert references(document) <= known
+    swagger = json.loads(json.dumps(openapi_v2(resources)))
+    assert references(swagger) <= {f"#/definitions/{name}" for name in swagger["definitions"]}
+
+
+def test_the_patch_of_a_built_in_kind_may_be_strategic() -> None:
+    document = openapi_v3_group(builtin_resources(), "batch", "v1")
+    patch = document["paths"]["/apis/batch/v1/namespaces/{namespace}/jobs/{name}"]["patch"]
+    assert "application/strategic-merge-patch+json" in patch["requestBody"]["content"]
