@@ -1,0 +1,49 @@
+"""Profile `paper-v1`: the published text metrics to the letter, so that the published figures come out again.
+
+Known defects, kept on purpose: label words count as text, an answer without a readable turn scores zero instead of
+being set apart, and the switch rate counts turns rather than changes of speaker.
+"""
+
+from __future__ import annotations
+
+import string
+from itertools import pairwise
+
+from fabula_workloads.metrics.turns import Turn, paper_v1_turns
+
+_NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
+
+
+def words(text: str) -> float:
+    """Whitespace-separated words of the whole text, labels included."""
+    return float(len(text.split()))
+
+
+def distinct_2(text: str) -> float:
+    """Share of distinct bigrams among all, lower-cased, without ASCII punctuation, across turns; 0 below two words."""
+    tokens = text.lower().translate(_NO_PUNCTUATION).split()
+    bigrams = list(pairwise(tokens))
+    return len(set(bigrams)) / len(bigrams) if bigrams else 0.0
+
+
+def turn_length(turns: list[Turn]) -> float:
+    """Mean words of a turn; 0 without turns."""
+    return sum(turn.num_words for turn in turns) / len(turns) if turns else 0.0
+
+
+def switch_rate(turns: list[Turn]) -> float:
+    """(turns - 1) for each 1,000 spoken words, whoever speaks; 0 without turns."""
+    spoken = sum(turn.num_words for turn in turns)
+    return (len(turns) - 1) / spoken * 1000 if spoken else 0.0
+
+
+def measure(text: str) -> dict[str, float | None]:
+    """Every text metric of the profile for one answer."""
+    turns = paper_v1_turns(text)
+    return {
+        "words": words(text),
+        "distinct-2": distinct_2(text),
+        "turn-length": turn_length(turns),
+        "switch-rate": switch_rate(turns),
+        "turns": float(len(turns)),
+    }

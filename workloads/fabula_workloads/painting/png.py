@@ -1,0 +1,49 @@
+"""Is it a picture? A truncated file, a wrong size or one flat colour is found here and not by a model in training."""
+
+from __future__ import annotations
+
+import io
+import struct
+
+from PIL import Image
+
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_DRAWN = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"})
+_FLAT_SPREAD = 2
+"""A picture whose channels all vary less than this, of 255, is one flat colour: a blanked or failed drawing."""
+
+
+def encode_png(image: Image.Image) -> bytes:
+    """A PNG of the pixels alone, without any text, time or EXIF chunk."""
+    bare = Image.new("RGB", image.size)
+    bare.paste(image.convert("RGB"))
+    buffer = io.BytesIO()
+    bare.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def flaw_of(png: bytes, width: int, height: int) -> str | None:
+    """What is wrong with a drawn PNG, as one CamelCase word; None when it is whole, of its size and not flat."""
+    if not png.startswith(SIGNATURE):
+        return "NotPng"
+    try:
+        with Image.open(io.BytesIO(png)) as image:
+            image.load()
+            size, extrema = image.size, image.convert("RGB").getextrema()
+    except (OSError, SyntaxError, ValueError):
+        return "UnreadablePng"
+    if size != (width, height):
+        return "WrongSize"
+    if all(high - low < _FLAT_SPREAD for low, high in extrema):  # type: ignore[misc]
+        return "FlatPicture"
+    return "HasMetadata" if set(chunks_of(png)) - _DRAWN else None
+
+
+def chunks_of(png: bytes) -> list[bytes]:
+    """Chunk types of a PNG, in order."""
+    found, at = [], len(SIGNATURE)
+    while at + 8 <= len(png):
+        length, kind = struct.unpack(">I4s", png[at : at + 8])
+        found.append(kind)
+        at += 12 + length
+    return found

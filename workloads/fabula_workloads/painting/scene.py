@@ -1,0 +1,58 @@
+"""Scenes, pictures and refusals: the records that a painter maps from and to."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """One picture to draw."""
+
+    key: str
+    """Stable over restarts and shard counts: `<episode>-<excerpt>-<scene>`."""
+    prompt: str
+    """Full prompt, style included."""
+    seed: int
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A drawn scene, as a PNG file's bytes."""
+
+    png: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A scene that this painter will not draw, however often it is asked."""
+
+    reason: str
+    """One CamelCase word."""
+
+
+class Painter(Protocol):
+    """Draws scenes. One result for each scene, in order; raises for failures that may pass."""
+
+    model: str
+    """Name of the model, for provenance."""
+
+    def draw(self, scenes: Sequence[Scene]) -> list[Picture | Refusal]:
+        """Draw the scenes at once."""
+        ...
+
+
+def scene_seed(base: int, key: str) -> int:
+    """Seed of one scene, in 0 to 2^63 - 1: a picture does not depend on what was drawn before it, or in which shard."""
+    return int.from_bytes(hashlib.sha256(f"{base}/{key}".encode()).digest()[:8], "big") >> 1
+
+
+def height_of(width: int, aspect_ratio: str) -> int:
+    """Height in pixels for a ratio such as `16:9`, rounded to a multiple of 16, which the model's grid needs."""
+    across, _, down = aspect_ratio.partition(":")
+    return max(16, round(width * int(down) / int(across) / 16) * 16)

@@ -1,0 +1,131 @@
+"""Stage `illustrate`: a picture for each scene that was found, checked, stored, and recorded with where it came from.
+
+A scene's outcome is in the ledger before the next scene is drawn, so a restarted shard draws nothing twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import Any
+
+from fabula_api.dataset_build import DatasetBuildSpec, Images
+from fabula_workloads.painting.png import flaw_of
+from fabula_workloads.painting.scene import Painter, Picture, Refusal, Scene, height_of, scene_seed
+from fabula_workloads.painting.style import STYLE_VERSION, full_prompt, prompt_digest
+from fabula_workloads.runtime.context import StageContext, StageResult
+from fabula_workloads.runtime.failures import ConfigInvalid, InputInvalid
+from fabula_workloads.runtime.ledger import Ledger, own_items
+from fabula_workloads.runtime.store import Store
+from fabula_workloads.stages.model_folder import model_folder, model_label
+from fabula_workloads.stages.threads import limit_threads
+
+_log = logging.getLogger(__name__)
+OpenPainter = Callable[[StageContext], Painter]
+
+
+def run(context: StageContext) -> StageResult:
+    """Draw this shard's scenes."""
+    return illustrate(context, open_painter)
+
+
+def illustrate(context: StageContext, open_painter: OpenPainter) -> StageResult:
+    """Draw the scenes of this shard that have no outcome yet. The painter is opened only when there are any."""
+    images = _images(context)
+    scenes = scenes_of(context.open_input("extract"), images)
+    ledger = Ledger(context.store)
+    own = own_items(list(scenes), context.shard, context.config.shards)
+    finished = ledger.ids()
+    tally = Counter(_count_name(outcome) for key in own if key in finished and (outcome := ledger.get(key)))
+    pending = [scenes[key] for key in own if key not in finished]
+    _report(context, tally, len(own))
+    if pending:
+        painter = open_painter(context)
+        for batch in _batches(pending, images.batch_size):
+            context.check_stop()
+            for scene, drawn in zip(batch, painter.draw(batch), strict=True):
+                outcome = _keep(context.store, scene, drawn, painter.model)
+                ledger.put(scene.key, outcome)
+                tally[_count_name(outcome)] += 1
+            _report(context, tally, len(own))
+    _log.info("%d scenes in this shard, %d drawn now", len(own), len(pending))
+    return StageResult(counts={name: float(count) for name, count in sorted(tally.items())})
+
+
+def scenes_of(extract: Store, images: Images) -> dict[str, Scene]:
+    """Every scene of the extract ledger by its key, at most `perSample` of an excerpt."""
+    height = height_of(images.width, images.aspect_ratio)
+    scenes: dict[str, Scene] = {}
+    for episode, outcome in Ledger(extract).items():
+        for excerpt in outcome.get("excerpts", []) if outcome.get("outcome") == "ok" else []:
+            for scene in excerpt["scenes"][: images.per_sample]:
+                key = f"{episode}-{excerpt['index']}-{scene['index']}"
+                prompt, seed = full_prompt(scene["prompt"]), scene_seed(images.seed, key)
+                scenes[key] = Scene(key, prompt, seed, images.width, height)
+    return scenes
+
+
+def picture_path(key: str) -> str:
+    """Where a scene's PNG lies in the stage's folder: `pictures/<episode>/<excerpt>-<scene>.png`."""
+    episode, excerpt, scene = key.rsplit("-", 2)
+    return f"pictures/{episode}/{excerpt}-{scene}.png"
+
+
+def open_painter(context: StageContext) -> Painter:
+    """The painter that `images.provider` names, with its model loaded."""
+    images = _images(context)
+    if images.provider != "diffusers":
+        raise ConfigInvalid(f"images.provider {images.provider!r} has no painter in this version; use diffusers")
+    folder = model_folder(context, images.model, "images.model")
+    from fabula_workloads.painting.diffusers_painter import DiffusersPainter
+
+    if images.device == "cpu":
+        limit_threads(images.resources, context.config.shards)
+    model = model_label(images.model)
+    _log.info("loading %s on %s", model, images.device)
+    try:
+        return DiffusersPainter(
+            folder, model=model, device=images.device, steps=images.steps, guidance_scale=images.guidance_scale
+        )
+    except OSError as error:
+        raise InputInvalid(f"images.model: {model} is not a Stable Diffusion 3 pipeline: {error}") from error
+
+
+def _keep(store: Store, scene: Scene, drawn: Picture | Refusal, model: str) -> dict[str, Any]:
+    """Check and store what was drawn; the outcome for the ledger."""
+    origin = {
+        "width": scene.width, "height": scene.height, "seed": scene.seed, "model": model,
+        "promptDigest": prompt_digest(scene.prompt), "styleVersion": STYLE_VERSION,
+    }  # fmt: skip
+    if isinstance(drawn, Refusal):
+        return {"outcome": "failed", "reason": drawn.reason, **origin}
+    if flaw := flaw_of(drawn.png, scene.width, scene.height):
+        return {"outcome": "failed", "reason": flaw, **origin}
+    path = picture_path(scene.key)
+    store.write(path, drawn.png)
+    return {"outcome": "ok", "path": path, "sha256": hashlib.sha256(drawn.png).hexdigest(), **origin}
+
+
+def _images(context: StageContext) -> Images:
+    spec = context.config.spec
+    if not isinstance(spec, DatasetBuildSpec):
+        raise ConfigInvalid(f"stage illustrate belongs to a DatasetBuild, not to a {context.config.run.kind}")
+    return spec.images
+
+
+def _count_name(outcome: dict[str, Any]) -> str:
+    return "image/ok" if outcome["outcome"] == "ok" else f"image/{outcome['outcome']}/{outcome['reason']}"
+
+
+def _report(context: StageContext, tally: Counter[str], total: int) -> None:
+    failed = tally.total() - tally["image/ok"]
+    context.reporter.update(done=tally.total(), total=total, failed=failed, counts=dict(tally))
+
+
+def _batches(scenes: list[Scene], size: int) -> Iterator[list[Scene]]:
+    remaining = iter(scenes)
+    while batch := list(islice(remaining, size)):
+        yield batch
