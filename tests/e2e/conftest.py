@@ -1,0 +1,100 @@
+"""The product as a person runs it: the `fabula` command and kubectl, in a state folder of the test's own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+BIN = Path(sys.executable).parent
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Product:
+    """One state folder and what runs from it."""
+
+    home: Path
+    outside: str | None
+    namespace: str
+
+    @property
+    def environment(self) -> dict[str, str]:
+        env = {**os.environ, "FABULA_HOME": str(self.home), "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
+        env["KUBECONFIG"] = str(self.home / "kubeconfig")
+        return env
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        command = [str(BIN / "fabula"), *arguments]
+        if self.outside and arguments[0] in ("up", "demo"):
+            command += ["--kubeconfig", self.outside]
+        return subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=self.environment, cwd=ROOT
+        )
+
+    def fabula(self, *arguments: str, timeout: float = 120) -> tuple[int, str]:
+        process = self.start(*arguments)
+        output, _ = process.communicate(timeout=timeout)
+        return process.returncode, output
+
+    def kubectl(self, *arguments: str, check: bool = True) -> str:
+        done = subprocess.run(
+            ["kubectl", "-n", self.namespace, *arguments],
+            capture_output=True,
+            text=True,
+            env=self.environment,
+            timeout=120,
+            check=False,
+        )
+        if check:
+            assert done.returncode == 0, f"kubectl {' '.join(arguments)}\n{done.stdout}\n{done.stderr}"
+        return done.stdout if check else done.stdout + done.stderr
+
+    def get(self, *arguments: str) -> dict[str, Any]:
+        return dict(json.loads(self.kubectl("get", *arguments, "-o", "json")))
+
+    def items(self, kinds: str) -> list[dict[str, Any]]:
+        return list(self.get(kinds)["items"])
+
+    def parts(self) -> dict[str, Any]:
+        return dict(json.loads((self.home / "supervisor.json").read_text()))
+
+    def processes(self) -> list[str]:
+        """Command lines of processes that belong to this state folder."""
+        mine = []
+        for entry in Path("/proc").glob("[0-9]*"):
+            try:
+                text = (entry / "cmdline").read_bytes() + (entry / "environ").read_bytes()
+                command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            except OSError:
+                continue
+            if str(self.home).encode() in text and int(entry.name) != os.getpid():
+                mine.append(f"{entry.name} {command[:160]}")
+        return mine
+
+
+def until(condition: Callable[[], Any], seconds: float, what: str) -> Any:
+    """The first true value of `condition`; fails the test after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if value := condition():
+            return value
+        time.sleep(0.2)
+    pytest.fail(f"not within {seconds:.0f} s: {what}")
+
+
+@pytest.fixture(scope="module")
+def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
+    found = Product(tmp_path_factory.mktemp("fabula") / "home", os.environ.get("KUBECONFIG"), "default")
+    try:
+        yield found
+    finally:
+        found.fabula("down")

@@ -1,0 +1,197 @@
+"""One journey of a newcomer: the demonstration, then kubectl by hand. Tests run in order over one cluster."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from pathlib import Path
+from urllib.parse import unquote, urlparse
+
+import pytest
+
+from tests.e2e.conftest import ROOT, Product, until
+
+pytestmark = [pytest.mark.slow, pytest.mark.torch, pytest.mark.timeout(900)]
+KINDS = "datasetbuilds,finetuneruns,evalruns"
+EXAMPLES = ROOT / "examples" / "quickstart"
+
+
+def local(uri: str) -> Path:
+    return Path(unquote(urlparse(uri).path))
+
+
+@pytest.fixture(scope="module")
+def first_run(product: Product) -> str:
+    code, output = product.fabula("demo", timeout=800)
+    assert code == 0, output
+    return output
+
+
+def test_the_demo_shows_progress_and_ends_with_the_table(first_run: str) -> None:
+    for word in ("illustrate", "step ", "loss ", "left", "format-compliance", "report.html", "gates"):
+        assert word in first_run, word
+    assert re.search(r"metric\s*.\s*base\s*.\s*finetuned", first_run)
+
+
+def test_the_dataset_is_whole(product: Product, first_run: str) -> None:
+    status = product.get("dsb", "quickstart")["status"]
+    folder = local(status["artifact"]["uri"])
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["digest"] == status["artifact"]["digest"]
+    for name in ("train.jsonl", "reference.json"):
+        assert (folder / name).stat().st_size > 0
+    records = [json.loads(line) for line in (folder / "train.jsonl").read_text().splitlines()]
+    records += [json.loads(line) for line in (folder / "validation.jsonl").read_text().splitlines()]
+    assert len(records) == status["samples"] >= 8
+    for record in records:
+        assert len(record["images"]) == 5
+        assert all((folder / image).read_bytes().startswith(b"\x89PNG") for image in record["images"])
+    assert not {r["podcast"] for r in records if r["split"] == "train"} & {
+        r["podcast"] for r in records if r["split"] == "validation"
+    }
+
+
+def test_the_adapter_was_learned_on_that_dataset(product: Product, first_run: str) -> None:
+    dataset = product.get("dsb", "quickstart")["status"]["artifact"]
+    status = product.get("ftr", "quickstart")["status"]
+    assert status["backend"].startswith("PyTorchJob")
+    assert status["metrics"]["loss"] < 0.6 * status["metrics"]["firstLoss"]
+    assert status["checkpoint"]["step"] == status["metrics"]["steps"]
+    folder = local(status["adapter"]["uri"])
+    assert (folder / "adapter_config.json").exists()
+    assert (folder / "adapter_model.safetensors").exists()
+    assert json.loads((folder / "ds_config.json").read_text())["gradient_clipping"] > 0
+    assert dataset["digest"] in {entry.get("digest") for entry in status["lineage"]}
+
+
+def test_the_tuned_arm_beats_the_base_arm_on_format(product: Product, first_run: str) -> None:
+    run = product.get("evr", "quickstart")["status"]
+    arms = {arm["name"]: arm for arm in run["arms"]}
+    mean = {
+        name: {metric["name"]: metric.get("mean") for metric in arm["metrics"]}["format-compliance"]
+        for name, arm in arms.items()
+    }
+    assert mean["finetuned"] > mean["base"]
+    assert {c["type"]: c["status"] for c in run["conditions"]}["GatesPassed"] == "True"
+    adapter = product.get("ftr", "quickstart")["status"]["adapter"]
+    assert adapter["digest"] in {entry.get("digest") for entry in run["lineage"]}
+    report = (local(run["report"]["uri"]) / "report.html").read_text()
+    assert "random weights" in report.lower()
+    assert not re.search(r"""(src|href)=["']https?://""", report)
+
+
+def test_kubectl_get_has_columns_that_tell_something(product: Product, first_run: str) -> None:
+    table = product.kubectl("get", KINDS)
+    for column in ("STATE", "PROGRESS", "ETA", "LOSS", "SCORE", "AGE"):
+        assert column in table
+    assert table.count("Succeeded") == 3
+    wide = product.kubectl("get", KINDS, "-o", "wide")
+    assert "CHECKPOINT" in wide
+    assert "REPORT" in wide
+    assert product.kubectl("get", "fabula").count("quickstart") == 3
+
+
+def test_kubectl_describe_shows_conditions_and_events(product: Product, first_run: str) -> None:
+    text = product.kubectl("describe", "ftr", "quickstart")
+    for word in ("Conditions:", "Accepted", "Succeeded", "Finished", "Events:", "fabula"):
+        assert word in text
+    assert "<none>" not in text.split("Events:")[1]
+
+
+def test_kubectl_explain_shows_the_models_docstrings(product: Product, first_run: str) -> None:
+    text = product.kubectl("explain", "finetunerun.spec.lora")
+    assert "Width of the low-rank update" in text
+    assert "default: 16" in text or "rank" in text
+
+
+def test_kubectl_logs_and_wait(product: Product, first_run: str) -> None:
+    jobs = [job["metadata"]["name"] for job in product.items("jobs")]
+    assemble = next(name for name in jobs if "assemble" in name)
+    assert product.kubectl("logs", "-f", f"job/{assemble}").strip()
+    assert "condition met" in product.kubectl("wait", "--for=condition=Finished", "evr/quickstart", "--timeout=5s")
+
+
+def test_no_transcript_text_reaches_logs_status_or_events(product: Product, first_run: str) -> None:
+    dataset = local(product.get("dsb", "quickstart")["status"]["artifact"]["uri"])
+    record = json.loads((dataset / "train.jsonl").read_text().splitlines()[0])
+    sentence = max(record["response"].split("."), key=len).strip()[:60]
+    assert len(sentence) > 30
+    seen = product.kubectl("get", f"{KINDS},events,jobs,pods", "-o", "json")
+    logs = "".join(path.read_text(errors="replace") for path in product.home.rglob("*.log"))
+    assert sentence not in seen
+    assert sentence not in logs
+
+
+def test_applying_the_same_again_changes_nothing(product: Product, first_run: str) -> None:
+    before = {item["metadata"]["uid"]: item["metadata"]["resourceVersion"] for item in product.items(KINDS)}
+    assert product.kubectl("apply", "-f", str(EXAMPLES)).count("unchanged") == 3
+    after = {item["metadata"]["uid"]: item["metadata"]["resourceVersion"] for item in product.items(KINDS)}
+    assert after == before
+
+
+def test_a_quiet_cluster_sees_no_writes(product: Product, first_run: str) -> None:
+    """Everything but Leases keeps its resourceVersion, and no event appears."""
+
+    def versions() -> dict[str, str]:
+        kinds = f"{KINDS},jobs,pods,configmaps,events,serviceaccounts,pytorchjobs"
+        items = product.get(kinds, "-A")["items"]
+        items += product.get("nodes,customresourcedefinitions")["items"]
+        return {item["metadata"]["uid"]: item["metadata"]["resourceVersion"] for item in items}
+
+    before = versions()
+    began = time.monotonic()
+    until(lambda: time.monotonic() - began > 20, 30, "twenty quiet seconds")
+    assert versions() == before
+
+
+def test_a_fixed_field_is_refused_and_named(product: Product, first_run: str) -> None:
+    patch = '{"spec":{"lora":{"rank":8}}}'
+    answer = product.kubectl("patch", "ftr", "quickstart", "--type=merge", "-p", patch, check=False)
+    assert "lora cannot change" in answer
+    answer = product.kubectl(
+        "patch", "ftr", "quickstart", "--type=merge", "-p", '{"spec":{"checkpoints":{"keep":0}}}', check=False
+    )
+    assert "spec.checkpoints.keep" in answer
+    assert "greater than or equal to 1" in answer
+
+
+def test_a_second_demo_reuses_everything(product: Product, first_run: str) -> None:
+    before = {item["metadata"]["uid"] for item in product.items("jobs,pytorchjobs")}
+    began = time.monotonic()
+    code, output = product.fabula("demo", timeout=120)
+    assert code == 0, output
+    assert time.monotonic() - began < 60
+    assert {item["metadata"]["uid"] for item in product.items("jobs,pytorchjobs")} == before
+
+
+def test_deleted_runs_take_their_children_along_and_find_their_artifacts_again(
+    product: Product, first_run: str
+) -> None:
+    digests = {
+        kind: product.get(kind, "quickstart")["status"][field]["digest"]
+        for kind, field in (("dsb", "artifact"), ("ftr", "adapter"), ("evr", "report"))
+    }
+    product.kubectl("delete", "-f", str(EXAMPLES), "--wait=true")
+    until(lambda: not product.items("jobs,pytorchjobs,pods"), 60, "children deleted with their runs")
+    product.kubectl("apply", "-f", str(EXAMPLES))
+    for kind in ("dsb", "ftr", "evr"):
+        product.kubectl("wait", "--for=condition=Finished", f"{kind}/quickstart", "--timeout=180s")
+    again = {
+        kind: product.get(kind, "quickstart")["status"][field]["digest"]
+        for kind, field in (("dsb", "artifact"), ("ftr", "adapter"), ("evr", "report"))
+    }
+    assert again == digests
+    train = product.get("ftr", "quickstart")["status"]["stages"][0]
+    assert train["reused"] is True
+
+
+def test_down_leaves_nothing_running(product: Product, first_run: str) -> None:
+    code, output = product.fabula("status")
+    assert code == 0, output
+    assert "pid" in output
+    assert product.fabula("down")[0] == 0
+    until(lambda: not product.processes(), 15, "no process of this state folder")
+    code, output = product.fabula("status")
+    assert code == 1
+    assert "fabula up" in output
