@@ -21,7 +21,7 @@ def is_true(obj: Obj, kind: str) -> bool:
 def with_condition(
     conditions: Sequence[Obj], kind: str, status: str, reason: str, message: str, now: datetime, **extra: str
 ) -> list[Obj]:
-    """A copy with that condition set; lastTransitionTime moves only when its status changes. `extra`: further fields."""
+    """A copy with that condition set; lastTransitionTime moves only when its status changes. `extra`: more fields."""
     moment = timestamps.rfc3339(now)
     fresh = {"type": kind, "status": status, "reason": reason, "message": message, **extra}
     result: list[Obj] = []

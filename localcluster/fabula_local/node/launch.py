@@ -1,0 +1,122 @@
+"""The command line, environment and working directory of one container on this machine.
+
+Pure but for looking up programs and making the folders that a subPath names.
+"""
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fabula_local.kinds import Obj
+from fabula_local.node.environment import Sources, container_env, expand
+from fabula_local.node.records import PodFolder
+from fabula_local.node.rewriting import ServiceHosts, rewrite_paths
+from fabula_local.node.volumes import TOKEN_FOLDER
+
+INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "USER")
+"""What a container sees of the node's own environment, besides what --pass-env names."""
+TERMINATION_LOG = "/dev/termination-log"
+
+
+class StartError(Exception):
+    """The container cannot be started as it is written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a container meets on this node."""
+
+    sources: Sources
+    volumes: Mapping[str, Path]
+    services: ServiceHosts
+    inherited: Mapping[str, str]
+    """The part of the node's environment that containers see."""
+    api_host: str
+    api_port: int
+    devices: Sequence[int] = ()
+    """GPUs of the pod."""
+    node_has_gpus: bool = False
+    token_folder: Path | None = None
+    """The ServiceAccount's token and CA, where the pod mounts none itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """Ready to run."""
+
+    argv: list[str]
+    env: dict[str, str]
+    cwd: Path
+
+
+def inherited_env(passed: Sequence[str]) -> dict[str, str]:
+    """The part of this process's environment that containers may see."""
+    return {name: os.environ[name] for name in (*INHERITED, *passed) if name in os.environ}
+
+
+def build_launch(container: Obj, pod: Obj, around: Surroundings, folder: PodFolder, number: int) -> Launch:
+    """How to run a container; StartError or MissingSourceError if it cannot be."""
+    own = container_env(container, pod, around.sources)
+    mounts = mount_paths(container, own, around, folder, number)
+    argv = [expand(word, own) for word in (*(container.get("command") or ()), *(container.get("args") or ()))]
+    if not container.get("command"):
+        raise StartError(
+            f'container "{container["name"]}" has no command: the process node runs commands and uses no image, '
+            "so its entrypoint is unknown; set command"
+        )
+    argv = [rewrite_paths(around.services.rewrite_argument(word), mounts) for word in argv]
+    own = {name: rewrite_paths(value, mounts) for name, value in around.services.rewrite_env(own).items()}
+    env = {**_given(pod, around), **own}
+    env["PATH"] = os.pathsep.join([str(Path(sys.prefix) / "bin"), env.get("PATH", os.defpath)])
+    message_path = container.get("terminationMessagePath") or TERMINATION_LOG
+    env["FABULA_TERMINATION_LOG"] = mounts[message_path]
+    env["FABULA_MOUNTS"] = json.dumps(mounts, sort_keys=True)
+    cwd = folder.home
+    if container.get("workingDir"):
+        cwd = Path(rewrite_paths(expand(container["workingDir"], own), mounts))
+        if not cwd.is_dir():
+            raise StartError(f"workingDir {container['workingDir']} is not a directory on this machine")
+    program = shutil.which(argv[0] if os.sep not in argv[0] else str(cwd / argv[0]), path=env["PATH"])
+    if program is None:
+        where = "no such file or it is not executable" if os.sep in argv[0] else "executable file not found in $PATH"
+        raise StartError(f'exec: "{argv[0]}": {where}')
+    return Launch([program, *argv[1:]], env, cwd)
+
+
+def mount_paths(
+    container: Obj, env: Mapping[str, str], around: Surroundings, folder: PodFolder, number: int
+) -> dict[str, str]:
+    """Path in the container -> path on this machine."""
+    found: dict[str, str] = {}
+    for mount in container.get("volumeMounts") or ():
+        root = around.volumes[mount["name"]]
+        below = mount.get("subPath") or expand(mount.get("subPathExpr", ""), env)
+        if ".." in Path(below).parts:
+            raise StartError(f"subPath {below} of mount {mount['mountPath']} leaves its volume")
+        real = root / below if below else root
+        if below and not real.exists():
+            real.mkdir(parents=True)
+        found[mount["mountPath"].rstrip("/") or "/"] = str(real)
+    if around.token_folder is not None:
+        found.setdefault(TOKEN_FOLDER, str(around.token_folder))
+    message_path = container.get("terminationMessagePath") or TERMINATION_LOG
+    found[message_path] = str(folder.termination_message(container["name"], number))
+    return found
+
+
+def _given(pod: Obj, around: Surroundings) -> dict[str, str]:
+    """Variables that the author did not ask for: inherited ones, and those that every pod has."""
+    given = {
+        **around.inherited,
+        "HOSTNAME": pod["spec"].get("hostname") or pod["metadata"]["name"],
+        "KUBERNETES_SERVICE_HOST": around.api_host,
+        "KUBERNETES_SERVICE_PORT": str(around.api_port),
+    }
+    if around.node_has_gpus or around.devices:
+        # Without this a pod that asked for none would see all of them.
+        given["CUDA_VISIBLE_DEVICES"] = ",".join(str(device) for device in around.devices)
+    return given
