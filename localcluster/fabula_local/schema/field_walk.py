@@ -1,0 +1,210 @@
+"""Walks of objects by schema that give or use field sets: what an object holds, what changed, merge and removal.
+
+Semantics: sigs.k8s.io/structured-merge-diff (typed.ToFieldSet, Compare, Merge and RemoveItems).
+"""
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from .builtin_types import type_schema
+from .field_set import FieldSet, children, is_member, make_node
+from .merge import clone
+
+Schema = dict[str, Any]
+Object = dict[str, Any]
+
+_FREE: Schema = {}
+
+
+def root_schema(schema: Schema | None) -> Schema:
+    """The schema with the type of metadata filled in where a custom kind leaves it open."""
+    if not schema:
+        schema = _FREE
+    known = _roots.get(id(schema))
+    if known is None:
+        properties = schema.get("properties", {})
+        whole = schema
+        if "properties" not in properties.get("metadata", {}):
+            whole = {**schema, "properties": {**properties, "metadata": type_schema("meta_v1", "ObjectMeta")}}
+        known = _roots[id(schema)] = (schema, whole)
+    return known[1]
+
+
+_roots: dict[int, tuple[Schema, Schema]] = {}
+
+
+def _child(schema: Schema, name: str) -> tuple[Schema, bool]:
+    """The schema of a member, and whether the schema names it as a field of its own (not an entry of a map)."""
+    properties = schema.get("properties")
+    if properties is not None and name in properties:
+        return properties[name], True
+    others = schema.get("additionalProperties")
+    return (others if isinstance(others, dict) else _FREE), False
+
+
+def _atomic_map(schema: Schema) -> bool:
+    return schema.get("x-kubernetes-map-type") == "atomic"
+
+
+def _list_kind(schema: Schema) -> str:
+    return str(schema.get("x-kubernetes-list-type", "atomic"))
+
+
+def _keyed(items: Iterable[Any], schema: Schema, kind: str) -> dict[str, Any] | None:
+    """Items by path element; None where an item has no identity."""
+    if kind == "set":
+        return {f"v:{json.dumps(item, separators=(',', ':'), sort_keys=True)}": item for item in items}
+    names = sorted(schema.get("x-kubernetes-list-map-keys", ()))
+    members = schema.get("items", _FREE).get("properties", _FREE)
+    result = {}
+    for item in items:
+        if not isinstance(item, dict):
+            return None
+        identity = {}
+        for name in names:
+            value = item.get(name)
+            if value is None:
+                value = members.get(name, _FREE).get("default")
+            if value is not None:
+                identity[name] = value
+        result[f"k:{json.dumps(identity, separators=(',', ':'))}"] = item
+    return result
+
+
+def field_set(value: Any, schema: Schema) -> FieldSet:
+    """What an applied value claims; {} for a leaf."""
+    if isinstance(value, dict):
+        if _atomic_map(schema):
+            return {}
+        result: FieldSet = {}
+        for name, one in value.items():
+            sub, named = _child(schema, name)
+            below = field_set(one, sub)
+            if isinstance(one, list) and not below and not one and _list_kind(sub) != "atomic":
+                continue
+            node = make_node(below, member=not below or not named)
+            result[f"f:{name}"] = {} if node is None else node
+        return result
+    if isinstance(value, list) and (kind := _list_kind(schema)) != "atomic":
+        keyed = _keyed(value, schema, kind)
+        if keyed is None:
+            return {}
+        items = schema.get("items", _FREE)
+        return {key: make_node(field_set(one, items), member=True) or {} for key, one in keyed.items()}
+    return {}
+
+
+def _whole(value: Any, schema: Schema) -> FieldSet:
+    """Every path of a value that came or went as one: its leaves and all that holds them."""
+    below: FieldSet = {}
+    if isinstance(value, dict) and not _atomic_map(schema):
+        below = {f"f:{name}": _whole(one, _child(schema, name)[0]) for name, one in value.items()}
+    elif isinstance(value, list) and (kind := _list_kind(schema)) != "atomic":
+        items = schema.get("items", _FREE)
+        below = {key: _whole(one, items) for key, one in (_keyed(value, schema, kind) or {}).items()}
+    return {".": {}, **below} if below else {}
+
+
+def compare(old: Any, new: Any, schema: Schema) -> tuple[FieldSet, FieldSet]:
+    """(paths added or modified, paths removed) between two values; of equal values both are empty."""
+    changed: FieldSet = {}
+    removed: FieldSet = {}
+    before, after = _members(old, schema), _members(new, schema)
+    if before is None or after is None:
+        return changed, removed
+    for key, (one, sub) in after.items():
+        if key not in before:
+            changed[key] = _whole(one, sub)
+            continue
+        was = before[key][0]
+        if was is one or (was == one and type(was) is type(one)):
+            continue
+        if _members(was, sub) and _members(one, sub):
+            more, less = compare(was, one, sub)
+            if more:
+                changed[key] = more
+            if less:
+                removed[key] = less
+        else:
+            changed[key] = _whole(one, sub)
+            if gone := {name: node for name, node in children(_whole(was, sub))}:
+                removed[key] = gone
+    for key, (one, sub) in before.items():
+        if key not in after:
+            removed[key] = _whole(one, sub)
+    return changed, removed
+
+
+def _members(value: Any, schema: Schema) -> dict[str, tuple[Any, Schema]] | None:
+    """The parts of a value that are owned one by one; None of a leaf."""
+    if isinstance(value, dict):
+        if _atomic_map(schema):
+            return None
+        return {f"f:{name}": (one, _child(schema, name)[0]) for name, one in value.items()}
+    if isinstance(value, list) and (kind := _list_kind(schema)) != "atomic":
+        keyed = _keyed(value, schema, kind)
+        items = schema.get("items", _FREE)
+        return None if keyed is None else {key: (one, items) for key, one in keyed.items()}
+    return None
+
+
+def merge(live: Any, applied: Any, schema: Schema) -> Any:
+    """The live value with the applied one laid over it; lists that are maps or sets merge by item."""
+    if isinstance(live, dict) and isinstance(applied, dict) and not _atomic_map(schema):
+        result = dict(live)
+        for name, one in applied.items():
+            result[name] = merge(live[name], one, _child(schema, name)[0]) if name in live else clone(one)
+        return result
+    if isinstance(live, list) and isinstance(applied, list) and (kind := _list_kind(schema)) != "atomic":
+        before, after = _keyed(live, schema, kind), _keyed(applied, schema, kind)
+        if before is not None and after is not None:
+            return _merge_lists(before, after, schema)
+    return clone(applied)
+
+
+def _merge_lists(before: dict[str, Any], after: dict[str, Any], schema: Schema) -> list[Any]:
+    items = schema.get("items", _FREE)
+    waiting = list(before)
+    result = []
+    for key, one in after.items():
+        if key not in before:
+            result.append(clone(one))
+            continue
+        while key in waiting:
+            first = waiting.pop(0)
+            if first == key:
+                break
+            if first not in after:
+                result.append(before[first])
+        result.append(merge(before[key], one, items))
+    return [*result, *(before[key] for key in waiting if key not in after)]
+
+
+def remove(value: Any, gone: FieldSet, schema: Schema) -> Any:
+    """The value without the paths; what is emptied by that is None."""
+    if isinstance(value, dict) and not _atomic_map(schema):
+        result: Object = {}
+        for name, one in value.items():
+            node = gone.get(f"f:{name}")
+            if node is None:
+                result[name] = one
+            elif not is_member(node):
+                left = remove(one, node, _child(schema, name)[0])
+                if left is not None:
+                    result[name] = left
+        return result or None
+    if isinstance(value, list) and (kind := _list_kind(schema)) != "atomic":
+        keyed = _keyed(value, schema, kind)
+        if keyed is None:
+            return value
+        items = schema.get("items", _FREE)
+        kept = []
+        for key, one in keyed.items():
+            node = gone.get(key)
+            if node is None:
+                kept.append(one)
+            elif not is_member(node) and (left := remove(one, node, items)) is not None:
+                kept.append(left)
+        return kept or None
+    return value
