@@ -1,0 +1,190 @@
+"""The train stage: prepares a group of ranks, watches it, and commits what it makes. Runs in the pod, without torch."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from fabula_api.artifact import Manifest
+from fabula_workloads.runtime.context import StageContext, StageResult
+from fabula_workloads.runtime.failures import (
+    ConfigInvalid,
+    Crashed,
+    CredentialsRefused,
+    InputInvalid,
+    Overtaken,
+    TryAgain,
+    WorkerError,
+)
+from fabula_workloads.training.adapter import commit_adapter
+from fabula_workloads.training.events import EventReader
+from fabula_workloads.training.failure import RankFailure
+from fabula_workloads.training.group import Group
+from fabula_workloads.training.prepare import Prepared, prepare
+
+_log = logging.getLogger("fabula.train")
+_POLL_SECONDS = 0.1
+_LOG_TAIL_LINES = 20
+_BY_EXIT_CODE: dict[int, type[WorkerError]] = {
+    kind.exit_code: kind for kind in (ConfigInvalid, InputInvalid, CredentialsRefused, TryAgain)
+}
+
+
+def run(context: StageContext) -> StageResult:
+    """Train from the last committed checkpoint to the end, and commit the adapter.
+
+    Raises TryAgain (Interrupted) after a stop that was asked for, Overtaken when a later attempt has begun, and on
+    failure the named error of the first failing rank.
+    """
+    prepared = prepare(context)
+    work = prepared.job.work
+    try:
+        with ThreadPoolExecutor(1, "checkpoints") as uploads:
+            return _Watch(context, prepared, uploads).run()
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+class _Watch:
+    """One attempt of the group, from its start to its end."""
+
+    def __init__(self, context: StageContext, prepared: Prepared, uploads: ThreadPoolExecutor) -> None:
+        self._context, self._prepared, self._uploads = context, prepared, uploads
+        self._job, self._checkpoints = prepared.job, prepared.checkpoints
+        self._events = EventReader(self._job.events_file)
+        self._pending: list[Future[None]] = []
+        self._metrics: dict[str, float] = {}
+        self._started: dict[str, Any] | None = None
+        self._ended: dict[str, Any] | None = None
+
+    def run(self) -> StageResult:
+        group = Group(self._job, self._prepared.node)
+        try:
+            code = self._wait(group)
+            self._take_events()
+            self._finish_uploads(failed=code != 0)
+        except BaseException:
+            group.kill()
+            self._keep_logs(group)
+            raise
+        logs = self._keep_logs(group)
+        if self._ended and self._ended["event"] == "interrupted":
+            raise TryAgain(
+                f"training was told to stop and saved step {self._ended['step']}; the next attempt goes on from there",
+                "Interrupted",
+            )
+        if code != 0:
+            raise _error(group.first_failure(), logs)
+        if self._ended is None:
+            raise Crashed("the ranks ended without finishing and without a word", "TrainingEndedEarly")
+        return self._commit()
+
+    def _wait(self, group: Group) -> int:
+        asked = False
+        while (code := group.poll()) is None:
+            self._take_events()
+            while self._pending and self._pending[0].done():
+                self._pending.pop(0).result()
+            if self._context.stopping.is_set() and not asked:
+                if self._started is None:
+                    raise TryAgain("training was told to stop before its first step", "Interrupted")
+                _log.info("stop asked for: all ranks save at the next step boundary")
+                group.ask_to_stop()
+                asked = True
+            time.sleep(_POLL_SECONDS)
+        return code
+
+    def _take_events(self) -> None:
+        for event in self._events.poll():
+            match event["event"]:
+                case "started":
+                    self._started = event
+                    self._report(done=self._prepared.resumed_from or 0, total=event["steps"])
+                case "step":
+                    self._metrics = event["metrics"]
+                    self._report(done=int(self._metrics["step"]), total=int(self._metrics["steps"]))
+                case "checkpoint":
+                    upload = self._uploads.submit(self._save, event["step"], Path(event["path"]))
+                    self._pending.append(upload)
+                case "finished" | "interrupted":
+                    self._ended = event
+
+    def _report(self, *, done: int, total: int) -> None:
+        if self._prepared.node.rank == 0:
+            self._context.reporter.update(done=done, total=total, metrics=self._metrics)
+
+    def _save(self, step: int, local: Path) -> None:
+        """Commit a checkpoint beside the training that goes on."""
+        topology = self._job.spec.topology
+        manifest = self._checkpoints.save(
+            step,
+            local,
+            node=self._prepared.node.rank,
+            nodes=topology.nodes,
+            details=self._prepared.checkpoint_details(step, local),
+            lineage=self._prepared.lineage,
+        )
+        shutil.rmtree(local, ignore_errors=True)
+        if manifest is None:
+            return
+        self._checkpoints.prune(self._job.spec.checkpoints.keep)
+        _log.info("checkpoint of step %d committed", step)
+        self._context.reporter.update(
+            checkpoint={
+                "uri": self._checkpoints.uri(step),
+                "step": step,
+                "digest": manifest.digest,
+                "committedAt": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            }
+        )
+
+    def _finish_uploads(self, *, failed: bool) -> None:
+        """Wait for checkpoints on their way: also after a failure, for they are whole and spare the next attempt."""
+        for upload in self._pending:
+            try:
+                upload.result()
+            except Overtaken:
+                raise
+            except WorkerError as error:
+                if not failed:
+                    raise
+                _log.warning("a checkpoint was not committed: %s", error)  # the ranks' own failure comes first
+
+    def _keep_logs(self, group: Group) -> dict[int, Path]:
+        """Store the last part of each rank's log beside the artifact; a failure here hides no other."""
+        logs = group.collect_logs()
+        try:
+            for rank, log in logs.items():
+                self._context.store.upload(log, f"logs/attempt-{self._context.config.attempt}/rank-{rank}.log")
+        except WorkerError as error:
+            _log.warning("the ranks' logs were not kept: %s", error)
+        return logs
+
+    def _commit(self) -> StageResult:
+        assert self._ended is not None
+        assert self._started is not None
+        self._checkpoints.ensure_current()
+        if self._prepared.node.rank != 0:
+            return StageResult(lineage=self._prepared.lineage)
+        manifest: Manifest = commit_adapter(self._context, self._prepared, self._started, self._ended, self._metrics)
+        return StageResult(
+            artifact=manifest,
+            counts={name: float(count) for name, count in manifest.counts.items()},
+            metrics=self._metrics,
+            summary=dict(manifest.details["summary"]),
+            lineage=manifest.lineage,
+        )
+
+
+def _error(failure: RankFailure, logs: dict[int, Path]) -> WorkerError:
+    """The failing rank's word as an error of this process, with the same exit code."""
+    tail = (
+        logs[failure.rank].read_text(errors="replace").splitlines()[-_LOG_TAIL_LINES:] if failure.rank in logs else []
+    )
+    kind = _BY_EXIT_CODE.get(failure.exit_code, Crashed)
+    return kind(failure.message, failure.reason, rank=failure.rank, exception=failure.exception, log_tail=tail)

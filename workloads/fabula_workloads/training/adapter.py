@@ -1,0 +1,81 @@
+"""The finished adapter as a committed artifact: peft's files, the config that made it, its loss curve, its lineage."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from fabula_api.artifact import Manifest, canonical_json
+from fabula_workloads.runtime.artifact import add_part, commit
+from fabula_workloads.runtime.context import StageContext
+from fabula_workloads.training.prepare import Prepared
+
+KIND = "adapter"
+_CURVE = {
+    "loss": "loss",
+    "grad_norm": "gradNorm",
+    "learning_rate": "learningRate",
+    "eval_loss": "validationLoss",
+    "epoch": "epoch",
+}
+
+
+def loss_curve(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One row a step from Trainer's log: loss, gradient norm, learning rate, and validation loss where there is one."""
+    rows: dict[int, dict[str, Any]] = {}
+    for entry in history:
+        if "loss" in entry or "eval_loss" in entry:
+            row = rows.setdefault(entry["step"], {"step": entry["step"]})
+            row |= {name: entry[key] for key, name in _CURVE.items() if key in entry}
+    return [rows[step] for step in sorted(rows)]
+
+
+def commit_adapter(
+    context: StageContext, prepared: Prepared, started: dict[str, Any], ended: dict[str, Any], metrics: dict[str, float]
+) -> Manifest:
+    """Store and commit the adapter. The manifest's details say what inference must know: base, pixels, prompt version.
+
+    Logs are stored beside it and are no parts: they differ from run to run, and the same inputs give the same digest.
+    """
+    job, store = prepared.job, context.store
+    files = [path for path in sorted(job.final.iterdir()) if path.name != "README.md"]
+    parts = [add_part(store, path.name, path) for path in files]
+    curve = loss_curve(ended["history"])
+    parts.append(add_part(store, "loss.jsonl", b"".join(canonical_json(row) + b"\n" for row in curve)))
+    parts.append(add_part(store, "ds_config.json", json.dumps(job.deepspeed, indent=2, sort_keys=True).encode()))
+    losses = [row["loss"] for row in curve if "loss" in row]
+    step = int(ended["step"])
+    return commit(
+        store,
+        kind=KIND,
+        parts=parts,
+        counts={
+            "sample/ok": started["samples"],
+            **({"sample/skipped/TooLong": started["left_out"]} if started["left_out"] else {}),
+        },
+        lineage=prepared.lineage,
+        details={
+            "recipe": job.spec.recipe,
+            "base": prepared.base(),
+            "pixels": job.spec.pixels.model_dump(by_alias=True),
+            "promptVersion": prepared.dataset.details.get("promptVersion"),
+            "lora": job.spec.lora.model_dump(by_alias=True),
+            "steps": step,
+            "firstLoss": losses[0],
+            "lastLoss": losses[-1],
+            "padding": started["padding"],
+            "metrics": metrics,
+            "summary": _summary(prepared, step),
+        },
+        attempt=context.config.attempt,
+    )
+
+
+def _summary(prepared: Prepared, step: int) -> dict[str, Any]:
+    newest = prepared.checkpoints.newest()
+    summary: dict[str, Any] = {"resumedFromStep": prepared.resumed_from, "steps": step}
+    if newest is not None:
+        summary["checkpoint"] = {
+            "uri": prepared.checkpoints.uri(newest[0]), "step": newest[0], "digest": newest[1].digest,
+        }  # fmt: skip
+    return summary

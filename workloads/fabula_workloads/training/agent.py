@@ -1,0 +1,34 @@
+"""torchrun, with its verdict kept: `python -m fabula_workloads.training.agent VERDICT TORCHRUN-ARGUMENTS...`.
+
+torchrun prints which rank failed and how; the launcher needs to read it, and a rank killed by a signal leaves no file.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+from torch.distributed.launcher.api import elastic_launch
+from torch.distributed.run import config_from_args, parse_args
+
+from fabula_workloads.training.process import die_with_parent
+
+
+def main() -> int:
+    """Run the group to its end. Exit code 1 when a rank failed; then VERDICT maps ranks to exit codes."""
+    die_with_parent()
+    verdict, arguments = Path(sys.argv[1]), sys.argv[2:]
+    config, command, command_arguments = config_from_args(parse_args(arguments))  # type: ignore[no-untyped-call]
+    try:
+        elastic_launch(config, command)(*command_arguments)
+    except ChildFailedError as error:
+        ends = {rank: {"exit_code": end.exitcode, "at": end.timestamp} for rank, end in error.failures.items()}
+        verdict.write_text(json.dumps(ends))
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,63 @@
+"""Reading of a dataset artifact's samples, strictly: a bad line stops the run with its name and is never replaced."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from fabula_workloads.runtime.failures import InputInvalid
+from fabula_workloads.runtime.termination import validation_lines
+
+MAX_IMAGES = 6
+
+
+class Sample(BaseModel):
+    """What training needs of one line of `train.jsonl`. Image paths are below the artifact's folder."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    id: Annotated[str, Field(min_length=1)]
+    # No picture at all would leave ranks apart under ZeRO-3: some would gather the vision tower and some would not.
+    images: Annotated[list[str], Field(min_length=1, max_length=MAX_IMAGES)]
+    prompt: Annotated[str, Field(min_length=1)]
+    response: Annotated[str, Field(min_length=1)]
+
+
+def read_samples(folder: Path, split: Literal["train", "validation"]) -> list[Sample]:
+    """The samples of a split, in file order. A split without a file is empty.
+
+    Raises InputInvalid naming file, line and sample for what is not a sample, is there twice or points outside.
+    """
+    file = folder / f"{split}.jsonl"
+    samples: list[Sample] = []
+    seen: set[str] = set()
+    if not file.exists():
+        return samples
+    with file.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, 1):
+            if line.strip():
+                sample = _parse(line, f"{file.name} line {number}")
+                if sample.id in seen:
+                    raise InputInvalid(f"{file.name} line {number}: sample {sample.id} is there twice")
+                seen.add(sample.id)
+                samples.append(sample)
+    return samples
+
+
+def _parse(line: str, where: str) -> Sample:
+    try:
+        record: Any = json.loads(line)
+    except ValueError as error:
+        raise InputInvalid(f"{where} is not JSON: {error}") from None
+    try:
+        sample = Sample.model_validate(record)
+    except ValidationError as error:
+        name = record.get("id", "without id") if isinstance(record, dict) else "without id"
+        raise InputInvalid(f"{where} (sample {name}): {'; '.join(validation_lines(error))}") from None
+    for path in sample.images:
+        if Path(path).is_absolute() or ".." in Path(path).parts:
+            raise InputInvalid(f"{where} (sample {sample.id}): image {path!r} points outside the artifact")
+    return sample

@@ -1,0 +1,101 @@
+"""The DeepSpeed config, rendered from the spec and checked against it.
+
+DeepSpeed does what its own config says and nothing else: a Trainer's max_grad_norm without `gradient_clipping` clips
+nothing, in silence. So the config is written here in full, without "auto", and what the spec asks is looked up in it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fabula_api.fine_tune_run import FineTuneRunSpec
+
+_PERSISTENT = 100_000
+"""Elements below which a parameter stays on every rank:
+gathering norms and small LoRA factors costs more than it frees."""
+
+
+def render(spec: FineTuneRunSpec, hidden_size: int) -> dict[str, Any]:
+    """The config for a run of a model whose language part is `hidden_size` wide. Pure."""
+    training, topology = spec.training, spec.topology
+    world_size = topology.nodes * topology.gpus_per_node
+    cuda = topology.device == "cuda"
+    zero: dict[str, Any] = {
+        "stage": spec.deepspeed.stage,
+        "overlap_comm": cuda,
+        "contiguous_gradients": True,
+        "reduce_bucket_size": max(hidden_size * hidden_size, 500_000),
+    }
+    if spec.deepspeed.stage == 3:
+        zero |= {
+            "sub_group_size": 1_000_000_000,
+            "stage3_prefetch_bucket_size": max(int(0.9 * hidden_size * hidden_size), 500_000),
+            "stage3_param_persistence_threshold": max(10 * hidden_size, _PERSISTENT),
+            "stage3_max_live_parameters": 1_000_000_000,
+            "stage3_max_reuse_distance": 1_000_000_000,
+            "stage3_gather_16bit_weights_on_model_save": True,
+        }
+    if spec.deepspeed.offload != "none":
+        zero["offload_optimizer"] = {"device": "cpu", "pin_memory": cuda}
+    if spec.deepspeed.offload == "all":
+        zero["offload_param"] = {"device": "cpu", "pin_memory": cuda}
+    config: dict[str, Any] = {
+        "train_micro_batch_size_per_gpu": training.per_device_batch_size,
+        "gradient_accumulation_steps": training.gradient_accumulation_steps,
+        "train_batch_size": training.per_device_batch_size * training.gradient_accumulation_steps * world_size,
+        # Nothing else clips under DeepSpeed, neither Trainer nor accelerate; 0 means off.
+        "gradient_clipping": training.max_grad_norm,
+        "bf16": {"enabled": training.precision == "bf16"},
+        "fp16": {"enabled": False},
+        "zero_optimization": zero,
+        # Trainer brings torch's AdamW; without this, offloading would insist on a compiled one of DeepSpeed's.
+        "zero_force_ds_cpu_optimizer": False,
+        "steps_per_print": 1_000_000_000,
+        "wall_clock_breakdown": False,
+    }
+    if topology.nodes > 1:
+        # Each pod saves to its own disk, so every node must make its folders itself.
+        config["checkpoint"] = {"use_node_local_storage": True}
+    return config
+
+
+def problems(config: dict[str, Any], spec: FineTuneRunSpec) -> list[str]:
+    """What the spec asks for and `config` would not do: field, both values, and what to change. Empty when nothing."""
+    training = spec.training
+    found: list[str] = []
+    clipping = config.get("gradient_clipping", 0)
+    if clipping != training.max_grad_norm:
+        found.append(
+            f"training.maxGradNorm is {training.max_grad_norm:g}, but the DeepSpeed config has "
+            f"gradient_clipping {clipping!r}: set it to {training.max_grad_norm:g}"
+        )
+    world_size = spec.topology.nodes * spec.topology.gpus_per_node
+    micro, accumulation = config.get("train_micro_batch_size_per_gpu"), config.get("gradient_accumulation_steps")
+    wanted = (training.per_device_batch_size, training.gradient_accumulation_steps)
+    if (micro, accumulation) != wanted:
+        found.append(
+            f"training asks for batches of {wanted[0]} with {wanted[1]} accumulations, but the DeepSpeed config has "
+            f"train_micro_batch_size_per_gpu {micro!r} and gradient_accumulation_steps {accumulation!r}"
+        )
+    elif config.get("train_batch_size") != wanted[0] * wanted[1] * world_size:
+        found.append(
+            f"train_batch_size is {config.get('train_batch_size')!r}, but {wanted[0]} x {wanted[1]} accumulations x "
+            f"{world_size} ranks is {wanted[0] * wanted[1] * world_size}"
+        )
+    bf16, fp16 = (bool(config.get(name, {}).get("enabled")) for name in ("bf16", "fp16"))
+    if bf16 != (training.precision == "bf16") or fp16:
+        found.append(
+            f"training.precision is {training.precision}, but the DeepSpeed config has bf16 {bf16} and fp16 {fp16}"
+        )
+    stage = config.get("zero_optimization", {}).get("stage")
+    if stage != spec.deepspeed.stage:
+        found.append(
+            f"deepspeed.stage is {spec.deepspeed.stage}, but the config's zero_optimization.stage is {stage!r}"
+        )
+    return found
+
+
+def hidden_size_of(model_config: dict[str, Any]) -> int:
+    """Width of the language part, from a model's config.json. Raises KeyError when it has none."""
+    text = model_config.get("text_config", model_config)
+    return int(text["hidden_size"])

@@ -1,0 +1,118 @@
+"""From a sample to what the model reads: token ids, labels on the answer alone, and pixels.
+
+The answer is found by structure: the chat template renders the conversation with and without it, and what the first
+has beyond the second is the answer. So the prompt's tokens are those of inference to the last one, and no token id that
+happens to occur in a text can open or close a span.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, UnidentifiedImageError
+
+from fabula_workloads.recipes.podcast.conversation import messages
+from fabula_workloads.runtime.failures import ConfigInvalid, InputInvalid
+from fabula_workloads.training.dataset import Sample
+
+IGNORED = -100
+"""Label of a token that the loss leaves out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A sample as text: what the model is given, and what it should answer, end marker included."""
+
+    prompt: str
+    answer: str
+
+
+class Encoder:
+    """Encodes samples of one dataset folder with one processor."""
+
+    def __init__(self, processor: Any, folder: Path) -> None:
+        self._processor = processor
+        self._folder = folder
+        tokenizer = processor.tokenizer
+        added = getattr(tokenizer, "added_tokens_decoder", {}).values()
+        self._reserved = {*tokenizer.all_special_tokens, *(token.content for token in added if token.special)}
+
+    @property
+    def pad_token_id(self) -> int:
+        """Token that fills short sequences of a batch."""
+        found = self._processor.tokenizer.pad_token_id
+        if found is None:
+            raise ConfigInvalid("the model's tokenizer has no padding token")
+        return int(found)
+
+    def render(self, sample: Sample) -> Rendered:
+        """Prompt and answer as the model's own chat template writes them.
+
+        Raises InputInvalid for a text with a control token in it, ConfigInvalid for a template that rewrites answers.
+        """
+        for field, text in (("prompt", sample.prompt), ("response", sample.response)):
+            if found := next((token for token in self._reserved if token in text), None):
+                raise InputInvalid(f"sample {sample.id}: its {field} contains the model's control token {found!r}")
+        template = self._processor.apply_chat_template
+        number = len(sample.images)
+        prompt = template(messages(number, sample.prompt), tokenize=False, add_generation_prompt=True)
+        whole = template(messages(number, sample.prompt, sample.response), tokenize=False, add_generation_prompt=False)
+        answer = whole[len(prompt) :]
+        # Some templates strip what they are given.
+        kept = next((text for text in (sample.response, sample.response.strip()) if answer.startswith(text)), None)
+        if not whole.startswith(prompt) or kept is None or not answer.removeprefix(kept).strip():
+            raise ConfigInvalid(
+                "the model's chat template does not continue its generation prompt with the answer and an end marker, "
+                "so the answer cannot be told from the prompt; use a model whose template does"
+            )
+        # The line break behind the end marker is never generated: decoding stops at the marker.
+        return Rendered(prompt, answer.rstrip("\n"))
+
+    def length(self, sample: Sample) -> int:
+        """Tokens of the encoded sample, without decoding pictures. Raises InputInvalid for what is no picture."""
+        rendered = self.render(sample)
+        image_processor = self._processor.image_processor
+        merged = image_processor.merge_size**2
+        length = len(self._tokens(rendered.prompt)) + len(self._tokens(rendered.answer)) - len(sample.images)
+        for path in sample.images:
+            with self._open(sample, path) as image:
+                length += image_processor.get_number_of_image_patches(image.height, image.width, {}) // merged
+        return length
+
+    def encode(self, sample: Sample) -> dict[str, Any]:
+        """Tensors of one sample: input_ids, labels, mm_token_type_ids (one dimension), pixel_values, image_grid_thw."""
+        import torch
+
+        rendered = self.render(sample)
+        images = []
+        for path in sample.images:
+            with self._open(sample, path) as image:
+                try:
+                    images.append(image.convert("RGB"))
+                except (OSError, SyntaxError) as error:
+                    raise InputInvalid(f"sample {sample.id}: {path} is a damaged picture: {error}") from None
+        inputs = self._processor(text=[rendered.prompt], images=images, return_tensors="pt")
+        prompt_ids = inputs["input_ids"][0]
+        answer_ids = torch.tensor(self._tokens(rendered.answer), dtype=prompt_ids.dtype)
+        types = inputs["mm_token_type_ids"][0]
+        return {
+            "input_ids": torch.cat([prompt_ids, answer_ids]),
+            "labels": torch.cat([torch.full_like(prompt_ids, IGNORED), answer_ids]),
+            "mm_token_type_ids": torch.cat([types, torch.zeros(len(answer_ids), dtype=types.dtype)]),
+            "pixel_values": inputs["pixel_values"],
+            "image_grid_thw": inputs["image_grid_thw"],
+        }
+
+    def _tokens(self, text: str) -> list[int]:
+        ids: list[int] = self._processor.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return ids
+
+    def _open(self, sample: Sample, path: str) -> Image.Image:
+        try:
+            return Image.open(self._folder / path)
+        except FileNotFoundError:
+            raise InputInvalid(f"sample {sample.id}: {path} is not in the dataset") from None
+        except (UnidentifiedImageError, OSError) as error:
+            raise InputInvalid(f"sample {sample.id}: {path} is no picture: {error}") from None

@@ -1,0 +1,44 @@
+"""LoRA on a loaded model, with target modules that are checked: a misspelt one would train nothing, in silence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fabula_api.fine_tune_run import Lora
+from fabula_workloads.runtime.failures import ConfigInvalid
+
+
+def linear_layers(model: Any) -> set[str]:
+    """Last parts of the names of the model's linear layers."""
+    import torch
+
+    return {name.rsplit(".", 1)[-1] for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)}
+
+
+def add_lora(model: Any, lora: Lora, base_name: str) -> Any:
+    """The model with a trainable low-rank update on the asked layers and everything else frozen.
+
+    Raises ConfigInvalid for a target that is no linear layer of this model, naming those that are.
+    """
+    from peft import LoraConfig, get_peft_model
+
+    present = linear_layers(model)
+    if unknown := sorted(set(lora.target_modules) - present):
+        raise ConfigInvalid(
+            f"lora.targetModules: {', '.join(unknown)} is no linear layer of {base_name}; it has "
+            f"{', '.join(sorted(present))}"
+        )
+    tuned = get_peft_model(
+        model,
+        LoraConfig(
+            r=lora.rank,
+            lora_alpha=lora.alpha,
+            lora_dropout=lora.dropout,
+            target_modules=sorted(lora.target_modules),
+            bias="none",
+            task_type="CAUSAL_LM",
+        ),
+    )
+    # Otherwise the adapter would name a folder of this pod as its base.
+    tuned.peft_config["default"].base_model_name_or_path = base_name
+    return tuned

@@ -1,0 +1,51 @@
+"""The order of samples: seeded, one for all ranks, and the same for any world size.
+
+Each rank shuffling its own copy is how a third of a dataset goes unseen in "one epoch"; here every rank derives the
+one global order and takes its slices of it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Iterator
+
+from fabula_workloads.training.steps import StepPlan
+
+
+def epoch_order(samples: int, seed: int, epoch: int) -> list[int]:
+    """Indices of all samples in the order of one epoch; depends on nothing else."""
+    order = list(range(samples))
+    random.Random(f"{seed}/{epoch}").shuffle(order)  # noqa: S311 - an order, not a secret
+    return order
+
+
+def rank_batches(plan: StepPlan, order: list[int], rank: int) -> Iterator[list[int]]:
+    """The batches of one rank in an epoch.
+
+    Pass k of all ranks together takes the next world_size * batch samples of the order, rank by rank; the end is filled
+    from the beginning of the order. So an update sees the same samples whatever number of ranks shares it.
+    """
+    size = plan.per_device_batch_size
+    filled = list(itertools.islice(itertools.cycle(order), plan.samples + plan.padding))
+    for batch in range(plan.batches):
+        start = (batch * plan.world_size + rank) * size
+        yield filled[start : start + size]
+
+
+class RankBatches:
+    """A batch sampler for torch's DataLoader over `rank_batches`, one epoch at a time."""
+
+    def __init__(self, plan: StepPlan, seed: int, rank: int) -> None:
+        self._plan, self._seed, self._rank = plan, seed, rank
+        self._epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch that the next iteration yields."""
+        self._epoch = epoch
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return rank_batches(self._plan, epoch_order(self._plan.samples, self._seed, self._epoch), self._rank)
+
+    def __len__(self) -> int:
+        return self._plan.batches

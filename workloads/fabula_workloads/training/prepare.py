@@ -1,0 +1,164 @@
+"""Everything that can be refused before a rank is started: inputs, model, DeepSpeed config; and where to resume."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fabula_api.artifact import Manifest
+from fabula_api.fine_tune_run import FineTuneRunSpec
+from fabula_api.shared_spec import ModelSource
+from fabula_api.status import Lineage
+from fabula_workloads.runtime.artifact import require_manifest
+from fabula_workloads.runtime.context import StageContext
+from fabula_workloads.runtime.failures import ConfigInvalid, CredentialsRefused, InputInvalid, TryAgain
+from fabula_workloads.training import deepspeed_config
+from fabula_workloads.training.checkpoints import Checkpoints
+from fabula_workloads.training.group import Node
+from fabula_workloads.training.job import TrainingJob
+
+_log = logging.getLogger("fabula.train")
+_HISTORY_LIMIT = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A training run that is ready to start."""
+
+    job: TrainingJob
+    node: Node
+    checkpoints: Checkpoints
+    dataset: Manifest
+    base_digest: str
+    """Of the base model's config.json."""
+    lineage: list[Lineage]
+    resumed_from: int | None
+    """Step of the checkpoint that the run goes on from."""
+
+    def checkpoint_details(self, step: int, local: Path) -> dict[str, Any]:
+        """What a checkpoint's manifest tells beside its files."""
+        spec = self.job.spec
+        state = json.loads((local / "trainer_state.json").read_text()) if self.node.rank == 0 else {}
+        losses = [[entry["step"], entry["loss"]] for entry in state.get("log_history", ()) if "loss" in entry]
+        return {
+            "worldSize": spec.topology.nodes * spec.topology.gpus_per_node,
+            "sampler": {"seed": spec.training.seed, "epoch": state.get("epoch"), "step": step},
+            "base": self.base(),
+            "losses": losses[:: max(1, -(-len(losses) // _HISTORY_LIMIT))],
+        }
+
+    def base(self) -> dict[str, Any]:
+        """The base model as an adapter names it."""
+        model = self.job.spec.model
+        named = {"name": model.name, "uri": model.uri, "revision": model.revision}
+        return {key: value for key, value in named.items() if value is not None} | {"digest": self.base_digest}
+
+
+def prepare(context: StageContext) -> Prepared:
+    """Check and gather what the ranks need. Raises ConfigInvalid or InputInvalid for what cannot work."""
+    spec = context.config.spec
+    if not isinstance(spec, FineTuneRunSpec):
+        raise ConfigInvalid(f"stage train belongs to a FineTuneRun, not to a {context.config.run.kind}")
+    if spec.training.packing:
+        raise ConfigInvalid("training.packing is not implemented yet; set it to false")
+    node = Node.from_environment(spec.topology, os.environ)
+    dataset = _dataset(context, spec)
+    uri = context.config.input("dataset").uri
+    base_name, model = _model(context, spec.model)
+    model_config, base_digest = _model_config(model, base_name)
+    config = deepspeed_config.render(spec, deepspeed_config.hidden_size_of(model_config))
+    if problems := deepspeed_config.problems(config, spec):
+        raise ConfigInvalid("; ".join(problems))
+    checkpoints = Checkpoints(context.store.child("checkpoints"), context.config.attempt)
+    checkpoints.enter()
+    work = _work_folder(context, node)
+    resumed_from, resume = None, None
+    if newest := checkpoints.newest():
+        resumed_from, manifest = newest
+        resume = checkpoints.fetch(resumed_from, manifest, work / "resume" / f"checkpoint-{resumed_from}")
+        _log.info("going on from the checkpoint of step %d (attempt %d)", resumed_from, manifest.attempt)
+    job = TrainingJob(
+        spec=spec,
+        dataset=context.local(uri),
+        model=model,
+        base_name=base_name,
+        deepspeed=config,
+        work=work,
+        resume=resume,
+    )
+    lineage = [
+        Lineage(name="dataset", uri=context.resolve(uri), digest=dataset.digest),
+        Lineage(name="model", uri=context.resolve(spec.model.uri) if spec.model.uri else base_name, digest=base_digest),
+    ]
+    return Prepared(job, node, checkpoints, dataset, base_digest, lineage, resumed_from)
+
+
+def _dataset(context: StageContext, spec: FineTuneRunSpec) -> Manifest:
+    manifest = require_manifest(context.open_input("dataset"), "dataset")
+    given = context.config.input("dataset")
+    if given.digest.startswith("sha256:") and given.digest != manifest.digest:
+        raise InputInvalid(f"{given.uri} holds {manifest.digest}, but the run was given {given.digest}: it has changed")
+    recipe = manifest.details.get("recipe")
+    if recipe != spec.recipe:
+        raise InputInvalid(f"{given.uri} is a dataset of recipe {recipe!r}, but the run's recipe is {spec.recipe!r}")
+    if manifest.details.get("splits", {}).get("train") == 0:
+        raise InputInvalid(f"{given.uri} has an empty training split; build it with more podcasts or a smaller split")
+    return manifest
+
+
+def _model(context: StageContext, source: ModelSource) -> tuple[str, Path]:
+    """Name of the base model for people and adapters, and its local folder."""
+    if source.uri:
+        return source.uri, context.local(source.uri)
+    if not source.name:
+        raise ConfigInvalid("model has neither name nor uri")
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    where = f"model {source.name}" + (f" at {source.revision}" if source.revision else "")
+    try:
+        folder = snapshot_download(source.name, revision=source.revision, cache_dir=context.cache / "models")
+    except GatedRepoError as error:
+        raise CredentialsRefused(f"{where} is gated: put an HF_TOKEN that was granted access into secretRef") from error
+    except (RepositoryNotFoundError, RevisionNotFoundError) as error:
+        raise InputInvalid(f"{where} is not on the Hub; check model.name and model.revision") from error
+    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
+        raise TryAgain(
+            f"{where} could not be fetched from the Hub ({type(error).__name__})", "HubUnavailable"
+        ) from error
+    return source.name, Path(folder)
+
+
+def _model_config(model: Path, name: str) -> tuple[dict[str, Any], str]:
+    file = model / "config.json"
+    try:
+        data = file.read_bytes()
+        config: dict[str, Any] = json.loads(data)
+        deepspeed_config.hidden_size_of(config)
+    except OSError as error:
+        raise InputInvalid(f"{name} holds no model: config.json: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputInvalid(f"{name}: config.json is no config of a language model: {error!r}") from None
+    return config, "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+def _work_folder(context: StageContext, node: Node) -> Path:
+    """A fresh scratch folder. Its name holds run and attempt, so that a crashed attempt's leftovers are replaced."""
+    config = context.config
+    work = context.cache / f"train-{config.run.uid}-{config.key[-16:]}-{config.attempt}-{node.rank}-{os.getpid()}"
+    shutil.rmtree(work, ignore_errors=True)
+    for folder in ("saved", "final", "logs"):
+        (work / folder).mkdir(parents=True)
+    return work

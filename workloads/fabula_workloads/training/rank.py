@@ -1,0 +1,158 @@
+"""One rank of a training run: `python -m fabula_workloads.training.rank`, started by torchrun.
+
+It reads its job from the scratch folder, trains, and leaves either the adapter or a word about what went wrong.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import warnings
+from typing import TYPE_CHECKING, Any
+
+from fabula_workloads.runtime.failures import InputInvalid
+from fabula_workloads.training.failure import from_exception, print_traceback
+from fabula_workloads.training.job import TrainingJob
+from fabula_workloads.training.process import die_with_parent
+
+if TYPE_CHECKING:
+    from fabula_workloads.training.dataset import Sample
+    from fabula_workloads.training.encode import Encoder
+
+_log = logging.getLogger("fabula.train")
+
+
+def main() -> None:
+    """Train; on a failure leave it for the launcher and end at once, for a rank that lingers holds up the others."""
+    die_with_parent()
+    os.dup2(2, 1)  # one stream, one log, in order
+    rank = int(os.environ["RANK"])
+    logging.basicConfig(
+        level=logging.INFO if rank == 0 else logging.WARNING,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
+        force=True,
+    )
+    job = TrainingJob.from_environment()
+    try:
+        train(job, rank)
+    except BaseException as error:
+        failure = from_exception(rank, error)
+        failure.write(job.failure_file(rank))
+        print_traceback(error)
+        sys.stderr.flush()
+        os._exit(failure.exit_code)
+    # Interpreter shutdown with process groups and pinned buffers alive can hang; everything is written.
+    sys.stderr.flush()
+    os._exit(0)
+
+
+def train(job: TrainingJob, rank: int) -> None:
+    """Train to the last step, or to the boundary at which a stop is asked for."""
+    _prepare_libraries(cuda=job.spec.topology.device == "cuda")
+    import deepspeed
+    import torch
+    from transformers import PrinterCallback, set_seed
+    from transformers.utils import logging as transformers_logging
+
+    from fabula_workloads.models.loading import load_for_training
+    from fabula_workloads.models.processor import load_processor
+    from fabula_workloads.training.collate import Collator
+    from fabula_workloads.training.dataset import read_samples
+    from fabula_workloads.training.encode import Encoder
+    from fabula_workloads.training.events import EventWriter
+    from fabula_workloads.training.lora import add_lora
+    from fabula_workloads.training.progress import StepBoundary, local_rank
+    from fabula_workloads.training.steps import plan_steps
+    from fabula_workloads.training.trainer import EncodedSamples, LoraTrainer, training_arguments
+
+    transformers_logging.disable_progress_bar()
+    # DeepSpeed calls collectives by their old names, and torch would say so at every step.
+    warnings.filterwarnings("ignore", category=FutureWarning, module=r"torch\.distributed\.c10d_logger")
+    spec = job.spec
+    cuda = spec.topology.device == "cuda"
+    if cuda:
+        torch.cuda.set_device(local_rank())
+    deepspeed.init_distributed("nccl" if cuda else "gloo", auto_mpi_discovery=False)
+    encoder = Encoder(load_processor(job.model, spec.pixels), job.dataset)
+    samples, left_out = _within_length(read_samples(job.dataset, "train"), encoder, spec.training.max_length)
+    validation, _ = _within_length(read_samples(job.dataset, "validation"), encoder, spec.training.max_length)
+    if not samples:
+        raise InputInvalid(
+            f"no sample of the training split has at most {spec.training.max_length} tokens ({left_out} are longer); "
+            "raise training.maxLength"
+        )
+    plan = plan_steps(spec, len(samples))
+    # Trainer's arguments must exist before the model: ZeRO-3 shards weights while they are loaded.
+    arguments = training_arguments(job, plan)
+    set_seed(spec.training.seed)
+    model = add_lora(load_for_training(job.model, precision=spec.training.precision), spec.lora, job.base_name)
+    events = EventWriter(job.events_file) if local_rank() == 0 else None
+    boundary = StepBoundary(job, plan, events, validate=bool(validation))
+    trainer = LoraTrainer(
+        plan,
+        spec.training.seed,
+        model=model,
+        args=arguments,
+        train_dataset=EncodedSamples(samples, encoder),
+        eval_dataset=EncodedSamples(validation, encoder) if validation else None,
+        data_collator=Collator(encoder.pad_token_id),
+        callbacks=[boundary],
+    )
+    trainer.remove_callback(PrinterCallback)
+    boundary.attach(trainer)
+    if events is not None:
+        events.emit(
+            "started", steps=plan.steps, samples=len(samples), left_out=left_out, validation=len(validation),
+            padding=plan.padding, updates=plan.updates,
+        )  # fmt: skip
+    if rank == 0:
+        _log.info(
+            "%d samples (%d left out as longer than %d tokens), %d steps, warm-up %d, checkpoints after %s",
+            len(samples), left_out, spec.training.max_length, plan.steps, plan.warmup_steps,
+            ", ".join(map(str, plan.checkpoint_steps[:8])) + (" ..." if len(plan.checkpoint_steps) > 8 else ""),
+        )  # fmt: skip
+    trainer.train(resume_from_checkpoint=str(job.resume) if job.resume else None)
+    step = trainer.state.global_step
+    if not boundary.interrupted:
+        if step != plan.steps:
+            raise RuntimeError(f"training ended after step {step} of {plan.steps}")
+        trainer.save_model(str(job.final))
+    torch.distributed.barrier()
+    if events is not None:
+        history = trainer.state.log_history if rank == 0 else []
+        events.emit("interrupted" if boundary.interrupted else "finished", step=step, history=history)
+
+
+def _prepare_libraries(*, cuda: bool) -> None:
+    """What must be set before transformers and DeepSpeed are imported or initialised."""
+    # The launcher reports; Trainer's own callback would report a second time, with an ETA that is wrong after a resume.
+    os.environ["DISABLE_KUBEFLOW_INTEGRATION"] = "TRUE"
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    from fabula_workloads.models.torchvision_shim import prepare_torchvision
+
+    prepare_torchvision()
+    if not cuda:
+        import deepspeed
+
+        # Compiling this op takes most of a minute and a compiler; gloo gives the same losses without it.
+        compatible: Any = deepspeed.ops.__compatible_ops__
+        compatible["deepspeed_shm_comm"] = False
+
+
+def _within_length(samples: list[Sample], encoder: Encoder, max_length: int) -> tuple[list[Sample], int]:
+    """The samples of at most `max_length` tokens, in order, and how many were longer. The ranks share the counting."""
+    import torch.distributed as dist
+
+    rank, world = dist.get_rank(), dist.get_world_size()
+    own = [encoder.length(sample) for sample in samples[rank::world]]
+    shares: list[list[int]] = [[] for _ in range(world)]
+    dist.all_gather_object(shares, own)
+    kept = [sample for index, sample in enumerate(samples) if shares[index % world][index // world] <= max_length]
+    return kept, len(samples) - len(kept)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,123 @@
+"""Hugging Face's Trainer with our order of samples and our way of saving; everything else of it as it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader, Dataset
+from transformers import Trainer, TrainingArguments
+
+from fabula_workloads.training.dataset import Sample
+from fabula_workloads.training.encode import Encoder
+from fabula_workloads.training.job import TrainingJob
+from fabula_workloads.training.order import RankBatches
+from fabula_workloads.training.steps import StepPlan
+
+
+class EncodedSamples(Dataset[dict[str, Any]]):
+    """Samples, encoded when asked for (in the loader's worker processes)."""
+
+    def __init__(self, samples: list[Sample], encoder: Encoder) -> None:
+        self._samples, self._encoder = samples, encoder
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return self._encoder.encode(self._samples[index])
+
+
+class OrderedLoader(DataLoader[dict[str, Any]]):
+    """A loader whose epoch Trainer can set; accelerate does it only for loaders of its own."""
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch that the next iteration yields."""
+        sampler: Any = self.batch_sampler
+        sampler.set_epoch(epoch)
+
+
+class LoraTrainer(Trainer):  # type: ignore[misc]
+    """Trainer over `OrderedLoader`, counting tokens, and saving nothing of a checkpoint but what was trained."""
+
+    def __init__(self, plan: StepPlan, seed: int, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self._plan = plan
+        self._order_seed = seed
+        self.tokens = 0
+        """Tokens this rank has trained on since it started, padding left out."""
+
+    def get_train_dataloader(self) -> OrderedLoader:
+        """The rank's own batches; they are not sharded again."""
+        workers = self.args.dataloader_num_workers
+        return OrderedLoader(
+            self.train_dataset,
+            batch_sampler=RankBatches(self._plan, self._order_seed, self.args.process_index),
+            collate_fn=self.data_collator,
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            pin_memory=self.args.dataloader_pin_memory,
+            # Its own generator: drawing the workers' seed from the global one would part a resumed run from the first.
+            generator=torch.Generator().manual_seed(self._order_seed),
+        )
+
+    def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> torch.Tensor:
+        """As Trainer's, with the batch's tokens counted."""
+        self.tokens += int(inputs["attention_mask"].sum())
+        loss: torch.Tensor = super().training_step(model, inputs, num_items_in_batch)
+        return loss
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """Write the adapter in peft's format. Under ZeRO-3 all ranks must take part; only the first writes.
+
+        Trainer's own would gather or copy the frozen base as well under ZeRO-2.
+        """
+        state = None
+        if self.is_deepspeed_enabled and self.args.hf_deepspeed_config.is_zero3():
+            state = self.deepspeed._zero3_consolidated_16bit_state_dict(exclude_frozen_parameters=True)
+        if self.args.should_save:
+            self.model.save_pretrained(output_dir or self.args.output_dir, state_dict=state)
+
+
+def training_arguments(job: TrainingJob, plan: StepPlan) -> TrainingArguments:
+    """Trainer's arguments from the spec. When to save, evaluate and stop is decided by `progress`, not by Trainer."""
+    training, cuda = job.spec.training, job.spec.topology.device == "cuda"
+    return TrainingArguments(
+        output_dir=str(job.saved),
+        use_cpu=not cuda,
+        deepspeed=job.deepspeed,
+        max_steps=plan.steps,
+        per_device_train_batch_size=training.per_device_batch_size,
+        per_device_eval_batch_size=training.per_device_batch_size,
+        gradient_accumulation_steps=training.gradient_accumulation_steps,
+        learning_rate=training.learning_rate,
+        lr_scheduler_type="cosine",
+        warmup_steps=plan.warmup_steps,
+        weight_decay=training.weight_decay,
+        max_grad_norm=training.max_grad_norm,
+        optim="adamw_torch",
+        neftune_noise_alpha=training.neftune_noise_alpha or None,
+        activation_checkpointing=training.gradient_checkpointing,
+        activation_checkpointing_kwargs={"use_reentrant": False} if training.gradient_checkpointing else None,
+        bf16=training.precision == "bf16",
+        seed=training.seed,
+        dataloader_num_workers=training.loader_workers,
+        dataloader_pin_memory=cuda,
+        remove_unused_columns=False,
+        label_names=["labels"],
+        prediction_loss_only=True,
+        save_strategy="no",
+        eval_strategy="no",
+        logging_steps=1,
+        # A loss that is not finite must end the run, not be averaged away.
+        logging_nan_inf_filter=False,
+        disable_tqdm=True,
+        report_to="none",
+        log_level="warning",
+    )
+
+
+def checkpoint_folder(job: TrainingJob, step: int) -> Path:
+    """Where Trainer writes the checkpoint of a step."""
+    return job.saved / f"checkpoint-{step}"
