@@ -1,0 +1,151 @@
+"""kill -9 of everything while a run works: it ends as the undisturbed one did.
+
+The same small run goes twice, in two namespaces: once in peace, once while operator, control plane, a picture worker, a
+rank and an inference shard are killed. Dataset, weights and answers must be the same to the byte.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlparse
+
+import pytest
+import yaml
+
+from tests.e2e.conftest import BIN, ROOT, Product, until
+
+pytestmark = [pytest.mark.slow, pytest.mark.torch, pytest.mark.timeout(900)]
+
+
+def small(namespace: str) -> str:
+    """The quickstart's three runs, cut down to a minute."""
+    documents = []
+    for path in sorted((ROOT / "examples" / "quickstart").glob("*.yaml")):
+        document = yaml.safe_load(path.read_text())
+        document["metadata"]["namespace"] = namespace
+        spec = document["spec"]
+        match document["kind"]:
+            case "DatasetBuild":
+                spec["source"]["limit"] = 4
+                spec["extraction"]["maxExcerpts"] = 1
+                spec["images"]["workers"] = 1
+            case "FineTuneRun":
+                spec["training"] |= {"maxSteps": 8}
+                spec["checkpoints"] = {"everySteps": 2, "keep": 2}
+                spec["retries"] = {"failure": 4, "infrastructure": 10}
+            case "EvalRun":
+                spec["samples"]["count"] = 4
+                spec["generation"]["maxNewTokens"] = 48
+                spec["gates"] = []
+        documents.append(document)
+    return yaml.safe_dump_all(documents)
+
+
+def apply(product: Product, namespace: str, folder: Path) -> None:
+    path = folder / f"{namespace}.yaml"
+    path.write_text(small(namespace))
+    product.kubectl("create", "namespace", namespace)
+    product.kubectl("apply", "-n", namespace, "-f", str(path))
+
+
+def status(product: Product, namespace: str, kind: str) -> dict[str, Any]:
+    return dict(product.get("-n", namespace, kind, "quickstart").get("status") or {})
+
+
+def processes(marker: str) -> list[int]:
+    """Worker processes whose command line or config mentions `marker`."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (entry / "cmdline").read_bytes()
+            environment = (entry / "environ").read_bytes()
+        except OSError:
+            continue
+        if b"fabula" in command and marker.encode() in command + environment and int(entry.name) != os.getpid():
+            found.append(int(entry.name))
+    return found
+
+
+def kill(pids: list[int]) -> bool:
+    killed = False
+    for pid in pids:
+        try:
+            os.kill(pid, signal.SIGKILL)
+            killed = True
+        except ProcessLookupError:
+            continue
+    return killed
+
+
+def parts_of(product: Product, namespace: str, kind: str, field: str) -> dict[str, str]:
+    folder = Path(unquote(urlparse(status(product, namespace, kind)[field]["uri"]).path))
+    manifest = json.loads((folder / "manifest.json").read_text())
+    return {part["path"]: part["sha256"] for part in manifest["parts"]}
+
+
+def finish(product: Product, namespace: str, kind: str) -> None:
+    def finished() -> bool:
+        conditions = status(product, namespace, kind).get("conditions") or []
+        return any(c["type"] == "Finished" and c["status"] == "True" for c in conditions)
+
+    until(finished, 300, f"{kind} in {namespace} finished")
+    found = status(product, namespace, kind)
+    assert found["state"] == "Succeeded", json.dumps(found.get("failure"), indent=1)
+
+
+def stage(product: Product, namespace: str, kind: str, name: str) -> dict[str, Any]:
+    stages = status(product, namespace, kind).get("stages") or []
+    return next((s for s in stages if s["name"].startswith(name)), {})
+
+
+def while_working(product: Product, kind: str, name: str, enough: Callable[[dict[str, Any]], bool]) -> None:
+    until(
+        lambda: (
+            stage(product, "storm", kind, name).get("state") == "Running"
+            and enough(stage(product, "storm", kind, name))
+        ),
+        240,
+        f"{kind} {name} at work",
+    )
+
+
+def test_everything_killed_ends_as_in_peace(product: Product, tmp_path: Path) -> None:
+    if product.outside:
+        pytest.skip("kills the control plane: only the laptop's own may be")
+    code, output = product.fabula("up")
+    assert code == 0, output
+    root = product.parts()["artifactRoot"]
+    prepare = [str(BIN / "fabula-worker"), "prepare-quickstart", "--root", root]
+    subprocess.run(prepare, check=True, env=product.environment)
+    apply(product, "peace", tmp_path)
+    for kind in ("dsb", "ftr", "evr"):
+        finish(product, "peace", kind)
+
+    apply(product, "storm", tmp_path)
+    while_working(product, "dsb", "illustrate", lambda s: (s.get("done") or 0) >= 1)
+    assert kill([product.parts()["parts"]["operator"]["pid"]])
+    assert kill(processes('"stage":"illustrate"'))
+    while_working(product, "ftr", "train", lambda s: (s.get("done") or 0) >= 3)
+    assert kill(processes("fabula_workloads.training")[:1])
+    until(lambda: len(status(product, "storm", "ftr").get("attempts") or []) >= 2, 120, "a second attempt")
+    while_working(product, "ftr", "train", lambda s: (s.get("done") or 0) >= 4)
+    assert kill([product.parts()["parts"]["control plane"]["pid"]])
+    until(lambda: product.parts()["parts"]["control plane"]["starts"] >= 2, 60, "the control plane started again")
+    finish(product, "storm", "dsb")
+    finish(product, "storm", "ftr")
+    while_working(product, "evr", "infer", lambda s: True)
+    until(lambda: kill(processes('"stage":"infer"')), 60, "an inference shard to kill")
+    finish(product, "storm", "evr")
+
+    assert parts_of(product, "storm", "dsb", "artifact") == parts_of(product, "peace", "dsb", "artifact")
+    weights = "adapter_model.safetensors"
+    assert (
+        parts_of(product, "storm", "ftr", "adapter")[weights] == parts_of(product, "peace", "ftr", "adapter")[weights]
+    )
+    assert status(product, "storm", "evr")["arms"] == status(product, "peace", "evr")["arms"]
