@@ -1,0 +1,100 @@
+"""Request bodies: JSON or YAML in, an object of the right kind out."""
+
+from typing import Any
+
+import orjson
+import yaml
+
+from fabula_local.apiserver.call import Call
+from fabula_local.apiserver.errors import ApiError, bad_request, unsupported_media_type
+from fabula_local.resource import Resource
+
+Object = dict[str, Any]
+
+_JSON = ("", "application/json", "*/*")
+_YAML = ("application/yaml", "application/apply-patch+yaml")
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_OPTIONS_KINDS = ("DeleteOptions", "PatchOptions", "CreateOptions", "UpdateOptions")
+
+
+def decode(body: bytes, content_type: str) -> Any:
+    """Parse a body by its media type; 400 where it is malformed, 415 where the type is not read."""
+    if content_type in _JSON or content_type.endswith("+json"):
+        try:
+            return orjson.loads(body)
+        except orjson.JSONDecodeError as problem:
+            raise bad_request(f"error decoding: {problem}") from None
+    if content_type in _YAML:
+        try:
+            return yaml.load(body, Loader=_Loader)  # noqa: S506  a safe loader
+        except yaml.YAMLError as problem:
+            raise bad_request(f"error decoding YAML: {problem}") from None
+    raise unsupported_media_type("application/json, application/yaml")
+
+
+def read_object(call: Call, resource: Resource, kind: str | None = None) -> Object:
+    """The object in the body, with metadata; checks that it is what the URL is about."""
+    obj = decode(call.body, call.content_type)
+    if not isinstance(obj, dict):
+        raise bad_request(f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}')
+    check_type(obj, resource, kind)
+    return obj
+
+
+def check_type(obj: Object, resource: Resource, kind: str | None = None) -> None:
+    """Fill in or check apiVersion and kind, and the shape of metadata."""
+    kind = kind or resource.kind
+    given_version, given_kind = obj.get("apiVersion") or resource.api_version, obj.get("kind") or kind
+    if given_kind != kind or given_version != resource.api_version:
+        if given_kind == kind:
+            raise bad_request(
+                f"the API version in the data ({given_version}) does not match the expected API version "
+                f"({resource.api_version})"
+            )
+        version = given_version.rpartition("/")[2]
+        raise bad_request(
+            f'{given_kind} in version "{version}" cannot be handled as a {kind}: no kind "{given_kind}" is registered '
+            f'for version "{resource.api_version}"'
+        )
+    obj["apiVersion"], obj["kind"] = resource.api_version, kind
+    metadata = obj.get("metadata")
+    if metadata is None:
+        obj["metadata"] = {}
+    elif not isinstance(metadata, dict):
+        raise bad_request(f"{kind} cannot be handled: metadata must be an object")
+    for key in ("labels", "annotations"):
+        values = obj["metadata"].get(key)
+        if values is None:
+            obj["metadata"].pop(key, None)
+        elif not isinstance(values, dict) or not all(isinstance(value, str) for value in values.values()):
+            raise bad_request(
+                f'{kind} in version "{resource.version}" cannot be handled as a {kind}: '
+                f"json: cannot unmarshal non-string into Go struct field ObjectMeta.metadata.{key} of type string"
+            )
+
+
+def strict_error(resource: Resource, unknown: list[str]) -> ApiError:
+    """400 for fields that the kind does not have."""
+    listed = ", ".join(f'unknown field "{path}"' for path in unknown)
+    return bad_request(
+        f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}: '
+        f"strict decoding error: {listed}"
+    )
+
+
+def read_delete_options(call: Call) -> Object:
+    """DeleteOptions from the body, completed by the query parameters of the same names."""
+    options: Object = {}
+    if call.body.strip():
+        read = decode(call.body, call.content_type)
+        if not isinstance(read, dict) or read.get("kind", "DeleteOptions") not in _OPTIONS_KINDS:
+            raise bad_request("the body of a deletion must be DeleteOptions")
+        options = read
+    for name in ("propagationPolicy", "dryRun"):
+        if name in call.query and name not in options:
+            options[name] = call.query[name] if name != "dryRun" else [call.query[name]]
+    if "gracePeriodSeconds" in call.query and "gracePeriodSeconds" not in options:
+        options["gracePeriodSeconds"] = call.number("gracePeriodSeconds")
+    if "orphanDependents" in call.query and "orphanDependents" not in options:
+        options["orphanDependents"] = call.flag("orphanDependents")
+    return options

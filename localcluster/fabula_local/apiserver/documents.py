@@ -1,0 +1,100 @@
+"""Everything below the root that is no resource: discovery, OpenAPI, health and version."""
+
+from collections.abc import Callable
+from typing import Any
+
+from fabula_local.apiserver import discovery
+from fabula_local.apiserver.errors import not_acceptable
+from fabula_local.apiserver.registry import Registry
+from fabula_local.apiserver.representation import encode
+from fabula_local.schema.openapi import openapi_v2, openapi_v3_group, openapi_v3_paths
+
+_HEALTH = ("healthz", "livez", "readyz")
+_AGGREGATED = ("as=apigroupdiscoverylist", "v=v2", "g=apidiscovery.k8s.io")
+
+
+class Documents:
+    """Makes each document once for each state of the registry."""
+
+    def __init__(self, registry: Registry, address: str) -> None:
+        self._registry = registry
+        self._address = address
+        self._made: dict[str, tuple[int, bytes]] = {}
+
+    def find(self, path: str, accept: str) -> tuple[str, bytes] | None:
+        """Media type and body for a path, or None where there is nothing."""
+        parts = [part for part in path.split("/") if part]
+        if parts and parts[0] in _HEALTH:
+            return "text/plain; charset=utf-8", b"ok"
+        maker = self._maker(parts, accept)
+        if maker is None:
+            return None
+        media = (
+            discovery.AGGREGATED if _wants_aggregated(accept) and parts in (["api"], ["apis"]) else "application/json"
+        )
+        body = self._cached(f"{media} {path}", maker)
+        return (media, body) if body != b"null" else None
+
+    def _maker(self, parts: list[str], accept: str) -> Callable[[], Any] | None:
+        registry = self._registry
+        match parts:
+            case []:
+                return lambda: {"paths": self._paths()}
+            case ["version"]:
+                return lambda: discovery.VERSION
+            case ["api"] if _wants_aggregated(accept):
+                return lambda: discovery.aggregated(registry, core=True)
+            case ["apis"] if _wants_aggregated(accept):
+                return lambda: discovery.aggregated(registry, core=False)
+            case ["api"]:
+                return lambda: discovery.api_versions(self._address)
+            case ["apis"]:
+                return lambda: discovery.group_list(registry)
+            case ["api", version]:
+                return lambda: discovery.resource_list(registry, "", version)
+            case ["apis", group]:
+                return lambda: discovery.group(registry, group)
+            case ["apis", group, version]:
+                return lambda: discovery.resource_list(registry, group, version)
+            case ["openapi", "v2"]:
+                if "json" not in accept and "*/*" not in accept and accept:
+                    raise not_acceptable("application/json")
+                return lambda: openapi_v2(registry.all())
+            case ["openapi", "v3"]:
+                return lambda: openapi_v3_paths(registry.all())
+            case ["openapi", "v3", "api", version]:
+                return lambda: self._group_document("", version)
+            case ["openapi", "v3", "apis", group, version]:
+                return lambda: self._group_document(group, version)
+        return None
+
+    def _group_document(self, group: str, version: str) -> Any:
+        if version not in self._registry.groups().get(group, ()):
+            return None
+        return openapi_v3_group(self._registry.all(), group, version)
+
+    def _paths(self) -> list[str]:
+        groups = self._registry.groups()
+        found = [f"/apis/{group}" for group in groups if group]
+        found += [f"/apis/{group}/{version}" for group, versions in groups.items() if group for version in versions]
+        fixed = [
+            "/api",
+            "/api/v1",
+            "/apis",
+            "/openapi/v2",
+            "/openapi/v3",
+            "/version",
+            *(f"/{name}" for name in _HEALTH),
+        ]
+        return sorted([*found, *fixed])
+
+    def _cached(self, key: str, make: Callable[[], Any]) -> bytes:
+        known = self._made.get(key)
+        if known is None or known[0] != self._registry.generation:
+            known = self._made[key] = (self._registry.generation, encode(make()))
+        return known[1]
+
+
+def _wants_aggregated(accept: str) -> bool:
+    first = accept.replace(" ", "").lower().split(",")[0]
+    return all(part in first.split(";") for part in _AGGREGATED)

@@ -1,0 +1,144 @@
+"""PATCH in its four kinds, each ending in the same update or create as any other write."""
+
+from typing import Any
+
+import orjson
+
+from fabula_local.apiserver import codec, metadata
+from fabula_local.apiserver.call import Answer, Call
+from fabula_local.apiserver.conversion import from_storage
+from fabula_local.apiserver.errors import (
+    ApiError,
+    bad_request,
+    conflict,
+    invalid_patch,
+    not_found,
+    unsupported_media_type,
+)
+from fabula_local.apiserver.registry import storage_key
+from fabula_local.apiserver.store import Stored
+from fabula_local.apiserver.writing import Writer
+from fabula_local.resource import Resource
+from fabula_local.schema.apply import ApplyConflict, server_side_apply
+from fabula_local.schema.errors import shown
+from fabula_local.schema.merge import clone, json_patch, merge_patch, strategic_merge_patch
+
+Object = dict[str, Any]
+
+JSON_PATCH = "application/json-patch+json"
+MERGE_PATCH = "application/merge-patch+json"
+STRATEGIC_PATCH = "application/strategic-merge-patch+json"
+APPLY_PATCH = "application/apply-patch+yaml"
+
+
+def patch(writer: Writer, call: Call, resource: Resource, subresource: str = "") -> Answer:
+    """Apply the patch in the body to the object that the URL names."""
+    stored = writer.store.get(storage_key(resource), call.info.namespace, call.info.name)
+    if call.content_type == APPLY_PATCH:
+        return _apply(writer, call, resource, stored, subresource)
+    if stored is None:
+        raise not_found(resource, call.info.name)
+    old = from_storage(resource, stored.copy())
+    new = _patched(call, resource, old)
+    codec.check_type(new, resource)
+    check_name(call, new)
+    patched = clone(new)
+    if unknown := writer.read_fields(call, resource, new):
+        listed = ", ".join(f'unknown field "{path}"' for path in unknown)
+        raise invalid_patch(f"Invalid value: {shown(orjson.dumps(patched).decode())}: strict decoding error: {listed}")
+    return writer.update(call, resource, stored, new, subresource)
+
+
+def _patched(call: Call, resource: Resource, old: Object) -> Object:
+    kinds = [JSON_PATCH, MERGE_PATCH] + ([] if resource.custom else [STRATEGIC_PATCH]) + [APPLY_PATCH]
+    if call.content_type not in kinds:
+        raise unsupported_media_type(", ".join(kinds))
+    change = codec.decode(call.body, call.content_type)
+    try:
+        if call.content_type == JSON_PATCH:
+            if not isinstance(change, list):
+                raise bad_request("a JSON patch must be a list of operations")
+            return json_patch(old, change)
+        if not isinstance(change, dict):
+            raise bad_request("a merge patch must be an object")
+        if call.content_type == MERGE_PATCH:
+            return merge_patch(old, change)
+        return strategic_merge_patch(old, change, resource.schema or {})
+    except ApiError:
+        raise
+    except (ValueError, KeyError, TypeError) as problem:
+        message = f"the server rejected our request due to an error in our request: {problem}"
+        raise ApiError(422, "Invalid", message, {}) from problem
+
+
+def check_name(call: Call, obj: Object) -> None:
+    """400 where the object names another than the URL."""
+    name = obj["metadata"].setdefault("name", call.info.name)
+    if name != call.info.name:
+        raise bad_request(f"the name of the object ({name}) does not match the name on the URL ({call.info.name})")
+
+
+def _apply(writer: Writer, call: Call, resource: Resource, stored: Stored | None, subresource: str) -> Answer:
+    manager = call.query.get("fieldManager")
+    if not manager:
+        message = "Required value: is required for apply patch"
+        cause = {"reason": "FieldValueRequired", "message": message, "field": "fieldManager"}
+        details = {"group": "meta.k8s.io", "kind": "PatchOptions", "causes": [cause]}
+        raise ApiError(422, "Invalid", f'PatchOptions.meta.k8s.io "" is invalid: fieldManager: {message}', details)
+    applied = codec.decode(call.body, call.content_type)
+    if not isinstance(applied, dict):
+        raise bad_request("an applied configuration must be an object")
+    codec.check_type(applied, resource)
+    check_name(call, applied)
+    if applied["metadata"].pop("managedFields", None):
+        raise bad_request("metadata.managedFields must be nil")
+    metadata.place(resource, applied, call.info.namespace)
+    if stored is None and subresource:
+        raise not_found(resource, call.info.name)
+    if unknown := writer.read_fields(call, resource, applied):
+        raise codec.strict_error(resource, unknown)
+    live = from_storage(resource, stored.copy()) if stored else None
+    if live and applied["metadata"].get("resourceVersion", stored_version(live)) != stored_version(live):
+        raise conflict(resource, call.info.name)
+    try:
+        merged = server_side_apply(
+            live,
+            applied,
+            manager=manager,
+            force=call.flag("force"),
+            schema=resource.schema or {},
+            subresource=subresource,
+            now=metadata.timestamp(),
+        )
+    except ApplyConflict as problem:
+        raise _apply_conflict(problem, resource) from problem
+    if stored is None:
+        return writer.create(call, resource, call.info.namespace, merged, applied=True)
+    return writer.update(call, resource, stored, merged, subresource, applied=True)
+
+
+def stored_version(obj: Object) -> str:
+    """The object's resourceVersion."""
+    version: str = obj["metadata"]["resourceVersion"]
+    return version
+
+
+def _apply_conflict(problem: ApplyConflict, resource: Resource) -> ApiError:
+    fields: dict[str, list[str]] = {}
+    for manager, path in problem.conflicts:
+        fields.setdefault(f'"{manager}" using {resource.api_version}', []).append(path)
+    count = len(problem.conflicts)
+    if count == 1:
+        ((who, paths),) = fields.items()
+        text = f"Apply failed with 1 conflict: conflict with {who}: {paths[0]}"
+    else:
+        parts = "\n".join(
+            f"conflicts with {who}:\n" + "\n".join(f"- {path}" for path in paths) for who, paths in fields.items()
+        )
+        text = f"Apply failed with {count} conflicts: {parts}"
+    causes = [
+        {"reason": "FieldManagerConflict", "message": f"conflict with {who}", "field": path}
+        for who, paths in fields.items()
+        for path in paths
+    ]
+    return ApiError(409, "Conflict", text, {"causes": causes})

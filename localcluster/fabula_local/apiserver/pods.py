@@ -1,0 +1,48 @@
+"""What only pods have: binding to a node, and eviction."""
+
+from typing import Any
+
+from fabula_local.apiserver.call import Answer, Call
+from fabula_local.apiserver.deleting import delete
+from fabula_local.apiserver.errors import bad_request, conflict
+from fabula_local.apiserver.metadata import timestamp
+from fabula_local.apiserver.store import Stored
+from fabula_local.apiserver.writing import Writer
+from fabula_local.resource import Resource
+
+Object = dict[str, Any]
+
+_CREATED: Object = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
+
+
+def bind(writer: Writer, call: Call, resource: Resource, stored: Stored, binding: Object) -> Answer:
+    """Assign the pod to the node in the binding; a bound or deleted pod is refused with 409."""
+    node = (binding.get("target") or {}).get("name")
+    if not node:
+        raise bad_request('Binding.target.name: Required value: "target.name" names the node')
+    pod = stored.copy()
+    name, meta = stored.name, pod["metadata"]
+    if (uid := (binding.get("metadata") or {}).get("uid")) and uid != meta["uid"]:
+        why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {meta['uid']}"
+        raise conflict(resource, name, why, "pods/binding")
+    if meta.get("deletionTimestamp"):
+        raise conflict(resource, name, f"pod {name} is being deleted, cannot be assigned to a host", "pods/binding")
+    if current := pod["spec"].get("nodeName"):
+        raise conflict(resource, name, f'pod {name} is already assigned to node "{current}"', "pods/binding")
+    pod["spec"]["nodeName"] = node
+    meta["annotations"] = {**(meta.get("annotations") or {}), **(binding["metadata"].get("annotations") or {})}
+    if not meta["annotations"]:
+        del meta["annotations"]
+    conditions = pod.setdefault("status", {}).setdefault("conditions", [])
+    conditions[:] = [item for item in conditions if item.get("type") != "PodScheduled"]
+    conditions.append(
+        {"type": "PodScheduled", "status": "True", "lastProbeTime": None, "lastTransitionTime": timestamp()}
+    )
+    writer.save(call, resource, pod)
+    return Answer(dict(_CREATED), 201)
+
+
+def evict(writer: Writer, call: Call, resource: Resource, stored: Stored, eviction: Object) -> Answer:
+    """Delete the pod with the eviction's options; disruption budgets do not count on one machine."""
+    delete(writer, call, resource, stored, eviction.get("deleteOptions") or {})
+    return Answer(dict(_CREATED), 201)
