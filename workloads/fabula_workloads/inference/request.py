@@ -1,0 +1,58 @@
+"""What is asked and what comes back, and what a model must offer to be asked."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One answer to generate."""
+
+    sample: str
+    seed: int
+    pictures: tuple[Path, ...]
+    prompt: str
+
+    @property
+    def key(self) -> str:
+        """Id of the answer in the ledger."""
+        return f"{self.sample}-{self.seed}"
+
+    @property
+    def sampling_seed(self) -> int:
+        """Seed of this answer's own random numbers: it depends on nothing else in the batch or the shard."""
+        return int.from_bytes(hashlib.sha256(f"{self.seed}/{self.sample}".encode()).digest()[:8], "big") >> 1
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a model said. Empty or unreadable text is an answer; whether it is a good one is for the metrics to say."""
+
+    text: str
+    tokens: int
+    """Generated, without the end token."""
+    seconds: float
+    """The batch's wall time, divided by its size."""
+    finish: Literal["stop", "length"]
+    """`stop` at the end token, `length` at maxNewTokens."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An answer that cannot be generated, however often it is tried."""
+
+    reason: str
+    """One CamelCase word."""
+
+
+class Answerer(Protocol):
+    """A loaded model."""
+
+    def answer(self, requests: Sequence[Request], interrupted: Callable[[], bool]) -> list[Answer | Failure]:
+        """Answer a batch, one result for each request in order. Ends early, with cut answers, once interrupted."""
+        ...

@@ -1,0 +1,89 @@
+"""CLIP over a whole evaluation: each picture and each passage is encoded once, however many arms there are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from fabula_workloads.metrics.answers import ClipFigures, GivenAnswer, Key
+from fabula_workloads.metrics.clip_score import Vectors, best_passages, ground, paper_v1_score
+from fabula_workloads.metrics.clip_windows import windows
+from fabula_workloads.metrics.profiles import PROFILES
+from fabula_workloads.metrics.self_tests import PROBES, Tried, probe
+
+PAPER_DEFECT = "a known defect of the published definition, whose cut removes the end token, so every long text is one"
+
+
+class Encoder(Protocol):
+    """What the metric needs of a CLIP model; `clip_model.ClipModel` is the real one."""
+
+    @property
+    def random_weights(self) -> bool: ...
+    @property
+    def window_tokens(self) -> int: ...
+    def num_tokens(self, text: str) -> int: ...
+    def encode_passages(self, passages: Sequence[str]) -> Vectors: ...
+    def encode_pictures(self, pictures: Iterable[Path]) -> Vectors: ...
+    def encode_pictures_paper_v1(self, pictures: Iterable[Path]) -> Vectors: ...
+    def encode_text_paper_v1(self, text: str) -> Vectors: ...
+
+
+def measure_grounding(
+    encoder: Encoder,
+    name: str,
+    profiles: Sequence[str],
+    answers: Sequence[GivenAnswer],
+    pictures: Mapping[str, Sequence[Path]],
+    progress: Callable[[], None] = lambda: None,
+) -> tuple[ClipFigures, list[Tried]]:
+    """CLIP figures of all answers under the profiles, and the metric's self-tests on these pictures.
+
+    `pictures` are the files of each sample; `progress` is called between batches of work.
+    """
+    figures = ClipFigures(name, encoder.random_weights)
+    tests: list[Tried] = []
+    if "v2" in profiles:
+        seen = _by_sample(encoder.encode_pictures, pictures)
+        figures.v2.update(ground(_passages(encoder, answers, progress), seen))
+        shown = next(iter(seen.values()))
+        first, second = (float(best_passages(shown, _encode(encoder, text)).mean()) for text in PROBES)
+        tests.append(probe("clip-score", "v2", first, second))
+    if "paper-v1" in profiles:
+        squashed = _by_sample(encoder.encode_pictures_paper_v1, pictures)
+        for answer in answers:
+            progress()
+            if answer.text:
+                text = encoder.encode_text_paper_v1(answer.text)
+                figures.paper_v1[answer.key] = paper_v1_score(squashed[answer.sample], text)
+        vectors = [encoder.encode_text_paper_v1(text) for text in PROBES]
+        # Compared before the floor at zero, which alone could make two figures equal.
+        first, second = (float((100 * next(iter(squashed.values())) @ vector.reshape(-1)).mean()) for vector in vectors)
+        tests.append(probe("clip-score", "paper-v1", first, second, PAPER_DEFECT))
+    return figures, tests
+
+
+def _by_sample(
+    encode: Callable[[Iterable[Path]], Vectors], pictures: Mapping[str, Sequence[Path]]
+) -> dict[str, Vectors]:
+    flat = encode([path for paths in pictures.values() for path in paths])
+    found, at = {}, 0
+    for sample, paths in pictures.items():
+        found[sample] = flat[at : at + len(paths)]
+        at += len(paths)
+    return found
+
+
+def _passages(encoder: Encoder, answers: Sequence[GivenAnswer], progress: Callable[[], None]) -> dict[Key, Vectors]:
+    """Vectors of the passages of every answer that has turns; labels are no part of a passage."""
+    vectors: dict[Key, Vectors] = {}
+    for answer in answers:
+        progress()
+        if answer.text and (encoded := _encode(encoder, answer.text)).size:
+            vectors[answer.key] = encoded
+    return vectors
+
+
+def _encode(encoder: Encoder, text: str) -> Vectors:
+    turns = [turn.text for turn in PROFILES["v2"].turns(text)]
+    return encoder.encode_passages(windows(turns, encoder.num_tokens, encoder.window_tokens))

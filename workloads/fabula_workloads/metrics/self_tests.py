@@ -1,0 +1,88 @@
+"""Can the metric fail? Each one is tried on texts that must get different figures, and its real figures are looked at.
+
+The published CLIPScore gave two models the same fifty figures, and nobody saw that it could not have done otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from fabula_workloads.metrics.profiles import Profile
+
+PROBES: tuple[str, str] = (
+    "Speaker 1: The kitchen smells of fresh bread, and the copper pans hang over a long wooden table in the sun. "
+    "Flour lies on every shelf, and the old oven ticks while it cools.\n\n"
+    "Speaker 2: My grandmother kept her apron on that iron hook. She kneaded the dough before anybody was awake.\n\n"
+    "Speaker 1: And the window stood open for the cat, even in winter, because the fire was never let out.\n\n"
+    "Speaker 2: I still have her rolling pin, and the blue bowl with the crack that nobody dared to mend.",
+    "**Skipper:** Fishing boats rock in the harbour while the gulls fight over the nets, and a crane swings a rusty "
+    "container over the quay. Ropes creak, diesel hangs in the fog, the fog horn sounds, and the ferry comes in late, "
+    "as the ferry always comes in late. The dock workers in orange jackets shout across the water, the radio crackles, "
+    "and somewhere behind the customs house a brass band is practising a march for the regatta on Sunday.\n\n"
+    "**Mate:** Aye.",
+)
+"""Two unrelated dialogues, longer than CLIP's window, that differ under every metric. Only the first keeps the format.
+"""
+CONTINUOUS = frozenset({"distinct-2", "turn-length", "clip-score"})
+"""Metrics that two arms with different texts cannot equal by chance; counts and shares can."""
+_FEWEST_PAIRS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """A self-test's outcome. `known_defect` marks a failure that is part of a published definition."""
+
+    metric: str
+    profile: str
+    what: str
+    passed: bool
+    message: str
+    known_defect: bool = False
+
+
+def probe_text_metrics(profile: Profile, metrics: Sequence[str]) -> list[Tried]:
+    """Each text metric must give the two probes different figures."""
+    first, second = (profile.measure(text) for text in PROBES)
+    return [probe(metric, profile.name, first[metric], second[metric]) for metric in metrics if metric in first]
+
+
+def probe(metric: str, profile: str, first: float | None, second: float | None, defect: str = "") -> Tried:
+    """Whether two unrelated texts got different figures. `defect` explains a definition known not to tell them."""
+    passed = first is not None and second is not None and first != second
+    seen = f"two unrelated texts got {_figure(first)} and {_figure(second)}"
+    known = bool(defect) and not passed
+    return Tried(metric, profile, "tells two texts apart", passed, f"{seen}{': ' + defect if known else ''}", known)
+
+
+def compare_arms(
+    metric: str, profile: str, figures: Mapping[str, Mapping[str, float]], texts: Mapping[str, Mapping[str, str]]
+) -> Tried | None:
+    """Whether some arm's figures differ from another's where their texts do. `figures` and `texts`: arm -> sample.
+
+    None when there is nothing to look at: one arm, a metric of counts, or fewer than three samples with two texts.
+    """
+    arms = sorted(figures)
+    pairs = [
+        (figures[one][sample], figures[other][sample])
+        for index, one in enumerate(arms)
+        for other in arms[index + 1 :]
+        for sample in sorted(figures[one].keys() & figures[other].keys())
+        if texts[one].get(sample) != texts[other].get(sample)
+    ]
+    if metric not in CONTINUOUS or len(pairs) < _FEWEST_PAIRS:
+        return None
+    equal = sum(one == other for one, other in pairs)
+    known = profile == "paper-v1" and metric == "clip-score"
+    message = f"{equal} of {len(pairs)} pairs of different answers have the same figure"
+    failed = equal == len(pairs)
+    return Tried(metric, profile, "tells the arms apart", not failed, message, known and failed)
+
+
+def distrusted(tried: Sequence[Tried], profile: str) -> set[str]:
+    """Metrics of a profile that failed a self-test, known defects included: no gate may rest on them."""
+    return {test.metric for test in tried if test.profile == profile and not test.passed}
+
+
+def _figure(value: float | None) -> str:
+    return "none" if value is None else f"{value:.4g}"

@@ -1,0 +1,126 @@
+"""The evaluation in the few bytes of a termination message: what the status shows, and of that what matters most first."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from typing import Any
+
+from fabula_api.eval_run import ArmStatus, Comparison, MetricStatus, SelfTest
+from fabula_workloads.metrics.evaluation import Evaluation
+
+SIGNIFICANT_DIGITS = 4
+SUMMARY_LIMIT = 3_000
+"""Bytes for the summary: the message's 4,096 less the artifact, the lineage and the counts."""
+Summary = dict[str, Any]
+
+
+def rounded(value: float | None) -> float | None:
+    """Rounded to four significant digits."""
+    if value is None or value == 0 or not math.isfinite(value):
+        return value
+    return round(value, SIGNIFICANT_DIGITS - 1 - math.floor(math.log10(abs(value))))
+
+
+def summarize(evaluation: Evaluation, limit: int = SUMMARY_LIMIT) -> Summary:
+    """`arms`, `comparisons`, `gates` and `selfTests` of the first profile, as in EvalRun's status.
+
+    Where that is over `limit` bytes, what the report tells anyway goes first: messages, then intervals, then
+    comparisons, then metrics without a gate. Gates always stay. Raises ValueError when even they do not fit.
+    """
+    summary = _whole(evaluation)
+    gated = {gate.metric for gate, _ in evaluation.gates} | {"format-compliance"}
+    for shorten in (_drop_messages, _drop_passed_tests, _drop_intervals, _drop_comparisons, _keep_metrics(gated)):
+        if _size(summary) <= limit:
+            return summary
+        summary = shorten(summary)
+    if _size(summary) > limit:
+        raise ValueError(f"the summary takes {_size(summary)} bytes, more than {limit}: ask for fewer gates or arms")
+    return summary
+
+
+def _whole(evaluation: Evaluation) -> Summary:
+    profile = evaluation.profile
+    arms = [
+        ArmStatus(
+            name=arm.name,
+            done=arm.done,
+            failed=arm.failed,
+            unparseable=arm.unparseable[profile],
+            metrics=[
+                MetricStatus(
+                    name=metric,
+                    mean=rounded(mean.mean),
+                    low=rounded(mean.low),
+                    high=rounded(mean.high),
+                    count=mean.count,
+                )
+                for metric in evaluation.metrics
+                for mean in [arm.means[profile, metric]]
+            ],
+        )
+        for arm in evaluation.arms
+    ]
+    comparisons = [
+        Comparison(
+            arm=found.arm,
+            versus=found.versus,
+            metric=found.metric,
+            delta=rounded(found.estimate.mean),
+            low=rounded(found.estimate.low),
+            high=rounded(found.estimate.high),
+            count=found.estimate.count,
+        )
+        for found in evaluation.differences
+        if found.profile == profile
+    ]
+    gates = [gate.model_copy(update={"value": rounded(gate.value)}) for _, gate in evaluation.gates]
+    tests = [
+        SelfTest(name=f"{test.metric} {test.what}", passed=test.passed, message="" if test.passed else test.message)
+        for test in evaluation.self_tests
+        if test.profile == profile
+    ]
+    return {
+        "arms": [arm.to_wire() for arm in arms],
+        "comparisons": [comparison.to_wire() for comparison in comparisons],
+        "gates": [gate.to_wire() for gate in gates],
+        "selfTests": [test.to_wire() for test in tests],
+    }
+
+
+def _drop_messages(summary: Summary) -> Summary:
+    tests = [{key: value for key, value in test.items() if key != "message"} for test in summary["selfTests"]]
+    return {**summary, "selfTests": tests}
+
+
+def _drop_passed_tests(summary: Summary) -> Summary:
+    return {**summary, "selfTests": [test for test in summary["selfTests"] if not test["passed"]]}
+
+
+def _drop_intervals(summary: Summary) -> Summary:
+    return {**summary, "comparisons": [_without_interval(entry) for entry in summary["comparisons"]]}
+
+
+def _drop_comparisons(summary: Summary) -> Summary:
+    kept = [entry for entry in summary["comparisons"] if entry["metric"] == "format-compliance"]
+    return {**summary, "comparisons": kept}
+
+
+def _keep_metrics(kept: set[str]) -> Callable[[Summary], Summary]:
+    def shorten(summary: Summary) -> Summary:
+        arms = [
+            {**arm, "metrics": [_without_interval(entry) for entry in arm["metrics"] if entry["name"] in kept]}
+            for arm in summary["arms"]
+        ]
+        return {**summary, "arms": arms}
+
+    return shorten
+
+
+def _without_interval(entry: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in entry.items() if key not in ("low", "high")}
+
+
+def _size(summary: Summary) -> int:
+    return len(json.dumps(summary, separators=(",", ":")).encode())

@@ -1,0 +1,71 @@
+"""Small charts as inline SVG: for each metric, every arm's samples as faint dots, its mean and 95 % interval above them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+from fabula_workloads.metrics.bootstrap import Estimate
+
+_WIDTH, _LEFT, _RIGHT, _ROW, _TOP, _AXIS = 360, 96, 56, 30, 6, 22
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One arm in a chart. `color` is its index among the arms."""
+
+    label: str
+    color: int
+    estimate: Estimate
+    values: Sequence[float]
+
+
+def chart(rows: Sequence[Row], written: str, title: str) -> str:
+    """The chart of one metric; `written` is the format of its figures. Colours come from the page's style."""
+    shown = [value for row in rows for value in (*row.values, row.estimate.low, row.estimate.high) if value is not None]
+    ticks = nice_ticks(min([*shown, 0.0]) if shown else 0.0, max([*shown, 0.0]) if shown else 1.0)
+    low, high = ticks[0], ticks[-1]
+    span = _WIDTH - _LEFT - _RIGHT
+    bottom = _TOP + _ROW * len(rows)
+
+    def x(value: float) -> str:
+        return f"{_LEFT + (value - low) / (high - low) * span:.1f}"
+
+    parts = [
+        f'<svg class="chart" viewBox="0 0 {_WIDTH} {bottom + _AXIS}" role="img" aria-label="{escape(title, quote=True)}">'
+    ]
+    for tick in ticks:
+        parts.append(f'<line class="grid" x1="{x(tick)}" x2="{x(tick)}" y1="{_TOP}" y2="{bottom}"/>')
+        parts.append(f'<text class="tick" x="{x(tick)}" y="{bottom + 15}">{tick:g}</text>')
+    for index, row in enumerate(rows):
+        y = _TOP + _ROW * index + _ROW / 2
+        parts.append(f'<text class="arm" x="{_LEFT - 10}" y="{y + 4}">{escape(_short(row.label))}</text>')
+        parts += [f'<circle class="dot c{row.color}" cx="{x(value)}" cy="{y}" r="3"/>' for value in row.values]
+        found = row.estimate
+        if found.low is not None and found.high is not None:
+            parts.append(
+                f'<line class="whisker c{row.color}" x1="{x(found.low)}" x2="{x(found.high)}" y1="{y}" y2="{y}"/>'
+            )
+        if found.mean is None:
+            parts.append(f'<text class="none" x="{_LEFT + 4}" y="{y + 4}">no readable answer</text>')
+        else:
+            parts.append(f'<circle class="mean c{row.color}" cx="{x(found.mean)}" cy="{y}" r="5"/>')
+            parts.append(f'<text class="figure" x="{_WIDTH - _RIGHT + 12}" y="{y + 4}">{found.mean:{written}}</text>')
+    return "".join([*parts, "</svg>"])
+
+
+def nice_ticks(low: float, high: float, about: int = 4) -> list[float]:
+    """About `about` round numbers that span `low` to `high`."""
+    if high <= low:
+        high = low + 1
+    rough = (high - low) / about
+    magnitude = 10 ** math.floor(math.log10(rough))
+    step = next(m * magnitude for m in (1, 2, 2.5, 5, 10) if m * magnitude >= rough)
+    first, last = math.floor(low / step), math.ceil(high / step)
+    return [round(index * step, 10) for index in range(first, last + 1)]
+
+
+def _short(label: str, limit: int = 13) -> str:
+    return label if len(label) <= limit else label[: limit - 1] + "…"

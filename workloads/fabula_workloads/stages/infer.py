@@ -1,0 +1,148 @@
+"""Stage `infer`: one arm's answers to every picture sequence. The model is loaded once in each shard."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from fabula_api.artifact import Manifest
+from fabula_api.eval_run import Arm, EvalRunSpec
+from fabula_api.status import Lineage
+from fabula_workloads.inference.adapter_check import check_adapter
+from fabula_workloads.inference.request import Answer, Answerer, Failure, Request
+from fabula_workloads.metrics.transcript_file import dump
+from fabula_workloads.models.loading import Device
+from fabula_workloads.recipes.podcast.prompt import PROMPT_VERSION, inference_prompt
+from fabula_workloads.runtime.artifact import require_manifest
+from fabula_workloads.runtime.context import StageContext, StageResult
+from fabula_workloads.runtime.failures import ConfigInvalid, InputInvalid
+from fabula_workloads.runtime.ledger import Ledger, own_items
+from fabula_workloads.runtime.store import Store
+from fabula_workloads.sequences.sample_set import read_sample_set
+from fabula_workloads.stages.model_folder import model_folder, model_label
+from fabula_workloads.stages.threads import limit_threads
+
+_log = logging.getLogger(__name__)
+OpenAnswerer = Callable[[StageContext], Answerer]
+
+
+def run(context: StageContext) -> StageResult:
+    """Generate this shard's answers."""
+    return infer(context, open_answerer)
+
+
+def infer(context: StageContext, open_answerer: OpenAnswerer) -> StageResult:
+    """Generate the answers of this shard that have no outcome yet. The model is opened only when there are any.
+
+    An answer depends on its sample, its seed and the model alone: not on order, shard count or restarts. (In a batch of
+    several, padding may move the last bits of the logits.)
+    """
+    spec, arm = _spec(context)
+    select = context.open_input("select")
+    samples = {sample.id: sample for sample in read_sample_set(select)}
+    items = {f"{sample}-{seed}": (sample, seed) for sample in samples for seed in spec.generation.seeds}
+    own = own_items(list(items), context.shard, context.config.shards)
+    ledger = Ledger(context.store)
+    finished = ledger.ids()
+    tally = Counter(_count_name(outcome) for key in own if key in finished and (outcome := ledger.get(key)))
+    pending = [items[key] for key in own if key not in finished]
+    _report(context, tally, len(own))
+    if pending:
+        answerer = open_answerer(context)
+        folder = context.local(select.uri)
+        prompt = spec.prompt or inference_prompt()
+        for start in range(0, len(pending), spec.generation.batch_size):
+            context.check_stop()
+            batch = [
+                Request(name, seed, tuple(folder / path for path in samples[name].images), prompt)
+                for name, seed in pending[start : start + spec.generation.batch_size]
+            ]
+            answers = answerer.answer(batch, context.stopping.is_set)
+            context.check_stop()  # what was cut short is no answer
+            for request, answer in zip(batch, answers, strict=True):
+                outcome = _keep(context.store, request, answer)
+                ledger.put(request.key, outcome)
+                tally[_count_name(outcome)] += 1
+            _report(context, tally, len(own))
+    _log.info("%d answers in this shard, %d generated now", len(own), len(pending))
+    return StageResult(
+        counts={name: float(count) for name, count in sorted(tally.items())}, lineage=_lineage(context, arm)
+    )
+
+
+def open_answerer(context: StageContext) -> Answerer:
+    """The arm's model with its adapter, which must have been trained for the same base, pixels and prompt."""
+    spec, arm = _spec(context)
+    if spec.engine != "transformers":
+        raise ConfigInvalid(f"engine {spec.engine!r} is not in this version; use transformers")
+    if arm.gpus_per_shard > 1:
+        raise ConfigInvalid(
+            f"arm {arm.name}: gpusPerShard is {arm.gpus_per_shard}; this version takes one GPU, or 0 for the CPU"
+        )
+    field = f"arms[{arm.name}].model"
+    base = model_folder(context, arm.model, field)
+    adapter: Path | None = None
+    if arm.adapter is not None:
+        store = context.open_input("adapter")
+        version = None if spec.prompt else PROMPT_VERSION
+        check_adapter(_adapter(store), arm=arm.name, pixels=spec.pixels, prompt_version=version, base=base)
+        adapter = context.local(store.uri)
+    from fabula_workloads.models.torchvision_shim import prepare_torchvision
+
+    prepare_torchvision()
+    from fabula_workloads.inference.transformers_answerer import TransformersAnswerer
+
+    if arm.gpus_per_shard == 0:
+        limit_threads(spec.resources, context.config.shards * len(spec.arms))
+    device: Device = "cuda" if arm.gpus_per_shard else "cpu"
+    _log.info("loading %s%s on %s", model_label(arm.model), " with its adapter" if adapter else "", device)
+    try:
+        return TransformersAnswerer(base, adapter, device=device, pixels=spec.pixels, generation=spec.generation)
+    except (OSError, ValueError) as error:
+        raise InputInvalid(f"{field}: {model_label(arm.model)} cannot be loaded: {error}") from error
+
+
+def _adapter(store: Store) -> Manifest:
+    return require_manifest(store, "adapter")
+
+
+def _keep(store: Store, request: Request, answer: Answer | Failure) -> dict[str, Any]:
+    """Store the transcript file; the outcome for the ledger."""
+    if isinstance(answer, Failure):
+        return {"outcome": "failed", "reason": answer.reason}
+    transcript = dump(request.sample, answer.text, answer.seconds)
+    store.write(f"transcripts/{request.key}.txt", transcript.encode())
+    return {
+        "outcome": "ok", "text": answer.text, "tokens": answer.tokens, "seconds": round(answer.seconds, 3),
+        "finish": answer.finish,
+    }  # fmt: skip
+
+
+def _spec(context: StageContext) -> tuple[EvalRunSpec, Arm]:
+    spec = context.config.spec
+    if not isinstance(spec, EvalRunSpec):
+        raise ConfigInvalid(f"stage infer belongs to an EvalRun, not to a {context.config.run.kind}")
+    arm = next((arm for arm in spec.arms if arm.name == context.config.arm), None)
+    if arm is None:
+        raise ConfigInvalid(f"there is no arm {context.config.arm!r}; there are {[arm.name for arm in spec.arms]}")
+    return spec, arm
+
+
+def _lineage(context: StageContext, arm: Arm) -> list[Lineage]:
+    if arm.adapter is None:
+        return []
+    adapter = context.config.input("adapter")
+    return [Lineage(name=f"adapter/{arm.name}", uri=adapter.uri, digest=adapter.digest)]
+
+
+def _count_name(outcome: dict[str, Any]) -> str:
+    return "answer/ok" if outcome["outcome"] == "ok" else f"answer/{outcome['outcome']}/{outcome['reason']}"
+
+
+def _report(context: StageContext, tally: Counter[str], total: int) -> None:
+    context.reporter.update(
+        done=tally.total(), total=total, failed=tally.total() - tally["answer/ok"], counts=dict(tally)
+    )
