@@ -1,12 +1,296 @@
-"""x-kubernetes-validations: rules in the Common Expression Language, checked on every write of a custom resource."""
+"""x-kubernetes-validations: rules in the Common Expression Language, checked on every write of a custom resource.
 
+The engine is the Rust one of the `common-expression-language` package. Which rules run, and what a failure says, follows
+apiextensions-apiserver's schema/cel package, with ratcheting: a rule does not fail on a value that did not change.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
+import cel
+from cel import OptionalValue
+
+from . import errors
+from .age import parse_time
+from .cel_functions import ENGINE_FUNCTIONS, FUNCTIONS
+from .cel_source import escaped, rewrite, undefined_field
 from .errors import FieldError
+from .field_walk import keyed_items
 
+Schema = dict[str, Any]
 Object = dict[str, Any]
+Convert = Callable[[Any], Any]
+
+_RULES = "x-kubernetes-validations"
+_ABSENT = object()
+_NOTHING = OptionalValue.none()
+_DURATION_PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
+_SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
-def compile_errors(schema: Object) -> list[FieldError]:
-    """Rules that cannot be used, with paths below the schema; empty when all can."""
-    return []
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    source: str
+    program: cel.Program
+    uses_old: bool
+    optional_old: bool
+    message: str
+    message_program: cel.Program | None
+    reason: str
+    field_path: str
+
+    @property
+    def name(self) -> str:
+        return self.message or self.source
+
+    @property
+    def failed(self) -> str:
+        return self.message or f"failed rule: {self.source}"
+
+
+class CelRules:
+    """The rules of one schema, compiled. Keep it as long as the schema: compiling costs, checking does not."""
+
+    def __init__(self, schema: Schema) -> None:
+        self._root = _node(schema, root=True)
+
+    def check(self, new: Object, old: Object | None) -> list[FieldError]:
+        """What breaks a rule; `old` is the stored object on an update, None on a create."""
+        found: list[FieldError] = []
+        if self._root is not None:
+            self._root.check(new, _ABSENT if old is None else old, "", found, False)
+        return found
+
+
+def compile_errors(schema: Schema) -> list[FieldError]:
+    """Rules that cannot be used, with paths below the schema such as ".properties[spec]..."; empty when all can."""
+    found: list[FieldError] = []
+    _compile_errors(schema, "", found, root=True, correlatable=True)
+    return found
+
+
+class _Node:
+    """Rules of one place in the schema and the places below that have some."""
+
+    def __init__(self, schema: Schema, root: bool) -> None:
+        self.kind = "" if schema.get("x-kubernetes-int-or-string") else schema.get("type", "")
+        self.rules = [_rule(rule) for rule in schema.get(_RULES) or []]
+        self.convert = _converter(schema, root=root)
+        self.fields: dict[str, _Node] = {}
+        for name, sub in (schema.get("properties") or {}).items():
+            if not (root and name == "metadata") and (node := _node(sub)):
+                self.fields[name] = node
+        others, items = schema.get("additionalProperties"), schema.get("items")
+        self.others = _node(others) if isinstance(others, dict) else None
+        self.items = _node(items) if isinstance(items, dict) else None
+        self.named = frozenset(schema.get("properties") or ())
+        self.schema = schema
+        self.every = [node for sub in schema.get("allOf") or [] if (node := _node({"type": self.kind, **sub}))]
+        below = [*self.fields.values(), *filter(None, (self.others, self.items)), *self.every]
+        self.useful = bool(self.rules or below)
+        self.has_transitions = any(rule.uses_old for rule in self.rules) or any(node.has_transitions for node in below)
+
+    def check(self, value: Any, old: Any, path: str, found: list[FieldError], same: bool) -> None:
+        if value is None:
+            return
+        same = same or (old is not _ABSENT and old == value)
+        if same and not self.has_transitions:
+            return
+        if self.rules:
+            self._evaluate(value, old, path, found, same)
+        for node in self.every:
+            node.check(value, old, path, found, same)
+        if isinstance(value, dict):
+            before = old if isinstance(old, dict) else {}
+            prefix = f"{path}." if path else ""
+            for name, node in self.fields.items():
+                if name in value:
+                    node.check(value[name], _or_absent(before, name), prefix + name, found, same)
+            if self.others:
+                for name, one in value.items():
+                    if name not in self.named:
+                        self.others.check(one, _or_absent(before, name), f"{path}[{name}]", found, same)
+        elif isinstance(value, list) and self.items:
+            keyed: dict[str, Any] = {}
+            keys: list[str] = []
+            if self.schema.get("x-kubernetes-list-type") == "map" and isinstance(old, list):
+                keyed = keyed_items(old, self.schema, "map") or {}
+                keys = [next(iter(keyed_items([one], self.schema, "map") or [""])) for one in value]
+            for index, one in enumerate(value):
+                was = _or_absent(keyed, keys[index]) if keys else _ABSENT
+                self.items.check(one, was, f"{path}[{index}]", found, same)
+
+    def _evaluate(self, value: Any, old: Any, path: str, found: list[FieldError], same: bool) -> None:
+        has_old = old is not _ABSENT and old is not None
+        now = self.convert(value) if self.convert else value
+        was = (self.convert(old) if self.convert else old) if has_old else None
+        plain: cel.Context | None = None
+        for rule in self.rules:
+            if rule.uses_old and not has_old and not rule.optional_old:
+                continue
+            if same and not rule.uses_old:
+                continue
+            if rule.optional_old:
+                before = OptionalValue.of(was) if has_old else _NOTHING
+                context = cel.Context({"self": now, "oldSelf": before}, FUNCTIONS)
+            else:
+                plain = plain or cel.Context({"self": now, "oldSelf": was} if has_old else {"self": now}, FUNCTIONS)
+                context = plain
+            try:
+                passed = rule.program.execute(context)
+            except Exception as problem:  # whatever the engine raises, the rule has failed
+                found.append(errors.invalid(path or "<nil>", self.kind, _engine_error(problem, rule)))
+                continue
+            if passed is not True:
+                found.append(self._failure(rule, context, path))
+
+    def _failure(self, rule: _Rule, context: cel.Context, path: str) -> FieldError:
+        detail = rule.failed
+        if rule.message_program is not None:
+            try:
+                said = rule.message_program.execute(context)
+                if isinstance(said, str) and said.strip() and "\n" not in said:
+                    detail = said.strip()
+            except Exception:  # a message that cannot be built falls back to the plain one, as on a real server
+                detail = rule.failed
+        where = (path + rule.field_path if path else rule.field_path.lstrip(".")) or "<nil>"
+        if rule.reason == "FieldValueForbidden":
+            return errors.forbidden(where, detail)
+        if rule.reason == "FieldValueRequired":
+            return errors.required(where, detail)
+        if rule.reason == "FieldValueDuplicate":
+            return errors.duplicate(where, self.kind)
+        return errors.invalid(where, self.kind, detail)
+
+
+def _engine_error(problem: Exception, rule: _Rule) -> str:
+    if isinstance(problem, KeyError):
+        return f"no such key: {problem.args[0]} evaluating rule: {rule.name}"
+    if isinstance(problem, TypeError):
+        words = "call arguments did not match a supported operator, function or macro signature for rule"
+        return f"'no such overload': {words}: {rule.name}"
+    if isinstance(problem, ZeroDivisionError):
+        return f"division by zero evaluating rule: {rule.name}"
+    return f"{problem} evaluating rule: {rule.name}"
+
+
+def _or_absent(values: dict[str, Any], name: str) -> Any:
+    return values.get(name, _ABSENT)
+
+
+def _node(schema: Schema, root: bool = False) -> _Node | None:
+    node = _Node(schema, root)
+    return node if node.useful else None
+
+
+def _rule(rule: Object) -> _Rule:
+    source = rule["rule"].strip()
+    program = cel.compile(rewrite(source))
+    expression = rule.get("messageExpression")
+    return _Rule(
+        source=source,
+        program=program,
+        uses_old="oldSelf" in program.variables(),
+        optional_old=bool(rule.get("optionalOldSelf")),
+        message=(rule.get("message") or "").strip(),
+        message_program=cel.compile(rewrite(expression)) if expression else None,
+        reason=rule.get("reason") or "FieldValueInvalid",
+        field_path=rule.get("fieldPath") or "",
+    )
+
+
+def _converter(schema: Schema, *, root: bool = False) -> Convert | None:
+    """How a JSON value becomes the CEL value of its declared type; None where they are the same."""
+    kind, format_ = schema.get("type"), schema.get("format")
+    if kind == "number":
+        return lambda value: float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    if kind == "string" and format_ in ("date-time", "duration"):
+        return _time if format_ == "date-time" else _duration
+    if kind == "array" and isinstance(schema.get("items"), dict):
+        item = _converter(schema["items"])
+        return (
+            None if item is None else lambda value: [item(one) for one in value] if isinstance(value, list) else value
+        )
+    properties = {} if kind != "object" else schema.get("properties") or {}
+    fields = {name: convert for name, sub in properties.items() if (convert := _converter(sub))}
+    renamed = {name: escaped(name) for name in properties if escaped(name) != name}
+    others = schema.get("additionalProperties")
+    other = _converter(others) if isinstance(others, dict) else None
+    if not (root or fields or renamed or other):
+        return None
+
+    def convert(value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        result = {}
+        for name, one in value.items():
+            change = fields.get(name) or (other if name not in properties else None)
+            result[renamed.get(name, name)] = change(one) if change and one is not None else one
+        if root and isinstance(meta := result.get("metadata"), dict):
+            result["metadata"] = {name: meta[name] for name in ("name", "generateName") if name in meta}
+        return result
+
+    return convert
+
+
+def _time(value: Any) -> Any:
+    return parse_time(value) if isinstance(value, str) else value
+
+
+def _duration(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    seconds = sum(float(number) * _SECONDS[unit] for number, unit in _DURATION_PART.findall(value))
+    return timedelta(seconds=-seconds if value.startswith("-") else seconds)
+
+
+def _compile_errors(schema: Schema, path: str, found: list[FieldError], *, root: bool, correlatable: bool) -> None:
+    for index, rule in enumerate(schema.get(_RULES) or []):
+        where = f"{path}.{_RULES}[{index}]"
+        source = (rule.get("rule") or "").strip()
+        if not source:
+            found.append(errors.required(f"{where}.rule", "rule is not specified"))
+            continue
+        uses_old = _compile_error(source, rule, schema, f"{where}.rule", found, root)
+        if uses_old and not correlatable:
+            message = "oldSelf cannot be used on the uncorrelatable portion of the schema"
+            found.append(errors.invalid(f"{where}.rule", source, message))
+        if expression := rule.get("messageExpression"):
+            _compile_error(expression, rule, schema, f"{where}.messageExpression", found, root)
+    for name, sub in (schema.get("properties") or {}).items():
+        if not (root and name == "metadata"):
+            _compile_errors(sub, f"{path}.properties[{name}]", found, root=False, correlatable=correlatable)
+    if isinstance(others := schema.get("additionalProperties"), dict):
+        _compile_errors(others, f"{path}.additionalProperties", found, root=False, correlatable=correlatable)
+    if isinstance(items := schema.get("items"), dict):
+        same = correlatable and schema.get("x-kubernetes-list-type") == "map"
+        _compile_errors(items, f"{path}.items", found, root=False, correlatable=same)
+
+
+def _compile_error(source: str, rule: Object, schema: Schema, where: str, found: list[FieldError], root: bool) -> bool:
+    """Report why an expression cannot be used; returns whether it reads oldSelf."""
+    problem = None
+    uses_old = False
+    try:
+        program = cel.compile(rewrite(source))
+    except ValueError as error:
+        problem = str(error)
+    else:
+        uses_old = "oldSelf" in program.variables()
+        unknown = [
+            name
+            for name in program.functions()
+            if name[0].isalpha() and name not in FUNCTIONS and name not in ENGINE_FUNCTIONS
+        ]
+        missing = undefined_field(source, schema, root=root, check_old=not rule.get("optionalOldSelf"))
+        if unknown:
+            problem = f"ERROR: <input>: undeclared reference to '{unknown[0]}' (in container '')"
+        elif missing:
+            problem = f"ERROR: <input>: undefined field '{missing}'"
+    if problem:
+        shown = {name: value for name, value in rule.items() if name in ("rule", "message", "messageExpression")}
+        found.append(errors.invalid(where, shown, f"compilation failed: {problem}"))
+    return uses_old

@@ -51,7 +51,7 @@ def _list_kind(schema: Schema) -> str:
     return str(schema.get("x-kubernetes-list-type", "atomic"))
 
 
-def _keyed(items: Iterable[Any], schema: Schema, kind: str) -> dict[str, Any] | None:
+def keyed_items(items: Iterable[Any], schema: Schema, kind: str) -> dict[str, Any] | None:
     """Items by path element; None where an item has no identity."""
     if kind == "set":
         return {f"v:{json.dumps(item, separators=(',', ':'), sort_keys=True)}": item for item in items}
@@ -87,7 +87,7 @@ def field_set(value: Any, schema: Schema) -> FieldSet:
             result[f"f:{name}"] = {} if node is None else node
         return result
     if isinstance(value, list) and (kind := _list_kind(schema)) != "atomic":
-        keyed = _keyed(value, schema, kind)
+        keyed = keyed_items(value, schema, kind)
         if keyed is None:
             return {}
         items = schema.get("items", _FREE)
@@ -102,7 +102,7 @@ def _whole(value: Any, schema: Schema) -> FieldSet:
         below = {f"f:{name}": _whole(one, _child(schema, name)[0]) for name, one in value.items()}
     elif isinstance(value, list) and (kind := _list_kind(schema)) != "atomic":
         items = schema.get("items", _FREE)
-        below = {key: _whole(one, items) for key, one in (_keyed(value, schema, kind) or {}).items()}
+        below = {key: _whole(one, items) for key, one in (keyed_items(value, schema, kind) or {}).items()}
     return {".": {}, **below} if below else {}
 
 
@@ -143,7 +143,7 @@ def _members(value: Any, schema: Schema) -> dict[str, tuple[Any, Schema]] | None
             return None
         return {f"f:{name}": (one, _child(schema, name)[0]) for name, one in value.items()}
     if isinstance(value, list) and (kind := _list_kind(schema)) != "atomic":
-        keyed = _keyed(value, schema, kind)
+        keyed = keyed_items(value, schema, kind)
         items = schema.get("items", _FREE)
         return None if keyed is None else {key: (one, items) for key, one in keyed.items()}
     return None
@@ -157,7 +157,7 @@ def merge(live: Any, applied: Any, schema: Schema) -> Any:
             result[name] = merge(live[name], one, _child(schema, name)[0]) if name in live else clone(one)
         return result
     if isinstance(live, list) and isinstance(applied, list) and (kind := _list_kind(schema)) != "atomic":
-        before, after = _keyed(live, schema, kind), _keyed(applied, schema, kind)
+        before, after = keyed_items(live, schema, kind), keyed_items(applied, schema, kind)
         if before is not None and after is not None:
             return _merge_lists(before, after, schema)
     return clone(applied)
@@ -195,7 +195,7 @@ def remove(value: Any, gone: FieldSet, schema: Schema) -> Any:
                     result[name] = left
         return result or None
     if isinstance(value, list) and (kind := _list_kind(schema)) != "atomic":
-        keyed = _keyed(value, schema, kind)
+        keyed = keyed_items(value, schema, kind)
         if keyed is None:
             return value
         items = schema.get("items", _FREE)

@@ -1,0 +1,189 @@
+"""CEL rules: those people write in CRDs, and what a broken one says."""
+
+import time
+from typing import Any
+
+import pytest
+
+from fabula_local.schema.cel import CelRules, compile_errors
+from fabula_local.schema.errors import FieldError
+
+PROPERTIES: dict[str, Any] = {
+    "a": {"type": "integer"},
+    "b": {"type": "integer"},
+    "rate": {"type": "number"},
+    "name": {"type": "string"},
+    "mode": {"type": "string"},
+    "namespace": {"type": "string"},
+    "when": {"type": "string", "format": "date-time"},
+    "ttl": {"type": "string", "format": "duration"},
+    "size": {"x-kubernetes-int-or-string": True},
+    "list": {"type": "array", "items": {"type": "integer"}},
+    "words": {"type": "array", "items": {"type": "string"}},
+    "labels": {"type": "object", "additionalProperties": {"type": "string"}},
+    "deep": {"type": "object", "properties": {"x": {"type": "integer"}, "y": {"type": "integer"}}},
+    "arms": {
+        "type": "array",
+        "x-kubernetes-list-type": "map",
+        "x-kubernetes-list-map-keys": ["name"],
+        "items": {"type": "object", "properties": {"name": {"type": "string"}, "v": {"type": "integer"}}},
+    },
+}
+
+
+def spec_schema(*rules: dict[str, Any]) -> dict[str, Any]:
+    spec = {"type": "object", "properties": PROPERTIES, "x-kubernetes-validations": list(rules)}
+    return {"type": "object", "properties": {"spec": spec}}
+
+
+def check(rule: str | dict[str, Any], spec: dict[str, Any], old: dict[str, Any] | None = None) -> list[FieldError]:
+    one = {"rule": rule} if isinstance(rule, str) else rule
+    schema = spec_schema(one)
+    assert compile_errors(schema) == []
+    return CelRules(schema).check({"spec": spec}, None if old is None else {"spec": old})
+
+
+@pytest.mark.parametrize(
+    ("rule", "good", "bad"),
+    [
+        ("self.a <= self.b", {"a": 1, "b": 2}, {"a": 3, "b": 2}),
+        ("!has(self.a) || has(self.b)", {"b": 1}, {"a": 1}),
+        ("has(self.a) != has(self.b)", {"a": 1}, {"a": 1, "b": 1}),
+        ("self.rate > 0 && self.rate <= 1", {"rate": 1}, {"rate": 1.5}),
+        ("self.rate / 2.0 == 1.0", {"rate": 2}, {"rate": 3}),
+        ("self.list.all(x, x > 0)", {"list": [1, 2]}, {"list": [0]}),
+        ("self.list.exists(x, x == 2)", {"list": [1, 2]}, {"list": [1]}),
+        ("self.list.exists_one(x, x == 2)", {"list": [1, 2]}, {"list": [2, 2]}),
+        ("size(self.list.filter(x, x > 1)) == 1", {"list": [1, 2]}, {"list": [2, 2]}),
+        ("self.list.map(x, x * 2).sum() == 6", {"list": [1, 2]}, {"list": [2, 2]}),
+        ("self.list.isSorted()", {"list": [1, 2]}, {"list": [2, 1]}),
+        ("self.list.max() < 5", {"list": [1, 2]}, {"list": [9]}),
+        ("self.name.matches('^[a-z]+$')", {"name": "ab"}, {"name": "A"}),
+        ("self.name.startsWith('s3://') || self.name.startsWith('file://')", {"name": "s3://x"}, {"name": "x"}),
+        ("self.name.split('-').size() == 2", {"name": "a-b"}, {"name": "a"}),
+        ("self.name.lowerAscii() == self.name", {"name": "ab"}, {"name": "A"}),
+        ("self.name.indexOf('x') == -1", {"name": "ab"}, {"name": "x"}),
+        ("self.name.replace('a', 'b') == 'bb'", {"name": "ab"}, {"name": "x"}),
+        ("self.mode in ['x', 'y']", {"mode": "x"}, {"mode": "z"}),
+        ("self.mode == 'x' ? has(self.a) : true", {"mode": "y"}, {"mode": "x"}),
+        ("'k' in self.labels", {"labels": {"k": ""}}, {"labels": {}}),
+        ("self.labels.all(k, self.labels[k] != '')", {"labels": {"k": "v"}}, {"labels": {"k": ""}}),
+        ("self.__namespace__ == 'n'", {"namespace": "n"}, {"namespace": "m"}),
+        ("self.ttl > duration('1h')", {"ttl": "2h30m"}, {"ttl": "90s"}),
+        (
+            "self.when < timestamp('2026-01-01T00:00:00Z')",
+            {"when": "2025-01-01T00:00:00Z"},
+            {"when": "2027-01-01T00:00:00Z"},
+        ),
+        ("type(self.size) == int ? self.size > 1 : self.size.endsWith('%')", {"size": "5%"}, {"size": 1}),
+        ("quantity('1Gi').isGreaterThan(quantity('1000Mi'))", {}, None),
+        ("isQuantity(self.name) && quantity(self.name).isLessThan(quantity('2'))", {"name": "1500m"}, {"name": "3k"}),
+        ("isURL(self.name) && url(self.name).getScheme() == 'https'", {"name": "https://h/p"}, {"name": "http://h"}),
+        ("self.?a.orValue(5) == 5", {}, {"a": 1}),
+        ("self.?deep.x.orValue(0) == 3", {"deep": {"x": 3}}, {"deep": {}}),
+        ("self.?labels[?'k'].hasValue()", {"labels": {"k": "x"}}, {}),
+        ("cel.bind(n, size(self.words), n > 0 && n < 3)", {"words": ["a"]}, {"words": []}),
+        ("sets.contains(['a', 'b'], self.words)", {"words": ["a"]}, {"words": ["c"]}),
+        ("self.words.join(',') == 'a,b'", {"words": ["a", "b"]}, {"words": ["b"]}),
+        ("1.0 == 1 && 2 > 1.5", {}, None),
+        ("self.arms.exists(arm, arm.name == 'base')", {"arms": [{"name": "base"}]}, {"arms": [{"name": "x"}]}),
+    ],
+)
+def test_rules_people_write(rule: str, good: dict[str, Any], bad: dict[str, Any] | None) -> None:
+    assert check(rule, good) == []
+    if bad is not None:
+        assert check(rule, bad) == [
+            FieldError("FieldValueInvalid", "spec", f'Invalid value: "object": failed rule: {rule}')
+        ]
+
+
+@pytest.mark.parametrize(
+    ("rule", "spec", "message"),
+    [
+        ({"rule": "self.a > 1", "message": "a is small"}, {"a": 1}, 'Invalid value: "object": a is small'),
+        (
+            {"rule": "self.a > 1", "messageExpression": "'a is ' + string(self.a)"},
+            {"a": 1},
+            'Invalid value: "object": a is 1',
+        ),
+        ({"rule": "self.a > 1"}, {}, 'Invalid value: "object": no such key: a evaluating rule: self.a > 1'),
+        ({"rule": "self.a > 1", "reason": "FieldValueForbidden", "message": "no"}, {"a": 1}, "Forbidden: no"),
+        ({"rule": "has(self.a)", "reason": "FieldValueRequired", "message": "give a"}, {}, "Required value: give a"),
+    ],
+)
+def test_what_a_broken_rule_says(rule: dict[str, Any], spec: dict[str, Any], message: str) -> None:
+    (found,) = check(rule, spec)
+    assert (found.field, found.message) == ("spec", message)
+
+
+def test_field_path_points_below() -> None:
+    (found,) = check({"rule": "self.a > 1", "fieldPath": ".a"}, {"a": 1})
+    assert found.field == "spec.a"
+
+
+def test_transition_rules_run_on_update_only() -> None:
+    rule = {"rule": "self.a == oldSelf.a", "message": "a is immutable"}
+    assert check(rule, {"a": 1}) == []
+    assert check(rule, {"a": 1, "b": 1}, {"a": 1}) == []
+    assert [one.message for one in check(rule, {"a": 2}, {"a": 1})] == ['Invalid value: "object": a is immutable']
+
+
+def test_optional_old_self_runs_on_create_too() -> None:
+    rule = {"rule": "oldSelf.hasValue() ? oldSelf.value().a <= self.a : self.a == 0", "optionalOldSelf": True}
+    assert check(rule, {"a": 0}) == []
+    assert len(check(rule, {"a": 1})) == 1
+    assert check(rule, {"a": 2}, {"a": 1}) == []
+    assert len(check(rule, {"a": 0}, {"a": 1})) == 1
+
+
+def test_items_of_a_map_list_meet_their_old_selves_by_key() -> None:
+    item = {
+        "type": "object",
+        "properties": {"name": {"type": "string"}, "v": {"type": "integer"}},
+        "x-kubernetes-validations": [{"rule": "self.v >= oldSelf.v"}],
+    }
+    arms = {**PROPERTIES["arms"], "items": item}
+    rules = CelRules({"type": "object", "properties": {"arms": arms}})
+    old = {"arms": [{"name": "x", "v": 1}, {"name": "y", "v": 5}]}
+    assert rules.check({"arms": [{"name": "y", "v": 5}, {"name": "z", "v": 0}]}, old) == []
+    assert [one.field for one in rules.check({"arms": [{"name": "z", "v": 0}, {"name": "y", "v": 4}]}, old)] == [
+        "arms[1]"
+    ]
+
+
+def test_a_value_that_did_not_change_does_not_fail_a_rule() -> None:
+    assert check("self.a > 1", {"a": 1}, {"a": 1}) == []
+    assert len(check("self.a > 1", {"a": 1, "b": 2}, {"a": 1})) == 1
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        ("self.a >", "Syntax error"),
+        ("self.missing > 1", "undefined field 'missing'"),
+        ("self.deep.z == 1", "undefined field 'z'"),
+        ("nonsense(self.a)", "undeclared reference to 'nonsense'"),
+        ("self.name.fly()", "undeclared reference to 'fly'"),
+    ],
+)
+def test_rules_that_cannot_work_are_reported_with_their_path(rule: str, words: str) -> None:
+    (found,) = compile_errors(spec_schema({"rule": "true"}, {"rule": rule}))
+    assert found.field == ".properties[spec].x-kubernetes-validations[1].rule"
+    assert words in found.message
+
+
+def test_old_self_needs_items_that_can_be_told_apart() -> None:
+    item = {"type": "integer", "x-kubernetes-validations": [{"rule": "self >= oldSelf"}]}
+    schema = {"type": "object", "properties": {"list": {"type": "array", "items": item}}}
+    assert "uncorrelatable" in compile_errors(schema)[0].message
+
+
+def test_ten_rules_cost_less_than_a_millisecond() -> None:
+    rules = CelRules(spec_schema(*({"rule": f"self.a > {-i}"} for i in range(10))))
+    spec = {"spec": {"a": 1, "list": list(range(100)), "labels": {f"k{i}": "v" for i in range(50)}}}
+    best = 1.0
+    for _ in range(20):
+        start = time.perf_counter()
+        assert rules.check(spec, None) == []
+        best = min(best, time.perf_counter() - start)
+    assert best < 1e-3
