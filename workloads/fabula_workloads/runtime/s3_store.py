@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, cast
 
 import boto3
 from botocore.config import Config
@@ -84,10 +84,10 @@ class S3Store:
         with self._named(path) as key:
             return cast(bytes, self._s3.get_object(Bucket=self._bucket, Key=key)["Body"].read())
 
-    def open(self, path: str) -> BinaryIO:
+    def open(self, path: str) -> io.BufferedReader:
         with self._named(path) as key:
             body = self._s3.get_object(Bucket=self._bucket, Key=key)["Body"]
-        return cast(BinaryIO, io.BufferedReader(_Body(body, f"{self.uri}/{path}"), 256 * 1024))
+        return io.BufferedReader(_Body(body, f"{self.uri}/{path}"), 256 * 1024)
 
     def write(self, path: str, data: bytes) -> None:
         with self._named(path) as key:

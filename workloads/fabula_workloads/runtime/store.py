@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import Protocol
 from urllib.parse import unquote
 
 from fabula_workloads.runtime.failures import ConfigInvalid, NotFound
@@ -35,7 +36,7 @@ class Store(Protocol):
         """The whole content. Raises NotFound."""
         ...
 
-    def open(self, path: str) -> BinaryIO:
+    def open(self, path: str) -> BufferedReader:
         """A stream of the content, for what may be large. Raises NotFound."""
         ...
 

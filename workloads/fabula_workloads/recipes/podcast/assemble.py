@@ -1,0 +1,169 @@
+"""Stage `assemble`: excerpts and pictures become a dataset, which depends on nothing but their content.
+
+Order is by sample id; no date, attempt, shard count or place goes into a part, so equal inputs give an equal digest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from fabula_api.dataset_build import DatasetBuildSpec
+from fabula_api.status import Lineage
+from fabula_workloads.recipes.podcast.card import card
+from fabula_workloads.recipes.podcast.near_duplicates import THRESHOLD, NearDuplicates
+from fabula_workloads.recipes.podcast.prompt import PROMPT_VERSION
+from fabula_workloads.recipes.podcast.samples import Picture, Sample, samples_of
+from fabula_workloads.recipes.podcast.split import validation_podcasts
+from fabula_workloads.runtime.artifact import add_parts, commit, require_manifest
+from fabula_workloads.runtime.context import StageContext, StageResult
+from fabula_workloads.runtime.failures import ConfigInvalid, InputInvalid
+from fabula_workloads.runtime.ledger import Ledger
+from fabula_workloads.runtime.store import Store
+
+_ILLUSTRATE = "illustrate"
+
+
+def run(context: StageContext) -> StageResult:
+    """The `assemble` stage."""
+    spec = context.config.spec
+    if not isinstance(spec, DatasetBuildSpec):
+        raise ConfigInvalid(f"assemble belongs to a DatasetBuild, not to a {context.config.run.kind}")
+    illustrated = any(given.name == _ILLUSTRATE for given in context.config.inputs)
+    required = required_pictures(spec, illustrated)
+    drawn = context.open_input(_ILLUSTRATE) if illustrated else None
+    left_out: Counter[str] = Counter()
+    samples = choose(_all_samples(context, drawn), required, spec.target.samples, left_out)
+    if not samples:
+        raise InputInvalid(
+            f"no sample is left: {dict(sorted(left_out.items())) or 'no episode has an excerpt'}. Look at the counts "
+            "of the stages before, and at extraction.words, images.require and the source.",
+            "NoSamples",
+        )
+    validation = validation_podcasts((sample.podcast for sample in samples), spec.split.validation, spec.split.seed)
+    with context.scratch() as scratch:
+        files = _files(context, samples, validation, left_out, drawn, scratch)
+        parts = add_parts(context.store, files)
+        context.check_stop()
+        num_validation = sum(sample.podcast in validation for sample in samples)
+        by_images = Counter(len(sample.pictures) for sample in samples)
+        summary = {
+            "samples": len(samples),
+            "samplesByImageCount": {str(count): number for count, number in sorted(by_images.items())},
+        }
+        counts = {"sample/ok": len(samples)}
+        counts |= {f"sample/skipped/{reason}": count for reason, count in sorted(left_out.items())}
+        manifest = commit(
+            context.store,
+            kind="dataset",
+            parts=parts,
+            counts=counts,
+            lineage=_lineage(context),
+            details={
+                "recipe": spec.recipe,
+                "promptVersion": PROMPT_VERSION,
+                "splits": {"train": len(samples) - num_validation, "validation": num_validation},
+                "samplesByImageCount": summary["samplesByImageCount"],
+                "nearDuplicateJaccard": THRESHOLD,
+                "requiredImages": required,
+                "summary": summary,
+            },
+            attempt=context.config.attempt,
+        )
+    return StageResult(
+        artifact=manifest,
+        uri=context.store.uri,
+        counts={name: float(count) for name, count in counts.items()},
+        summary=summary,
+        lineage=manifest.lineage,
+    )
+
+
+def required_pictures(spec: DatasetBuildSpec, illustrated: bool) -> int:
+    """Fewest pictures a sample must have: `images.require`, by default all; none where nobody draws."""
+    require, per_sample = spec.images.require, spec.images.per_sample
+    if not illustrated:
+        if require:
+            raise ConfigInvalid(f"images.require is {require}, but images.provider is none: no sample could have one")
+        return 0
+    if require is not None and require > per_sample:
+        raise ConfigInvalid(f"images.require {require} is above images.perSample {per_sample}: no sample could be kept")
+    return per_sample if require is None else require
+
+
+def choose(candidates: Iterator[Sample], required: int, target: int | None, left_out: Counter[str]) -> list[Sample]:
+    """The samples to keep, in the candidates' order; what is left out is counted by reason."""
+    kept: list[Sample] = []
+    near_duplicates = NearDuplicates()
+    for sample in candidates:
+        if len(sample.pictures) < required:
+            left_out["MissingPictures"] += 1
+        elif near_duplicates.seen(sample.text):
+            left_out["NearDuplicate"] += 1
+        elif target is not None and len(kept) >= target:
+            left_out["TargetReached"] += 1
+        else:
+            kept.append(sample)
+    return kept
+
+
+def _all_samples(context: StageContext, drawn: Store | None) -> Iterator[Sample]:
+    pictures: dict[str, Picture] = {}
+    for key, outcome in Ledger(drawn).items() if drawn is not None else ():
+        if outcome["outcome"] == "ok":
+            pictures[key] = Picture(int(key.rsplit("-", 1)[1]), outcome["path"], outcome["sha256"])
+    for episode, outcome in Ledger(context.open_input("extract")).items():
+        context.check_stop()
+        if outcome["outcome"] == "ok":
+            yield from samples_of(outcome, episode, pictures)
+
+
+def _files(
+    context: StageContext,
+    samples: list[Sample],
+    validation: frozenset[str],
+    left_out: Counter[str],
+    drawn: Store | None,
+    scratch: Path,
+) -> Iterator[tuple[str, bytes | Path]]:
+    """(path, content) of every part, made one by one."""
+    splits: dict[str, list[Sample]] = {"train": [], "validation": []}
+    for done, sample in enumerate(samples, start=1):
+        context.check_stop()
+        splits["validation" if sample.podcast in validation else "train"].append(sample)
+        yield f"{sample.folder}/excerpt.json", _pretty(sample.excerpt_json())
+        for picture, path in zip(sample.pictures, sample.images, strict=True):
+            assert drawn is not None
+            yield path, _picture(drawn, picture)
+        context.reporter.update(done=done, total=len(samples))
+    for split, members in splits.items():
+        file = scratch / f"{split}.jsonl"
+        with file.open("w", encoding="utf-8") as lines:
+            lines.writelines(json.dumps(sample.record(split), ensure_ascii=False) + "\n" for sample in members)
+        yield f"{split}.jsonl", file
+    yield "reference.json", _pretty([sample.reference() for sample in splits["train"]])
+    yield "README.md", card(samples, validation, left_out).encode()
+
+
+def _picture(drawn: Store, picture: Picture) -> bytes:
+    data = drawn.read(picture.path)
+    if hashlib.sha256(data).hexdigest() != picture.sha256:
+        raise InputInvalid(
+            f"{drawn.uri}/{picture.path} is not the picture that the ledger names; delete its outcome to draw it again"
+        )
+    return data
+
+
+def _lineage(context: StageContext) -> list[Lineage]:
+    """The source, as ingest recorded it, and the stages' folders."""
+    ingest = require_manifest(context.open_input("ingest"), "episodes")
+    stages = [Lineage(name=given.name, uri=given.uri, digest=given.digest) for given in context.config.inputs]
+    return [*ingest.lineage, *stages]
+
+
+def _pretty(value: Any) -> bytes:
+    return (json.dumps(value, ensure_ascii=False, indent=1) + "\n").encode()

@@ -1,0 +1,88 @@
+"""The dataset's README: what it holds, in figures and a histogram, with the front matter that `datasets` reads."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from statistics import mean, median
+
+from fabula_workloads.recipes.podcast.prompt import PROMPT_VERSION
+from fabula_workloads.recipes.podcast.samples import Sample
+
+_BAR = 40
+
+
+def card(samples: Sequence[Sample], validation: frozenset[str], left_out: Mapping[str, int]) -> str:
+    """The card's text. It names no date and no place, so that equal datasets have equal cards."""
+    words = [sample.words for sample in samples]
+    num_validation = sum(sample.podcast in validation for sample in samples)
+    podcasts = {sample.podcast for sample in samples}
+    figures = [
+        ("samples", f"{len(samples)}"),
+        ("training / validation", f"{len(samples) - num_validation} / {num_validation}"),
+        ("podcasts (none in both splits)", f"{len(podcasts)}"),
+        ("episodes", f"{len({sample.episode for sample in samples})}"),
+        ("pictures", f"{sum(len(sample.pictures) for sample in samples)}"),
+        ("words a sample, mean / median", f"{mean(words):.0f} / {median(words):.0f}"),
+        ("shortest / longest", f"{min(words)} / {max(words)}"),
+        ("prompt", PROMPT_VERSION),
+    ]
+    by_images = Counter(len(sample.pictures) for sample in samples)
+    lines = [
+        "---",
+        "configs:",
+        "- config_name: default",
+        "  data_files:",
+        "  - {split: train, path: train.jsonl}",
+        *(["  - {split: validation, path: validation.jsonl}"] if num_validation else []),
+        "---",
+        "# Dialogues with pictures",
+        "",
+        "Excerpts of podcasts, each with pictures of its scenes in order: given the pictures, write the dialogue.",
+        "",
+        "| | |",
+        "|---|---|",
+        *(f"| {name} | {value} |" for name, value in figures),
+        "",
+        "## Samples by number of pictures",
+        "",
+        "```",
+        *histogram({str(count): number for count, number in sorted(by_images.items())}),
+        "```",
+        "",
+        "## Words a sample",
+        "",
+        "```",
+        *histogram(_by_hundred(words)),
+        "```",
+        "",
+        "## Left out",
+        "",
+        *([f"* {reason}: {count}" for reason, count in sorted(left_out.items())] or ["Nothing."]),
+        "",
+        "## Files",
+        "",
+        "* `train.jsonl`, `validation.jsonl`: one sample a line; picture paths are relative to this folder.",
+        "* `reference.json`: the training split as the array that the published training code reads.",
+        "* `samples/<id>/`: each sample for the eye: `excerpt.json` and `image_<scene>.png`.",
+        "",
+        "The dialogues are excerpts of the source's transcripts and stay under its terms.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def histogram(counts: Mapping[str, int]) -> list[str]:
+    """One bar of `#` a row, the longest of 40."""
+    top = max(counts.values(), default=0)
+    width = max((len(label) for label in counts), default=0)
+    return [
+        f"{label:>{width}} | {'#' * max(1, round(_BAR * count / top)) if count else ''} {count}"
+        for label, count in counts.items()
+    ]
+
+
+def _by_hundred(words: Sequence[int]) -> dict[str, int]:
+    hundreds = Counter(count // 100 for count in words)
+    span = range(min(hundreds), max(hundreds) + 1)
+    return {f"{hundred * 100}-{hundred * 100 + 99}": hundreds[hundred] for hundred in span}

@@ -1,0 +1,91 @@
+"""What extraction yields, whoever extracts: excerpts with their scenes, and the checks that each must pass.
+
+The checks are computed from the text itself, never from what a model says about it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from fabula_workloads.recipes.podcast.dialogue import Turn
+
+MARKERS = ("[inaudible]", "[sigh]", "[music]", "[laughter]")
+_MAX_MARKERS = 2
+_MAX_TRIGRAM = 5
+_TRIGRAM_FROM_WORDS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Episode:
+    """One line of the ingest artifact."""
+
+    id: str
+    podcast: str
+    turns: tuple[Turn, ...]
+
+    @classmethod
+    def from_json(cls, record: dict[str, Any]) -> Episode:
+        """The episode of a parsed line."""
+        turns = tuple(Turn(turn["speaker"], turn["text"]) for turn in record["turns"])
+        return cls(record["id"], record["podcast"], turns)
+
+
+@dataclass(frozen=True, slots=True)
+class Excerpt:
+    """A stretch of an episode and the scenes to draw for it, in the order of the text."""
+
+    text: str
+    scenes: tuple[str, ...]
+
+    @property
+    def words(self) -> int:
+        """Whitespace-separated words, labels included."""
+        return len(self.text.split())
+
+
+@dataclass
+class Extraction:
+    """All that was found in one episode. Without excerpts, `reason` says why there are none, in one CamelCase word."""
+
+    excerpts: list[Excerpt] = field(default_factory=list)
+    rejected: Counter[str] = field(default_factory=Counter)
+    reason: str | None = None
+
+    def outcome(self, podcast: str) -> dict[str, Any]:
+        """As the ledger holds it."""
+        excerpts = [
+            {
+                "index": index,
+                "text": excerpt.text,
+                "words": excerpt.words,
+                "scenes": [{"index": number, "prompt": prompt} for number, prompt in enumerate(excerpt.scenes, 1)],
+            }
+            for index, excerpt in enumerate(self.excerpts)
+        ]
+        head: dict[str, Any] = {"outcome": "ok"} if excerpts else {"outcome": "skipped", "reason": self.reason}
+        return head | {"podcast": podcast, "excerpts": excerpts, "rejected": dict(sorted(self.rejected.items()))}
+
+
+class Extractor(Protocol):
+    """Finds the excerpts of an episode: by rules, or by asking a language model."""
+
+    def extract(self, episode: Episode) -> Extraction:
+        """All excerpts of the episode, or the reason why there are none."""
+        ...
+
+
+def rejection(text: str, min_words: int, max_words: int) -> str | None:
+    """Why an excerpt is rejected; None when it is good. Checked in this order: length, repetition, markers."""
+    words = text.split()
+    if len(words) > max_words:
+        return "TooLong"
+    if len(words) < min_words:
+        return "TooShort"
+    if len(words) >= _TRIGRAM_FROM_WORDS:
+        trigrams = Counter(zip(words, words[1:], words[2:], strict=False))
+        if trigrams.most_common(1)[0][1] > _MAX_TRIGRAM:
+            return "Repetition"
+    lowered = text.lower()
+    return "TooManyMarkers" if sum(lowered.count(marker) for marker in MARKERS) > _MAX_MARKERS else None
