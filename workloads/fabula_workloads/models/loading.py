@@ -43,7 +43,8 @@ def load_with_adapter(path: Path | str, adapter: Path | str, *, device: Device, 
 def load_for_training(path: Path | str, *, precision: Precision) -> Any:
     """A base model as a trainer wants it: on the CPU or wherever ZeRO-3's initialisation puts it, no cache."""
     model = _from_pretrained(path, precision)
-    model.config.use_cache = False
+    # Trainer turns only the outer one off, and says so of the inner one at every start.
+    model.config.use_cache = model.config.get_text_config().use_cache = False
     return model
 
 

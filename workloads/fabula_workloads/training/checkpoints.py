@@ -22,7 +22,7 @@ from fabula_workloads.runtime.store import Store
 KIND = "checkpoint"
 _STEP = re.compile(r"step-(\d{6,})")
 _NODE_WAIT_SECONDS = 600
-_NOT_STATE = ("README.md", "training_args.bin", "zero_to_fp32.py")
+_NOT_STATE = ("README.md", "training_args.bin", "zero_to_fp32.py", "zero_to_torch.py")
 """Files that Trainer and DeepSpeed write beside the state; they name local paths, or are code."""
 
 

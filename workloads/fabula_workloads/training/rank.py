@@ -135,6 +135,7 @@ def _prepare_libraries(*, cuda: bool) -> None:
 
     prepare_torchvision()
     if not cuda:
+        os.environ.setdefault("DS_ACCELERATOR", "cpu")
         import deepspeed
 
         # Compiling this op takes most of a minute and a compiler; gloo gives the same losses without it.

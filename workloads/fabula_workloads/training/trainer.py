@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,9 @@ class LoraTrainer(Trainer):  # type: ignore[misc]
         if self.is_deepspeed_enabled and self.args.hf_deepspeed_config.is_zero3():
             state = self.deepspeed._zero3_consolidated_16bit_state_dict(exclude_frozen_parameters=True)
         if self.args.should_save:
-            self.model.save_pretrained(output_dir or self.args.output_dir, state_dict=state)
+            folder = Path(output_dir or self.args.output_dir)
+            self.model.save_pretrained(folder, state_dict=state)
+            _sort_targets(folder / "adapter_config.json")
 
 
 def training_arguments(job: TrainingJob, plan: StepPlan) -> TrainingArguments:
@@ -116,6 +119,13 @@ def training_arguments(job: TrainingJob, plan: StepPlan) -> TrainingArguments:
         report_to="none",
         log_level="warning",
     )
+
+
+def _sort_targets(config: Path) -> None:
+    """peft keeps target modules in a set; sorted, the same run writes the same bytes."""
+    content = json.loads(config.read_text())
+    content["target_modules"] = sorted(content["target_modules"])
+    config.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
 
 
 def checkpoint_folder(job: TrainingJob, step: int) -> Path:
