@@ -103,22 +103,19 @@ class ProcessNode:
     def _over(self, uid: str, runtime: PodRuntime, task: asyncio.Task[None]) -> None:
         self._runtimes.pop(uid, None)
         self._tasks.pop(uid, None)
-        if task.cancelled():
+        if task.cancelled() or self._stopping:
             return
-        if (error := task.exception()) is not None:
+        error = task.exception()
+        if error is not None:
             log.error("pod %s failed on the node; trying again", uid, exc_info=error)
-        # What changed while the runtime was finishing must not be missed.
-        meta = runtime.pod["metadata"]
-        latest = self.caches.of(POD).get(meta["namespace"], meta["name"])
-        if latest is not None and uid_of(latest) == uid and not self._stopping:
-            asyncio.get_running_loop().call_later(0.5 if error else 0.0, self._again, uid, latest)
+        if error is not None or runtime.dirty:
+            # What changed while the runtime was finishing must not be missed.
+            asyncio.get_running_loop().call_later(0.5 if error else 0.05, self._again, runtime.pod)
 
-    def _again(self, uid: str, pod: Obj) -> None:
+    def _again(self, pod: Obj) -> None:
         latest = self.caches.of(POD).get(pod["metadata"]["namespace"], pod["metadata"]["name"])
-        if latest is not None and uid_of(latest) == uid and uid not in self._runtimes:
-            phase = (latest.get("status") or {}).get("phase")
-            if "deletionTimestamp" in latest["metadata"] and phase in ("Succeeded", "Failed"):
-                self._pod_changed("MODIFIED", latest)
+        if latest is not None and uid_of(latest) == uid_of(pod) and uid_of(pod) not in self._runtimes:
+            self._pod_changed("MODIFIED", latest)
 
     async def _stop_pods(self) -> None:
         for runtime in list(self._runtimes.values()):

@@ -79,6 +79,11 @@ class PodRuntime:
         self._gone = True
         self._wake.set()
 
+    @property
+    def dirty(self) -> bool:
+        """Whether something changed that no look has taken in."""
+        return self._wake.is_set()
+
     def shut_down(self, grace_seconds: float) -> None:
         """End the pod because the node stops."""
         self._shutdown_grace = grace_seconds
@@ -156,7 +161,8 @@ class PodRuntime:
         meta = self.pod["metadata"]
         await processes.kill(meta["uid"])
         self._host.devices.give_back(meta["uid"], self.folder.path)
-        if not deleting:
+        if not deleting or (meta.get("deletionGracePeriodSeconds") == 0 and meta.get("finalizers")):
+            # Nothing left to do here; what is deleted but held by a finalizer goes without the node.
             return -1
         # The object goes only now that nothing of it runs: whoever waits for its name may rely on that.
         await self._host.api.delete(POD, meta["name"], meta["namespace"], uid=meta["uid"], grace_seconds=0)

@@ -1,0 +1,1 @@
+"""Manifests that the laptop cluster brings along."""
