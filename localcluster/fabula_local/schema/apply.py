@@ -199,8 +199,7 @@ def server_side_apply(
     meta = {**merged.get("metadata", {}), "managedFields": managers.entries()}
     if (version := live.get("metadata", {}).get("resourceVersion")) is not None:
         meta["resourceVersion"] = version
-    result = clone({**merged, "metadata": meta})
-    return result  # type: ignore[no-any-return]
+    return clone({**merged, "metadata": meta})  # type: ignore[no-any-return]
 
 
 def _settle(managers: _Managers, others: list[Key], changed: FieldSet, removed: FieldSet, *, force: bool) -> None:

@@ -1,7 +1,8 @@
 """x-kubernetes-validations: rules in the Common Expression Language, checked on every write of a custom resource.
 
-The engine is the Rust one of the `common-expression-language` package. Which rules run, and what a failure says, follows
-apiextensions-apiserver's schema/cel package, with ratcheting: a rule does not fail on a value that did not change.
+The engine is the Rust one of the `common-expression-language` package. Which rules run, and what a failure says,
+follows apiextensions-apiserver's schema/cel package, with ratcheting: a rule does not fail on a value that did not
+change.
 """
 
 import re
@@ -91,7 +92,9 @@ class _Node:
         self.every = [node for sub in schema.get("allOf") or [] if (node := _node({"type": self.kind, **sub}))]
         below = [*self.fields.values(), *filter(None, (self.others, self.items)), *self.every]
         self.useful = bool(self.rules or below)
-        self.has_transitions = any(rule.uses_old for rule in self.rules) or any(node.has_transitions for node in below)
+        self.has_transitions: bool = any(rule.uses_old for rule in self.rules) or any(
+            node.has_transitions for node in below
+        )
 
     def check(self, value: Any, old: Any, path: str, found: list[FieldError], same: bool) -> None:
         if value is None:
@@ -210,12 +213,9 @@ def _converter(schema: Schema, *, root: bool = False) -> Convert | None:
     if kind == "string" and format_ in ("date-time", "duration"):
         return _time if format_ == "date-time" else _duration
     if kind == "array" and isinstance(schema.get("items"), dict):
-        item = _converter(schema["items"])
-        return (
-            None if item is None else lambda value: [item(one) for one in value] if isinstance(value, list) else value
-        )
+        return _list_converter(_converter(schema["items"]))
     properties = {} if kind != "object" else schema.get("properties") or {}
-    fields = {name: convert for name, sub in properties.items() if (convert := _converter(sub))}
+    fields = {name: change for name, sub in properties.items() if (change := _converter(sub))}
     renamed = {name: escaped(name) for name in properties if escaped(name) != name}
     others = schema.get("additionalProperties")
     other = _converter(others) if isinstance(others, dict) else None
@@ -227,13 +227,19 @@ def _converter(schema: Schema, *, root: bool = False) -> Convert | None:
             return value
         result = {}
         for name, one in value.items():
-            change = fields.get(name) or (other if name not in properties else None)
-            result[renamed.get(name, name)] = change(one) if change and one is not None else one
+            inner = fields.get(name) or (other if name not in properties else None)
+            result[renamed.get(name, name)] = inner(one) if inner and one is not None else one
         if root and isinstance(meta := result.get("metadata"), dict):
             result["metadata"] = {name: meta[name] for name in ("name", "generateName") if name in meta}
         return result
 
     return convert
+
+
+def _list_converter(item: Convert | None) -> Convert | None:
+    if item is None:
+        return None
+    return lambda value: [item(one) for one in value] if isinstance(value, list) else value
 
 
 def _time(value: Any) -> Any:

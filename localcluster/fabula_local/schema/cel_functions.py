@@ -7,6 +7,7 @@ import ipaddress
 import re
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
+from itertools import pairwise
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -16,8 +17,7 @@ _QUANTITY = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))(Ki|Mi|Gi|Ti|Pi|Ei|n|u|m|k|M|
 _SUFFIXES = {
     **{name: Decimal(1024) ** power for power, name in enumerate(("Ki", "Mi", "Gi", "Ti", "Pi", "Ei"), start=1)},
     **{
-        name: Decimal(1000) ** power
-        for power, name in enumerate(("n", "u", "m", "", "k", "M", "G", "T", "P", "E"), start=-3)
+        name: Decimal(1000) ** power for power, name in enumerate(("n", "u", "m", "", "k", "M", "G", "T", "P", "E"), -3)
     },
 }
 _MARK = "quantity_"
@@ -111,7 +111,7 @@ def _sum(items: list[Any]) -> Any:
 
 
 def _is_sorted(items: list[Any]) -> bool:
-    return all(one <= other for one, other in zip(items, items[1:], strict=False))
+    return all(one <= other for one, other in pairwise(items))
 
 
 def _ascii(change: Callable[[str], str]) -> Callable[[str], str]:
@@ -154,7 +154,7 @@ def _format(pattern: str, values: list[Any]) -> str:
             return "%"
         value, kind = next(rest), found[2]
         if kind in "ef":
-            return f"%{found[1] or '.6'}{kind}" % value
+            return format(value, f"{found[1] or '.6'}{kind}")
         if kind in "xX":
             return format(value, kind) if isinstance(value, int) else str(value).encode().hex()
         if kind in "bo":

@@ -96,7 +96,7 @@ def undefined_field(rule: str, schema: Schema, *, root: bool, check_old: bool) -
             if known is None:
                 break
             if name not in known:
-                return name
+                return str(name)
             current = known[name]
     return None
 

@@ -128,7 +128,7 @@ def compare(old: Any, new: Any, schema: Schema) -> tuple[FieldSet, FieldSet]:
                 removed[key] = less
         else:
             changed[key] = _whole(one, sub)
-            if gone := {name: node for name, node in children(_whole(was, sub))}:
+            if gone := dict(children(_whole(was, sub))):
                 removed[key] = gone
     for key, (one, sub) in before.items():
         if key not in after:

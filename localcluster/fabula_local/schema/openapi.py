@@ -218,7 +218,7 @@ class _Operations:
             parameters.append(self._query("force", "boolean"))
         if verb == "delete":
             parameters.append(self._query("dryRun", "string"))
-        types = _BODY_TYPES
+        types: tuple[str, ...] = _BODY_TYPES
         if verb == "patch":
             types = _PATCH_TYPES if self.resource.custom else (*_PATCH_TYPES, _STRATEGIC)
         result: Object = {

@@ -13,7 +13,8 @@ from fabula_local.resource import Resource
 from .age import age
 from .errors import go_float
 from .json_path import compile_path
-from .printers import PRINTERS, Column, Printer
+from .printers import PRINTERS
+from .printing import Column, Printer
 
 Object = dict[str, Any]
 
@@ -70,7 +71,7 @@ def _printer(resource: Resource) -> Printer:
     cells: list[Callable[[Object, datetime], Any]] = []
     for one in declared:
         text = one.get("description") or f"Custom resource definition column (in JSONPath format): {one['jsonPath']}"
-        columns.append((one["name"], one["type"], one.get("priority", 0), text, one.get("format", "")))
+        columns.append((one["name"], one["type"], int(one.get("priority", 0)), str(text), str(one.get("format", ""))))
         cells.append(_cell(one["type"], one["jsonPath"]))
     return Printer(columns, lambda obj, now: [obj["metadata"]["name"], *(cell(obj, now) for cell in cells)])
 

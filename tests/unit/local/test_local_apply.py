@@ -237,8 +237,12 @@ def test_a_sole_owner_gets_exactly_what_it_applies(first: Any, second: Any) -> N
     }
 
 
-SETS = st.recursive(st.just({}), lambda x: st.dictionaries(st.sampled_from(["f:a", "f:b", "f:c", "."]), x, max_size=3).map(
-    lambda node: {k: ({} if k == "." else v) for k, v in node.items()} if set(node) != {"."} else {}), max_leaves=8)  # fmt: skip
+def node(parts: dict[str, Any]) -> dict[str, Any]:
+    return {} if set(parts) == {"."} else {key: ({} if key == "." else value) for key, value in parts.items()}
+
+
+NAMES = st.sampled_from(["f:a", "f:b", "f:c", "."])
+SETS = st.recursive(st.just({}), lambda inner: st.dictionaries(NAMES, inner, max_size=3).map(node), max_leaves=8)
 
 
 @given(one=SETS, other=SETS)

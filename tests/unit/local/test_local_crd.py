@@ -1,5 +1,7 @@
 """CustomResourceDefinitions and the OpenAPI documents of what they define."""
 
+# ruff: noqa: E501 (a table of cases reads better with one case a line)
+
 import copy
 import json
 from typing import Any

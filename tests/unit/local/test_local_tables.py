@@ -1,5 +1,7 @@
 """Tables: what kubectl get prints for custom and built-in kinds."""
 
+# ruff: noqa: E501 (a table of cases reads better with one case a line)
+
 from datetime import UTC, datetime, timedelta
 from typing import Any
 

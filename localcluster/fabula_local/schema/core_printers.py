@@ -1,0 +1,147 @@
+"""Cells of nodes, services, events, storage and access rules, as a real API server gives them."""
+
+from datetime import datetime
+from typing import Any
+
+from .age import UNKNOWN, age
+from .printing import NONE, Object, object_age, parts, selector_text
+
+
+def service_cells(obj: Object, now: datetime) -> list[Any]:
+    """Type, addresses and ports of a Service."""
+    name, spec, status = parts(obj)
+    kind = spec.get("type", "ClusterIP")
+    outside = list(spec.get("externalIPs") or [])
+    if kind == "LoadBalancer":
+        points = (status.get("loadBalancer") or {}).get("ingress") or []
+        outside = [point.get("ip") or point.get("hostname", "") for point in points] + outside
+        external = ",".join(outside) or "<pending>"
+    else:
+        external = spec.get("externalName", NONE) if kind == "ExternalName" else ",".join(outside) or NONE
+    ports = []
+    for port in spec.get("ports") or []:
+        node = f":{port['nodePort']}" if port.get("nodePort") else ""
+        ports.append(f"{port.get('port')}{node}/{port.get('protocol', 'TCP')}")
+    address = spec.get("clusterIP") or NONE
+    return [
+        name,
+        kind,
+        address,
+        external,
+        ",".join(ports) or NONE,
+        object_age(obj, now),
+        selector_text(spec.get("selector")),
+    ]
+
+
+def node_cells(obj: Object, now: datetime) -> list[Any]:
+    """Readiness, roles, version and machine of a Node."""
+    name, spec, status = parts(obj)
+    conditions = {one.get("type"): one.get("status") for one in status.get("conditions") or []}
+    state = "Unknown" if "Ready" not in conditions else "Ready" if conditions["Ready"] == "True" else "NotReady"
+    if spec.get("unschedulable"):
+        state += ",SchedulingDisabled"
+    prefix = "node-role.kubernetes.io/"
+    labels = obj["metadata"].get("labels") or {}
+    roles = ",".join(sorted(key.removeprefix(prefix) for key in labels if key.startswith(prefix))) or NONE
+    addresses = {one.get("type"): one.get("address") for one in status.get("addresses") or []}
+    info = status.get("nodeInfo") or {}
+    wide = [addresses.get("InternalIP", NONE), addresses.get("ExternalIP", NONE)]
+    wide += [info.get(key) or UNKNOWN for key in ("osImage", "kernelVersion", "containerRuntimeVersion")]
+    return [name, state, roles, object_age(obj, now), info.get("kubeletVersion", ""), *wide]
+
+
+def event_cells(obj: Object, now: datetime) -> list[Any]:
+    """When, what and about whom of an Event of either group."""
+    about = obj.get("involvedObject") or obj.get("regarding") or {}
+    source = obj.get("source") or obj.get("deprecatedSource") or {}
+    series = obj.get("series") or {}
+    event_time = obj.get("eventTime")
+    first = obj.get("firstTimestamp") or obj.get("deprecatedFirstTimestamp") or event_time
+    last = series.get("lastObservedTime") or obj.get("lastTimestamp") or obj.get("deprecatedLastTimestamp") or first
+    component = source.get("component") or obj.get("reportingComponent") or obj.get("reportingController") or ""
+    origin = ", ".join(filter(None, (component, source.get("host") or obj.get("reportingInstance"))))
+    count = series.get("count") or obj.get("count") or obj.get("deprecatedCount") or 1
+    target = f"{about.get('kind', '').lower()}/{about.get('name', '')}"
+    message = (obj.get("message") or obj.get("note") or "").strip()
+    wide = [age(first, now), count, obj["metadata"]["name"]]
+    head = [age(last, now), obj.get("type", ""), obj.get("reason", ""), target]
+    return [*head, about.get("fieldPath", ""), origin, message, *wide]
+
+
+def binding_cells(obj: Object, now: datetime) -> list[Any]:
+    """The role of a binding and whom it is given to."""
+    role, subjects = obj.get("roleRef") or {}, obj.get("subjects") or []
+
+    def names(kind: str) -> str:
+        found = (one for one in subjects if one.get("kind") == kind)
+        return ", ".join(f"{one['namespace']}/{one['name']}" if one.get("namespace") else one["name"] for one in found)
+
+    parts = [names(kind) for kind in ("User", "Group", "ServiceAccount")]
+    return [obj["metadata"]["name"], f"{role.get('kind')}/{role.get('name')}", object_age(obj, now), *parts]
+
+
+def claim_cells(obj: Object, now: datetime) -> list[Any]:
+    """State and size of a PersistentVolumeClaim."""
+    name, spec, status = parts(obj)
+    phase = "Terminating" if "deletionTimestamp" in obj["metadata"] else status.get("phase", "Pending")
+    bound = spec.get("volumeName", "")
+    capacity = (status.get("capacity") or {}).get("storage", "") if bound else ""
+    modes = _modes(status.get("accessModes")) if bound else ""
+    unset = spec.get("volumeAttributesClassName", "<unset>")
+    storage = spec.get("storageClassName", "")
+    return [
+        name,
+        phase,
+        bound,
+        capacity,
+        modes,
+        storage,
+        unset,
+        object_age(obj, now),
+        spec.get("volumeMode", "<unset>"),
+    ]
+
+
+def volume_cells(obj: Object, now: datetime) -> list[Any]:
+    """Size, state and claim of a PersistentVolume."""
+    name, spec, status = parts(obj)
+    claim = spec.get("claimRef")
+    bound = f"{claim.get('namespace')}/{claim.get('name')}" if claim else ""
+    phase = "Terminating" if "deletionTimestamp" in obj["metadata"] else status.get("phase", "")
+    head = [name, (spec.get("capacity") or {}).get("storage", ""), _modes(spec.get("accessModes"))]
+    head += [spec.get("persistentVolumeReclaimPolicy", ""), phase, bound, spec.get("storageClassName", "")]
+    tail = [status.get("reason", ""), object_age(obj, now), spec.get("volumeMode", "<unset>")]
+    return [*head, spec.get("volumeAttributesClassName", "<unset>"), *tail]
+
+
+def _modes(modes: list[str] | None) -> str:
+    short = {"ReadWriteOnce": "RWO", "ReadOnlyMany": "ROX", "ReadWriteMany": "RWX", "ReadWriteOncePod": "RWOP"}
+    return ",".join(short.get(mode, mode) for mode in modes or [])
+
+
+def endpoints_cells(obj: Object, now: datetime) -> list[Any]:
+    """The first addresses of Endpoints."""
+    points = []
+    for subset in obj.get("subsets") or []:
+        for address in subset.get("addresses") or []:
+            points += [f"{address['ip']}:{port['port']}" for port in subset.get("ports") or []] or [address["ip"]]
+    more = f" + {len(points) - 3} more..." if len(points) > 3 else ""
+    return [obj["metadata"]["name"], (",".join(points[:3]) + more) or NONE, object_age(obj, now)]
+
+
+def disruption_budget_cells(obj: Object, now: datetime) -> list[Any]:
+    """Bounds and allowance of a PodDisruptionBudget."""
+    name, spec, status = parts(obj)
+    bounds = [str(spec.get("minAvailable", "N/A")), str(spec.get("maxUnavailable", "N/A"))]
+    return [name, *bounds, status.get("disruptionsAllowed", 0), object_age(obj, now)]
+
+
+def ingress_cells(obj: Object, now: datetime) -> list[Any]:
+    """Class, hosts and ports of an Ingress."""
+    name, spec, status = parts(obj)
+    hosts = ",".join(rule.get("host") or "*" for rule in spec.get("rules") or []) or "*"
+    points = (status.get("loadBalancer") or {}).get("ingress") or []
+    address = ",".join(point.get("ip") or point.get("hostname", "") for point in points)
+    ports = "80, 443" if spec.get("tls") else "80"
+    return [name, spec.get("ingressClassName", NONE), hosts, address, ports, object_age(obj, now)]
