@@ -34,9 +34,12 @@ def judge(
 
 
 def bound(gate: Gate) -> str:
-    """The bound for people, such as `>= 0.05`."""
-    parts = [f">= {gate.min:g}" if gate.min is not None else "", f"<= {gate.max:g}" if gate.max is not None else ""]
-    return " and ".join(filter(None, parts)) or "is computed"
+    """The bound for people, such as `at least 0.05`."""
+    parts = [
+        f"at least {gate.min:g}" if gate.min is not None else "",
+        f"at most {gate.max:g}" if gate.max is not None else "",
+    ]
+    return " and ".join(filter(None, parts)) or "a figure"
 
 
 def all_passed(gates: Sequence[GateStatus]) -> bool:

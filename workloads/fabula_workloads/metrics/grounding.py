@@ -12,7 +12,9 @@ from fabula_workloads.metrics.clip_windows import windows
 from fabula_workloads.metrics.profiles import PROFILES
 from fabula_workloads.metrics.self_tests import PROBES, Tried, probe
 
-PAPER_DEFECT = "a known defect of the published definition, whose cut removes the end token, so every long text is one"
+PAPER_DEFECT = (
+    "a known defect of the published definition, whose cut removes the end token, so every long text gets one figure"
+)
 
 
 class Encoder(Protocol):

@@ -1,4 +1,4 @@
-"""The evaluation in the few bytes of a termination message: what the status shows, and of that what matters most first."""
+"""The evaluation in the few bytes of a termination message: what the status shows, what matters most first."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Small charts as inline SVG: for each metric, every arm's samples as faint dots, its mean and 95 % interval above them."""
+"""Small charts as inline SVG: every arm's samples as faint dots, its mean and 95 % interval above them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from html import escape
 
 from fabula_workloads.metrics.bootstrap import Estimate
 
-_WIDTH, _LEFT, _RIGHT, _ROW, _TOP, _AXIS = 360, 96, 56, 30, 6, 22
+_WIDTH, _LEFT, _RIGHT, _ROW, _TOP, _AXIS = 360, 96, 64, 30, 6, 22
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +33,14 @@ def chart(rows: Sequence[Row], written: str, title: str) -> str:
     def x(value: float) -> str:
         return f"{_LEFT + (value - low) / (high - low) * span:.1f}"
 
-    parts = [
-        f'<svg class="chart" viewBox="0 0 {_WIDTH} {bottom + _AXIS}" role="img" aria-label="{escape(title, quote=True)}">'
-    ]
+    box = f"0 0 {_WIDTH} {bottom + _AXIS}"
+    parts = [f'<svg class="chart" viewBox="{box}" role="img" aria-label="{escape(title, quote=True)}">']
     for tick in ticks:
         parts.append(f'<line class="grid" x1="{x(tick)}" x2="{x(tick)}" y1="{_TOP}" y2="{bottom}"/>')
         parts.append(f'<text class="tick" x="{x(tick)}" y="{bottom + 15}">{tick:g}</text>')
     for index, row in enumerate(rows):
         y = _TOP + _ROW * index + _ROW / 2
-        parts.append(f'<text class="arm" x="{_LEFT - 10}" y="{y + 4}">{escape(_short(row.label))}</text>')
+        parts.append(f'<text class="arm" x="{_LEFT - 10}" y="{y + 4}">{escape(short(row.label))}</text>')
         parts += [f'<circle class="dot c{row.color}" cx="{x(value)}" cy="{y}" r="3"/>' for value in row.values]
         found = row.estimate
         if found.low is not None and found.high is not None:
@@ -67,5 +66,6 @@ def nice_ticks(low: float, high: float, about: int = 4) -> list[float]:
     return [round(index * step, 10) for index in range(first, last + 1)]
 
 
-def _short(label: str, limit: int = 13) -> str:
+def short(label: str, limit: int = 13) -> str:
+    """A label that fits beside a chart."""
     return label if len(label) <= limit else label[: limit - 1] + "…"

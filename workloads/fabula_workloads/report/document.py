@@ -27,8 +27,9 @@ def document(evaluation: Evaluation, lineage: Sequence[Lineage], settings: dict[
         "baseline": evaluation.baseline,
         "arms": [_arm(arm, evaluation) for arm in evaluation.arms],
         "comparisons": [
-            {"profile": d.profile, "arm": d.arm, "versus": d.versus, "metric": d.metric, **_estimate(d.estimate, "delta")}
-            for d in evaluation.differences
+            {"profile": found.profile, "arm": found.arm, "versus": found.versus, "metric": found.metric}
+            | _estimate(found.estimate, "delta")
+            for found in evaluation.differences
         ],
         "gates": [{**status.to_wire(), "bound": bound(gate)} for gate, status in evaluation.gates],
         "selfTests": [

@@ -1,0 +1,120 @@
+"""`report.html`: one page without scripts and without requests, in light, dark and on paper."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from typing import Any
+
+from fabula_api.status import Lineage
+from fabula_workloads.metrics.bootstrap import RESAMPLES
+from fabula_workloads.metrics.evaluation import Evaluation
+from fabula_workloads.report.dialogues import dialogues
+from fabula_workloads.report.markup import Markup, join, tag, void
+from fabula_workloads.report.sections import charts, clip_control, gates, origins, self_tests, table
+
+_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+"""Even markup that slipped through could neither run nor ask a server."""
+_PROFILES = {
+    "v2": "Labels are no text, answers without turns have no figure, CLIP reads passages whole.",
+    "paper-v1": "The published definitions with their defects, so that published figures can be reproduced. An answer "
+    "without a readable turn counts as zero; CLIPScore is the same for every long text.",
+}
+
+
+def page(
+    evaluation: Evaluation,
+    *,
+    name: str,
+    pictures: Mapping[str, Sequence[str]],
+    lineage: Sequence[Lineage],
+    settings: dict[str, Any],
+) -> str:
+    """The page. `name` is the run's; `pictures` holds each sample's thumbnails as data URIs, in the samples' order."""
+    head = tag(
+        "head",
+        void("meta", charset="utf-8"),
+        void("meta", http_equiv="Content-Security-Policy", content=_POLICY),
+        void("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        void("meta", name="referrer", content="no-referrer"),
+        tag("title", f"Evaluation {name}"),
+        tag("style", Markup(files(__package__).joinpath("page.css").read_text())),
+    )
+    body = tag("main", *_parts(evaluation, name, pictures, lineage, settings))
+    return "<!doctype html>\n" + tag("html", head, tag("body", body), lang="en") + "\n"
+
+
+def _parts(
+    evaluation: Evaluation,
+    name: str,
+    pictures: Mapping[str, Sequence[str]],
+    lineage: Sequence[Lineage],
+    settings: dict[str, Any],
+) -> list[Markup]:
+    first, *others = evaluation.profiles
+    interval = f"Intervals are 95 % bootstrap intervals over sequences ({RESAMPLES:,} resamples)"
+    return [
+        tag("p", "Evaluation", class_="eyebrow"),
+        tag("h1", name),
+        tag("p", _lead(evaluation, len(pictures)), class_="lead"),
+        _notices(evaluation),
+        gates(evaluation),
+        tag("h2", "At a glance"),
+        tag(
+            "p", f"A faint dot is one sequence, a strong dot an arm's mean. {interval}. Profile {first}.", class_="hint"
+        ),
+        charts(evaluation),
+        tag("h2", "Figures"),
+        tag("p", f"{_PROFILES[first]} {interval}; a bold difference has an interval without zero.", class_="hint"),
+        table(evaluation, first),
+        *(_other_profile(evaluation, profile) for profile in others),
+        clip_control(evaluation),
+        tag("h2", "Sequences"),
+        tag("p", "The pictures that every arm was shown, and what each of them said.", class_="hint"),
+        dialogues(evaluation, pictures),
+        tag("h2", "Self-tests"),
+        tag(
+            "p",
+            "A metric that cannot fail proves nothing, so each was tried on texts it must tell apart.",
+            class_="hint",
+        ),
+        self_tests(evaluation),
+        tag("h2", "Where it comes from"),
+        origins(lineage, settings),
+        tag("footer", "Made by Fabula. Answers and pictures may be under the terms of their sources."),
+    ]
+
+
+def _lead(evaluation: Evaluation, num_samples: int) -> str:
+    seeds = len({m.answer.seed for m in evaluation.answers})
+    *most, last = (arm.name for arm in evaluation.arms)
+    arms = f"{', '.join(most)} and {last}" if most else last
+    several = f", {seeds} answers each" if seeds > 1 else ""
+    sequences = "1 picture sequence" if num_samples == 1 else f"{num_samples} picture sequences"
+    compared = f" The baseline is {evaluation.baseline}." if most else ""
+    return f"{arms}, asked about {sequences}{several}.{compared}"
+
+
+def _notices(evaluation: Evaluation) -> Markup:
+    notices = []
+    if evaluation.clip and evaluation.clip.random_weights:
+        notices.append(
+            f"CLIPScore was computed with {evaluation.clip.model}, whose weights are random: it shows that the metric "
+            "runs, and says nothing about the texts."
+        )
+    if broken := [test for test in evaluation.self_tests if not test.passed and not test.known_defect]:
+        names = ", ".join(sorted({test.metric for test in broken}))
+        notices.append(f"These metrics failed a self-test, and no gate rests on them: {names}.")
+    for arm in evaluation.arms:
+        if arm.failed:
+            notices.append(f"{arm.failed} answers of {arm.name} could not be generated and are in no figure.")
+    return join(*(tag("p", notice, class_="notice") for notice in notices))
+
+
+def _other_profile(evaluation: Evaluation, profile: str) -> Markup:
+    return tag(
+        "details",
+        tag("summary", f"The same under profile {profile}"),
+        tag("p", _PROFILES[profile], class_="hint", style="margin-top: 10px"),
+        table(evaluation, profile),
+    )

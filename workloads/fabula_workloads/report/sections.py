@@ -1,0 +1,166 @@
+"""The figures of the report: gates, charts, the table with intervals, self-tests, origins."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from fabula_api.status import Lineage
+from fabula_workloads.metrics.bootstrap import Estimate
+from fabula_workloads.metrics.evaluation import Evaluation
+from fabula_workloads.metrics.gates import bound
+from fabula_workloads.metrics.profiles import DESCRIPTIONS
+from fabula_workloads.metrics.self_tests import Tried
+from fabula_workloads.report.charts import Row, chart
+from fabula_workloads.report.markup import Markup, badge, join, tag
+from fabula_workloads.report.outcome_chart import OutcomeRow, outcome_chart
+from fabula_workloads.report.tables import FORMATS
+
+_DASH = "–"
+_MINUS = "−"
+
+
+def gates(evaluation: Evaluation) -> Markup:
+    """One card for each gate; nothing without gates."""
+    cards = []
+    for gate, found in evaluation.gates:
+        versus = f" against {gate.versus}" if gate.versus else ""
+        value = _DASH if found.value is None else _written(gate.metric, found.value, signed=gate.versus is not None)
+        cards.append(
+            tag(
+                "div",
+                badge("gate passed", "good") if found.passed else badge("gate failed", "bad"),
+                tag("div", value, class_="value"),
+                tag("div", f"{_name(gate.metric)} of {gate.arm}{versus}, asked for {bound(gate)}", class_="what"),
+                class_="card gate passed" if found.passed else "card gate",
+            )
+        )
+    return tag("div", *cards, class_="gates") if cards else Markup("")
+
+
+def charts(evaluation: Evaluation) -> Markup:
+    """How the answers ended, and a chart for each metric of the first profile."""
+    ordered = [metric for metric in DESCRIPTIONS if metric in evaluation.metrics]
+    return tag("div", _outcomes(evaluation), *(_chart(evaluation, metric) for metric in ordered), class_="charts")
+
+
+def _outcomes(evaluation: Evaluation) -> Markup:
+    rows = []
+    for arm in evaluation.arms:
+        given = [m for m in evaluation.answers if m.answer.arm == arm.name and m.answer.text is not None]
+        kept = sum(m.violation is None for m in given)
+        unread = sum(not m.parseable[evaluation.profile] for m in given if m.violation is not None)
+        rows.append(OutcomeRow(arm.name, kept, len(given) - kept - unread, unread, arm.failed))
+    caption = tag("figcaption", tag("h3", "Answers"), tag("span", "how the answers of each arm ended", class_="under"))
+    return tag("figure", caption, Markup(outcome_chart(rows)), class_="card wide")
+
+
+def _chart(evaluation: Evaluation, metric: str) -> Markup:
+    key = (evaluation.profile, metric)
+    rows = [
+        Row(arm.name, index % 8, arm.means[key], list(arm.samples[key].values()))
+        for index, arm in enumerate(evaluation.arms)
+    ]
+    label = _random_label(evaluation, metric)
+    caption = tag("figcaption", tag("h3", _name(metric), label), tag("span", DESCRIPTIONS[metric][1], class_="under"))
+    return tag("figure", caption, Markup(chart(rows, FORMATS[metric], _name(metric))), class_="card")
+
+
+def table(evaluation: Evaluation, profile: str) -> Markup:
+    """Means and paired differences of one profile, with their 95 % intervals."""
+    arms = evaluation.arms
+    others = [arm for arm in arms if arm.name != evaluation.baseline]
+    head = tag(
+        "tr",
+        tag("th", "Metric"),
+        *(tag("th", tag("span", class_=f"key k{index % 8}"), arm.name) for index, arm in enumerate(arms)),
+        *(tag("th", f"{arm.name} {_MINUS} {evaluation.baseline}") for arm in others),
+    )
+    rows = [
+        tag(
+            "tr",
+            tag("th", _name(metric), _random_label(evaluation, metric), tag("span", DESCRIPTIONS[metric][1])),
+            *(_cell(metric, arm.means[profile, metric]) for arm in arms),
+            *(_cell(metric, evaluation.difference(profile, arm.name, metric), signed=True) for arm in others),
+        )
+        for metric in evaluation.metrics
+    ]
+    unread = tag(
+        "tr",
+        tag("th", "Unparseable", tag("span", "answers without a single turn")),
+        *(tag("td", f"{arm.unparseable[profile]} of {arm.done}", class_="number") for arm in arms),
+        *(tag("td") for _ in others),
+    )
+    return tag("div", tag("table", tag("thead", head), tag("tbody", *rows, unread)), class_="card scroll")
+
+
+def _cell(metric: str, found: Estimate | None, *, signed: bool = False) -> Markup:
+    if found is None or found.mean is None:
+        return tag("td", _DASH, class_="number")
+    interval = None
+    clear = False
+    if found.low is not None and found.high is not None:
+        low, high = (_written(metric, value, signed=signed) for value in (found.low, found.high))
+        interval = tag("span", f"{low} to {high}", class_="interval")
+        clear = signed and (found.low > 0 or found.high < 0)
+    return tag(
+        "td",
+        tag("strong" if clear else "span", _written(metric, found.mean, signed=signed)),
+        interval,
+        class_="number clear" if clear else "number",
+    )
+
+
+def self_tests(evaluation: Evaluation) -> Markup:
+    """What each metric was tried with; failures first."""
+    tests = sorted(evaluation.self_tests, key=lambda test: (test.passed, test.known_defect))
+    return tag("ul", *map(_self_test, tests), class_="card tests", style="padding: 4px 20px")
+
+
+def _self_test(test: Tried) -> Markup:
+    state = (
+        badge("passed", "good") if test.passed
+        else badge("known defect", "warn") if test.known_defect
+        else badge("failed", "bad")
+    )  # fmt: skip
+    text = tag(
+        "span", f"{_name(test.metric)} ({test.profile}) {test.what}: ", tag("span", test.message, class_="plain")
+    )
+    return tag("li", tag("span", state), text)
+
+
+def origins(lineage: Sequence[Lineage], settings: dict[str, Any]) -> Markup:
+    """Inputs by digest, and the settings that decided the answers."""
+    entries: list[Markup] = []
+    for entry in lineage:
+        shown = join(tag("code", entry.digest or "no digest"), " ", tag("span", entry.uri or "", class_="plain"))
+        entries += [tag("dt", entry.name), tag("dd", shown)]
+    for name, value in settings.items():
+        entries += [tag("dt", name), tag("dd", str(value))]
+    return tag("dl", *entries)
+
+
+def clip_control(evaluation: Evaluation) -> Markup:
+    """The control of CLIPScore for each arm, in a sentence; nothing where there is none."""
+    found = [
+        f"{arm.name} {arm.control:.2f} on other sequences' pictures, {arm.coverage:.0%} of pictures covered"
+        for arm in evaluation.arms
+        if arm.control is not None and arm.coverage is not None
+    ]
+    if not found:
+        return Markup("")
+    return tag("p", f"CLIPScore's shuffled control: {'; '.join(found)} (chance is 5 %).", class_="hint")
+
+
+def _random_label(evaluation: Evaluation, metric: str) -> Markup | None:
+    if metric == "clip-score" and evaluation.clip and evaluation.clip.random_weights:
+        return join(" ", badge("random weights", "warn"))
+    return None
+
+
+def _name(metric: str) -> str:
+    return DESCRIPTIONS[metric][0]
+
+
+def _written(metric: str, value: float, *, signed: bool = False) -> str:
+    return format(value, ("+" if signed else "") + FORMATS[metric]).replace("-", _MINUS)

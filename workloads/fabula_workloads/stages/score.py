@@ -1,0 +1,143 @@
+"""Stage `score`: every arm's answers measured, compared and judged against the gates; a report that people read."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from fabula_api.eval_run import EvalRunSpec
+from fabula_api.status import Lineage
+from fabula_workloads.metrics.answers import ClipFigures, GivenAnswer
+from fabula_workloads.metrics.evaluation import Evaluation, evaluate
+from fabula_workloads.metrics.self_tests import Tried
+from fabula_workloads.metrics.summary import summarize
+from fabula_workloads.report.document import document
+from fabula_workloads.report.page import page
+from fabula_workloads.report.tables import samples_csv, summary_csv
+from fabula_workloads.report.thumbnails import thumbnail
+from fabula_workloads.runtime.artifact import add_part, commit
+from fabula_workloads.runtime.context import StageContext, StageResult
+from fabula_workloads.runtime.failures import ConfigInvalid, InputInvalid
+from fabula_workloads.runtime.ledger import Ledger, own_items
+from fabula_workloads.sequences.sample_set import Sample, read_sample_set
+from fabula_workloads.stages.model_folder import model_folder, model_label
+from fabula_workloads.stages.threads import limit_threads
+
+_log = logging.getLogger(__name__)
+
+
+def run(context: StageContext) -> StageResult:
+    """Score all arms and commit the report. Raises InputInvalid when an answer is missing."""
+    spec = context.config.spec
+    if not isinstance(spec, EvalRunSpec):
+        raise ConfigInvalid(f"stage score belongs to an EvalRun, not to a {context.config.run.kind}")
+    select = context.open_input("select")
+    samples = read_sample_set(select)
+    folder = context.local(select.uri)
+    pictures = {sample.id: [folder / path for path in sample.images] for sample in samples}
+    context.reporter.update(done=0, total=len(spec.metrics))
+    answers = [answer for arm in spec.arms for answer in read_answers(context, spec, arm.name, samples)]
+    clip, clip_tests = _clip(context, spec, answers, pictures)
+    evaluation = evaluate(spec, answers, clip, clip_tests)
+    context.check_stop()
+    context.reporter.update(done=len(spec.metrics), total=len(spec.metrics))
+    return _commit(context, spec, evaluation, pictures)
+
+
+def read_answers(context: StageContext, spec: EvalRunSpec, arm: str, samples: Sequence[Sample]) -> list[GivenAnswer]:
+    """The arm's outcome for every sample and seed. Raises InputInvalid naming what is missing and in which shard."""
+    store = context.open_input(f"infer/{arm}")
+    outcomes = dict(Ledger(store).items())
+    items = {f"{sample.id}-{seed}": (sample.id, seed) for sample in samples for seed in spec.generation.seeds}
+    for shard in range(spec.shards):
+        if missing := [key for key in own_items(list(items), shard, spec.shards) if key not in outcomes]:
+            named = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
+            raise InputInvalid(
+                f"arm {arm}: {len(missing)} answers of shard {shard} are missing in {store.uri}: {named}; "
+                "run the shard again"
+            )
+    return [_answer(arm, sample, seed, outcomes[key]) for key, (sample, seed) in items.items()]
+
+
+def _answer(arm: str, sample: str, seed: int, outcome: dict[str, Any]) -> GivenAnswer:
+    if outcome["outcome"] != "ok":
+        return GivenAnswer(arm, sample, seed, None, reason=str(outcome.get("reason", "Unknown")))
+    finish = cast(Literal["stop", "length"], outcome["finish"])
+    return GivenAnswer(arm, sample, seed, outcome["text"], outcome["tokens"], outcome["seconds"], finish)
+
+
+def _clip(
+    context: StageContext, spec: EvalRunSpec, answers: Sequence[GivenAnswer], pictures: dict[str, list[Path]]
+) -> tuple[ClipFigures | None, list[Tried]]:
+    if "clip-score" not in spec.metrics:
+        return None, []
+    folder = model_folder(context, spec.clip_model, "clipModel")
+    from fabula_workloads.metrics.clip_model import ClipModel
+    from fabula_workloads.metrics.grounding import measure_grounding
+
+    limit_threads(spec.resources, 1)
+    name = model_label(spec.clip_model)
+    try:
+        model = ClipModel(folder)
+    except (OSError, ValueError) as error:
+        raise InputInvalid(f"clipModel: {name} is no CLIP model: {error}") from error
+    return measure_grounding(model, name, spec.profiles, answers, pictures, context.check_stop)
+
+
+def _commit(
+    context: StageContext, spec: EvalRunSpec, evaluation: Evaluation, pictures: dict[str, list[Path]]
+) -> StageResult:
+    lineage = [Lineage(name=given.name, uri=given.uri, digest=given.digest) for given in context.config.inputs]
+    settings = _settings(spec)
+    summary = summarize(evaluation)
+    html = page(
+        evaluation,
+        name=context.config.run.name,
+        pictures={sample: [thumbnail(path) for path in paths] for sample, paths in pictures.items()},
+        lineage=lineage,
+        settings=settings,
+    )
+    found = document(evaluation, lineage, settings)
+    files = {
+        "report.html": html,
+        "report.json": json.dumps(found, ensure_ascii=False, indent=1, allow_nan=False) + "\n",
+    }
+    for profile in evaluation.profiles:
+        suffix = "" if profile == evaluation.profile else f"-{profile}"
+        files[f"samples{suffix}.csv"] = samples_csv(evaluation, profile, pictures)
+        files[f"summary{suffix}.csv"] = summary_csv(evaluation, profile)
+    parts = [add_part(context.store, path, text.encode()) for path, text in files.items()]
+    counts = {"sample/ok": float(len(pictures)), "answer/ok": float(sum(arm.done for arm in evaluation.arms))}
+    if failed := sum(arm.failed for arm in evaluation.arms):
+        counts["answer/failed"] = float(failed)
+    manifest = commit(
+        context.store,
+        kind="report",
+        parts=parts,
+        counts=counts,
+        lineage=lineage,
+        details={"summary": summary},
+        attempt=context.config.attempt,
+    )
+    return StageResult(artifact=manifest, counts=counts, summary=summary)
+
+
+def _settings(spec: EvalRunSpec) -> dict[str, Any]:
+    """What decided the answers, for people."""
+    generation = spec.generation
+    arms = {
+        f"arm {arm.name}": model_label(arm.model)
+        + (f" with adapter {arm.adapter.ref or arm.adapter.uri}" if arm.adapter else "")
+        for arm in spec.arms
+    }
+    return {
+        **arms,
+        "pixels": f"{spec.pixels.min_pixels} to {spec.pixels.max_pixels}",
+        "generation": f"temperature {generation.temperature:g}, top-p {generation.top_p:g}, "
+        f"at most {generation.max_new_tokens} tokens, seeds {', '.join(map(str, generation.seeds))}",
+        "prompt": "given in the run" if spec.prompt else "the recipe's",
+        "CLIP model": model_label(spec.clip_model),
+    }
