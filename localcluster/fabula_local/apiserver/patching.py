@@ -111,7 +111,7 @@ def _apply(writer: Writer, call: Call, resource: Resource, stored: Stored | None
             now=metadata.timestamp(),
         )
     except ApplyConflict as problem:
-        raise _apply_conflict(problem, resource) from problem
+        raise _apply_conflict(problem) from problem
     if stored is None:
         return writer.create(call, resource, call.info.namespace, merged, applied=True)
     return writer.update(call, resource, stored, merged, subresource, applied=True)
@@ -123,22 +123,9 @@ def stored_version(obj: Object) -> str:
     return version
 
 
-def _apply_conflict(problem: ApplyConflict, resource: Resource) -> ApiError:
-    fields: dict[str, list[str]] = {}
-    for manager, path in problem.conflicts:
-        fields.setdefault(f'"{manager}" using {resource.api_version}', []).append(path)
-    count = len(problem.conflicts)
-    if count == 1:
-        ((who, paths),) = fields.items()
-        text = f"Apply failed with 1 conflict: conflict with {who}: {paths[0]}"
-    else:
-        parts = "\n".join(
-            f"conflicts with {who}:\n" + "\n".join(f"- {path}" for path in paths) for who, paths in fields.items()
-        )
-        text = f"Apply failed with {count} conflicts: {parts}"
+def _apply_conflict(problem: ApplyConflict) -> ApiError:
     causes = [
         {"reason": "FieldManagerConflict", "message": f"conflict with {who}", "field": path}
-        for who, paths in fields.items()
-        for path in paths
+        for who, (_, path) in zip(problem.managers, problem.conflicts, strict=True)
     ]
-    return ApiError(409, "Conflict", text, {"causes": causes})
+    return ApiError(409, "Conflict", str(problem), {"causes": causes})
