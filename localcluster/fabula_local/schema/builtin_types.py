@@ -12,9 +12,8 @@ from . import builtin_rules as rules
 Schema = dict[str, Any]
 
 _QUANTITY: Schema = {
-    "x-kubernetes-int-or-string": True,
     "anyOf": [{"type": "number"}, {"type": "string"}],
-    "description": "A quantity such as 500m, 2 or 1Gi.",
+    "pattern": "^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$",
 }
 _SCALARS: dict[str, Schema] = {
     "str": {"type": "string"},
@@ -24,7 +23,7 @@ _SCALARS: dict[str, Schema] = {
     "meta_v1.MicroTime": {"type": "string", "format": "date-time"},
     "Time": {"type": "string", "format": "date-time"},
     "MicroTime": {"type": "string", "format": "date-time"},
-    "resource.Quantity": {"anyOf": _QUANTITY["anyOf"]},
+    "resource.Quantity": _QUANTITY,
     "util_intstr.IntOrString": {"x-kubernetes-int-or-string": True},
     "IntOrString": {"x-kubernetes-int-or-string": True},
 }
@@ -144,7 +143,7 @@ def _single(module: str, where: str, field: str, annotation: str) -> Schema:
     if annotation == "dict":
         if where in rules.OPEN_MAPS:
             return {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-        value: Schema = {"anyOf": _QUANTITY["anyOf"]} if field in rules.QUANTITY_MAPS else {"type": "string"}
+        value: Schema = dict(_QUANTITY) if field in rules.QUANTITY_MAPS else {"type": "string"}
         return {"type": "object", "additionalProperties": value}
     other, _, name = annotation.rpartition(".")
     if name == "RawExtension":

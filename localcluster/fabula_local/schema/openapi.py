@@ -143,7 +143,9 @@ class _Components:
         if name := type_name(schema):
             reference = self._named(schema, name)
             extra = {"default": schema["default"]} if "default" in schema else {}
-            return self._wrapped(reference, schema.get("description", ""), extra)
+            words = schema.get("description", "")
+            own = self.done[name].get("description")
+            return self._wrapped(reference, "" if words == own else words, extra)
         return self._members(schema)
 
     def _members(self, schema: Object, *, root: bool = False) -> Object:

@@ -56,6 +56,12 @@ def test_quantities_are_numbers_or_strings() -> None:
     assert validate(pod, schema("pods")) == []
 
 
+def test_a_quantity_that_is_none_is_refused() -> None:
+    pod = {"spec": {"containers": [{"name": "c", "resources": {"limits": {"cpu": "abc"}}}]}}
+    (found,) = validate(pod, schema("pods"))
+    assert found.field == "spec.containers[0].resources.limits.cpu"
+
+
 def test_strategic_merge_knows_the_keys_of_containers_and_env() -> None:
     job = {"spec": {"template": {"spec": {"containers": [{"name": "c", "env": [{"name": "A", "value": "1"}]}]}}}}
     patch = {"spec": {"template": {"spec": {"containers": [{"name": "c", "env": [{"name": "B", "value": "2"}]}]}}}}
