@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from fabula_api.artifact import Manifest, digest_of
+from fabula_api.artifact import Manifest
 from fabula_api.shared_spec import PixelWindow
 from fabula_workloads.runtime.failures import ConfigInvalid, InputInvalid
 
@@ -34,18 +33,12 @@ def check_adapter(manifest: Manifest, *, arm: str, pixels: PixelWindow, prompt_v
             "train it again, or set spec.prompt to the prompt it knows"
         )
     digest = _recorded(manifest.details, "base", where).get("digest")
-    found = config_digests(base)
-    if digest not in found:
+    found = "sha256:" + hashlib.sha256((base / "config.json").read_bytes()).hexdigest()
+    if digest != found:
         raise ConfigInvalid(
-            f"{where} was trained on a base model whose config is {digest}, but this arm's model has {found[0]}; "
+            f"{where} was trained on a base model whose config.json is {digest}, but this arm's model has {found}; "
             "name the model it was trained on"
         )
-
-
-def config_digests(model: Path) -> tuple[str, str]:
-    """Digests of a model's config.json: of its bytes, and of its value whatever its layout."""
-    data = (model / "config.json").read_bytes()
-    return "sha256:" + hashlib.sha256(data).hexdigest(), digest_of(json.loads(data))
 
 
 def _pixels(details: dict[str, Any], where: str) -> PixelWindow:

@@ -20,7 +20,7 @@ from fabula_workloads.runtime.artifact import require_manifest
 from fabula_workloads.runtime.context import StageContext, StageResult
 from fabula_workloads.runtime.failures import ConfigInvalid, InputInvalid
 from fabula_workloads.runtime.ledger import Ledger, own_items
-from fabula_workloads.runtime.store import Store
+from fabula_workloads.runtime.store import FILE, Store
 from fabula_workloads.sequences.sample_set import read_sample_set
 from fabula_workloads.stages.model_folder import model_folder, model_label
 from fabula_workloads.stages.threads import limit_threads
@@ -86,10 +86,10 @@ def open_answerer(context: StageContext) -> Answerer:
     base = model_folder(context, arm.model, field)
     adapter: Path | None = None
     if arm.adapter is not None:
-        store = context.open_input("adapter")
         version = None if spec.prompt else PROMPT_VERSION
-        check_adapter(_adapter(store), arm=arm.name, pixels=spec.pixels, prompt_version=version, base=base)
-        adapter = context.local(store.uri)
+        manifest = _adapter(context)
+        check_adapter(manifest, arm=arm.name, pixels=spec.pixels, prompt_version=version, base=base)
+        adapter = _fetch(context, manifest)
     from fabula_workloads.models.torchvision_shim import prepare_torchvision
 
     prepare_torchvision()
@@ -105,8 +105,26 @@ def open_answerer(context: StageContext) -> Answerer:
         raise InputInvalid(f"{field}: {model_label(arm.model)} cannot be loaded: {error}") from error
 
 
-def _adapter(store: Store) -> Manifest:
-    return require_manifest(store, "adapter")
+def _adapter(context: StageContext) -> Manifest:
+    given = context.config.input("adapter")
+    manifest = require_manifest(context.open_input("adapter"), "adapter")
+    if given.digest.startswith("sha256:") and given.digest != manifest.digest:
+        raise InputInvalid(f"{given.uri} holds {manifest.digest}, but the run was given {given.digest}: it has changed")
+    return manifest
+
+
+def _fetch(context: StageContext, manifest: Manifest) -> Path:
+    """A local folder with the adapter's parts. Its checkpoints, which lie below it, are not fetched."""
+    store = context.open_input("adapter")
+    if store.uri.startswith(FILE):
+        return context.local(store.uri)
+    folder = context.cache / "adapters" / manifest.digest.removeprefix("sha256:")
+    for part in manifest.parts:
+        local = folder / part.path
+        if not local.exists():
+            local.parent.mkdir(parents=True, exist_ok=True)
+            store.download(part.path, local)
+    return folder
 
 
 def _keep(store: Store, request: Request, answer: Answer | Failure) -> dict[str, Any]:

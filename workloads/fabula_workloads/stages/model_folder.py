@@ -18,7 +18,7 @@ def model_folder(context: StageContext, source: ModelSource, field: str) -> Path
             raise InputInvalid(f"{field}.uri: there is no model folder at {error.uri}") from error
     if source.name is None:
         raise ConfigInvalid(f"{field} names no model: set {field}.name or {field}.uri")
-    return _from_hub(source.name, source.revision, field)
+    return _from_hub(source.name, source.revision, field, context.cache / "models")
 
 
 def model_label(source: ModelSource) -> str:
@@ -28,7 +28,7 @@ def model_label(source: ModelSource) -> str:
     return (source.uri or "").rstrip("/").rpartition("/")[2]
 
 
-def _from_hub(name: str, revision: str | None, field: str) -> Path:
+def _from_hub(name: str, revision: str | None, field: str, cache: Path) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import (
         GatedRepoError,
@@ -41,7 +41,7 @@ def _from_hub(name: str, revision: str | None, field: str) -> Path:
 
     where = f"{field}: {name}" + (f" at {revision}" if revision else "")
     try:
-        return Path(snapshot_download(name, revision=revision))
+        return Path(snapshot_download(name, revision=revision, cache_dir=cache))
     except GatedRepoError as error:
         raise CredentialsRefused(f"{where} is gated: accept its terms and put HF_TOKEN into secretRef") from error
     except (RepositoryNotFoundError, RevisionNotFoundError, HFValidationError) as error:
