@@ -5,6 +5,7 @@ need what it does not offer: watch bookmarks, delete preconditions, and kinds kn
 """
 
 import asyncio
+import base64
 import random
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
@@ -69,8 +70,10 @@ def _error(code: int, body: bytes, retry_after: str | None) -> ApiError:
 class Api:
     """Calls one API server as one user."""
 
-    def __init__(self, http: httpx2.AsyncClient) -> None:
+    def __init__(self, http: httpx2.AsyncClient, authority: str = "") -> None:
         self._http = http
+        self.authority = authority
+        """The CA certificate of the API server, as PEM; empty where the kubeconfig names none."""
 
     @classmethod
     def from_kubeconfig(cls, path: Path, *, user_agent: str = "fabula-local") -> "Api":
@@ -81,7 +84,13 @@ class Api:
         params = ConnectionParams(timeout=httpx2.Timeout(30.0), trust_env=False).httpx_params(config)
         # Every watched kind holds a connection, so the pool must not run out.
         limits = httpx2.Limits(max_connections=None, max_keepalive_connections=50)
-        return cls(httpx2.AsyncClient(**{**params, "limits": limits, "headers": {"User-Agent": user_agent}}))
+        http = httpx2.AsyncClient(**{**params, "limits": limits, "headers": {"User-Agent": user_agent}})
+        cluster = config.cluster
+        if cluster.certificate_auth_data:
+            return cls(http, base64.b64decode(cluster.certificate_auth_data).decode())
+        if cluster.certificate_auth:
+            return cls(http, Path(config.abs_file(cluster.certificate_auth)).read_text())
+        return cls(http)
 
     @property
     def base_url(self) -> httpx2.URL:

@@ -27,7 +27,7 @@ from fabula_local.reflector import Caches
 log = logging.getLogger("fabula.local")
 
 LEASE_FRESH_SECONDS = 60.0
-OF_CONTROLLER_MANAGER = ("job", "garbage", "deployment", "serviceaccount")
+OF_CONTROLLER_MANAGER = ("job", "garbage", "deployment", "serviceaccount", "namespace")
 LAPTOP_BACKOFF_SECONDS = 1.0
 
 
@@ -51,7 +51,11 @@ class Workers:
         if "pytorchjob" in self.controllers:
             await install_pytorchjob(self.api)
         for controller in registry.build(
-            self.controllers, self.api, self._caches, backoff_seconds=self.backoff_seconds
+            self.controllers,
+            self.api,
+            self._caches,
+            backoff_seconds=self.backoff_seconds,
+            authority=self.api.authority,
         ):
             task = asyncio.create_task(registry.run_forever(controller), name=f"controller-{controller.name}")
             self._tasks.append(task)

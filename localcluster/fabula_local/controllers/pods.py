@@ -30,6 +30,14 @@ def ready(pod: Obj) -> bool:
     return is_true(pod, "Ready")
 
 
+def ready_since(pod: Obj) -> datetime | None:
+    """Since when the pod has condition Ready; None if it has not."""
+    for condition in (pod.get("status") or {}).get("conditions") or ():
+        if condition["type"] == "Ready" and condition["status"] == "True":
+            return timestamps.parse(condition["lastTransitionTime"])
+    return None
+
+
 def terminated(pod: Obj) -> list[tuple[str, int]]:
     """(container, exit code) of every ended container, init containers last."""
     status = pod.get("status") or {}

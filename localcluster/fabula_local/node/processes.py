@@ -15,7 +15,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-SHIM = Path(__file__).with_name("shim.sh")
+SHIM = "".join(
+    line for line in Path(__file__).with_name("shim.sh").read_text().splitlines(keepends=True) if line[0] != "#"
+)
+"""Given to the shell as text: it reads a script file bit by bit, so a new version would confuse a running one."""
 MARKER = "FABULA_CONTAINER"
 """Variable with `uid/container/attempt`, in the environment of every process of a container."""
 PORTABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -45,7 +48,7 @@ def start(argv: Sequence[str], env: Mapping[str, str], *, stem: Path, log: Path,
     command = ["/usr/bin/env", *odd, *argv] if odd else list(argv)
     with log.open("ab") as output:
         process = subprocess.Popen(
-            ["/bin/sh", str(SHIM), str(stem), *command],
+            ["/bin/sh", "-c", SHIM, "fabula-shim", str(stem), *command],
             env={**plain, MARKER: marker},
             cwd=cwd,
             stdin=subprocess.DEVNULL,
