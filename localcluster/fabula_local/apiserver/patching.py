@@ -97,6 +97,7 @@ def _apply(writer: Writer, call: Call, resource: Resource, stored: Stored | None
         raise not_found(resource, call.info.name)
     if unknown := writer.read_fields(call, resource, applied):
         raise codec.strict_error(resource, unknown)
+    applied = _own_part(applied, resource, subresource)
     live = from_storage(resource, stored.copy()) if stored else None
     if live and applied["metadata"].get("resourceVersion", stored_version(live)) != stored_version(live):
         raise conflict(resource, call.info.name)
@@ -115,6 +116,18 @@ def _apply(writer: Writer, call: Call, resource: Resource, stored: Stored | None
     if stored is None:
         return writer.create(call, resource, call.info.namespace, merged, applied=True)
     return writer.update(call, resource, stored, merged, subresource, applied=True)
+
+
+def _own_part(applied: Object, resource: Resource, subresource: str) -> Object:
+    """The configuration without what this endpoint ignores, so that nobody comes to own that through it."""
+    if subresource == "status":
+        names = {key: value for key, value in applied["metadata"].items() if key in ("name", "namespace", "uid")}
+        version = {key: applied["metadata"][key] for key in ("resourceVersion",) if key in applied["metadata"]}
+        kept = {key: value for key, value in applied.items() if key in ("apiVersion", "kind", "status")}
+        return {**kept, "metadata": {**names, **version}}
+    if "status" in resource.subresources:
+        return {key: value for key, value in applied.items() if key != "status"}
+    return applied
 
 
 def stored_version(obj: Object) -> str:

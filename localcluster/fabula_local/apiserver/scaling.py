@@ -7,7 +7,7 @@ from fabula_local.apiserver.conversion import from_storage
 from fabula_local.apiserver.store import Stored
 from fabula_local.apiserver.writing import Writer
 from fabula_local.resource import Resource
-from fabula_local.schema.printers import selector_text
+from fabula_local.schema.printing import selector_text
 
 Object = dict[str, Any]
 
