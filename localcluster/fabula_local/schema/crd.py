@@ -12,7 +12,9 @@ from . import errors
 from .cel import compile_errors
 from .errors import FieldError
 from .json_path import JSONPathError, compile_path
-from .validation import compile_pattern
+from .merge import clone
+from .scalar_checks import compile_pattern
+from .structural import apply_defaults, prune, validate
 
 Object = dict[str, Any]
 
@@ -133,6 +135,8 @@ def _structural(schema: Object, path: str, *, root: bool = True) -> list[FieldEr
                 errors.invalid(f"{path}.pattern", pattern, f"must be a valid regular expression, but isn't: {problem}")
             )
     found += _list_type(schema, path)
+    if "default" in schema:
+        found += _default(schema, f"{path}.default")
     for name, sub in (schema.get("properties") or {}).items():
         if not (root and name == "metadata"):
             found += _structural(sub, f"{path}.properties[{name}]", root=False)
@@ -145,6 +149,22 @@ def _structural(schema: Object, path: str, *, root: bool = True) -> list[FieldEr
     if "not" in schema:
         found += _junction(schema["not"], f"{path}.not", bool(free))
     return found
+
+
+def _default(schema: Object, path: str) -> list[FieldError]:
+    value = clone(schema["default"])
+    if value is None:
+        return [] if schema.get("nullable") else [errors.invalid(path, None, "must not be null")]
+    unknown = prune({"value": value}, {"type": "object", "properties": {"value": schema}})
+    if unknown:
+        return [errors.invalid(path, schema["default"], "must not have unknown fields")]
+    whole = {"value": value}
+    holder = {"type": "object", "properties": {"value": {key: sub for key, sub in schema.items() if key != "default"}}}
+    apply_defaults(whole, holder)
+    return [
+        FieldError(one.reason, path + one.field.removeprefix("value"), one.message.replace("value in body", "in body"))
+        for one in validate(whole, holder)
+    ]
 
 
 def _list_type(schema: Object, path: str) -> list[FieldError]:

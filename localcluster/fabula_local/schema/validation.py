@@ -3,16 +3,11 @@
 Rules and order: kube-openapi's validate package and apiextensions-apiserver's conversion to field errors.
 """
 
-import re
-from collections.abc import Callable
 from typing import Any
 
 from . import errors
-from .errors import FieldError, go_float
-from .formats import INTEGER_BOUNDS, STRING_FORMATS
-
-Check = Callable[[Any, str, list[FieldError]], None]
-Schema = dict[str, Any]
+from .errors import FieldError
+from .scalar_checks import Check, Schema, number_checks, string_checks
 
 _JSON_TYPES: dict[type, str] = {
     str: "string",
@@ -35,8 +30,8 @@ def _node(schema: Schema) -> Check:
     types = _types(schema)
     nullable = bool(schema.get("nullable"))
     by_type: dict[str, list[Check]] = {
-        "string": _string_checks(schema),
-        "number": _number_checks(schema),
+        "string": string_checks(schema),
+        "number": number_checks(schema),
         "array": _array_checks(schema),
         "object": _object_checks(schema),
     }
@@ -91,99 +86,6 @@ def _enum(allowed: list[Any]) -> Check:
             found.append(errors.not_supported(path, value, allowed))
 
     return check
-
-
-def _string_checks(schema: Schema) -> list[Check]:
-    checks: list[Check] = []
-    longest, shortest = schema.get("maxLength"), schema.get("minLength")
-    if longest is not None or shortest is not None:
-
-        def length(value: Any, path: str, found: list[FieldError]) -> None:
-            if longest is not None and len(value) > longest:
-                found.append(errors.too_long(path, longest))
-            if shortest is not None and len(value) < shortest:
-                detail = f"{path} in body should be at least {shortest} chars long"
-                found.append(errors.invalid(path, value, detail))
-
-        checks.append(length)
-    if pattern := schema.get("pattern"):
-        search = compile_pattern(pattern).search
-
-        def match(value: Any, path: str, found: list[FieldError]) -> None:
-            if not search(value):
-                found.append(errors.invalid(path, value, f"{path} in body should match '{pattern}'"))
-
-        checks.append(match)
-    format_ = schema.get("format", "")
-    if accepts := STRING_FORMATS.get(format_):
-
-        def formatted(value: Any, path: str, found: list[FieldError]) -> None:
-            if not accepts(value):
-                detail = f"{path} in body must be of type {format_}: {errors.quoted(value)}"
-                found.append(errors.type_invalid(path, value, detail))
-
-        checks.append(formatted)
-    return checks
-
-
-def compile_pattern(pattern: str) -> re.Pattern[str]:
-    """The pattern (RE2 syntax) as a Python one: \\z is Python's \\Z and a closing $ does not match before a newline."""
-    text = pattern.replace("\\z", "\\Z")
-    text = re.sub(r"(?<!\\)((?:\\\\)*)\$$", r"\1\\Z", text)
-    text = re.sub(r"\[\[:(\w+):\]\]", lambda found: _POSIX.get(found[1], found[0]), text)
-    return re.compile(text)
-
-
-_POSIX = {
-    "alnum": "[0-9A-Za-z]",
-    "alpha": "[A-Za-z]",
-    "digit": "[0-9]",
-    "lower": "[a-z]",
-    "upper": "[A-Z]",
-    "space": r"\s",
-}
-
-
-def _number_checks(schema: Schema) -> list[Check]:
-    checks: list[Check] = []
-    low, high = schema.get("minimum"), schema.get("maximum")
-    above, below = bool(schema.get("exclusiveMinimum")), bool(schema.get("exclusiveMaximum"))
-    if low is not None or high is not None:
-
-        def bounds(value: Any, path: str, found: list[FieldError]) -> None:
-            if low is not None and (value <= low if above else value < low):
-                words = "greater than" if above else "greater than or equal to"
-                found.append(errors.invalid(path, value, f"{path} in body should be {words} {_bound(low, value)}"))
-            if high is not None and (value >= high if below else value > high):
-                words = "less than" if below else "less than or equal to"
-                found.append(errors.invalid(path, value, f"{path} in body should be {words} {_bound(high, value)}"))
-
-        checks.append(bounds)
-    if step := schema.get("multipleOf"):
-
-        def multiple(value: Any, path: str, found: list[FieldError]) -> None:
-            ratio = value / step
-            if abs(ratio - round(ratio)) > 1e-9:
-                found.append(
-                    errors.invalid(path, value, f"{path} in body should be a multiple of {_bound(step, step)}")
-                )
-
-        checks.append(multiple)
-    format_ = schema.get("format")
-    if limits := INTEGER_BOUNDS.get(format_ or ""):
-        lowest, highest = limits
-
-        def width(value: Any, path: str, found: list[FieldError]) -> None:
-            if not lowest <= value <= highest:
-                detail = f"Checked value must be of type integer with format {format_} in body"
-                found.append(errors.invalid(path, value, detail))
-
-        checks.append(width)
-    return checks
-
-
-def _bound(limit: float, value: float) -> str:
-    return str(int(limit)) if isinstance(value, int) else go_float(limit)
 
 
 def _array_checks(schema: Schema) -> list[Check]:
@@ -295,50 +197,72 @@ def _properties(members: Schema) -> dict[str, Check]:
 
 def _composition(schema: Schema) -> list[Check]:
     checks: list[Check] = []
-
-    def passes(alternative: Check, value: Any, path: str) -> bool:
-        wrong: list[FieldError] = []
-        alternative(value, path, wrong)
-        return not wrong
-
-    def say(path: str, words: str) -> FieldError:
-        return errors.invalid("<nil>", "", f'"{path}" must {words}')
-
     if every := [_node(sub) for sub in schema.get("allOf", ())]:
-
-        def all_of(value: Any, path: str, found: list[FieldError]) -> None:
-            before = len(found)
-            for one in every:
-                one(value, path, found)
-            if len(found) > before:
-                found.append(say(path, "validate all the schemas (allOf)"))
-
-        checks.append(all_of)
+        checks.append(_all_of(every))
     if some := [_node(sub) for sub in schema.get("anyOf", ())]:
-
-        def any_of(value: Any, path: str, found: list[FieldError]) -> None:
-            if not any(passes(one, value, path) for one in some):
-                some[0](value, path, found)
-                found.append(say(path, "validate at least one schema (anyOf)"))
-
-        checks.append(any_of)
+        checks.append(_any_of(some))
     if single := [_node(sub) for sub in schema.get("oneOf", ())]:
-
-        def one_of(value: Any, path: str, found: list[FieldError]) -> None:
-            valid = sum(passes(one, value, path) for one in single)
-            if valid != 1:
-                words = "Found none valid" if valid == 0 else f"Found {valid} valid alternatives"
-                if valid == 0:
-                    single[0](value, path, found)
-                found.append(say(path, f"validate one and only one schema (oneOf). {words}"))
-
-        checks.append(one_of)
+        checks.append(_one_of(single))
     if "not" in schema:
-        denied = _node(schema["not"])
-
-        def not_(value: Any, path: str, found: list[FieldError]) -> None:
-            if passes(denied, value, path):
-                found.append(say(path, "not validate the schema (not)"))
-
-        checks.append(not_)
+        checks.append(_not(_node(schema["not"])))
     return checks
+
+
+def _wrong(alternative: Check, value: Any, path: str) -> list[FieldError]:
+    found: list[FieldError] = []
+    alternative(value, path, found)
+    return found
+
+
+def _composed(path: str, words: str) -> FieldError:
+    return errors.invalid("<nil>", "", f'"{path}" must {words}')
+
+
+def _all_of(every: list[Check]) -> Check:
+    def check(value: Any, path: str, found: list[FieldError]) -> None:
+        results = [_wrong(one, value, path) for one in every]
+        for result in results:
+            found.extend(result)
+        if any(results):
+            found.append(
+                _composed(path, f"validate all the schemas (allOf){'. None validated' if all(results) else ''}")
+            )
+
+    return check
+
+
+def _any_of(some: list[Check]) -> Check:
+    def check(value: Any, path: str, found: list[FieldError]) -> None:
+        best: list[FieldError] | None = None
+        for one in some:
+            result = _wrong(one, value, path)
+            if not result:
+                return
+            if best is None or len(result) < len(best):
+                best = result
+        found.append(_composed(path, "validate at least one schema (anyOf)"))
+        found.extend(best or ())
+
+    return check
+
+
+def _one_of(single: list[Check]) -> Check:
+    def check(value: Any, path: str, found: list[FieldError]) -> None:
+        results = [_wrong(one, value, path) for one in single]
+        valid = sum(not result for result in results)
+        if valid == 1:
+            return
+        words = "Found none valid" if valid == 0 else f"Found {valid} valid alternatives"
+        found.append(_composed(path, f"validate one and only one schema (oneOf). {words}"))
+        if valid == 0:
+            found.extend(min(results, key=len))
+
+    return check
+
+
+def _not(denied: Check) -> Check:
+    def check(value: Any, path: str, found: list[FieldError]) -> None:
+        if not _wrong(denied, value, path):
+            found.append(_composed(path, "not validate the schema (not)"))
+
+    return check

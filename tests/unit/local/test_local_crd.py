@@ -75,6 +75,12 @@ SPEC = ("spec", "versions", 0, "schema", "openAPIV3Schema", "properties", "spec"
             "Required value: must not be empty for specified object fields",
         ),
         (
+            (*SPEC, "properties", "rank", "default"),
+            "x",
+            "spec.versions[0].schema.openAPIV3Schema.properties[spec].properties[rank].default",
+            None,
+        ),
+        (
             (*SPEC, "properties", "rank"),
             {"type": "array"},
             "spec.versions[0].schema.openAPIV3Schema.properties[spec].properties[rank].items",

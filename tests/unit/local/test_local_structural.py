@@ -1,5 +1,7 @@
 """Structural schemas: defaults, pruning and messages as a Kubernetes API server gives them."""
 
+# ruff: noqa: E501 (a table of cases reads better with one case a line)
+
 import copy
 import time
 from typing import Any
@@ -164,10 +166,39 @@ def test_missing_fields_are_required() -> None:
 
 def test_one_of_says_how_many_matched() -> None:
     both = validate({"spec": {"name": "ab", "either": {"x": "", "y": ""}}}, SCHEMA)
-    assert both[-1].message == (
+    assert both[0].message == (
         'Invalid value: "": "spec.either" must validate one and only one schema (oneOf). Found 2 valid alternatives'
     )
-    assert both[-1].field == "<nil>"
+    assert both[0].field == "<nil>"
+    none = validate({"spec": {"name": "ab", "either": {}}}, SCHEMA)
+    assert none[0].message.endswith("(oneOf). Found none valid")
+    assert none[1] == FieldError("FieldValueRequired", "spec.either.x", "Required value")
+
+
+@pytest.mark.parametrize(
+    ("schema", "value", "messages"),
+    [
+        (
+            {"anyOf": [{"minimum": 5}, {"maximum": 1}]},
+            3,
+            ['"x" must validate at least one schema (anyOf)', "greater than or equal to 5"],
+        ),
+        (
+            {"allOf": [{"minimum": 5}, {"maximum": 9}]},
+            3,
+            ["greater than or equal to 5", '"x" must validate all the schemas (allOf)'],
+        ),
+        ({"allOf": [{"minimum": 5}]}, 3, ["greater than or equal to 5", "(allOf). None validated"]),
+        ({"not": {"minimum": 2}}, 3, ['"x" must not validate the schema (not)']),
+        ({"format": "int32"}, 2**31, ["Checked value must be of type integer with format int32 in x"]),
+        ({"multipleOf": 2}, 3, ["x in body should be a multiple of 2"]),
+    ],
+)
+def test_composed_schemas(schema: dict[str, Any], value: Any, messages: list[str]) -> None:
+    found = validate({"x": value}, {"type": "object", "properties": {"x": {"type": "integer", **schema}}})
+    assert len(found) == len(messages)
+    for one, text in zip(found, messages, strict=True):
+        assert text in one.message
 
 
 def test_defaults_fill_nested_objects_and_replace_null() -> None:
