@@ -8,7 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 from .errors import FieldError
-from .validation import Check, Schema, compile_schema
+from .scalar_checks import Check, Schema
+from .validation import compile_schema
 
 __all__ = ["FieldError", "apply_defaults", "prune", "validate"]
 

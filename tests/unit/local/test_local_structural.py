@@ -1,7 +1,5 @@
 """Structural schemas: defaults, pruning and messages as a Kubernetes API server gives them."""
 
-# ruff: noqa: E501 (a table of cases reads better with one case a line)
-
 import copy
 import time
 from typing import Any
