@@ -1,0 +1,102 @@
+"""The DeepSpeed config of a spec, word by word, and what is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from fabula_api.fine_tune_run import FineTuneRunSpec
+from fabula_workloads.training.deepspeed_config import hidden_size_of, problems, render
+
+
+def spec(**changes: dict[str, object]) -> FineTuneRunSpec:
+    wire: dict[str, object] = {"dataset": {"uri": "d"}, "model": {"name": "m"}}
+    return FineTuneRunSpec.model_validate(wire | changes)
+
+
+PUBLISHED = {
+    "train_micro_batch_size_per_gpu": 1,
+    "gradient_accumulation_steps": 4,
+    "train_batch_size": 32,
+    "gradient_clipping": 0.3,
+    "bf16": {"enabled": True},
+    "fp16": {"enabled": False},
+    "zero_optimization": {
+        "stage": 3,
+        "overlap_comm": True,
+        "contiguous_gradients": True,
+        "reduce_bucket_size": 26_214_400,
+        "sub_group_size": 1_000_000_000,
+        "stage3_prefetch_bucket_size": 23_592_960,
+        "stage3_param_persistence_threshold": 100_000,
+        "stage3_max_live_parameters": 1_000_000_000,
+        "stage3_max_reuse_distance": 1_000_000_000,
+        "stage3_gather_16bit_weights_on_model_save": True,
+    },
+    "zero_force_ds_cpu_optimizer": False,
+    "steps_per_print": 1_000_000_000,
+    "wall_clock_breakdown": False,
+}
+
+
+def test_the_published_run_with_clipping_that_clips() -> None:
+    assert render(spec(), 5120) == PUBLISHED
+
+
+def test_zero_2_on_a_laptop() -> None:
+    config = render(
+        spec(
+            deepspeed={"stage": 2},
+            topology={"gpusPerNode": 2, "device": "cpu"},
+            training={"precision": "fp32", "maxGradNorm": 0, "perDeviceBatchSize": 3},
+        ),
+        64,
+    )
+    assert config["zero_optimization"] == {
+        "stage": 2, "overlap_comm": False, "contiguous_gradients": True, "reduce_bucket_size": 500_000,
+    }  # fmt: skip
+    assert (config["train_batch_size"], config["gradient_clipping"]) == (24, 0)
+    assert config["bf16"] == {"enabled": False}
+
+
+def test_offload_and_several_nodes() -> None:
+    config = render(spec(deepspeed={"offload": "all"}, topology={"nodes": 2}), 5120)
+    assert config["zero_optimization"]["offload_optimizer"] == {"device": "cpu", "pin_memory": True}
+    assert config["zero_optimization"]["offload_param"] == {"device": "cpu", "pin_memory": True}
+    assert config["checkpoint"] == {"use_node_local_storage": True}
+    assert config["train_batch_size"] == 64
+
+
+@pytest.mark.parametrize("changes", [{}, {"deepspeed": {"stage": 2}}, {"training": {"precision": "fp32"}}])
+def test_what_is_rendered_has_no_problems(changes: dict[str, Any]) -> None:
+    assert problems(render(spec(**changes), 5120), spec(**changes)) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"gradient_clipping": 0}, ["training.maxGradNorm is 0.3", "gradient_clipping 0"]),
+        ({"gradient_clipping": "auto"}, ["gradient_clipping 'auto'"]),
+        ({"train_batch_size": 64}, ["64", "8 ranks is 32"]),
+        ({"gradient_accumulation_steps": 8}, ["gradient_accumulation_steps 8"]),
+        ({"bf16": {"enabled": False}}, ["training.precision is bf16"]),
+        ({"fp16": {"enabled": True}}, ["fp16 True"]),
+        ({"zero_optimization": {"stage": 2}}, ["deepspeed.stage is 3", "2"]),
+    ],
+)
+def test_what_the_config_would_not_do_is_refused_by_name(change: dict[str, Any], words: list[str]) -> None:
+    (problem,) = problems(PUBLISHED | change, spec())
+    for word in words:
+        assert word in problem
+
+
+def test_a_config_without_clipping_is_refused() -> None:
+    config = {key: value for key, value in PUBLISHED.items() if key != "gradient_clipping"}
+    assert "maxGradNorm" in problems(config, spec())[0]
+
+
+def test_hidden_size_of_a_vision_language_model_is_its_text_parts() -> None:
+    assert hidden_size_of({"hidden_size": 1, "text_config": {"hidden_size": 5120}}) == 5120
+    with pytest.raises(KeyError):
+        hidden_size_of({"vision_config": {}})

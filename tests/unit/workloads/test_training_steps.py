@@ -1,0 +1,102 @@
+"""Step arithmetic against the reference run's figures, and the order of samples over any number of ranks."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fabula_api.fine_tune_run import FineTuneRunSpec
+from fabula_workloads.training.order import RankBatches, epoch_order, rank_batches
+from fabula_workloads.training.steps import plan_steps
+
+
+def spec(**changes: dict[str, object]) -> FineTuneRunSpec:
+    wire: dict[str, object] = {"dataset": {"uri": "d"}, "model": {"name": "m"}}
+    return FineTuneRunSpec.model_validate(wire | changes)
+
+
+def test_the_published_run() -> None:
+    plan = plan_steps(spec(), 4004)
+    assert (plan.world_size, plan.batches, plan.updates, plan.steps) == (8, 501, 126, 126)
+    assert plan.warmup_steps == 13
+    assert plan.checkpoint_steps == (62, 124, 126)
+    assert plan.padding == 4
+
+
+@pytest.mark.parametrize(
+    ("samples", "accumulation", "epochs", "steps"),
+    [(894, 4, 1, 28), (894, 2, 1, 56), (3737, 4, 1, 117), (894, 2, 5, 280), (894, 2, 3, 168)],
+)
+def test_other_runs_of_the_reference(samples: int, accumulation: int, epochs: int, steps: int) -> None:
+    plan = plan_steps(spec(training={"gradientAccumulationSteps": accumulation, "epochs": epochs}), samples)
+    assert plan.steps == steps
+
+
+def test_max_steps_takes_the_place_of_epochs() -> None:
+    plan = plan_steps(spec(training={"maxSteps": 7, "epochs": 3}, checkpoints={"everySteps": 3}), 1000)
+    assert (plan.steps, plan.checkpoint_steps) == (7, (3, 6, 7))
+
+
+def test_a_fraction_of_an_epoch_is_not_rounded_up_by_floating_point() -> None:
+    # 30 updates an epoch; 0.1 * 30 is 3.0000000000000004.
+    plan = plan_steps(spec(training={"epochs": 0.1, "gradientAccumulationSteps": 1}, topology={"gpusPerNode": 1}), 30)
+    assert plan.steps == 3
+
+
+def test_no_sample_is_refused() -> None:
+    with pytest.raises(ValueError, match="no sample"):
+        plan_steps(spec(), 0)
+
+
+settings_of_a_run = {
+    "samples": st.integers(1, 300),
+    "ranks": st.integers(1, 9),
+    "batch": st.integers(1, 5),
+    "seed": st.integers(0, 2**31 - 1),
+    "epoch": st.integers(0, 5),
+}
+
+
+@given(**settings_of_a_run)
+def test_all_ranks_together_see_each_sample_once_and_the_declared_padding_twice(
+    samples: int, ranks: int, batch: int, seed: int, epoch: int
+) -> None:
+    plan = plan_steps(spec(topology={"gpusPerNode": ranks}, training={"perDeviceBatchSize": batch}), samples)
+    order = epoch_order(samples, seed, epoch)
+    seen = Counter(index for rank in range(ranks) for part in rank_batches(plan, order, rank) for index in part)
+    assert set(seen) == set(range(samples))
+    assert seen.total() == samples + plan.padding
+    assert plan.padding < ranks * batch
+    if plan.padding < samples:
+        assert sum(count - 1 for count in seen.values()) == plan.padding
+        assert max(seen.values()) <= 2
+
+
+@given(**settings_of_a_run)
+def test_the_order_is_the_same_for_any_world_size(samples: int, ranks: int, batch: int, seed: int, epoch: int) -> None:
+    plan = plan_steps(spec(topology={"gpusPerNode": ranks}, training={"perDeviceBatchSize": batch}), samples)
+    order = epoch_order(samples, seed, epoch)
+    shares = [list(rank_batches(plan, order, rank)) for rank in range(ranks)]
+    assert {len(share) for share in shares} == {plan.batches}
+    woven = [index for step in range(plan.batches) for share in shares for index in share[step]]
+    assert woven[:samples] == order
+
+
+def test_epochs_and_seeds_have_orders_of_their_own() -> None:
+    orders = {tuple(epoch_order(50, seed, epoch)) for seed in (0, 1) for epoch in (0, 1)}
+    assert len(orders) == 4
+    assert epoch_order(50, 1, 1) == epoch_order(50, 1, 1)
+
+
+def test_the_batch_sampler_follows_the_epoch_that_it_is_told() -> None:
+    plan = plan_steps(spec(topology={"gpusPerNode": 2}), 10)
+    sampler = RankBatches(plan, seed=3, rank=1)
+    first = list(sampler)
+    sampler.set_epoch(1)
+    assert len(sampler) == len(first) == 5
+    assert list(sampler) != first
+    sampler.set_epoch(0)
+    assert list(sampler) == first
