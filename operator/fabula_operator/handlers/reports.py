@@ -1,0 +1,75 @@
+"""The workers' last reports, in memory: losing them loses nothing, since results are in termination messages."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from fabula_api.worker import ProgressBody, StageReport
+from fabula_operator.plan.observed import Report
+
+# Names that Hugging Face's KubeflowCallback logs, and ours for them.
+FOREIGN_METRICS = {
+    "loss": "loss",
+    "train_loss": "loss",
+    "eval_loss": "validationLoss",
+    "grad_norm": "gradNorm",
+    "learning_rate": "learningRate",
+    "epoch": "epoch",
+    "current_step": "step",
+    "step": "step",
+    "global_step": "step",
+    "total_steps": "steps",
+    "max_steps": "steps",
+}
+
+
+class Reports:
+    """Last report for each pod, by run, stage, arm, shard and attempt."""
+
+    def __init__(self) -> None:
+        self._reports: dict[str, dict[tuple[str, str | None, int, int], Report]] = {}
+
+    def put(self, uid: str, body: StageReport, pod: str | None, now: datetime) -> None:
+        """Remember a report. A pod's first one is kept beside it, because two points give a rate."""
+        run = self._reports.setdefault(uid, {})
+        place = (body.stage, body.arm, body.shard, body.attempt)
+        former = run.get(place)
+        same_pod = former is not None and former.pod == pod and former.first_done <= body.done
+        first = (former.first_done, former.first_at) if former and same_pod else (body.done, now)
+        run[place] = Report(body, now, first[0], first[1], pod)
+
+    def of(self, uid: str) -> tuple[Report, ...]:
+        """All reports of a run."""
+        return tuple(self._reports.get(uid, {}).values())
+
+    def forget(self, uid: str) -> None:
+        """Drop the reports of a run that is finished or gone."""
+        self._reports.pop(uid, None)
+
+
+def foreign_report(body: ProgressBody, attempt: int) -> StageReport:
+    """The report of a trainer that speaks only KEP-2779: metrics by their usual names, values as text."""
+    status = body.trainer_status
+    metrics: dict[str, float] = {}
+    for metric in status.metrics:
+        name = FOREIGN_METRICS.get(metric.name)
+        try:
+            value = float(metric.value)
+        except ValueError:
+            continue
+        if name is not None and value == value and abs(value) != float("inf"):
+            metrics[name] = value
+    step, steps = metrics.get("step"), metrics.get("steps")
+    if step is None and steps is not None and status.progress_percentage is not None:
+        step = steps * status.progress_percentage / 100
+    if step is None and status.progress_percentage is not None:
+        step, steps = float(status.progress_percentage), 100.0
+    return StageReport(
+        stage="train",
+        attempt=attempt,
+        done=int(step or 0),
+        total=int(steps) if steps is not None else None,
+        # Its estimate counts steps before a resume as done in this attempt, so the rate is taken from the reports.
+        eta_seconds=None,
+        metrics=metrics,
+    )

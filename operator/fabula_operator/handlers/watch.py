@@ -1,0 +1,104 @@
+"""kopf carries the watches: its low-level event handlers feed the cache and the queue, and nothing else of it is used.
+
+No diff handlers, no finalizers, no annotations: kopf writes nothing to the cluster.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import kopf
+
+from fabula_operator.kube.cache import Cache, Key
+from fabula_operator.kube.client import load_config
+from fabula_operator.kube.resources import JOB, POD, PYTORCH_JOB, RUNS, Obj, Resource
+from fabula_operator.render.names import RUN_UID
+
+SERVER_TIMEOUT = 290
+CLIENT_TIMEOUT = 320
+
+
+def feed(cache: Cache, changed: Callable[[Key], None], type_: str | None, obj: Obj) -> None:
+    """Take one watch event (`None` for an object of the initial list) and tell which runs to look at."""
+    keys = cache.drop(obj) if type_ == "DELETED" else cache.put(obj)
+    for key in keys:
+        changed(key)
+
+
+def registry(cache: Cache, changed: Callable[[Key], None], *, pytorch_jobs: bool) -> kopf.OperatorRegistry:
+    """Handlers for our kinds and for children and pods of runs."""
+    made = kopf.OperatorRegistry()
+
+    def watch(resource: Resource) -> None:
+        async def handle(type: str | None, body: kopf.Body, **_: Any) -> None:
+            obj = dict(body)
+            obj["metadata"] = dict(obj["metadata"])
+            obj.setdefault("apiVersion", resource.api_version)
+            obj.setdefault("kind", resource.kind)
+            feed(cache, changed, type, obj)
+
+        labels = None if resource in RUNS.values() else {RUN_UID: kopf.PRESENT}
+        on = kopf.on.event(resource.group, resource.version, resource.plural, registry=made, labels=labels)
+        on(handle)
+
+    for resource in (*RUNS.values(), JOB, POD, *((PYTORCH_JOB,) if pytorch_jobs else ())):
+        watch(resource)
+    return made
+
+
+def settings() -> kopf.OperatorSettings:
+    """kopf without anything that writes, scans or pauses."""
+    made = kopf.OperatorSettings()
+    made.posting.enabled = False
+    made.peering.standalone = True
+    made.scanning.disabled = True
+    made.watching.server_timeout = SERVER_TIMEOUT
+    made.watching.client_timeout = CLIENT_TIMEOUT
+    made.watching.connect_timeout = 10
+    made.networking.request_timeout = 30
+    # Burst events are collapsed by our own queue.
+    made.queueing.worker_limit = 64
+    made.queueing.idle_timeout = 1.0
+    made.queueing.exit_timeout = 0.5
+    made.process.ultimate_exiting_timeout = 3.0
+    made.background.instant_exit_timeout = 0.1
+    return made
+
+
+def login(made: kopf.OperatorRegistry, kubeconfig: Path | None) -> None:
+    """Let kopf connect as our own client does."""
+
+    async def connect(settings: kopf.OperatorSettings, **_: Any) -> kopf.ConnectionInfo | None:
+        if kubeconfig is None:
+            return kopf.login_with_service_account(settings=settings)
+        config = load_config(kubeconfig)
+        cluster, user = config.cluster, config.user
+        return kopf.ConnectionInfo(
+            server=cluster.server,
+            ca_path=str(cluster.certificate_auth) if cluster.certificate_auth else None,
+            ca_data=cluster.certificate_auth_data,
+            insecure=cluster.insecure,
+            token=user.token if user else None,
+            certificate_path=str(user.client_cert) if user and user.client_cert else None,
+            certificate_data=user.client_cert_data if user else None,
+            private_key_path=str(user.client_key) if user and user.client_key else None,
+            private_key_data=user.client_key_data if user else None,
+        )
+
+    kopf.on.login(registry=made, retries=3, errors=kopf.ErrorsMode.PERMANENT)(connect)
+
+
+async def run(made: kopf.OperatorRegistry, namespace: str | None, stop: asyncio.Event, ready: asyncio.Event) -> None:
+    """Watch until `stop` is set."""
+    await kopf.operator(
+        registry=made,
+        settings=settings(),
+        standalone=True,
+        clusterwide=namespace is None,
+        namespaces=[namespace] if namespace else [],
+        stop_flag=stop,
+        ready_flag=ready,
+    )

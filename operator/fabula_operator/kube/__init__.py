@@ -1,0 +1,1 @@
+"""All traffic with the Kubernetes API: reads into a cache, writes through one gate."""

@@ -1,0 +1,197 @@
+"""Carries a plan out: events, then status, then actions. Each step may be repeated after a crash at any point.
+
+The status is written before the actions and only onto the version the plan was made from, so a plan made from a stale
+view stops there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable
+from datetime import datetime
+
+from fabula_api.status import RunStatus
+from fabula_operator.kube.cache import Cache, Key
+from fabula_operator.kube.client import Api, ApiError
+from fabula_operator.kube.merge_patch import merge_patch
+from fabula_operator.kube.resources import CHILDREN, CONFIG_MAP, EVENT, RUNS, Obj
+from fabula_operator.plan.actions import Action, DeleteChild, DeleteRun, EnsureChild, Notice, Plan, SuspendChild
+from fabula_operator.plan.children import controller_uid
+from fabula_operator.plan.conditions import timestamp
+from fabula_operator.plan.observed import read_status
+from fabula_operator.render import Launch, WorkerSettings, manifest, status_ca
+from fabula_operator.render.names import shortened
+
+logger = logging.getLogger(__name__)
+
+
+class NameTaken(Exception):
+    """A child's name is held by an object of another run, most often a deleted one that is not gone yet."""
+
+
+class ChildRefused(Exception):
+    """The API server will not have a child as it is: a quota, an admission rule, a missing right."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class Applier:
+    """Writes what plans ask for."""
+
+    def __init__(
+        self,
+        api: Api,
+        cache: Cache,
+        settings: WorkerSettings,
+        status_ca_certificate: str,
+        now: Callable[[], datetime],
+        instance: str = "fabula-operator",
+    ) -> None:
+        self._api = api
+        self._cache = cache
+        self._settings = settings
+        self._certificate = status_ca_certificate
+        self._now = now
+        self._instance = instance
+        self._namespaces: set[str] = set()
+        self._sent: dict[str, tuple[str, Obj]] = {}
+        """Run uid to (resourceVersion after our last status write, what was sent), where the answer differed."""
+
+    async def apply(self, key: Key, plan: Plan) -> None:
+        """Carry the plan out. Raises ApiError (409 when the run has changed meanwhile), NameTaken, ChildRefused."""
+        obj = self._cache.get(key)
+        if obj is None:
+            return
+        for notice in plan.notices:
+            await self._emit(obj, notice)
+        if plan.status is not None:
+            await self.write_status(key, plan)
+        for action in plan.actions:
+            await self._carry_out(key, obj, action)
+
+    async def write_status(self, key: Key, plan: Plan) -> None:
+        """Write the plan's status if it differs from the one that is there."""
+        obj = self._cache.get(key)
+        if obj is None or plan.status is None:
+            return
+        if self.settled(key, plan.status):
+            return
+        old, new = obj.get("status") or {}, plan.status.to_wire()
+        meta = obj["metadata"]
+        patch = {
+            "metadata": {"uid": meta["uid"], "resourceVersion": meta["resourceVersion"]},
+            "status": merge_patch(old, new),
+        }
+        stored = await self._api.patch(RUNS[key.kind], key.namespace, key.name, patch, "status")
+        self._cache.put(stored)
+        self._sent.pop(meta["uid"], None)
+        if read_status(key.kind, stored.get("status")).to_wire() != new:
+            logger.error("%s %s/%s: the API server stored another status than was sent; update the CRDs", *key)
+            self._sent[meta["uid"]] = (str(stored["metadata"]["resourceVersion"]), dict(new))
+
+    def settled(self, key: Key, status: RunStatus) -> bool:
+        """Whether that status is there, or was sent and not taken: sending it again would go on for ever."""
+        obj = self._cache.get(key)
+        if obj is None:
+            return True
+        wire = status.to_wire()
+        sent = self._sent.get(obj["metadata"]["uid"])
+        if sent is not None and sent == (str(obj["metadata"]["resourceVersion"]), wire):
+            return True
+        return read_status(key.kind, obj.get("status")).to_wire() == wire
+
+    async def _carry_out(self, key: Key, obj: Obj, action: Action) -> None:
+        match action:
+            case EnsureChild(launch):
+                await self._ensure_status_ca(key.namespace)
+                await self._create(launch)
+            case DeleteChild(child, why):
+                logger.info("%s %s/%s: deleting %s %s: %s", *key, child.kind, child.name, why)
+                await self._api.delete(CHILDREN[child.kind], key.namespace, child.name, child.uid)
+            case SuspendChild(child, suspend):
+                spec: Obj = {"suspend": suspend}
+                if child.kind == "PyTorchJob":
+                    spec = {"runPolicy": spec}
+                patch = {"metadata": {"uid": child.uid}, "spec": spec}
+                await self._patch_child(key.namespace, child.kind, child.name, patch)
+            case DeleteRun():
+                logger.info("%s %s/%s: deleting it, its ttl is over", *key)
+                await self._api.delete(RUNS[key.kind], key.namespace, key.name, obj["metadata"]["uid"])
+
+    async def _create(self, launch: Launch) -> None:
+        resource = CHILDREN[launch.backend]
+        namespace, name = launch.run.namespace, launch.child
+        try:
+            stored = await self._api.create(resource, manifest(launch, self._settings))
+            logger.info("%s %s/%s: created %s %s", launch.run.kind, namespace, launch.run.name, launch.backend, name)
+        except ApiError as error:
+            if error.code in (400, 403, 422):
+                raise ChildRefused(f"{launch.backend} {name}: {error.message}") from error
+            if error.reason != "AlreadyExists":
+                raise
+            found = await self._api.get(resource, namespace, name)
+            if found is None or controller_uid(found["metadata"]) != launch.run.uid:
+                raise NameTaken(f"{launch.backend} {name} belongs to another object") from error
+            if "deletionTimestamp" in found["metadata"]:
+                raise NameTaken(f"{launch.backend} {name} is being deleted") from error
+            stored = found
+        self._cache.put(stored)
+
+    async def _patch_child(self, namespace: str, kind: str, name: str, patch: Obj) -> None:
+        try:
+            self._cache.put(await self._api.patch(CHILDREN[kind], namespace, name, patch))
+        except ApiError as error:
+            if error.code != 404:
+                raise
+
+    async def _ensure_status_ca(self, namespace: str) -> None:
+        if namespace in self._namespaces:
+            return
+        wanted = status_ca(namespace, self._certificate)
+        name = wanted["metadata"]["name"]
+        found = await self._api.get(CONFIG_MAP, namespace, name)
+        if found is None:
+            try:
+                await self._api.create(CONFIG_MAP, wanted)
+            except ApiError as error:
+                if error.reason != "AlreadyExists":
+                    raise
+        elif found.get("data") != wanted["data"]:
+            await self._api.patch(CONFIG_MAP, namespace, name, {"data": wanted["data"]})
+        self._namespaces.add(namespace)
+
+    async def _emit(self, run: Obj, notice: Notice) -> None:
+        """Create the event under a name that follows from what it says, so that it is there once."""
+        meta = run["metadata"]
+        mark = hashlib.sha256(f"{meta['uid']}/{notice.reason}/{notice.identity}".encode()).hexdigest()[:16]
+        now = timestamp(self._now())
+        event = {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {"name": f"{shortened(meta['name'], 200)}.{mark}", "namespace": meta["namespace"]},
+            "involvedObject": {
+                "apiVersion": run["apiVersion"],
+                "kind": run["kind"],
+                "namespace": meta["namespace"],
+                "name": meta["name"],
+                "uid": meta["uid"],
+            },
+            "type": notice.type,
+            "reason": notice.reason,
+            "message": notice.message[:1024],
+            "source": {"component": "fabula-operator"},
+            "reportingComponent": "fabula.dev/operator",
+            "reportingInstance": self._instance[:128],
+            "firstTimestamp": now,
+            "lastTimestamp": now,
+            "count": 1,
+        }
+        try:
+            await self._api.create(EVENT, event)
+        except ApiError as error:
+            if error.reason != "AlreadyExists":
+                # An event is a courtesy; the status says the same.
+                logger.warning("no event %s for %s/%s: %s", notice.reason, meta["namespace"], meta["name"], error)

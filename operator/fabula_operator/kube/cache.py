@@ -1,0 +1,174 @@
+"""What is known of the cluster: fed by watch events and lists in any order, older news never replaces newer."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from fabula_api.recipes import Kind
+from fabula_operator.kube.resources import CHILDREN, RUNS, Obj
+from fabula_operator.plan.children import Child, Pod, controller_uid
+from fabula_operator.plan.observed import Environment, Observed, Reference, Report, Run, Waiting, read_status
+from fabula_operator.plan.references import named_runs
+from fabula_operator.render.names import RUN_UID
+
+_REMEMBERED_DELETIONS = 10_000
+
+
+class Key(NamedTuple):
+    """Names one run."""
+
+    kind: Kind
+    namespace: str
+    name: str
+
+
+def run_uid(obj: Obj) -> str | None:
+    """Uid of the run that an object's label names."""
+    uid = (obj["metadata"].get("labels") or {}).get(RUN_UID)
+    return str(uid) if uid else None
+
+
+def _version(obj: Obj) -> int:
+    text = str(obj["metadata"].get("resourceVersion") or "0")
+    return int(text) if text.isdigit() else 0
+
+
+class Cache:
+    """Runs, their children and pods. Feed it with `put` and `drop`; both tell which runs to look at again."""
+
+    def __init__(self) -> None:
+        self._runs: dict[Key, Obj] = {}
+        self._keys: dict[str, Key] = {}
+        self._owned: dict[str, dict[tuple[str, str], Obj]] = {}
+        """Run uid to its children and pods by (kind, name)."""
+        self._named_by: dict[Key, set[Key]] = {}
+        self._deleted: OrderedDict[str, None] = OrderedDict()
+
+    def put(self, obj: Obj) -> set[Key]:
+        """Take news of an object; the runs that may be affected. News older than what is known are ignored."""
+        meta = obj["metadata"]
+        if meta["uid"] in self._deleted:
+            return set()
+        if obj["kind"] in RUNS:
+            key = Key(obj["kind"], meta["namespace"], meta["name"])
+            known = self._runs.get(key)
+            if known is not None and _version(known) > _version(obj):
+                return set()
+            self._index(key, known, obj)
+            self._runs[key] = obj
+            self._keys[meta["uid"]] = key
+            return {key, *self._named_by.get(key, ())}
+        uid = run_uid(obj)
+        if uid is None:
+            return set()
+        owned = self._owned.setdefault(uid, {})
+        known = owned.get((obj["kind"], meta["name"]))
+        if known is None or _version(known) <= _version(obj):
+            owned[obj["kind"], meta["name"]] = obj
+        return {self._keys[uid]} if uid in self._keys else set()
+
+    def drop(self, obj: Obj) -> set[Key]:
+        """Take news of a deletion; the runs that may be affected. Later news of the same object are ignored."""
+        meta = obj["metadata"]
+        self._deleted[meta["uid"]] = None
+        while len(self._deleted) > _REMEMBERED_DELETIONS:
+            self._deleted.popitem(last=False)
+        if obj["kind"] in RUNS:
+            key = Key(obj["kind"], meta["namespace"], meta["name"])
+            known = self._runs.get(key)
+            if known is not None and known["metadata"]["uid"] == meta["uid"]:
+                self._index(key, known, None)
+                del self._runs[key]
+            self._keys.pop(meta["uid"], None)
+            self._owned.pop(meta["uid"], None)
+            return {key, *self._named_by.get(key, ())}
+        uid = run_uid(obj)
+        owned = self._owned.get(uid or "", {})
+        known = owned.get((obj["kind"], meta["name"]))
+        if known is not None and known["metadata"]["uid"] == meta["uid"]:
+            del owned[obj["kind"], meta["name"]]
+        return {self._keys[uid]} if uid in self._keys else set()
+
+    def sync(self, uid: str, found: Iterable[Obj]) -> None:
+        """Take a live list of all children and pods of a run: what is not in it is gone."""
+        objects = list(found)
+        there = {obj["metadata"]["uid"] for obj in objects}
+        for obj in list(self._owned.get(uid, {}).values()):
+            if obj["metadata"]["uid"] not in there:
+                self.drop(obj)
+        for obj in objects:
+            self.put(obj)
+
+    def get(self, key: Key) -> Obj | None:
+        """The run as last heard of."""
+        return self._runs.get(key)
+
+    def key_of(self, uid: str) -> Key | None:
+        """The run with that uid."""
+        return self._keys.get(uid)
+
+    def pod(self, uid: str, name: str) -> Obj | None:
+        """A pod of a run."""
+        return self._owned.get(uid, {}).get(("Pod", name))
+
+    def child_uids(self, uid: str) -> set[str]:
+        """Uids of a run's Jobs and PyTorchJobs."""
+        return {
+            one["metadata"]["uid"]
+            for (kind, _), one in self._owned.get(uid, {}).items()
+            if kind in CHILDREN and controller_uid(one["metadata"]) == uid
+        }
+
+    def keys(self) -> list[Key]:
+        """All runs."""
+        return list(self._runs)
+
+    def runs(self) -> Iterator[Obj]:
+        """All runs as objects."""
+        return iter(list(self._runs.values()))
+
+    def observed(
+        self, key: Key, environment: Environment, reports: tuple[Report, ...], obstacle: Waiting | None
+    ) -> Observed | None:
+        """Everything a plan for the run may look at; None when there is no such run."""
+        obj = self._runs.get(key)
+        if obj is None:
+            return None
+        run = Run.from_object(obj)
+        uid = run.identity.uid
+        owned = self._owned.get(uid, {})
+        # Labels can be forged; an owner reference to the run's uid is checked as well.
+        children = tuple(
+            Child.from_object(one)
+            for (kind, _), one in sorted(owned.items())
+            if kind in CHILDREN and controller_uid(one["metadata"]) == uid
+        )
+        pods = tuple(Pod.from_object(one) for (kind, _), one in sorted(owned.items()) if kind == "Pod")
+        references = {
+            (kind, name): self._reference(Key(kind, key.namespace, name))
+            for kind, name in sorted(named_runs(key.kind, obj.get("spec") or {}))
+        }
+        return Observed(run, environment, children, pods, references, reports, obstacle)
+
+    def _reference(self, key: Key) -> Reference:
+        obj = self._runs.get(key)
+        if obj is None:
+            return Reference(key.kind, key.name, exists=False)
+        status = read_status(key.kind, obj.get("status"))
+        artifact = getattr(status, "artifact", None) or getattr(status, "adapter", None)
+        return Reference(
+            key.kind,
+            key.name,
+            state=status.state,
+            uri=artifact.uri if artifact else None,
+            digest=artifact.digest if artifact else None,
+            reason=status.reason,
+        )
+
+    def _index(self, key: Key, old: Obj | None, new: Obj | None) -> None:
+        for obj, add in ((old, False), (new, True)):
+            for kind, name in named_runs(key.kind, (obj or {}).get("spec") or {}):
+                waiting = self._named_by.setdefault(Key(kind, key.namespace, name), set())
+                (waiting.add if add else waiting.discard)(key)

@@ -1,0 +1,235 @@
+"""One client for one API server: dicts in, dicts out. Every write passes one gate, where tests may end the operator.
+
+lightkube reads kubeconfig and in-cluster credentials and brings authentication and TLS. Its resource layer is left out:
+it has no delete preconditions, and a level-triggered operator needs them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import httpx2
+import orjson
+from lightkube.config.client_adapter import ConnectionParams
+from lightkube.config.kubeconfig import KubeConfig, SingleConfig
+
+from fabula_operator.kube.resources import Obj, Resource
+
+FIELD_MANAGER = "fabula-operator"
+MERGE_PATCH = "application/merge-patch+json"
+PAGE = 500
+REQUEST_SECONDS = 15.0
+
+
+class ApiError(Exception):
+    """An answer of the API server that is no success."""
+
+    def __init__(self, code: int, reason: str, message: str, retry_after: float | None = None) -> None:
+        super().__init__(f"{code} {reason}: {message}")
+        self.code = code
+        self.reason = reason
+        self.message = message
+        self.retry_after = retry_after
+        """Seconds after which the server wants to be asked again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One write that is about to happen, or has happened."""
+
+    verb: str
+    resource: str
+    """Plural name, with the subresource behind a slash."""
+    namespace: str | None
+    name: str
+
+
+class WriteGate(Protocol):
+    """Sees every write. Raising in `before` prevents it, raising in `after` loses its answer."""
+
+    async def before(self, write: Write) -> None: ...
+
+    async def after(self, write: Write) -> None: ...
+
+
+class OpenGate:
+    """Lets every write through."""
+
+    async def before(self, write: Write) -> None:
+        return None
+
+    async def after(self, write: Write) -> None:
+        return None
+
+
+class Api:
+    """Calls one API server as one user."""
+
+    def __init__(self, http: httpx2.AsyncClient, gate: WriteGate | None = None) -> None:
+        self._http = http
+        self.gate: WriteGate = gate or OpenGate()
+
+    @classmethod
+    def connect(cls, kubeconfig: Path | None = None, gate: WriteGate | None = None) -> Api:
+        """A client for a kubeconfig's current context, or, without one, for the cluster this pod runs in."""
+        return cls.of_config(load_config(kubeconfig), gate)
+
+    @classmethod
+    def of_config(cls, config: SingleConfig, gate: WriteGate | None = None) -> Api:
+        """A client for a loaded configuration."""
+        params = ConnectionParams(timeout=httpx2.Timeout(REQUEST_SECONDS), trust_env=False).httpx_params(config)
+        limits = httpx2.Limits(max_connections=32, max_keepalive_connections=16)
+        return cls(httpx2.AsyncClient(**{**params, "limits": limits, "headers": {"User-Agent": FIELD_MANAGER}}), gate)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._http.aclose()
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Any = None,
+        params: Mapping[str, str] | None = None,
+        content_type: str = "application/json",
+    ) -> Any:
+        """One call and its decoded answer. Raises ApiError; a connection that fails is ApiError 503."""
+        headers = {"Accept": "application/json"}
+        content = None
+        if body is not None:
+            content = orjson.dumps(body)
+            headers["Content-Type"] = content_type
+        try:
+            answer = await self._http.request(method, path, content=content, params=dict(params or {}), headers=headers)
+        except httpx2.HTTPError as error:
+            raise ApiError(503, "NoAnswer", f"{method} {path}: {type(error).__name__}") from error
+        if answer.status_code >= 300:
+            raise _error(answer)
+        return orjson.loads(answer.content) if answer.content else None
+
+    async def get(self, resource: Resource, namespace: str | None, name: str) -> Obj | None:
+        """The object, or None."""
+        try:
+            found: Obj = await self.request("GET", resource.path(namespace, name))
+        except ApiError as error:
+            if error.code == 404:
+                return None
+            raise
+        return found
+
+    async def get_path(self, path: str) -> Obj | None:
+        """What lies at a path, such as a discovery document, or None."""
+        try:
+            found: Obj = await self.request("GET", path)
+        except ApiError as error:
+            if error.code == 404:
+                return None
+            raise
+        return found
+
+    async def list(self, resource: Resource, namespace: str | None, labels: str | None = None) -> list[Obj]:
+        """All objects, with apiVersion and kind filled in."""
+        params = {"limit": str(PAGE)}
+        if labels:
+            params["labelSelector"] = labels
+        found: list[Obj] = []
+        while True:
+            page = await self.request("GET", resource.path(namespace), params=params)
+            found += page.get("items") or ()
+            if not (token := page["metadata"].get("continue")):
+                break
+            params["continue"] = token
+        for item in found:
+            item.setdefault("apiVersion", resource.api_version)
+            item.setdefault("kind", resource.kind)
+        return found
+
+    async def create(self, resource: Resource, obj: Obj) -> Obj:
+        """Create the object; the stored one."""
+        meta = obj["metadata"]
+        write = Write("create", resource.plural, meta.get("namespace"), meta.get("name", ""))
+        path = resource.path(meta.get("namespace"))
+        created: Obj = await self._write(write, "POST", path, obj, {"fieldManager": FIELD_MANAGER})
+        return created
+
+    async def review(self, resource: Resource, obj: Obj) -> Obj:
+        """Ask one of the review kinds, which store nothing and so are no writes."""
+        answer: Obj = await self.request("POST", resource.path(), body=obj)
+        return answer
+
+    async def patch(
+        self, resource: Resource, namespace: str | None, name: str, patch: Obj, subresource: str | None = None
+    ) -> Obj:
+        """Apply a JSON merge patch; with a resourceVersion in it, a stale one is ApiError 409."""
+        target = f"{resource.plural}/{subresource}" if subresource else resource.plural
+        write = Write("patch", target, namespace, name)
+        path = resource.path(namespace, name, subresource)
+        stored: Obj = await self._write(write, "PATCH", path, patch, {"fieldManager": FIELD_MANAGER}, MERGE_PATCH)
+        return stored
+
+    async def replace(self, resource: Resource, obj: Obj) -> Obj:
+        """PUT the object; a stale resourceVersion is ApiError 409."""
+        meta = obj["metadata"]
+        write = Write("update", resource.plural, meta.get("namespace"), meta["name"])
+        path = resource.path(meta.get("namespace"), meta["name"])
+        stored: Obj = await self._write(write, "PUT", path, obj, {"fieldManager": FIELD_MANAGER})
+        return stored
+
+    async def delete(self, resource: Resource, namespace: str | None, name: str, uid: str) -> bool:
+        """Delete that very object and, in the background, what it owns; False if it was gone already."""
+        options = {
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "preconditions": {"uid": uid},
+            "propagationPolicy": "Background",
+        }
+        write = Write("delete", resource.plural, namespace, name)
+        try:
+            await self._write(write, "DELETE", resource.path(namespace, name), options)
+        except ApiError as error:
+            if error.code in (404, 409):
+                return False
+            raise
+        return True
+
+    async def _write(
+        self,
+        write: Write,
+        method: str,
+        path: str,
+        body: Obj,
+        params: Mapping[str, str] | None = None,
+        content_type: str = "application/json",
+    ) -> Any:
+        await self.gate.before(write)
+        answer = await self.request(method, path, body=body, params=params, content_type=content_type)
+        await self.gate.after(write)
+        return answer
+
+
+def load_config(kubeconfig: Path | None) -> SingleConfig:
+    """The configuration of a kubeconfig's current context, or of the cluster this pod runs in."""
+    loaded = KubeConfig.from_file(kubeconfig) if kubeconfig else KubeConfig.from_env()
+    config = loaded.get()
+    if config is None:
+        raise ValueError(f"{kubeconfig} has no current context: set one with kubectl config use-context")
+    return config
+
+
+def _error(answer: httpx2.Response) -> ApiError:
+    try:
+        status = orjson.loads(answer.content)
+    except orjson.JSONDecodeError:
+        status = None
+    status = status if isinstance(status, dict) else {}
+    delay = answer.headers.get("Retry-After", "")
+    return ApiError(
+        answer.status_code,
+        str(status.get("reason") or "Unknown"),
+        str(status.get("message") or answer.content[:300].decode("utf-8", "replace")),
+        float(delay) if delay.isdigit() else None,
+    )

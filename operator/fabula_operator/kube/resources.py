@@ -1,0 +1,48 @@
+"""The resources the operator speaks of, with their URLs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from fabula_api.base import GROUP, VERSION
+from fabula_operator.render.launch import PLURALS
+
+Obj = dict[str, Any]
+"""A Kubernetes object as decoded JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """One kind in one version."""
+
+    group: str
+    version: str
+    kind: str
+    plural: str
+    namespaced: bool = True
+
+    @property
+    def api_version(self) -> str:
+        """The apiVersion of its objects."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    def path(self, namespace: str | None = None, name: str | None = None, subresource: str | None = None) -> str:
+        """URL path of the collection, of one object, or of its subresource."""
+        parts = ["/apis", self.group, self.version] if self.group else ["/api", self.version]
+        if self.namespaced and namespace:
+            parts += ["namespaces", namespace]
+        parts += [part for part in (self.plural, name, subresource) if part]
+        return "/".join(parts)
+
+
+POD = Resource("", "v1", "Pod", "pods")
+EVENT = Resource("", "v1", "Event", "events")
+CONFIG_MAP = Resource("", "v1", "ConfigMap", "configmaps")
+JOB = Resource("batch", "v1", "Job", "jobs")
+PYTORCH_JOB = Resource("kubeflow.org", "v1", "PyTorchJob", "pytorchjobs")
+LEASE = Resource("coordination.k8s.io", "v1", "Lease", "leases")
+TOKEN_REVIEW = Resource("authentication.k8s.io", "v1", "TokenReview", "tokenreviews", namespaced=False)
+RUNS: dict[str, Resource] = {kind: Resource(GROUP, VERSION, kind, plural) for kind, plural in PLURALS.items()}
+BY_PLURAL: dict[str, Resource] = {resource.plural: resource for resource in (*RUNS.values(), POD, JOB, PYTORCH_JOB)}
+CHILDREN: dict[str, Resource] = {"Job": JOB, "PyTorchJob": PYTORCH_JOB}

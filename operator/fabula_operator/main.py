@@ -1,0 +1,44 @@
+"""The command `fabula-operator`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Sequence
+
+from fabula_operator.service import LeaseLost, Operator
+from fabula_operator.settings import Settings, read
+
+logger = logging.getLogger("fabula_operator")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the operator until SIGTERM or SIGINT. Exit code 1 when the lease was lost."""
+    settings = read(arguments)
+    _log(settings.log_level)
+    sys.exit(asyncio.run(_run(settings)))
+
+
+async def _run(settings: Settings) -> int:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        await Operator(settings).run(stop)
+    except LeaseLost as lost:
+        logger.error("%s; ending, so that two operators never work at once", lost)
+        return 1
+    logger.info("stopped")
+    return 0
+
+
+def _log(level: str) -> None:
+    logging.basicConfig(
+        level=level, stream=sys.stdout, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True
+    )
+    # kopf tells of each event, and httpx of each request with its URL.
+    for noisy in ("kopf", "httpx2", "httpx", "httpcore", "aiohttp.access", "asyncio"):
+        logging.getLogger(noisy).setLevel(max(logging.WARNING, logging.getLogger().level))

@@ -1,0 +1,84 @@
+"""Whether a run can be carried out at all: the spec parses, the recipe exists, nothing in it is yet to be built."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from fabula_api.eval_run import EvalRunSpec
+from fabula_api.fine_tune_run import FineTuneRunSpec
+from fabula_api.recipes import RECIPES, Stage, stages_of
+from fabula_api.worker import SPEC_TYPES, Spec
+from fabula_operator.plan.not_landed import first_not_landed
+from fabula_operator.plan.observed import Observed
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a run is refused."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A valid spec and the stages that carry it out."""
+
+    spec: Spec
+    stages: tuple[Stage, ...]
+
+
+def accept(seen: Observed) -> Accepted | Refusal:
+    """The parsed spec and its stages, or the first thing that is wrong with it."""
+    kind = seen.run.identity.kind
+    try:
+        spec = SPEC_TYPES[kind].model_validate(seen.run.spec)
+    except ValidationError as error:
+        return Refusal("InvalidSpec", _in_words(error))
+    stages = stages_of(spec.recipe, kind)
+    if stages is None:
+        known = ", ".join(sorted(name for name, recipe in RECIPES.items() if kind in recipe.stages))
+        return Refusal("UnknownRecipe", f"spec.recipe: {spec.recipe} has no {kind} in this version; it knows {known}")
+    if problem := first_not_landed(kind, spec):
+        return Refusal("NotImplemented", problem)
+    if refusal := infeasible(seen, spec):
+        return refusal
+    return Accepted(spec, stages)
+
+
+def infeasible(seen: Observed, spec: Spec) -> Refusal | None:
+    """What the schema cannot see."""
+    if isinstance(spec, EvalRunSpec):
+        arms = {arm.name for arm in spec.arms}
+        if len(arms) < len(spec.arms):
+            return Refusal("InvalidSpec", "spec.arms: two arms have the same name")
+        named = {"spec.baseline": spec.baseline} if spec.baseline else {}
+        for position, gate in enumerate(spec.gates):
+            named[f"spec.gates[{position}].arm"] = gate.arm
+            if gate.versus:
+                named[f"spec.gates[{position}].versus"] = gate.versus
+        for field, name in named.items():
+            if name not in arms:
+                return Refusal(
+                    "InvalidSpec", f"{field}: there is no arm {name}; the arms are {', '.join(sorted(arms))}"
+                )
+    if isinstance(spec, FineTuneRunSpec) and spec.topology.nodes > 1:
+        by_job = spec.backend == "Job" or (spec.backend == "auto" and not seen.environment.pytorch_jobs)
+        if by_job:
+            why = "backend is Job" if spec.backend == "Job" else "the PyTorchJob CRD is not installed"
+            return Refusal(
+                "NotImplemented",
+                f"spec.topology.nodes: {spec.topology.nodes} needs a PyTorchJob, but {why}; use 1 node, or install the "
+                "training operator and set backend to PyTorchJob",
+            )
+    return None
+
+
+def _in_words(error: ValidationError) -> str:
+    found = error.errors(include_url=False, include_input=False)
+    first = found[0]
+    path = ".".join(str(part) for part in first["loc"])
+    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+    return f"spec.{path}: {first['msg']}{more}"

@@ -1,0 +1,63 @@
+"""What a plan asks for. Each action is idempotent, so that it may be carried out again after a crash."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from fabula_api.status import RunStatus
+from fabula_operator.plan.children import Child
+from fabula_operator.render.launch import Launch
+
+
+@dataclass(frozen=True, slots=True)
+class EnsureChild:
+    """Create the child unless it is there."""
+
+    launch: Launch
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteChild:
+    """Delete that very child, with its pods."""
+
+    child: Child
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class SuspendChild:
+    """Set the child's suspend field."""
+
+    child: Child
+    suspend: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteRun:
+    """Delete the run itself: its time to live is over."""
+
+
+Action = EnsureChild | DeleteChild | SuspendChild | DeleteRun
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """An event to emit. The same identity is emitted once, however often it is planned."""
+
+    type: Literal["Normal", "Warning"]
+    reason: str
+    message: str
+    identity: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The next actions and status of a run. Order of execution: notices, status, actions."""
+
+    status: RunStatus | None = None
+    """None leaves the status alone."""
+    actions: tuple[Action, ...] = ()
+    notices: tuple[Notice, ...] = ()
+    requeue_after: float | None = None
+    """Seconds after which to look again even if nothing happens."""

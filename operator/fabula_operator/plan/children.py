@@ -1,0 +1,208 @@
+"""Jobs, PyTorchJobs and pods read from API objects: only what a plan asks of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from fabula_operator.render.names import ARM, ATTEMPT, GENERATION, KEY, STAGE
+
+INDEX_ANNOTATION = "batch.kubernetes.io/job-completion-index"
+Obj = Mapping[str, Any]
+
+# Reasons of a waiting container that do not pass by themselves; the others (ContainerCreating, PodInitializing) do.
+STUCK_REASONS = frozenset(
+    {
+        "ImagePullBackOff", "ErrImagePull", "InvalidImageName", "ErrImageNeverPull", "CreateContainerConfigError",
+        "CreateContainerError", "RunContainerError",
+    }
+)  # fmt: skip
+
+
+def parse_time(text: str | None) -> datetime | None:
+    """An RFC 3339 time, or None."""
+    return datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone(UTC) if text else None
+
+
+def controller_uid(meta: Obj) -> str | None:
+    """Uid of the object's controlling owner."""
+    for owner in meta.get("ownerReferences") or ():
+        if owner.get("controller"):
+            return str(owner["uid"])
+    return None
+
+
+def _conditions(obj: Obj) -> dict[str, Obj]:
+    return {c["type"]: c for c in (obj.get("status") or {}).get("conditions") or () if c.get("status") == "True"}
+
+
+def indexes(text: str | None) -> frozenset[int]:
+    """The completion indexes in a Job's compressed list, such as `0,2-4`."""
+    found: set[int] = set()
+    for part in (text or "").split(","):
+        if part.strip():
+            first, _, last = part.partition("-")
+            found.update(range(int(first), int(last or first) + 1))
+    return frozenset(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """A Job or PyTorchJob of a run."""
+
+    kind: Literal["Job", "PyTorchJob"]
+    name: str
+    uid: str
+    stage: str
+    arm: str | None
+    attempt: int
+    key: str
+    generation: int
+    """Generation of the run's spec when the child was made."""
+    size: int
+    """Pods it wants."""
+    suspended: bool = False
+    """Its spec says so."""
+    complete: bool = False
+    failed: bool = False
+    """It has failed for good, or one of its indexes has."""
+    reason: str | None = None
+    message: str | None = None
+    failed_indexes: frozenset[int] = frozenset()
+    retried: int = 0
+    """Pods that failed so far."""
+    deleting: bool = False
+    created_at: datetime | None = None
+    finished_at: datetime | None = None
+
+    @property
+    def terminal(self) -> bool:
+        """It will make no more pods."""
+        return self.complete or self.failed
+
+    @classmethod
+    def from_object(cls, obj: Obj) -> Child:
+        """The child in an API object of kind Job or PyTorchJob."""
+        meta, spec, status = obj["metadata"], obj.get("spec") or {}, obj.get("status") or {}
+        labels, annotations = meta.get("labels") or {}, meta.get("annotations") or {}
+        kind: Literal["Job", "PyTorchJob"] = "PyTorchJob" if obj["kind"] == "PyTorchJob" else "Job"
+        conditions = _conditions(obj)
+        if kind == "Job":
+            size = int(spec.get("completions") or 1)
+            suspended = bool(spec.get("suspend"))
+            done, broken = conditions.get("Complete"), conditions.get("Failed")
+            failed_indexes = indexes(status.get("failedIndexes"))
+            retried = int(status.get("failed") or 0)
+        else:
+            size = sum(int(one.get("replicas", 1)) for one in (spec.get("pytorchReplicaSpecs") or {}).values())
+            suspended = bool((spec.get("runPolicy") or {}).get("suspend"))
+            done, broken = conditions.get("Succeeded"), conditions.get("Failed")
+            failed_indexes = frozenset()
+            retried = 0
+        ended = broken or done
+        return cls(
+            kind=kind,
+            name=meta["name"],
+            uid=meta["uid"],
+            stage=labels.get(STAGE, ""),
+            arm=labels.get(ARM),
+            attempt=int(labels.get(ATTEMPT, "1")),
+            key=annotations.get(KEY, ""),
+            generation=int(annotations.get(GENERATION, "1")),
+            size=size,
+            suspended=suspended,
+            complete=done is not None and broken is None,
+            failed=broken is not None or bool(failed_indexes),
+            reason=broken.get("reason") if broken else None,
+            message=broken.get("message") if broken else None,
+            failed_indexes=failed_indexes,
+            retried=retried,
+            deleting="deletionTimestamp" in meta,
+            created_at=parse_time(meta.get("creationTimestamp")),
+            finished_at=parse_time(
+                status.get("completionTime") or (ended.get("lastTransitionTime") if ended else None)
+            ),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """A worker pod."""
+
+    name: str
+    uid: str
+    owner_uid: str | None
+    phase: str
+    index: int = 0
+    """Shard, or rank of the node in a group."""
+    exit_code: int | None = None
+    """Of its container, once ended."""
+    ended_reason: str | None = None
+    """The kubelet's word: `OOMKilled`, `Error`, `Evicted` ..."""
+    termination_message: str | None = None
+    waiting: str | None = None
+    """Reason it cannot start: `Unschedulable`, `ImagePullBackOff` ..."""
+    waiting_message: str | None = None
+    disrupted: str | None = None
+    """Reason of its DisruptionTarget condition: preempted, evicted, its node gone."""
+    deleting: bool = False
+    finished_at: datetime | None = None
+
+    @property
+    def terminal(self) -> bool:
+        """Its processes have ended."""
+        return self.phase in ("Succeeded", "Failed")
+
+    @classmethod
+    def from_object(cls, obj: Obj) -> Pod:
+        """The pod in an API object."""
+        meta, status = obj["metadata"], obj.get("status") or {}
+        labels, annotations = meta.get("labels") or {}, meta.get("annotations") or {}
+        statuses = status.get("containerStatuses") or ()
+        state: Obj = (statuses[0].get("state") or {}) if statuses else {}
+        ended: Obj = state.get("terminated") or {}
+        waiting, message = _waiting(status, state)
+        disruption = _conditions(obj).get("DisruptionTarget")
+        return cls(
+            name=meta["name"],
+            uid=meta["uid"],
+            owner_uid=controller_uid(meta),
+            phase=status.get("phase") or "Pending",
+            index=_index(labels, annotations),
+            exit_code=ended.get("exitCode"),
+            ended_reason=ended.get("reason") or status.get("reason"),
+            termination_message=ended.get("message"),
+            waiting=waiting,
+            waiting_message=message,
+            disrupted=(disruption.get("reason") or "DisruptionTarget") if disruption else None,
+            deleting="deletionTimestamp" in meta,
+            finished_at=parse_time(ended.get("finishedAt")),
+        )
+
+
+def _index(labels: Obj, annotations: Obj) -> int:
+    text = annotations.get(INDEX_ANNOTATION) or labels.get(INDEX_ANNOTATION)
+    if text is not None:
+        return int(text)
+    replica = int(labels.get("training.kubeflow.org/replica-index") or 0)
+    # The training operator numbers workers from 0 beside the master, which has rank 0.
+    return replica + 1 if labels.get("training.kubeflow.org/replica-type", "").lower() == "worker" else replica
+
+
+def _waiting(status: Obj, state: Obj) -> tuple[str | None, str | None]:
+    for condition in status.get("conditions") or ():
+        if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
+            if condition.get("reason") == "SchedulingGated":
+                return "SchedulingGated", condition.get("message")
+            return "Unschedulable", condition.get("message")
+    waiting: Obj = state.get("waiting") or {}
+    if waiting.get("reason") in STUCK_REASONS:
+        return waiting["reason"], waiting.get("message")
+    return None, None
+
+
+def running(pods: Iterable[Pod]) -> list[Pod]:
+    """Those whose processes may still be at work."""
+    return [pod for pod in pods if not pod.terminal]

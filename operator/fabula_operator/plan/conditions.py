@@ -1,0 +1,114 @@
+"""Conditions as the Kubernetes API conventions want them: all set at first sight, times move only with the status."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+from fabula_api.status import Condition, ConditionStatus
+
+ORDER = (
+    "Accepted", "Running", "Suspended", "Succeeded", "Failed", "Finished", "Reconciling", "Stalled", "GatesPassed",
+)  # fmt: skip
+Wanted = dict[str, tuple[ConditionStatus, str, str]]
+"""Type to (status, reason, message)."""
+
+
+def timestamp(now: datetime) -> str:
+    """RFC 3339 in UTC with whole seconds, as the API writes times."""
+    return now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def conditions(old: Iterable[Condition], wanted: Wanted, generation: int, now: datetime) -> list[Condition]:
+    """The wanted conditions in a fixed order; `lastTransitionTime` stays where the status stays."""
+    before = {condition.type: condition for condition in old}
+    found = []
+    for type_ in sorted(wanted, key=ORDER.index):
+        status, reason, message = wanted[type_]
+        former = before.get(type_)
+        unchanged = former is not None and former.status == status
+        found.append(
+            Condition(
+                type=type_,
+                status=status,
+                reason=reason,
+                message=message,
+                observed_generation=generation,
+                last_transition_time=former.last_transition_time if former and unchanged else timestamp(now),
+            )
+        )
+    return found
+
+
+def _finishing(succeeded: ConditionStatus, failed: ConditionStatus, reason: str, message: str) -> Wanted:
+    finished: ConditionStatus = "True" if "True" in (succeeded, failed) else "False"
+    return {
+        "Succeeded": (succeeded, reason, message if succeeded == "True" else ""),
+        "Failed": (failed, reason, message if failed == "True" else ""),
+        "Finished": (finished, reason, message if finished == "True" else ""),
+    }
+
+
+def waiting(reason: str, message: str) -> Wanted:
+    """An accepted run that waits for something outside it."""
+    return {
+        "Accepted": ("True", "Valid", ""),
+        "Running": ("False", reason, message),
+        "Suspended": ("False", "NotSuspended", ""),
+        "Reconciling": ("True", reason, message),
+        "Stalled": ("False", "Progressing", ""),
+        **_finishing("False", "False", "NotFinished", ""),
+    }
+
+
+def at_work(reason: str, message: str) -> Wanted:
+    """A run with children that run."""
+    return {
+        "Accepted": ("True", "Valid", ""),
+        "Running": ("True", reason, message),
+        "Suspended": ("False", "NotSuspended", ""),
+        "Reconciling": ("True", "Running", ""),
+        "Stalled": ("False", "Progressing", ""),
+        **_finishing("False", "False", "NotFinished", ""),
+    }
+
+
+def suspended(message: str) -> Wanted:
+    """A run that is held by its spec."""
+    return {
+        "Accepted": ("True", "Valid", ""),
+        "Running": ("False", "Suspended", message),
+        "Suspended": ("True", "SuspendedBySpec", message),
+        "Reconciling": ("False", "Suspended", ""),
+        "Stalled": ("False", "Suspended", ""),
+        **_finishing("False", "False", "NotFinished", ""),
+    }
+
+
+def succeeded(message: str) -> Wanted:
+    """A run that reached its end."""
+    return {
+        "Accepted": ("True", "Valid", ""),
+        "Running": ("False", "Succeeded", ""),
+        "Suspended": ("False", "NotSuspended", ""),
+        "Reconciling": ("False", "Succeeded", ""),
+        "Stalled": ("False", "Succeeded", ""),
+        **_finishing("True", "False", "Succeeded", message),
+    }
+
+
+def failed(reason: str, message: str) -> Wanted:
+    """A run that failed for good."""
+    return {
+        "Accepted": ("True", "Valid", ""),
+        "Running": ("False", reason, ""),
+        "Suspended": ("False", "NotSuspended", ""),
+        "Reconciling": ("False", reason, ""),
+        "Stalled": ("True", reason, message),
+        **_finishing("False", "True", reason, message),
+    }
+
+
+def refused(reason: str, message: str) -> Wanted:
+    """A run that cannot be carried out as it is written. It is finished, so that `kubectl wait` ends."""
+    return {**failed(reason, message), "Accepted": ("False", reason, message)}

@@ -1,0 +1,240 @@
+"""A stage of ranks that live and die together: which attempt is due, and how the one at work stands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from fabula_api.fine_tune_run import Attempt
+from fabula_api.recipes import Stage
+from fabula_api.shared_spec import Retries
+from fabula_api.status import FailureDigest, StageStatus
+from fabula_operator.plan.actions import Action, DeleteChild, SuspendChild
+from fabula_operator.plan.attempts import (
+    Cause,
+    backoff_seconds,
+    cause_of,
+    changed,
+    ended,
+    exhausted,
+    last_end,
+    resumed_step,
+)
+from fabula_operator.plan.children import Child, parse_time, running
+from fabula_operator.plan.conditions import timestamp
+from fabula_operator.plan.job_stage import stuck, unreadable
+from fabula_operator.plan.observed import Observed, Waiting
+from fabula_operator.plan.progress import figures, finished_figures, reports_of
+from fabula_operator.plan.results import result_of
+from fabula_operator.plan.stage_view import StageView, succeeded_status
+from fabula_operator.render.launch import Launch
+
+OPEN = ("Pending", "Running")
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """What the questions below are asked about."""
+
+    seen: Observed
+    stage: Stage
+    launch: Launch
+    """As for attempt 1; the number is filled in."""
+    status: StageStatus
+    attempts: tuple[Attempt, ...]
+    suspend: bool
+    now: datetime
+
+    @property
+    def retries(self) -> Retries:
+        return self.launch.retries
+
+    def child(self, number: int) -> Child | None:
+        """The child of an attempt under the present key."""
+        name = replace(self.launch, attempt=number).child
+        return next((one for one in self.seen.children if one.name == name), None)
+
+
+def group_stage(group: Group) -> StageView:
+    """How the group stands, and what to do for it."""
+    group = replace(group, attempts=_adopted(group))
+    current = group.attempts[-1] if group.attempts else None
+    if current is None or current.state not in OPEN:
+        return _next_attempt(group)
+    child = group.child(current.number)
+    if child is None:
+        if current.state == "Pending":
+            return _start(group, current)
+        if any(one.attempt == current.number and one.stage == group.stage.name for one in group.seen.children):
+            over = current.model_copy(
+                update={"state": "Failed", "reason": "SpecEdited", "finished_at": timestamp(group.now)}
+            )
+            return _next_attempt(replace(group, attempts=changed(group.attempts, over)))
+        lost = FailureDigest(
+            reason="ChildDeleted", message="its child was deleted from outside", stage=group.stage.name
+        )
+        return _over(group, current, Cause(lost, "infrastructure", False))
+    pods = group.seen.pods_of(child)
+    if child.complete:
+        return _complete(group, current, child)
+    if group.suspend or child.suspended:
+        return _suspend(group, current, child)
+    if cause := cause_of(child, pods):
+        return _over(group, current, cause, child)
+    status = _running(group, child)
+    reports = reports_of(child, pods, group.seen.reports)
+    status = figures(status, group.stage, child, pods, reports)
+    step = reports[0].body.done if 0 in reports else current.last_step
+    at_work = current.model_copy(
+        update={
+            "state": "Running",
+            "started_at": current.started_at or timestamp(child.created_at or group.now),
+            "last_step": step,
+        }
+    )
+    return StageView(
+        group.stage,
+        None,
+        status,
+        child=child,
+        reports=reports,
+        waiting=stuck(pods),
+        attempts=changed(group.attempts, at_work),
+    )
+
+
+def _adopted(group: Group) -> tuple[Attempt, ...]:
+    """The recorded attempts, and those of children of the present key that a crash left unrecorded."""
+    attempts = group.attempts
+    known = {one.number for one in attempts}
+    for child in sorted(group.seen.children, key=lambda one: one.attempt):
+        if child.stage == group.stage.name and child.key == group.launch.key and child.attempt not in known:
+            attempts = changed(attempts, Attempt(number=child.attempt, state="Pending", generation=child.generation))
+    return attempts
+
+
+def _running(group: Group, child: Child) -> StageStatus:
+    started = group.status.started_at or timestamp(child.created_at or group.now)
+    return group.status.model_copy(update={"state": "Running", "started_at": started})
+
+
+def _next_attempt(group: Group) -> StageView:
+    """The former attempt is over (or there was none): record the next one, and start it once it may."""
+    last = group.attempts[-1] if group.attempts else None
+    number = last.number + 1 if last else 1
+    attempt = Attempt(number=number, state="Pending", generation=group.seen.run.generation)
+    return _start(replace(group, attempts=changed(group.attempts, attempt)), attempt)
+
+
+def _start(group: Group, attempt: Attempt) -> StageView:
+    """Start a recorded attempt when no pod of a former one is left and the wait is over."""
+    former = [one for one in group.attempts if one.number < attempt.number]
+    status = group.status
+    if former and status.started_at:
+        status = status.model_copy(update={"state": "Running"})
+    view = StageView(group.stage, None, status, attempts=group.attempts)
+    leftovers: list[Action] = [
+        DeleteChild(child, "its attempt is over")
+        for child in group.seen.children
+        if child.attempt < attempt.number and not child.deleting and (not child.terminal or _alive(group, child))
+    ]
+    alive = running(group.seen.pods)
+    if leftovers or alive:
+        what = ", ".join(pod.name for pod in alive[:3]) or "its child"
+        waiting = Waiting("Restarting", f"attempt {attempt.number} waits until the former one is gone: {what}")
+        return replace(view, actions=tuple(leftovers), waiting=waiting)
+    if former and (end := parse_time(former[-1].finished_at)):
+        due = end + timedelta(seconds=backoff_seconds(former, group.seen.environment.retry_backoff_seconds))
+        if group.now < due and not group.suspend:
+            message = (
+                f"attempt {attempt.number} starts at {timestamp(due)}; the former one ended with {former[-1].reason}"
+            )
+            return replace(
+                view, waiting=Waiting("Restarting", message), requeue_after=(due - group.now).total_seconds()
+            )
+    return replace(view, launch=replace(group.launch, attempt=attempt.number))
+
+
+def _alive(group: Group, child: Child) -> bool:
+    return bool(running(group.seen.pods_of(child)))
+
+
+def _over(group: Group, attempt: Attempt, cause: Cause, child: Child | None = None) -> StageView:
+    """The attempt failed: fail the run, or go on with the next one."""
+    pods = group.seen.pods_of(child) if child else ()
+    end = timestamp(last_end(pods, group.now))
+    attempts = changed(group.attempts, ended(_started(attempt, child), cause, end))
+    group = replace(group, attempts=attempts)
+    generation = group.seen.run.generation
+    if cause.final or exhausted(attempts, cause.budget, generation, group.retries):
+        failed = group.status.model_copy(update={"state": "Failed", "eta": None, "finished_at": end})
+        digest = cause.digest
+        if not cause.final:
+            message = f"{digest.message} (attempt {attempt.number}; retries.{cause.budget} allows no further one)"
+            digest = digest.model_copy(update={"message": message[:4096]})
+        return StageView(group.stage, None, failed, child=child, failure=digest, attempts=attempts)
+    return _next_attempt(group)
+
+
+def _started(attempt: Attempt, child: Child | None) -> Attempt:
+    if attempt.started_at or child is None or child.created_at is None:
+        return attempt
+    return attempt.model_copy(update={"started_at": timestamp(child.created_at)})
+
+
+def _complete(group: Group, attempt: Attempt, child: Child) -> StageView:
+    pods = group.seen.pods_of(child)
+    end = timestamp(child.finished_at or last_end(pods, group.now))
+    attempt = _started(attempt, child)
+    first = next((pod for pod in pods if pod.index == 0 and pod.phase == "Succeeded"), None)
+    if first is None:
+        lost = FailureDigest(reason="ResultLost", message="the pod is gone, and its result with it", stage=child.stage)
+        return _over(group, attempt, Cause(lost, "infrastructure", False), child)
+    result = result_of(first)
+    if result is None:
+        failed = group.status.model_copy(update={"state": "Failed", "eta": None, "finished_at": end})
+        broken = attempt.model_copy(update={"state": "Failed", "reason": "ResultUnreadable", "finished_at": end})
+        attempts = changed(group.attempts, broken)
+        return StageView(
+            group.stage, None, failed, child=child, failure=unreadable(group.stage.name, 0), attempts=attempts
+        )
+    status = finished_figures(_running(group, child), group.stage, result)
+    done = attempt.model_copy(
+        update={
+            "state": "Succeeded",
+            "finished_at": end,
+            "resumed_from_step": resumed_step([first]),
+            "last_step": status.done,
+        }
+    )
+    launch = replace(group.launch, attempt=attempt.number)
+    status = succeeded_status(status, launch, result, end)
+    return StageView(group.stage, None, status, child=child, result=result, attempts=changed(group.attempts, done))
+
+
+def _suspend(group: Group, attempt: Attempt, child: Child) -> StageView:
+    """Stop the attempt's pods; once they are gone the attempt is over."""
+    pods = group.seen.pods_of(child)
+    attempt = _started(attempt, child)
+    if not child.suspended:
+        at_work = changed(group.attempts, attempt)
+        return StageView(
+            group.stage,
+            None,
+            _running(group, child),
+            child=child,
+            attempts=at_work,
+            actions=(SuspendChild(child, True),),
+        )
+    if running(pods):
+        waiting = Waiting("Suspending", f"pod {running(pods)[0].name} commits and stops")
+        return StageView(
+            group.stage, None, _running(group, child), child=child, waiting=waiting, attempts=group.attempts
+        )
+    end = timestamp(last_end(pods, group.now))
+    over = attempt.model_copy(update={"state": "Suspended", "reason": "Suspended", "finished_at": end})
+    group = replace(group, attempts=changed(group.attempts, over))
+    if group.suspend:
+        status = _running(group, child).model_copy(update={"eta": None})
+        return StageView(group.stage, None, status, attempts=group.attempts)
+    return _next_attempt(group)

@@ -1,0 +1,115 @@
+"""A single or sharded stage as an Indexed Job: the Job controller retries shards, and this reads what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from fabula_api.recipes import Stage
+from fabula_api.status import FailureDigest, StageStatus
+from fabula_api.worker import WorkerResult
+from fabula_operator.plan.actions import DeleteChild
+from fabula_operator.plan.children import Child, Pod, running
+from fabula_operator.plan.conditions import timestamp
+from fabula_operator.plan.observed import Observed, Waiting
+from fabula_operator.plan.progress import figures, finished_figures, reports_of
+from fabula_operator.plan.results import collect, failure_of, pod_failure
+from fabula_operator.plan.stage_view import StageView, succeeded_status
+from fabula_operator.render.launch import Launch
+
+
+def job_stage(seen: Observed, stage: Stage, launch: Launch, status: StageStatus, now: datetime) -> StageView:
+    """How the stage stands that `launch` carries out."""
+    child = next((one for one in seen.children if one.name == launch.child and one.key == launch.key), None)
+    if child is None:
+        return StageView(stage, launch.arm, status, launch=launch)
+    if child.deleting:
+        return StageView(stage, launch.arm, status, waiting=Waiting("Replacing", f"Job {child.name} is being deleted"))
+    pods = seen.pods_of(child)
+    if child.failed:
+        if child.generation < seen.run.generation:
+            # The spec was edited after the failure (or just before it), so the stage has its tries anew.
+            return _discard(stage, launch, status, child, "the spec was edited after it failed")
+        failure = failure_of(child, pods)
+        ended = status.model_copy(
+            update={"state": "Failed", "eta": None, "finished_at": timestamp(child.finished_at or now)}
+        )
+        return StageView(stage, launch.arm, ended, child=child, failure=failure)
+    started = status.started_at or timestamp(child.created_at or now)
+    status = status.model_copy(update={"state": "Running", "started_at": started})
+    reports = reports_of(child, pods, seen.reports)
+    status = figures(status, stage, child, pods, reports)
+    if child.complete:
+        return _complete(stage, launch, status, child, pods, now)
+    return StageView(
+        stage,
+        launch.arm,
+        status,
+        child=child,
+        reports=reports,
+        waiting=stuck(pods),
+        retrying=_retrying(child, pods, launch),
+    )
+
+
+def _discard(stage: Stage, launch: Launch, status: StageStatus, child: Child, why: str) -> StageView:
+    status = StageStatus(name=status.name, key=launch.key)
+    return StageView(stage, launch.arm, status, actions=(DeleteChild(child, why),))
+
+
+def _complete(
+    stage: Stage, launch: Launch, status: StageStatus, child: Child, pods: Sequence[Pod], now: datetime
+) -> StageView:
+    collected = collect(child, pods)
+    if collected.state == "lost":
+        # The work is done and committed; a new pod finds it there and says so.
+        return _discard(
+            stage, launch, status, child, f"the pod of shard {collected.shard} is gone, and its result with it"
+        )
+    finished_at = timestamp(child.finished_at or now)
+    if collected.state == "unreadable":
+        return StageView(
+            stage,
+            launch.arm,
+            status.model_copy(update={"state": "Failed", "eta": None, "finished_at": finished_at}),
+            child=child,
+            failure=unreadable(stage.name, collected.shard or 0),
+        )
+    result: WorkerResult = collected.result  # type: ignore[assignment]
+    status = succeeded_status(finished_figures(status, stage, result), launch, result, finished_at)
+    return StageView(stage, launch.arm, status, child=child, result=result)
+
+
+def unreadable(stage: str, shard: int) -> FailureDigest:
+    """The failure of a worker that ended well without saying what it made."""
+    return FailureDigest(
+        reason="ResultUnreadable",
+        message=f"a pod of stage {stage} succeeded but left no valid result in its termination message; "
+        "check that the worker image belongs to this operator's version",
+        stage=stage,
+        shard=shard,
+    )
+
+
+def stuck(pods: Sequence[Pod]) -> Waiting | None:
+    """Why no pod runs, when none does and one of them says so."""
+    active = running(pods)
+    if any(pod.phase == "Running" for pod in active):
+        return None
+    for pod in sorted(active, key=lambda one: one.index):
+        if pod.waiting:
+            return Waiting(pod.waiting, f"pod {pod.name}: {pod.waiting_message or pod.waiting}")
+    return None
+
+
+def _retrying(child: Child, pods: Sequence[Pod], launch: Launch) -> str | None:
+    """A sentence on the newest failure of a shard that is being tried again."""
+    if not child.retried or launch.retries.failure == 0:
+        return None
+    done = {pod.index for pod in pods if pod.phase == "Succeeded"}
+    failed = [pod for pod in pods if pod.phase == "Failed" and pod.index not in done and pod.disrupted is None]
+    if not failed:
+        return None
+    last = max(failed, key=lambda pod: (pod.finished_at is not None, pod.finished_at, pod.name))
+    digest = pod_failure(last, launch.stage)
+    return f"shard {last.index} failed ({digest.reason}: {digest.message}) and is tried again"[:1000]

@@ -1,0 +1,204 @@
+"""What the kinds add to the common status: items and artifact, metrics and attempts, arms and gates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from fabula_api.dataset_build import DatasetBuildStatus, TokenCount
+from fabula_api.eval_run import ArmStatus, Comparison, EvalRunSpec, EvalRunStatus, GateStatus, SelfTest, ShardCount
+from fabula_api.fine_tune_run import CheckpointStatus, FineTuneRunSpec, FineTuneRunStatus, Metrics
+from fabula_api.status import ConditionStatus, FailureDigest, RunStatus, Tally
+from fabula_api.worker import Spec, WorkerResult
+from fabula_operator.plan.gpu_hours import gpu_hours
+from fabula_operator.plan.observed import Report
+from fabula_operator.plan.results import add_up
+from fabula_operator.plan.stage_view import StageView
+
+TALLIED = ("episode", "record", "excerpt", "image", "sample")
+_METRIC_NAMES = {field.alias: name for name, field in Metrics.model_fields.items() if field.alias}
+
+
+def fold(status: RunStatus, spec: Spec, views: Sequence[StageView]) -> RunStatus:
+    """The status with what the kind adds, from the newest reports and results."""
+    if isinstance(status, DatasetBuildStatus):
+        return _dataset(status, views)
+    if isinstance(status, FineTuneRunStatus) and isinstance(spec, FineTuneRunSpec):
+        return _fine_tune(status, spec, views)
+    if isinstance(status, EvalRunStatus) and isinstance(spec, EvalRunSpec):
+        return _eval(status, spec, views)
+    return status
+
+
+def verdict(status: RunStatus) -> FailureDigest | None:
+    """Why a run whose stages all succeeded fails nevertheless."""
+    if isinstance(status, EvalRunStatus):
+        broken = [test for test in status.self_tests if not test.passed]
+        if broken:
+            return FailureDigest(
+                reason="SelfTestFailed",
+                message="; ".join(f"{test.name}: {test.message}" for test in broken)[:4096],
+                stage="score",
+            )
+    return None
+
+
+def gates(status: EvalRunStatus, spec: EvalRunSpec) -> tuple[ConditionStatus, str, str]:
+    """(status, reason, message) of the condition GatesPassed."""
+    if not status.gates:
+        return ("True", "NoGates", "") if not spec.gates and status.report else ("Unknown", "NotScored", "")
+    broken = [gate for gate in status.gates if not gate.passed]
+    if not broken:
+        return "True", "AllPassed", f"{len(status.gates)} gates passed"
+    told = [
+        f"{one.metric} of {one.arm}{f' versus {one.versus}' if one.versus else ''} is "
+        f"{'absent' if one.value is None else one.value}"
+        for one in broken
+    ]
+    return "False", "GateFailed", "; ".join(told)
+
+
+def outcome(status: RunStatus) -> str:
+    """A sentence on what a successful run made."""
+    if isinstance(status, DatasetBuildStatus):
+        return f"{status.samples} samples" if status.samples is not None else "dataset committed"
+    if isinstance(status, FineTuneRunStatus):
+        loss = status.metrics.loss if status.metrics else None
+        return f"adapter committed, loss {loss:.4g}" if loss is not None else "adapter committed"
+    if isinstance(status, EvalRunStatus):
+        return status.score or "report committed"
+    return "done"
+
+
+def _of(model: type[BaseModel], entries: Any) -> list[Any]:
+    found = []
+    for entry in entries if isinstance(entries, list) else []:
+        try:
+            found.append(model.model_validate(entry))
+        except ValidationError:
+            continue
+    return found
+
+
+def _results(views: Sequence[StageView]) -> list[WorkerResult]:
+    return [view.result for view in views if view.result is not None]
+
+
+def _counts(view: StageView) -> dict[str, float]:
+    if view.result is not None:
+        return view.result.counts
+    return add_up(report.body.counts for report in view.reports.values())
+
+
+def _dataset(status: DatasetBuildStatus, views: Sequence[StageView]) -> DatasetBuildStatus:
+    tallies = {(one.kind, one.outcome, one.reason): one.count for one in status.items}
+    tokens = status.tokens
+    cost = status.cost_usd
+    for view in views:
+        counts = _counts(view)
+        for key, value in counts.items():
+            kind, _, rest = key.partition("/")
+            outcome_, _, reason = rest.partition("/")
+            if kind in TALLIED and outcome_:
+                entry = (kind, outcome_, reason or None)
+                # Until every shard has been heard of again after a restart, a sum may be too small.
+                final = view.result is not None
+                tallies[entry] = int(value) if final else max(int(value), tallies.get(entry, 0))
+        if "token/input" in counts or "token/output" in counts:
+            tokens = TokenCount(input=int(counts.get("token/input", 0)), output=int(counts.get("token/output", 0)))
+        cost = counts.get("cost/usd", cost)
+    update: dict[str, Any] = {
+        "items": [
+            Tally(kind=kind, outcome=name, reason=reason, count=count)
+            for (kind, name, reason), count in sorted(tallies.items(), key=lambda one: [part or "" for part in one[0]])
+        ][:64],
+        "tokens": tokens,
+        "cost_usd": cost,
+    }
+    last = views[-1]
+    if last.result is not None:
+        by_count = last.result.summary.get("samplesByImageCount") or {}
+        update["samples_by_image_count"] = {str(key): int(value) for key, value in by_count.items()}
+        update["samples"] = int(last.result.counts.get("sample/ok", last.result.counts.get("samples", 0)))
+    update["artifact"] = last.status.artifact if last.status.state == "Succeeded" else None
+    return status.model_copy(update=update)
+
+
+def _fine_tune(status: FineTuneRunStatus, spec: FineTuneRunSpec, views: Sequence[StageView]) -> FineTuneRunStatus:
+    view = views[-1]
+    update: dict[str, Any] = {"adapter": view.status.artifact if view.status.state == "Succeeded" else None}
+    if view.attempts is not None:
+        update["attempts"] = list(view.attempts)
+    report = view.reports.get(0)
+    figures = dict(report.body.metrics) if report else {}
+    if view.result is not None:
+        figures |= view.result.metrics
+    if report or view.result:
+        update["metrics"] = _metrics(status.metrics, figures, report)
+    checkpoint = report.body.checkpoint if report else None
+    if view.result is not None and view.result.summary.get("checkpoint"):
+        checkpoint = view.result.summary["checkpoint"]
+    found = _of(CheckpointStatus, [checkpoint])
+    if found:
+        update["checkpoint"] = found[0]
+    gpus = spec.topology.nodes * spec.topology.gpus_per_node if spec.topology.device == "cuda" else 0
+    seen_at = report.received_at if report else None
+    update["gpu_hours"] = gpu_hours(update.get("attempts", status.attempts), gpus, seen_at)
+    return status.model_copy(update=update)
+
+
+def _metrics(old: Metrics | None, figures: dict[str, float], report: Report | None) -> Metrics:
+    known = {_METRIC_NAMES.get(name, name): value for name, value in figures.items()}
+    values = {name: value for name, value in known.items() if name in Metrics.model_fields}
+    if report is not None and "step" not in values:
+        values["step"] = report.body.done
+    if report is not None and "steps" not in values and report.body.total is not None:
+        values["steps"] = report.body.total
+    for name in ("step", "steps"):
+        if name in values:
+            values[name] = int(values[name])
+    if old is None and "loss" in values:
+        values.setdefault("first_loss", values["loss"])
+    return (old or Metrics()).model_copy(update=values)
+
+
+def _eval(status: EvalRunStatus, spec: EvalRunSpec, views: Sequence[StageView]) -> EvalRunStatus:
+    infer = [view for view in views if view.arm is not None]
+    arms = {arm.name: arm for arm in status.arms}
+    for view in infer:
+        assert view.arm is not None
+        arm = arms.get(view.arm) or ArmStatus(name=view.arm)
+        arms[view.arm] = arm.model_copy(
+            update={"done": view.status.done or arm.done, "failed": view.status.failed or arm.failed}
+        )
+    done = sum(spec.shards for view in infer if view.status.state == "Succeeded")
+    failed = sum(1 for view in infer if view.failure is not None)
+    update: dict[str, Any] = {
+        "shards": ShardCount(done=done, total=spec.shards * len(infer), failed=failed),
+        "arms": [arms[arm.name] for arm in spec.arms],
+    }
+    last = views[-1]
+    if last.result is not None:
+        summary = last.result.summary
+        update["comparisons"] = _of(Comparison, summary.get("comparisons"))
+        update["gates"] = _of(GateStatus, summary.get("gates"))
+        update["self_tests"] = _of(SelfTest, summary.get("selfTests"))
+        scored = {arm.name: arm for arm in _of(ArmStatus, summary.get("arms"))}
+        update["arms"] = [scored.get(arm.name, arms[arm.name]) for arm in spec.arms]
+        update["score"] = summary.get("score") or _score(update["arms"])
+    elif last.status.state != "Succeeded":
+        update |= {"comparisons": [], "gates": [], "self_tests": [], "score": None}
+    update["report"] = last.status.artifact if last.status.state == "Succeeded" else None
+    return status.model_copy(update=update)
+
+
+def _score(arms: Sequence[ArmStatus]) -> str | None:
+    """Format compliance of each arm, as `base 12% finetuned 88%`."""
+    told = []
+    for arm in arms:
+        mean = next((one.mean for one in arm.metrics if one.name == "format-compliance"), None)
+        if mean is not None:
+            told.append(f"{arm.name} {mean:.0%}")
+    return " ".join(told) or None

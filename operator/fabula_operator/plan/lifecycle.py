@@ -1,0 +1,319 @@
+"""The life of a run of any kind: accepted or refused, waiting, at work, suspended, finished, expired.
+
+`plan` is the one entry: it reads top to bottom as that life.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from fabula_api.base import duration_seconds
+from fabula_api.eval_run import EvalRunSpec, EvalRunStatus
+from fabula_api.fine_tune_run import FineTuneRunStatus
+from fabula_api.status import FailureDigest, Lineage, Progress, RunStatus
+from fabula_api.worker import Spec
+from fabula_operator.plan import conditions as condition
+from fabula_operator.plan.acceptance import Accepted, Refusal, accept
+from fabula_operator.plan.actions import Action, DeleteChild, DeleteRun, EnsureChild, Plan, SuspendChild
+from fabula_operator.plan.backend import choose_backend
+from fabula_operator.plan.children import parse_time, running
+from fabula_operator.plan.conditions import Wanted, timestamp
+from fabula_operator.plan.group_stage import OPEN
+from fabula_operator.plan.kind_status import fold, gates, outcome, verdict
+from fabula_operator.plan.notices import notices
+from fabula_operator.plan.observed import Observed, Waiting
+from fabula_operator.plan.progress import overall
+from fabula_operator.plan.references import resolve_externals
+from fabula_operator.plan.results import lineage_of
+from fabula_operator.plan.stage_engine import Walk, pending, walk
+from fabula_operator.plan.stage_view import StageView
+
+
+def plan(seen: Observed, now: datetime) -> Plan:
+    """Next actions and status of a run. Pure: the same observation gives the same plan."""
+    run = seen.run
+    if run.deleting:
+        return Plan()
+    if run.status.finished_at is not None and run.status.observed_generation == run.generation:
+        return _finished(seen, now)
+    accepted = accept(seen)
+    if isinstance(accepted, Refusal):
+        return _refuse(seen, accepted, now)
+    spec = accepted.spec
+    inputs = resolve_externals(seen, spec)
+    backend = choose_backend(seen, spec)
+    for obstacle in (inputs, backend):
+        if isinstance(obstacle, Waiting):
+            return _wait(seen, accepted, obstacle, now)
+    assert not isinstance(inputs, Waiting)
+    assert not isinstance(backend, Waiting)
+    before = _reopened(run.status)
+    views = walk(Walk(seen, spec, accepted.stages, before, inputs, backend[0], now))
+    status = _with_stages(before, views, inputs)
+    if backend[1] is not None:
+        status = status.model_copy(update={"backend": backend[1]})
+    status = fold(status, spec, views)
+    broken = next((view.failure for view in views if view.failure), None)
+    if all(view.done for view in views):
+        broken = verdict(status)
+        if broken is None:
+            return _succeed(seen, spec, status, now)
+    if broken is not None:
+        return _fail(seen, spec, status, broken, now)
+    if (over := _deadline(spec, status)) and now >= over:
+        return _fail(seen, spec, status, _late(spec), now)
+    if spec.suspend:
+        return _suspend(seen, spec, status, views, now)
+    return _work(seen, spec, status, views, now)
+
+
+def _reopened(status: RunStatus) -> RunStatus:
+    """What a run starts from whose spec was edited after it had finished: everything but its end."""
+    if status.finished_at is None:
+        return status
+    return status.model_copy(update={"finished_at": None, "started_at": None, "failure": None, "reason": None})
+
+
+def _with_stages(status: RunStatus, views: list[StageView], inputs: list[Lineage]) -> RunStatus:
+    lineage = {entry.name: entry for entry in [*status.lineage, *inputs]}
+    for view in views:
+        if view.result is not None:
+            for entry in lineage_of(view.result):
+                former = lineage.get(entry.name)
+                # A worker knows the digest of what it read; the operator knows which run made it.
+                lineage[entry.name] = entry.model_copy(
+                    update={
+                        "run": entry.run or (former.run if former and former.digest in (None, entry.digest) else None)
+                    }
+                )
+    return status.model_copy(
+        update={
+            "stages": [view.status for view in views],
+            "lineage": sorted(lineage.values(), key=lambda entry: entry.name),
+            "progress": _progress(views),
+        }
+    )
+
+
+def _progress(views: list[StageView]) -> Progress:
+    units = {view.stage.name: view.stage.unit for view in views}
+    return overall([view.status for view in views], units)
+
+
+def _finish(
+    seen: Observed, spec: Spec | None, status: RunStatus, wanted: Wanted, *, actions: tuple[Action, ...] = (),
+    requeue_after: float | None = None, now: datetime,
+) -> Plan:  # fmt: skip
+    """The plan with conditions set and the events that follow from what changed."""
+    run = seen.run
+    if isinstance(status, EvalRunStatus):
+        unknown: Wanted = {"GatesPassed": ("Unknown", "NotScored", "")}
+        wanted = {**wanted, **({"GatesPassed": gates(status, spec)} if isinstance(spec, EvalRunSpec) else unknown)}
+    status = status.model_copy(
+        update={
+            "observed_generation": run.generation,
+            "conditions": condition.conditions(run.status.conditions, wanted, run.generation, now),
+        }
+    )
+    return Plan(status, actions, notices(run.status, status, run.generation), requeue_after)
+
+
+def _refuse(seen: Observed, refusal: Refusal, now: datetime) -> Plan:
+    digest = FailureDigest(reason=refusal.reason, message=refusal.message[:4096])
+    status = seen.run.status.model_copy(
+        update={
+            "state": "Failed",
+            "reason": refusal.reason,
+            "failure": digest,
+            "progress": Progress(summary=refusal.reason),
+            "finished_at": timestamp(now),
+        }
+    )
+    wanted = condition.refused(refusal.reason, refusal.message)
+    return _finish(seen, None, status, wanted, actions=_halt(seen), now=now)
+
+
+def _wait(seen: Observed, accepted: Accepted, waiting: Waiting, now: datetime) -> Plan:
+    """Nothing can start yet; pods that run on what is no longer ready are left alone."""
+    before = _reopened(seen.run.status)
+    status = before.model_copy(
+        update={
+            "state": "Pending",
+            "reason": waiting.reason,
+            "stages": pending(accepted.stages, accepted.spec, before),
+            "progress": Progress(percent=0, summary=waiting.reason),
+        }
+    )
+    if accepted.spec.suspend:
+        status = status.model_copy(update={"state": "Suspended", "reason": "SuspendedBySpec"})
+        return _finish(seen, accepted.spec, status, condition.suspended(waiting.message), now=now)
+    return _finish(seen, accepted.spec, status, condition.waiting(waiting.reason, waiting.message), now=now)
+
+
+def _succeed(seen: Observed, spec: Spec, status: RunStatus, now: datetime) -> Plan:
+    former = seen.run.status
+    again = former.state == "Succeeded"
+    status = status.model_copy(
+        update={
+            "state": "Succeeded",
+            "reason": None,
+            "failure": None,
+            # An edit that leaves every stage as it was did not make the run start again.
+            "started_at": former.started_at if again else status.started_at,
+            "finished_at": former.finished_at if again else timestamp(now),
+        }
+    )
+    message = outcome(status)
+    status = status.model_copy(update={"progress": Progress(percent=100, summary=message[:120])})
+    return _finish(seen, spec, status, condition.succeeded(message), requeue_after=_ttl(spec), now=now)
+
+
+def _fail(seen: Observed, spec: Spec, status: RunStatus, failure: FailureDigest, now: datetime) -> Plan:
+    stages = [
+        one.model_copy(update={"state": "Pending", "eta": None}) if one.state == "Running" else one
+        for one in status.stages
+    ]
+    if isinstance(status, FineTuneRunStatus):
+        over = {"state": "Failed", "reason": failure.reason, "finished_at": timestamp(now)}
+        attempts = [one.model_copy(update=over) if one.state in OPEN else one for one in status.attempts]
+        status = status.model_copy(update={"attempts": attempts})
+    percent = status.progress.percent if status.progress else None
+    status = status.model_copy(
+        update={
+            "state": "Failed",
+            "reason": failure.reason,
+            "failure": failure,
+            "stages": stages,
+            "progress": Progress(percent=percent, summary=f"{failure.stage or 'run'}: {failure.reason}"[:120]),
+            "finished_at": timestamp(now),
+        }
+    )
+    wanted = condition.failed(failure.reason, failure.message)
+    return _finish(seen, spec, status, wanted, actions=_halt(seen), requeue_after=_ttl(spec), now=now)
+
+
+def _halt(seen: Observed) -> tuple[Action, ...]:
+    """Stop what still runs; suspending it keeps the logs of pods that have ended."""
+    return tuple(
+        SuspendChild(child, True)
+        for child in seen.children
+        if not child.deleting and not child.suspended and (not child.terminal or _left(seen, child.uid))
+    )
+
+
+def _left(seen: Observed, uid: str) -> bool:
+    return bool(running(pod for pod in seen.pods if pod.owner_uid == uid and not pod.deleting))
+
+
+def _suspend(seen: Observed, spec: Spec, status: RunStatus, views: list[StageView], now: datetime) -> Plan:
+    actions = [action for view in views for action in view.actions]
+    asked = {action.child.uid for action in actions if isinstance(action, SuspendChild)}
+    for child in seen.children:
+        if not (child.terminal or child.suspended or child.deleting or child.uid in asked):
+            actions.append(SuspendChild(child, True))
+    alive = running(seen.pods)
+    message = f"{len(alive)} pods are stopping" if alive else "no pod runs"
+    progress = (status.progress or Progress()).model_copy(update={"eta": None})
+    status = status.model_copy(
+        update={"state": "Suspended", "reason": "SuspendedBySpec", "failure": None, "progress": progress}
+    )
+    wanted = condition.suspended(message)
+    return _finish(
+        seen,
+        spec,
+        status,
+        wanted,
+        actions=tuple(actions),
+        requeue_after=_seconds_to_deadline(spec, status, now),
+        now=now,
+    )
+
+
+def _work(seen: Observed, spec: Spec, status: RunStatus, views: list[StageView], now: datetime) -> Plan:
+    actions: list[Action] = [action for view in views for action in view.actions]
+    actions += _superseded(seen, views)
+    stages = list(status.stages)
+    for position, view in enumerate(views):
+        if view.launch is not None:
+            actions.append(EnsureChild(view.launch))
+            started = stages[position].started_at or timestamp(now)
+            stages[position] = stages[position].model_copy(update={"state": "Running", "started_at": started})
+        elif view.child is not None and view.child.suspended and view.stage.shape != "group":
+            actions.append(SuspendChild(view.child, False))
+    launched = any(stage.started_at for stage in stages)
+    started_at = status.started_at or (timestamp(now) if launched else None)
+    blocked = seen.obstacle or _blocked(views)
+    retrying = next((view.retrying for view in views if view.retrying), None)
+    at = "+".join(sorted({stage.name for stage in stages if stage.state == "Running"}))
+    units = {view.stage.name: view.stage.unit for view in views}
+    status = status.model_copy(
+        update={"stages": stages, "started_at": started_at, "failure": None, "progress": overall(stages, units)}
+    )
+    if blocked is not None:
+        status = status.model_copy(update={"state": "Pending", "reason": blocked.reason})
+        wanted = condition.waiting(blocked.reason, blocked.message)
+    else:
+        status = status.model_copy(update={"state": "Running", "reason": "Retrying" if retrying else None})
+        wanted = condition.at_work("Retrying" if retrying else "AtWork", retrying or f"stage {at}")
+    due = [view.requeue_after for view in views if view.requeue_after is not None]
+    if (deadline := _seconds_to_deadline(spec, status, now)) is not None:
+        due.append(deadline)
+    return _finish(seen, spec, status, wanted, actions=tuple(actions), requeue_after=min(due) if due else None, now=now)
+
+
+def _blocked(views: list[StageView]) -> Waiting | None:
+    """What the run waits for, when none of its stages gets anywhere."""
+    active = [view for view in views if view.launch or view.child or view.waiting or view.actions]
+    if any(view.waiting is None for view in active):
+        return None
+    return next((view.waiting for view in active if view.waiting), None)
+
+
+def _superseded(seen: Observed, views: list[StageView]) -> list[Action]:
+    """Children that an edit of the spec made pointless."""
+    wanted = {view.child.uid for view in views if view.child} | {
+        action.child.uid for view in views for action in view.actions if isinstance(action, DeleteChild | SuspendChild)
+    }
+    groups = {view.stage.name for view in views if view.stage.shape == "group"}
+    return [
+        DeleteChild(child, "the spec was edited, so its output is not wanted any more")
+        for child in seen.children
+        if child.uid not in wanted and child.stage not in groups and not child.terminal and not child.deleting
+    ]
+
+
+def _finished(seen: Observed, now: datetime) -> Plan:
+    """Nothing is left to do but to stop stragglers, and to go when the time to live is over."""
+    accepted = accept(seen)
+    ttl = accepted.spec.ttl if isinstance(accepted, Accepted) else None
+    actions = _halt(seen) if seen.run.status.state == "Failed" else ()
+    finished = parse_time(seen.run.status.finished_at)
+    if ttl is None or finished is None:
+        return Plan(actions=actions)
+    left = (finished + timedelta(seconds=duration_seconds(ttl)) - now).total_seconds()
+    if left <= 0:
+        return Plan(actions=(DeleteRun(),))
+    return Plan(actions=actions, requeue_after=left)
+
+
+def _ttl(spec: Spec) -> float | None:
+    return float(duration_seconds(spec.ttl)) if spec.ttl else None
+
+
+def _deadline(spec: Spec, status: RunStatus) -> datetime | None:
+    """When the run must have finished; suspension does not stop this clock."""
+    started = parse_time(status.started_at)
+    return started + timedelta(seconds=duration_seconds(spec.deadline)) if spec.deadline and started else None
+
+
+def _seconds_to_deadline(spec: Spec, status: RunStatus, now: datetime) -> float | None:
+    over = _deadline(spec, status)
+    return max(0.0, (over - now).total_seconds()) if over else None
+
+
+def _late(spec: Spec) -> FailureDigest:
+    return FailureDigest(
+        reason="DeadlineExceeded",
+        message=f"the run did not finish within spec.deadline ({spec.deadline}) of its start; what is finished stays "
+        "and is reused when the deadline is raised",
+    )

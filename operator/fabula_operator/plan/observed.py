@@ -1,0 +1,123 @@
+"""What a plan is made from: the run, its children and pods, the runs it names, and its workers' reports, as values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from fabula_api.dataset_build import DatasetBuildStatus
+from fabula_api.eval_run import EvalRunStatus
+from fabula_api.fine_tune_run import FineTuneRunStatus
+from fabula_api.recipes import Kind
+from fabula_api.status import RunStatus
+from fabula_api.worker import StageReport
+from fabula_operator.plan.children import Child, Pod
+from fabula_operator.render.launch import RunIdentity
+
+STATUS_TYPES: dict[str, type[DatasetBuildStatus] | type[FineTuneRunStatus] | type[EvalRunStatus]] = {
+    "DatasetBuild": DatasetBuildStatus,
+    "FineTuneRun": FineTuneRunStatus,
+    "EvalRun": EvalRunStatus,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A custom resource as it was read."""
+
+    identity: RunIdentity
+    generation: int
+    spec: Mapping[str, Any]
+    """As on the wire; parsing it is part of the plan, since it may be invalid."""
+    status: RunStatus
+    deleting: bool = False
+
+    @classmethod
+    def from_object(cls, obj: Mapping[str, Any]) -> Run:
+        """The run in an API object. An unreadable status counts as none: it is written anew from the children."""
+        meta = obj["metadata"]
+        kind: Kind = obj["kind"]
+        return cls(
+            identity=RunIdentity(kind, meta["namespace"], meta["name"], meta["uid"]),
+            generation=int(meta.get("generation", 1)),
+            spec=obj.get("spec") or {},
+            status=read_status(kind, obj.get("status")),
+            deleting="deletionTimestamp" in meta,
+        )
+
+
+def read_status(kind: Kind, wire: Mapping[str, Any] | None) -> RunStatus:
+    """The status on the wire as its model; an empty one when it does not parse."""
+    try:
+        return STATUS_TYPES[kind].model_validate(wire or {})
+    except ValueError:
+        return STATUS_TYPES[kind]()
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A run that another one names."""
+
+    kind: Kind
+    name: str
+    state: str | None = None
+    """Its status.state; None when it has none yet."""
+    exists: bool = True
+    uri: str | None = None
+    digest: str | None = None
+    reason: str | None = None
+
+    @property
+    def ready(self) -> bool:
+        """It has succeeded and says where its artifact is."""
+        return self.state == "Succeeded" and self.uri is not None and self.digest is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The last report of one pod, with the first one beside it: two points give a rate, right after a resume too."""
+
+    body: StageReport
+    received_at: datetime
+    first_done: int
+    first_at: datetime
+    pod: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What a run waits for."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """What the installation is like."""
+
+    artifact_root: str
+    pytorch_jobs: bool = False
+    """Whether the training operator's CRD is installed."""
+    retry_backoff_seconds: float = 10.0
+    """Wait before a group's second attempt; doubled for each further one, up to five minutes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """Everything a plan may look at."""
+
+    run: Run
+    environment: Environment
+    children: tuple[Child, ...] = ()
+    pods: tuple[Pod, ...] = ()
+    references: Mapping[tuple[Kind, str], Reference] = field(default_factory=dict)
+    reports: tuple[Report, ...] = ()
+    obstacle: Waiting | None = None
+    """What the API server said when it last refused a child."""
+
+    def pods_of(self, child: Child) -> tuple[Pod, ...]:
+        """The child's pods."""
+        return tuple(pod for pod in self.pods if pod.owner_uid == child.uid)

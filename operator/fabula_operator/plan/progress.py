@@ -1,0 +1,143 @@
+"""Figures of running stages: done and total over shards, percent, time left, and the one cell that `kubectl get` shows.
+
+Nothing here depends on the time of looking, only on reports: a run that reports nothing causes no writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fabula_api.base import duration_seconds
+from fabula_api.recipes import Stage
+from fabula_api.status import Progress, StageStatus
+from fabula_api.worker import WorkerResult
+from fabula_operator.plan.children import Child, Pod
+from fabula_operator.plan.observed import Report
+from fabula_operator.plan.results import result_of
+
+
+def duration_text(seconds: float) -> str:
+    """`2m10s`, `1h05m`, `40s`."""
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m{whole % 60:02d}s"
+    return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
+
+
+def reports_of(child: Child, pods: Sequence[Pod], reports: Sequence[Report]) -> dict[int, Report]:
+    """The last report of each of the child's shards; those of pods that are not the child's are left out."""
+    names = {pod.name for pod in pods}
+    found: dict[int, Report] = {}
+    for report in sorted(reports, key=lambda one: one.received_at):
+        body = report.body
+        belongs = body.stage == child.stage and body.arm == child.arm and body.attempt == child.attempt
+        if belongs and (report.pod is None or report.pod in names):
+            found[body.shard] = report
+    return found
+
+
+def seconds_left(report: Report) -> float | None:
+    """Time left for one shard: its own estimate, else from the rate since its first report."""
+    body = report.body
+    if body.eta_seconds is not None:
+        return float(body.eta_seconds)
+    if body.total is None:
+        return None
+    elapsed = (report.received_at - report.first_at).total_seconds()
+    made = body.done - report.first_done
+    if body.done >= body.total:
+        return 0.0
+    if elapsed <= 0 or made <= 0:
+        return None
+    return (body.total - body.done) * elapsed / made
+
+
+def figures(
+    status: StageStatus, stage: Stage, child: Child, pods: Sequence[Pod], reports: dict[int, Report]
+) -> StageStatus:
+    """The stage's status with the newest figures. Until every shard was heard of, no figure goes back.
+
+    After an operator's restart the first reports come from some shards only; their sum would be too small.
+    """
+    results = {pod.index: result for pod in pods if pod.phase == "Succeeded" and (result := result_of(pod))}
+    done, failed, totals, left = 0, 0, [], []
+    heard = 0
+    for shard in range(child.size if stage.shape != "group" else 1):
+        if shard in reports:
+            body = reports[shard].body
+            done, failed = done + body.done, failed + body.failed
+            totals.append(body.total)
+            if shard not in results and (seconds := seconds_left(reports[shard])) is not None:
+                left.append(seconds)
+        elif shard in results:
+            ended = items(results[shard], stage.unit)
+            done, failed = done + ended[0], failed + ended[1]
+            totals.append(ended[0])
+        else:
+            continue
+        heard += 1
+    if heard == 0:
+        return status
+    whole = heard == (child.size if stage.shape != "group" else 1)
+    known = [total for total in totals if total is not None]
+    total = sum(known) if whole and len(known) == len(totals) else None
+    return status.model_copy(
+        update={
+            "done": done if whole else max(done, status.done or 0),
+            "failed": failed if whole else max(failed, status.failed or 0),
+            "total": total if total is not None else status.total,
+            "eta": duration_text(max(left)) if left else None,
+        }
+    )
+
+
+def items(result: WorkerResult, unit: str) -> tuple[int, int]:
+    """(done, failed) items of a stage's unit in a result's counts."""
+    counts = [(key.split("/"), value) for key, value in result.counts.items()]
+    done = sum(value for path, value in counts if path[0] == unit)
+    failed = sum(value for path, value in counts if path[0] == unit and path[1:2] == ["failed"])
+    return int(done), int(failed)
+
+
+def finished_figures(status: StageStatus, stage: Stage, result: WorkerResult) -> StageStatus:
+    """The stage's figures once it has finished."""
+    done, failed = items(result, stage.unit)
+    if done == 0:
+        done = status.total or status.done or 0
+        failed = status.failed or 0
+    return status.model_copy(update={"done": done, "total": done, "failed": failed, "eta": None})
+
+
+def overall(stages: Sequence[StageStatus], units: dict[str, str]) -> Progress:
+    """Progress of the run from its stages, all weighed alike. `units` maps a stage's name to what it counts."""
+    counted = [stage for stage in stages if stage.state != "Skipped"]
+    share = 0.0
+    for stage in counted:
+        if stage.state == "Succeeded":
+            share += 1
+        elif stage.done and stage.total:
+            share += min(1.0, stage.done / stage.total)
+    percent = int(100 * share / len(counted)) if counted else 0
+    active = [stage for stage in counted if stage.state == "Running"]
+    if not active:
+        return Progress(percent=percent)
+    names = sorted({stage.name.partition("/")[0] for stage in active})
+    done = sum(stage.done or 0 for stage in active)
+    total = None
+    if all(stage.total is not None for stage in active):
+        total = sum(stage.total or 0 for stage in active)
+    # A training run is told in steps, the others by the name of their stage.
+    name = "step" if units.get(names[0]) == "step" else "+".join(names)
+    known = any(stage.done is not None for stage in active)
+    summary = f"{name} {done}/{total if total is not None else '?'}" if known else "+".join(names)
+    etas = [stage.eta for stage in active if stage.eta]
+    return Progress(
+        stage="+".join(names),
+        done=done if known else None,
+        total=total,
+        percent=percent,
+        eta=max(etas, key=duration_seconds) if etas else None,
+        summary=summary,
+    )

@@ -1,0 +1,110 @@
+"""Runs that a run names: which they are, whether they are ready, and the inputs they give once they are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fabula_api.eval_run import EvalRunSpec
+from fabula_api.fine_tune_run import FineTuneRunSpec
+from fabula_api.recipes import Kind, Stage
+from fabula_api.shared_spec import ArtifactSource
+from fabula_api.status import Lineage
+from fabula_api.worker import Spec, StageInput
+from fabula_operator.plan.observed import Observed, Reference, Waiting
+
+UNKNOWN_DIGEST = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class External:
+    """One artifact of another run that a run reads."""
+
+    name: str
+    """Lineage name: `dataset`, or `adapter/<arm>`."""
+    input: str
+    """Name under which a stage declares it: `dataset`, `adapter`."""
+    kind: Kind
+    """Kind that makes such artifacts."""
+    source: ArtifactSource
+    arm: str | None = None
+
+
+def externals(spec: Spec) -> tuple[External, ...]:
+    """What a spec reads from other runs or from finished artifacts."""
+    if isinstance(spec, FineTuneRunSpec):
+        return (External("dataset", "dataset", "DatasetBuild", spec.dataset),)
+    if isinstance(spec, EvalRunSpec):
+        return tuple(
+            External(f"adapter/{arm.name}", "adapter", "FineTuneRun", arm.adapter, arm.name)
+            for arm in spec.arms
+            if arm.adapter
+        )
+    return ()
+
+
+def named_runs(kind: Kind, spec: dict[str, object]) -> set[tuple[Kind, str]]:
+    """The runs that a spec on the wire names, read leniently since the spec may be invalid."""
+
+    def ref(source: object) -> str | None:
+        name = source.get("ref") if isinstance(source, dict) else None
+        return name if isinstance(name, str) else None
+
+    found: set[tuple[Kind, str]] = set()
+    if kind == "FineTuneRun" and (name := ref(spec.get("dataset"))):
+        found.add(("DatasetBuild", name))
+    arms = spec.get("arms")
+    if kind == "EvalRun" and isinstance(arms, list):
+        for arm in arms:
+            if isinstance(arm, dict) and (name := ref(arm.get("adapter"))):
+                found.add(("FineTuneRun", name))
+    return found
+
+
+def resolve_externals(seen: Observed, spec: Spec) -> list[Lineage] | Waiting:
+    """Lineage entries with uri and digest of every external, or the first thing to wait for.
+
+    What a started run reads stays what it was when it started, even if the run that made it changes meanwhile.
+    """
+    status = seen.run.status
+    started = status.started_at is not None and status.finished_at is None
+    recorded = {entry.name: entry for entry in status.lineage}
+    found: list[Lineage] = []
+    for one in externals(spec):
+        if one.source.uri is not None:
+            found.append(Lineage(name=one.name, uri=one.source.uri, digest=None))
+            continue
+        assert one.source.ref is not None
+        run = f"{one.kind}/{one.source.ref}"
+        reference = seen.references.get((one.kind, one.source.ref))
+        entry = recorded.get(one.name)
+        known = entry if entry and entry.run == run and entry.digest else None
+        if known and (started or reference is None or not reference.ready):
+            found.append(Lineage(name=one.name, uri=known.uri, digest=known.digest, run=run))
+        elif reference is not None and reference.ready:
+            found.append(Lineage(name=one.name, uri=reference.uri, digest=reference.digest, run=run))
+        else:
+            reason = "WaitingForDataset" if one.kind == "DatasetBuild" else "WaitingForAdapter"
+            return Waiting(reason, f"{one.kind} {one.source.ref} {_describe(reference)}")
+    return found
+
+
+def _describe(reference: Reference | None) -> str:
+    if reference is None or not reference.exists:
+        return "does not exist yet"
+    if reference.state == "Failed":
+        why = f" ({reference.reason})" if reference.reason else ""
+        return f"has failed{why}; this run goes on once it has been mended and has succeeded"
+    if reference.state == "Succeeded":
+        return "has succeeded but names no artifact"
+    return f"is {reference.state or 'Pending'}"
+
+
+def external_inputs(stage: Stage, arm: str | None, spec: Spec, lineage: list[Lineage]) -> list[StageInput]:
+    """The inputs from outside that one stage (of one arm) reads."""
+    entries = {entry.name: entry for entry in lineage}
+    found = []
+    for one in externals(spec):
+        if one.input in stage.external and one.arm in (None, arm):
+            entry = entries[one.name]
+            found.append(StageInput(name=one.input, uri=entry.uri or "", digest=entry.digest or UNKNOWN_DIGEST))
+    return found

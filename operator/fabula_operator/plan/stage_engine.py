@@ -1,0 +1,150 @@
+"""Walks a recipe's stages in order: which are done, which are at work, which may start. The same for every kind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from fabula_api.eval_run import Arm, EvalRunSpec
+from fabula_api.fine_tune_run import Attempt, FineTuneRunSpec
+from fabula_api.recipes import Stage
+from fabula_api.shared_spec import Resources
+from fabula_api.status import Lineage, RunStatus, StageStatus
+from fabula_api.worker import Spec, StageInput
+from fabula_operator.plan.group_stage import Group, group_stage
+from fabula_operator.plan.job_stage import job_stage
+from fabula_operator.plan.not_landed import value_at
+from fabula_operator.plan.observed import Observed
+from fabula_operator.plan.references import external_inputs
+from fabula_operator.plan.stage_key import resolve, stage_folder, stage_key
+from fabula_operator.plan.stage_view import StageView
+from fabula_operator.render.launch import Backend, Device, Launch
+from fabula_operator.render.pod import GPU
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """What walking the stages needs to know."""
+
+    seen: Observed
+    spec: Spec
+    stages: tuple[Stage, ...]
+    status: RunStatus
+    """What is remembered: finished stages and attempts."""
+    lineage: list[Lineage]
+    """Inputs from outside, resolved."""
+    backend: Backend
+    now: datetime
+
+
+def pending(stages: tuple[Stage, ...], spec: Spec, status: RunStatus) -> list[StageStatus]:
+    """The stages of a run that cannot start yet: what is remembered of them, else Pending."""
+    known = {stage.name: stage for stage in status.stages}
+    return [
+        known.get(name) or StageStatus(name=name, state="Skipped" if skipped(stage, spec) else "Pending")
+        for stage in stages
+        for name, _ in instances(stage, spec)
+    ]
+
+
+def instances(stage: Stage, spec: Spec) -> list[tuple[str, Arm | None]]:
+    """(name, arm) for each time the stage runs."""
+    if stage.for_each == "arms":
+        assert isinstance(spec, EvalRunSpec)
+        return [(f"{stage.name}/{arm.name}", arm) for arm in spec.arms]
+    return [(stage.name, None)]
+
+
+def skipped(stage: Stage, spec: Spec) -> bool:
+    """Whether the spec leaves the stage out."""
+    if stage.skip_unless is None:
+        return False
+    field, values = stage.skip_unless
+    return value_at(spec, field) not in values
+
+
+def walk(this: Walk) -> list[StageView]:
+    """How every stage stands, in order."""
+    views: list[StageView] = []
+    known = {stage.name: stage for stage in this.status.stages}
+    for stage in this.stages:
+        ready = all(view.done for view in views if view.stage.name in stage.after)
+        for name, arm in instances(stage, this.spec):
+            arm_name = arm.name if arm else None
+            if skipped(stage, this.spec):
+                views.append(StageView(stage, arm_name, StageStatus(name=name, state="Skipped")))
+            elif not ready:
+                views.append(StageView(stage, arm_name, StageStatus(name=name)))
+            else:
+                views.append(_stage(this, stage, name, arm, known.get(name), views))
+    return views
+
+
+def _stage(
+    this: Walk, stage: Stage, name: str, arm: Arm | None, known: StageStatus | None, before: list[StageView]
+) -> StageView:
+    inputs = _inputs(this, stage, arm, before)
+    key = stage_key(this.spec.recipe, stage, this.spec, arm, inputs)
+    if known is not None and known.key == key:
+        if known.state == "Succeeded":
+            return StageView(stage, arm.name if arm else None, known)
+        status = known if known.state == "Running" else StageStatus(name=name, key=key)
+    else:
+        status = StageStatus(name=name, key=key)
+    launch = _launch(this, stage, arm, key, inputs)
+    if stage.shape != "group":
+        return job_stage(this.seen, stage, launch, status, this.now)
+    attempts: list[Attempt] = list(getattr(this.status, "attempts", []))
+    return group_stage(Group(this.seen, stage, launch, status, tuple(attempts), this.spec.suspend, this.now))
+
+
+def _inputs(this: Walk, stage: Stage, arm: Arm | None, before: list[StageView]) -> tuple[StageInput, ...]:
+    found = []
+    for view in before:
+        if view.stage.name in stage.after and view.status.artifact is not None:
+            artifact = view.status.artifact
+            found.append(StageInput(name=view.status.name, uri=artifact.uri, digest=artifact.digest))
+    found += external_inputs(stage, arm.name if arm else None, this.spec, this.lineage)
+    return tuple(found)
+
+
+def _launch(this: Walk, stage: Stage, arm: Arm | None, key: str, inputs: tuple[StageInput, ...]) -> Launch:
+    run, spec, root = this.seen.run, this.spec, this.seen.environment.artifact_root
+    arm_name = arm.name if arm else None
+    resources = value_at(spec, stage.resources) if stage.resources else Resources()
+    device, gpus = _device(stage, spec, arm, resources)
+    shards = 1
+    if stage.shape == "group" and isinstance(spec, FineTuneRunSpec):
+        shards = spec.topology.nodes
+    elif stage.shards:
+        shards = value_at(spec, stage.shards)
+    return Launch(
+        run=run.identity,
+        generation=run.generation,
+        stage=stage.name,
+        shape=stage.shape,
+        key=key,
+        output=stage_folder(run.identity, spec, root, stage.name, arm_name, key),
+        spec=spec,
+        arm=arm_name,
+        backend=this.backend if stage.shape == "group" else "Job",
+        shards=shards,
+        inputs=tuple(one.model_copy(update={"uri": resolve(one.uri, root)}) for one in inputs),
+        device=device,
+        gpus=gpus,
+        resources=resources,
+        retries=spec.retries,
+    )
+
+
+def _device(stage: Stage, spec: Spec, arm: Arm | None, resources: Resources) -> tuple[Device, int]:
+    """Device and number of GPUs of one pod."""
+    if arm is not None:
+        return ("cuda", arm.gpus_per_shard) if arm.gpus_per_shard else ("cpu", 0)
+    named = stage.device if stage.device in ("cpu", "cuda") else value_at(spec, stage.device)
+    if named != "cuda":
+        return "cpu", 0
+    if stage.shape == "group" and isinstance(spec, FineTuneRunSpec):
+        return "cuda", spec.topology.gpus_per_node
+    asked = resources.limits.get(GPU)
+    return "cuda", int(asked) if asked else 1

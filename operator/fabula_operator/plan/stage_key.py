@@ -1,0 +1,61 @@
+"""Stage keys and folders: what decides a stage's output, and where that output lies.
+
+Two runs with the same key would compute the same thing, so a finished artifact under that key is taken instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import BaseModel
+
+from fabula_api.artifact import digest_of
+from fabula_api.eval_run import Arm
+from fabula_api.recipes import Stage
+from fabula_api.worker import Spec, StageInput
+from fabula_operator.plan.not_landed import value_at
+from fabula_operator.render.launch import RunIdentity
+
+# How many GPUs compute an answer does not change it, so moving an arm to other hardware reuses what is there.
+_UNDECISIVE = frozenset({"gpusPerShard"})
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        value = value.model_dump(mode="json", by_alias=True)
+    if isinstance(value, dict):
+        return {key: _plain(one) for key, one in value.items() if key not in _UNDECISIVE}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    return value
+
+
+def stage_key(recipe: str, stage: Stage, spec: Spec, arm: Arm | None, inputs: Sequence[StageInput]) -> str:
+    """`sha256:<hex>` of everything that decides the stage's output."""
+    arm_value = None
+    if arm is not None:
+        # Which run made the adapter does not matter; its digest is among the inputs.
+        arm_value = {key: value for key, value in _plain(arm).items() if key != "adapter"}
+    return digest_of(
+        {
+            "recipe": recipe,
+            "stage": stage.name,
+            "version": stage.version,
+            "spec": {path: _plain(value_at(spec, path)) for path in stage.reads},
+            "arm": arm_value,
+            "inputs": {one.name: one.digest for one in inputs},
+        }
+    )
+
+
+def resolve(uri: str, root: str) -> str:
+    """`uri` itself, or below the artifact root when it has no scheme."""
+    return uri if "://" in uri else f"{root.rstrip('/')}/{uri.lstrip('/')}"
+
+
+def stage_folder(run: RunIdentity, spec: Spec, root: str, stage: str, arm: str | None, key: str) -> str:
+    """Folder of a stage's output: `{base}/{stage}[-{arm}]/{first 16 of the key}`."""
+    base = resolve(spec.output.uri, root) if spec.output.uri else f"{root.rstrip('/')}/{run.namespace}"
+    name = f"{stage}-{arm}" if arm else stage
+    return f"{base.rstrip('/')}/{run.kind.lower()}/{name}/{key.removeprefix('sha256:')[:16]}"

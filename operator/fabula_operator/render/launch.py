@@ -1,0 +1,90 @@
+"""What render needs to know of one child, as plain values, so that planning never touches a manifest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from fabula_api.base import GROUP
+from fabula_api.recipes import Kind, Shape
+from fabula_api.shared_spec import Resources, Retries
+from fabula_api.worker import Spec, StageInput
+from fabula_operator.render.names import child_name
+
+Backend = Literal["Job", "PyTorchJob"]
+Device = Literal["cpu", "cuda"]
+
+PLURALS: dict[Kind, str] = {
+    "DatasetBuild": "datasetbuilds",
+    "FineTuneRun": "finetuneruns",
+    "EvalRun": "evalruns",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RunIdentity:
+    """Which run a child belongs to."""
+
+    kind: Kind
+    namespace: str
+    name: str
+    uid: str
+
+    @property
+    def plural(self) -> str:
+        """Resource name of the kind."""
+        return PLURALS[self.kind]
+
+    @property
+    def audience(self) -> str:
+        """Audience of the tokens with which this run's pods report; another run's token is refused."""
+        return f"{GROUP}/{self.plural}/{self.namespace}/{self.name}/{self.uid}"
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """One child to make."""
+
+    run: RunIdentity
+    generation: int
+    stage: str
+    shape: Shape
+    key: str
+    """Stage key, `sha256:<hex>`."""
+    output: str
+    spec: Spec
+    arm: str | None = None
+    attempt: int = 1
+    backend: Backend = "Job"
+    shards: int = 1
+    """Pods of the child: shards of a Job, nodes of a group."""
+    inputs: tuple[StageInput, ...] = ()
+    device: Device = "cpu"
+    gpus: int = 0
+    """GPUs of each pod."""
+    resources: Resources = field(default_factory=Resources)
+    retries: Retries = field(default_factory=Retries)
+
+    @property
+    def child(self) -> str:
+        """Name of the child: the same for the same run, stage, arm, key and attempt."""
+        attempt = self.attempt if self.shape == "group" else None
+        return child_name(self.run.name, self.stage, self.arm, self.key, attempt)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSettings:
+    """How this installation runs its workers."""
+
+    artifact_root: str
+    """URI below which artifacts lie, `file:///...` or `s3://...`."""
+    status_url: str
+    """Address of the status server as pods reach it."""
+    image_cpu: str = "fabula-cpu"
+    image_gpu: str = "fabula-gpu"
+    metrics_port: int | None = 9400
+    """Port on which workers serve Prometheus metrics; None serves none."""
+    artifact_claim: str | None = None
+    """PersistentVolumeClaim mounted at the path of a `file://` artifact root."""
+    grace_seconds: int = 60
+    """Time between SIGTERM and SIGKILL, in which a worker commits what it has."""

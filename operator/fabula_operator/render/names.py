@@ -1,0 +1,89 @@
+"""Deterministic names and labels of children: a crash and a restart come to the same name, so nothing is made twice."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fabula_operator.render.launch import Launch
+
+RUN_UID = "fabula.dev/run-uid"
+RUN_KIND = "fabula.dev/run-kind"
+RUN_NAME = "fabula.dev/run-name"
+STAGE = "fabula.dev/stage"
+ARM = "fabula.dev/arm"
+ATTEMPT = "fabula.dev/attempt"
+KEY = "fabula.dev/key"
+GENERATION = "fabula.dev/generation"
+
+# Pods of an Indexed Job are called <job>-<index>-<5 letters>, and a pod's name is used as its host name: at most 63.
+CHILD_NAME_LIMIT = 52
+LABEL_LIMIT = 63
+
+
+def shortened(text: str, limit: int) -> str:
+    """`text` itself when it fits, else its beginning and a hash of the whole, together at most `limit` characters."""
+    if len(text) <= limit:
+        return text
+    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+    return f"{text[: limit - 9].rstrip('-.')}-{digest}"
+
+
+def child_name(run: str, stage: str, arm: str | None, key: str, attempt: int | None = None) -> str:
+    """Name of the child for a stage: `{run}-{stage}[-{arm}]-{first 8 of the key}[-{attempt}]`, a valid host name."""
+    parts = [stage, *([arm] if arm else []), key.removeprefix("sha256:")[:8], *([str(attempt)] if attempt else [])]
+    tail = "-".join(parts)
+    if "." in run:
+        # A host name has no dots. The hash keeps `a.b` and `a-b` apart.
+        run = f"{run.replace('.', '-')}-{hashlib.sha256(run.encode()).hexdigest()[:6]}"
+    if len(run) + 1 + len(tail) <= CHILD_NAME_LIMIT:
+        return f"{run}-{tail}"
+    if len(tail) <= CHILD_NAME_LIMIT - 12:
+        return f"{shortened(run, CHILD_NAME_LIMIT - 1 - len(tail))}-{tail}"
+    return shortened(f"{run}-{tail}", CHILD_NAME_LIMIT)
+
+
+def label_value(text: str) -> str:
+    """`text` as a label's value: at most 63 characters of the allowed set."""
+    return shortened(re.sub(r"[^A-Za-z0-9_.-]", "-", text), LABEL_LIMIT)
+
+
+def labels(launch: Launch) -> dict[str, str]:
+    """Labels of a child and of its pods."""
+    found = {
+        "app.kubernetes.io/name": "fabula-worker",
+        "app.kubernetes.io/component": launch.stage,
+        "app.kubernetes.io/managed-by": "fabula-operator",
+        "app.kubernetes.io/part-of": "fabula",
+        RUN_UID: launch.run.uid,
+        RUN_KIND: launch.run.kind,
+        RUN_NAME: label_value(launch.run.name),
+        STAGE: launch.stage,
+        KEY: launch.key.removeprefix("sha256:")[:16],
+        ATTEMPT: str(launch.attempt),
+    }
+    if launch.arm:
+        found[ARM] = label_value(launch.arm)
+    return found
+
+
+def metadata(launch: Launch) -> dict[str, object]:
+    """Metadata of a child: owned by its run, so that deleting the run deletes it."""
+    return {
+        "name": launch.child,
+        "namespace": launch.run.namespace,
+        "labels": labels(launch),
+        "annotations": {GENERATION: str(launch.generation), KEY: launch.key},
+        "ownerReferences": [
+            {
+                "apiVersion": "fabula.dev/v1alpha1",
+                "kind": launch.run.kind,
+                "name": launch.run.name,
+                "uid": launch.run.uid,
+                "controller": True,
+                "blockOwnerDeletion": True,
+            }
+        ],
+    }

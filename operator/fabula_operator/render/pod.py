@@ -1,0 +1,156 @@
+"""The worker pod: one container under the restricted pod security standard, told everything through its environment."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fabula_api.artifact import canonical_json
+from fabula_api.worker import (
+    CONFIG_VARIABLE,
+    METRICS_PORT_VARIABLE,
+    SERVER_CA_VARIABLE,
+    SERVER_TOKEN_VARIABLE,
+    SERVER_URL_VARIABLE,
+    RunReference,
+    WorkerConfig,
+)
+from fabula_operator.render.launch import Launch, WorkerSettings
+from fabula_operator.render.names import labels
+from fabula_operator.render.status_ca import CONFIG_MAP, KEY
+
+RUN_FOLDER = "/var/run/fabula"
+SCRATCH = "/scratch"
+SCRATCH_VARIABLE = "FABULA_SCRATCH"
+TOKEN_SECONDS = 3600
+GPU = "nvidia.com/gpu"
+GPU_PRODUCT_LABEL = "nvidia.com/gpu.product"
+WORKER_USER = 10001
+
+
+def worker_config(launch: Launch, root: str) -> WorkerConfig:
+    """What the pods of a launch are told."""
+    return WorkerConfig(
+        run=RunReference(
+            kind=launch.run.kind, namespace=launch.run.namespace, name=launch.run.name, uid=launch.run.uid
+        ),
+        stage=launch.stage,
+        arm=launch.arm,
+        shards=launch.shards if launch.shape == "sharded" else 1,
+        attempt=launch.attempt,
+        root=root,
+        output=launch.output,
+        key=launch.key,
+        inputs=list(launch.inputs),
+        spec=launch.spec,
+    )
+
+
+def pod_template(launch: Launch, settings: WorkerSettings, *, container: str = "worker") -> dict[str, Any]:
+    """Template of the launch's pods; the training operator wants its container to be called `pytorch`."""
+    spec = launch.spec
+    template: dict[str, Any] = {
+        "restartPolicy": "Never",
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": settings.grace_seconds,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": WORKER_USER,
+            "runAsGroup": WORKER_USER,
+            "fsGroup": WORKER_USER,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [_container(launch, settings, container)],
+        "volumes": _volumes(launch, settings),
+    }
+    if spec.service_account_name:
+        template["serviceAccountName"] = spec.service_account_name
+    selector = dict(spec.scheduling.node_selector)
+    product = getattr(getattr(spec, "topology", None), "product", None)
+    if product and launch.device == "cuda":
+        selector[GPU_PRODUCT_LABEL] = product
+    if selector:
+        template["nodeSelector"] = selector
+    tolerations = [one.model_dump(mode="json", by_alias=True, exclude_none=True) for one in spec.scheduling.tolerations]
+    if tolerations:
+        template["tolerations"] = tolerations
+    if spec.scheduling.priority_class_name:
+        template["priorityClassName"] = spec.scheduling.priority_class_name
+    metadata: dict[str, Any] = {"labels": labels(launch)}
+    if settings.metrics_port:
+        metadata["annotations"] = {
+            "prometheus.io/scrape": "true",
+            "prometheus.io/port": str(settings.metrics_port),
+            "prometheus.io/path": "/metrics",
+        }
+    return {"metadata": metadata, "spec": template}
+
+
+def _container(launch: Launch, settings: WorkerSettings, name: str) -> dict[str, Any]:
+    run = launch.run
+    config = worker_config(launch, settings.artifact_root).model_dump(mode="json", by_alias=True, exclude_none=True)
+    status_path = f"/v1alpha1/namespaces/{run.namespace}/{run.plural}/{run.name}/status"
+    environment = {
+        CONFIG_VARIABLE: canonical_json(config).decode(),
+        SERVER_URL_VARIABLE: settings.status_url.rstrip("/") + status_path,
+        SERVER_CA_VARIABLE: f"{RUN_FOLDER}/ca.crt",
+        SERVER_TOKEN_VARIABLE: f"{RUN_FOLDER}/token",
+        SCRATCH_VARIABLE: SCRATCH,
+        # The root file system is read-only, so whatever libraries write goes to scratch.
+        "HOME": SCRATCH,
+        "TMPDIR": SCRATCH,
+    }
+    if settings.metrics_port:
+        environment[METRICS_PORT_VARIABLE] = str(settings.metrics_port)
+    mounts = [
+        {"name": "fabula", "mountPath": RUN_FOLDER, "readOnly": True},
+        {"name": "scratch", "mountPath": SCRATCH},
+    ]
+    if launch.gpus:
+        mounts.append({"name": "shm", "mountPath": "/dev/shm"})  # noqa: S108 - where NCCL exchanges buffers
+    if settings.artifact_claim:
+        mounts.append({"name": "artifacts", "mountPath": settings.artifact_root.removeprefix("file://")})
+    container: dict[str, Any] = {
+        "name": name,
+        "image": settings.image_gpu if launch.device == "cuda" else settings.image_cpu,
+        "command": ["fabula-worker", launch.stage],
+        "env": [{"name": key, "value": value} for key, value in environment.items()],
+        "resources": _resources(launch),
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "readOnlyRootFilesystem": True,
+        },
+        "terminationMessagePolicy": "File",
+        "volumeMounts": mounts,
+    }
+    if launch.spec.secret_ref:
+        container["envFrom"] = [{"secretRef": {"name": launch.spec.secret_ref.name}}]
+    if settings.metrics_port:
+        container["ports"] = [{"name": "metrics", "containerPort": settings.metrics_port}]
+    return container
+
+
+def _resources(launch: Launch) -> dict[str, Any]:
+    limits = dict(launch.resources.limits)
+    if launch.gpus:
+        limits.setdefault(GPU, str(launch.gpus))
+    found = {"requests": dict(launch.resources.requests), "limits": limits}
+    return {name: amounts for name, amounts in found.items() if amounts}
+
+
+def _volumes(launch: Launch, settings: WorkerSettings) -> list[dict[str, Any]]:
+    token = {"audience": launch.run.audience, "expirationSeconds": TOKEN_SECONDS, "path": "token"}
+    sources = [
+        {"serviceAccountToken": token},
+        {"configMap": {"name": CONFIG_MAP, "items": [{"key": KEY, "path": KEY}]}},
+    ]
+    volumes: list[dict[str, Any]] = [
+        {"name": "fabula", "projected": {"sources": sources}},
+        {"name": "scratch", "emptyDir": {}},
+    ]
+    if launch.gpus:
+        volumes.append({"name": "shm", "emptyDir": {"medium": "Memory"}})
+    if settings.artifact_claim:
+        volumes.append({"name": "artifacts", "persistentVolumeClaim": {"claimName": settings.artifact_claim}})
+    return volumes

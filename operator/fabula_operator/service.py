@@ -1,0 +1,203 @@
+"""The operator process put together: lease, watches, reconcile loop, status server, metrics, and an orderly end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Coroutine
+from datetime import UTC, datetime
+from typing import Any
+
+from aiohttp import web
+
+from fabula_operator.handlers import endpoints, watch
+from fabula_operator.handlers.loop import resync, resync_forever, work
+from fabula_operator.handlers.metrics import Metrics
+from fabula_operator.handlers.reconcile import Reconciler
+from fabula_operator.handlers.reports import Reports
+from fabula_operator.handlers.status_server import StatusServer, server_tls
+from fabula_operator.handlers.work_queue import WorkQueue
+from fabula_operator.kube.apply import Applier
+from fabula_operator.kube.cache import Cache, Key
+from fabula_operator.kube.client import Api
+from fabula_operator.kube.lease import Leadership
+from fabula_operator.kube.observe import Observer
+from fabula_operator.kube.resources import POD
+from fabula_operator.kube.token_review import TokenReviewer
+from fabula_operator.plan.observed import Environment
+from fabula_operator.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+
+def utc_now() -> datetime:
+    """The time, in UTC."""
+    return datetime.now(UTC)
+
+
+class LeaseLost(Exception):
+    """Another operator may be at work, so this one must end at once."""
+
+
+class Operator:
+    """One operator process."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.cache = Cache()
+        self.queue: WorkQueue[Key] = WorkQueue()
+        self.metrics = Metrics(self.cache, lambda: len(self.queue))
+        self.api = Api.connect(settings.kubeconfig, self.metrics)
+        self.reports = Reports()
+        self.observer = Observer(self.api, self.cache)
+        certificate = settings.status_ca.read_text() if settings.status_ca else ""
+        applier = Applier(self.api, self.cache, settings.worker, certificate, utc_now, settings.identity)
+        self.reconciler = Reconciler(
+            self.cache,
+            self.observer,
+            applier,
+            self.reports,
+            self.environment,
+            utc_now,
+            progress_seconds=settings.progress_interval,
+            watcher=self.metrics,
+        )
+        self.leadership = Leadership(self.api, settings.lease_namespace, settings.lease_name, settings.identity)
+        self.status_port = settings.status_port
+        self.metrics_port = settings.metrics_port
+        self._watching = asyncio.Event()
+        self._runners: list[web.AppRunner] = []
+
+    def environment(self) -> Environment:
+        """What plans need to know of the installation."""
+        return Environment(
+            artifact_root=self.settings.worker.artifact_root,
+            pytorch_jobs=self.observer.pytorch_jobs,
+            retry_backoff_seconds=self.settings.retry_backoff,
+        )
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop` is set. Raises LeaseLost when another operator took over."""
+        try:
+            await self._serve_endpoints()
+            if await self._until(stop, self.leadership.acquire()):
+                return
+            self.metrics.leader.set(1)
+            await self._lead(stop)
+        finally:
+            self.metrics.leader.set(0)
+            self.queue.close()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(1.5):
+                    await self.leadership.release()
+                    await asyncio.gather(*(runner.cleanup() for runner in self._runners))
+            await self.api.close()
+
+    async def _lead(self, stop: asyncio.Event) -> None:
+        settings = self.settings
+        await self._serve_status()
+        end = asyncio.Event()
+        lease = asyncio.create_task(self.leadership.keep(), name="lease")
+        await resync(self.queue, self.reconciler, self.observer, self.cache, settings.namespace)
+        tasks: list[asyncio.Task[None]] = [
+            asyncio.create_task(self._watch(end), name="watches"),
+            asyncio.create_task(
+                resync_forever(
+                    settings.resync, self.queue, self.reconciler, self.observer, self.cache, settings.namespace
+                ),
+                name="resync",
+            ),
+            *(
+                asyncio.create_task(work(self.queue, self.reconciler), name=f"worker-{n}")
+                for n in range(settings.workers)
+            ),
+        ]
+        stopped: asyncio.Task[Any] = asyncio.create_task(stop.wait(), name="stop")
+        try:
+            await asyncio.wait([lease, stopped, *tasks], return_when=asyncio.FIRST_COMPLETED)
+            for task in tasks:
+                if task.done() and (error := task.exception()):
+                    raise error
+            if lease.done() and not stop.is_set():
+                raise LeaseLost(f"the lease {settings.lease_namespace}/{settings.lease_name} was lost")
+        finally:
+            # No look may go on once the lease is given back.
+            end.set()
+            for task in (lease, stopped, *tasks[1:]):
+                task.cancel()
+            await asyncio.gather(lease, stopped, *tasks[1:], return_exceptions=True)
+            with contextlib.suppress(TimeoutError, asyncio.CancelledError):
+                await asyncio.wait_for(tasks[0], 1.0)
+
+    async def _watch(self, end: asyncio.Event) -> None:
+        """Watch until the end; anew when the training operator's CRD comes or goes."""
+        while not end.is_set():
+            known = self.observer.pytorch_jobs
+            made = watch.registry(self.cache, self.queue.add, pytorch_jobs=known)
+            watch.login(made, self.settings.kubeconfig)
+            again = asyncio.Event()
+            kopf = asyncio.create_task(watch.run(made, self.settings.namespace, again, self._watching))
+            while not (kopf.done() or end.is_set() or self.observer.pytorch_jobs != known):
+                await asyncio.wait([kopf], timeout=0.2)
+            again.set()
+            await kopf
+
+    async def _serve_status(self) -> None:
+        settings = self.settings
+        server = StatusServer(
+            self.cache,
+            self.reports,
+            TokenReviewer(self.api),
+            self.queue.add,
+            utc_now,
+            lambda namespace, name: self.api.get(POD, namespace, name),
+        )
+        tls = None
+        if not settings.insecure_status:
+            assert settings.tls_cert is not None
+            assert settings.tls_key is not None
+            tls = server_tls(str(settings.tls_cert), str(settings.tls_key))
+        app = server.application()
+        app.middlewares.append(self._count_report)
+        runner, self.status_port = await endpoints.serve(app, settings.status_host, settings.status_port, tls)
+        self._runners.append(runner)
+        logger.info(
+            "status server on %s:%d, for pods %s", settings.status_host, self.status_port, settings.worker.status_url
+        )
+
+    async def _serve_endpoints(self) -> None:
+        app = endpoints.application(self.metrics.registry, self._missing)
+        runner, self.metrics_port = await endpoints.serve(app, self.settings.metrics_host, self.settings.metrics_port)
+        self._runners.append(runner)
+        logger.info("metrics on %s:%d", self.settings.metrics_host, self.metrics_port)
+
+    def _missing(self) -> str | None:
+        if self.leadership.leading and not self._watching.is_set():
+            return "the watches have not started"
+        # A waiting operator is ready: it takes over at any time.
+        return None
+
+    @web.middleware
+    async def _count_report(self, request: web.Request, handler: object) -> web.StreamResponse:
+        try:
+            answer: web.StreamResponse = await handler(request)  # type: ignore[operator]
+        except web.HTTPException as error:
+            self.metrics.reported(error.status)
+            raise
+        self.metrics.reported(answer.status)
+        return answer
+
+    @staticmethod
+    async def _until(stop: asyncio.Event, coroutine: Coroutine[None, None, None]) -> bool:
+        """Run a coroutine until it ends or `stop` is set; True when it was stopped."""
+        task = asyncio.create_task(coroutine)
+        stopped = asyncio.create_task(stop.wait())
+        await asyncio.wait([task, stopped], return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        if not task.done():
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            return True
+        await task
+        return False

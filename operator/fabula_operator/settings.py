@@ -1,0 +1,127 @@
+"""Settings of the operator process: command-line options, each with an environment variable FABULA_<OPTION>."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import socket
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fabula_operator.render.launch import WorkerSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything the process is told."""
+
+    worker: WorkerSettings
+    kubeconfig: Path | None
+    namespace: str | None
+    status_host: str
+    status_port: int
+    tls_cert: Path | None
+    tls_key: Path | None
+    status_ca: Path | None
+    insecure_status: bool
+    metrics_host: str
+    metrics_port: int
+    lease_namespace: str
+    lease_name: str
+    identity: str
+    progress_interval: float
+    resync: float
+    retry_backoff: float
+    workers: int
+    log_level: str
+
+
+def parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
+    """The command line; defaults come from the environment."""
+    made = argparse.ArgumentParser(
+        prog="fabula-operator",
+        description="Turns DatasetBuilds, FineTuneRuns and EvalRuns into Jobs and tells on them how far they are.",
+        epilog="Every option can be set by an environment variable: --status-url by FABULA_STATUS_URL.",
+    )
+
+    def option(name: str, default: object, text: str, kind: type = str) -> None:
+        variable = "FABULA_" + name.removeprefix("--").replace("-", "_").upper()
+        value = environment.get(variable)
+        shown = "" if default is None else f" [default: {default}]"
+        made.add_argument(name, type=kind, default=value if value is not None else default, help=f"{text}{shown}")
+
+    option("--kubeconfig", None, "kubeconfig file; without it, the cluster this pod runs in", Path)
+    option("--namespace", None, "look after one namespace only")
+    option("--artifact-root", None, "URI below which artifacts lie, file:///... or s3://...")
+    option("--artifact-claim", None, "PersistentVolumeClaim to mount at the path of a file:// artifact root")
+    option("--status-host", "0.0.0.0", "address the status server listens on")  # noqa: S104 - pods reach it from outside
+    option("--status-port", 8443, "port of the status server", int)
+    option("--status-url", None, "https address of the status server as pods reach it")
+    option("--tls-cert", None, "certificate of the status server, PEM", Path)
+    option("--tls-key", None, "its private key, PEM", Path)
+    option("--status-ca", None, "certificate authority that pods check it against, PEM; default: the certificate", Path)
+    option("--image-cpu", "fabula-cpu", "image of workers without a GPU")
+    option("--image-gpu", "fabula-gpu", "image of workers with GPUs")
+    option("--worker-metrics-port", 9400, "port of the workers' Prometheus metrics; 0 turns them off", int)
+    option("--worker-grace", 60, "seconds between SIGTERM and SIGKILL of a worker", int)
+    option("--metrics-host", "0.0.0.0", "address of /metrics, /healthz and /readyz")  # noqa: S104 - scraped from outside
+    option("--metrics-port", 8080, "port of /metrics, /healthz and /readyz; 0 picks a free one", int)
+    option("--lease-namespace", "default", "namespace of the lease")
+    option("--lease-name", "fabula-operator", "name of the lease that one of several operators holds")
+    option("--identity", None, "holder's name in the lease; default: host name and a random part")
+    option("--progress-interval", 10.0, "least seconds between two writes of one run's progress", float)
+    option("--resync", 60.0, "seconds between two full reads", float)
+    option("--retry-backoff", 10.0, "seconds before a group's second attempt, doubled for each further one", float)
+    option("--workers", 8, "runs looked at side by side", int)
+    option("--log-level", "INFO", "DEBUG, INFO, WARNING or ERROR")
+    made.add_argument(
+        "--insecure-status",
+        action="store_true",
+        default=environment.get("FABULA_INSECURE_STATUS") == "true",
+        help="serve reports over plain HTTP; for tests only",
+    )
+    return made
+
+
+def read(arguments: Sequence[str] | None = None, environment: Mapping[str, str] | None = None) -> Settings:
+    """Settings from the command line and the environment. Ends the process with a message when one is missing."""
+    environment = os.environ if environment is None else environment
+    command_line = parser(environment)
+    given = command_line.parse_args(arguments)
+    for name in ("artifact_root", "status_url"):
+        if not getattr(given, name):
+            command_line.error(f"--{name.replace('_', '-')} is required")
+    if not given.insecure_status and not (given.tls_cert and given.tls_key):
+        command_line.error("--tls-cert and --tls-key are required: tokens are never taken over plain HTTP")
+    worker = WorkerSettings(
+        artifact_root=given.artifact_root,
+        status_url=given.status_url,
+        image_cpu=given.image_cpu,
+        image_gpu=given.image_gpu,
+        metrics_port=given.worker_metrics_port or None,
+        artifact_claim=given.artifact_claim,
+        grace_seconds=given.worker_grace,
+    )
+    return Settings(
+        worker=worker,
+        kubeconfig=given.kubeconfig,
+        namespace=given.namespace,
+        status_host=given.status_host,
+        status_port=given.status_port,
+        tls_cert=given.tls_cert,
+        tls_key=given.tls_key,
+        status_ca=given.status_ca or given.tls_cert,
+        insecure_status=given.insecure_status,
+        metrics_host=given.metrics_host,
+        metrics_port=given.metrics_port,
+        lease_namespace=given.lease_namespace,
+        lease_name=given.lease_name,
+        identity=given.identity or f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}",
+        progress_interval=given.progress_interval,
+        resync=given.resync,
+        retry_backoff=given.retry_backoff,
+        workers=given.workers,
+        log_level=given.log_level,
+    )
