@@ -255,7 +255,7 @@ def _one_of(single: list[Check]) -> Check:
         words = "Found none valid" if valid == 0 else f"Found {valid} valid alternatives"
         found.append(_composed(path, f"validate one and only one schema (oneOf). {words}"))
         if valid == 0:
-            found.extend(min(results, key=lambda result: len(result)))
+            found.extend(sorted(results, key=len)[0])
 
     return check
 
