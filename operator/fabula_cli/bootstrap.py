@@ -12,16 +12,15 @@ from typing import Any
 
 import yaml
 from fabula_operator.rights import cluster_role
-from lightkube import Client, KubeConfig
 from lightkube.generic_resource import create_global_resource, create_namespaced_resource
 from lightkube.models.authentication_v1 import TokenRequestSpec
-from lightkube.resources.core_v1 import Namespace, ServiceAccountToken
+from lightkube.resources.core_v1 import ServiceAccountToken
 
 from fabula_api.crd import crds
+from fabula_cli.cluster import connect
 
 NAMESPACE = "fabula-system"
 SERVICE_ACCOUNT = "fabula-operator"
-MANAGER = "fabula-cli"
 _TOKEN_SECONDS = 365 * 24 * 3600
 
 _CRD = create_global_resource("apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions")
@@ -33,20 +32,6 @@ _KINDS = {
         "rbac.authorization.k8s.io", "v1", "ClusterRoleBinding", "clusterrolebindings"
     ),
 }
-
-
-def connect(kubeconfig: Path) -> Client:
-    """A client for the current context of a kubeconfig. Raises ConfigError when there is none."""
-    return Client(config=KubeConfig.from_file(kubeconfig), field_manager=MANAGER)
-
-
-def reachable(kubeconfig: Path) -> bool:
-    """Whether the API server answers."""
-    try:
-        connect(kubeconfig).get(Namespace, "default")
-    except Exception:
-        return False
-    return True
 
 
 def operator_objects() -> list[dict[str, Any]]:

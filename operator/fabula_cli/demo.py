@@ -11,7 +11,7 @@ from rich.console import Console
 
 from fabula_api.recipes import Kind
 from fabula_cli import laptop
-from fabula_cli.bootstrap import connect
+from fabula_cli.cluster import connect
 from fabula_cli.display import Display, PlainDisplay, display, figures
 from fabula_cli.home import Home, checkout
 from fabula_cli.kubectl import kubectl

@@ -12,7 +12,7 @@ from lightkube.generic_resource import create_namespaced_resource
 from fabula_api.base import GROUP, VERSION
 from fabula_api.crd import PLURALS
 from fabula_api.recipes import Kind
-from fabula_cli.bootstrap import connect
+from fabula_cli.cluster import connect
 
 RESOURCES = {kind: create_namespaced_resource(GROUP, VERSION, kind, plural) for kind, plural in PLURALS.items()}
 

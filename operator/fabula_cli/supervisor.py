@@ -18,8 +18,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fabula_cli.bootstrap import install, reachable, write_operator_kubeconfig
+from fabula_cli.bootstrap import install, write_operator_kubeconfig
 from fabula_cli.certificates import ensure_certificates
+from fabula_cli.cluster import reachable
 from fabula_cli.home import Home
 
 log = logging.getLogger("fabula.supervisor")
