@@ -1,0 +1,41 @@
+"""A stage's context over a folder, as a pod would have it, without a status server."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+from fabula_api.worker import WorkerConfig
+from fabula_workloads.runtime.context import StageContext
+from fabula_workloads.runtime.progress import Reporter
+from fabula_workloads.runtime.store import open_store
+
+KEY = "sha256:" + "0" * 64
+
+
+def stage_context(
+    root: Path,
+    kind: str,
+    stage: str,
+    spec: dict[str, Any],
+    output: str,
+    inputs: dict[str, str] | None = None,
+    *,
+    shard: int = 0,
+    shards: int = 1,
+    arm: str | None = None,
+) -> StageContext:
+    """Context of one stage; `inputs` maps names to folders below `root`."""
+    given = [{"name": name, "uri": uri, "digest": "unknown"} for name, uri in (inputs or {}).items()]
+    config = WorkerConfig.model_validate(
+        {
+            "run": {"kind": kind, "namespace": "default", "name": "trial", "uid": "1"},
+            "stage": stage, "arm": arm, "shards": shards, "root": f"file://{root}", "output": output, "key": KEY,
+            "inputs": given, "spec": spec,
+        }
+    )  # fmt: skip
+    cache = root / "cache"
+    cache.mkdir(parents=True, exist_ok=True)
+    store = open_store(f"file://{root}/{output}")
+    return StageContext(config, shard, store, Reporter(config, shard), threading.Event(), cache)

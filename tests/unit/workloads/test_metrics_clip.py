@@ -1,0 +1,112 @@
+"""CLIPScore's arithmetic and its windows, by hand; and the real model's code path on random weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fabula_workloads.metrics.clip_score import best_passages, ground, other_samples, paper_v1_score
+from fabula_workloads.metrics.clip_windows import sentences, windows
+
+
+def words(text: str) -> int:
+    return len(text.split())
+
+
+def vectors(*rows: tuple[float, float]) -> np.ndarray:
+    return np.asarray(rows, dtype=np.float32)
+
+
+def test_the_best_passage_counts_for_each_picture() -> None:
+    pictures = vectors((1, 0), (0, 1))
+    assert best_passages(pictures, vectors((1, 0), (0.6, 0.8))).tolist() == pytest.approx([100, 80])
+    assert best_passages(pictures, vectors((-1, 0))).tolist() == pytest.approx([-100, 0])
+
+
+def test_the_control_shows_each_text_another_samples_pictures() -> None:
+    pictures = {"a": vectors((1, 0)), "b": vectors((0, 1))}
+    texts = {("arm", "a", 0): vectors((1, 0)), ("arm", "b", 0): vectors((0, 1)), ("arm", "b", 1): vectors()}
+    found = ground(texts, pictures)
+    assert set(found) == {("arm", "a", 0), ("arm", "b", 0)}
+    assert (found["arm", "a", 0].score, found["arm", "a", 0].control, found["arm", "a", 0].coverage) == (100, 0, 1)
+    assert ground({("arm", "a", 0): vectors((1, 0))}, {"a": vectors((1, 0))})["arm", "a", 0].control is None
+
+
+@given(st.sets(st.text(min_size=1), min_size=2, max_size=30), st.integers(0, 99))
+def test_no_sample_is_its_own_control(samples: set[str], seed: int) -> None:
+    partner = other_samples(sorted(samples), seed)
+    assert set(partner) == set(partner.values()) == samples
+    assert all(sample != other for sample, other in partner.items())
+
+
+def test_the_published_score_takes_five_pictures_and_has_a_floor() -> None:
+    assert paper_v1_score(vectors((1, 0), (0, 1), (1, 0), (0, 1), (1, 0), (1, 0)), vectors((1, 0))) == pytest.approx(60)
+    assert paper_v1_score(vectors((-1, 0)), vectors((1, 0))) == 0
+
+
+def test_windows_hold_whole_sentences_of_one_turn() -> None:
+    turns = ["One two. Three four! Five six?", "Seven. " + "word " * 7]
+    assert sentences(turns[0]) == ["One two.", "Three four!", "Five six?"]
+    found = windows(turns, words, 5)
+    assert found == ["One two. Three four!", "Five six?", "Seven.", "word word word word word", "word word"]
+
+
+@given(st.lists(st.text(alphabet="ab .!?", max_size=60), max_size=5), st.integers(1, 6))
+def test_windows_keep_every_word_and_the_limit(turns: list[str], limit: int) -> None:
+    found = windows(turns, words, limit)
+    assert " ".join(found).split() == " ".join(turns).split()
+    assert all(words(window) <= limit for window in found)
+
+
+@pytest.fixture(scope="module")
+def clip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from fabula_workloads.tiny import clip
+
+    folder = tmp_path_factory.mktemp("clip")
+    clip.build(folder, ["the red boat leaves the harbour", "a copper pan hangs in the kitchen"])
+    return folder
+
+
+LONG = {
+    "zebra": "Speaker 1: " + "zebra " * 90,
+    "harbour": "Speaker 1: " + "the harbour wakes and every red boat leaves the quay. " * 20,
+    "kitchen": "Speaker 1: " + "a copper pan hangs over the stove in my kitchen. " * 20,
+}
+
+
+@pytest.mark.torch
+def test_long_texts_differ_unless_the_end_token_is_cut_off_as_published(clip_folder: Path, tmp_path: Path) -> None:
+    from tests.support.vist_folder import draw_photo
+
+    from fabula_workloads.metrics.answers import GivenAnswer
+    from fabula_workloads.metrics.clip_model import ClipModel
+    from fabula_workloads.metrics.grounding import measure_grounding
+
+    model = ClipModel(clip_folder)
+    assert model.random_weights
+    pictures = [tmp_path / f"{index}.jpg" for index in range(3)]
+    for index, path in enumerate(pictures):
+        draw_photo(path, index)
+    answers = [GivenAnswer("arm", "s", seed, text) for seed, text in enumerate(LONG.values())]
+    figures, tests = measure_grounding(model, "tiny", ["v2", "paper-v1"], answers, {"s": pictures})
+    assert len(set(figures.paper_v1.values())) == 1
+    assert len({grounding.score for grounding in figures.v2.values()}) == len(LONG)
+    found = {test.profile: (test.passed, test.known_defect) for test in tests}
+    assert found == {"v2": (True, False), "paper-v1": (False, True)}
+
+
+@pytest.mark.torch
+def test_a_passage_over_the_limit_keeps_its_end_token(clip_folder: Path) -> None:
+    from fabula_workloads.metrics.clip_model import ClipModel
+
+    model = ClipModel(clip_folder)
+    assert model.window_tokens == 75
+    encoded = model.encode_passages(list(LONG.values()))
+    assert np.allclose(np.linalg.norm(encoded, axis=1), 1, atol=1e-5)
+    assert len({tuple(row) for row in encoded.round(6).tolist()}) == len(LONG)
+    alone = model.encode_passages([LONG["zebra"]])
+    assert np.allclose(alone[0], encoded[0], atol=1e-5), "padding must not change a passage"

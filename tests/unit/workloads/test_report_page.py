@@ -1,0 +1,154 @@
+"""The report: foreign text cannot run, the page asks no server, and the tables have the published columns."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from fabula_api.eval_run import EvalRunSpec
+from fabula_api.status import Lineage
+from fabula_workloads.metrics.answers import ClipFigures, GivenAnswer
+from fabula_workloads.metrics.clip_score import Grounding
+from fabula_workloads.metrics.evaluation import Evaluation, evaluate
+from fabula_workloads.report.charts import nice_ticks
+from fabula_workloads.report.document import document
+from fabula_workloads.report.markup import join, tag
+from fabula_workloads.report.page import page
+from fabula_workloads.report.tables import samples_csv, summary_csv
+from fabula_workloads.report.thumbnails import MAX_BYTES, thumbnail
+
+EVIL = "</p></div><script>alert(1)</script><img src=http://evil.example/x onerror=alert(2)>"
+PIXEL = "data:image/jpeg;base64,AAAA"
+
+
+class Elements(HTMLParser):
+    """Every element of a page, with its attributes."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+        if tag not in ("meta", "img", "circle", "line", "rect"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def evaluation(text: str = EVIL, random_weights: bool = True) -> Evaluation:
+    spec = EvalRunSpec.model_validate(
+        {
+            "samples": {"uri": "s"},
+            "arms": [{"name": "base", "model": {"uri": "m"}}, {"name": "tuned", "model": {"uri": "m"}}],
+            "metrics": ["words", "format-compliance", "clip-score"],
+            "gates": [{"metric": "format-compliance", "arm": "tuned", "versus": "base", "min": 0.5}],
+        }
+    )
+    answers = [
+        GivenAnswer("base", "s1", 0, text),
+        GivenAnswer("base", "s2", 0, None, reason="NonFiniteLogits"),
+        GivenAnswer("tuned", "s1", 0, f"Speaker 1: hello {text}\n\nSpeaker 2: yes", finish="length"),
+        GivenAnswer("tuned", "s2", 0, "Speaker 1: a b\n\nSpeaker 2: c"),
+    ]
+    clip = ClipFigures("tiny", random_weights, {answers[3].key: Grounding(21.5, 20.0, 0.2)}, {answers[3].key: 20.39})
+    return evaluate(spec, answers, clip)
+
+
+def render(found: Evaluation, name: str = "trial") -> str:
+    lineage = [Lineage(name="select", uri="file:///a", digest="sha256:" + "1" * 64)]
+    return page(
+        found, name=name, pictures={"s1": [PIXEL] * 5, "s2": [PIXEL]}, lineage=lineage, settings={"pixels": "1 to 2"}
+    )
+
+
+def test_foreign_text_stays_text() -> None:
+    html = render(evaluation(), name=EVIL)
+    elements = Elements(html)
+    assert elements.open == []
+    assert "script" not in {tag for tag, _ in elements.found}
+    assert not [name for _, attributes in elements.found for name in attributes if name.startswith("on")]
+    assert html.count("&lt;script&gt;alert(1)") >= 3
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.text(alphabet=st.sampled_from("<>&\"'/=! ab:\n*Speakr12"), max_size=60))
+def test_no_text_makes_an_element(text: str) -> None:
+    harmless = [name for name, _ in Elements(render(evaluation("words"))).found]
+    assert {name for name, _ in Elements(render(evaluation(text))).found} <= {*harmless, "pre", "p", "b"}
+
+
+def test_the_page_asks_no_server() -> None:
+    html = render(evaluation("plain"))
+    for _, attributes in Elements(html).found:
+        assert (attributes.get("src") or "data:").startswith("data:")
+        assert not attributes.get("href")
+    assert "url(" not in html
+    assert "@import" not in html
+    policies = [attributes.get("content") or "" for name, attributes in Elements(html).found if name == "meta"]
+    assert any(policy.startswith("default-src 'none'; img-src data:;") for policy in policies)
+
+
+def test_what_a_reader_must_not_miss_is_said() -> None:
+    html = render(evaluation("gibberish"))
+    for words in (
+        "unparseable", "random weights", "not generated: NonFiniteLogits", "keeps the format", "cut at the token limit",
+        "gate passed", "sha256:" + "1" * 64,
+    ):  # fmt: skip
+        assert words in html, words
+    assert "random weights" not in render(evaluation("gibberish", random_weights=False))
+
+
+def test_the_tables_have_the_published_columns() -> None:
+    found = evaluation("gibberish")
+    rows = list(csv.DictReader(io.StringIO(samples_csv(found, "v2", ["s1", "s2"]))))
+    assert list(rows[0]) == [
+        "sample", "words_base", "words_tuned", "format_compliance_base", "format_compliance_tuned", "clipscore_base",
+        "clipscore_tuned",
+    ]  # fmt: skip
+    assert (rows[0]["words_base"], rows[1]["words_tuned"], rows[1]["clipscore_tuned"]) == ("", "3.0", "21.5")
+    summary = list(csv.reader(io.StringIO(summary_csv(found, "paper-v1"))))
+    assert summary[0] == ["Metric", "base", "tuned", "Difference"]
+    assert summary[3] == ["clip-score", "", "20.39", ""]
+
+
+def test_the_document_is_json_without_answers_or_time() -> None:
+    found = evaluation("very secret words")
+    once, twice = (json.dumps(document(found, [], {}), allow_nan=False) for _ in range(2))
+    assert once == twice
+    assert "secret" not in once
+    assert json.loads(once)["clip"] == {"model": "tiny", "randomWeights": True}
+
+
+def test_a_thumbnail_is_small_whatever_the_picture(tmp_path: Path) -> None:
+    Image.effect_noise((1400, 900), 200).convert("RGB").save(tmp_path / "noise.png")
+    uri = thumbnail(tmp_path / "noise.png")
+    assert uri.startswith("data:image/jpeg;base64,")
+    assert len(uri) * 3 / 4 <= MAX_BYTES + 64
+
+
+def test_markup_escapes_text_and_attributes() -> None:
+    assert tag("p", "<b>", tag("i", "&"), title='"x"') == '<p title="&quot;x&quot;">&lt;b&gt;<i>&amp;</i></p>'
+    assert join("a", None, "<") == "a&lt;"
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 1), (0, 0), (-3.2, 14.9), (0, 1e-9), (0, 123456)])
+def test_ticks_span_the_figures(low: float, high: float) -> None:
+    ticks = nice_ticks(low, high)
+    assert ticks[0] <= low
+    assert ticks[-1] >= high
+    assert 2 <= len(ticks) <= 7
