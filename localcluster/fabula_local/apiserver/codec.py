@@ -1,4 +1,4 @@
-"""Request bodies: JSON or YAML in, an object of the right kind out."""
+"""Request bodies: JSON, YAML or protobuf in, an object of the right kind out."""
 
 from typing import Any
 
@@ -8,6 +8,7 @@ import yaml
 from fabula_local.apiserver.call import Call
 from fabula_local.apiserver.errors import ApiError, bad_request, unsupported_media_type
 from fabula_local.resource import Resource
+from fabula_local.schema import protobuf
 
 Object = dict[str, Any]
 
@@ -29,7 +30,12 @@ def decode(body: bytes, content_type: str) -> Any:
             return yaml.load(body, Loader=_Loader)  # noqa: S506  a safe loader
         except yaml.YAMLError as problem:
             raise bad_request(f"error decoding YAML: {problem}") from None
-    raise unsupported_media_type("application/json, application/yaml")
+    if content_type == protobuf.MEDIA_TYPE:
+        try:
+            return protobuf.decode_protobuf(body)
+        except (protobuf.ProtobufError, UnicodeDecodeError) as problem:
+            raise bad_request(f"error decoding protobuf: {problem}") from None
+    raise unsupported_media_type("application/json, application/yaml, application/vnd.kubernetes.protobuf")
 
 
 def read_object(call: Call, resource: Resource, kind: str | None = None) -> Object:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from fabula_local.resource import Resource
+from fabula_local.schema.cel import CelRules
 from fabula_local.schema.crd import resources_of
 
 _SHARED_STORAGE = {"events.events.k8s.io": "events"}
@@ -24,7 +25,7 @@ class Registry:
         self._served = dict(self._builtin)
         self._custom: dict[str, list[Resource]] = {}
         self._stored: dict[tuple[str, str], str] = {}
-        self._rules: dict[int, Any] = {}
+        self._rules: dict[int, CelRules] = {}
         self.generation = 0
         """Grows with every change, so that documents made from the registry can be cached."""
 
@@ -69,16 +70,13 @@ class Registry:
             versions.sort(key=_version_order)
         return found
 
-    def rules(self, resource: Resource) -> Any:
+    def rules(self, resource: Resource) -> CelRules | None:
         """Compiled x-kubernetes-validations of a custom kind."""
         if resource.schema is None or not resource.custom:
             return None
         rules = self._rules.get(id(resource))
         if rules is None:
-            from fabula_local.schema import cel
-            if not hasattr(cel, "CelRules"):
-                return None
-            rules = self._rules[id(resource)] = cel.CelRules(resource.schema)
+            rules = self._rules[id(resource)] = CelRules(resource.schema)
         return rules
 
     def stored_version(self, resource: Resource) -> str:

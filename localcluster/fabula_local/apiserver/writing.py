@@ -101,7 +101,8 @@ class Writer:
             raise invalid(resource, name, errors)
         if strategy.counts_generation and _desired(new, resource) != _desired(old, resource):
             new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
-        if _content(new) == _content(old) and (not applied or _owners(new) == _owners(old)):
+        same_owners = _owners(new) == _owners(old) or not (applied or _owners(new))
+        if same_owners and _content(new) == _content(old):
             return present(resource, stored, 200)
         if not applied:
             self._track(call, resource, old, new, subresource)
@@ -162,10 +163,11 @@ class Writer:
             raise forbidden(resource, name, why, [cause])
 
     def _complete(self, resource: Resource, obj: Object) -> None:
+        # A kind's own defaults come first: they look at what was left out, which the schema's constants would fill.
+        strategy_of(resource).default(obj)
         if resource.schema is not None:
             prune(obj, resource.schema)
             apply_defaults(obj, resource.schema)
-        strategy_of(resource).default(obj)
 
     def _errors(self, resource: Resource, new: Object, old: Object | None) -> list[FieldError]:
         errors = metadata.check(resource, new)
