@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 
 class Leadership:
-    """Holds, or waits for, one Lease. After `acquire`, run `keep` beside the work; it returns once the Lease is lost."""
+    """Holds, or waits for, one Lease. After `acquire`, run `keep` beside the work; it ends when the Lease is lost."""
 
     def __init__(
         self,
