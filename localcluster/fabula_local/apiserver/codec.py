@@ -1,5 +1,6 @@
 """Request bodies: JSON, YAML or protobuf in, an object of the right kind out."""
 
+import re
 from typing import Any
 
 import orjson
@@ -14,7 +15,20 @@ Object = dict[str, Any]
 
 _JSON = ("", "application/json", "*/*")
 _YAML = ("application/yaml", "application/apply-patch+yaml")
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _Loader(_Base):  # type: ignore[misc]  # the C loader where there is one
+    """YAML as Go reads it: `4e-06` is a number, and a date stays text."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    for first, resolvers in _Base.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+"), list("-+.0123456789")
+)
 _OPTIONS_KINDS = ("DeleteOptions", "PatchOptions", "CreateOptions", "UpdateOptions")
 
 
