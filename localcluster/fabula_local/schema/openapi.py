@@ -28,6 +28,7 @@ _META = {
     "metadata": "Standard object's metadata. More info:"
     " https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#metadata",
 }
+_VERSION = "v1.37.0"
 _BODY_TYPES = ("application/json", "application/yaml")
 _PATCH_TYPES = ("application/json-patch+json", "application/merge-patch+json", "application/apply-patch+yaml")
 _STRATEGIC = "application/strategic-merge-patch+json"
@@ -40,17 +41,28 @@ _OBJECT_VERBS = (
 
 
 def openapi_v3_paths(resources: Iterable[Resource]) -> Object:
-    """The /openapi/v3 index: one entry a group version, with a hash that changes when its kinds do."""
+    """The /openapi/v3 index: one entry a group version, with a hash that changes when its kinds do.
+
+    kubectl keeps documents on disk by that hash, so it must come from what is in them, not from this process.
+    """
     hashes: dict[str, Any] = {}
     for one in resources:
         key = f"apis/{one.api_version}" if one.group else f"api/{one.version}"
-        hashes.setdefault(key, hashlib.sha256()).update(f"{one.plural}{id(one)}".encode())
+        hashes.setdefault(key, hashlib.sha256()).update(_fingerprint(one))
     return {
         "paths": {
             key: {"serverRelativeURL": f"/openapi/v3/{key}?hash={digest.hexdigest().upper()}"}
             for key, digest in sorted(hashes.items())
         }
     }
+
+
+def _fingerprint(resource: Resource) -> bytes:
+    """What the document says of the kind; the schema of a built-in one is that of this version of Kubernetes."""
+    parts: list[Any] = [_VERSION, resource.plural, resource.kind, resource.namespaced, sorted(resource.subresources)]
+    if resource.custom:
+        parts.append(resource.schema)
+    return json.dumps([*parts, resource.verbs], sort_keys=True).encode()
 
 
 def openapi_v3_group(resources: Iterable[Resource], group: str, version: str) -> Object:
@@ -62,7 +74,7 @@ def openapi_v3_group(resources: Iterable[Resource], group: str, version: str) ->
         _add_paths(paths, resource, builder)
     return {
         "openapi": "3.0.0",
-        "info": {"title": "Kubernetes", "version": "v1.37.0"},
+        "info": {"title": "Kubernetes", "version": _VERSION},
         "paths": paths,
         "components": {"schemas": dict(sorted(builder.done.items()))},
     }
@@ -76,7 +88,7 @@ def openapi_v2(resources: Iterable[Resource]) -> Object:
         _add_paths(paths, resource, builder)
     return {
         "swagger": "2.0",
-        "info": {"title": "Kubernetes", "version": "v1.37.0"},
+        "info": {"title": "Kubernetes", "version": _VERSION},
         "paths": paths,
         "definitions": dict(sorted(builder.done.items())),
     }
@@ -263,8 +275,3 @@ class _Operations:
         if self.builder.version == 2:
             return {"name": name, "in": "query", "type": kind, "uniqueItems": True}
         return {"name": name, "in": "query", "schema": {"type": kind, "uniqueItems": True}}
-
-
-def digest(document: Object) -> str:
-    """The ETag of a document."""
-    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest().upper()

@@ -54,8 +54,8 @@ MESSAGES: dict[str, str] = {
     "VolumeMount": "name=1 readOnly=2:bool mountPath=3 subPath=4 mountPropagation=5 subPathExpr=6",
     # apps/v1 and batch/v1
     "Deployment": "metadata=1:ObjectMeta spec=2:DeploymentSpec status=3:DeploymentStatus",
-    "DeploymentSpec": "replicas=1:int? selector=2:LabelSelector template=3:PodTemplateSpec strategy=4:DeploymentStrategy"
-    " minReadySeconds=5:int revisionHistoryLimit=6:int? paused=7:bool progressDeadlineSeconds=9:int?",
+    "DeploymentSpec": "replicas=1:int? selector=2:LabelSelector template=3:PodTemplateSpec"
+    " strategy=4:DeploymentStrategy minReadySeconds=5:int revisionHistoryLimit=6:int? paused=7:bool progressDeadlineSeconds=9:int?",
     "DeploymentStrategy": "type=1 rollingUpdate=2:RollingUpdateDeployment",
     "RollingUpdateDeployment": "maxUnavailable=1:IntOrString? maxSurge=2:IntOrString?",
     "DeploymentStatus": "observedGeneration=1:int replicas=2:int updatedReplicas=3:int availableReplicas=4:int"

@@ -118,6 +118,19 @@ def test_the_document_of_a_custom_kind_explains_and_declares_server_side_checks(
     assert "application/strategic-merge-patch+json" not in patch["requestBody"]["content"]
 
 
+def test_the_index_changes_with_the_schema_and_only_with_it() -> None:
+    def address(crd: dict[str, Any]) -> str:
+        return str(openapi_v3_paths(resources_of(crd))["paths"]["apis/x.dev/v1"]["serverRelativeURL"])
+
+    other = copy.deepcopy(CRD)
+    assert address(other) == address(CRD)
+    target: Any = other
+    for step in SPEC:
+        target = target[step]
+    target["description"] = "Something else."
+    assert address(other) != address(CRD)
+
+
 def references(value: Any) -> set[str]:
     if isinstance(value, dict):
         own = {value["$ref"]} if isinstance(value.get("$ref"), str) else set()
