@@ -24,7 +24,11 @@ from tests.support.scripted_cluster import ScriptedCluster
 from fabula_operator.kube.client import Api
 from fabula_operator.kube.resources import RUNS, Obj
 
-SPECS = {"DatasetBuild": ("data", DATASET_SPEC), "FineTuneRun": ("tune", FINE_TUNE_SPEC), "EvalRun": ("eval", EVAL_SPEC)}
+SPECS = {
+    "DatasetBuild": ("data", DATASET_SPEC),
+    "FineTuneRun": ("tune", FINE_TUNE_SPEC),
+    "EvalRun": ("eval", EVAL_SPEC),
+}
 
 
 @pytest.fixture(scope="module")

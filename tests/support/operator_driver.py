@@ -22,9 +22,7 @@ from fabula_operator.plan.observed import Environment
 from fabula_operator.render import WorkerSettings
 
 CRDS = Path(__file__).parents[2] / "crds"
-CRD = Resource(
-    "apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions", namespaced=False
-)
+CRD = Resource("apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions", namespaced=False)
 NAMESPACE = Resource("", "v1", "Namespace", "namespaces", namespaced=False)
 WORKERS = WorkerSettings(artifact_root="file:///artifacts", status_url="https://status.test:8443")
 CERTIFICATE = "-----BEGIN CERTIFICATE-----\ntest\n-----END CERTIFICATE-----\n"
@@ -153,7 +151,9 @@ async def install_crds(api: Api) -> None:
 
 async def make_namespace(api: Api, name: str) -> str:
     """Create a namespace."""
-    await api.request("POST", NAMESPACE.path(), body={"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    await api.request(
+        "POST", NAMESPACE.path(), body={"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+    )
     return name
 
 

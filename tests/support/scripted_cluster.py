@@ -246,9 +246,7 @@ class ScriptedCluster:
 
     async def _status(self, resource: Resource, name: str, status: Obj) -> None:
         path = resource.path(self.namespace, name, "status")
-        await self.api.request(
-            "PATCH", path, body={"status": status}, content_type="application/merge-patch+json"
-        )
+        await self.api.request("PATCH", path, body={"status": status}, content_type="application/merge-patch+json")
 
     async def _end(
         self,

@@ -1,0 +1,214 @@
+"""The operator as it is installed: a process with kopf's watches, its ServiceAccount's rights, a lease, TLS."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+from tests.support.laptop import LaptopApi
+from tests.support.operator_driver import DATASET_SPEC, install_crds, make_namespace, run_object
+from tests.support.operator_process import Certificates, OperatorProcess, account_kubeconfig, certificates
+from tests.support.scripted_cluster import Ending, ScriptedCluster, Task, success
+
+from fabula_operator.kube.client import Api
+from fabula_operator.kube.resources import LEASE, POD, RUNS, Obj, Resource
+
+ACCOUNT = Resource("", "v1", "ServiceAccount", "serviceaccounts")
+
+
+@pytest.fixture(scope="module")
+def laptop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LaptopApi]:
+    with LaptopApi(Path(tmp_path_factory.mktemp("laptop"))) as api:
+        yield api
+
+
+@pytest.fixture
+async def api(laptop: LaptopApi) -> AsyncIterator[Api]:
+    api = Api.connect(laptop.kubeconfig)
+    yield api
+    await api.close()
+
+
+@pytest.fixture(scope="module")
+def tls(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return certificates(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture(scope="module")
+def account(laptop: LaptopApi, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    async def prepare() -> Path:
+        admin = Api.connect(laptop.kubeconfig)
+        await install_crds(admin)
+        folder = tmp_path_factory.mktemp("account")
+        made = await account_kubeconfig(admin, laptop.kubeconfig, folder / "kubeconfig")
+        await admin.close()
+        return made
+
+    return asyncio.run(prepare())
+
+
+async def until(question: Callable[[], Awaitable[bool]], seconds: float = 20.0) -> None:
+    end = time.monotonic() + seconds
+    while not await question():
+        assert time.monotonic() < end, "it did not happen in time"
+        await asyncio.sleep(0.05)
+
+
+async def leading(operator: OperatorProcess) -> None:
+    async def asked() -> bool:
+        assert operator.process is not None
+        assert operator.process.poll() is None, operator.log.read_text()
+        return await asyncio.to_thread(operator.leads)
+
+    await until(asked)
+
+
+async def test_a_build_ends_under_the_rights_of_the_service_account_alone(
+    api: Api, account: Path, tls: Certificates, tmp_path: Path
+) -> None:
+    namespace = await make_namespace(api, "process")
+    cluster = ScriptedCluster(api, namespace)
+    with OperatorProcess(account, tmp_path, tls, "one") as operator:
+        await leading(operator)
+        await api.request(
+            "POST",
+            RUNS["DatasetBuild"].path(namespace),
+            body=run_object("DatasetBuild", namespace, "data", DATASET_SPEC),
+        )
+
+        async def finished() -> bool:
+            await cluster.step()
+            run = await api.get(RUNS["DatasetBuild"], namespace, "data")
+            assert run is not None
+            return run.get("status", {}).get("state") == "Succeeded"
+
+        await until(finished, 30)
+        text = operator.metrics()
+        assert 'fabula_runs{kind="DatasetBuild",state="Succeeded"} 1.0' in text
+        assert 'fabula_api_writes_total{resource="datasetbuilds/status",verb="patch"}' in text
+        assert operator.stop() < 3.0
+    log = operator.log.read_text()
+    assert "Traceback" not in log, log
+    assert "403" not in log, log
+
+
+async def test_two_operators_the_second_waits_and_takes_over(
+    api: Api, account: Path, tls: Certificates, tmp_path: Path
+) -> None:
+    first = OperatorProcess(account, tmp_path, tls, "first", "--lease-name", "pair")
+    second = OperatorProcess(account, tmp_path, tls, "second", "--lease-name", "pair")
+    with first:
+        await leading(first)
+        with second:
+
+            async def waits() -> bool:
+                return "held by first" in second.log.read_text()
+
+            await until(waits)
+            assert "fabula_leader 0.0" in await asyncio.to_thread(second.metrics)
+            first.stop()
+            await leading(second)
+            lease = await api.get(LEASE, "default", "pair")
+            assert lease is not None
+            assert lease["spec"]["holderIdentity"] == "second"
+            # Someone else writes himself into the lease: the holder must end, not go on.
+            await api.replace(LEASE, {**lease, "spec": {**lease["spec"], "holderIdentity": "thief"}})
+
+            async def ended() -> bool:
+                assert second.process is not None
+                return second.process.poll() is not None
+
+            await until(ended)
+            assert second.process is not None
+            assert second.process.returncode == 1
+
+
+async def test_a_pods_own_token_and_no_other_reports(
+    api: Api, account: Path, tls: Certificates, tmp_path: Path
+) -> None:
+    namespace = await make_namespace(api, "reports")
+
+    def hanging(task: Task) -> Ending:
+        return Ending(hangs=True) if task.stage == "ingest" else success(task)
+
+    cluster = ScriptedCluster(api, namespace, hanging)
+    with OperatorProcess(
+        account, tmp_path, tls, "reporter", "--lease-name", "reports", "--progress-interval", "0.1"
+    ) as operator:
+        await leading(operator)
+        run = await api.request(
+            "POST",
+            RUNS["DatasetBuild"].path(namespace),
+            body=run_object("DatasetBuild", namespace, "data", DATASET_SPEC),
+        )
+
+        async def started() -> bool:
+            await cluster.step()
+            return any(pod["status"].get("phase") == "Running" for pod in await api.list(POD, namespace))
+
+        await until(started)
+        (pod,) = await api.list(POD, namespace)
+        audience = f"fabula.dev/datasetbuilds/{namespace}/data/{run['metadata']['uid']}"
+        url = f"https://127.0.0.1:{operator.status_port}/v1alpha1/namespaces/{namespace}/datasetbuilds/data/status"
+        body = {
+            "trainerStatus": {"progressPercentage": 50},
+            "fabula": {"stage": "ingest", "done": 4, "total": 8, "etaSeconds": 65},
+        }
+
+        async def post(token: str, content: object = body) -> httpx2.Response:
+            async with httpx2.AsyncClient(verify=_trust(tls), trust_env=False) as http:
+                return await http.post(url, json=content, headers={"Authorization": f"Bearer {token}"})
+
+        good = await token(api, namespace, audience, pod)
+        answer = await post(good)
+        assert answer.status_code == 200, answer.text
+        assert answer.json() == {"budgetUsedUp": False, "stop": False}
+
+        async def shown() -> bool:
+            seen = await api.get(RUNS["DatasetBuild"], namespace, "data")
+            assert seen is not None
+            progress = seen["status"].get("progress", {})
+            return progress.get("summary") == "ingest 4/8" and progress.get("eta") == "1m05s"
+
+        await until(shown)
+        assert (await post("nonsense")).status_code == 401
+        assert (await post(await token(api, namespace, "fabula.dev/other", pod))).status_code == 401
+        assert (await post(await token(api, "default", audience, None))).status_code == 403
+        wrong = await post(good, {"fabula": {}})
+        assert wrong.status_code == 400
+        assert "trainerStatus" in wrong.json()["error"]
+        assert (await post(good, {"trainerStatus": {}, "pad": "x" * 70_000})).status_code == 413
+        stranger = await stranger_pod(api, namespace)
+        assert (await post(await token(api, namespace, audience, stranger))).status_code == 403
+        assert good not in operator.log.read_text()
+
+
+def _trust(tls: Certificates) -> object:
+    import ssl
+
+    return ssl.create_default_context(cafile=str(tls.authority))
+
+
+async def token(api: Api, namespace: str, audience: str, pod: Obj | None) -> str:
+    spec: Obj = {"audiences": [audience], "expirationSeconds": 600}
+    if pod is not None:
+        meta = pod["metadata"]
+        spec["boundObjectRef"] = {"kind": "Pod", "apiVersion": "v1", "name": meta["name"], "uid": meta["uid"]}
+    body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
+    answer = await api.request("POST", ACCOUNT.path(namespace, "default", "token"), body=body)
+    return str(answer["status"]["token"])
+
+
+async def stranger_pod(api: Api, namespace: str) -> Obj:
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "stranger", "namespace": namespace},
+        "spec": {"containers": [{"name": "a", "image": "x"}]},
+    }
+    made: Obj = await api.request("POST", POD.path(namespace), body=pod)
+    return made

@@ -1,0 +1,128 @@
+"""The operator as a process of its own, with the rights of its ServiceAccount and nothing more."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx2
+import trustme
+import yaml
+
+from fabula_operator.kube.client import Api
+from fabula_operator.kube.resources import Resource
+from fabula_operator.rights import cluster_role, cluster_role_binding
+
+ROLE = Resource("rbac.authorization.k8s.io", "v1", "ClusterRole", "clusterroles", namespaced=False)
+BINDING = Resource("rbac.authorization.k8s.io", "v1", "ClusterRoleBinding", "clusterrolebindings", namespaced=False)
+ACCOUNT = Resource("", "v1", "ServiceAccount", "serviceaccounts")
+
+
+async def account_kubeconfig(admin: Api, kubeconfig: Path, target: Path, namespace: str = "default") -> Path:
+    """Create the operator's ServiceAccount with its rights, and a kubeconfig with a token of it."""
+    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "fabula-operator"}}
+    await admin.request("POST", ACCOUNT.path(namespace), body=account)
+    await admin.request("POST", ROLE.path(), body=cluster_role())
+    await admin.request("POST", BINDING.path(), body=cluster_role_binding(namespace))
+    request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 3600}}
+    answer = await admin.request("POST", ACCOUNT.path(namespace, "fabula-operator", "token"), body=request)
+    config = yaml.safe_load(kubeconfig.read_text())
+    config["users"] = [{"name": config["users"][0]["name"], "user": {"token": answer["status"]["token"]}}]
+    target.write_text(yaml.safe_dump(config))
+    target.chmod(0o600)
+    return target
+
+
+@dataclass(frozen=True)
+class Certificates:
+    """Files of the status server's TLS."""
+
+    cert: Path
+    key: Path
+    authority: Path
+
+
+def certificates(folder: Path) -> Certificates:
+    """A certificate authority and a certificate for 127.0.0.1."""
+    authority = trustme.CA()
+    issued = authority.issue_cert("127.0.0.1", "localhost")
+    found = Certificates(folder / "tls.crt", folder / "tls.key", folder / "ca.crt")
+    issued.cert_chain_pems[0].write_to_path(str(found.cert))
+    issued.private_key_pem.write_to_path(str(found.key))
+    authority.cert_pem.write_to_path(str(found.authority))
+    return found
+
+
+def free_port() -> int:
+    """A port that is free now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class OperatorProcess:
+    """`with OperatorProcess(...) as operator:` a running operator."""
+
+    def __init__(self, kubeconfig: Path, folder: Path, tls: Certificates, identity: str, *options: str) -> None:
+        self.status_port, self.metrics_port = free_port(), free_port()
+        self.log = folder / f"operator-{identity}.log"
+        self.command = [
+            sys.executable, "-m", "fabula_operator",
+            "--kubeconfig", str(kubeconfig),
+            "--artifact-root", f"file://{folder}/artifacts",
+            "--status-host", "127.0.0.1",
+            "--status-port", str(self.status_port),
+            "--status-url", f"https://127.0.0.1:{self.status_port}",
+            "--tls-cert", str(tls.cert), "--tls-key", str(tls.key), "--status-ca", str(tls.authority),
+            "--metrics-host", "127.0.0.1", "--metrics-port", str(self.metrics_port),
+            "--identity", identity,
+            *options,
+        ]  # fmt: skip
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> OperatorProcess:
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(self.command, stdout=log, stderr=subprocess.STDOUT, env={**os.environ})
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.stop()
+
+    def stop(self) -> float:
+        """End it by SIGTERM; the seconds that took."""
+        return self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it as a crash would."""
+        self._end(signal.SIGKILL)
+
+    def _end(self, number: signal.Signals) -> float:
+        assert self.process is not None
+        begin = time.monotonic()
+        self.process.send_signal(number)
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        return time.monotonic() - begin
+
+    def metrics(self) -> str:
+        """The text of /metrics; empty while it does not answer."""
+        try:
+            return httpx2.get(f"http://127.0.0.1:{self.metrics_port}/metrics", trust_env=False).text
+        except httpx2.HTTPError:
+            return ""
+
+    def leads(self) -> bool:
+        """Whether it holds the lease and its watches run."""
+        if "fabula_leader 1.0" not in self.metrics():
+            return False
+        return httpx2.get(f"http://127.0.0.1:{self.metrics_port}/readyz", trust_env=False).status_code == 200
