@@ -4,12 +4,16 @@ from collections.abc import Callable
 from typing import Any
 
 from fabula_local.apiserver import discovery
-from fabula_local.apiserver.errors import not_acceptable
 from fabula_local.apiserver.registry import Registry
 from fabula_local.apiserver.representation import encode
 from fabula_local.schema.openapi import openapi_v2, openapi_v3_group, openapi_v3_paths
 
 _HEALTH = ("healthz", "livez", "readyz")
+_V2_PROTOBUF_MARK = "proto-openapi.spec.v2"
+_V2_PROTOBUF = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
+# kubectl asks for v2 as protobuf only, and only for kinds that v3 does not have; a document that has no kind either lets
+# it say what is missing. It holds: swagger "2.0", info {title "Kubernetes", version "v1.37.0"}, no paths.
+_V2_EMPTY = b"\x0a\x032.0\x12\x15\x0a\x0aKubernetes\x12\x07v1.37.0\x42\x00"
 _AGGREGATED = ("as=apigroupdiscoverylist", "v=v2", "g=apidiscovery.k8s.io")
 
 
@@ -26,6 +30,8 @@ class Documents:
         parts = [part for part in path.split("/") if part]
         if parts and parts[0] in _HEALTH:
             return "text/plain; charset=utf-8", b"ok"
+        if parts == ["openapi", "v2"] and _V2_PROTOBUF_MARK in accept and "application/json" not in accept:
+            return _V2_PROTOBUF, _V2_EMPTY
         maker = self._maker(parts, accept)
         if maker is None:
             return None
@@ -57,8 +63,6 @@ class Documents:
             case ["apis", group, version]:
                 return lambda: discovery.resource_list(registry, group, version)
             case ["openapi", "v2"]:
-                if "json" not in accept and "*/*" not in accept and accept:
-                    raise not_acceptable("application/json")
                 return lambda: openapi_v2(registry.all())
             case ["openapi", "v3"]:
                 return lambda: openapi_v3_paths(registry.all())
