@@ -1,7 +1,7 @@
 """A tiny Qwen3-VL: the real architecture, tokenizer class and processor, small enough to train on a laptop's CPU.
 
-Embeddings and lm_head are initialised wide and untied: with the default 0.02 and tied weights a low-rank update cannot
-move the loss, and a quickstart would show nothing.
+Its weights are random, but wider than a model's that is to be trained in full: a low-rank update on frozen layers can only
+combine what they compute, and with the usual 0.02 (and tied embeddings) that is next to nothing.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ CHAT_TEMPLATE = (
 """Qwen's conversation layout: role header, parts in order, end marker."""
 VOCABULARY = 768
 """Tokens learned from the corpus, bytes included, special tokens not."""
-EMBEDDING_STD = 0.5
+EMBEDDING_STD, LAYER_STD, HEAD_STD = 0.5, 0.12, 0.15
+"""Standard deviations of embeddings, of the language layers, and of lm_head (which sets the first loss, about 8)."""
 SEED = 0
 
 
@@ -52,8 +53,11 @@ def build(path: Path, corpus: Iterable[str]) -> None:
     torch.manual_seed(SEED)
     model = Qwen3VLForConditionalGeneration(_config(processor.tokenizer))
     with torch.no_grad():
-        for embedding in (model.get_input_embeddings(), model.get_output_embeddings()):
-            embedding.weight.normal_(0.0, EMBEDDING_STD)
+        for layer in model.model.language_model.modules():
+            if isinstance(layer, torch.nn.Linear):
+                layer.weight.normal_(0.0, LAYER_STD)
+        model.get_input_embeddings().weight.normal_(0.0, EMBEDDING_STD)
+        model.get_output_embeddings().weight.normal_(0.0, HEAD_STD)
     torch.random.set_rng_state(state)
     end = processor.tokenizer.convert_tokens_to_ids("<|im_end|>")
     model.generation_config = GenerationConfig(eos_token_id=end, pad_token_id=processor.tokenizer.pad_token_id)
@@ -102,10 +106,10 @@ def _config(tokenizer: Any) -> Any:
     from transformers import Qwen3VLConfig
 
     token = tokenizer.convert_tokens_to_ids
-    hidden = 64
+    hidden = 128
     return Qwen3VLConfig(
         text_config={
-            "vocab_size": len(tokenizer), "hidden_size": hidden, "intermediate_size": 160, "num_hidden_layers": 2,
+            "vocab_size": len(tokenizer), "hidden_size": hidden, "intermediate_size": 256, "num_hidden_layers": 2,
             "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 16, "max_position_embeddings": 8192,
             "rope_parameters": {"rope_type": "default", "rope_theta": 10_000.0, "mrope_section": [4, 2, 2]},
             "pad_token_id": tokenizer.pad_token_id,

@@ -6,6 +6,7 @@ torchrun prints which rank failed and how; the launcher needs to read it, and a 
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -13,12 +14,13 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import elastic_launch
 from torch.distributed.run import config_from_args, parse_args
 
-from fabula_workloads.training.process import die_with_parent
+from fabula_workloads.training.process import PARENT_VARIABLE, die_with_parent
 
 
 def main() -> int:
     """Run the group to its end. Exit code 1 when a rank failed; then VERDICT maps ranks to exit codes."""
     die_with_parent()
+    os.environ[PARENT_VARIABLE] = str(os.getpid())  # for the ranks
     verdict, arguments = Path(sys.argv[1]), sys.argv[2:]
     config, command, command_arguments = config_from_args(parse_args(arguments))  # type: ignore[no-untyped-call]
     try:

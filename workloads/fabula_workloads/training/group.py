@@ -17,6 +17,7 @@ from fabula_api.fine_tune_run import Topology
 from fabula_workloads.runtime.failures import ConfigInvalid
 from fabula_workloads.training.failure import RankFailure, first_cause, from_exit_code
 from fabula_workloads.training.job import JOB_VARIABLE, TrainingJob
+from fabula_workloads.training.process import PARENT_VARIABLE
 
 _SHUTDOWN_SECONDS = 2
 _TAIL_BYTES = 256 * 1024
@@ -95,7 +96,7 @@ def rank_environment(topology: Topology, job_file: Path, environment: Mapping[st
     kept.setdefault("PYTHONUNBUFFERED", "1")
     if topology.nodes == 1 and topology.device == "cpu":
         kept.setdefault("GLOO_SOCKET_IFNAME", "lo")
-    return kept | {JOB_VARIABLE: str(job_file)}
+    return kept | {JOB_VARIABLE: str(job_file), PARENT_VARIABLE: str(os.getpid())}
 
 
 class Group:

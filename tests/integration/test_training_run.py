@@ -1,0 +1,276 @@
+"""Two ranks under ZeRO, through the worker command: a whole run, and what happens when something ends it early."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support.training_dataset import build_model, samples, write_dataset
+
+from fabula_api.artifact import MANIFEST, Manifest
+from fabula_api.worker import CONFIG_VARIABLE, TERMINATION_LOG_VARIABLE, WorkerResult
+
+pytestmark = [pytest.mark.torch, pytest.mark.slow]
+
+STEPS, EVERY = 14, 5
+DEADLINE_SECONDS = 120
+
+
+@dataclass
+class World:
+    """An artifact root with a dataset and a model, in which runs are started by name."""
+
+    folder: Path
+    started: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def output(self, name: str) -> Path:
+        return self.folder / "root" / "out" / name
+
+    def start(self, name: str, attempt: int = 1, **spec: Any) -> subprocess.Popen[bytes]:
+        """Start `fabula-worker train` as the operator would."""
+        training = {
+            "learningRate": 0.01, "maxSteps": STEPS, "perDeviceBatchSize": 1, "gradientAccumulationSteps": 2,
+            "precision": "fp32", "loaderWorkers": 0, "maxGradNorm": 1.0,
+        }  # fmt: skip
+        config = {
+            "run": {"kind": "FineTuneRun", "namespace": "test", "name": name, "uid": f"uid-{name}"},
+            "stage": "train",
+            "attempt": attempt,
+            "root": f"file://{self.folder}/root",
+            "output": f"out/{name}",
+            "key": "sha256:" + "0" * 64,
+            "inputs": [{"name": "dataset", "uri": spec.pop("dataset", "dataset"), "digest": "unknown"}],
+            "spec": {
+                "dataset": {"uri": "dataset"},
+                "model": {"uri": "model"},
+                "pixels": {"minPixels": 1024, "maxPixels": 8192},
+                "topology": {"gpusPerNode": 2, "device": "cpu"},
+                "checkpoints": {"everySteps": EVERY},
+                **spec,
+                "training": training | spec.get("training", {}),
+            },
+        }
+        environment = os.environ | {
+            CONFIG_VARIABLE: json.dumps(config),
+            TERMINATION_LOG_VARIABLE: str(self.folder / f"{name}.termination"),
+            "FABULA_CACHE": str(self.folder / "cache"),
+        }
+        with (self.folder / f"{name}-{attempt}.log").open("wb") as log:
+            process = subprocess.Popen(
+                [Path(sys.executable).parent / "fabula-worker", "train"], env=environment, stdout=log, stderr=log
+            )
+        self.started.append(process)
+        return process
+
+    def finish(self, name: str, process: subprocess.Popen[bytes]) -> tuple[int, WorkerResult]:
+        """Exit code and result of a run."""
+        code = process.wait(DEADLINE_SECONDS)
+        return code, WorkerResult.model_validate_json((self.folder / f"{name}.termination").read_bytes())
+
+    def run(self, name: str, attempt: int = 1, **spec: Any) -> tuple[int, WorkerResult]:
+        return self.finish(name, self.start(name, attempt, **spec))
+
+    def log(self, name: str, attempt: int = 1) -> str:
+        return (self.folder / f"{name}-{attempt}.log").read_text(errors="replace")
+
+    def checkpoints(self, name: str) -> dict[int, Manifest]:
+        """Committed checkpoints by step."""
+        found = (self.output(name) / "checkpoints").glob(f"step-*/{MANIFEST}")
+        return {int(file.parent.name[5:]): Manifest.model_validate_json(file.read_text()) for file in sorted(found)}
+
+    def curve(self, name: str) -> list[dict[str, Any]]:
+        lines = (self.output(name) / "loss.jsonl").read_text().splitlines()
+        return [json.loads(line) for line in lines]
+
+    def ranks(self) -> dict[int, int]:
+        """Process ids of the running ranks, by rank."""
+        found = {}
+        for process in Path("/proc").iterdir():
+            try:
+                variables = (process / "environ").read_bytes().split(b"\0") if process.name.isdigit() else []
+            except OSError:
+                continue
+            if any(v.startswith(b"FABULA_TRAINING_JOB=" + str(self.folder).encode()) for v in variables):
+                found |= {int(v[5:]): int(process.name) for v in variables if v.startswith(b"RANK=")}
+        return found
+
+
+def wait_for(condition: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
+    """Wait until it holds. Fails when the process ended first."""
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while not condition():
+        assert process.poll() is None, f"ended with exit code {process.returncode} before it was time"
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    folder = tmp_path_factory.mktemp("training")
+    build_model(folder / "root" / "model")
+    write_dataset(folder / "root" / "dataset", samples(9, images=(1, 3, 2)), samples(2, seed=1))
+    world = World(folder)
+    yield world
+    for process in world.started:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(world: World) -> WorkerResult:
+    code, result = world.run("undisturbed")
+    assert code == 0, world.log("undisturbed")
+    return result
+
+
+def assert_same_end(world: World, name: str) -> None:
+    """The run ended as the undisturbed one: the same adapter to the bit, the same curve, the same artifact."""
+    for file in ("adapter_model.safetensors", "loss.jsonl"):
+        assert (world.output(name) / file).read_bytes() == (world.output("undisturbed") / file).read_bytes(), file
+    digests = [json.loads((world.output(run) / MANIFEST).read_text())["digest"] for run in (name, "undisturbed")]
+    assert digests[0] == digests[1]
+
+
+def test_a_whole_run(world: World, undisturbed: WorkerResult) -> None:
+    folder = world.output("undisturbed")
+    manifest = Manifest.model_validate_json((folder / MANIFEST).read_text())
+    assert manifest.kind == "adapter"
+    assert undisturbed.artifact is not None
+    assert undisturbed.artifact.digest == manifest.digest
+    assert {part.path for part in manifest.parts} == {
+        "adapter_config.json", "adapter_model.safetensors", "ds_config.json", "loss.jsonl",
+    }  # fmt: skip
+    assert json.loads((folder / "adapter_config.json").read_text())["base_model_name_or_path"] == "model"
+    assert json.loads((folder / "ds_config.json").read_text())["gradient_clipping"] == 1.0
+    assert manifest.details["pixels"] == {"minPixels": 1024, "maxPixels": 8192}
+    assert [(entry.name, entry.digest) for entry in manifest.lineage] == [
+        ("dataset", json.loads((world.folder / "root/dataset" / MANIFEST).read_text())["digest"]),
+        ("model", manifest.details["base"]["digest"]),
+    ]
+    assert manifest.counts == {"sample/ok": 9}
+    assert manifest.details["padding"] == 1
+    assert all((folder / f"logs/attempt-1/rank-{rank}.log").exists() for rank in (0, 1))
+
+    curve = world.curve("undisturbed")
+    assert [row["step"] for row in curve] == list(range(1, STEPS + 1))
+    assert curve[-1]["loss"] < curve[0]["loss"] - 1
+    assert [row["step"] for row in curve if "validationLoss" in row] == [5, 10, 14]
+    assert max(row["learningRate"] for row in curve) == pytest.approx(0.01)
+    assert undisturbed.metrics["step"] == undisturbed.metrics["steps"] == STEPS
+    assert undisturbed.metrics["firstLoss"] == curve[0]["loss"]
+    assert undisturbed.metrics["loss"] == curve[-1]["loss"]
+    assert undisturbed.metrics["tokensPerSecondPerGpu"] > 0
+    assert undisturbed.summary["resumedFromStep"] is None
+    assert undisturbed.summary["checkpoint"]["step"] == STEPS
+    saved = world.checkpoints("undisturbed")
+    assert list(saved) == [5, 10, 14]
+    assert saved[5].details["worldSize"] == 2
+    assert [step for step, _ in saved[5].details["losses"]] == [1, 2, 3, 4, 5]
+
+
+def test_a_finished_run_is_not_made_again(world: World, undisturbed: WorkerResult) -> None:
+    started = time.monotonic()
+    code, result = world.run("undisturbed", attempt=2)
+    assert (code, result.reused, result.artifact) == (0, True, undisturbed.artifact)
+    assert time.monotonic() - started < 5
+
+
+def test_a_killed_rank_ends_the_group_and_the_next_attempt_goes_on(world: World, undisturbed: WorkerResult) -> None:
+    process = world.start("killed")
+    wait_for(lambda: EVERY in world.checkpoints("killed"), process)
+    os.kill(world.ranks()[1], signal.SIGKILL)
+    killed = time.monotonic()
+    code, result = world.finish("killed", process)
+    assert time.monotonic() - killed < 10
+    assert world.ranks() == {}
+    assert code == 1
+    assert result.failure is not None
+    assert (result.failure.reason, result.failure.rank) == ("RankKilled", 1)
+    assert "SIGKILL" in result.failure.message
+    assert not (world.output("killed") / MANIFEST).exists()
+
+    code, result = world.run("killed", attempt=2)
+    assert code == 0, world.log("killed", 2)
+    assert result.summary["resumedFromStep"] in (5, 10)
+    assert_same_end(world, "killed")
+
+
+def test_sigterm_saves_at_a_step_boundary_and_exits_75(world: World, undisturbed: WorkerResult) -> None:
+    process = world.start("stopped")
+    wait_for(lambda: "step 2/" in world.log("stopped"), process)
+    process.send_signal(signal.SIGTERM)
+    code, result = world.finish("stopped", process)
+    assert code == 75, world.log("stopped")
+    assert result.failure is not None
+    assert result.failure.reason == "Interrupted"
+    (step,) = world.checkpoints("stopped")
+    assert 2 <= step < EVERY
+
+    code, result = world.run("stopped", attempt=2)
+    assert (code, result.summary["resumedFromStep"]) == (0, step), world.log("stopped", 2)
+    assert_same_end(world, "stopped")
+
+
+def test_an_overtaken_attempt_commits_nothing_and_ends(world: World) -> None:
+    process = world.start("overtaken")
+    wait_for(lambda: "step 1/" in world.log("overtaken"), process)
+    (world.output("overtaken") / "checkpoints" / "attempts" / "000002").touch()
+    code, result = world.finish("overtaken", process)
+    assert code == 75, world.log("overtaken")
+    assert result.failure is not None
+    assert result.failure.reason == "Overtaken"
+    assert world.checkpoints("overtaken") == {}
+    assert not (world.output("overtaken") / MANIFEST).exists()
+    assert world.ranks() == {}
+
+
+def test_a_launcher_killed_without_a_word_leaves_no_rank_behind(world: World) -> None:
+    process = world.start("orphaned", lora={"targetModules": ["q_proj"]}, deepspeed={"stage": 2})
+    wait_for(lambda: len(world.ranks()) == 2, process)
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 10
+    while world.ranks():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_a_module_that_the_model_lacks_is_refused_with_those_it_has(world: World) -> None:
+    code, result = world.run("misspelt", lora={"targetModules": ["q_proj", "query"]})
+    assert code == 64
+    assert result.failure is not None
+    assert result.failure.reason == "ConfigInvalid"
+    assert "query is no linear layer of model" in result.failure.message
+    assert "gate_proj" in result.failure.message
+
+
+def test_zero_2_with_loader_workers_starts_where_zero_3_does(world: World, undisturbed: WorkerResult) -> None:
+    code, result = world.run(
+        "zero2", deepspeed={"stage": 2}, training={"maxSteps": 2, "loaderWorkers": 1}, checkpoints={"everySteps": 9}
+    )
+    assert code == 0, world.log("zero2")
+    first = world.curve("zero2")[0]
+    assert first["loss"] == pytest.approx(world.curve("undisturbed")[0]["loss"], abs=1e-4)
+    assert result.metrics["steps"] == 2
+
+
+def test_a_damaged_picture_stops_the_run_by_the_samples_name(world: World) -> None:
+    records = samples(4, seed=7)
+    write_dataset(world.folder / "root" / "damaged", records)
+    picture = world.folder / "root" / "damaged" / records[2]["images"][0]
+    picture.write_bytes(picture.read_bytes()[:60])
+    code, result = world.run("damaged", dataset="damaged", deepspeed={"stage": 2})
+    assert code == 65, world.log("damaged")
+    assert result.failure is not None
+    assert (result.failure.reason, result.failure.exception) == ("InputInvalid", "InputInvalid")
+    assert records[2]["id"] in result.failure.message
