@@ -42,9 +42,7 @@ def json_patch(doc: Object, operations: list[Any]) -> Object:
     except jsonpatch.InvalidJsonPatch as problem:
         raise PatchError(str(problem), malformed=True) from problem
     except (jsonpatch.JsonPatchException, jsonpointer.JsonPointerException, KeyError, TypeError, IndexError) as problem:
-        raise PatchError(
-            f"the server rejected our request due to an error in our request: {problem}", malformed=False
-        ) from problem
+        raise PatchError(str(problem), malformed=False) from problem
     if not isinstance(patched, dict):
         raise PatchError("the patch replaces the whole object by something that is not an object", malformed=False)
     return patched
