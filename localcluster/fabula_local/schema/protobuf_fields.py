@@ -55,7 +55,8 @@ MESSAGES: dict[str, str] = {
     # apps/v1 and batch/v1
     "Deployment": "metadata=1:ObjectMeta spec=2:DeploymentSpec status=3:DeploymentStatus",
     "DeploymentSpec": "replicas=1:int? selector=2:LabelSelector template=3:PodTemplateSpec"
-    " strategy=4:DeploymentStrategy minReadySeconds=5:int revisionHistoryLimit=6:int? paused=7:bool progressDeadlineSeconds=9:int?",
+    " strategy=4:DeploymentStrategy minReadySeconds=5:int revisionHistoryLimit=6:int? paused=7:bool"
+    " progressDeadlineSeconds=9:int?",
     "DeploymentStrategy": "type=1 rollingUpdate=2:RollingUpdateDeployment",
     "RollingUpdateDeployment": "maxUnavailable=1:IntOrString? maxSurge=2:IntOrString?",
     "DeploymentStatus": "observedGeneration=1:int replicas=2:int updatedReplicas=3:int availableReplicas=4:int"
@@ -82,8 +83,9 @@ MESSAGES: dict[str, str] = {
     "RoleRef": "apiGroup=1 kind=2 name=3",
     "SelfSubjectAccessReview": "metadata=1:ObjectMeta spec=2:AccessReviewSpec status=3:AccessReviewStatus",
     "SubjectAccessReview": "metadata=1:ObjectMeta spec=2:AccessReviewSpec status=3:AccessReviewStatus",
+    "LocalSubjectAccessReview": "metadata=1:ObjectMeta spec=2:AccessReviewSpec status=3:AccessReviewStatus",
     "AccessReviewSpec": "resourceAttributes=1:ResourceAttributes nonResourceAttributes=2:NonResourceAttributes"
-    " user=3 groups=4:[str]",
+    " user=3 groups=4:[str] uid=6",
     "AccessReviewStatus": "allowed=1:bool reason=2 evaluationError=3 denied=4:bool",
     "ResourceAttributes": "namespace=1 verb=2 group=3 version=4 resource=5 subresource=6 name=7",
     "NonResourceAttributes": "path=1 verb=2",
@@ -93,6 +95,9 @@ MESSAGES: dict[str, str] = {
     "SelfSubjectReview": "metadata=1:ObjectMeta status=2:SelfSubjectReviewStatus",
     "SelfSubjectReviewStatus": "userInfo=1:UserInfo",
     "UserInfo": "username=1 uid=2 groups=3:[str]",
+    "TokenReview": "metadata=1:ObjectMeta spec=2:TokenReviewSpec status=3:TokenReviewStatus",
+    "TokenReviewSpec": "token=1 audiences=2:[str]",
+    "TokenReviewStatus": "authenticated=1:bool user=2:UserInfo error=3 audiences=4:[str]",
     "TokenRequest": "metadata=1:ObjectMeta spec=2:TokenRequestSpec status=3:TokenRequestStatus",
     "TokenRequestSpec": "audiences=1:[str] boundObjectRef=3:BoundObjectReference expirationSeconds=4:int?",
     "TokenRequestStatus": "token=1 expirationTimestamp=2:Time",
