@@ -30,6 +30,8 @@ class DiffusersPainter:
         from diffusers.utils import logging as diffusers_logging
 
         diffusers_logging.disable_progress_bar()
+        # It warns of every key in model_index.json that is not its own.
+        diffusers_logging.set_verbosity_error()
         self.model = model
         self._steps = steps
         self._guidance_scale = guidance_scale
