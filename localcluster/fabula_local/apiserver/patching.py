@@ -21,7 +21,7 @@ from fabula_local.apiserver.writing import Writer
 from fabula_local.resource import Resource
 from fabula_local.schema.apply import ApplyConflict, server_side_apply
 from fabula_local.schema.errors import shown
-from fabula_local.schema.merge import clone, json_patch, merge_patch, strategic_merge_patch
+from fabula_local.schema.merge import PatchError, clone, json_patch, merge_patch, strategic_merge_patch
 
 Object = dict[str, Any]
 
@@ -66,6 +66,11 @@ def _patched(call: Call, resource: Resource, old: Object) -> Object:
         return strategic_merge_patch(old, change, resource.schema or {})
     except ApiError:
         raise
+    except PatchError as problem:
+        if problem.malformed:
+            raise bad_request(str(problem)) from problem
+        message = f"the server rejected our request due to an error in our request: {problem}"
+        raise ApiError(422, "Invalid", message, {}) from problem
     except (ValueError, KeyError, TypeError) as problem:
         message = f"the server rejected our request due to an error in our request: {problem}"
         raise ApiError(422, "Invalid", message, {}) from problem
