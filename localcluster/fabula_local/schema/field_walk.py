@@ -9,6 +9,7 @@ from typing import Any
 
 from .builtin_types import type_schema
 from .field_set import FieldSet, children, is_member, make_node
+from .identity_cache import IdentityCache
 from .merge import clone
 
 Schema = dict[str, Any]
@@ -21,17 +22,17 @@ def root_schema(schema: Schema | None) -> Schema:
     """The schema with the type of metadata filled in where a custom kind leaves it open."""
     if not schema:
         schema = _FREE
-    known = _roots.get(id(schema))
-    if known is None:
-        properties = schema.get("properties", {})
-        whole = schema
-        if "properties" not in properties.get("metadata", {}):
-            whole = {**schema, "properties": {**properties, "metadata": type_schema("meta_v1", "ObjectMeta")}}
-        known = _roots[id(schema)] = (schema, whole)
-    return known[1]
+    return _roots.get(schema, _with_metadata)
 
 
-_roots: dict[int, tuple[Schema, Schema]] = {}
+_roots: IdentityCache[Schema] = IdentityCache()
+
+
+def _with_metadata(schema: Schema) -> Schema:
+    properties = schema.get("properties", {})
+    if "properties" in properties.get("metadata", {}):
+        return schema
+    return {**schema, "properties": {**properties, "metadata": type_schema("meta_v1", "ObjectMeta")}}
 
 
 def _child(schema: Schema, name: str) -> tuple[Schema, bool]:

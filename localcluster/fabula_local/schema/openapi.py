@@ -4,7 +4,7 @@ What kubectl 1.32 to 1.37 asks: /openapi/v3 (JSON), then one /openapi/v3/<group 
 client-side `apply` of built-in kinds (PATCH must name application/strategic-merge-patch+json) and to see whether
 `fieldValidation` is declared; it then leaves validation to the server. /openapi/v2 is asked only where v3 fails or by
 `explain --output plaintext-openapiv2`, always as protobuf (application/com.github.proto-openapi.spec.v2@v1.0+protobuf)
-and without a fallback to JSON: the server should answer 406 to that and give JSON to everybody else.
+and without a fallback to JSON: this module gives no protobuf, and JSON to everybody else who asks for v2.
 """
 
 import hashlib

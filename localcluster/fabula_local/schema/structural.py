@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .errors import FieldError
+from .identity_cache import IdentityCache
 from .scalar_checks import Check, Schema
 from .validation import compile_schema
 
@@ -26,19 +27,16 @@ _META_FIELDS = frozenset(
 )
 _ROOT_FIELDS = frozenset(("apiVersion", "kind", "metadata"))
 
-# Keyed by identity: schemas are long-lived dicts. The schema is kept beside the result so that its id is not reused.
-_checks: dict[int, tuple[Schema, Check]] = {}
-_defaults: dict[int, tuple[Schema, Walk | None]] = {}
-_prunes: dict[int, tuple[Schema, PruneWalk | None]] = {}
+_checks: IdentityCache[Check] = IdentityCache()
+_defaults: IdentityCache[Walk | None] = IdentityCache()
+_prunes: IdentityCache[PruneWalk | None] = IdentityCache()
+_root_prunes: IdentityCache[PruneWalk | None] = IdentityCache()
 
 
 def validate(obj: Object, schema: Schema) -> list[FieldError]:
     """What is wrong with the object, in the words of Kubernetes; empty when it is valid."""
-    known = _checks.get(id(schema))
-    if known is None:
-        known = _checks[id(schema)] = (schema, compile_schema(schema))
     found: list[FieldError] = []
-    known[1](obj, "", found)
+    _checks.get(schema, compile_schema)(obj, "", found)
     return found
 
 
@@ -51,16 +49,13 @@ def apply_defaults(obj: Object, schema: Schema) -> None:
 def prune(obj: Object, schema: Schema) -> list[str]:
     """Remove in place what the schema does not name; returns the removed paths, for example "spec.foo"."""
     removed: list[str] = []
-    if cut := _pruner(schema, root=True):
+    if cut := _root_prunes.get(schema, _compile_root_prune):
         cut(obj, "", removed)
     return removed
 
 
 def _defaulter(schema: Schema) -> Walk | None:
-    known = _defaults.get(id(schema))
-    if known is None:
-        known = _defaults[id(schema)] = (schema, _compile_defaults(schema))
-    return known[1]
+    return _defaults.get(schema, _compile_defaults)
 
 
 def _compile_defaults(schema: Schema) -> Walk | None:
@@ -107,15 +102,12 @@ def _compile_defaults(schema: Schema) -> Walk | None:
     return walk
 
 
-def _pruner(schema: Schema, *, root: bool = False) -> PruneWalk | None:
-    key = id(schema) ^ 1 if root else id(schema)  # a dict's id is even, so the root variant has keys of its own
-    known = _prunes.get(key)
-    if known is None:
-        known = _prunes[key] = (
-            schema,
-            _compile_prune(schema, root or bool(schema.get("x-kubernetes-embedded-resource"))),
-        )
-    return known[1]
+def _pruner(schema: Schema) -> PruneWalk | None:
+    return _prunes.get(schema, lambda one: _compile_prune(one, bool(one.get("x-kubernetes-embedded-resource"))))
+
+
+def _compile_root_prune(schema: Schema) -> PruneWalk | None:
+    return _compile_prune(schema, True)
 
 
 def _compile_prune(schema: Schema, resource: bool) -> PruneWalk | None:

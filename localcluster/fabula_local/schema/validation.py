@@ -7,6 +7,7 @@ from typing import Any
 
 from . import errors
 from .errors import FieldError
+from .identity_cache import IdentityCache
 from .scalar_checks import Check, Schema, number_checks, string_checks
 
 _JSON_TYPES: dict[type, str] = {
@@ -184,15 +185,12 @@ def _object_checks(schema: Schema) -> list[Check]:
     return checks
 
 
-# Types used in many places share their properties dict, so that it is compiled once; kept beside it to keep its id.
-_compiled: dict[int, tuple[Schema, dict[str, Check]]] = {}
+# Types used in many places share their properties dict, so that it is compiled once.
+_compiled: IdentityCache[dict[str, Check]] = IdentityCache()
 
 
 def _properties(members: Schema) -> dict[str, Check]:
-    known = _compiled.get(id(members))
-    if known is None:
-        known = _compiled[id(members)] = (members, {name: _node(sub) for name, sub in members.items()})
-    return known[1]
+    return _compiled.get(members, lambda every: {name: _node(sub) for name, sub in every.items()})
 
 
 def _composition(schema: Schema) -> list[Check]:
