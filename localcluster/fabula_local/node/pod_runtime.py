@@ -33,6 +33,8 @@ from fabula_local.node.volumes import VolumeError, Volumes
 log = logging.getLogger("fabula.local.node")
 
 RETRY_SECONDS = 2.0
+OVER = float("nan")
+"""Answer of a look after which there is nothing left to do. Compared by identity."""
 FORCED_GRACE_SECONDS = 2.0
 """Grace of a pod whose object is gone already."""
 
@@ -98,13 +100,13 @@ class PodRuntime:
                 self._wake.clear()
                 try:
                     timeout = await self._look()
+                    if timeout is OVER:
+                        return
                 except (ApiError, httpx2.HTTPError, OSError) as error:
                     log.warning("pod %s/%s: %s", *key_of(self.pod), error)
                     timeout = RETRY_SECONDS
-                if timeout is not None and timeout < 0:
-                    return
                 try:
-                    async with asyncio.timeout(timeout):
+                    async with asyncio.timeout(None if timeout is None else max(timeout, 0.0)):
                         await self._wake.wait()
                 except TimeoutError:
                     pass
@@ -112,7 +114,7 @@ class PodRuntime:
             self._containers.close()
 
     async def _look(self) -> float | None:
-        """One step. Seconds until the next is due, None for "when something changes", negative for "over"."""
+        """One step. Seconds until the next is due, None for "when something changes", OVER for good."""
         if not self._adopted:
             self._recall()
             await self._containers.adopt()
@@ -126,7 +128,7 @@ class PodRuntime:
         ending = self._gone or deleting or over or self._ended is not None
         if not ending and self._around is None:
             await self._prepare()
-        waits = [] if left is None else [left]
+        waits = [] if left is None or ending else [left]
         step = self._next(ending)
         if ending:
             waits.append(await self._stop(deleting))
@@ -134,6 +136,8 @@ class PodRuntime:
             waits.append(RETRY_SECONDS)
         else:
             self._start(step)
+            if self._around is None:
+                waits.append(RETRY_SECONDS)
             if step.stop:
                 self._containers.terminate(step.stop)
             waits += await self._refresh()
@@ -141,7 +145,7 @@ class PodRuntime:
             if self._containers.any_running:
                 return min(waits)
             await self._forget()
-            return -1
+            return OVER
         # What was just done changes what there is to say.
         step = self._next(ending)
         if step.again_seconds is not None:
@@ -163,13 +167,13 @@ class PodRuntime:
         self._host.devices.give_back(meta["uid"], self.folder.path)
         if not deleting or (meta.get("deletionGracePeriodSeconds") == 0 and meta.get("finalizers")):
             # Nothing left to do here; what is deleted but held by a finalizer goes without the node.
-            return -1
+            return OVER
         # The object goes only now that nothing of it runs: whoever waits for its name may rely on that.
         await self._host.api.delete(POD, meta["name"], meta["namespace"], uid=meta["uid"], grace_seconds=0)
         live = await self._host.api.find(POD, meta["name"], meta["namespace"])
         if live is None or live["metadata"]["uid"] != meta["uid"]:
             await self._forget()
-        return -1
+        return OVER
 
     def _recall(self) -> None:
         """A container that the API knows to have started, but of which no record is left, is lost."""
