@@ -29,6 +29,8 @@ from fabula_operator.plan.observed import Environment
 from fabula_operator.settings import Settings
 
 logger = logging.getLogger(__name__)
+STOP_SECONDS = 1.0
+"""How long the watches may take to stop; they hold nothing that would be lost."""
 
 
 def utc_now() -> datetime:
@@ -38,6 +40,10 @@ def utc_now() -> datetime:
 
 class LeaseLost(Exception):
     """Another operator may be at work, so this one must end at once."""
+
+
+class WatchesEnded(Exception):
+    """Without watches the operator would see changes only at each resync."""
 
 
 class Operator:
@@ -66,7 +72,7 @@ class Operator:
         self.leadership = Leadership(self.api, settings.lease_namespace, settings.lease_name, settings.identity)
         self.status_port = settings.status_port
         self.metrics_port = settings.metrics_port
-        self._watching = asyncio.Event()
+        self._watches: watch.Watches | None = None
         self._runners: list[web.AppRunner] = []
 
     def environment(self) -> Environment:
@@ -97,11 +103,10 @@ class Operator:
     async def _lead(self, stop: asyncio.Event) -> None:
         settings = self.settings
         await self._serve_status()
-        end = asyncio.Event()
         lease = asyncio.create_task(self.leadership.keep(), name="lease")
         await resync(self.queue, self.reconciler, self.observer, self.cache, settings.namespace)
         tasks: list[asyncio.Task[None]] = [
-            asyncio.create_task(self._watch(end), name="watches"),
+            asyncio.create_task(self._watch(), name="watches"),
             asyncio.create_task(
                 resync_forever(
                     settings.resync, self.queue, self.reconciler, self.observer, self.cache, settings.namespace
@@ -123,25 +128,26 @@ class Operator:
                 raise LeaseLost(f"the lease {settings.lease_namespace}/{settings.lease_name} was lost")
         finally:
             # No look may go on once the lease is given back.
-            end.set()
-            for task in (lease, stopped, *tasks[1:]):
+            for task in (lease, stopped, *tasks):
                 task.cancel()
-            await asyncio.gather(lease, stopped, *tasks[1:], return_exceptions=True)
-            with contextlib.suppress(TimeoutError, asyncio.CancelledError):
-                await asyncio.wait_for(tasks[0], 1.0)
+            await asyncio.gather(lease, stopped, *tasks, return_exceptions=True)
 
-    async def _watch(self, end: asyncio.Event) -> None:
-        """Watch until the end; anew when the training operator's CRD comes or goes."""
-        while not end.is_set():
+    async def _watch(self) -> None:
+        """Watch for ever; anew when the training operator's CRD comes or goes."""
+        while True:
             known = self.observer.pytorch_jobs
             made = watch.registry(self.cache, self.queue.add, pytorch_jobs=known)
             watch.login(made, self.settings.kubeconfig)
-            again = asyncio.Event()
-            kopf = asyncio.create_task(watch.run(made, self.settings.namespace, again, self._watching))
-            while not (kopf.done() or end.is_set() or self.observer.pytorch_jobs != known):
-                await asyncio.wait([kopf], timeout=0.2)
-            again.set()
-            await kopf
+            self._watches = watch.Watches(made, self.settings.namespace)
+            self._watches.start()
+            try:
+                # Asked of a thread and of what a resync found, so there is no event to wait for.
+                while not self._watches.ended and self.observer.pytorch_jobs == known:  # noqa: ASYNC110
+                    await asyncio.sleep(0.2)
+                if self._watches.ended:
+                    raise WatchesEnded("the watches ended; see the log above")
+            finally:
+                await self._watches.stop(STOP_SECONDS)
 
     async def _serve_status(self) -> None:
         settings = self.settings
@@ -173,7 +179,7 @@ class Operator:
         logger.info("metrics on %s:%d", self.settings.metrics_host, self.metrics_port)
 
     def _missing(self) -> str | None:
-        if self.leadership.leading and not self._watching.is_set():
+        if self.leadership.leading and not (self._watches and self._watches.ready):
             return "the watches have not started"
         # A waiting operator is ready: it takes over at any time.
         return None

@@ -6,6 +6,7 @@ No diff handlers, no finalizers, no annotations: kopf writes nothing to the clus
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ def feed(cache: Cache, changed: Callable[[Key], None], type_: str | None, obj: O
 def registry(cache: Cache, changed: Callable[[Key], None], *, pytorch_jobs: bool) -> kopf.OperatorRegistry:
     """Handlers for our kinds and for children and pods of runs."""
     made = kopf.OperatorRegistry()
+    loop = asyncio.get_running_loop()
 
     def watch(resource: Resource) -> None:
         async def handle(type: str | None, body: kopf.Body, **_: Any) -> None:
@@ -38,7 +40,8 @@ def registry(cache: Cache, changed: Callable[[Key], None], *, pytorch_jobs: bool
             obj["metadata"] = dict(obj["metadata"])
             obj.setdefault("apiVersion", resource.api_version)
             obj.setdefault("kind", resource.kind)
-            feed(cache, changed, type, obj)
+            # This runs in kopf's thread; cache and queue belong to the main one.
+            loop.call_soon_threadsafe(feed, cache, changed, type, obj)
 
         labels = None if resource in RUNS.values() else {RUN_UID: kopf.PRESENT}
         on = kopf.on.event(resource.group, resource.version, resource.plural, registry=made, labels=labels)
@@ -63,7 +66,7 @@ def settings() -> kopf.OperatorSettings:
     made.queueing.worker_limit = 64
     made.queueing.idle_timeout = 1.0
     made.queueing.exit_timeout = 0.5
-    made.process.ultimate_exiting_timeout = 3.0
+    made.process.ultimate_exiting_timeout = None
     made.background.instant_exit_timeout = 0.1
     return made
 
@@ -91,14 +94,53 @@ def login(made: kopf.OperatorRegistry, kubeconfig: Path | None) -> None:
     kopf.on.login(registry=made, retries=3, errors=kopf.ErrorsMode.PERMANENT)(connect)
 
 
-async def run(made: kopf.OperatorRegistry, namespace: str | None, stop: asyncio.Event, ready: asyncio.Event) -> None:
-    """Watch until `stop` is set."""
-    await kopf.operator(
-        registry=made,
-        settings=settings(),
-        standalone=True,
-        clusterwide=namespace is None,
-        namespaces=[namespace] if namespace else [],
-        stop_flag=stop,
-        ready_flag=ready,
-    )
+class Watches:
+    """kopf in a thread of its own, with a loop of its own.
+
+    In the main thread it would take the process's signals to itself, and cancel tasks that are not its own at its end.
+    """
+
+    def __init__(self, made: kopf.OperatorRegistry, namespace: str | None) -> None:
+        self._registry = made
+        self._namespace = namespace
+        self._stop = threading.Event()
+        self._ready = threading.Event()
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="watches", daemon=True)
+
+    def start(self) -> None:
+        """Start watching."""
+        self._thread.start()
+
+    @property
+    def ready(self) -> bool:
+        """Whether the watches have started."""
+        return self._ready.is_set()
+
+    @property
+    def ended(self) -> bool:
+        """Whether they ended, asked or not."""
+        return not self._thread.is_alive()
+
+    async def stop(self, seconds: float) -> None:
+        """Stop watching; raises what ended the watches unasked."""
+        self._stop.set()
+        await asyncio.to_thread(self._thread.join, seconds)
+        if self._error is not None:
+            raise self._error
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(
+                kopf.operator(
+                    registry=self._registry,
+                    settings=settings(),
+                    standalone=True,
+                    clusterwide=self._namespace is None,
+                    namespaces=[self._namespace] if self._namespace else [],
+                    stop_flag=self._stop,
+                    ready_flag=self._ready,
+                )
+            )
+        except BaseException as error:
+            self._error = error
