@@ -8,7 +8,6 @@ import yaml
 
 from fabula_local.apiserver.call import Call
 from fabula_local.apiserver.errors import ApiError, bad_request, unsupported_media_type
-from fabula_local.apiserver.protobuf import MEDIA, decode_protobuf
 from fabula_local.resource import Resource
 from fabula_local.schema import protobuf
 

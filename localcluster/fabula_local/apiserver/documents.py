@@ -11,8 +11,8 @@ from fabula_local.schema.openapi import openapi_v2, openapi_v3_group, openapi_v3
 _HEALTH = ("healthz", "livez", "readyz")
 _V2_PROTOBUF_MARK = "proto-openapi.spec.v2"
 _V2_PROTOBUF = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
-# kubectl asks for v2 as protobuf only, and only for kinds that v3 does not have; a document that has no kind either lets
-# it say what is missing. It holds: swagger "2.0", info {title "Kubernetes", version "v1.37.0"}, no paths.
+# kubectl asks for v2 as protobuf only, and only for kinds that v3 does not have; a document without kinds lets it say
+# what is missing. It holds: swagger "2.0", info {title "Kubernetes", version "v1.37.0"}, no paths.
 _V2_EMPTY = b"\x0a\x032.0\x12\x15\x0a\x0aKubernetes\x12\x07v1.37.0\x42\x00"
 _AGGREGATED = ("as=apigroupdiscoverylist", "v=v2", "g=apidiscovery.k8s.io")
 

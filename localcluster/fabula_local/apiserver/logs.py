@@ -114,7 +114,7 @@ def _container(call: Call, pod: Object) -> str:
         return name
     if len(every) != 1:
         raise bad_request(f"a container name must be specified for pod {pod_name}, choose one of: [{' '.join(names)}]")
-    return every[0]
+    return str(every[0])
 
 
 def _container_status(pod: Object, container: str) -> Object | None:
