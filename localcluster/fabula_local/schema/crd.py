@@ -82,6 +82,7 @@ def _version(version: Object, path: str, seen: set[str]) -> list[FieldError]:
         structural = _structural(schema, where)
         found += structural
         if not structural:
+            found += _defaults(schema, where)
             found += [FieldError(one.reason, f"{where}{one.field}", one.message) for one in compile_errors(schema)]
     for index, column in enumerate(version.get("additionalPrinterColumns") or []):
         found += _column(column, f"{path}.additionalPrinterColumns[{index}]")
@@ -135,8 +136,6 @@ def _structural(schema: Object, path: str, *, root: bool = True) -> list[FieldEr
                 errors.invalid(f"{path}.pattern", pattern, f"must be a valid regular expression, but isn't: {problem}")
             )
     found += _list_type(schema, path)
-    if "default" in schema:
-        found += _default(schema, f"{path}.default")
     for name, sub in (schema.get("properties") or {}).items():
         if not (root and name == "metadata"):
             found += _structural(sub, f"{path}.properties[{name}]", root=False)
@@ -151,20 +150,33 @@ def _structural(schema: Object, path: str, *, root: bool = True) -> list[FieldEr
     return found
 
 
+def _defaults(schema: Object, path: str, *, root: bool = True) -> list[FieldError]:
+    """Defaults that break the schema they stand in; looked at only where the schema itself is sound."""
+    found = []
+    if "default" in schema:
+        found += _default(schema, path)
+    for name, sub in (schema.get("properties") or {}).items():
+        if not (root and name == "metadata"):
+            found += _defaults(sub, f"{path}.properties[{name}]", root=False)
+    for key in ("items", "additionalProperties"):
+        if isinstance(sub := schema.get(key), dict):
+            found += _defaults(sub, f"{path}.{key}", root=False)
+    return found
+
+
 def _default(schema: Object, path: str) -> list[FieldError]:
     value = clone(schema["default"])
     if value is None:
-        return [] if schema.get("nullable") else [errors.invalid(path, None, "must not be null")]
-    unknown = prune({"value": value}, {"type": "object", "properties": {"value": schema}})
-    if unknown:
-        return [errors.invalid(path, schema["default"], "must not have unknown fields")]
-    whole = {"value": value}
-    holder = {"type": "object", "properties": {"value": {key: sub for key, sub in schema.items() if key != "default"}}}
+        return [] if schema.get("nullable") else [errors.invalid(f"{path}.default", None, "must not be null")]
+    whole = {"default": value}
+    holder = {
+        "type": "object",
+        "properties": {"default": {key: one for key, one in schema.items() if key != "default"}},
+    }
+    if prune(whole, holder):
+        return [errors.invalid(f"{path}.default", schema["default"], "must not have unknown fields")]
     apply_defaults(whole, holder)
-    return [
-        FieldError(one.reason, path + one.field.removeprefix("value"), one.message.replace("value in body", "in body"))
-        for one in validate(whole, holder)
-    ]
+    return [FieldError(one.reason, f"{path}.{one.field}", one.message) for one in validate(whole, holder)]
 
 
 def _list_type(schema: Object, path: str) -> list[FieldError]:

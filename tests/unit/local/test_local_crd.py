@@ -78,7 +78,7 @@ SPEC = ("spec", "versions", 0, "schema", "openAPIV3Schema", "properties", "spec"
             (*SPEC, "properties", "rank", "default"),
             "x",
             "spec.versions[0].schema.openAPIV3Schema.properties[spec].properties[rank].default",
-            None,
+            'Invalid value: "string": default in body must be of type integer: "string"',
         ),
         (
             (*SPEC, "properties", "rank"),
