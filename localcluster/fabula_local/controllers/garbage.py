@@ -74,12 +74,13 @@ class GarbageController:
 
     def _changed(self, kind: Kind, change: str, obj: Obj) -> None:
         item = item_of(kind, obj)
+        before = self._graph.items.get(item.uid)
+        # An owner whose dependent has just been cut loose waits for exactly that.
+        affected = {*(self._graph.affected_by(before) if before else ()), *self._graph.affected_by(item)}
         if change == "DELETED":
-            affected = list(self._graph.affected_by(item))
             self._graph.remove(item.uid)
         else:
             self._graph.put(item)
-            affected = list(self._graph.affected_by(item))
         for uid in affected:
             known = self._graph.items.get(uid)
             # Most objects have no owner and are not being deleted: nothing follows from them.
