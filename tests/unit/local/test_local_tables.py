@@ -172,3 +172,108 @@ def test_every_built_in_kind_prints_a_bare_object_with_as_many_cells_as_columns(
     for name, kind in KINDS.items():
         shown = table(kind, [{"metadata": {"name": "x"}}], "None", NOW)
         assert len(shown["columnDefinitions"]) == len(shown["rows"][0]["cells"]), name
+
+
+def cells(kind: str, obj: dict[str, Any]) -> dict[str, Any]:
+    obj = {**obj, "metadata": {"name": "x", "creationTimestamp": BORN, **obj.get("metadata", {})}}
+    shown = table(KINDS[kind], [obj], "None", NOW)
+    names = [one["name"] for one in shown["columnDefinitions"]]
+    return dict(zip(names, shown["rows"][0]["cells"], strict=True))
+
+
+TEMPLATE = {"spec": {"containers": [{"name": "c", "image": "i"}, {"name": "d", "image": "j"}]}}
+
+
+@pytest.mark.parametrize(
+    ("kind", "obj", "expected"),
+    [
+        (
+            "deployments.apps",
+            {
+                "spec": {"replicas": 2, "selector": {"matchLabels": {"a": "b"}}, "template": TEMPLATE},
+                "status": {"readyReplicas": 1, "updatedReplicas": 2},
+            },
+            {"Ready": "1/2", "Up-to-date": 2, "Available": 0, "Containers": "c,d", "Images": "i,j", "Selector": "a=b"},
+        ),
+        (
+            "nodes",
+            {
+                "metadata": {"labels": {"node-role.kubernetes.io/worker": ""}},
+                "spec": {"unschedulable": True},
+                "status": {
+                    "conditions": [{"type": "Ready", "status": "True"}],
+                    "addresses": [{"type": "InternalIP", "address": "10.0.0.1"}],
+                    "nodeInfo": {"kubeletVersion": "v1.37.0"},
+                },
+            },
+            {"Status": "Ready,SchedulingDisabled", "Roles": "worker", "Version": "v1.37.0", "Internal-IP": "10.0.0.1"},
+        ),
+        ("nodes", {}, {"Status": "Unknown", "Roles": "<none>", "OS-Image": "<unknown>"}),
+        (
+            "events",
+            {
+                "type": "Warning",
+                "reason": "Failed",
+                "message": " why ",
+                "count": 3,
+                "involvedObject": {"kind": "Pod", "name": "p", "fieldPath": "spec.containers{c}"},
+                "source": {"component": "node", "host": "here"},
+                "firstTimestamp": BORN,
+                "lastTimestamp": "2026-01-02T00:03:00Z",
+            },
+            {
+                "Last Seen": "12s",
+                "Type": "Warning",
+                "Object": "pod/p",
+                "Subobject": "spec.containers{c}",
+                "Source": "node, here",
+                "Message": "why",
+                "First Seen": "3m12s",
+                "Count": 3,
+            },
+        ),
+        (
+            "events.events.k8s.io",
+            {"note": "n", "regarding": {"kind": "Job", "name": "j"}, "eventTime": BORN, "reportingController": "op"},
+            {"Last Seen": "3m12s", "Object": "job/j", "Message": "n", "Source": "op"},
+        ),
+        (
+            "services",
+            {"spec": {"type": "NodePort", "clusterIP": "1.2.3.4", "ports": [{"port": 80, "nodePort": 30080}]}},
+            {"Type": "NodePort", "Cluster-IP": "1.2.3.4", "External-IP": "<none>", "Port(s)": "80:30080/TCP"},
+        ),
+        ("services", {"spec": {"type": "LoadBalancer"}}, {"External-IP": "<pending>"}),
+        ("secrets", {"type": "Opaque", "data": {"a": "", "b": ""}}, {"Type": "Opaque", "Data": 2}),
+        (
+            "rolebindings.rbac.authorization.k8s.io",
+            {
+                "roleRef": {"kind": "Role", "name": "r"},
+                "subjects": [{"kind": "ServiceAccount", "namespace": "n", "name": "s"}, {"kind": "User", "name": "u"}],
+            },
+            {"Role": "Role/r", "Users": "u", "Groups": "", "ServiceAccounts": "n/s"},
+        ),
+        (
+            "cronjobs.batch",
+            {"spec": {"schedule": "* * * * *", "suspend": True}, "status": {"lastScheduleTime": BORN}},
+            {"Schedule": "* * * * *", "Timezone": "<none>", "Suspend": "True", "Active": 0, "Last Schedule": "3m12s"},
+        ),
+        (
+            "networkpolicies.networking.k8s.io",
+            {"spec": {"podSelector": {"matchExpressions": [{"key": "a", "operator": "In", "values": ["y", "x"]}]}}},
+            {"Pod-Selector": "a in (x,y)"},
+        ),
+        (
+            "persistentvolumeclaims",
+            {
+                "spec": {"volumeName": "v"},
+                "status": {"phase": "Bound", "capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"]},
+            },
+            {"Status": "Bound", "Volume": "v", "Capacity": "1Gi", "Access Modes": "RWO"},
+        ),
+        ("leases.coordination.k8s.io", {"spec": {"holderIdentity": "me"}}, {"Holder": "me", "Age": "3m12s"}),
+        ("customresourcedefinitions.apiextensions.k8s.io", {}, {"Created At": BORN}),
+    ],
+)
+def test_cells_of_built_in_kinds(kind: str, obj: dict[str, Any], expected: dict[str, Any]) -> None:
+    shown = cells(kind, obj)
+    assert {name: shown[name] for name in expected} == expected
