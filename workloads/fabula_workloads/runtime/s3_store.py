@@ -138,7 +138,7 @@ class S3Store:
     def list_tagged(self, prefix: str = "") -> Iterator[tuple[Entry, str]]:
         """As `list`, with each object's ETag, which changes with its content."""
         wanted = prefix.rstrip("/")
-        with self._named(wanted) as key:
+        with self._named(wanted, folder=True) as key:
             pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=key)
             for page in pages:
                 for item in page.get("Contents", ()):
@@ -166,10 +166,10 @@ class S3Store:
         return "/".join(part for part in (self._prefix, path) if part)
 
     @contextmanager
-    def _named(self, path: str) -> Iterator[str]:
-        """The object's key; an error on the way becomes the failure it means."""
+    def _named(self, path: str, folder: bool = False) -> Iterator[str]:
+        """The object's key; an error on the way becomes the failure it means. Only a `folder` may be the store itself."""
         try:
-            yield self._key(checked_path(path) if path else "")
+            yield self._key("" if folder and not path else checked_path(path))
         except (BotoCoreError, ClientError) as error:
             raise from_s3_error(error, f"{self.uri}/{path}".rstrip("/"), self._bucket) from error
         except OSError as error:
