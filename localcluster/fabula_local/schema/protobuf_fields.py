@@ -108,5 +108,5 @@ MESSAGES: dict[str, str] = {
     "PodDisruptionBudgetStatus": "observedGeneration=1:int disruptionsAllowed=3:int currentHealthy=4:int"
     " desiredHealthy=5:int expectedPods=6:int",
     "Eviction": "metadata=1:ObjectMeta deleteOptions=2:DeleteOptions",
-    "PriorityClass": "metadata=1:ObjectMeta value=2:int globalDefault=3:bool description=4 preemptionPolicy=5",
+    "PriorityClass": "metadata=1:ObjectMeta value=2:int? globalDefault=3:bool description=4 preemptionPolicy=5",
 }
