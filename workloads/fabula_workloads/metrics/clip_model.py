@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 
 from fabula_workloads.metrics.clip_score import Vectors
+from fabula_workloads.models.library_logs import quiet_libraries
 from fabula_workloads.models.loading import RANDOM_WEIGHTS_KEY
 from fabula_workloads.models.torchvision_shim import prepare_torchvision
 
@@ -27,6 +28,7 @@ class ClipModel:
 
     def __init__(self, source: str | Path, *, revision: str | None = None, device: str = "cpu") -> None:
         prepare_torchvision()
+        quiet_libraries()
         from transformers import CLIPModel, CLIPTokenizer
         from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from fabula_workloads.models.library_logs import quiet_diffusers
 from fabula_workloads.models.torchvision_shim import prepare_torchvision
 from fabula_workloads.painting.png import encode_png
 from fabula_workloads.painting.scene import Picture, Refusal, Scene
@@ -27,19 +28,14 @@ class DiffusersPainter:
         prepare_torchvision()
         import torch
         from diffusers import StableDiffusion3Pipeline
-        from diffusers.utils import logging as diffusers_logging
 
-        diffusers_logging.disable_progress_bar()
-        # It warns of every key in model_index.json that is not its own.
-        diffusers_logging.set_verbosity_error()
+        quiet_diffusers()
         self.model = model
         self._steps = steps
         self._guidance_scale = guidance_scale
         self._generator = torch.Generator
         dtype = torch.bfloat16 if device == "cuda" else torch.float32
-        self._pipeline: Any = StableDiffusion3Pipeline.from_pretrained(
-            str(folder), torch_dtype=dtype, local_files_only=True
-        )
+        self._pipeline: Any = StableDiffusion3Pipeline.from_pretrained(str(folder), dtype=dtype, local_files_only=True)
         self._pipeline.to(device)
         self._pipeline.set_progress_bar_config(disable=True)
 

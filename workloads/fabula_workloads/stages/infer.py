@@ -90,9 +90,11 @@ def open_answerer(context: StageContext) -> Answerer:
         manifest = _adapter(context)
         check_adapter(manifest, arm=arm.name, pixels=spec.pixels, prompt_version=version, base=base)
         adapter = _fetch(context, manifest)
+    from fabula_workloads.models.library_logs import quiet_libraries
     from fabula_workloads.models.torchvision_shim import prepare_torchvision
 
     prepare_torchvision()
+    quiet_libraries()
     from fabula_workloads.inference.transformers_answerer import TransformersAnswerer
 
     if arm.gpus_per_shard == 0:

@@ -1,0 +1,20 @@
+"""A pod's log is for people: progress bars and advice of the libraries below us do not belong in it."""
+
+from __future__ import annotations
+
+
+def quiet_libraries() -> None:
+    """Let transformers log errors only, without progress bars. Call before loading a model."""
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+
+
+def quiet_diffusers() -> None:
+    """The same for diffusers, which also warns of every key in model_index.json that is not its own."""
+    from diffusers.utils import logging as diffusers_logging
+
+    quiet_libraries()
+    diffusers_logging.set_verbosity_error()
+    diffusers_logging.disable_progress_bar()
