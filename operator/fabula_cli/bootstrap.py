@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from fabula_operator.rights import cluster_role
 from lightkube.generic_resource import create_global_resource, create_namespaced_resource
 from lightkube.models.authentication_v1 import TokenRequestSpec
+from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.core_v1 import ServiceAccountToken
 
 from fabula_api.crd import crds
 from fabula_cli.cluster import connect
+from fabula_operator.rights import cluster_role
 
 NAMESPACE = "fabula-system"
 SERVICE_ACCOUNT = "fabula-operator"
@@ -73,7 +74,9 @@ def install(kubeconfig: Path) -> None:
 def write_operator_kubeconfig(admin: Path, target: Path) -> None:
     """A kubeconfig for the operator's ServiceAccount, with a token of a year. Mode 0600."""
     token = connect(admin).create(
-        ServiceAccountToken(spec=TokenRequestSpec(audiences=[], expirationSeconds=_TOKEN_SECONDS)),
+        ServiceAccountToken(
+            metadata=ObjectMeta(), spec=TokenRequestSpec(audiences=[], expirationSeconds=_TOKEN_SECONDS)
+        ),
         SERVICE_ACCOUNT,
         namespace=NAMESPACE,
     )

@@ -48,7 +48,8 @@ def start(
 ) -> None:
     """Start what is not running and wait until the operator watches. Raises UpFailed."""
     home.prepare()
-    if not home.supervised():
+    ours = not home.supervised()
+    if ours:
         tell(f"starting the laptop cluster in {home.root}")
         command = [
             sys.executable, "-m", "fabula_cli.supervisor",
@@ -63,7 +64,10 @@ def start(
             subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True)
         wait_until(home.supervised, 20)
     if not wait_until(lambda: operator_ready(home), _START_SECONDS):
-        raise UpFailed(_why(home))
+        why = _why(home)
+        if ours:
+            stop(home)
+        raise UpFailed(why)
     link_kubeconfig(home)
 
 

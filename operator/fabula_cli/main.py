@@ -176,7 +176,7 @@ def node(
     gpus: Annotated[int, typer.Option(min=0, help="GPUs that the node offers to pods.")] = 0,
 ) -> None:
     """Serve any API server: run its pods as local processes, and its Jobs where no controller-manager does."""
-    from fabula_local.controlplane import run_node
+    from fabula_local.process_node import run_node
 
     chosen = None if controllers is None else [name for name in controllers.split(",") if name and name != "none"]
     place = _home(home)

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fabula_cli.bootstrap import install, write_operator_kubeconfig
+from fabula_cli.bootstrap import NAMESPACE, install, write_operator_kubeconfig
 from fabula_cli.certificates import ensure_certificates
 from fabula_cli.cluster import reachable
 from fabula_cli.home import Home
@@ -107,7 +107,7 @@ class Supervisor:
     def _cluster_part(self, control_plane: str, gpus: int) -> Part:
         state = ["--state-dir", str(self.home.cluster), "--gpus", str(gpus)]
         if self.outside is not None:
-            command = [sys.executable, "-m", "fabula_local.node", "--kubeconfig", str(self.outside), *state]
+            command = [sys.executable, "-m", "fabula_local.process_node", "--kubeconfig", str(self.outside), *state]
             name = "node"
         else:
             command = [sys.executable, "-m", "fabula_local.controlplane", *state, "--control-plane", control_plane]
@@ -117,7 +117,7 @@ class Supervisor:
     def _operator_part(self) -> Part:
         certificates = ensure_certificates(self.home.tls)
         command = [
-            sys.executable, "-m", "fabula_operator.main",
+            str(Path(sys.executable).parent / "fabula-operator"),
             "--kubeconfig", str(self.home.operator_kubeconfig),
             "--artifact-root", self.artifact_root,
             "--status-host", "127.0.0.1",
@@ -126,7 +126,13 @@ class Supervisor:
             "--tls-cert", str(certificates.certificate),
             "--tls-key", str(certificates.key),
             "--status-ca", str(certificates.authority),
+            "--metrics-host", "127.0.0.1",
             "--metrics-port", str(self.metrics_port),
+            # Pods share one network here, so a fixed port for each worker's metrics could not be had twice.
+            "--worker-metrics-port", "0",
+            "--worker-grace", "20",
+            "--lease-namespace", NAMESPACE,
+            "--retry-backoff", "1",
             "--progress-interval", "1",
         ]  # fmt: skip
         return Part("operator", command, self.home.logs / "operator.log", stop_seconds=10)
@@ -196,8 +202,10 @@ class Supervisor:
                 await asyncio.to_thread(install, self.kubeconfig)
                 await asyncio.to_thread(write_operator_kubeconfig, self.kubeconfig, self.home.operator_kubeconfig)
             except Exception as error:
-                self.problem = f"installing CRDs and rights failed: {type(error).__name__}: {error}"
-                log.warning("%s", self.problem)
+                problem = f"installing CRDs and rights failed: {type(error).__name__}: {error}"
+                if problem != self.problem:
+                    log.warning("%s", problem)
+                self.problem = problem
                 self.publish()
                 await self._pause(1)
                 continue
