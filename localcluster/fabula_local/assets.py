@@ -11,6 +11,7 @@ import os
 import secrets
 import signal
 import socket
+import ssl
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -245,7 +246,9 @@ async def _wait_ready(
 ) -> None:
     names = ("etcd", "kube-apiserver")
     headers = {"Authorization": f"Bearer {token}"}
-    async with httpx2.AsyncClient(verify=str(files.authority), trust_env=False, headers=headers) as http:
+    async with httpx2.AsyncClient(
+        verify=ssl.create_default_context(cafile=files.authority), trust_env=False, headers=headers
+    ) as http:
         deadline = asyncio.get_running_loop().time() + seconds
         while True:
             for name, process in zip(names, processes, strict=True):
