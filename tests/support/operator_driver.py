@@ -1,11 +1,11 @@
-"""The operator without kopf, driven step by step: the same kube layer and reconciler, the event feed in the test's hands."""
+"""The operator without kopf, driven step by step: the same kube layer and reconciler, events in the test's hands."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -134,13 +134,13 @@ class Driver:
 
 
 class Clock:
-    """A clock that tests move."""
+    """The time, moved on by as much as a test says."""
 
     def __init__(self) -> None:
-        self.time = datetime.now(UTC).replace(microsecond=0)
+        self.ahead = timedelta()
 
     def __call__(self) -> datetime:
-        return self.time
+        return datetime.now(UTC) + self.ahead
 
 
 async def install_crds(api: Api) -> None:

@@ -17,7 +17,7 @@ from fabula_api.fine_tune_run import Attempt
 from fabula_api.shared_spec import Retries
 from fabula_api.status import FailureDigest
 from fabula_api.worker import FINAL_EXIT_CODES, ExitCode
-from fabula_operator.plan.children import Child, Pod
+from fabula_operator.plan.children import Child, Pod, running
 from fabula_operator.plan.results import failure_of, pod_failure, result_of
 
 Budget = Literal["infrastructure", "failure"]
@@ -39,6 +39,9 @@ class Cause:
 def cause_of(child: Child, pods: Sequence[Pod]) -> Cause | None:
     """Why the attempt ended, or None while it goes on. A pod that is being deleted is not judged yet."""
     failed = [pod for pod in pods if pod.phase == "Failed"]
+    if not child.failed and not running(pods):
+        # The last pod has ended, so the child's controller is about to say how; its child stays for its logs.
+        return None
     judged = failed if child.failed else [pod for pod in failed if not pod.deleting]
     if not judged:
         if not child.failed:
