@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from tests.support.laptop import LaptopApi
 from tests.support.wire import Wire
 

@@ -1,7 +1,6 @@
 """One object's life on the wire: create, read, write, conflict, delete."""
 
 import pytest
-
 from tests.support.wire import APPLY, JSON_PATCH, MERGE, STRATEGIC, Object, Wire
 
 

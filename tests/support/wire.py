@@ -66,7 +66,14 @@ class Wire:
         return Wire(self._kubeconfig, token)
 
     def call(
-        self, method: str, path: str, body: Any = None, *, media: str = "application/json", accept: str = "", **query: Any
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        media: str = "application/json",
+        accept: str = "",
+        **query: Any,
     ) -> Response:
         """One request; the body is sent as JSON."""
         connection, response = self._open(method, path, body, media, accept, query)

@@ -10,7 +10,7 @@ from fabula_local.apiserver.call import Answer, Call
 from fabula_local.apiserver.config import ServerConfig
 from fabula_local.apiserver.conversion import from_storage
 from fabula_local.apiserver.deleting import delete
-from fabula_local.apiserver.errors import bad_request, method_not_allowed, no_such_path, not_found
+from fabula_local.apiserver.errors import bad_request, invalid, method_not_allowed, no_such_path, not_found
 from fabula_local.apiserver.listing import Lister, select
 from fabula_local.apiserver.logs import log_request, read_log, writer_ended
 from fabula_local.apiserver.patching import check_name, patch
@@ -23,6 +23,7 @@ from fabula_local.apiserver.store import Stored
 from fabula_local.apiserver.watching import watch, watch_request
 from fabula_local.apiserver.writing import Writer, present
 from fabula_local.resource import Resource
+from fabula_local.schema.errors import invalid as invalid_value
 from fabula_local.schema.merge import json_patch, merge_patch
 
 
@@ -110,6 +111,9 @@ class Api:
     def _update(self, call: Call, resource: Resource, stored: Stored, subresource: str) -> Answer:
         obj = codec.read_object(call, resource)
         check_name(call, obj)
+        if resource.custom and not obj["metadata"].get("resourceVersion"):
+            unversioned = invalid_value("metadata.resourceVersion", 0, "must be specified for an update")
+            raise invalid(resource, stored.name, [unversioned])
         if unknown := self.writer.read_fields(call, resource, obj):
             raise codec.strict_error(resource, unknown)
         return self.writer.update(call, resource, stored, obj, subresource)

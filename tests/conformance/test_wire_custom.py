@@ -1,0 +1,121 @@
+"""Custom kinds: schema, defaults, pruning, rules, the status subresource."""
+
+import pytest
+from tests.support.wire import MERGE, STRATEGIC, Object, Wire
+
+
+def widget(wire: Wire, widgets: str, name: str = "w", **spec: object) -> Object:
+    group = widgets.split("/")[2]
+    return {"apiVersion": f"{group}/v1", "kind": "Widget", "metadata": {"name": name}, "spec": {"size": 3, **spec}}
+
+
+def test_defaults_are_filled_and_generation_begins(wire: Wire, widgets: str) -> None:
+    made = wire.ok("POST", widgets, {**widget(wire, widgets), "status": {"phase": "Ready"}})
+    assert made["spec"] == {"size": 3, "color": "red"}
+    assert made["metadata"]["generation"] == 1
+    assert "status" not in made
+
+
+@pytest.mark.parametrize(
+    ("spec", "field", "message"),
+    [
+        (
+            {"size": 0},
+            "spec.size",
+            "Invalid value: 0: spec.size in body should be greater than or equal to 1",
+        ),
+        (
+            {"color": "blue"},
+            "spec.color",
+            'Unsupported value: "blue": supported values: "red", "green"',
+        ),
+        ({"size": None}, "spec.size", "Required value"),
+        (
+            {"size": "three"},
+            "spec.size",
+            'Invalid value: "string": spec.size in body must be of type integer: "string"',
+        ),
+    ],
+    ids=["bound", "enum", "required", "type"],
+)
+def test_violations_name_field_and_bound(wire: Wire, widgets: str, spec: Object, field: str, message: str) -> None:
+    bad = widget(wire, widgets)
+    bad["spec"] = {key: value for key, value in {**bad["spec"], **spec}.items() if value is not None}
+    refused = wire.call("POST", widgets, bad)
+    group = widgets.split("/")[2]
+    assert (refused.status, refused.body["reason"]) == (422, "Invalid")
+    assert refused.body["message"] == f'Widget.{group} "w" is invalid: {field}: {message}'
+    cause = refused.body["details"]["causes"][0]
+    assert (cause["field"], cause["message"]) == (field, message)
+
+
+def test_unknown_fields_are_pruned_warned_or_refused(wire: Wire, widgets: str) -> None:
+    odd = widget(wire, widgets, surprise=1)
+    refused = wire.call("POST", widgets, odd, fieldValidation="Strict")
+    assert (refused.status, refused.body["reason"]) == (400, "BadRequest")
+    assert 'strict decoding error: unknown field "spec.surprise"' in refused.body["message"]
+    warned = wire.call("POST", widgets, odd, fieldValidation="Warn", dryRun="All")
+    assert 'unknown field \\"spec.surprise\\"' in warned.headers["Warning"]
+    pruned = wire.ok("POST", widgets, odd, fieldValidation="Ignore")
+    assert "surprise" not in pruned["spec"]
+
+
+def test_a_rule_forbids_a_change(wire: Wire, widgets: str) -> None:
+    wire.ok("POST", widgets, widget(wire, widgets, serial="one"))
+    refused = wire.call("PATCH", f"{widgets}/w", {"spec": {"serial": "two"}}, media=MERGE)
+    assert refused.status == 422
+    assert refused.body["details"]["causes"][0]["field"] == "spec.serial"
+    assert "serial is immutable" in refused.body["message"]
+
+
+def test_status_and_spec_are_written_apart(wire: Wire, widgets: str) -> None:
+    made = wire.ok("POST", widgets, widget(wire, widgets))
+    body = {**made, "spec": {"size": 9}, "status": {"phase": "Ready"}}
+    status = wire.ok("PUT", f"{widgets}/w/status", body)
+    assert status["spec"]["size"] == 3
+    assert status["status"] == {"phase": "Ready"}
+    assert status["metadata"]["generation"] == 1
+    spec = wire.ok("PUT", f"{widgets}/w", {**status, "spec": {"size": 9}, "status": {"phase": "Lost"}})
+    assert spec["spec"]["size"] == 9
+    assert spec["status"] == {"phase": "Ready"}
+    assert spec["metadata"]["generation"] == 2
+    labelled = wire.ok("PATCH", f"{widgets}/w", {"metadata": {"labels": {"a": "b"}}}, media=MERGE)
+    assert labelled["metadata"]["generation"] == 2
+
+
+def test_a_status_that_breaks_the_schema_is_refused(wire: Wire, widgets: str) -> None:
+    wire.ok("POST", widgets, widget(wire, widgets))
+    refused = wire.call("PATCH", f"{widgets}/w/status", {"status": {"phase": 7}}, media=MERGE)
+    assert refused.status == 422
+
+
+def test_an_update_needs_the_version_it_started_from(wire: Wire, widgets: str) -> None:
+    wire.ok("POST", widgets, widget(wire, widgets))
+    refused = wire.call("PUT", f"{widgets}/w", widget(wire, widgets, size=4))
+    assert refused.status == 422
+    assert refused.body["details"]["causes"][0]["field"] == "metadata.resourceVersion"
+
+
+def test_strategic_merge_is_not_for_custom_kinds(wire: Wire, widgets: str) -> None:
+    wire.ok("POST", widgets, widget(wire, widgets))
+    assert wire.call("PATCH", f"{widgets}/w", {"spec": {"size": 4}}, media=STRATEGIC).status == 415
+
+
+def test_the_kind_is_discovered(wire: Wire, widget_group: str) -> None:
+    found = wire.ok("GET", f"/apis/{widget_group}/v1")
+    entries = {item["name"]: item for item in found["resources"]}
+    assert entries["widgets"]["kind"] == "Widget"
+    assert entries["widgets"]["shortNames"] == ["wd"]
+    assert "widgets/status" in entries
+    assert widget_group in [item["name"] for item in wire.ok("GET", "/apis")["groups"]]
+
+
+def test_a_definition_without_structure_is_refused(wire: Wire) -> None:
+    version = {"name": "v1", "served": True, "storage": True}
+    version["schema"] = {"openAPIV3Schema": {"type": "object", "properties": {"spec": {"description": "untyped"}}}}
+    names = {"plural": "gadgets", "kind": "Gadget"}
+    spec = {"group": "bad.example.com", "scope": "Namespaced", "names": names, "versions": [version]}
+    path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+    refused = wire.call("POST", path, {"metadata": {"name": "gadgets.bad.example.com"}, "spec": spec})
+    assert refused.status == 422
+    assert any("must not be empty" in cause["message"] for cause in refused.body["details"]["causes"])
