@@ -70,8 +70,9 @@ def _error(code: int, body: bytes, retry_after: str | None) -> ApiError:
 class Api:
     """Calls one API server as one user."""
 
-    def __init__(self, http: httpx2.AsyncClient, authority: str = "") -> None:
+    def __init__(self, http: httpx2.AsyncClient, streams: httpx2.AsyncClient, authority: str = "") -> None:
         self._http = http
+        self._streams = streams
         self.authority = authority
         """The CA certificate of the API server, as PEM; empty where the kubeconfig names none."""
 
@@ -82,15 +83,18 @@ class Api:
         if config is None:
             raise ValueError(f"{path} has no current context: set one with kubectl config use-context")
         params = ConnectionParams(timeout=httpx2.Timeout(30.0), trust_env=False).httpx_params(config)
-        # Every watched kind holds a connection, so the pool must not run out.
-        limits = httpx2.Limits(max_connections=None, max_keepalive_connections=50)
-        http = httpx2.AsyncClient(**{**params, "limits": limits, "headers": {"User-Agent": user_agent}})
+        headers = {"User-Agent": user_agent}
+        limits = httpx2.Limits(max_connections=32, max_keepalive_connections=32)
+        http = httpx2.AsyncClient(**{**params, "limits": limits, "headers": headers})
+        # Every watched kind holds a connection for minutes: a pool of its own, without a bound, which no call searches.
+        unbounded = httpx2.Limits(max_connections=None, max_keepalive_connections=0)
+        streams = httpx2.AsyncClient(**{**params, "limits": unbounded, "headers": headers})
         cluster = config.cluster
         if cluster.certificate_auth_data:
-            return cls(http, base64.b64decode(cluster.certificate_auth_data).decode())
+            return cls(http, streams, base64.b64decode(cluster.certificate_auth_data).decode())
         if cluster.certificate_auth:
-            return cls(http, Path(config.abs_file(cluster.certificate_auth)).read_text())
-        return cls(http)
+            return cls(http, streams, Path(config.abs_file(cluster.certificate_auth)).read_text())
+        return cls(http, streams)
 
     @property
     def base_url(self) -> httpx2.URL:
@@ -100,6 +104,7 @@ class Api:
     async def close(self) -> None:
         """Close all connections."""
         await self._http.aclose()
+        await self._streams.aclose()
 
     async def request(
         self,
@@ -256,7 +261,7 @@ class Api:
         # The server ends the watch by its own timeout; silence much beyond it means a dead connection.
         timeout = httpx2.Timeout(30.0, read=timeout_seconds + 30.0)
         headers = {"Accept": accept}
-        async with self._http.stream(
+        async with self._streams.stream(
             "GET", kind.path(namespace), params=params, headers=headers, timeout=timeout
         ) as answer:
             if answer.status_code >= 300:
