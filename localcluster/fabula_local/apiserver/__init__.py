@@ -4,6 +4,6 @@ Serves the wire API that kubectl, kopf and plain clients speak, from SQLite, in 
 """
 
 from fabula_local.apiserver.config import ServerConfig
-from fabula_local.apiserver.server import RunningServer, serve
+from fabula_local.apiserver.server import RunningServer, StartError, serve
 
-__all__ = ["RunningServer", "ServerConfig", "serve"]
+__all__ = ["RunningServer", "ServerConfig", "StartError", "serve"]

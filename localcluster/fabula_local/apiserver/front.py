@@ -18,6 +18,7 @@ from fabula_local.apiserver.request import RequestInfo, request_info
 from fabula_local.apiserver.selectors import exact_name
 
 MAX_BODY_BYTES = 3 * 1024 * 1024
+_UNCACHED = {"Cache-Control": "no-cache, private"}
 _log = logging.getLogger(__name__)
 
 
@@ -44,7 +45,9 @@ class Front:
         warnings = call.warnings if call else []
         if isinstance(answer, Stream):
             return await _stream(request, answer)
-        response = web.Response(body=answer.body, status=answer.code, headers={"Content-Type": answer.media})
+        response = web.Response(
+            body=answer.body, status=answer.code, headers={"Content-Type": answer.media, **_UNCACHED}
+        )
         for text in warnings:
             quoted = text.replace("\\", "\\\\").replace('"', '\\"')
             response.headers.add("Warning", f'299 - "{quoted}"')
@@ -114,7 +117,7 @@ class Front:
 
 
 async def _stream(request: web.BaseRequest, stream: Stream) -> web.StreamResponse:
-    response = web.StreamResponse(headers={"Content-Type": stream.media, "Cache-Control": "no-cache, private"})
+    response = web.StreamResponse(headers={"Content-Type": stream.media, **_UNCACHED})
     try:
         await response.prepare(request)
         async for block in stream.frames:

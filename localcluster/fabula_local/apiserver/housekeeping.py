@@ -5,8 +5,10 @@ without them, so they live with the server.
 """
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from fabula_local.apiserver import metadata
 from fabula_local.apiserver.auth.authentication import ADMIN
 from fabula_local.apiserver.auth.bootstrap import bootstrap_objects
 from fabula_local.apiserver.call import Call
@@ -24,6 +26,8 @@ DEFINITIONS = "customresourcedefinitions.apiextensions.k8s.io"
 _RBAC = "rbac.authorization.k8s.io"
 _NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 _RETRY_SECONDS = 0.1
+_EVENT_SWEEP_SECONDS = 60.0
+_EVENT_TTL = timedelta(hours=1)
 
 
 class Housekeeping:
@@ -48,13 +52,32 @@ class Housekeeping:
         self._work.set()
 
     async def run(self) -> None:
-        """Empty what is being deleted, until cancelled."""
+        """Empty what is being deleted, and let old events go, until cancelled."""
         while True:
-            await self._work.wait()
+            try:
+                async with asyncio.timeout(_EVENT_SWEEP_SECONDS):
+                    await self._work.wait()
+            except TimeoutError:
+                self._expire_events(datetime.now(UTC))
+                continue
             self._work.clear()
             if self._sweep():
                 await asyncio.sleep(_RETRY_SECONDS)
                 self._work.set()
+
+    def _expire_events(self, now: datetime) -> None:
+        """Delete events an hour after they were last seen, as a cluster's event TTL does."""
+        resource = self._writer.registry.find("", "v1", "events")
+        assert resource is not None
+        oldest = metadata.timestamp(now - _EVENT_TTL)
+        for stored in list(self._store.all("events")):
+            series = stored.obj.get("series") or {}
+            seen = (
+                series.get("lastObservedTime") or stored.obj.get("lastTimestamp") or stored.obj.get("eventTime"),
+                stored.obj["metadata"]["creationTimestamp"],
+            )
+            if max(filter(None, seen)) < oldest:
+                delete(self._writer, _system_call(), resource, stored, {})
 
     def _changed(self, kind: str, change: Change) -> None:
         if kind == DEFINITIONS:

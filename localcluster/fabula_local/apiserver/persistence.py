@@ -39,19 +39,28 @@ class Database:
 
     def put(self, kind: str, namespace: str, name: str, revision: int, body: bytes) -> None:
         """Write one object and the revision, together."""
-        execute = self._connection.execute
-        execute("BEGIN IMMEDIATE")
-        execute("INSERT OR REPLACE INTO objects VALUES (?, ?, ?, ?, ?)", (kind, namespace, name, revision, body))
-        execute("UPDATE counter SET revision = ?", (revision,))
-        execute("COMMIT")
+        self._write(
+            revision, "INSERT OR REPLACE INTO objects VALUES (?, ?, ?, ?, ?)", (kind, namespace, name, revision, body)
+        )
 
     def delete(self, kind: str, namespace: str, name: str, revision: int) -> None:
         """Remove one object and write the revision, together."""
+        self._write(
+            revision, "DELETE FROM objects WHERE kind = ? AND namespace = ? AND name = ?", (kind, namespace, name)
+        )
+
+    def _write(self, revision: int, statement: str, values: tuple[object, ...]) -> None:
         execute = self._connection.execute
         execute("BEGIN IMMEDIATE")
-        execute("DELETE FROM objects WHERE kind = ? AND namespace = ? AND name = ?", (kind, namespace, name))
-        execute("UPDATE counter SET revision = ?", (revision,))
-        execute("COMMIT")
+        try:
+            execute(statement, values)
+            execute("UPDATE counter SET revision = ?", (revision,))
+            execute("COMMIT")
+        except sqlite3.Error:
+            # A full disk must not leave a transaction open, or every later write would fail as well.
+            if self._connection.in_transaction:
+                execute("ROLLBACK")
+            raise
 
     def close(self) -> None:
         """Release the file."""
