@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fabula_api.artifact import Manifest
+from fabula_api.fine_tune_run import FineTuneRunSpec
 from fabula_workloads.runtime.context import StageContext, StageResult
 from fabula_workloads.runtime.failures import (
     ConfigInvalid,
@@ -21,6 +22,7 @@ from fabula_workloads.runtime.failures import (
     TryAgain,
     WorkerError,
 )
+from fabula_workloads.stages.model_folder import model_folder
 from fabula_workloads.training.adapter import commit_adapter
 from fabula_workloads.training.events import EventReader
 from fabula_workloads.training.failure import RankFailure
@@ -41,7 +43,10 @@ def run(context: StageContext) -> StageResult:
     Raises TryAgain (Interrupted) after a stop that was asked for, Overtaken when a later attempt has begun, and on
     failure the named error of the first failing rank.
     """
-    prepared = prepare(context)
+    spec = context.config.spec
+    if not isinstance(spec, FineTuneRunSpec):
+        raise ConfigInvalid(f"stage train belongs to a FineTuneRun, not to a {context.config.run.kind}")
+    prepared = prepare(context, spec, model_folder(context, spec.model, "model"))
     work = prepared.job.work
     try:
         with ThreadPoolExecutor(1, "checkpoints") as uploads:

@@ -1,7 +1,7 @@
 """A tiny Qwen3-VL: the real architecture, tokenizer class and processor, small enough to train on a laptop's CPU.
 
-Its weights are random, but wider than a model's that is to be trained in full: a low-rank update on frozen layers can only
-combine what they compute, and with the usual 0.02 (and tied embeddings) that is next to nothing.
+Its weights are random, but wider than those of a model that is to be trained in full: a low-rank update on frozen
+layers can only combine what they compute, and with the usual 0.02 (and tied embeddings) that is next to nothing.
 """
 
 from __future__ import annotations

@@ -13,11 +13,10 @@ from typing import Any
 
 from fabula_api.artifact import Manifest
 from fabula_api.fine_tune_run import FineTuneRunSpec
-from fabula_api.shared_spec import ModelSource
 from fabula_api.status import Lineage
 from fabula_workloads.runtime.artifact import require_manifest
 from fabula_workloads.runtime.context import StageContext
-from fabula_workloads.runtime.failures import ConfigInvalid, CredentialsRefused, InputInvalid, TryAgain
+from fabula_workloads.runtime.failures import ConfigInvalid, InputInvalid
 from fabula_workloads.training import deepspeed_config
 from fabula_workloads.training.checkpoints import Checkpoints
 from fabula_workloads.training.group import Node
@@ -60,17 +59,17 @@ class Prepared:
         return {key: value for key, value in named.items() if value is not None} | {"digest": self.base_digest}
 
 
-def prepare(context: StageContext) -> Prepared:
-    """Check and gather what the ranks need. Raises ConfigInvalid or InputInvalid for what cannot work."""
-    spec = context.config.spec
-    if not isinstance(spec, FineTuneRunSpec):
-        raise ConfigInvalid(f"stage train belongs to a FineTuneRun, not to a {context.config.run.kind}")
+def prepare(context: StageContext, spec: FineTuneRunSpec, model: Path) -> Prepared:
+    """Check and gather what the ranks need; `model` is the base model's local folder.
+
+    Raises ConfigInvalid or InputInvalid for what cannot work.
+    """
     if spec.training.packing:
         raise ConfigInvalid("training.packing is not implemented yet; set it to false")
     node = Node.from_environment(spec.topology, os.environ)
     dataset = _dataset(context, spec)
     uri = context.config.input("dataset").uri
-    base_name, model = _model(context, spec.model)
+    base_name = spec.model.uri or spec.model.name or model.name
     model_config, base_digest = _model_config(model, base_name)
     config = deepspeed_config.render(spec, deepspeed_config.hidden_size_of(model_config))
     if problems := deepspeed_config.problems(config, spec):
@@ -112,35 +111,6 @@ def _dataset(context: StageContext, spec: FineTuneRunSpec) -> Manifest:
     return manifest
 
 
-def _model(context: StageContext, source: ModelSource) -> tuple[str, Path]:
-    """Name of the base model for people and adapters, and its local folder."""
-    if source.uri:
-        return source.uri, context.local(source.uri)
-    if not source.name:
-        raise ConfigInvalid("model has neither name nor uri")
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import (
-        GatedRepoError,
-        HfHubHTTPError,
-        LocalEntryNotFoundError,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
-    )
-
-    where = f"model {source.name}" + (f" at {source.revision}" if source.revision else "")
-    try:
-        folder = snapshot_download(source.name, revision=source.revision, cache_dir=context.cache / "models")
-    except GatedRepoError as error:
-        raise CredentialsRefused(f"{where} is gated: put an HF_TOKEN that was granted access into secretRef") from error
-    except (RepositoryNotFoundError, RevisionNotFoundError) as error:
-        raise InputInvalid(f"{where} is not on the Hub; check model.name and model.revision") from error
-    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
-        raise TryAgain(
-            f"{where} could not be fetched from the Hub ({type(error).__name__})", "HubUnavailable"
-        ) from error
-    return source.name, Path(folder)
-
-
 def _model_config(model: Path, name: str) -> tuple[dict[str, Any], str]:
     file = model / "config.json"
     try:
@@ -155,9 +125,13 @@ def _model_config(model: Path, name: str) -> tuple[dict[str, Any], str]:
 
 
 def _work_folder(context: StageContext, node: Node) -> Path:
-    """A fresh scratch folder. Its name holds run and attempt, so that a crashed attempt's leftovers are replaced."""
+    """A fresh scratch folder. Those of the run's launchers that were killed are removed; their process id tells."""
     config = context.config
-    work = context.cache / f"train-{config.run.uid}-{config.key[-16:]}-{config.attempt}-{node.rank}-{os.getpid()}"
+    prefix = f"train-{config.run.uid}-{config.key[-16:]}-{node.rank}-"
+    for other in context.cache.glob(f"{prefix}*"):
+        if not Path(f"/proc/{other.name.removeprefix(prefix)}").exists():
+            shutil.rmtree(other, ignore_errors=True)
+    work = context.cache / f"{prefix}{os.getpid()}"
     shutil.rmtree(work, ignore_errors=True)
     for folder in ("saved", "final", "logs"):
         (work / folder).mkdir(parents=True)

@@ -70,6 +70,7 @@ def train(job: TrainingJob, rank: int) -> None:
     transformers_logging.disable_progress_bar()
     # DeepSpeed calls collectives by their old names, and torch would say so at every step.
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"torch\.distributed\.c10d_logger")
+    warnings.filterwarnings("ignore", category=FutureWarning, message=".*is_gradient_checkpointing")  # peft's
     spec = job.spec
     cuda = spec.topology.device == "cuda"
     if cuda:

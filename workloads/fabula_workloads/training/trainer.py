@@ -79,7 +79,8 @@ class LoraTrainer(Trainer):  # type: ignore[misc]
             state = self.deepspeed._zero3_consolidated_16bit_state_dict(exclude_frozen_parameters=True)
         if self.args.should_save:
             folder = Path(output_dir or self.args.output_dir)
-            self.model.save_pretrained(folder, state_dict=state)
+            # `False`: otherwise peft looks for the base model's config, on the Hub if it has to.
+            self.model.save_pretrained(folder, state_dict=state, save_embedding_layers=False)
             _sort_targets(folder / "adapter_config.json")
 
 

@@ -1,0 +1,79 @@
+"""How torchrun is called on one node and on several, and what its ranks see of the pod's environment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fabula_api.fine_tune_run import Topology
+from fabula_workloads.runtime.failures import ConfigInvalid
+from fabula_workloads.training.adapter import loss_curve
+from fabula_workloads.training.events import EventReader, EventWriter
+from fabula_workloads.training.group import Node, rank_environment, torchrun_arguments
+
+TWO_NODES = Topology(nodes=2, gpus_per_node=8)
+CONTROLLER = {"PET_NODE_RANK": "1", "MASTER_ADDR": "run-master-0", "MASTER_PORT": "23456"}
+
+
+def test_one_node_meets_on_loopback_at_a_free_port(tmp_path: Path) -> None:
+    arguments = torchrun_arguments(Topology(gpus_per_node=2), Node(), tmp_path)
+    assert {"--rdzv-endpoint=127.0.0.1:0", "--nnodes=1", "--nproc-per-node=2", "--max-restarts=0"} <= set(arguments)
+    assert arguments[-2:] == ["--module", "fabula_workloads.training.rank"]
+
+
+def test_two_runs_on_one_machine_never_meet(tmp_path: Path) -> None:
+    topology = Topology(gpus_per_node=2)
+    assert torchrun_arguments(topology, Node(), tmp_path) != torchrun_arguments(topology, Node(), tmp_path)
+
+
+def test_several_nodes_meet_where_the_controller_says(tmp_path: Path) -> None:
+    node = Node.from_environment(TWO_NODES, CONTROLLER)
+    arguments = torchrun_arguments(TWO_NODES, node, tmp_path)
+    assert {"--nnodes=2", "--node-rank=1", "--master-addr=run-master-0", "--master-port=23456"} <= set(arguments)
+
+
+def test_a_group_without_a_meeting_point_is_refused() -> None:
+    with pytest.raises(ConfigInvalid, match=r"topology\.nodes is 2, but MASTER_ADDR, MASTER_PORT is not set"):
+        Node.from_environment(TWO_NODES, {"PET_NODE_RANK": "0"})
+
+
+def test_a_single_node_ignores_what_the_controller_sets() -> None:
+    topology = Topology(gpus_per_node=2, device="cpu")
+    assert Node.from_environment(topology, CONTROLLER) == Node()
+    seen = rank_environment(topology, Path("job.json"), CONTROLLER | {"RANK": "0", "WORLD_SIZE": "1", "HOME": "h"})
+    assert not {"PET_NODE_RANK", "MASTER_ADDR", "RANK", "WORLD_SIZE"} & set(seen)
+    assert (seen["HOME"], seen["FABULA_TRAINING_JOB"], seen["GLOO_SOCKET_IFNAME"]) == ("h", "job.json", "lo")
+
+
+def test_threads_are_shared_unless_the_user_says_otherwise() -> None:
+    crowded = Topology(gpus_per_node=64, device="cpu")
+    assert rank_environment(crowded, Path("j"), {})["OMP_NUM_THREADS"] == "1"
+    assert rank_environment(crowded, Path("j"), {"OMP_NUM_THREADS": "7"})["OMP_NUM_THREADS"] == "7"
+
+
+def test_an_event_half_written_is_read_when_it_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    reader = EventReader(path)
+    assert reader.poll() == []
+    EventWriter(path).emit("step", metrics={"step": 1})
+    with path.open("a") as file:
+        file.write('{"event": "fin')
+        file.flush()
+        assert reader.poll() == [{"event": "step", "metrics": {"step": 1}}]
+        assert reader.poll() == []
+        file.write('ished", "step": 1}\n')
+    assert reader.poll() == [{"event": "finished", "step": 1}]
+
+
+def test_the_loss_curve_has_a_row_a_step_with_the_validation_loss_beside_it() -> None:
+    history = [
+        {"step": 1, "loss": 7.5, "grad_norm": 3.0, "learning_rate": 0.0, "epoch": 0.5},
+        {"step": 2, "loss": 7.0, "grad_norm": 2.0, "learning_rate": 0.1, "epoch": 1.0},
+        {"step": 2, "eval_loss": 6.5, "eval_runtime": 1.0, "epoch": 1.0},
+        {"step": 2, "train_runtime": 3.0},
+    ]
+    assert loss_curve(history) == [
+        {"step": 1, "loss": 7.5, "gradNorm": 3.0, "learningRate": 0.0, "epoch": 0.5},
+        {"step": 2, "loss": 7.0, "gradNorm": 2.0, "learningRate": 0.1, "epoch": 1.0, "validationLoss": 6.5},
+    ]
