@@ -85,14 +85,16 @@ def test_a_loss_or_gradient_that_is_no_number_ends_the_run(boundary: Any, bad: d
 
 
 def test_steps_are_told_in_the_statuss_words(boundary: Any, job: TrainingJob) -> None:
+    end_step(boundary, 1)
     log(boundary, 1, loss=8.0, grad_norm=2.0, learning_rate=0.1)
+    end_step(boundary, 2)
     log(boundary, 2, loss=7.0, grad_norm=1.0, learning_rate=0.2)
     log(boundary, 2, train_runtime=3.0)
     events = EventReader(job.events_file).poll()
     assert len(events) == 2
     metrics = events[-1]["metrics"]
-    assert metrics["gpuMemory"] > 0
-    del metrics["gpuMemory"]
+    assert metrics.pop("gpuMemory") > 0
+    assert metrics.pop("tokensPerSecondPerGpu") == 0  # the second step saw no new token
     assert metrics == {
         "firstLoss": 8.0, "loss": 7.0, "gradNorm": 1.0, "learningRate": 0.2, "step": 2, "steps": 6, "epoch": 0.5,
     }  # fmt: skip
