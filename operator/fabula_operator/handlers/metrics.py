@@ -105,8 +105,7 @@ _TRAINING = {
     "validationLoss": ("validation_loss", "Loss on the validation split."),
     "gradNorm": ("grad_norm", "Gradient norm before clipping."),
     "learningRate": ("learning_rate", "Learning rate."),
-    "tokensPerSecondPerGPU": ("tokens_per_second_per_gpu", "Tokens a second and GPU."),
-    "tokensPerSecondPerGpu": ("tokens_per_second_per_rank", "Tokens a second and rank."),
+    "tokensPerSecondPerGpu": ("tokens_per_second_per_gpu", "Tokens a second and GPU (or rank)."),
     "mfu": ("mfu", "Model FLOPs utilisation."),
     "step": ("step", "Optimizer steps done."),
 }

@@ -17,7 +17,7 @@ from fabula_operator.plan.observed import Report
 from fabula_operator.plan.results import add_up
 from fabula_operator.plan.stage_view import StageView
 
-TALLIED = ("episode", "record", "excerpt", "image", "sample")
+NOT_ITEMS = ("token", "cost")
 _METRIC_NAMES = {field.alias: name for name, field in Metrics.model_fields.items() if field.alias}
 
 
@@ -101,7 +101,7 @@ def _dataset(status: DatasetBuildStatus, views: Sequence[StageView]) -> DatasetB
         for key, value in counts.items():
             kind, _, rest = key.partition("/")
             outcome_, _, reason = rest.partition("/")
-            if kind in TALLIED and outcome_:
+            if kind not in NOT_ITEMS and outcome_:
                 entry = (kind, outcome_, reason or None)
                 # Until every shard has been heard of again after a restart, a sum may be too small.
                 final = view.result is not None

@@ -105,7 +105,8 @@ def finished_figures(status: StageStatus, stage: Stage, result: WorkerResult) ->
     """The stage's figures once it has finished."""
     done, failed = items(result, stage.unit)
     if done == 0:
-        done = status.total or status.done or 0
+        # Training counts its steps among the metrics; a stage may count by another name than its unit.
+        done = int(result.metrics.get("step", 0)) or status.total or status.done or 0
         failed = status.failed or 0
     return status.model_copy(update={"done": done, "total": done, "failed": failed, "eta": None})
 
