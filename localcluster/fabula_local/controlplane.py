@@ -10,9 +10,11 @@ import uvloop
 
 from fabula_local import logs
 from fabula_local.apiserver import RunningServer, ServerConfig, serve
-from fabula_local.assets import RunningAssets, serve_assets
+from fabula_local.apiserver.server import StartError
+from fabula_local.assets import AssetsError, RunningAssets, serve_assets
 from fabula_local.client import Api
 from fabula_local.controllers import registry
+from fabula_local.controllers.claims import ClaimedError
 from fabula_local.node.settings import NodeSettings
 from fabula_local.process_node import (
     LAPTOP_BACKOFF_SECONDS,
@@ -89,17 +91,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     add_node_arguments(parser)
     chosen = parser.parse_args(arguments)
     logs.configure()
-    uvloop.run(
-        run_control_plane(
-            chosen.state_dir,
-            port=chosen.port,
-            gpus=chosen.gpus,
-            cpus=chosen.cpus,
-            pass_env=chosen.pass_env,
-            stop_pods=not chosen.keep_pods,
-            assets=chosen.control_plane == "assets",
+    try:
+        uvloop.run(
+            run_control_plane(
+                chosen.state_dir,
+                port=chosen.port,
+                gpus=chosen.gpus,
+                cpus=chosen.cpus,
+                pass_env=chosen.pass_env,
+                stop_pods=not chosen.keep_pods,
+                assets=chosen.control_plane == "assets",
+            )
         )
-    )
+    except (AssetsError, ClaimedError, StartError) as error:
+        raise SystemExit(f"fabula control plane: {error}") from error
 
 
 if __name__ == "__main__":

@@ -9,15 +9,19 @@ import contextlib
 import logging
 import os
 import signal
+import socket
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import httpx2
 import uvloop
+from lightkube.core.exceptions import ConfigError
 
-from fabula_local import logs, timestamps
-from fabula_local.client import Api
+from fabula_local import logs
+from fabula_local.client import Api, ApiError
 from fabula_local.controllers import registry
+from fabula_local.controllers.claims import ClaimedError, Claims, claim_name, fresh
 from fabula_local.kinds import LEASE
 from fabula_local.manifests.install import install_pytorchjob
 from fabula_local.node.agent import ProcessNode
@@ -26,7 +30,6 @@ from fabula_local.reflector import Caches
 
 log = logging.getLogger("fabula.local")
 
-LEASE_FRESH_SECONDS = 60.0
 OF_CONTROLLER_MANAGER = ("job", "garbage", "deployment", "serviceaccount", "namespace")
 LAPTOP_BACKOFF_SECONDS = 1.0
 
@@ -44,12 +47,15 @@ class Workers:
     _caches: Caches | None = None
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
     _node: ProcessNode | None = None
+    _claims: Claims | None = None
 
     async def start(self) -> None:
         """Start everything; returns when the node is registered and takes pods."""
         self._caches = Caches(self.api)
         if "pytorchjob" in self.controllers:
             await install_pytorchjob(self.api)
+        self._claims = Claims(self.api, holder=f"{socket.gethostname()}:{self.settings.state_dir}")
+        await self._claims.take(self.controllers)
         for controller in registry.build(
             self.controllers,
             self.api,
@@ -68,6 +74,8 @@ class Workers:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._claims is not None:
+            await self._claims.release()
         if self._node is not None:
             await self._node.stop(stop_pods=stop_pods)
         if self._caches is not None:
@@ -80,7 +88,7 @@ async def missing_controllers(api: Api) -> list[str]:
     absent = [] if "kube-controller-manager" in holders else list(OF_CONTROLLER_MANAGER)
     if not any("training-operator" in name for name in holders):
         absent.append("pytorchjob")
-    return absent
+    return [name for name in absent if claim_name(name) not in holders]
 
 
 async def has_scheduler(api: Api) -> bool:
@@ -90,12 +98,7 @@ async def has_scheduler(api: Api) -> bool:
 
 async def _running(api: Api) -> set[str]:
     leases, _ = await api.list(LEASE)
-    found = set()
-    for lease in leases:
-        renewed = (lease.get("spec") or {}).get("renewTime")
-        if renewed and (timestamps.now() - timestamps.parse(renewed)).total_seconds() < LEASE_FRESH_SECONDS:
-            found.add(str(lease["metadata"]["name"]))
-    return found
+    return {str(lease["metadata"]["name"]) for lease in leases if fresh(lease)}
 
 
 async def run_node(
@@ -174,18 +177,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     chosen = parser.parse_args(arguments)
     logs.configure()
     controllers = None if chosen.controllers is None else [name for name in chosen.controllers.split(",") if name]
-    uvloop.run(
-        run_node(
-            chosen.kubeconfig,
-            controllers,
-            chosen.state_dir,
-            name=chosen.name,
-            gpus=chosen.gpus,
-            cpus=chosen.cpus,
-            pass_env=chosen.pass_env,
-            stop_pods=not chosen.keep_pods,
+    try:
+        uvloop.run(
+            run_node(
+                chosen.kubeconfig,
+                controllers,
+                chosen.state_dir,
+                name=chosen.name,
+                gpus=chosen.gpus,
+                cpus=chosen.cpus,
+                pass_env=chosen.pass_env,
+                stop_pods=not chosen.keep_pods,
+            )
         )
-    )
+    except (ApiError, ClaimedError, ConfigError, ValueError, httpx2.HTTPError, OSError) as error:
+        raise SystemExit(f"fabula node: {error}") from error
 
 
 if __name__ == "__main__":

@@ -10,6 +10,8 @@ from fabula_local.events import EventRecorder
 from fabula_local.kinds import POD, PYTORCHJOB, SERVICE, Obj, controller_of, uid_of
 from fabula_local.reflector import Caches
 
+RETRY_SECONDS = 0.5
+
 
 class PyTorchJobController(Controller):
     """Runs PyTorchJobs without elastic policies."""
@@ -62,11 +64,10 @@ class PyTorchJobController(Controller):
             if await self.api.delete(POD, name, meta["namespace"], uid=uid_of(pod)):
                 self._event(job, "Normal", "SuccessfulDeletePod", f"Deleted pod: {name}")
         # All Services first: a pod finds its master's name only if that exists when it starts.
-        for kind, index in plan.create:
-            await self._create_service(job, kind, index)
-        for kind, index in plan.create:
-            if not await self._create_pod(job, kind, index):
-                again = 1.0 if again is None else min(again, 1.0)
+        named = [await self._create_service(job, kind, index) for kind, index in plan.create]
+        made = all(named) and all([await self._create_pod(job, kind, index) for kind, index in plan.create])
+        if not made:
+            again = RETRY_SECONDS if again is None else min(again, RETRY_SECONDS)
         if plan.status != (job.get("status") or {}):
             job = await self.api.replace(PYTORCHJOB, {**job, "status": plan.status}, "status")
         if plan.delete_services:
@@ -81,14 +82,18 @@ class PyTorchJobController(Controller):
             )
         return again
 
-    async def _create_service(self, job: Obj, kind: str, index: int) -> None:
+    async def _create_service(self, job: Obj, kind: str, index: int) -> bool:
+        """Create a replica's Service; False if one of an earlier life still holds the name, and will take it along."""
+        name = pod_name(job, kind, index)
         try:
             await self.api.create(SERVICE, render_service(job, kind, index))
         except ApiError as error:
             if not error.already_exists:
                 raise
-            return
-        self._event(job, "Normal", "SuccessfulCreateService", f"Created service: {pod_name(job, kind, index)}")
+            found = await self.api.find(SERVICE, name, job["metadata"]["namespace"])
+            return found is not None and bool(owned(job, [found]))
+        self._event(job, "Normal", "SuccessfulCreateService", f"Created service: {name}")
+        return True
 
     async def _create_pod(self, job: Obj, kind: str, index: int) -> bool:
         """Create a replica's pod; False if one of an earlier life still holds the name."""
