@@ -102,6 +102,6 @@ def stop(home: Home) -> bool:
     if pid is None:
         return False
     os.kill(pid, signal.SIGTERM)
-    if not wait_until(lambda: not home.supervised(), _STOP_SECONDS):
+    if not wait_until(lambda: not (home.supervised() or Path(f"/proc/{pid}").exists()), _STOP_SECONDS):
         raise UpFailed(f"the supervisor (pid {pid}) did not end in {_STOP_SECONDS:.0f} s; see {home.logs}")
     return True

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import logging
 import os
 import signal
@@ -79,6 +80,14 @@ def free_port(*taken: int) -> int:
             return port
 
 
+def command_line(pid: int) -> bytes:
+    """The command line of a living process; empty when there is none."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
 class Supervisor:
     """Starts the parts in order and restarts what dies until it is told to stop."""
 
@@ -97,12 +106,26 @@ class Supervisor:
 
     def _ports_before(self) -> dict[str, int]:
         """Ports of the last run: pods that outlived it still report to them."""
-        import json
-
         try:
             return {str(k): int(v) for k, v in json.loads(self.home.state.read_text()).get("ports", {}).items()}
         except (FileNotFoundError, ValueError):
             return {}
+
+    async def end_orphans(self) -> None:
+        """Kill parts that outlived a killed supervisor: two control planes on one state folder would fight.
+
+        SIGKILL leaves the pods running; the next node adopts them.
+        """
+        try:
+            parts = json.loads(self.home.state.read_text()).get("parts", {})
+        except (FileNotFoundError, ValueError):
+            return
+        for name, part in parts.items():
+            pid = part.get("pid")
+            if pid and str(self.home.root).encode() in command_line(pid):
+                log.warning("killing the %s of a former supervisor, pid %d", name, pid)
+                os.kill(pid, signal.SIGKILL)
+                await self._until(lambda pid=pid: not command_line(pid))  # type: ignore[misc]
 
     def _cluster_part(self, control_plane: str, gpus: int) -> Part:
         state = ["--state-dir", str(self.home.cluster), "--gpus", str(gpus)]
@@ -132,6 +155,8 @@ class Supervisor:
             "--worker-metrics-port", "0",
             "--worker-grace", "20",
             "--lease-namespace", NAMESPACE,
+            # The supervisor never runs two, so a restarted operator may take its predecessor's lease at once.
+            "--identity", "laptop",
             "--retry-backoff", "1",
             "--progress-interval", "1",
         ]  # fmt: skip
@@ -219,6 +244,7 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stopping.set)
+        await self.end_orphans()
         self.publish()
         keepers = [
             asyncio.create_task(self.keep(self.cluster)),
