@@ -117,6 +117,7 @@ def main() -> None:
     parser.add_argument("--writes", type=int, default=3000)
     parser.add_argument("--clients", type=int, default=8)
     options = parser.parse_args()
+    load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as folder, LaptopApi(Path(folder) / "state") as api:
         environment = {**api.environment(), "HOME": folder}
         kubectl = str(Path(sys.executable).parent / "kubectl")
@@ -149,10 +150,10 @@ def main() -> None:
                     process.wait()
         told = len(seen.read_text().splitlines())
     median, late = taken[len(taken) // 2] * 1000, taken[int(len(taken) * 0.99)] * 1000
-    print("| cores | clients | writes | writes/s | median ms | p99 ms | events kubectl saw |")
-    print("|---|---|---|---|---|---|---|")
+    print("| cores | load average before | clients | writes | writes/s | median ms | p99 ms | events kubectl saw |")
+    print("|---|---|---|---|---|---|---|---|")
     print(
-        f"| {os.cpu_count()} | {options.clients} | {len(taken)} | {len(taken) / seconds:.0f} "
+        f"| {os.cpu_count()} | {load:.1f} | {options.clients} | {len(taken)} | {len(taken) / seconds:.0f} "
         f"| {median:.1f} | {late:.1f} | {told} |"
     )
 

@@ -21,7 +21,7 @@ from fabula_local.apiserver.writing import Writer
 from fabula_local.resource import Resource
 from fabula_local.schema.apply import ApplyConflict, server_side_apply
 from fabula_local.schema.errors import shown
-from fabula_local.schema.merge import PatchError, clone, json_patch, merge_patch, strategic_merge_patch
+from fabula_local.schema.merge import PatchError, json_patch, merge_patch, strategic_merge_patch
 
 Object = dict[str, Any]
 
@@ -42,10 +42,10 @@ def patch(writer: Writer, call: Call, resource: Resource, subresource: str = "")
     new = _patched(call, resource, old)
     codec.check_type(new, resource)
     check_name(call, new)
-    patched = clone(new)
+    patched = orjson.dumps(new)
     if unknown := writer.read_fields(call, resource, new):
         listed = ", ".join(f'unknown field "{path}"' for path in unknown)
-        raise invalid_patch(f"Invalid value: {shown(orjson.dumps(patched).decode())}: strict decoding error: {listed}")
+        raise invalid_patch(f"Invalid value: {shown(patched.decode())}: strict decoding error: {listed}")
     return writer.update(call, resource, stored, new, subresource)
 
 
