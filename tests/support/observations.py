@@ -7,6 +7,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from tests.support.operator_driver import DATASET_SPEC, EVAL_SPEC, FINE_TUNE_SPEC
+
 from fabula_api.recipes import Kind
 from fabula_api.status import RunStatus
 from fabula_api.worker import StageReport, WorkerResult
@@ -15,7 +17,6 @@ from fabula_operator.plan.children import Child, Pod
 from fabula_operator.plan.lifecycle import plan
 from fabula_operator.plan.observed import Environment, Observed, Reference, Report, Run, read_status
 from fabula_operator.render.launch import Launch, RunIdentity
-from tests.support.operator_driver import DATASET_SPEC, EVAL_SPEC, FINE_TUNE_SPEC
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 NAMES: dict[Kind, str] = {"DatasetBuild": "data", "FineTuneRun": "tune", "EvalRun": "eval"}
@@ -143,9 +144,7 @@ def with_child(seen: Observed, **changes: Any) -> Observed:
 def reported(seen: Observed, seconds: float, done: int, first: int = 0, **body: Any) -> Observed:
     """The observation with a report of the last pod, `seconds` after its first one."""
     child, pod = seen.children[-1], seen.pods[-1]
-    report = StageReport(
-        stage=child.stage, arm=child.arm, shard=pod.index, attempt=child.attempt, done=done, **body
-    )
+    report = StageReport(stage=child.stage, arm=child.arm, shard=pod.index, attempt=child.attempt, done=done, **body)
     one = Report(report, NOW + timedelta(seconds=seconds), first, NOW, pod.name)
     return replace(seen, reports=(*seen.reports, one))
 

@@ -157,7 +157,11 @@ def test_one_shard_that_failed_for_good_fails_the_run_and_stops_the_others() -> 
 @pytest.mark.parametrize(
     ("situation", "pod", "reason"),
     [
-        ("no node fits", {"phase": "Pending", "waiting": "Unschedulable", "waiting_message": "0/3 nodes"}, "Unschedulable"),
+        (
+            "no node fits",
+            {"phase": "Pending", "waiting": "Unschedulable", "waiting_message": "0/3 nodes"},
+            "Unschedulable",
+        ),
         ("the image is not there", {"phase": "Pending", "waiting": "ImagePullBackOff"}, "ImagePullBackOff"),
     ],
     ids=lambda value: value if isinstance(value, str) and " " in value else "",
@@ -173,7 +177,9 @@ def test_a_run_that_waits_says_for_what(situation: str, pod: dict[str, Any], rea
 
 def test_a_shard_that_is_tried_again_is_told_of() -> None:
     seen, _ = step(observed("DatasetBuild"))
-    dead = replace(seen.pods[0], phase="Failed", exit_code=75, termination_message=failed_saying("NoSpace", "disk full"))
+    dead = replace(
+        seen.pods[0], phase="Failed", exit_code=75, termination_message=failed_saying("NoSpace", "disk full")
+    )
     again = replace(pod_of(seen.children[0]), name="again", uid="again")
     made = plan(with_child(replace(seen, pods=(dead, again)), retried=1), NOW)
     assert made.status is not None

@@ -1,0 +1,133 @@
+"""The cache takes news in any order; the queue never works twice at one key; patches hold only what differs."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fabula_operator.handlers.work_queue import WorkQueue
+from fabula_operator.kube.cache import Cache, Key
+from fabula_operator.kube.merge_patch import merge_patch
+from fabula_operator.kube.resources import Obj
+from fabula_operator.plan.observed import Environment
+
+KEY = Key("DatasetBuild", "team", "data")
+JSON = st.recursive(
+    st.integers() | st.text(max_size=3) | st.booleans(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("abcd"), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+def obj(kind: str, name: str, version: int, uid: str | None = None, **more: Any) -> Obj:
+    meta = {"name": name, "namespace": "team", "uid": uid or f"u-{name}", "resourceVersion": str(version)}
+    return {"kind": kind, "metadata": {**meta, **more.pop("metadata", {})}, **more}
+
+
+def owned(kind: str, name: str, version: int, owner: str = "u-data", **more: Any) -> Obj:
+    metadata = {"labels": {"fabula.dev/run-uid": "u-data"}, "ownerReferences": [{"uid": owner, "controller": True}]}
+    return obj(kind, name, version, metadata=metadata, **more)
+
+
+def children(cache: Cache) -> list[str]:
+    seen = cache.observed(KEY, Environment("file:///a"), (), None)
+    assert seen is not None
+    return [one.name for one in seen.children]
+
+
+def test_older_news_do_not_replace_newer() -> None:
+    cache = Cache()
+    assert cache.put(obj("DatasetBuild", "data", 5, spec={"new": True})) == {KEY}
+    assert cache.put(obj("DatasetBuild", "data", 4, spec={"new": False})) == set()
+    assert cache.get(KEY)["spec"] == {"new": True}  # type: ignore[index]
+
+
+def test_what_was_deleted_does_not_come_back_by_a_late_event() -> None:
+    cache = Cache()
+    run = obj("DatasetBuild", "data", 5)
+    cache.put(run)
+    cache.drop(run)
+    assert cache.put(obj("DatasetBuild", "data", 6)) == set()
+    assert cache.get(KEY) is None
+    assert cache.put(obj("DatasetBuild", "data", 9, uid="another")) == {KEY}
+
+
+def test_a_child_that_arrives_before_its_run_is_there_once_the_run_is() -> None:
+    cache = Cache()
+    assert cache.put(owned("Job", "job", 3)) == set()
+    cache.put(obj("DatasetBuild", "data", 1))
+    assert children(cache) == ["job"]
+
+
+def test_a_forged_label_makes_nobody_a_child() -> None:
+    cache = Cache()
+    cache.put(obj("DatasetBuild", "data", 1))
+    cache.put(owned("Job", "forged", 3, owner="someone-else"))
+    assert children(cache) == []
+
+
+def test_a_live_list_heals_a_lost_deletion() -> None:
+    cache = Cache()
+    cache.put(obj("DatasetBuild", "data", 1))
+    cache.put(owned("Job", "gone", 3))
+    cache.sync("u-data", [owned("Job", "there", 4)])
+    assert children(cache) == ["there"]
+
+
+def test_news_of_a_run_reach_those_that_wait_for_it() -> None:
+    cache = Cache()
+    cache.put(obj("FineTuneRun", "tune", 1, spec={"dataset": {"ref": "data"}}))
+    tune = Key("FineTuneRun", "team", "tune")
+    assert cache.put(obj("DatasetBuild", "data", 2)) == {KEY, tune}
+    assert cache.drop(obj("DatasetBuild", "data", 2)) == {KEY, tune}
+    cache.put(obj("FineTuneRun", "tune", 3, spec={"dataset": {"uri": "x"}}))
+    assert cache.put(obj("DatasetBuild", "data", 7, uid="n")) == {KEY}
+
+
+@given(old=st.dictionaries(st.sampled_from("abcd"), JSON), new=st.dictionaries(st.sampled_from("abcd"), JSON))
+def test_a_merge_patch_makes_one_object_of_the_other(old: dict[str, Any], new: dict[str, Any]) -> None:
+    def apply(target: Any, patch: Any) -> Any:
+        if not isinstance(patch, dict):
+            return patch
+        made = dict(target) if isinstance(target, dict) else {}
+        for key, value in patch.items():
+            if value is None:
+                made.pop(key, None)
+            else:
+                made[key] = apply(made.get(key), value)
+        return made
+
+    patch = merge_patch(old, new)
+    assert apply(old, patch) == new
+    if old == new:
+        assert patch == {}
+
+
+async def test_a_key_is_at_work_once_and_looked_at_again_afterwards() -> None:
+    queue: WorkQueue[str] = WorkQueue()
+    queue.add("a")
+    queue.add("a")
+    queue.add("b")
+    assert await queue.get() == "a"
+    queue.add("a")
+    assert len(queue) == 1
+    queue.done("a")
+    assert [await queue.get(), await queue.get()] == ["b", "a"]
+    assert not queue.idle
+    queue.done("a")
+    queue.done("b")
+    assert queue.idle
+
+
+async def test_of_several_delays_the_earliest_counts() -> None:
+    queue: WorkQueue[str] = WorkQueue()
+    queue.add_after("a", 30)
+    queue.add_after("a", 0.01)
+    queue.add_after("a", 60)
+    assert await asyncio.wait_for(queue.get(), 5) == "a"
+    queue.done("a")
+    queue.add_after("b", 30)
+    queue.close()

@@ -1,0 +1,150 @@
+"""The life of an EvalRun: arms side by side, the score, gates and self-tests."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from tests.support.observations import (
+    DIGEST,
+    NOW,
+    complete,
+    condition,
+    edited,
+    finished,
+    launches,
+    observed,
+    reference,
+    step,
+)
+from tests.support.operator_driver import EVAL_SPEC
+
+from fabula_api.eval_run import EvalRunStatus
+from fabula_operator.plan.lifecycle import plan
+
+ARM = {
+    "name": "base",
+    "done": 6,
+    "unparseable": 2,
+    "metrics": [{"name": "format-compliance", "mean": 0.25, "count": 4}],
+}
+SCORED: dict[str, Any] = {
+    "arms": [ARM, {**ARM, "name": "finetuned"}],
+    "comparisons": [{"arm": "finetuned", "versus": "base", "metric": "words", "delta": 3.0, "count": 6}],
+    "gates": [{"metric": "format-compliance", "arm": "finetuned", "versus": "base", "value": 0.0, "passed": True}],
+    "selfTests": [{"name": "shuffled pictures", "passed": True, "message": "drops by 3"}],
+}
+
+
+def test_both_arms_start_at_once_each_with_its_own_shards_and_key() -> None:
+    seen, _ = step(observed("EvalRun"))
+    _, made = step(complete(seen))
+    base, tuned = launches(made)
+    assert [(one.arm, one.shards) for one in (base, tuned)] == [("base", 2), ("finetuned", 2)]
+    assert base.key != tuned.key
+    assert base.child != tuned.child
+    assert [one.name for one in base.inputs] == ["select"]
+    assert [one.name for one in tuned.inputs] == ["select", "adapter"]
+
+
+def test_the_score_reads_every_arm() -> None:
+    seen, _ = step(observed("EvalRun"))
+    seen, _ = step(complete(seen))
+    _, made = step(complete(seen))
+    (launch,) = launches(made)
+    assert [one.name for one in launch.inputs] == ["select", "infer/base", "infer/finetuned"]
+    assert launch.inputs[1].digest.startswith("sha256:")
+
+
+def test_gpus_of_an_arm_choose_image_and_limit() -> None:
+    arms = [{**EVAL_SPEC["arms"][0], "gpusPerShard": 4}, EVAL_SPEC["arms"][1]]
+    seen, _ = step(observed("EvalRun", {"arms": arms}))
+    _, made = step(complete(seen))
+    assert [(one.device, one.gpus) for one in launches(made)] == [("cuda", 4), ("cpu", 0)]
+
+
+def test_more_gpus_do_not_make_another_answer() -> None:
+    seen = finished(observed("EvalRun"), summary=SCORED)
+    arms = [{**arm, "gpusPerShard": 2} for arm in EVAL_SPEC["arms"]]
+    assert plan(edited(seen, arms=arms), NOW).actions == ()
+
+
+@pytest.mark.parametrize(
+    ("gates", "expected"),
+    [
+        (SCORED["gates"], ("True", "AllPassed")),
+        ([{**SCORED["gates"][0], "passed": False}], ("False", "GateFailed")),
+        ([{**SCORED["gates"][0], "value": None, "passed": False}], ("False", "GateFailed")),
+    ],
+    ids=["kept", "broken", "no figure"],
+)
+def test_gates_decide_their_condition_and_not_the_run(gates: Any, expected: tuple[str, str]) -> None:
+    seen = finished(observed("EvalRun"), summary={**SCORED, "gates": gates})
+    status = seen.run.status
+    assert isinstance(status, EvalRunStatus)
+    assert status.state == "Succeeded"
+    assert condition(status, "GatesPassed") == expected
+    assert status.score == "base 25% finetuned 25%"
+    assert [arm.unparseable for arm in status.arms] == [2, 2]
+    assert status.comparisons[0].delta == 3.0
+    assert status.report is not None
+
+
+def test_before_the_score_gates_are_unknown() -> None:
+    made = plan(observed("EvalRun"), NOW)
+    assert condition(made.status, "GatesPassed") == ("Unknown", "NotScored")
+
+
+def test_a_metric_that_cannot_fail_fails_the_run() -> None:
+    broken = [{"name": "shuffled pictures", "passed": False, "message": "the score did not drop"}]
+    seen = finished(observed("EvalRun"), summary={**SCORED, "selfTests": broken})
+    assert seen.run.status.reason == "SelfTestFailed"
+    assert seen.run.status.failure is not None
+    assert "did not drop" in seen.run.status.failure.message
+
+
+def test_an_arm_waits_for_the_run_that_tunes_its_adapter() -> None:
+    waiting = {("FineTuneRun", "tune"): reference("FineTuneRun", "Running", digest=None)}
+    made = plan(observed("EvalRun", references=waiting), NOW)
+    assert made.status is not None
+    assert made.status.reason == "WaitingForAdapter"
+    assert made.actions == ()
+
+
+def test_the_digest_of_the_adapter_is_recorded() -> None:
+    seen, _ = step(observed("EvalRun"))
+    (entry,) = seen.run.status.lineage
+    assert (entry.name, entry.digest, entry.run) == ("adapter/finetuned", DIGEST, "FineTuneRun/tune")
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        ({"baseline": "gold"}, "spec.baseline: there is no arm gold"),
+        ({"gates": [{"metric": "words", "arm": "gold", "min": 1}]}, "spec.gates[0].arm: there is no arm gold"),
+        ({"arms": [EVAL_SPEC["arms"][0]] * 2, "gates": []}, "two arms have the same name"),
+    ],
+)
+def test_names_of_arms_are_checked(spec: dict[str, Any], words: str) -> None:
+    made = plan(observed("EvalRun", spec), NOW)
+    assert made.status is not None
+    assert made.status.failure is not None
+    assert words in made.status.failure.message
+
+
+@pytest.mark.parametrize(
+    "spec", [{"engine": "vllm"}, {"judges": [{"name": "j", "model": "m"}]}], ids=["vllm", "judges"]
+)
+def test_what_has_not_landed_is_refused(spec: dict[str, Any]) -> None:
+    assert condition(plan(observed("EvalRun", spec), NOW).status, "Accepted") == ("False", "NotImplemented")
+
+
+def test_shards_are_counted_by_arm() -> None:
+    seen, _ = step(observed("EvalRun"))
+    seen, _ = step(complete(seen))
+    done = complete(replace(seen, children=seen.children[:2]))
+    made = plan(replace(done, children=(*done.children, seen.children[2])), NOW)
+    assert isinstance(made.status, EvalRunStatus)
+    assert made.status.shards is not None
+    assert (made.status.shards.done, made.status.shards.total) == (2, 4)

@@ -1,0 +1,139 @@
+"""Manifests against golden files. FABULA_REWRITE_GOLDENS=1 writes them anew; read the difference before a commit."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from tests.support.observations import complete, launches, observed, step
+
+from fabula_api.recipes import Kind
+from fabula_api.worker import CONFIG_VARIABLE, WorkerConfig
+from fabula_operator.plan.observed import Environment
+from fabula_operator.render import Launch, WorkerSettings, child_name, manifest, status_ca
+from fabula_operator.render.names import CHILD_NAME_LIMIT, label_value
+
+GOLDEN = Path(__file__).parent / "golden"
+SETTINGS = WorkerSettings("s3://bucket/fabula", "https://fabula-operator.fabula:8443", "ghcr/cpu:1", "ghcr/gpu:1")
+SCHEDULED = {
+    "scheduling": {
+        "nodeSelector": {"pool": "gpu"},
+        "tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}],
+        "priorityClassName": "batch",
+    },
+    "serviceAccountName": "worker",
+    "secretRef": {"name": "aws"},
+}
+
+
+def launch_of(kind: Kind, stage: str, spec: dict[str, Any] | None = None, *, crd: bool = True) -> Launch:
+    seen = observed(kind, spec, environment=Environment("s3://bucket/fabula", crd))
+    for _ in range(6):
+        seen, made = step(complete(seen))
+        found = [launch for launch in launches(made) if launch.stage == stage]
+        if found:
+            return found[-1]
+    raise AssertionError(f"no launch of {stage}")
+
+
+CASES = {
+    "job-ingest": launch_of("DatasetBuild", "ingest"),
+    "job-extract-sharded": launch_of("DatasetBuild", "extract", SCHEDULED),
+    "job-illustrate-gpu": launch_of("DatasetBuild", "illustrate", {"images": {"provider": "diffusers"}}),
+    "job-infer-arm": launch_of("EvalRun", "infer"),
+    "job-train": launch_of("FineTuneRun", "train", crd=False),
+    "pytorchjob-one-node": launch_of("FineTuneRun", "train"),
+    "pytorchjob-two-nodes-a100": launch_of(
+        "FineTuneRun",
+        "train",
+        {
+            "topology": {"nodes": 2, "gpusPerNode": 8, "product": "NVIDIA-A100-SXM4-80GB"},
+            "resources": {"requests": {"cpu": "64", "memory": "512Gi"}},
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_manifest_is_as_it_was(name: str) -> None:
+    made = manifest(CASES[name], SETTINGS)
+    path = GOLDEN / f"{name}.yaml"
+    if os.environ.get("FABULA_REWRITE_GOLDENS"):
+        path.write_text(yaml.safe_dump(made, sort_keys=False, width=120))
+    assert made == yaml.safe_load(path.read_text())
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_pod_keeps_the_restricted_security_standard(name: str) -> None:
+    for template in templates(manifest(CASES[name], SETTINGS)):
+        spec = template["spec"]
+        assert spec["automountServiceAccountToken"] is False
+        assert spec["securityContext"]["runAsNonRoot"] is True
+        assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        (container,) = spec["containers"]
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "readOnlyRootFilesystem": True,
+        }
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_worker_can_read_what_it_is_told(name: str) -> None:
+    launch = CASES[name]
+    for template in templates(manifest(launch, SETTINGS)):
+        environment = {one["name"]: one["value"] for one in template["spec"]["containers"][0]["env"]}
+        config = WorkerConfig.model_validate_json(environment[CONFIG_VARIABLE])
+        assert (config.stage, config.key, config.output) == (launch.stage, launch.key, launch.output)
+        assert config.spec == launch.spec
+        json.loads(environment[CONFIG_VARIABLE])
+
+
+def templates(made: Any) -> list[dict[str, Any]]:
+    spec = made["spec"]
+    if "template" in spec:
+        return [spec["template"]]
+    return [replica["template"] for replica in spec["pytorchReplicaSpecs"].values()]
+
+
+@pytest.mark.parametrize("run", ["a", "a" * 63, "a.b.c", "x" * 200, "run-" * 20 + "z"])
+@pytest.mark.parametrize("arm", [None, "base", "b" * 63])
+def test_names_are_valid_short_and_differ(run: str, arm: str | None) -> None:
+    names = {
+        child_name(run, stage, arm, "sha256:" + key * 64, attempt)
+        for stage in ("infer", "illustrate")
+        for key in "ab"
+        for attempt in (None, 1, 64)
+    }
+    assert len(names) == 12
+    for name in names:
+        assert len(name) <= CHILD_NAME_LIMIT
+        assert name[0].isalnum()
+        assert name[-1].isalnum()
+        assert set(name) <= set("abcdefghijklmnopqrstuvwxyz0123456789-")
+
+
+def test_runs_whose_names_differ_by_a_dot_have_different_children() -> None:
+    assert child_name("a.b", "s", None, "sha256:" + "a" * 64) != child_name("a-b", "s", None, "sha256:" + "a" * 64)
+
+
+def test_long_names_become_valid_labels() -> None:
+    assert len(label_value("n" * 200)) == 63
+    assert label_value("short") == "short"
+
+
+def test_an_artifact_claim_is_mounted_at_the_root() -> None:
+    settings = replace(SETTINGS, artifact_root="file:///var/artifacts", artifact_claim="shared")
+    (template,) = templates(manifest(CASES["job-ingest"], settings))
+    assert {"name": "artifacts", "mountPath": "/var/artifacts"} in template["spec"]["containers"][0]["volumeMounts"]
+
+
+def test_the_status_authority_is_published_without_an_owner() -> None:
+    made = status_ca("team", "PEM")
+    assert made["data"] == {"ca.crt": "PEM"}
+    assert "ownerReferences" not in made["metadata"]

@@ -1,0 +1,99 @@
+"""Options, rights, metrics and foreign progress reports."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from prometheus_client import generate_latest
+from tests.support.observations import NOW, launches, observed
+
+from fabula_api.worker import ProgressBody, StageReport
+from fabula_operator.handlers.metrics import Metrics
+from fabula_operator.handlers.reports import Reports, foreign_report
+from fabula_operator.kube.cache import Cache
+from fabula_operator.kube.client import Write
+from fabula_operator.plan.lifecycle import plan
+from fabula_operator.rights import cluster_role
+from fabula_operator.settings import parser, read
+
+NEEDED = ["--artifact-root", "file:///a", "--status-url", "https://x", "--tls-cert", "c", "--tls-key", "k"]
+
+
+def test_options_come_from_the_command_line_before_the_environment() -> None:
+    settings = read([*NEEDED, "--resync", "5"], {"FABULA_RESYNC": "7", "FABULA_PROGRESS_INTERVAL": "3"})
+    assert (settings.resync, settings.progress_interval) == (5.0, 3.0)
+    assert settings.worker.metrics_port == 9400
+    assert read([*NEEDED, "--worker-metrics-port", "0"], {}).worker.metrics_port is None
+
+
+def test_tokens_are_never_taken_over_plain_http(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        read(["--artifact-root", "file:///a", "--status-url", "https://x"], {})
+    assert "--tls-cert and --tls-key are required" in capsys.readouterr().err
+
+
+def test_every_option_has_a_variable_and_a_word_of_help() -> None:
+    for action in parser({})._actions:
+        assert action.help
+
+
+def test_the_operator_may_not_read_secrets_nor_write_pods() -> None:
+    rules = cluster_role()["rules"]
+    granted = {
+        (group, name, verb) for r in rules for group in r["apiGroups"] for name in r["resources"] for verb in r["verbs"]
+    }
+    assert not any(name == "secrets" or "*" in (group, name, verb) for group, name, verb in granted)
+    assert {verb for _, name, verb in granted if name == "pods"} == {"get", "list", "watch"}
+
+
+def test_runs_are_shown_to_prometheus_from_their_status() -> None:
+    cache = Cache()
+    made = plan(observed("FineTuneRun"), NOW)
+    assert launches(made)
+    assert made.status is not None
+    wire = {**made.status.to_wire(), "metrics": {"loss": 2.5}}
+    meta = {"name": "tune", "namespace": "team", "uid": "u", "resourceVersion": "1"}
+    cache.put({"kind": "FineTuneRun", "metadata": meta, "spec": {}, "status": wire})
+    text = generate_latest(Metrics(cache, lambda: 3).registry).decode()
+    assert 'fabula_runs{kind="FineTuneRun",state="Running"} 1.0' in text
+    assert 'fabula_training_loss{name="tune",namespace="team"} 2.5' in text
+    assert "fabula_work_queue_depth 3.0" in text
+
+
+async def test_writes_are_counted_by_verb_and_resource() -> None:
+    metrics = Metrics(Cache(), lambda: 0)
+    await metrics.after(Write("create", "jobs", "team", "a"))
+    assert 'fabula_api_writes_total{resource="jobs",verb="create"} 1.0' in generate_latest(metrics.registry).decode()
+
+
+def test_a_trainer_that_speaks_only_the_kubeflow_protocol_is_understood() -> None:
+    body = ProgressBody.model_validate(
+        {
+            "trainerStatus": {
+                "progressPercentage": 50,
+                "estimatedRemainingSeconds": 9,
+                "metrics": [
+                    {"name": "loss", "value": "2.5"},
+                    {"name": "grad_norm", "value": "0.25"},
+                    {"name": "total_steps", "value": "126"},
+                    {"name": "note", "value": "hello"},
+                    {"name": "learning_rate", "value": "nan"},
+                ],
+            }
+        }
+    )
+    report = foreign_report(body, attempt=3)
+    assert (report.attempt, report.done, report.total) == (3, 63, 126)
+    assert report.metrics == {"loss": 2.5, "gradNorm": 0.25, "steps": 126.0}
+    assert report.eta_seconds is None
+
+
+def test_the_first_report_of_each_pod_is_kept_for_the_rate() -> None:
+    reports, now = Reports(), datetime(2026, 1, 1, tzinfo=UTC)
+    for number, (pod, done) in enumerate([("a", 10), ("a", 20), ("b", 15), ("b", 18)]):
+        reports.put("u", StageReport(stage="train", done=done), pod, now + timedelta(seconds=number))
+    (report,) = reports.of("u")
+    assert (report.first_done, report.body.done, report.first_at) == (15, 18, now + timedelta(seconds=2))
+    reports.forget("u")
+    assert reports.of("u") == ()
