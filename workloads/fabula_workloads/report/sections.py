@@ -13,7 +13,7 @@ from fabula_workloads.metrics.profiles import DESCRIPTIONS
 from fabula_workloads.metrics.self_tests import Tried
 from fabula_workloads.report.charts import Row, chart
 from fabula_workloads.report.markup import Markup, badge, join, tag
-from fabula_workloads.report.outcome_chart import OutcomeRow, outcome_chart
+from fabula_workloads.report.outcome_bars import outcome_bars
 from fabula_workloads.report.tables import FORMATS
 
 _DASH = "–"
@@ -45,14 +45,8 @@ def charts(evaluation: Evaluation) -> Markup:
 
 
 def _outcomes(evaluation: Evaluation) -> Markup:
-    rows = []
-    for arm in evaluation.arms:
-        given = [m for m in evaluation.answers if m.answer.arm == arm.name and m.answer.text is not None]
-        kept = sum(m.violation is None for m in given)
-        unread = sum(not m.parseable[evaluation.profile] for m in given if m.violation is not None)
-        rows.append(OutcomeRow(arm.name, kept, len(given) - kept - unread, unread, arm.failed))
     caption = tag("figcaption", tag("h3", "Answers"), tag("span", "how the answers of each arm ended", class_="under"))
-    return tag("figure", caption, Markup(outcome_chart(rows)), class_="card wide")
+    return tag("figure", caption, outcome_bars(evaluation), class_="card wide")
 
 
 def _chart(evaluation: Evaluation, metric: str) -> Markup:
