@@ -77,7 +77,8 @@ def run_s3_server(folder: Path) -> Iterator[S3Server]:
     command = [
         binary, "-logtostderr=true", "server", f"-dir={folder / 'data'}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1",
         "-filer", "-s3", f"-s3.config={folder / 's3.json'}", "-s3.port.iceberg=0", "-s3.port.lance=0",
-        "-master.telemetry=false", "-s3.autoCreateBucket=false", "-master.volumeSizeLimitMB=64", "-volume.max=50", "-volume.preStopSeconds=0", *flags,
+        "-s3.autoCreateBucket=false", "-master.telemetry=false", "-master.volumeSizeLimitMB=64", "-volume.max=50",
+        "-volume.preStopSeconds=0", *flags,
     ]  # fmt: skip
     with (folder / "weed.log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder)
@@ -85,12 +86,8 @@ def run_s3_server(folder: Path) -> Iterator[S3Server]:
             _wait_until_it_stores(server, process, folder / "weed.log")
             yield server
         finally:
-            process.terminate()
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            process.kill()  # it takes ten seconds to say goodbye, and nobody needs its data
+            process.wait()
 
 
 def _wait_until_it_stores(server: S3Server, process: subprocess.Popen[bytes], log: Path) -> None:

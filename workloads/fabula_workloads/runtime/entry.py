@@ -11,10 +11,10 @@ import threading
 from collections.abc import Callable
 from types import FrameType, TracebackType
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from fabula_api.recipes import stages_of
-from fabula_api.worker import CONFIG_VARIABLE, SHARD_VARIABLE, ExitCode, WorkerConfig, WorkerResult
+from fabula_api.worker import CONFIG_VARIABLE, SHARD_VARIABLE, SPEC_TYPES, ExitCode, WorkerConfig, WorkerResult
 from fabula_workloads.runtime import metrics
 from fabula_workloads.runtime.artifact import read_manifest
 from fabula_workloads.runtime.context import StageContext, StageResult, cache_folder
@@ -57,9 +57,23 @@ def parse_config(text: str) -> WorkerConfig:
     if not text.strip():
         raise ConfigInvalid(f"{CONFIG_VARIABLE} is empty; it should hold the stage's config, or --config name its file")
     try:
-        return WorkerConfig.model_validate_json(text)
+        data = json.loads(text)
+    except ValueError as error:
+        raise ConfigInvalid(f"{CONFIG_VARIABLE}: Invalid JSON: {error}") from None
+    below = ""
+    try:
+        if isinstance(data, dict) and (spec_type := _spec_type(data.get("run"))) and isinstance(data.get("spec"), dict):
+            # First and alone: within the whole config, its errors would be told without the `spec.` before them.
+            below = "spec."
+            spec_type.model_validate(data["spec"])
+            below = ""
+        return WorkerConfig.model_validate(data)
     except ValidationError as error:
-        raise ConfigInvalid("\n".join(validation_lines(error, f"{CONFIG_VARIABLE}: "))) from None
+        raise ConfigInvalid("\n".join(validation_lines(error, f"{CONFIG_VARIABLE}: {below}"))) from None
+
+
+def _spec_type(run: object) -> type[BaseModel] | None:
+    return SPEC_TYPES.get(run.get("kind", "")) if isinstance(run, dict) else None
 
 
 def read_shard(config: WorkerConfig) -> int:

@@ -167,7 +167,7 @@ class S3Store:
 
     @contextmanager
     def _named(self, path: str, folder: bool = False) -> Iterator[str]:
-        """The object's key; an error on the way becomes the failure it means. Only a `folder` may be the store itself."""
+        """The object's key; an error on the way becomes the failure it means. A `folder` may be the store itself."""
         try:
             yield self._key("" if folder and not path else checked_path(path))
         except (BotoCoreError, ClientError) as error:

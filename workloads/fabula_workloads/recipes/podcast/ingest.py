@@ -138,7 +138,7 @@ def _gather(
             context.reporter.update(done=spill.num_episodes)
         try:
             if line.data is None:
-                raise sporc.BadRecord("TooLong", "longer than 32 MiB")
+                raise sporc.BadRecord("TooLong", "longer than 8 MiB")
             record = sporc.parse_object(line.data)
             layout = layout or sporc.layout_of(record)
             if layout is None:
@@ -197,10 +197,11 @@ def _write_episodes(
         if number % _LOOK_EVERY == 0:
             context.check_stop()
             context.reporter.update(done=number, total=total)
-        dialogue = _dialogue(layout, said, policy)
+        dialogue = _dialogue(layout, said or [], policy)
         reading.dropped.update(dialogue.dropped)
         text = written(dialogue.turns)
-        if reason := skip_reason(dialogue.turns, text, layout, spec):
+        reason = skip_reason(dialogue.turns, text, layout, spec) if said is not None else "TooLong"
+        if reason is not None:
             reading.skipped[reason] += 1
             skipped.write(_json({"id": episode, "line": first_line, "reason": reason}))
             continue
@@ -214,7 +215,7 @@ def _write_episodes(
 def _dialogue(layout: sporc.Layout, said: list[tuple[str, str]], policy: TurnPolicy) -> Dialogue:
     if layout == "sporc-turns":
         return assemble(said, policy)
-    text = tidy(said[0][1])
+    text = tidy(said[0][1]) if said else ""
     return Dialogue([Turn("Speaker 1", text)] if text else [])
 
 

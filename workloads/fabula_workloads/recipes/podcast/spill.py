@@ -13,7 +13,9 @@ from pathlib import Path
 
 from fabula_workloads.runtime.failures import TryAgain
 
-_BATCH = 2000
+MAX_EPISODE_CHARACTERS = 16 * 1024 * 1024
+"""Above it, what claims to be one episode is a mistake of the source; ten days of talk are less."""
+_BATCH_CHARACTERS = 4 * 1024 * 1024
 _OFFSET = 2**63
 _SCHEMA = """
 PRAGMA journal_mode = OFF;
@@ -32,6 +34,7 @@ class Spill:
         self._connection = connection
         self._limit = limit
         self._pending: list[tuple[int, int, str, str]] = []
+        self._pending_characters = 0
         self._last: tuple[str, bool] | None = None
         self.num_episodes = 0
         """Episodes taken so far."""
@@ -43,7 +46,8 @@ class Spill:
         # Lone surrogates are legal in JSON and not in SQLite; `tidy` drops them later anyway.
         clean = text.encode("utf-8", "ignore").decode(), speaker.encode("utf-8", "ignore").decode()
         self._pending.append((_key(episode), line, clean[1], clean[0]))
-        if len(self._pending) >= _BATCH:
+        self._pending_characters += len(clean[0]) + 100
+        if self._pending_characters >= _BATCH_CHARACTERS:
             self._flush()
         return True
 
@@ -51,13 +55,24 @@ class Spill:
         """Whether a turn of the episode was taken already."""
         return self._connection.execute("SELECT 1 FROM episode WHERE id = ?", (_key(episode),)).fetchone() is not None
 
-    def episodes(self) -> Iterator[tuple[str, str, int, list[tuple[str, str]]]]:
-        """(episode, podcast, first line, [(speaker, text) in the source's order]) by episode id."""
+    def episodes(self) -> Iterator[tuple[str, str, int, list[tuple[str, str]] | None]]:
+        """(episode, podcast, first line, [(speaker, text) in the source's order]) by episode id.
+
+        The turns are None where they are too long to be an episode; they were not all read.
+        """
         self._flush()
         self._connection.execute("CREATE INDEX turn_by_episode ON turn (episode, line)")
         for key, podcast, line in self._connection.execute("SELECT id, podcast, line FROM episode ORDER BY id"):
-            turns = self._connection.execute("SELECT speaker, text FROM turn WHERE episode = ? ORDER BY line", (key,))
-            yield f"{key + _OFFSET:016x}", podcast, line, turns.fetchall()
+            yield f"{key + _OFFSET:016x}", podcast, line, self._turns(key)
+
+    def _turns(self, key: int) -> list[tuple[str, str]] | None:
+        turns, characters = [], 0
+        for turn in self._connection.execute("SELECT speaker, text FROM turn WHERE episode = ? ORDER BY line", (key,)):
+            characters += len(turn[1])
+            if characters > MAX_EPISODE_CHARACTERS:
+                return None
+            turns.append(turn)
+        return turns
 
     def _admit(self, episode: str, podcast: str, line: int) -> bool:
         if self._last is not None and self._last[0] == episode:
@@ -73,6 +88,7 @@ class Spill:
     def _flush(self) -> None:
         self._connection.executemany("INSERT INTO turn VALUES (?, ?, ?, ?)", self._pending)
         self._pending.clear()
+        self._pending_characters = 0
 
 
 @contextmanager

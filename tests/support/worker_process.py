@@ -1,0 +1,71 @@
+"""A `fabula-worker` process as a pod would run it, and its termination message."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.support.stage_context import KEY
+
+
+def worker_config(root: Path | str, stage: str, spec: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    """A DatasetBuild worker's config; `root` is a folder or a URI, `output` the stage's name."""
+    config = {
+        "run": {"kind": "DatasetBuild", "namespace": "default", "name": "trial", "uid": "1"},
+        "stage": stage,
+        "root": root.as_uri() if isinstance(root, Path) else root,
+        "output": f"out/{stage}",
+        "key": KEY,
+        "spec": spec,
+    }
+    return {**config, **fields}
+
+
+@dataclass
+class Ended:
+    """How a worker ended."""
+
+    code: int
+    result: dict[str, Any]
+    output: str
+
+
+def worker_environment(tmp: Path, config: dict[str, Any] | str, shard: int = 0) -> dict[str, str]:
+    """A pod's environment; the termination message goes to `termination.json` in `tmp`."""
+    return {
+        **os.environ,
+        "FABULA_CONFIG": config if isinstance(config, str) else json.dumps(config),
+        "FABULA_TERMINATION_LOG": str(tmp / "termination.json"),
+        "FABULA_CACHE": str(tmp / "cache"),
+        "JOB_COMPLETION_INDEX": str(shard),
+    }
+
+
+def start_worker(
+    tmp: Path, config: dict[str, Any] | str, *, stage: str | None = None, shard: int = 0, script: str | None = None
+) -> subprocess.Popen[str]:
+    """Start a worker. `script` runs in its place: Python that may call `run_worker` with a stage of its own."""
+    name = stage or (config["stage"] if isinstance(config, dict) else "ingest")
+    command = [sys.executable, "-c", script] if script else [sys.executable, "-m", "fabula_workloads.cli", name]
+    environment = worker_environment(tmp, config, shard)
+    return subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, bufsize=1
+    )
+
+
+def end_of(process: subprocess.Popen[str], tmp: Path) -> Ended:
+    """Wait for a worker's end."""
+    output, _ = process.communicate(timeout=120)
+    message = tmp / "termination.json"
+    return Ended(process.returncode, json.loads(message.read_text()) if message.exists() else {}, output)
+
+
+def run_worker_process(tmp: Path, config: dict[str, Any] | str, **options: Any) -> Ended:
+    """Run a worker to its end."""
+    (tmp / "termination.json").unlink(missing_ok=True)
+    return end_of(start_worker(tmp, config, **options), tmp)

@@ -1,0 +1,196 @@
+"""Progress: what is posted, how it is throttled, what a reply may ask, and that no failure of it reaches the work."""
+
+from __future__ import annotations
+
+import json
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+from tests.support.stage_context import KEY
+
+from fabula_api.worker import (
+    SERVER_CA_VARIABLE,
+    SERVER_TOKEN_VARIABLE,
+    SERVER_URL_VARIABLE,
+    Allowance,
+    ProgressBody,
+    WorkerConfig,
+)
+from fabula_workloads.runtime.progress import Rate, Reporter
+
+CONFIG = WorkerConfig.model_validate(
+    {
+        "run": {"kind": "DatasetBuild", "namespace": "default", "name": "x", "uid": "1"},
+        "stage": "extract", "shards": 3, "attempt": 2, "root": "file:///r", "output": "o", "key": KEY,
+        "spec": {"source": {"uri": "x"}},
+    }
+)  # fmt: skip
+
+
+class Posts:
+    """Takes posts as a function would, and lets a test wait for them."""
+
+    def __init__(self, reply: Allowance | None = None) -> None:
+        self.bodies: list[ProgressBody] = []
+        self.reply = reply or Allowance()
+        self.arrived = threading.Condition()
+
+    def __call__(self, body: bytes) -> Allowance:
+        with self.arrived:
+            self.bodies.append(ProgressBody.model_validate_json(body))
+            self.arrived.notify_all()
+        return self.reply
+
+    def wait_for(self, condition: Callable[[list[ProgressBody]], bool]) -> None:
+        with self.arrived:
+            assert self.arrived.wait_for(lambda: condition(self.bodies), 10)
+
+
+def test_the_time_left_is_from_this_run_alone() -> None:
+    now = iter([0.0, 10.0, 20.0, 40.0])
+    rate = Rate(lambda: next(now))
+    assert rate.seconds_left(900, 1000) is None  # 900 were there before: no pace yet, and no boast
+    assert rate.seconds_left(910, 1000) == 90
+    assert rate.seconds_left(920, None) is None
+    assert rate.seconds_left(1000, 1000) == 0
+
+
+def test_a_finished_shard_has_nothing_left() -> None:
+    assert Rate().seconds_left(5, 5) == 0
+
+
+def test_body_is_the_trainer_protocol_with_our_fields_beside_it() -> None:
+    posts = Posts()
+    reporter = Reporter(CONFIG, 1, post=posts, interval_seconds=0.01)
+    reporter.update(done=10, total=40, failed=1, counts={"excerpt/ok": 3}, metrics={"loss": 2.5})
+    reporter.close()
+    body = posts.bodies[-1].model_dump(mode="json", by_alias=True)
+    assert body["trainerStatus"]["progressPercentage"] == 25
+    assert body["trainerStatus"]["metrics"] == [{"name": "loss", "value": "2.5"}]
+    assert body["trainerStatus"]["lastUpdatedTime"].endswith("Z")
+    ours = body["fabula"]
+    assert (ours["stage"], ours["shard"], ours["attempt"], ours["done"], ours["failed"]) == ("extract", 1, 2, 10, 1)
+    assert ours["counts"] == {"excerpt/ok": 3}
+
+
+def test_posts_are_few_and_the_last_figures_always_arrive() -> None:
+    posts = Posts()
+    reporter = Reporter(CONFIG, post=posts, interval_seconds=30)
+    reporter.update(done=0, total=500)
+    posts.wait_for(lambda bodies: len(bodies) == 1)
+    for done in range(1, 501):
+        reporter.update(done=done)
+    reporter.close()
+    assert len(posts.bodies) == 2
+    assert posts.bodies[-1].fabula is not None
+    assert posts.bodies[-1].fabula.done == 500
+
+
+def test_a_reply_brings_allowance_and_stop() -> None:
+    stopped = threading.Event()
+    posts = Posts(Allowance(requests_per_minute=12.5, stop=True))
+    reporter = Reporter(CONFIG, post=posts, interval_seconds=0.01, on_stop=stopped.set)
+    assert reporter.allowance == Allowance()
+    reporter.update(done=1)
+    assert stopped.wait(10)
+    assert reporter.allowance.requests_per_minute == 12.5
+    reporter.close()
+
+
+def test_a_failing_server_is_told_once_and_stops_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    attempts = threading.Semaphore(0)
+
+    def refuse(body: bytes) -> Allowance:
+        attempts.release()
+        raise ConnectionRefusedError("nobody there")
+
+    reporter = Reporter(CONFIG, post=refuse, interval_seconds=0.01)
+    for done in range(3):
+        reporter.update(done=done)
+        assert attempts.acquire(timeout=10)
+    reporter.close()
+    assert [record.levelname for record in caplog.records].count("WARNING") == 1
+
+
+@contextmanager
+def status_server(answer: bytes = b"{}", status: int = 200) -> Iterator[tuple[str, bytes, list[dict[str, Any]]]]:
+    """An HTTPS server: (url, CA in PEM, requests seen)."""
+    seen: list[dict[str, Any]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            seen.append({"path": self.path, "token": self.headers["Authorization"], "body": json.loads(body)})
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *arguments: object) -> None:
+            pass
+
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    try:
+        yield f"https://127.0.0.1:{server.server_port}/status", authority.cert_pem.bytes(), seen
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def report_once(monkeypatch: pytest.MonkeyPatch, url: str, ca: Path, token: Path) -> Reporter:
+    monkeypatch.setenv(SERVER_URL_VARIABLE, url)
+    monkeypatch.setenv(SERVER_CA_VARIABLE, str(ca))
+    monkeypatch.setenv(SERVER_TOKEN_VARIABLE, str(token))
+    reporter = Reporter.from_environment(CONFIG)
+    reporter.update(done=1)
+    reporter.close()
+    return reporter
+
+
+def test_over_https_with_the_token_of_the_moment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    ca, token = tmp_path / "ca.crt", tmp_path / "token"
+    with status_server(b'{"budgetUsedUp": true}') as (url, pem, seen):
+        ca.write_bytes(pem)
+        for text in ("first\n", "rotated\n"):
+            token.write_text(text)
+            assert report_once(monkeypatch, url, ca, token).allowance.budget_used_up
+    assert {request["token"] for request in seen} == {"Bearer first", "Bearer rotated"}
+    assert seen[0]["path"] == "/status"
+    assert seen[0]["body"]["fabula"]["done"] == 1
+
+
+def test_an_unknown_server_gets_no_token(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    ca, token = tmp_path / "ca.crt", tmp_path / "token"
+    ca.write_bytes(trustme.CA().cert_pem.bytes())
+    token.write_text("secret-token")
+    with status_server() as (url, _, seen):
+        report_once(monkeypatch, url, ca, token)
+    assert seen == []
+    assert "CERTIFICATE_VERIFY_FAILED" in caplog.text
+    assert "secret-token" not in caplog.text
+
+
+def test_a_refusal_is_named_by_its_code(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    ca, token = tmp_path / "ca.crt", tmp_path / "token"
+    token.write_text("t")
+    with status_server(status=403) as (url, pem, _):
+        ca.write_bytes(pem)
+        report_once(monkeypatch, url, ca, token)
+    assert "answers 403" in caplog.text
