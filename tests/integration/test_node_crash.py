@@ -190,3 +190,64 @@ async def test_a_bare_api_server_is_served_too(tmp_path: Path) -> None:
             process.terminate()
             await process.wait()
     assert process.returncode == 0, (tmp_path / "node.log").read_text()
+
+
+async def test_a_cluster_that_is_killed_again_and_again(tmp_path: Path) -> None:
+    """Whatever was under way: each index ends once, retries keep to their budget, nothing runs twice at a time."""
+    plane = ControlPlane(tmp_path / "state")
+    plane.start()
+    marks = tmp_path / "marks"
+    marks.mkdir()
+    # Two pods of one index at a time would meet in the folder; index 1 fails once.
+    script = f"""
+    cd {marks} && mkdir lock-$JOB_COMPLETION_INDEX || {{ touch twice; exit 9; }}
+    echo x >> starts-$JOB_COMPLETION_INDEX
+    sleep 0.7
+    rmdir lock-$JOB_COMPLETION_INDEX
+    test $JOB_COMPLETION_INDEX != 1 || test -e failed || {{ touch failed; exit 1; }}
+    """
+    try:
+        async with connect(plane.kubeconfig) as cluster:
+            spec = indexed(script, backoffLimitPerIndex=2, completions=8, parallelism=3)
+            await cluster.create(JOB, "j", spec)
+            for pause in (0.2, 0.5, 0.8, 1.1, 1.4):
+                await asyncio.sleep(pause)
+                plane.kill()
+                plane.start()
+            job = await cluster.until(JOB, "j", lambda seen: condition(seen, "Complete") or condition(seen, "Failed"))
+            assert condition(job, "Complete"), job["status"]
+            assert job["status"]["completedIndexes"] == "0-7"
+            assert job["status"]["failed"] == 1
+            assert not (marks / "twice").exists()
+            starts = [(marks / f"starts-{index}").read_text().count("x") for index in range(8)]
+            assert starts == [1, 2, 1, 1, 1, 1, 1, 1]
+            assert len(await cluster.pods()) == 9
+    finally:
+        plane.stop()
+
+
+async def test_an_api_server_that_comes_and_goes(tmp_path: Path) -> None:
+    with LaptopApi(tmp_path / "server") as server, (tmp_path / "node.log").open("wb") as output:
+        command = [sys.executable, "-m", "fabula_local.process_node", "--kubeconfig", str(server.kubeconfig)]
+        process = await asyncio.create_subprocess_exec(*command, "--state-dir", str(tmp_path / "node"), stderr=output)
+        try:
+            async with connect(server.kubeconfig) as cluster:
+                gate = tmp_path / "gate"
+                await cluster.create(JOB, "j", indexed(f"until test -e {gate}; do sleep 0.1; done; echo done"))
+                await ready(cluster, 2)
+                server.kill()
+                gate.touch()
+                pods_dir = tmp_path / "node" / "pods"
+
+                async def ended() -> bool:
+                    return len(list(pods_dir.glob("*/main/0.note"))) == 2
+
+                await eventually(ended, "both to end while nobody can be told")
+                server.start()
+                job = await cluster.until(JOB, "j", lambda seen: condition(seen, "Complete"))
+                assert job["status"]["succeeded"] == 2
+                assert len(await cluster.pods()) == 2
+        finally:
+            process.terminate()
+            await process.wait()
+    assert process.returncode == 0, (tmp_path / "node.log").read_text()
