@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from fabula_api.base import Name, SpecModel, StatusModel, Text, Uri
+from fabula_api.pricing import Price
 from fabula_api.shared_spec import ModelSource, Resources, Retries, RunSpec
 from fabula_api.status import ArtifactStatus, RunStatus, Tally
 
@@ -41,13 +42,16 @@ class WordRange(SpecModel):
     """Longest excerpt, in words (labels count)."""
 
 
-class Quota(SpecModel):
+class RequestQuota(SpecModel):
     requests_per_minute: int | None = Field(None, ge=1)
     """Requests a minute that the provider's account allows for the model."""
-    tokens_per_minute: int | None = Field(None, ge=1)
-    """Tokens a minute that the provider's account allows for the model."""
     group: Name | None = None
     """Builds with the same group share one quota."""
+
+
+class Quota(RequestQuota):
+    tokens_per_minute: int | None = Field(None, ge=1)
+    """Tokens a minute that the provider's account allows for the model."""
 
 
 class Extraction(SpecModel):
@@ -65,8 +69,12 @@ class Extraction(SpecModel):
     """At most this many excerpts from one episode."""
     max_tokens: int = Field(8192, ge=256, le=65_536)
     """Longest reply; the quota reserves as much for each request."""
+    min_verbatim_ratio: float = Field(0.8, ge=0, le=1)
+    """Least share of an excerpt's word 5-grams that must stand in the transcript; `bedrock` only."""
     quota: Quota = Field(default_factory=Quota)
     """What the provider allows."""
+    concurrency: int = Field(8, ge=1, le=64)
+    """Requests that one shard has in flight at most; `bedrock` only."""
     workers: int = Field(1, ge=1, le=256)
     """Number of shards, one pod each."""
     resources: Resources = Field(default_factory=Resources)
@@ -78,6 +86,16 @@ class Images(SpecModel):
     """Who draws: Stable Diffusion 3.5 on Bedrock, the same locally through diffusers, or nobody."""
     model: ModelSource = Field(default_factory=lambda: ModelSource(name="stabilityai/stable-diffusion-3.5-large"))
     """Weights for `diffusers`; unused by `bedrock`."""
+    bedrock_model: Text = "stability.sd3-5-large-v1:0"
+    """Model for `bedrock`; unused by `diffusers`."""
+    region: Text = "us-west-2"
+    """AWS region of the Bedrock endpoint."""
+    endpoint_url: Uri | None = None
+    """Private endpoint of the provider."""
+    quota: RequestQuota = Field(default_factory=RequestQuota)
+    """What the provider allows."""
+    concurrency: int = Field(4, ge=1, le=64)
+    """Requests that one shard has in flight at most; `bedrock` only."""
     device: Literal["cuda", "cpu"] = "cuda"
     """Device of the diffusers workers."""
     per_sample: int = Field(5, ge=1, le=6)
@@ -85,7 +103,7 @@ class Images(SpecModel):
     aspect_ratio: Literal["16:9", "1:1", "4:3"] = "16:9"
     """Aspect ratio of the pictures."""
     width: int = Field(1344, ge=64, le=2048, multiple_of=16)
-    """Width in pixels; the height follows from the aspect ratio, rounded to a multiple of 16."""
+    """Width in pixels; the height follows from the aspect ratio, rounded to a multiple of 16. `bedrock` has its own."""
     steps: int = Field(28, ge=1, le=200)
     """Denoising steps."""
     guidance_scale: float = Field(4.5, ge=0, le=30)
@@ -134,6 +152,8 @@ class DatasetBuildSpec(RunSpec):
     """When there is enough."""
     budget: Budget = Field(default_factory=Budget)
     """When it has cost enough."""
+    prices: Annotated[dict[Text, Price], Field(max_length=32)] = Field(default_factory=dict)
+    """Your prices by model id, in place of the list prices."""
     retries: Retries = Field(default_factory=Retries)
     """How often a shard is tried again."""
     dry_run: bool = False
@@ -149,6 +169,13 @@ class TokenCount(StatusModel):
     """Tokens received."""
 
 
+class CallCount(StatusModel):
+    paid: int = 0
+    """Calls that were paid for."""
+    saved: int = 0
+    """Calls that a restarted shard found in the ledger and did not pay for again."""
+
+
 class DatasetBuildStatus(RunStatus):
     items: list[Tally] = Field(default_factory=list, max_length=64)
     """Episodes, excerpts and images by outcome and reason."""
@@ -156,6 +183,10 @@ class DatasetBuildStatus(RunStatus):
     """How many samples have how many pictures."""
     tokens: TokenCount | None = None
     """Tokens of paid calls."""
+    calls: CallCount | None = None
+    """Calls to the providers."""
+    verbatim_ratio: float | None = None
+    """Share of the accepted excerpts' word 5-grams that stand in the transcripts."""
     cost_usd: float | None = None
     """Dollars spent so far."""
     samples: int | None = None

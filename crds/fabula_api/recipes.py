@@ -58,7 +58,7 @@ PODCAST = Recipe(
                 "sharded",
                 reads=(
                     "extraction.provider", "extraction.model", "extraction.words", "extraction.max_excerpts",
-                    "extraction.max_tokens", "images.per_sample",
+                    "extraction.max_tokens", "extraction.min_verbatim_ratio", "images.per_sample",
                 ),
                 after=("ingest",),
                 shards="extraction.workers",
@@ -69,8 +69,8 @@ PODCAST = Recipe(
                 "illustrate",
                 "sharded",
                 reads=(
-                    "images.provider", "images.model", "images.per_sample", "images.aspect_ratio", "images.width",
-                    "images.steps", "images.guidance_scale", "images.seed",
+                    "images.provider", "images.model", "images.bedrock_model", "images.per_sample",
+                    "images.aspect_ratio", "images.width", "images.steps", "images.guidance_scale", "images.seed",
                 ),
                 after=("ingest", "extract"),
                 shards="images.workers",

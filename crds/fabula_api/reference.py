@@ -47,6 +47,9 @@ def _rows(schema: Schema, path: str) -> Iterator[str]:
         if bounds := _bounds(field):
             about = f"{about} ({bounds})".strip()
         yield f"| `{here}` | {_type(field)} | {shown} | {about} |"
+        if isinstance(values := field.get("additionalProperties"), dict):
+            yield from _rows(values, here + "{}")
+            continue
         inner = field["items"] if field.get("type") == "array" else field
         yield from _rows(inner, here + ("[]" if field.get("type") == "array" else ""))
 

@@ -36,6 +36,16 @@ BLOCKS: dict[str, tuple[Rule, ...]] = {
             "message": "require must not be greater than perSample",
             "fieldPath": ".require",
         },
+        {
+            "rule": "self.provider != 'bedrock' || self.aspectRatio != '4:3'",
+            "message": "bedrock draws no 4:3; use 16:9 or 1:1",
+            "fieldPath": ".aspectRatio",
+        },
+        {
+            "rule": "self.provider != 'bedrock' || "
+            "(self.width == 1344 && self.steps == 28 && self.guidanceScale == 4.5 && self.batchSize == 1)",
+            "message": "width, steps, guidanceScale and batchSize are for diffusers; leave them out with bedrock",
+        },
     ),
     "Gate": ({"rule": "has(self.min) || has(self.max)", "message": "a gate needs min, max or both"},),
     "EvalRunSpec": (

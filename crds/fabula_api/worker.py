@@ -124,6 +124,15 @@ class TrainerStatus(StatusModel):
     last_updated_time: Timestamp | None = None
 
 
+class StageCondition(StatusModel):
+    """What keeps a worker from going on, for people: `ProviderThrottled`, `ProviderUnavailable`, `BudgetReached`."""
+
+    reason: Text
+    """One CamelCase word."""
+    message: Text
+    """A sentence."""
+
+
 class StageReport(StatusModel):
     """Our fields beside KEP-2779's."""
 
@@ -141,6 +150,8 @@ class StageReport(StatusModel):
     """Latest figures, by the camelCase names of FineTuneRun's status.metrics."""
     checkpoint: dict[str, Any] | None = None
     """Last committed checkpoint: uri, step, digest, committedAt."""
+    condition: StageCondition | None = None
+    """What keeps it from going on just now; None when nothing does."""
 
 
 class ProgressBody(StatusModel):
@@ -156,6 +167,9 @@ class Allowance(StatusModel):
     requests_per_minute: float | None = None
     tokens_per_minute: float | None = None
     budget_used_up: bool = False
+    """No further call may be paid for."""
+    budget_usd: float | None = None
+    """Dollars that this shard may have spent in all, with what its ledger says it spent already; None: no bound."""
     stop: bool = False
     """The run was suspended or deleted, or this attempt was overtaken: commit and exit."""
 
