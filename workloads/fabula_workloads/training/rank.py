@@ -63,6 +63,7 @@ def train(job: TrainingJob, rank: int) -> None:
     from fabula_workloads.training.encode import Encoder
     from fabula_workloads.training.events import EventWriter
     from fabula_workloads.training.lora import add_lora
+    from fabula_workloads.training.loss import token_loss
     from fabula_workloads.training.progress import StepBoundary, local_rank
     from fabula_workloads.training.steps import plan_steps
     from fabula_workloads.training.trainer import EncodedSamples, LoraTrainer, training_arguments
@@ -100,6 +101,7 @@ def train(job: TrainingJob, rank: int) -> None:
         eval_dataset=EncodedSamples(validation, encoder) if validation else None,
         data_collator=Collator(encoder.pad_token_id),
         callbacks=[boundary],
+        compute_loss_func=token_loss,
     )
     trainer.remove_callback(PrinterCallback)
     boundary.attach(trainer)
