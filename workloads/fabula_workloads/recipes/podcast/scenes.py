@@ -63,8 +63,8 @@ def _value(text: str) -> int:
 
 
 def _best_clauses(clauses: list[str]) -> str:
-    """The run of neighbouring clauses, within the prompt's length, that shows most."""
-    best, best_value = clauses[0], -1
+    """The run of neighbouring clauses, within the prompt's length, that shows most; of equal ones the first."""
+    runs = []
     for start in range(len(clauses)):
         run = ""
         for clause in clauses[start:]:
@@ -72,6 +72,5 @@ def _best_clauses(clauses: list[str]) -> str:
             if run and len(longer.split()) > MAX_PROMPT_WORDS:
                 break
             run = longer
-        if (value := _value(run)) > best_value:
-            best, best_value = run, value
-    return best
+            runs.append(run)
+    return max(runs, key=_value)

@@ -1,0 +1,267 @@
+"""Assembly: the prompt rule, the split, what is left out and why, and a digest that knows nothing but content."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.support.sporc_files import WORDS
+from tests.support.stage_context import stage_context
+
+from fabula_workloads.recipes.podcast import assemble
+from fabula_workloads.recipes.podcast.card import histogram
+from fabula_workloads.recipes.podcast.conversation import messages
+from fabula_workloads.recipes.podcast.near_duplicates import NearDuplicates
+from fabula_workloads.recipes.podcast.prompt import inference_prompt, training_prompt, word_range
+from fabula_workloads.recipes.podcast.split import validation_podcasts
+from fabula_workloads.runtime.artifact import add_part, commit, verify
+from fabula_workloads.runtime.context import StageResult
+from fabula_workloads.runtime.failures import ConfigInvalid, InputInvalid
+from fabula_workloads.runtime.ledger import Ledger
+from fabula_workloads.runtime.store import Store, open_store
+
+
+class TestPrompt:
+    @pytest.mark.parametrize(
+        ("words", "expected"),
+        [
+            (0, "0-100"), (99, "0-100"), (100, "100-200"), (749, "700-800"), (799, "700-800"), (800, "800-900"),
+            (892, "800-900"), (1688, "1600-1700"),
+        ],
+    )  # fmt: skip
+    def test_the_range_that_holds_the_target(self, words: int, expected: str) -> None:
+        assert word_range(words) == expected
+        assert training_prompt(words).endswith(f"The word count should be around {expected} words.")
+
+    def test_inference_asks_in_the_published_words(self) -> None:
+        prompt = inference_prompt()
+        assert len(prompt) == 316
+        assert prompt.endswith("The word count should be around 800 words.")
+        assert prompt.replace("800 words", "700-800 words") == training_prompt(749)
+
+    def test_one_conversation_for_training_and_inference(self) -> None:
+        asked, told = messages(2, "prompt"), messages(2, "prompt", "answer")
+        assert told[:1] == asked
+        assert [part["type"] for part in asked[0]["content"]] == ["image", "image", "text"]
+        assert told[1] == {"role": "assistant", "content": [{"type": "text", "text": "answer"}]}
+
+
+class TestSplit:
+    @given(st.sets(st.text(min_size=1, max_size=8), max_size=40), st.floats(0, 0.99), st.integers(0, 5))
+    def test_training_is_never_empty_and_validation_only_when_it_must(
+        self, podcasts: set[str], share: float, seed: int
+    ) -> None:
+        chosen = validation_podcasts(podcasts, share, seed)
+        assert chosen <= podcasts
+        assert chosen != podcasts or not podcasts
+        assert bool(chosen) is (share > 0 and len(podcasts) >= 2)
+
+    @given(st.lists(st.text(min_size=1, max_size=8), max_size=40))
+    def test_order_and_repetition_do_not_matter(self, podcasts: list[str]) -> None:
+        assert validation_podcasts(podcasts, 0.3, 1) == validation_podcasts(reversed(podcasts * 2), 0.3, 1)
+
+    def test_about_the_share_and_another_seed_is_another_choice(self) -> None:
+        podcasts = [f"podcast-{number}" for number in range(2000)]
+        first, second = (validation_podcasts(podcasts, 0.1, seed) for seed in (0, 1))
+        assert 150 < len(first) < 250
+        assert first != second
+
+    def test_a_new_show_moves_no_other(self) -> None:
+        podcasts = [f"podcast-{number}" for number in range(200)]
+        assert validation_podcasts(podcasts, 0.2, 0) == validation_podcasts([*podcasts, "new"], 0.2, 0) - {"new"}
+
+
+class TestNearDuplicates:
+    def test_a_shifted_window_is_the_same_and_another_text_is_not(self) -> None:
+        text = [f"word{number}" for number in range(300)]
+        seen = NearDuplicates()
+        assert not seen.seen("Speaker 1: " + " ".join(text))
+        assert seen.seen("Speaker 2: " + " ".join(text[20:]))
+        assert not seen.seen(" ".join(text[150:] + [f"other{number}" for number in range(150)]))
+        assert not seen.seen(" ".join(reversed(text)))
+
+    @given(st.lists(st.text("ab ", max_size=30), max_size=10))
+    def test_a_text_twice_is_always_seen(self, texts: list[str]) -> None:
+        seen = NearDuplicates()
+        for text in texts:
+            seen.seen(text)
+        assert all(seen.seen(text) for text in texts if text.split())
+
+
+SPEC: dict[str, Any] = {
+    "source": {"uri": "in.jsonl", "licenseAccepted": True},
+    "images": {"provider": "diffusers", "perSample": 2},
+    "split": {"validation": 0.25},
+}
+
+
+def build_inputs(root: Path, episodes: int = 8, pictures: bool = True) -> None:
+    """Folders as ingest, extract and illustrate leave them: one excerpt with two scenes an episode, four shows."""
+    ingested = open_store(f"{root.as_uri()}/ingest")
+    commit(
+        ingested, kind="episodes", parts=[add_part(ingested, "episodes.jsonl", b"")], counts={"episode/ok": episodes}
+    )
+    extracted, drawn = Ledger(open_store(f"{root.as_uri()}/extract")), open_store(f"{root.as_uri()}/illustrate")
+    for number in range(episodes):
+        episode = hashlib.md5(str(number).encode()).hexdigest()[:16]
+        words = " ".join(f"{word}{number}" for word in WORDS * (3 + number))
+        scenes = [{"index": scene, "prompt": f"scene {scene} of {number}"} for scene in (1, 2)]
+        excerpt = {"index": 0, "text": f"Speaker 1: {words}\n\nSpeaker 2: Yes.", "words": 0, "scenes": scenes}
+        extracted.put(episode, {"outcome": "ok", "podcast": f"show-{number % 4}", "excerpts": [excerpt]})
+        for scene in (1, 2) if pictures else ():
+            draw(drawn, episode, scene, b"PNG of %d, %d" % (number, scene))
+    extracted.put("f" * 16, {"outcome": "skipped", "reason": "NotVisual", "podcast": "show-9", "excerpts": []})
+
+
+def draw(drawn: Store, episode: str, scene: int, data: bytes) -> None:
+    path = f"pictures/{episode}/0-{scene}.png"
+    drawn.write(path, data)
+    digest = hashlib.sha256(data).hexdigest()
+    Ledger(drawn).put(f"{episode}-0-{scene}", {"outcome": "ok", "path": path, "sha256": digest})
+
+
+def run(root: Path, output: str = "dataset", illustrate: bool = True, **spec: Any) -> tuple[StageResult, Store]:
+    inputs = {"ingest": "ingest", "extract": "extract"} | ({"illustrate": "illustrate"} if illustrate else {})
+    context = stage_context(root, "DatasetBuild", "assemble", SPEC | spec, output, inputs)
+    return assemble.run(context), context.store
+
+
+def records(store: Store, split: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in store.read(f"{split}.jsonl").splitlines()]
+
+
+class TestDataset:
+    def test_files_and_figures(self, tmp_path: Path) -> None:
+        build_inputs(tmp_path)
+        result, store = run(tmp_path)
+        assert result.artifact is not None
+        verify(store, result.artifact)
+        train, validation = records(store, "train"), records(store, "validation")
+        assert len(train) + len(validation) == 8
+        assert {record["podcast"] for record in train}.isdisjoint(record["podcast"] for record in validation)
+        assert validation
+        record = train[0]
+        assert record["prompt"] == training_prompt(len(record["response"].split()))
+        assert (record["imageCount"], record["split"], record["promptVersion"]) == (2, "train", "podcast-v3")
+        for path in record["images"]:
+            assert store.read(path).startswith(b"PNG of")
+        assert result.artifact.details["splits"] == {"train": len(train), "validation": len(validation)}
+        assert result.summary == {"samples": 8, "samplesByImageCount": {"2": 8}}
+        assert result.artifact.details["summary"] == result.summary
+
+    def test_the_reference_array_is_the_training_split(self, tmp_path: Path) -> None:
+        build_inputs(tmp_path)
+        _, store = run(tmp_path)
+        array, train = json.loads(store.read("reference.json")), records(store, "train")
+        assert [item["image"] for item in array] == [record["images"] for record in train]
+        human, gpt = array[0]["conversations"]
+        assert human == {"from": "human", "value": "<image><image>\n" + train[0]["prompt"]}
+        assert gpt == {"from": "gpt", "value": train[0]["response"]}
+
+    def test_a_folder_for_each_sample(self, tmp_path: Path) -> None:
+        build_inputs(tmp_path)
+        _, store = run(tmp_path)
+        record = records(store, "train")[0]
+        excerpt = json.loads(store.read(f"samples/{record['id']}/excerpt.json"))
+        assert excerpt["excerpt"] == record["response"]
+        assert [scene["image"] for scene in excerpt["scenes"]] == ["image_1.png", "image_2.png"]
+
+    def test_the_card_tells_figures(self, tmp_path: Path) -> None:
+        build_inputs(tmp_path)
+        card = run(tmp_path)[1].read("README.md").decode()
+        assert "| samples | 8 |" in card
+        assert "2 | ######################################## 8" in card
+
+    def test_missing_pictures_leave_a_sample_out_or_a_gap(self, tmp_path: Path) -> None:
+        build_inputs(tmp_path)
+        drawn = open_store(f"{tmp_path.as_uri()}/illustrate")
+        episode = hashlib.md5(b"0").hexdigest()[:16]
+        Ledger(drawn).put(f"{episode}-0-1", {"outcome": "failed", "reason": "Filtered"})
+        result, _ = run(tmp_path)
+        assert result.counts == {"sample/ok": 7, "sample/skipped/MissingPictures": 1}
+        result, store = run(tmp_path, "with-gaps", images=SPEC["images"] | {"require": 1})
+        assert result.summary["samplesByImageCount"] == {"1": 1, "2": 7}
+        record = next(
+            record for record in records(store, "train") + records(store, "validation") if record["imageCount"] == 1
+        )
+        assert record["images"] == [f"samples/{episode}-0/image_2.png"]
+        excerpt = json.loads(store.read(f"samples/{episode}-0/excerpt.json"))
+        assert [scene["image"] for scene in excerpt["scenes"]] == [None, "image_2.png"]
+
+    def test_without_pictures_where_nobody_draws(self, tmp_path: Path) -> None:
+        build_inputs(tmp_path, pictures=False)
+        result, store = run(tmp_path, illustrate=False, images={"provider": "none"})
+        assert result.summary["samplesByImageCount"] == {"0": 8}
+        assert records(store, "train")[0]["images"] == []
+
+    def test_near_duplicates_go(self, tmp_path: Path) -> None:
+        build_inputs(tmp_path)
+        extracted = Ledger(open_store(f"{tmp_path.as_uri()}/extract"))
+        _, outcome = next(extracted.items())
+        extracted.put("e" * 16, outcome)
+        for scene in (1, 2):
+            draw(open_store(f"{tmp_path.as_uri()}/illustrate"), "e" * 16, scene, b"PNG of x")
+        assert run(tmp_path)[0].counts == {"sample/ok": 8, "sample/skipped/NearDuplicate": 1}
+
+    def test_a_target_is_met_exactly_and_the_same_way(self, tmp_path: Path) -> None:
+        build_inputs(tmp_path)
+        result, store = run(tmp_path, target={"samples": 5})
+        assert result.counts == {"sample/ok": 5, "sample/skipped/TargetReached": 3}
+        ids = sorted(record["id"] for split in ("train", "validation") for record in records(store, split))
+        whole = run(tmp_path, "whole")[1]
+        assert ids == sorted(record["id"] for split in ("train", "validation") for record in records(whole, split))[:5]
+
+    def test_the_digest_is_of_content_only(self, tmp_path: Path) -> None:
+        digests = set()
+        for name, order in (("one", 1), ("two", -1)):
+            root = tmp_path / name
+            build_inputs(root)
+            ledger = Ledger(open_store(f"{root.as_uri()}/extract"))
+            for item, outcome in list(ledger.items())[::order]:
+                ledger.put(item, outcome)
+            result, _ = run(root, output=f"elsewhere-{name}")
+            assert result.artifact is not None
+            digests.add(result.artifact.digest)
+        assert len(digests) == 1
+
+    def test_a_picture_changed_behind_its_back_is_seen(self, tmp_path: Path) -> None:
+        build_inputs(tmp_path)
+        episode = hashlib.md5(b"3").hexdigest()[:16]
+        open_store(f"{tmp_path.as_uri()}/illustrate").write(f"pictures/{episode}/0-2.png", b"other")
+        with pytest.raises(InputInvalid, match=r"0-2.png is not the picture that the ledger names"):
+            run(tmp_path)
+
+    def test_nothing_left_is_an_error_that_says_why(self, tmp_path: Path) -> None:
+        build_inputs(tmp_path, pictures=False)
+        with pytest.raises(InputInvalid, match=r"no sample is left: \{'MissingPictures': 8\}") as failure:
+            run(tmp_path)
+        assert failure.value.reason == "NoSamples"
+
+    @pytest.mark.parametrize(
+        ("images", "illustrate", "message"),
+        [
+            ({"provider": "none", "require": 2}, False, "images.require is 2, but images.provider is none"),
+            (
+                {"provider": "diffusers", "perSample": 2, "require": 3},
+                True,
+                "images.require 3 is above images.perSample 2",
+            ),
+        ],
+    )
+    def test_requirements_nobody_can_meet(
+        self, tmp_path: Path, images: dict[str, Any], illustrate: bool, message: str
+    ) -> None:
+        build_inputs(tmp_path)
+        with pytest.raises(ConfigInvalid, match=message):
+            run(tmp_path, illustrate=illustrate, images=images)
+
+
+def test_bars_are_in_proportion() -> None:
+    assert histogram({"1": 10, "12": 5, "3": 0}) == [" 1 | " + "#" * 40 + " 10", "12 | " + "#" * 20 + " 5", " 3 |  0"]
+    assert Counter(histogram({})) == Counter()
