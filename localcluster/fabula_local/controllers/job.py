@@ -7,7 +7,7 @@ from datetime import datetime
 from fabula_local import timestamps
 from fabula_local.client import Api, ApiError
 from fabula_local.events import EventRecorder
-from fabula_local.kinds import JOB, POD, Obj, controller_of, uid_of
+from fabula_local.kinds import JOB, POD, Obj, controller_of, key_of, uid_of
 from fabula_local.reflector import Caches
 
 from .controller import Controller, Key
@@ -29,8 +29,8 @@ class JobController(Controller):
         self._backoff_seconds = backoff_seconds
         self._events = EventRecorder(api, "job-controller")
         self._random = random.Random()  # noqa: S311
-        self._released: dict[str, set[str]] = {}
-        """Job uid -> pods whose finalizer is gone, though the cache may not know it yet."""
+        self._released: dict[Key, set[str]] = {}
+        """Job -> uids of pods whose finalizer is gone, though the cache may not know it yet."""
 
     def subscribe(self) -> None:
         self.caches.of(JOB).on_change(self.enqueue)
@@ -45,6 +45,7 @@ class JobController(Controller):
     async def reconcile(self, key: Key) -> float | None:
         job = self.caches.of(JOB).get(*key)
         if job is None:
+            self._released.pop(key, None)
             await self._release_orphans(key)
             return None
         if job["spec"].get("managedBy", OWN_NAME) != OWN_NAME:
@@ -72,7 +73,7 @@ class JobController(Controller):
         return owned(job, found)
 
     def _plan(self, job: Obj, pods: list[Obj], now: datetime) -> JobPlan:
-        released = self._released.get(uid_of(job), set())
+        released = self._released.get(key_of(job), set())
         return plan_job(job, pods, now, released=released, backoff_seconds=self._backoff_seconds)
 
     async def _execute(self, job: Obj, plan: JobPlan) -> float | None:
@@ -108,7 +109,7 @@ class JobController(Controller):
     async def _release(self, job: Obj, pod: Obj) -> None:
         """Remove the tracking finalizer, and remember that it is gone."""
         if await remove_finalizer(self.api, pod):
-            self._released.setdefault(uid_of(job), set()).add(uid_of(pod))
+            self._released.setdefault(key_of(job), set()).add(uid_of(pod))
 
     async def _release_orphans(self, key: Key) -> None:
         """Let go of the pods of a Job that is gone; without this their finalizer would keep them forever."""
@@ -121,7 +122,6 @@ class JobController(Controller):
             live = await self.api.find(JOB, key[1], key[0])
             if live is None or uid_of(live) != owner["uid"]:
                 await remove_finalizer(self.api, pod)
-                self._released.pop(owner["uid"], None)
 
 
 async def remove_finalizer(api: Api, pod: Obj) -> bool:

@@ -4,7 +4,9 @@ import asyncio
 import logging
 import shutil
 
-from fabula_local.client import Api
+import httpx2
+
+from fabula_local.client import Api, ApiError
 from fabula_local.events import EventRecorder
 from fabula_local.kinds import NODE, POD, Obj, uid_of
 from fabula_local.node import processes
@@ -39,12 +41,14 @@ class ProcessNode:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._background: list[asyncio.Task[None]] = []
         self._kubelet = KubeletServer(settings) if settings.serve_logs else None
+        self._kubelet_port = 0
         self._stopping = False
 
     async def start(self) -> None:
         """Register, take over what a former node left running, and begin to take pods."""
-        port = await self._kubelet.start() if self._kubelet else 0
-        await register(self.api, self.settings, kubelet_port=port)
+        if self._kubelet:
+            self._kubelet_port = await self._kubelet.start()
+        await register(self.api, self.settings, kubelet_port=self._kubelet_port)
         pods = self.caches.of(POD)
         self.caches.of(NODE)
         await pods.synced.wait()
@@ -67,6 +71,7 @@ class ProcessNode:
         await asyncio.gather(*self._background, return_exceptions=True)
         if stop_pods:
             await self._stop_pods()
+        await self._sign_off()
         for task in self._tasks.values():
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
@@ -126,6 +131,14 @@ class ProcessNode:
         for folder in self.settings.pods_dir.iterdir():
             if not await processes.kill(folder.name.rpartition("_")[2]):
                 log.error("processes of pod folder %s survived SIGKILL", folder.name)
+
+    async def _sign_off(self) -> None:
+        """Say that no more pods are taken. Not being able to is no reason to stay."""
+        try:
+            async with asyncio.timeout(2):
+                await register(self.api, self.settings, kubelet_port=self._kubelet_port, ready=False)
+        except (TimeoutError, ApiError, httpx2.HTTPError, OSError) as error:
+            log.info("node not marked as stopped: %s", error)
 
     async def _clear_orphans(self, pods: list[Obj]) -> None:
         """End and remove what belongs to pods whose object is gone."""

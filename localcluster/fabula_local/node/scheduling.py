@@ -55,6 +55,9 @@ def used(pods: Iterable[Obj], node_name: str) -> Resources:
 
 def obstacles(pod: Obj, node: Obj, taken: Mapping[str, Decimal]) -> list[str]:
     """Why the pod cannot run on the node; empty if it can."""
+    conditions = (node.get("status") or {}).get("conditions") or ()
+    if any(entry["type"] == "Ready" and entry["status"] != "True" for entry in conditions):
+        return ["node(s) were not ready"]
     if node["spec"].get("unschedulable"):
         return ["node(s) were unschedulable"]
     if not _selected(pod, node):
