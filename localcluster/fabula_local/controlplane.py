@@ -27,7 +27,6 @@ from fabula_local.process_node import (
 log = logging.getLogger("fabula.local")
 
 PID_FILE = "control-plane.pid"
-KUBECONFIG = "kubeconfig"
 OF_OWN_SERVER = ("serviceaccount", "namespace")
 """Controllers whose work our own API server does itself."""
 

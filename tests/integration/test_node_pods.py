@@ -85,11 +85,11 @@ async def test_environment_and_volumes(cluster: Cluster, plane: ControlPlane) ->
         "containers": [
             {
                 **container(script),
-                "args": ["/all/deep/secret", "/all/token", "/work"],
+                "args": ["/all/deep/secret", "/all/token", "/scratch"],
                 "env": env,
                 "volumeMounts": [
                     {"name": "conf", "mountPath": "/etc/conf"},
-                    {"name": "work", "mountPath": "/work"},
+                    {"name": "work", "mountPath": "/scratch"},
                     {"name": "all", "mountPath": "/all"},
                 ],
             }
@@ -143,13 +143,13 @@ async def test_a_program_that_is_not_there(cluster: Cluster) -> None:
 
 
 async def test_init_containers_come_first(cluster: Cluster) -> None:
-    mounts = [{"name": "work", "mountPath": "/work"}]
-    first = {**container("sleep 0.3; echo one > /work/f"), "name": "first", "volumeMounts": mounts}
+    mounts = [{"name": "work", "mountPath": "/scratch"}]
+    first = {**container("sleep 0.3; echo one > /scratch/f"), "name": "first", "volumeMounts": mounts}
     spec = {
         "restartPolicy": "Never",
         "volumes": [{"name": "work", "emptyDir": {}}],
         "initContainers": [first],
-        "containers": [container("cat /work/f", volumeMounts=mounts)],
+        "containers": [container("cat /scratch/f", volumeMounts=mounts)],
     }
     await cluster.create(POD, "p", spec)
     pod = await cluster.until(POD, "p", over)

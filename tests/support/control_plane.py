@@ -15,7 +15,7 @@ from fabula_local.client import Api, ApiError
 from fabula_local.kinds import NAMESPACE, POD, Kind
 from fabula_local.node import processes
 
-START_SECONDS = 30.0
+START_SECONDS = 60.0
 
 
 class ControlPlane:
@@ -108,7 +108,7 @@ class Cluster:
         return items
 
     async def until(
-        self, kind: Kind, name: str, holds: Callable[[dict[str, Any]], object], seconds: float = 30
+        self, kind: Kind, name: str, holds: Callable[[dict[str, Any]], object], seconds: float = 60
     ) -> dict[str, Any]:
         """Wait for an object to be as wanted; it."""
 
@@ -118,7 +118,7 @@ class Cluster:
 
         return await eventually(look, f"{kind.kind} {name}", seconds)
 
-    async def gone(self, kind: Kind, name: str, seconds: float = 30) -> None:
+    async def gone(self, kind: Kind, name: str, seconds: float = 60) -> None:
         """Wait for an object to be gone."""
 
         async def look() -> bool:
@@ -133,7 +133,7 @@ class Cluster:
         return str(answer.text)
 
 
-async def eventually(look: Callable[[], Awaitable[Any]], what: str, seconds: float = 30) -> Any:
+async def eventually(look: Callable[[], Awaitable[Any]], what: str, seconds: float = 60) -> Any:
     """Wait until `look` returns something true; that."""
     deadline = time.monotonic() + seconds
     while not (found := await look()):

@@ -2,11 +2,10 @@
 
 import asyncio
 
-from fabula_local.client import METADATA_LIST, Api
+from fabula_local.client import METADATA_LIST
 from fabula_local.controllers.controller import Controller, Key
 from fabula_local.controllers.discovery import discover
 from fabula_local.kinds import NAMESPACE, Kind, Obj, uid_of
-from fabula_local.reflector import Caches
 
 FINALIZER = "kubernetes"
 RETRY_SECONDS = 0.5
@@ -17,9 +16,6 @@ class NamespaceController(Controller):
 
     name = "namespace"
     workers = 1
-
-    def __init__(self, api: Api, caches: Caches) -> None:
-        super().__init__(api, caches)
 
     def subscribe(self) -> None:
         self.caches.of(NAMESPACE).on_change(self.enqueue)
