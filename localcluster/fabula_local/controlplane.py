@@ -14,7 +14,6 @@ from fabula_local.apiserver.server import StartError
 from fabula_local.assets import AssetsError, RunningAssets, serve_assets
 from fabula_local.client import Api
 from fabula_local.controllers import registry
-from fabula_local.controllers.claims import ClaimedError
 from fabula_local.node.settings import NodeSettings
 from fabula_local.process_node import (
     LAPTOP_BACKOFF_SECONDS,
@@ -102,7 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 assets=chosen.control_plane == "assets",
             )
         )
-    except (AssetsError, ClaimedError, StartError) as error:
+    except (AssetsError, StartError) as error:
         raise SystemExit(f"fabula control plane: {error}") from error
 
 

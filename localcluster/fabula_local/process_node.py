@@ -21,7 +21,7 @@ from lightkube.core.exceptions import ConfigError
 from fabula_local import logs
 from fabula_local.client import Api, ApiError
 from fabula_local.controllers import registry
-from fabula_local.controllers.claims import ClaimedError, Claims, claim_name, fresh
+from fabula_local.controllers.claims import Claims, fresh
 from fabula_local.kinds import LEASE
 from fabula_local.manifests.install import install_pytorchjob
 from fabula_local.node.agent import ProcessNode
@@ -55,19 +55,34 @@ class Workers:
         if "pytorchjob" in self.controllers:
             await install_pytorchjob(self.api)
         self._claims = Claims(self.api, holder=f"{socket.gethostname()}:{self.settings.state_dir}")
-        await self._claims.take(self.controllers)
-        for controller in registry.build(
-            self.controllers,
+        registry.check_names(self.controllers)
+        for name in self.controllers:
+            self._tasks.append(asyncio.create_task(self._serve(name), name=f"controller-{name}"))
+        if self.node:
+            self._node = ProcessNode(self.api, self._caches, self.settings)
+            await self._node.start()
+
+    async def _serve(self, name: str) -> None:
+        """Run the controllers of a name, once no other process does."""
+        assert self._claims is not None
+        assert self._caches is not None
+        while True:
+            try:
+                await self._claims.acquire(name)
+                break
+            except (ApiError, httpx2.HTTPError, OSError) as error:
+                log.warning("lease of controller %s: %s", name, error)
+                await asyncio.sleep(1)
+        found = registry.build(
+            [name],
             self.api,
             self._caches,
             backoff_seconds=self.backoff_seconds,
             authority=self.api.authority,
-        ):
-            task = asyncio.create_task(registry.run_forever(controller), name=f"controller-{controller.name}")
-            self._tasks.append(task)
-        if self.node:
-            self._node = ProcessNode(self.api, self._caches, self.settings)
-            await self._node.start()
+        )
+        async with asyncio.TaskGroup() as group:
+            for controller in found:
+                group.create_task(registry.run_forever(controller), name=f"controller-{controller.name}")
 
     async def stop(self, *, stop_pods: bool) -> None:
         """Controllers first, so that nothing replaces the pods that the node then ends."""
@@ -88,7 +103,7 @@ async def missing_controllers(api: Api) -> list[str]:
     absent = [] if "kube-controller-manager" in holders else list(OF_CONTROLLER_MANAGER)
     if not any("training-operator" in name for name in holders):
         absent.append("pytorchjob")
-    return [name for name in absent if claim_name(name) not in holders]
+    return absent
 
 
 async def has_scheduler(api: Api) -> bool:
@@ -190,7 +205,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 stop_pods=not chosen.keep_pods,
             )
         )
-    except (ApiError, ClaimedError, ConfigError, ValueError, httpx2.HTTPError, OSError) as error:
+    except (ApiError, ConfigError, ValueError, httpx2.HTTPError, OSError) as error:
         raise SystemExit(f"fabula node: {error}") from error
 
 

@@ -6,7 +6,6 @@ Two Job controllers on one cluster would make two pods for one index.
 import asyncio
 import hashlib
 import logging
-from collections.abc import Collection
 from datetime import timedelta
 
 import httpx2
@@ -21,10 +20,7 @@ NAMESPACE = "kube-system"
 LEASE_FRESH_SECONDS = 60.0
 """A Lease that was not renewed for so long is nobody's."""
 RENEW_SECONDS = 20.0
-
-
-class ClaimedError(RuntimeError):
-    """Another process serves the controller already."""
+STANDBY_SECONDS = 2.0
 
 
 def claim_name(controller: str) -> str:
@@ -49,18 +45,21 @@ class Claims:
         self._names: list[str] = []
         self._task: asyncio.Task[None] | None = None
 
-    async def take(self, controllers: Collection[str]) -> None:
-        """Take the Leases of these controllers and keep them; ClaimedError if another process holds one."""
-        for name in sorted(controllers):
-            lease = await self._api.find(LEASE, claim_name(name), NAMESPACE)
-            if lease is not None and fresh(lease) and lease["spec"].get("holderIdentity") != self._holder:
-                raise ClaimedError(
-                    f"controller {name} is served by another process already (Lease {NAMESPACE}/{claim_name(name)}); "
-                    "leave it out with --controllers, or stop that process"
-                )
-            await self._renew(name)
-            self._names.append(name)
-        self._task = asyncio.create_task(self._keep(), name="claims")
+    async def acquire(self, controller: str) -> None:
+        """Wait until no other process serves the controller; from then on this one's Lease is kept."""
+        told = False
+        while True:
+            lease = await self._api.find(LEASE, claim_name(controller), NAMESPACE)
+            if lease is None or not fresh(lease) or lease["spec"].get("holderIdentity") == self._holder:
+                break
+            if not told:
+                log.info("controller %s is served by another process; standing by", controller)
+                told = True
+            await asyncio.sleep(STANDBY_SECONDS)
+        await self._renew(controller)
+        self._names.append(controller)
+        if self._task is None:
+            self._task = asyncio.create_task(self._keep(), name="claims")
 
     async def release(self) -> None:
         """Give the Leases up, so that another process may serve at once."""
