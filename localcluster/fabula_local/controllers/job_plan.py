@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from fabula_local import timestamps
-from fabula_local.kinds import Obj
+from fabula_local.kinds import Obj, uid_of
 
 from . import pods as podinfo
 from .conditions import find_condition, with_condition
@@ -250,13 +250,14 @@ def _announce(plan: JobPlan, seen: Tally, outcome: Outcome, now: datetime) -> No
         plan.release = seen.release + [
             past.latest
             for past in seen.history.values()
-            if past.latest is not None and tracked(past.latest) and past.latest not in seen.release
+            if past.latest is not None and uid_of(past.latest) in seen.waiting and past.latest not in seen.release
         ]
     conditions = plan.status.get("conditions") or []
     interim = INTERIM[outcome.condition]
     if find_condition(conditions, interim) is None:
         conditions = with_condition(conditions, interim, "True", outcome.reason, outcome.message, now, **_probed(now))
-    if not seen.terminating and not seen.uncounted_failed and not seen.uncounted_succeeded:
+    # A Job that has ended has let all its pods go.
+    if not plan.release and not seen.terminating and not seen.uncounted_failed and not seen.uncounted_succeeded:
         conditions = with_condition(
             conditions, outcome.condition, "True", outcome.reason, outcome.message, now, **_probed(now)
         )

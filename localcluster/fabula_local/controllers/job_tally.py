@@ -44,6 +44,8 @@ class Tally:
     num_failed: int = 0
     uncounted_succeeded: list[str] = field(default_factory=list)
     uncounted_failed: list[str] = field(default_factory=list)
+    waiting: set[str] = field(default_factory=set)
+    """Uids of the pods that still have their finalizer."""
     release: list[Obj] = field(default_factory=list)
     """Pods whose finalizer may go once the status is written."""
 
@@ -79,6 +81,7 @@ def tally(job: Obj, pods: Sequence[Obj], released: Collection[str]) -> Tally:
         failed_indexes=parse_indexes(status.get("failedIndexes") or ""),
         num_succeeded=int(status.get("succeeded", 0)),
         num_failed=int(status.get("failed", 0)),
+        waiting=waiting,
     )
     uncounted = status.get("uncountedTerminatedPods") or {}
     for uid in uncounted.get("succeeded") or ():

@@ -126,7 +126,11 @@ def test_a_success_is_counted_before_its_finalizer_goes() -> None:
 
 
 def test_the_job_is_complete_with_its_last_index() -> None:
-    found = plan(job(), pod("a", "Succeeded"), pod("b", "Succeeded", index=1))
+    pods = [pod("a", "Succeeded"), pod("b", "Succeeded", index=1)]
+    first = plan(job(), *pods)
+    assert conditions(first) == {"SuccessCriteriaMet": "CompletionsReached"}
+    assert names(first.release) == ["a", "b"]
+    found = plan(job(first.status), *pods, released=("a", "b"))
     assert conditions(found) == {"SuccessCriteriaMet": "CompletionsReached", "Complete": "CompletionsReached"}
     assert found.status["completedIndexes"] == "0,1"
     assert found.status["completionTime"] == "2026-01-01T12:00:00Z"
