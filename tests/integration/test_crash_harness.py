@@ -11,9 +11,10 @@ import asyncio
 import copy
 import itertools
 import re
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from tests.support.operator_driver import (
     Crashed,
     CrashGate,
     Driver,
+    Fault,
     Feed,
     install_crds,
     make_namespace,
@@ -162,6 +164,11 @@ async def begin(admin: Api, life: Life) -> Stage:
     return Stage(admin, life, namespace, ScriptedCluster(admin, namespace, life.script), Clock())
 
 
+def feed_of(stage: Stage, fault: Fault | None = None) -> Feed:
+    """Watch events of the stage's namespace."""
+    return Feed(stage.admin, stage.namespace, kinds=[stage.life.kind], fault=fault)
+
+
 def operator(stage: Stage, gate: CrashGate) -> Driver:
     """A new operator process: nothing remembered, its own gate, the same connections."""
     api = copy.copy(stage.admin)
@@ -206,11 +213,22 @@ async def ended(stage: Stage, gates: list[CrashGate]) -> End:
     )
 
 
+_ends: dict[str, End] = {}
+
+
 async def undisturbed(admin: Api, life: Life) -> End:
+    """The end of a life that nothing disturbs; lived once for all tests."""
+    mark = f"{life.kind} {life.script.__name__}"
+    if mark not in _ends:
+        _ends[mark] = await live_undisturbed(admin, life)
+    return _ends[mark]
+
+
+async def live_undisturbed(admin: Api, life: Life) -> End:
     stage = await begin(admin, life)
     gate = CrashGate()
     driver = operator(stage, gate)
-    await live(stage, driver, Feed(admin, stage.namespace))
+    await live(stage, driver, feed_of(stage))
     end = await ended(stage, [gate])
     assert end.status["state"] == life.state
     before = len(gate.writes)
@@ -232,7 +250,7 @@ def compare(end: End, expected: End, stage: Stage) -> None:
 async def with_crash(admin: Api, life: Life, at: int, after: bool, expected: End) -> None:
     stage = await begin(admin, life)
     first = CrashGate(at, after)
-    feed = Feed(admin, stage.namespace)
+    feed = feed_of(stage)
     old: list[Obj] = []
 
     async def watch_history() -> None:
@@ -247,15 +265,15 @@ async def with_crash(admin: Api, life: Life, at: int, after: bool, expected: End
     driver = operator(stage, second)
     driver.feed(("ADDED", one) for one in old)
     await driver.drain()
-    await live(stage, driver, Feed(admin, stage.namespace))
+    await live(stage, driver, feed_of(stage))
     compare(await ended(stage, [first, second]), expected, stage)
 
 
-async def each(cases: list[Callable[[], Any]]) -> None:
+async def each(cases: Sequence[Callable[[], Coroutine[Any, Any, None]]]) -> None:
     """Run cases side by side, and tell of every one that failed."""
     gate = asyncio.Semaphore(AT_ONCE)
 
-    async def one(case: Callable[[], Any]) -> BaseException | None:
+    async def one(case: Callable[[], Coroutine[Any, Any, None]]) -> BaseException | None:
         async with gate:
             try:
                 await case()
@@ -274,7 +292,7 @@ async def test_a_crash_at_any_write_changes_nothing(admin: Api, life: Life) -> N
     assert total > 5
     # Dying before a write finds the API as dying after the former one does, so only the first needs both.
     points = [(1, False), *((at, True) for at in range(1, total + 1))]
-    cases = [(lambda at=at, after=after: with_crash(admin, life, at, after, expected)) for at, after in points]
+    cases = [partial(with_crash, admin, life, at, after, expected) for at, after in points]
     await each(cases)
 
 
@@ -285,11 +303,11 @@ async def test_lost_repeated_and_reordered_events_change_nothing(admin: Api, lif
     async def disturbed(seed: int) -> None:
         stage = await begin(admin, life)
         gate = CrashGate()
-        feed = Feed(admin, stage.namespace, fault=shuffled(seed))
+        feed = feed_of(stage, shuffled(seed))
         await live(stage, operator(stage, gate), feed, resync_every=3)
         compare(await ended(stage, [gate]), expected, stage)
 
-    await each([lambda seed=seed: disturbed(seed) for seed in range(4)])
+    await each([partial(disturbed, seed) for seed in range(4)])
 
 
 @pytest.mark.parametrize("life", LIVES.values(), ids=LIVES)
@@ -304,7 +322,7 @@ async def test_an_operator_that_sees_only_old_lists_changes_nothing(admin: Api, 
         late.append(events)
         return late.pop(0) if len(late) > 3 else []
 
-    feed = Feed(admin, stage.namespace, fault=delayed)
+    feed = feed_of(stage, delayed)
     for at in (4, 9, 7, None):
         gates.append(CrashGate(at, after_write=True))
         driver = operator(stage, gates[-1])

@@ -60,7 +60,7 @@ async def settle(driver: Driver, feed: Feed, cluster: ScriptedCluster, rounds: i
 
 
 def condition(run: Obj, type_: str) -> str:
-    return next(one["status"] for one in run["status"]["conditions"] if one["type"] == type_)
+    return str(next(one["status"] for one in run["status"]["conditions"] if one["type"] == type_))
 
 
 async def test_three_runs_applied_at_once_end_as_one_chain_of_digests(api: Api) -> None:
@@ -76,8 +76,8 @@ async def test_three_runs_applied_at_once_end_as_one_chain_of_digests(api: Api) 
     assert tune["status"]["reason"] == "WaitingForDataset"
     assert len(tune["status"]["conditions"]) == 8
     await settle(driver, feed, cluster)
-    found = {kind: await api.get(RUNS[kind], namespace, name) for kind, (name, _) in SPECS.items()}
-    assert {kind: run["status"]["state"] for kind, run in found.items() if run} == dict.fromkeys(SPECS, "Succeeded")
+    found = {kind: await api.get(RUNS[kind], namespace, name) or {} for kind, (name, _) in SPECS.items()}
+    assert {kind: run["status"]["state"] for kind, run in found.items()} == dict.fromkeys(SPECS, "Succeeded")
     data, tune, score = (found[kind]["status"] for kind in SPECS)
     assert {"name": "dataset", **data["artifact"], "run": "DatasetBuild/data"} in tune["lineage"]
     assert {"name": "adapter/finetuned", **tune["adapter"], "run": "FineTuneRun/tune"} in score["lineage"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
@@ -84,7 +85,7 @@ async def test_a_build_ends_under_the_rights_of_the_service_account_alone(
             await cluster.step()
             run = await api.get(RUNS["DatasetBuild"], namespace, "data")
             assert run is not None
-            return run.get("status", {}).get("state") == "Succeeded"
+            return bool(run.get("status", {}).get("state") == "Succeeded")
 
         await until(finished, 30)
         text = operator.metrics()
@@ -172,7 +173,7 @@ async def test_a_pods_own_token_and_no_other_reports(
             seen = await api.get(RUNS["DatasetBuild"], namespace, "data")
             assert seen is not None
             progress = seen["status"].get("progress", {})
-            return progress.get("summary") == "ingest 4/8" and progress.get("eta") == "1m05s"
+            return bool(progress.get("summary") == "ingest 4/8" and progress.get("eta") == "1m05s")
 
         await until(shown)
         assert (await post("nonsense")).status_code == 401
@@ -187,9 +188,7 @@ async def test_a_pods_own_token_and_no_other_reports(
         assert good not in operator.log.read_text()
 
 
-def _trust(tls: Certificates) -> object:
-    import ssl
-
+def _trust(tls: Certificates) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=str(tls.authority))
 
 

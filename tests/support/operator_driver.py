@@ -17,7 +17,7 @@ from fabula_operator.kube.apply import Applier
 from fabula_operator.kube.cache import Cache, Key
 from fabula_operator.kube.client import Api, Write
 from fabula_operator.kube.observe import Observer
-from fabula_operator.kube.resources import JOB, POD, PYTORCH_JOB, RUNS, Obj, Resource
+from fabula_operator.kube.resources import JOB, POD, RUNS, Obj, Resource
 from fabula_operator.plan.observed import Environment
 from fabula_operator.render import WorkerSettings
 
@@ -57,10 +57,12 @@ Fault = Callable[[list[Event]], list[Event]]
 class Feed:
     """Watch events of one namespace, made by comparing lists; a fault may drop, repeat or reorder them."""
 
-    def __init__(self, api: Api, namespace: str, *, pytorch_jobs: bool = False, fault: Fault | None = None) -> None:
+    def __init__(
+        self, api: Api, namespace: str, *, kinds: Iterable[str] = tuple(RUNS), fault: Fault | None = None
+    ) -> None:
         self._api = api
         self._namespace = namespace
-        self._resources = [*RUNS.values(), JOB, POD, *((PYTORCH_JOB,) if pytorch_jobs else ())]
+        self._resources = [*(RUNS[kind] for kind in kinds), JOB, POD]
         self._known: dict[str, Obj] = {}
         self._fault = fault
 

@@ -159,6 +159,8 @@ def _metrics(old: Metrics | None, figures: dict[str, float], report: Report | No
     for name in ("step", "steps"):
         if name in values:
             values[name] = int(values[name])
+    # More digits than six are noise, and make a column of `kubectl get` unreadable.
+    values = {name: value if isinstance(value, int) else float(f"{value:.6g}") for name, value in values.items()}
     if old is None and "loss" in values:
         values.setdefault("first_loss", values["loss"])
     return (old or Metrics()).model_copy(update=values)

@@ -75,24 +75,31 @@ def _reopened(status: RunStatus) -> RunStatus:
 
 
 def _with_stages(status: RunStatus, views: list[StageView], inputs: list[Lineage]) -> RunStatus:
-    lineage = {entry.name: entry for entry in [*status.lineage, *inputs]}
-    for view in views:
-        if view.result is not None:
-            for entry in lineage_of(view.result):
-                former = lineage.get(entry.name)
-                # A worker knows the digest of what it read; the operator knows which run made it.
-                lineage[entry.name] = entry.model_copy(
-                    update={
-                        "run": entry.run or (former.run if former and former.digest in (None, entry.digest) else None)
-                    }
-                )
     return status.model_copy(
         update={
             "stages": [view.status for view in views],
-            "lineage": sorted(lineage.values(), key=lambda entry: entry.name),
+            "lineage": _lineage(status.lineage, views, inputs),
             "progress": _progress(views),
         }
     )
+
+
+def _lineage(known: list[Lineage], views: list[StageView], inputs: list[Lineage]) -> list[Lineage]:
+    """What came from outside the run, by name: artifacts of other runs, and what workers say they read."""
+    names = {entry.name for entry in inputs}
+    own = {view.stage.name for view in views}
+    found = {entry.name: entry for entry in known if entry.run is None or entry.name in names}
+    found |= {entry.name: entry for entry in inputs}
+    for view in views:
+        for entry in lineage_of(view.result) if view.result is not None else ():
+            if entry.name.partition("/")[0] in own:
+                continue
+            # A worker knows the digest of what it read; the operator knows which run made it.
+            former = found.get(entry.name)
+            same = former is not None and former.digest in (None, entry.digest)
+            run = entry.run or (former.run if former is not None and same else None)
+            found[entry.name] = entry.model_copy(update={"run": run})
+    return sorted(found.values(), key=lambda entry: entry.name)
 
 
 def _progress(views: list[StageView]) -> Progress:

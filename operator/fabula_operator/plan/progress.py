@@ -62,15 +62,16 @@ def figures(
     After an operator's restart the first reports come from some shards only; their sum would be too small.
     """
     results = {pod.index: result for pod in pods if pod.phase == "Succeeded" and (result := result_of(pod))}
-    done, failed, totals, left = 0, 0, [], []
-    heard = 0
-    for shard in range(child.size if stage.shape != "group" else 1):
+    done, failed, totals = 0, 0, []
+    left: list[float | None] = []
+    heard, size = 0, child.size if stage.shape != "group" else 1
+    for shard in range(size):
         if shard in reports:
             body = reports[shard].body
             done, failed = done + body.done, failed + body.failed
             totals.append(body.total)
-            if shard not in results and (seconds := seconds_left(reports[shard])) is not None:
-                left.append(seconds)
+            if shard not in results:
+                left.append(seconds_left(reports[shard]))
         elif shard in results:
             ended = items(results[shard], stage.unit)
             done, failed = done + ended[0], failed + ended[1]
@@ -80,15 +81,16 @@ def figures(
         heard += 1
     if heard == 0:
         return status
-    whole = heard == (child.size if stage.shape != "group" else 1)
+    whole = heard == size
     known = [total for total in totals if total is not None]
+    times = [seconds for seconds in left if seconds is not None]
     total = sum(known) if whole and len(known) == len(totals) else None
     return status.model_copy(
         update={
             "done": done if whole else max(done, status.done or 0),
             "failed": failed if whole else max(failed, status.failed or 0),
             "total": total if total is not None else status.total,
-            "eta": duration_text(max(left)) if left else None,
+            "eta": duration_text(max(times)) if whole and times and len(times) == len(left) else None,
         }
     )
 
@@ -124,21 +126,28 @@ def overall(stages: Sequence[StageStatus], units: dict[str, str]) -> Progress:
     active = [stage for stage in counted if stage.state == "Running"]
     if not active:
         return Progress(percent=percent)
-    names = sorted({stage.name.partition("/")[0] for stage in active})
-    done = sum(stage.done or 0 for stage in active)
+    names = sorted({_base(stage) for stage in active})
+    # Arms that are through count as well, or the figures would shrink when the first one ends.
+    shown = [stage for stage in counted if _base(stage) in names]
+    done = sum(stage.done or 0 for stage in shown)
     total = None
-    if all(stage.total is not None for stage in active):
-        total = sum(stage.total or 0 for stage in active)
+    if all(stage.total is not None for stage in shown):
+        total = sum(stage.total or 0 for stage in shown)
     # A training run is told in steps, the others by the name of their stage.
     name = "step" if units.get(names[0]) == "step" else "+".join(names)
-    known = any(stage.done is not None for stage in active)
+    known = any(stage.done is not None for stage in shown)
     summary = f"{name} {done}/{total if total is not None else '?'}" if known else "+".join(names)
-    etas = [stage.eta for stage in active if stage.eta]
+    etas = [stage.eta for stage in active]
     return Progress(
         stage="+".join(names),
         done=done if known else None,
         total=total,
         percent=percent,
-        eta=max(etas, key=duration_seconds) if etas else None,
+        # While one of them cannot say, nobody knows how long all take.
+        eta=max((eta for eta in etas if eta), key=duration_seconds) if all(etas) else None,
         summary=summary,
     )
+
+
+def _base(stage: StageStatus) -> str:
+    return stage.name.partition("/")[0]

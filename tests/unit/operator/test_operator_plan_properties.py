@@ -117,7 +117,9 @@ STEPS = st.lists(
 
 def histories(kind: Kind, steps: list[tuple[str, int, int | None]]) -> list[tuple[Observed, datetime]]:
     """Every state of the world on the way."""
-    seen, now, found = observed(kind), NOW, []
+    # Two nodes, so that one rank can die while the other lives.
+    spec = {"topology": {"nodes": 2, "gpusPerNode": 2, "device": "cpu"}} if kind == "FineTuneRun" else {}
+    seen, now, found = observed(kind, spec), NOW, []
     for what, pick, crash in steps:
         seen = carry_out(seen, now, crash_after=crash)
         found.append((seen, now))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,13 @@ def launch_of(kind: Kind, stage: str, spec: dict[str, Any] | None = None, *, crd
     raise AssertionError(f"no launch of {stage}")
 
 
+class Plain(yaml.SafeDumper):
+    """Without anchors, so that each template can be read where it stands."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
 CASES = {
     "job-ingest": launch_of("DatasetBuild", "ingest"),
     "job-extract-sharded": launch_of("DatasetBuild", "extract", SCHEDULED),
@@ -61,11 +69,25 @@ CASES = {
 
 @pytest.mark.parametrize("name", CASES)
 def test_the_manifest_is_as_it_was(name: str) -> None:
-    made = manifest(CASES[name], SETTINGS)
+    made = without_key(manifest(CASES[name], SETTINGS), CASES[name].key.removeprefix("sha256:"))
     path = GOLDEN / f"{name}.yaml"
     if os.environ.get("FABULA_REWRITE_GOLDENS"):
-        path.write_text(yaml.safe_dump(made, sort_keys=False, width=120))
+        path.write_text(yaml.dump(made, Dumper=Plain, sort_keys=False, width=120))
     assert made == yaml.safe_load(path.read_text())
+
+
+def without_key(value: Any, key: str) -> Any:
+    """The manifest with the stage key blanked and the config left out: both change with every field of the API.
+
+    What the config says is checked by reading it back, and keys by the tests of plans.
+    """
+    if isinstance(value, dict):
+        if value.get("name") == CONFIG_VARIABLE:
+            return {**value, "value": "CONFIG"}
+        return {name: without_key(one, key) for name, one in value.items()}
+    if isinstance(value, list):
+        return [without_key(one, key) for one in value]
+    return re.sub(f"{key}|{key[:16]}|{key[:8]}", "KEY", value) if isinstance(value, str) else value
 
 
 @pytest.mark.parametrize("name", CASES)
