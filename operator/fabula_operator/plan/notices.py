@@ -1,4 +1,7 @@
-"""Events for what changed between two statuses. Each has an identity, so that a crash does not emit it twice."""
+"""Events for what changed between two statuses. Each has an identity, so that a crash does not emit it twice.
+
+No identity holds a time: the plan after a crash is made at another one.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,13 @@ from fabula_operator.plan.actions import Notice
 
 def notices(old: RunStatus, new: RunStatus, generation: int) -> tuple[Notice, ...]:
     """What a person would want to read in `kubectl describe`, in order."""
-    found: list[Notice] = [*_attempts(old, new), *_stages(old, new)]
+    found: list[Notice] = [*_attempts(old, new), *_stages(old, new, generation)]
     before, after = old.state, new.state
     reason, message = new.reason, _message(new)
     if after == "Failed" and (before != "Failed" or old.observed_generation != generation):
         found.append(Notice("Warning", reason or "Failed", message, f"{generation}/failed/{reason}"))
     elif after == "Succeeded" and before != "Succeeded":
-        found.append(Notice("Normal", "Succeeded", message, f"{generation}/succeeded/{new.finished_at}"))
+        found.append(Notice("Normal", "Succeeded", message, f"{generation}/succeeded"))
     elif after == "Suspended" and before != "Suspended":
         found.append(
             Notice("Normal", "Suspended", "stopped by spec.suspend; what is finished stays", f"{generation}/on")
@@ -34,7 +37,7 @@ def _message(status: RunStatus) -> str:
     return next((one.message for one in status.conditions if one.type == wanted), "")[:900]
 
 
-def _stages(old: RunStatus, new: RunStatus) -> list[Notice]:
+def _stages(old: RunStatus, new: RunStatus, generation: int) -> list[Notice]:
     before = {stage.name: stage for stage in old.stages}
     found = []
     for stage in new.stages:
@@ -43,15 +46,13 @@ def _stages(old: RunStatus, new: RunStatus) -> list[Notice]:
             continue
         name = stage.name.replace("/", " of arm ", 1)
         if stage.state == "Running":
-            found.append(Notice("Normal", "StageStarted", name, f"start/{stage.name}/{stage.key}/{stage.started_at}"))
+            found.append(Notice("Normal", "StageStarted", name, f"{generation}/start/{stage.name}/{stage.key}"))
         elif stage.state == "Succeeded":
             what = "found finished, taken as it is" if stage.reused else f"{stage.done} done"
             if stage.failed:
                 what += f", {stage.failed} failed"
             found.append(
-                Notice(
-                    "Normal", "StageFinished", f"{name}: {what}", f"end/{stage.name}/{stage.key}/{stage.finished_at}"
-                )
+                Notice("Normal", "StageFinished", f"{name}: {what}", f"{generation}/end/{stage.name}/{stage.key}")
             )
     return found
 

@@ -329,3 +329,20 @@ def test_a_deleted_run_is_left_to_the_garbage_collector() -> None:
     gone: Observed = replace(seen, run=replace(seen.run, deleting=True))
     assert plan(gone, NOW).status is None
     assert plan(gone, NOW).actions == ()
+
+
+def test_events_planned_again_after_a_crash_have_the_same_identity() -> None:
+    seen = observed("DatasetBuild")
+    for _ in range(5):
+        now, later = plan(seen, NOW), plan(seen, NOW + timedelta(seconds=7))
+        assert now.notices == later.notices
+        assert len({one.identity for one in now.notices}) == len(now.notices)
+        seen, _made = step(complete(seen))
+    assert seen.run.status.state == "Succeeded"
+
+
+def test_what_the_workers_read_within_the_run_is_no_lineage() -> None:
+    inside = {"name": "ingest", "uri": "file:///i", "digest": "sha256:" + "b" * 64}
+    source = {"name": "source", "uri": "file:///s", "digest": "sha256:" + "c" * 64}
+    seen = finished(observed("DatasetBuild"), lineage=[inside, source])
+    assert [entry.name for entry in seen.run.status.lineage] == ["source"]
