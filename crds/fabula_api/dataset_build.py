@@ -135,6 +135,8 @@ class Target(SpecModel):
 class Budget(SpecModel):
     usd: float | None = Field(None, gt=0)
     """Stop before the providers' bill passes this many dollars."""
+    extraction_share: float = Field(0.25, gt=0, le=1)
+    """Part of it that extraction may take where `bedrock` draws the pictures; without paid pictures it may take all."""
 
 
 class DatasetBuildSpec(RunSpec):

@@ -170,6 +170,8 @@ class Allowance(StatusModel):
     """No further call may be paid for."""
     budget_usd: float | None = None
     """Dollars that this shard may have spent in all, with what its ledger says it spent already; None: no bound."""
+    target_reached: bool = False
+    """There is enough: begin no further item."""
     stop: bool = False
     """The run was suspended or deleted, or this attempt was overtaken: commit and exit."""
 

@@ -275,13 +275,6 @@ class TestStage:
         report = context.reporter.report
         assert (report.done, report.total) == (12, 12)
 
-    def test_a_provider_that_is_not_there_yet_is_named(self, corpus: tuple[Path, str]) -> None:
-        root, uri = corpus
-        spec = SPEC | {"extraction": {"provider": "bedrock"}}
-        with pytest.raises(ConfigInvalid, match=r"extraction\.provider bedrock") as refused:
-            extract.run(stage_context(root, "DatasetBuild", "extract", spec, "x", {"ingest": uri}))
-        assert refused.value.reason == "NotImplemented"
-
     def test_a_range_upside_down(self, corpus: tuple[Path, str]) -> None:
         root, uri = corpus
         spec = SPEC | {"extraction": {"provider": "rules", "words": {"min": 300, "max": 200}}}

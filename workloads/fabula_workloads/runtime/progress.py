@@ -26,6 +26,7 @@ from fabula_api.worker import (
     SERVER_URL_VARIABLE,
     Allowance,
     ProgressBody,
+    StageCondition,
     StageReport,
     TrainerMetric,
     TrainerStatus,
@@ -129,6 +130,12 @@ class Reporter:
             left = self._rate.seconds_left(report.done, report.total)
             self._report = report.model_copy(update={"eta_seconds": left})
         prometheus.observe(self._report)
+        self._changed.set()
+
+    def tell(self, condition: StageCondition | None) -> None:
+        """Say what keeps the stage from going on, or, with None, that nothing does any more."""
+        with self._lock:
+            self._report = self._report.model_copy(update={"condition": condition})
         self._changed.set()
 
     def close(self) -> None:

@@ -38,6 +38,8 @@ class Excerpt:
 
     text: str
     scenes: tuple[str, ...]
+    verbatim_ratio: float | None = None
+    """Share of its word 5-grams that stand in the transcript; None where it was cut from it, and so is the same."""
 
     @property
     def words(self) -> int:
@@ -52,6 +54,10 @@ class Extraction:
     excerpts: list[Excerpt] = field(default_factory=list)
     rejected: Counter[str] = field(default_factory=Counter)
     reason: str | None = None
+    failed: bool = False
+    """Whether there are none because something failed for good, and not because there is nothing."""
+    facts: dict[str, Any] = field(default_factory=dict)
+    """What else the ledger keeps: model, prompt, and what the calls cost."""
 
     def outcome(self, podcast: str) -> dict[str, Any]:
         """As the ledger holds it."""
@@ -62,10 +68,13 @@ class Extraction:
                 "words": excerpt.words,
                 "scenes": [{"index": number, "prompt": prompt} for number, prompt in enumerate(excerpt.scenes, 1)],
             }
+            | ({} if excerpt.verbatim_ratio is None else {"verbatimRatio": excerpt.verbatim_ratio})
             for index, excerpt in enumerate(self.excerpts)
         ]
-        head: dict[str, Any] = {"outcome": "ok"} if excerpts else {"outcome": "skipped", "reason": self.reason}
-        return head | {"podcast": podcast, "excerpts": excerpts, "rejected": dict(sorted(self.rejected.items()))}
+        without = {"outcome": "failed" if self.failed else "skipped", "reason": self.reason}
+        head: dict[str, Any] = {"outcome": "ok"} if excerpts else without
+        body = {"podcast": podcast, "excerpts": excerpts, "rejected": dict(sorted(self.rejected.items()))}
+        return head | body | self.facts
 
 
 class Extractor(Protocol):

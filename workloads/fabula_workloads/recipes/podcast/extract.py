@@ -1,70 +1,119 @@
-"""Stage `extract`: one shard's episodes, each with its outcome in the ledger before the next is taken."""
+"""Stage `extract`: one shard's episodes, each with its outcome in the ledger before the shard says it is done."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 from fabula_api.dataset_build import DatasetBuildSpec
-from fabula_workloads.recipes.podcast.excerpts import Episode, Extractor
+from fabula_api.worker import StageCondition
+from fabula_workloads.bedrock.budget import BudgetReached
+from fabula_workloads.bedrock.clock import Clock
+from fabula_workloads.recipes.podcast.excerpts import Episode
+from fabula_workloads.recipes.podcast.extractors import Extracting, open_extractor
 from fabula_workloads.recipes.podcast.ingest import EPISODES
-from fabula_workloads.recipes.podcast.rules import RulesExtractor
 from fabula_workloads.runtime.artifact import require_manifest
 from fabula_workloads.runtime.context import StageContext, StageResult
 from fabula_workloads.runtime.failures import ConfigInvalid
+from fabula_workloads.runtime.in_flight import in_flight
 from fabula_workloads.runtime.ledger import Ledger
 from fabula_workloads.runtime.store import Store
 
+Figures = Counter[str]
 
-def run(context: StageContext) -> StageResult:
-    """The `extract` stage."""
+
+def run(context: StageContext, clock: Clock | None = None) -> StageResult:
+    """The `extract` stage. `clock` is the one by which quotas are counted; default: the machine's."""
     spec = context.config.spec
     if not isinstance(spec, DatasetBuildSpec):
         raise ConfigInvalid(f"extract belongs to a DatasetBuild, not to a {context.config.run.kind}")
-    extractor = make_extractor(spec)
-    episodes = context.open_input("ingest")
-    num_episodes = int(require_manifest(episodes, "episodes").counts["episode/ok"])
-    total = len(range(context.shard, num_episodes, context.config.shards))
-    ledger = Ledger(context.store)
-    finished = ledger.ids()
-    counts: Counter[str] = Counter()
-    done = 0
-    # Two passes over the file, since the first report must say what earlier runs had finished.
-    for episode in own_episodes(episodes, context.shard, context.config.shards):
-        if episode.id in finished and (outcome := ledger.get(episode.id)) is not None:
-            counts.update(tally(outcome))
-            done += 1
-    context.reporter.update(done=done, total=total, counts=counts)
-    for episode in own_episodes(episodes, context.shard, context.config.shards):
-        if episode.id in finished:
-            continue
-        context.check_stop()
-        outcome = extractor.extract(episode).outcome(episode.podcast)
-        ledger.put(episode.id, outcome)
-        counts.update(tally(outcome))
-        done += 1
-        context.reporter.update(done=done, total=total, counts=counts)
-    return StageResult(uri=context.store.uri, counts={name: float(count) for name, count in sorted(counts.items())})
+    return _Shard(context, spec, context.open_input("ingest"), Ledger(context.store), clock).work()
 
 
-def make_extractor(spec: DatasetBuildSpec) -> Extractor:
-    """The extractor that the spec asks for."""
-    extraction = spec.extraction
-    if extraction.provider != "rules":
-        raise ConfigInvalid(
-            f"extraction.provider {extraction.provider} is not supported yet; rules needs no model",
-            "NotImplemented",
-        )
-    if extraction.words.min > extraction.words.max:
-        raise ConfigInvalid(f"extraction.words.min {extraction.words.min} is above max {extraction.words.max}")
-    return RulesExtractor(
-        min_words=extraction.words.min,
-        max_words=extraction.words.max,
-        max_excerpts=extraction.max_excerpts,
-        scenes_per_excerpt=spec.images.per_sample,
-    )
+@dataclass
+class _Shard:
+    context: StageContext
+    spec: DatasetBuildSpec
+    episodes: Store
+    ledger: Ledger
+    clock: Clock | None
+    tallied: Figures = field(default_factory=Counter)
+    total: int = 0
+    done: int = 0
+    pending: set[str] = field(default_factory=set)
+
+    def work(self) -> StageResult:
+        """Work through what has no outcome yet; the stage's counts."""
+        usages = self._take_stock()
+        extracting = open_extractor(self.context, self.spec, self.pending, usages, self.clock)
+        self._report(extracting)
+        stopped_by = None
+        try:
+            for _, outcome in in_flight(
+                self._to_do(), lambda episode: self._one(extracting, episode), extracting.concurrency,
+                self.context.stopping,
+            ):  # fmt: skip
+                self._count(outcome)
+                self._report(extracting)
+        except BudgetReached:
+            stopped_by = "BudgetReached"
+        left = self.total - self.done
+        if left and stopped_by is None:
+            self.context.check_stop()
+            stopped_by = "TargetReached"
+        counts = self._counts(extracting)
+        if left and stopped_by:
+            counts[f"extract/left/{stopped_by}"] = float(left)
+            message = f"{left} of this shard's {self.total} episodes were left: " + _WHY[stopped_by]
+            self.context.reporter.tell(StageCondition(reason=stopped_by, message=message))
+            self.context.reporter.update(counts=counts)
+        return StageResult(uri=self.context.store.uri, counts=counts)
+
+    def _take_stock(self) -> list[dict[str, Any]]:
+        """Count what earlier starts finished, before the first report; what their calls cost."""
+        num_episodes = int(require_manifest(self.episodes, "episodes").counts["episode/ok"])
+        self.total = len(range(self.context.shard, num_episodes, self.context.config.shards))
+        finished = self.ledger.ids()
+        usages = []
+        for episode in own_episodes(self.episodes, self.context.shard, self.context.config.shards):
+            if episode.id in finished and (outcome := self.ledger.get(episode.id)) is not None:
+                self._count(outcome)
+                if "usage" in outcome:
+                    usages.append(outcome["usage"])
+            else:
+                self.pending.add(episode.id)
+        return usages
+
+    def _to_do(self) -> Iterator[Episode]:
+        for episode in own_episodes(self.episodes, self.context.shard, self.context.config.shards):
+            if self.context.reporter.allowance.target_reached:
+                return
+            if episode.id in self.pending:
+                yield episode
+
+    def _one(self, extracting: Extracting, episode: Episode) -> dict[str, Any]:
+        outcome = extracting.extractor.extract(episode).outcome(episode.podcast)
+        self.ledger.put(episode.id, outcome)
+        return outcome
+
+    def _count(self, outcome: dict[str, Any]) -> None:
+        self.tallied.update(tally(outcome))
+        self.done += 1
+
+    def _counts(self, extracting: Extracting) -> dict[str, float]:
+        counts = {name: float(count) for name, count in sorted(self.tallied.items())}
+        return counts | (extracting.usage.counts() if extracting.usage else {})
+
+    def _report(self, extracting: Extracting) -> None:
+        failed = sum(count for name, count in self.tallied.items() if name.startswith("extract/failed"))
+        counts = self._counts(extracting)
+        self.context.reporter.update(done=self.done, total=self.total, failed=failed, counts=counts)
+
+
+_WHY = {"BudgetReached": "the next call could pass the budget", "TargetReached": "there are enough excerpts"}
 
 
 def own_episodes(store: Store, shard: int, shards: int) -> Iterator[Episode]:
@@ -75,10 +124,12 @@ def own_episodes(store: Store, shard: int, shards: int) -> Iterator[Episode]:
                 yield Episode.from_json(json.loads(line))
 
 
-def tally(outcome: dict[str, Any]) -> Counter[str]:
+def tally(outcome: dict[str, Any]) -> Figures:
     """Figures of one outcome, as `kind/outcome/Reason`."""
     reason = f"/{outcome['reason']}" if outcome.get("reason") else ""
     counts = Counter({f"extract/{outcome['outcome']}{reason}": 1})
     counts["excerpt/ok"] += len(outcome["excerpts"])
     counts.update({f"excerpt/rejected/{name}": count for name, count in outcome.get("rejected", {}).items()})
+    counts.update({f"reply/{name}": count for name, count in outcome.get("replies", {}).items()})
+    counts.update({f"verbatim/{name}": count for name, count in outcome.get("verbatim", {}).items()})
     return +counts

@@ -1,0 +1,216 @@
+"""A paid call: found, reserved, tried again, kept; and what stops it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tests.support.bedrock_clock import ManualClock
+
+from fabula_workloads.bedrock.breaker import Breaker
+from fabula_workloads.bedrock.budget import Budget, BudgetReached
+from fabula_workloads.bedrock.calls import Answer, Call, Caller, backoff
+from fabula_workloads.bedrock.errors import Rejected, Transient
+from fabula_workloads.bedrock.quota import QuotaGate, Rates
+from fabula_workloads.runtime.failures import CredentialsRefused, TryAgain
+from fabula_workloads.runtime.ledger import Ledger
+from fabula_workloads.runtime.store import open_store
+
+THROTTLED = Transient("ProviderThrottled", "the provider turns calls away")
+GONE = Transient("ProviderUnavailable", "the provider answers 503")
+LOST = Transient("ProviderUnavailable", "the connection to the provider ended", lost=True)
+
+
+class Bench:
+    """A caller over a folder, with a clock that jumps."""
+
+    def __init__(self, root: Path, limit: float | None = None, known: set[str] | None = None) -> None:
+        self.clock = ManualClock()
+        self.stopping = threading.Event()
+        self.told: list[tuple[str | None, str]] = []
+        self.ledger = Ledger(open_store(f"file://{root}/calls"))
+        self.caller = Caller(
+            ledger=self.ledger,
+            quota=QuotaGate(lambda: Rates(), self.clock),
+            budget=Budget(lambda: limit, lambda: False),
+            breaker=Breaker(self.clock, lambda reason, message: self.told.append((reason, message))),
+            clock=self.clock,
+            stopping=self.stopping,
+            known=known or set(),
+        )
+
+    def make(self, send: Callable[[], Answer], call_id: str = "e-0-0-abc", usd: float = 0.5) -> dict[str, object]:
+        return self.caller.make(Call(call_id, {"model": "m", "request": "d"}, 100, usd), send)
+
+
+def answer() -> Answer:
+    return Answer({"text": "hello"}, "request-1", tokens_in=10, tokens_out=20, quota_tokens=110, usd=0.25)
+
+
+def failing(*failures: Exception) -> Callable[[], Answer]:
+    """Fails with each of them in turn, and then answers."""
+    left = list(failures)
+
+    def send() -> Answer:
+        if left:
+            raise left.pop(0)
+        return answer()
+
+    return send
+
+
+def unpaid() -> Answer:
+    raise AssertionError("this call was paid for already")
+
+
+def test_the_answer_is_kept_with_all_that_it_took(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    record = bench.make(answer)
+    assert record == bench.ledger.get("e-0-0-abc")
+    assert record == {
+        "model": "m", "request": "d", "requestId": "request-1", "tokensIn": 10, "tokensOut": 20, "usd": 0.25,
+        "lost": 0, "reply": {"text": "hello"},
+    }  # fmt: skip
+    assert bench.caller.usage.counts() == {
+        "calls/paid": 1.0, "tokens/input": 10.0, "tokens/output": 20.0, "cost/usd": 0.25
+    }  # fmt: skip
+
+
+def test_a_call_that_an_earlier_start_paid_for_is_not_made_again(tmp_path: Path) -> None:
+    first = Bench(tmp_path).make(answer)
+    later = Bench(tmp_path, known={"e-0-0-abc"})
+    assert later.make(unpaid) == first
+    assert later.caller.usage.counts() == {"calls/saved": 1.0}
+
+
+def test_transient_failures_are_tried_again(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    assert bench.make(failing(THROTTLED, GONE, GONE))["requestId"] == "request-1"
+    assert len([seconds for seconds in bench.clock.waited if seconds >= 0]) >= 3
+
+
+def test_the_provider_says_how_long_to_wait(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.make(failing(Transient("ProviderThrottled", "busy", retry_after=17)))
+    assert bench.clock.now() >= 17
+
+
+def test_backoff_is_spread_below_a_doubling_bound() -> None:
+    for attempt, bound in enumerate([1, 2, 4, 8, 16, 32, 60, 60]):
+        drawn = [backoff(attempt) for _ in range(200)]
+        assert 0 <= min(drawn) < bound / 3 and bound * 2 / 3 < max(drawn) <= bound
+
+
+def test_a_lost_call_counts_against_the_budget_at_its_worst(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, limit=1.3)
+    record = bench.make(failing(LOST))
+    assert record["lost"] == 1 and bench.caller.usage.counts()["calls/lost"] == 1
+    assert bench.caller.usage.usd == 0.25, "what is known to be paid"
+    bench.make(answer, "e-0-1-abc")  # 0.75 of 1.3 is spent at most, 0.5 more still fits
+    with pytest.raises(BudgetReached):
+        bench.make(unpaid, "e-0-2-abc")
+
+
+def test_no_call_is_made_that_could_pass_the_budget(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, limit=0.9)
+    bench.make(answer, "e-0-0-a")
+    bench.make(answer, "e-0-1-a")
+    with pytest.raises(BudgetReached):
+        bench.make(unpaid, "e-0-2-a")
+    assert bench.caller.usage.usd == 0.5
+
+
+def test_the_budget_waits_for_calls_in_flight_before_it_says_no() -> None:
+    budget = Budget(lambda: 1.0, lambda: False)
+    go = threading.Event()
+    assert budget.reserve(0.6, go)
+    allowed: list[bool] = []
+    waiting = threading.Thread(target=lambda: allowed.append(budget.reserve(0.6, go)))
+    waiting.start()
+    budget.settle(0.6, 0.3)
+    waiting.join(10)
+    assert allowed == [True]
+
+
+def test_a_refused_request_is_final_and_refused_credentials_end_the_shard(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    with pytest.raises(Rejected):
+        bench.make(failing(Rejected("ValidationException")))
+    with pytest.raises(CredentialsRefused):
+        bench.make(failing(CredentialsRefused("no")))
+    assert bench.make(answer)["requestId"] == "request-1"
+
+
+def test_the_breaker_opens_with_a_reason_and_closes_again(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.make(failing(*[GONE] * 7))
+    reasons = [reason for reason, _ in bench.told]
+    assert reasons[0] == "ProviderUnavailable" and reasons[-1] is None
+    assert bench.told[0][1] == "the provider answers 503"
+
+
+def test_an_outage_ends_the_shard_for_now(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    with pytest.raises(TryAgain) as error:
+        bench.make(failing(*[THROTTLED] * 1000))
+    assert error.value.reason == "ProviderThrottled" and error.value.exit_code == 75
+
+
+def test_a_breaker_that_stays_open_gives_up_after_its_patience() -> None:
+    clock = ManualClock()
+    breaker = Breaker(clock, lambda reason, message: None, patience_seconds=900)
+    go = threading.Event()
+
+    def knock_in_vain() -> None:
+        while breaker.enter(go):
+            breaker.failed("ProviderUnavailable", "the provider answers 503")
+
+    with pytest.raises(TryAgain, match="no call went through for"):
+        knock_in_vain()
+    assert 900 <= clock.now() < 1100
+
+
+def test_while_it_is_open_one_call_at_a_time_probes() -> None:
+    clock = ManualClock()
+    breaker = Breaker(clock, lambda reason, message: None)
+    go = threading.Event()
+    for _ in range(6):
+        breaker.enter(go)
+        breaker.failed("ProviderUnavailable", "503")
+    before = clock.now()
+    assert breaker.enter(go) and clock.now() - before >= 2
+    second: list[bool] = []
+    stop = threading.Event()
+
+    class Stopping(ManualClock):
+        def wait(self, event: threading.Event, seconds: float) -> bool:
+            stop.set()
+            return True
+
+    breaker._clock = Stopping()
+    second.append(breaker.enter(stop))
+    assert second == [False], "the probe is out: nobody else may call"
+
+
+def test_a_request_that_only_itself_cannot_be_served_is_given_up(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    tries: list[int] = []
+
+    def poisoned() -> Answer:
+        tries.append(1)
+        bench.make(answer, f"other-{len(tries)}")
+        raise GONE
+
+    with pytest.raises(Rejected, match="ProviderFailed"):
+        bench.make(poisoned)
+    assert len(tries) == 10
+
+
+def test_told_to_stop(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.stopping.set()
+    with pytest.raises(TryAgain) as error:
+        bench.make(unpaid)
+    assert error.value.reason == "Interrupted"

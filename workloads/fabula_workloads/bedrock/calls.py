@@ -1,0 +1,181 @@
+"""One paid call: looked up in the ledger first, then reserved, sent, kept, and only then used.
+
+The answer is stored before anything is made of it, so a crash in between costs nothing: the next start finds it.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from fabula_workloads.bedrock.breaker import Breaker
+from fabula_workloads.bedrock.budget import Budget
+from fabula_workloads.bedrock.clock import Clock
+from fabula_workloads.bedrock.errors import Rejected, Transient
+from fabula_workloads.bedrock.quota import QuotaGate
+from fabula_workloads.runtime.failures import TryAgain
+from fabula_workloads.runtime.ledger import Ledger
+
+_FIRST_BACKOFF, _LONGEST_BACKOFF = 1.0, 60.0
+_TRIES_OF_ONE_CALL = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What is about to be paid for."""
+
+    id: str
+    """Stable over restarts, and another when the request is another: it ends in the request's digest."""
+    facts: Mapping[str, Any]
+    """Model and digest of the request, for the record."""
+    tokens: float
+    """Tokens that the provider reserves: input and longest reply."""
+    usd: float
+    """Dollars it may cost at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back, and what it took."""
+
+    reply: dict[str, Any]
+    """What is kept of it."""
+    request_id: str
+    tokens_in: int = 0
+    tokens_out: int = 0
+    quota_tokens: float = 0
+    """Tokens in the count of the provider's quota."""
+    usd: float = 0.0
+
+
+@dataclass
+class Usage:
+    """What calls cost, those of earlier starts included."""
+
+    paid: int = 0
+    saved: int = 0
+    lost: int = 0
+    """Calls that may have been paid for although no answer came."""
+    tokens_in: int = 0
+    tokens_out: int = 0
+    usd: float = 0.0
+
+    def add(self, record: Mapping[str, Any]) -> None:
+        """Count a call's record, or the sum of several."""
+        self.paid += int(record.get("calls", 1))
+        self.lost += int(record.get("lost", 0))
+        self.tokens_in += int(record["tokensIn"])
+        self.tokens_out += int(record["tokensOut"])
+        self.usd += float(record["usd"])
+
+    def to_json(self) -> dict[str, Any]:
+        """As an item's outcome carries it."""
+        return {
+            "calls": self.paid, "lost": self.lost, "tokensIn": self.tokens_in, "tokensOut": self.tokens_out,
+            "usd": round(self.usd, 9),
+        }  # fmt: skip
+
+    def counts(self) -> dict[str, float]:
+        """As a report carries it; figures of 0 are left out."""
+        figures = {
+            "calls/paid": self.paid, "calls/saved": self.saved, "calls/lost": self.lost,
+            "tokens/input": self.tokens_in, "tokens/output": self.tokens_out, "cost/usd": round(self.usd, 9),
+        }  # fmt: skip
+        return {name: float(value) for name, value in figures.items() if value}
+
+
+Send = Callable[[], Answer]
+
+
+@dataclass
+class Caller:
+    """Makes calls for all threads of a shard. `usage` starts with what earlier starts had paid."""
+
+    ledger: Ledger
+    quota: QuotaGate
+    budget: Budget
+    breaker: Breaker
+    clock: Clock
+    stopping: threading.Event
+    usage: Usage = field(default_factory=Usage)
+    known: set[str] = field(default_factory=set)
+    """Ids of the calls that earlier starts paid for."""
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def make(self, call: Call, send: Send) -> dict[str, Any]:
+        """The call's record: from the ledger, or else paid for now and kept.
+
+        Raises BudgetReached before a call that could pass the budget, Rejected for a request that the provider will
+        never take, TryAgain when told to stop or when the provider is gone, and the failures of `classify`.
+        """
+        if call.id in self.known and (record := self.ledger.get(call.id)) is not None:
+            with self._lock:
+                self.usage.saved += 1
+            return record
+        if not self.budget.reserve(call.usd, self.stopping):
+            raise self._interrupted()
+        lost = 0
+        spent = 0.0
+        try:
+            answer, lost = self._send(call, send)
+            # A call without an answer may be on the bill, so the budget counts it at its worst.
+            spent = answer.usd + lost * call.usd
+        finally:
+            self.budget.settle(call.usd, spent)
+        record = {
+            **call.facts, "requestId": answer.request_id, "tokensIn": answer.tokens_in, "tokensOut": answer.tokens_out,
+            "usd": round(answer.usd, 9), "lost": lost, "reply": answer.reply,
+        }  # fmt: skip
+        self.ledger.put(call.id, record)
+        with self._lock:
+            self.usage.add(record)
+        return record
+
+    def _send(self, call: Call, send: Send) -> tuple[Answer, int]:
+        lost, others = 0, self.breaker.successes
+        for attempt in range(_TRIES_OF_ONE_CALL):
+            if not self.breaker.enter(self.stopping):
+                raise self._interrupted()
+            if not self.quota.enter(call.tokens, self.stopping):
+                self.breaker.abandoned()
+                raise self._interrupted()
+            try:
+                answer = send()
+            except Transient as failure:
+                lost += failure.lost
+                # A call that may have run has its tokens taken; one that was turned away has not.
+                self.quota.settle(call.tokens, call.tokens if failure.lost else 0)
+                if failure.reason == "ProviderThrottled":
+                    self.quota.throttled()
+                self.breaker.failed(failure.reason, failure.what)
+                last = failure
+            except Rejected:
+                self.quota.settle(call.tokens, 0)
+                self.breaker.succeeded()
+                raise
+            except BaseException:
+                self.quota.settle(call.tokens, 0)
+                self.breaker.abandoned()
+                raise
+            else:
+                self.quota.settle(call.tokens, answer.quota_tokens)
+                self.breaker.succeeded()
+                return answer, lost
+            if self.clock.wait(self.stopping, backoff(attempt, last.retry_after)):
+                raise self._interrupted()
+        if self.breaker.successes > others:  # the provider is well: it is this request that it cannot carry out
+            raise Rejected("ProviderFailed")
+        raise TryAgain(f"{last.what}; one call failed {_TRIES_OF_ONE_CALL} times", last.reason)
+
+    @staticmethod
+    def _interrupted() -> TryAgain:
+        return TryAgain("told to stop between two paid calls; what is paid for stays", "Interrupted")
+
+
+def backoff(attempt: int, at_least: float = 0.0) -> float:
+    """Seconds before try `attempt + 2`: full jitter below a doubling bound, on top of what the provider asks for."""
+    bound = min(_LONGEST_BACKOFF, _FIRST_BACKOFF * 2**attempt)
+    return at_least + random.uniform(0, bound)  # noqa: S311 - spreads callers, hides nothing

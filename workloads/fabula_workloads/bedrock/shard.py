@@ -1,0 +1,87 @@
+"""A shard's `Caller`: its share of quota and budget from the operator's replies, its books from the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from fabula_api.pricing import Price, price_of
+from fabula_api.worker import StageCondition
+from fabula_workloads.bedrock.breaker import Breaker, Reason
+from fabula_workloads.bedrock.budget import Budget
+from fabula_workloads.bedrock.calls import Caller, Usage
+from fabula_workloads.bedrock.clock import Clock, WallClock
+from fabula_workloads.bedrock.quota import QuotaGate, Rates
+from fabula_workloads.runtime.context import StageContext
+from fabula_workloads.runtime.failures import ConfigInvalid
+from fabula_workloads.runtime.ledger import Ledger
+
+CALLS = "calls"
+"""Folder of the stage that holds the ledger of paid calls."""
+
+
+def known_price(model: str, overrides: dict[str, Price], budget_usd: float | None) -> Price:
+    """The model's price. Raises ConfigInvalid where a budget is to be kept and nobody knows what a call costs."""
+    price = price_of(model, overrides)
+    if price is None and budget_usd is not None:
+        raise ConfigInvalid(
+            f"budget.usd is {budget_usd:g}, but no price of {model} is known; give it in spec.prices", "PriceUnknown"
+        )
+    return price or Price()
+
+
+def open_caller(
+    context: StageContext,
+    *,
+    rates: Rates,
+    budget_usd: float | None,
+    is_own: Callable[[str], bool],
+    finished: Iterable[dict[str, object]],
+    clock: Clock | None = None,
+) -> Caller:
+    """The caller of this shard.
+
+    `rates` and `budget_usd` are the whole build's; until the operator says what this shard may take, it takes an equal
+    share. `is_own` tells from a call's id whether it belongs to an unfinished item of this shard, and `finished` are
+    the usage records of its finished ones: together they are what was spent already.
+    """
+    clock, shards, reporter = clock or WallClock(), context.config.shards, context.reporter
+    ledger = Ledger(context.store.child(CALLS))
+    known = {call for call in ledger.ids() if is_own(call)}
+    usage = Usage()
+    for record in finished:
+        usage.add(record)
+        usage.saved += int(str(record.get("calls", 0)))
+    for call in known:
+        if (kept := ledger.get(call)) is not None:
+            usage.add(kept)
+
+    def current_rates() -> Rates:
+        told = reporter.allowance
+        return Rates(
+            _share(told.requests_per_minute, rates.requests, shards),
+            _share(told.tokens_per_minute, rates.tokens, shards),
+        )
+
+    def limit() -> float | None:
+        return _share(reporter.allowance.budget_usd, budget_usd, shards)
+
+    def tell(reason: Reason | None, message: str) -> None:
+        reporter.tell(None if reason is None else StageCondition(reason=reason, message=message[:1000]))
+
+    return Caller(
+        ledger=ledger,
+        quota=QuotaGate(current_rates, clock, heartbeat=reporter.update),
+        budget=Budget(limit, lambda: reporter.allowance.budget_used_up, usage.usd),
+        breaker=Breaker(clock, tell),
+        clock=clock,
+        stopping=context.stopping,
+        usage=usage,
+        known=known,
+    )
+
+
+def _share(told: float | None, whole: float | None, shards: int) -> float | None:
+    """What the operator says, else an equal share of the spec's figure; None where there is no bound."""
+    if told is not None:
+        return told
+    return None if whole is None else whole / shards

@@ -1,0 +1,194 @@
+"""An `Extractor` that asks a language model on Bedrock, and believes nothing that it says about its own work.
+
+Each episode is read chunk by chunk; each chunk is asked about until it has no more, with one further try for a reply
+that cannot be read. Every excerpt is checked against the transcript.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from fabula_api.artifact import digest_of
+from fabula_api.dataset_build import DatasetBuildSpec
+from fabula_api.pricing import Price
+from fabula_workloads.bedrock.calls import Answer, Call, Caller, Usage
+from fabula_workloads.bedrock.client import BedrockClient
+from fabula_workloads.bedrock.errors import Rejected
+from fabula_workloads.recipes.podcast.alignment import Transcript
+from fabula_workloads.recipes.podcast.checks import ExcerptChecks
+from fabula_workloads.recipes.podcast.chunks import chunks
+from fabula_workloads.recipes.podcast.dialogue import Turn, written
+from fabula_workloads.recipes.podcast.excerpt_prompt import (
+    EXCERPT_PROMPT_VERSION,
+    ONCE_MORE,
+    converse_request,
+    excerpt_prompt_digest,
+    user_text,
+)
+from fabula_workloads.recipes.podcast.excerpt_reply import Reply, kept_reply, read_reply
+from fabula_workloads.recipes.podcast.excerpts import Episode, Excerpt, Extraction
+
+CHARACTERS_PER_TOKEN = 3.5
+"""For estimates before a call; English has about 4, and an estimate that is too high costs only a little pace."""
+_MOST_ROUNDS = 8
+_OPENING_WORDS = 12
+_TOKENS_PER_WORD, _TOKENS_PER_SCENE, _FILL = 1.5, 50, 0.8
+_FAILED = {"truncated": "TruncatedReply", "malformed": "MalformedReply"}
+
+
+def episode_of_call(call_id: str) -> str:
+    """Id of the episode that a call was made for."""
+    return call_id.partition("-")[0]
+
+
+@dataclass
+class _Work:
+    """What one episode has yielded so far."""
+
+    checks: ExcerptChecks
+    excerpts: list[Excerpt] = field(default_factory=list)
+    rejected: Counter[str] = field(default_factory=Counter)
+    replies: Counter[str] = field(default_factory=Counter)
+    failures: list[str] = field(default_factory=list)
+    negative: list[str] = field(default_factory=list)
+    usage: Usage = field(default_factory=Usage)
+    grams: int = 0
+    grams_found: int = 0
+
+
+class BedrockExtractor:
+    """Safe for many threads: each episode is worked on by one of them."""
+
+    def __init__(self, spec: DatasetBuildSpec, client: BedrockClient, caller: Caller, price: Price) -> None:
+        self._asked = spec.extraction
+        self._num_scenes = spec.images.per_sample
+        self._client = client
+        self._caller = caller
+        self._price = price
+
+    def extract(self, episode: Episode) -> Extraction:
+        """All excerpts of the episode. Raises BudgetReached before a call that could pass the budget."""
+        if len({turn.speaker for turn in episode.turns}) < 2:
+            return Extraction(reason="SingleSpeaker")
+        words = self._asked.words
+        checks = ExcerptChecks(
+            Transcript(episode.turns), (words.min, words.max), self._num_scenes, self._asked.min_verbatim_ratio
+        )
+        work = _Work(checks)
+        parts = chunks(episode.turns)
+        for number, part in enumerate(parts):
+            # Spread over the chunks, so that a long show is not represented by its beginning alone.
+            share = math.ceil((self._asked.max_excerpts - len(work.excerpts)) / (len(parts) - number))
+            if share > 0:
+                self._read(f"{episode.id}-{number}", part, share, work)
+        return self._extraction(work)
+
+    def _read(self, place: str, turns: Sequence[Turn], share: int, work: _Work) -> None:
+        """Ask about one chunk until it has no more, or has given its share."""
+        openings: list[str] = []
+        had, note, most = len(work.excerpts), "", self._most_in_a_reply()
+        labels = {turn.speaker for turn in turns}
+        for number in range(_MOST_ROUNDS):
+            left = share - (len(work.excerpts) - had)
+            text = user_text(
+                written(turns), words=(self._asked.words.min, self._asked.words.max), most=min(most, left),
+                num_scenes=self._num_scenes, found=openings, note=note,
+            )  # fmt: skip
+            try:
+                reply = self._ask(f"{place}-{number}", text, work)
+            except Rejected as rejected:
+                work.failures.append("ProviderFailed" if rejected.what == "ProviderFailed" else "RequestRefused")
+                return
+            work.replies[reply.kind] += 1
+            if reply.kind in _FAILED and not reply.found:
+                if note:
+                    work.failures.append(_FAILED[reply.kind])
+                    return
+                note, most = ONCE_MORE[reply.kind], max(1, most // 2)
+                continue
+            if reply.kind in ("refused", "negative"):
+                work.negative.append("Refused" if reply.kind == "refused" else reply.reason)
+                return
+            fresh = self._keep(reply, labels, left, openings, work)
+            if not reply.more or not fresh or len(work.excerpts) - had >= share:
+                return
+
+    def _keep(self, reply: Reply, labels: set[str], left: int, openings: list[str], work: _Work) -> bool:
+        """Check what was found and keep what is good, at most `left`; whether anything in it was new."""
+        fresh = False
+        for one in reply.found:
+            opening = " ".join(one.text.split()[:_OPENING_WORDS])
+            fresh = fresh or opening not in openings
+            openings.append(opening)
+            checked = work.checks.check(one.text, one.scenes, labels)
+            if checked.excerpt is None:
+                work.rejected[checked.reason] += 1
+            elif left == 0:
+                work.rejected["OverLimit"] += 1
+            else:
+                left -= 1
+                work.excerpts.append(checked.excerpt)
+                work.grams += checked.alignment.grams
+                work.grams_found += checked.alignment.found
+        return fresh
+
+    def _ask(self, place: str, text: str, work: _Work) -> Reply:
+        model, max_tokens = self._asked.model, self._asked.max_tokens
+        request = converse_request(text, num_scenes=self._num_scenes, max_tokens=max_tokens)
+        digest = digest_of([model, request])
+        call_id = f"{place}-{digest.removeprefix('sha256:')[:12]}"
+        tokens_in = _estimated_tokens(request)
+        call = Call(
+            id=call_id,
+            facts={"model": model, "request": digest},
+            tokens=tokens_in + max_tokens,
+            usd=self._price.tokens_usd(tokens_in, max_tokens),
+        )
+        record = self._caller.make(call, lambda: self._send(model, request, call_id))
+        work.usage.add(record)
+        return read_reply(record["reply"])
+
+    def _send(self, model: str, request: Mapping[str, Any], call_id: str) -> Answer:
+        reply, request_id = self._client.converse(model, request, call_id)
+        usage = reply.get("usage", {})
+        tokens_in, tokens_out = int(usage.get("inputTokens", 0)), int(usage.get("outputTokens", 0))
+        return Answer(
+            reply=kept_reply(reply),
+            request_id=request_id,
+            tokens_in=tokens_in,
+            tokens_out=tokens_out,
+            quota_tokens=tokens_in + self._price.output_quota_weight * tokens_out,
+            usd=self._price.tokens_usd(tokens_in, tokens_out),
+        )
+
+    def _most_in_a_reply(self) -> int:
+        """How many excerpts of the longest sort fit into one reply."""
+        one = self._asked.words.max * _TOKENS_PER_WORD + self._num_scenes * _TOKENS_PER_SCENE
+        return max(1, min(self._asked.max_excerpts, int(self._asked.max_tokens * _FILL / one)))
+
+    def _extraction(self, work: _Work) -> Extraction:
+        facts = {
+            "model": self._asked.model,
+            "promptVersion": EXCERPT_PROMPT_VERSION,
+            "promptDigest": excerpt_prompt_digest(),
+            "usage": work.usage.to_json(),
+            "replies": dict(sorted(work.replies.items())),
+            "verbatim": {"grams": work.grams, "found": work.grams_found},
+        }
+        reason = None
+        if not work.excerpts:
+            negative = "NoValidExcerpt" if work.rejected else work.negative[0] if work.negative else "NotVisual"
+            reason = work.failures[0] if work.failures else negative
+        failed = not work.excerpts and bool(work.failures)
+        return Extraction(work.excerpts, work.rejected, reason, failed=failed, facts=facts)
+
+
+def _estimated_tokens(request: Mapping[str, Any]) -> int:
+    texts = [block["text"] for block in request["system"]]
+    texts += [block["text"] for message in request["messages"] for block in message["content"]]
+    # The tool's schema is part of the input, with some words of the provider's own around it.
+    return math.ceil(sum(map(len, texts)) / CHARACTERS_PER_TOKEN) + 700

@@ -1,0 +1,55 @@
+"""Long transcripts in pieces that a model reads well: cut between turns, overlapping, so that no excerpt is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fabula_workloads.recipes.podcast.dialogue import Turn
+from fabula_workloads.recipes.podcast.scenes import sentences
+
+CHUNK_CHARACTERS = 40_000
+OVERLAP_CHARACTERS = 4_000
+_BETWEEN = 2
+"""Characters between two written turns."""
+
+
+def chunks(
+    turns: Sequence[Turn], size: int = CHUNK_CHARACTERS, overlap: int = OVERLAP_CHARACTERS
+) -> list[tuple[Turn, ...]]:
+    """Runs of turns of at most `size` written characters, each beginning about `overlap` before the last one's end.
+
+    A turn longer than a chunk is cut between sentences, and one without sentences between words.
+    """
+    pieces = [piece for turn in turns for piece in _pieces(turn, size)]
+    lengths = [len(str(piece)) + _BETWEEN for piece in pieces]
+    found: list[tuple[Turn, ...]] = []
+    start = 0
+    while start < len(pieces):
+        stop, length = start, 0
+        while stop < len(pieces) and (stop == start or length + lengths[stop] <= size):
+            length += lengths[stop]
+            stop += 1
+        found.append(tuple(pieces[start:stop]))
+        if stop == len(pieces):
+            break
+        back, shared = stop, 0
+        while back - 1 > start and shared + lengths[back - 1] <= overlap:
+            back -= 1
+            shared += lengths[back]
+        start = back
+    return found
+
+
+def _pieces(turn: Turn, size: int) -> list[Turn]:
+    room = size - len(turn.speaker) - 2 - _BETWEEN
+    if len(turn.text) <= room:
+        return [turn]
+    parts: list[str] = []
+    for sentence in sentences(turn.text):
+        units = [sentence] if len(sentence) <= room else sentence.split()
+        for unit in units:
+            if parts and len(parts[-1]) + 1 + len(unit) <= room:
+                parts[-1] = f"{parts[-1]} {unit}"
+            else:
+                parts.append(unit[:room])
+    return [Turn(turn.speaker, part) for part in parts]

@@ -1,0 +1,100 @@
+"""Reading a model's reply: by the tool where it used it, else from its text, and as far as it goes when cut off."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from fabula_workloads.recipes.podcast.excerpt_prompt import REASONS
+
+Kind = Literal["ok", "negative", "truncated", "malformed", "refused"]
+_FILTERED = frozenset({"refusal", "content_filtered", "guardrail_intervened"})
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An excerpt as the model gave it, yet to be checked."""
+
+    text: str
+    scenes: tuple[str, ...]
+
+
+@dataclass
+class Reply:
+    """What a reply says. `truncated` ones hold the excerpts that were whole."""
+
+    kind: Kind
+    found: list[Found] = field(default_factory=list)
+    more: bool = False
+    reason: str = ""
+    """Of a negative reply, one CamelCase word."""
+
+
+def kept_reply(reply: dict[str, Any]) -> dict[str, Any]:
+    """What the ledger keeps of a Converse reply: content and stop reason."""
+    message = reply.get("output", {}).get("message", {})
+    return {"content": message.get("content", []), "stopReason": reply.get("stopReason", "")}
+
+
+def read_reply(kept: dict[str, Any]) -> Reply:
+    """The meaning of a kept reply."""
+    stop = kept["stopReason"]
+    if stop in _FILTERED:
+        return Reply("refused")
+    truncated = stop in ("max_tokens", "model_context_window_exceeded")
+    text = "\n".join(block["text"] for block in kept["content"] if "text" in block)
+    document: Any = next((block["toolUse"].get("input") for block in kept["content"] if "toolUse" in block), None)
+    if document is None:
+        document = _object_in(text)
+    if isinstance(document, dict) and isinstance(document.get("excerpts"), list):
+        found = [one for entry in document["excerpts"] if (one := _found(entry)) is not None]
+        if truncated:
+            return Reply("truncated", found, more=True)
+        if found:
+            return Reply("ok", found, more=document.get("more") is True)
+        if document["excerpts"]:
+            return Reply("malformed")
+        return Reply("negative", reason=REASONS.get(str(document.get("reason", "")), "NotVisual"))
+    if truncated:
+        return Reply("truncated", _whole_excerpts(text), more=True)
+    if isinstance(document, dict) and document.get("visualizable") is False:
+        return Reply("negative", reason=REASONS.get(str(document.get("reason", "")), "NotVisual"))
+    # A model that declines says so in words, and offers no JSON at all.
+    return Reply("malformed" if "{" in text or document is not None else "refused")
+
+
+def _found(entry: Any) -> Found | None:
+    if not isinstance(entry, dict) or not isinstance(entry.get("excerpt"), str):
+        return None
+    scenes = entry.get("scenes")
+    plain = [scene for scene in scenes if isinstance(scene, str)] if isinstance(scenes, list) else []
+    return Found(entry["excerpt"], tuple(plain))
+
+
+def _object_in(text: str) -> Any:
+    """The first JSON object with the contract's fields in a text, whatever stands around it; None without one."""
+    decoder, at = json.JSONDecoder(strict=False), text.find("{")
+    while at >= 0:
+        try:
+            document, _ = decoder.raw_decode(text, at)
+        except ValueError:
+            document = None
+        if isinstance(document, dict) and ("excerpts" in document or "visualizable" in document):
+            return document
+        at = text.find("{", at + 1)
+    return None
+
+
+def _whole_excerpts(text: str) -> list[Found]:
+    """The excerpts of a JSON text that ends too early, as far as they are complete."""
+    decoder, found = json.JSONDecoder(strict=False), []
+    at = text.find("[", max(0, text.find('"excerpts"')))
+    while at >= 0 and (at := text.find("{", at)) >= 0:
+        try:
+            entry, at = decoder.raw_decode(text, at)
+        except ValueError:
+            break
+        if (one := _found(entry)) is not None:
+            found.append(one)
+    return found

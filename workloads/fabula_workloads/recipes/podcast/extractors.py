@@ -1,0 +1,84 @@
+"""Which extractor a build asks for, with what it needs: for Bedrock a client, a quota, a budget and books."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Set
+from dataclasses import dataclass
+from typing import Any
+
+from fabula_api.dataset_build import DatasetBuildSpec
+from fabula_workloads.bedrock.calls import Usage
+from fabula_workloads.bedrock.clock import Clock
+from fabula_workloads.bedrock.quota import Rates
+from fabula_workloads.recipes.podcast.excerpts import Extractor
+from fabula_workloads.recipes.podcast.rules import RulesExtractor
+from fabula_workloads.runtime.context import StageContext
+from fabula_workloads.runtime.failures import ConfigInvalid
+
+
+@dataclass(frozen=True, slots=True)
+class Extracting:
+    """An extractor, how many episodes it takes at once, and what its calls cost; None where nothing is paid for."""
+
+    extractor: Extractor
+    concurrency: int = 1
+    usage: Usage | None = None
+
+
+def open_extractor(
+    context: StageContext,
+    spec: DatasetBuildSpec,
+    pending: Set[str],
+    finished: Iterable[dict[str, Any]],
+    clock: Clock | None = None,
+) -> Extracting:
+    """The extractor that the spec asks for. `pending` are the episodes to do, `finished` the usage of those done."""
+    asked = spec.extraction
+    if asked.words.min > asked.words.max:
+        raise ConfigInvalid(f"extraction.words.min {asked.words.min} is above max {asked.words.max}")
+    if asked.provider == "bedrock":
+        return _bedrock(context, spec, pending, finished, clock)
+    return Extracting(
+        RulesExtractor(
+            min_words=asked.words.min,
+            max_words=asked.words.max,
+            max_excerpts=asked.max_excerpts,
+            scenes_per_excerpt=spec.images.per_sample,
+        )
+    )
+
+
+def extraction_budget(spec: DatasetBuildSpec) -> float | None:
+    """Dollars that extraction may take: all, unless pictures are paid for as well."""
+    usd = spec.budget.usd
+    return usd if usd is None or spec.images.provider != "bedrock" else usd * spec.budget.extraction_share
+
+
+def _bedrock(
+    context: StageContext,
+    spec: DatasetBuildSpec,
+    pending: Set[str],
+    finished: Iterable[dict[str, Any]],
+    clock: Clock | None,
+) -> Extracting:
+    from fabula_workloads.bedrock.client import BedrockClient  # boto3 only where it is used
+    from fabula_workloads.bedrock.shard import known_price, open_caller
+    from fabula_workloads.recipes.podcast.bedrock_extractor import BedrockExtractor, episode_of_call
+
+    asked = spec.extraction
+    price = known_price(asked.model, spec.prices, spec.budget.usd)
+    client = BedrockClient(
+        region=asked.region,
+        endpoint_url=asked.endpoint_url,
+        concurrency=asked.concurrency,
+        max_tokens=asked.max_tokens,
+    )
+    caller = open_caller(
+        context,
+        rates=Rates(asked.quota.requests_per_minute, asked.quota.tokens_per_minute),
+        budget_usd=extraction_budget(spec),
+        is_own=lambda call: episode_of_call(call) in pending,
+        finished=finished,
+        clock=clock,
+    )
+    return Extracting(BedrockExtractor(spec, client, caller, price), asked.concurrency, caller.usage)
