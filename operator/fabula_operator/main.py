@@ -8,7 +8,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from fabula_operator.service import LeaseLost, Operator
+from fabula_operator.service import LeaseLost, Operator, WatchesEnded
 from fabula_operator.settings import Settings, read
 
 logger = logging.getLogger("fabula_operator")
@@ -30,6 +30,9 @@ async def _run(settings: Settings) -> int:
         await Operator(settings).run(stop)
     except LeaseLost as lost:
         logger.error("%s; ending, so that two operators never work at once", lost)
+        return 1
+    except WatchesEnded as ended:
+        logger.error("%s; ending, so that whoever started this starts it anew", ended)
         return 1
     logger.info("stopped")
     return 0

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -19,10 +21,12 @@ from tests.support.operator_driver import (
     make_namespace,
     run_object,
 )
-from tests.support.scripted_cluster import ScriptedCluster
+from tests.support.scripted_cluster import Ending, ScriptedCluster, Task
 
-from fabula_operator.kube.client import Api
-from fabula_operator.kube.resources import RUNS, Obj
+from fabula_api.worker import StageReport
+from fabula_operator.kube.cache import Key
+from fabula_operator.kube.client import Api, ApiError, Write
+from fabula_operator.kube.resources import CONFIG_MAP, RUNS, Obj
 
 SPECS = {
     "DatasetBuild": ("data", DATASET_SPEC),
@@ -34,6 +38,13 @@ SPECS = {
 @pytest.fixture(scope="module")
 def laptop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LaptopApi]:
     with LaptopApi(Path(tmp_path_factory.mktemp("laptop"))) as api:
+
+        async def prepare() -> None:
+            admin = Api.connect(api.kubeconfig)
+            await install_crds(admin)
+            await admin.close()
+
+        asyncio.run(prepare())
         yield api
 
 
@@ -64,7 +75,6 @@ def condition(run: Obj, type_: str) -> str:
 
 
 async def test_three_runs_applied_at_once_end_as_one_chain_of_digests(api: Api) -> None:
-    await install_crds(api)
     namespace = await make_namespace(api, "chain")
     await create_all(api, namespace)
     clock = Clock()
@@ -75,7 +85,9 @@ async def test_three_runs_applied_at_once_end_as_one_chain_of_digests(api: Api) 
     assert tune is not None
     assert tune["status"]["reason"] == "WaitingForDataset"
     assert len(tune["status"]["conditions"]) == 8
+    await api.request("DELETE", CONFIG_MAP.path(namespace, "fabula-status-ca"), body={})
     await settle(driver, feed, cluster)
+    assert await api.get(CONFIG_MAP, namespace, "fabula-status-ca") is not None
     found = {kind: await api.get(RUNS[kind], namespace, name) or {} for kind, (name, _) in SPECS.items()}
     assert {kind: run["status"]["state"] for kind, run in found.items()} == dict.fromkeys(SPECS, "Succeeded")
     data, tune, score = (found[kind]["status"] for kind in SPECS)
@@ -87,3 +99,68 @@ async def test_three_runs_applied_at_once_end_as_one_chain_of_digests(api: Api) 
     assert condition(found["EvalRun"], "GatesPassed") == "True"
     assert all(count == 1 for count in cluster.runs.values())
     assert len(cluster.runs) == 1 + 2 + 1 + 1 + 1 + 1 + 4 + 1
+
+
+async def build(api: Api, namespace: str) -> Obj:
+    run = await api.get(RUNS["DatasetBuild"], namespace, "data")
+    assert run is not None
+    return run
+
+
+async def test_progress_is_written_at_most_once_in_ten_seconds(api: Api) -> None:
+    namespace = await make_namespace(api, "progress")
+    path = RUNS["DatasetBuild"].path(namespace)
+    run = await api.request("POST", path, body=run_object("DatasetBuild", namespace, "data", DATASET_SPEC))
+
+    def hangs(task: Task) -> Ending:
+        return Ending(hangs=True)
+
+    clock, cluster, feed = Clock(), ScriptedCluster(api, namespace, hangs), Feed(api, namespace)
+    driver = Driver(api, clock, progress_seconds=10)
+    await settle(driver, feed, cluster)
+    gate = api.gate
+    assert isinstance(gate, CrashGate)
+    gate.writes.clear()
+    clock.ahead += timedelta(seconds=20)
+    for done in range(1, 61):
+        report = StageReport(stage="ingest", done=done, total=100)
+        driver.reports.put(run["metadata"]["uid"], report, None, clock())
+        again = await driver.reconciler.look(Key("DatasetBuild", namespace, "data"))
+        assert again is None or 0 < again <= 10
+        clock.ahead += timedelta(seconds=1)
+    assert {str(write.resource) for write in gate.writes} == {"datasetbuilds/status"}
+    assert 6 <= len(gate.writes) <= 7
+    assert (await build(api, namespace))["status"]["progress"]["done"] > 40
+
+
+class Quota:
+    """A gate that refuses Jobs as an exceeded quota would, while it is shut."""
+
+    def __init__(self) -> None:
+        self.shut = True
+
+    async def before(self, write: Write) -> None:
+        if self.shut and write.resource == "jobs":
+            raise ApiError(403, "Forbidden", "exceeded quota: gpus")
+
+    async def after(self, write: Write) -> None:
+        return None
+
+
+async def test_a_child_that_is_refused_is_said_on_the_run_and_tried_again(api: Api) -> None:
+    namespace = await make_namespace(api, "quota")
+    path = RUNS["DatasetBuild"].path(namespace)
+    await api.request("POST", path, body=run_object("DatasetBuild", namespace, "data", DATASET_SPEC))
+    quota = Quota()
+    api.gate = quota
+    driver, feed, cluster = Driver(api, Clock()), Feed(api, namespace), ScriptedCluster(api, namespace)
+    driver.feed(await feed.events())
+    await driver.drain()
+    waiting = await build(api, namespace)
+    assert waiting["status"]["reason"] == "ChildRefused"
+    assert "exceeded quota" in next(c["message"] for c in waiting["status"]["conditions"] if c["type"] == "Running")
+    assert driver.later, "it is not tried again"
+    quota.shut = False
+    driver.due |= dict.fromkeys(driver.later)
+    await settle(driver, feed, cluster)
+    assert (await build(api, namespace))["status"]["state"] == "Succeeded"

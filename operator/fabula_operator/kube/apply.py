@@ -56,7 +56,6 @@ class Applier:
         self._certificate = status_ca_certificate
         self._now = now
         self._instance = instance
-        self._namespaces: set[str] = set()
         self._sent: dict[str, tuple[str, Obj]] = {}
         """Run uid to (resourceVersion after our last status write, what was sent), where the answer differed."""
 
@@ -148,8 +147,7 @@ class Applier:
                 raise
 
     async def _ensure_status_ca(self, namespace: str) -> None:
-        if namespace in self._namespaces:
-            return
+        # Asked each time: a namespace may have been deleted and made again, and without it no pod of a run starts.
         wanted = status_ca(namespace, self._certificate)
         name = wanted["metadata"]["name"]
         found = await self._api.get(CONFIG_MAP, namespace, name)
@@ -161,7 +159,6 @@ class Applier:
                     raise
         elif found.get("data") != wanted["data"]:
             await self._api.patch(CONFIG_MAP, namespace, name, {"data": wanted["data"]})
-        self._namespaces.add(namespace)
 
     async def _emit(self, run: Obj, notice: Notice) -> None:
         """Create the event under a name that follows from what it says, so that it is there once."""
