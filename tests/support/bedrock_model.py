@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 _TURN = re.compile(r"^(Speaker \d+): (.*)$", re.MULTILINE)
 _TAG = r"<{0}>\s*(.*?)\s*</{0}>"
@@ -178,11 +179,13 @@ def cut_to(reply: dict[str, Any], max_tokens: int) -> dict[str, Any] | None:
 
 
 def picture(prompt: str, seed: int, aspect_ratio: str, *, flat: bool = False) -> str:
-    """A PNG as base64: coloured fields that depend on prompt and seed."""
+    """A PNG as base64: coloured fields that depend on prompt and seed, with metadata as the real ones have."""
     size = SIZES.get(aspect_ratio, (1024, 1024))
     dice = random.Random(hashlib.sha256(f"{seed}/{prompt}".encode()).digest())
     cells = (1, 1) if flat else (14, 8)
     small = Image.frombytes("RGB", cells, dice.randbytes(3 * cells[0] * cells[1]))
     buffer = io.BytesIO()
-    small.resize(size, Image.Resampling.NEAREST).save(buffer, "PNG", compress_level=1)
+    origin = PngInfo()
+    origin.add_text("Software", "the stand-in")
+    small.resize(size, Image.Resampling.NEAREST).save(buffer, "PNG", compress_level=1, pnginfo=origin)
     return base64.b64encode(buffer.getvalue()).decode()

@@ -39,6 +39,20 @@ def flaw_of(png: bytes, width: int, height: int) -> str | None:
     return "HasMetadata" if set(chunks_of(png)) - _DRAWN else None
 
 
+def without_metadata(png: bytes) -> bytes:
+    """The PNG without text, time, EXIF and provenance chunks, its pixels untouched; what is no PNG stays as it is."""
+    if not png.startswith(SIGNATURE):
+        return png
+    kept, at = [SIGNATURE], len(SIGNATURE)
+    while at + 8 <= len(png):
+        length, kind = struct.unpack(">I4s", png[at : at + 8])
+        end = at + 12 + length
+        if kind in _DRAWN:
+            kept.append(png[at:end])
+        at = end
+    return b"".join(kept)
+
+
 def chunks_of(png: bytes) -> list[bytes]:
     """Chunk types of a PNG, in order."""
     found, at = [], len(SIGNATURE)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,10 @@ class Picture:
     """A drawn scene, as a PNG file's bytes."""
 
     png: bytes
+    stored: bool = False
+    """Whether the painter stored it already, at `picture_path`: one that is paid for is safe before anything else."""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """What else its outcome should say, for example what it cost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,8 @@ class Refusal:
 
     reason: str
     """One CamelCase word."""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """What else its outcome should say."""
 
 
 class Painter(Protocol):
@@ -45,6 +51,12 @@ class Painter(Protocol):
     def draw(self, scenes: Sequence[Scene]) -> list[Picture | Refusal]:
         """Draw the scenes at once."""
         ...
+
+
+def picture_path(key: str) -> str:
+    """Where a scene's PNG lies in the stage's folder: `pictures/<episode>/<excerpt>-<scene>.png`."""
+    episode, excerpt, scene = key.rsplit("-", 2)
+    return f"pictures/{episode}/{excerpt}-{scene}.png"
 
 
 def scene_seed(base: int, key: str) -> int:

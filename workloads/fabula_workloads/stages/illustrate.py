@@ -14,7 +14,16 @@ from typing import Any
 
 from fabula_api.dataset_build import DatasetBuildSpec, Images
 from fabula_workloads.painting.png import flaw_of
-from fabula_workloads.painting.scene import Painter, Picture, Refusal, Scene, height_of, scene_seed
+from fabula_workloads.painting.scene import (
+    Painter,
+    Picture,
+    Refusal,
+    Scene,
+    height_of,
+    picture_path,
+    scene_seed,
+)
+from fabula_workloads.painting.sizes import BEDROCK_SIZES
 from fabula_workloads.painting.style import STYLE_VERSION, full_prompt, prompt_digest
 from fabula_workloads.runtime.context import StageContext, StageResult
 from fabula_workloads.runtime.failures import ConfigInvalid, InputInvalid
@@ -29,17 +38,21 @@ OpenPainter = Callable[[StageContext], Painter]
 
 def run(context: StageContext) -> StageResult:
     """Draw this shard's scenes."""
+    if images_of(context).provider == "bedrock":
+        from fabula_workloads.stages.illustrate_paid import illustrate_paid  # boto3 only where it is used
+
+        return illustrate_paid(context)
     return illustrate(context, open_painter)
 
 
 def illustrate(context: StageContext, open_painter: OpenPainter) -> StageResult:
     """Draw the scenes of this shard that have no outcome yet. The painter is opened only when there are any."""
-    images = _images(context)
+    images = images_of(context)
     scenes = scenes_of(context.open_input("extract"), images)
     ledger = Ledger(context.store)
     own = own_items(list(scenes), context.shard, context.config.shards)
     finished = ledger.ids()
-    tally = Counter(_count_name(outcome) for key in own if key in finished and (outcome := ledger.get(key)))
+    tally = Counter(count_name(outcome) for key in own if key in finished and (outcome := ledger.get(key)))
     pending = [scenes[key] for key in own if key not in finished]
     _report(context, tally, len(own))
     if pending:
@@ -47,9 +60,9 @@ def illustrate(context: StageContext, open_painter: OpenPainter) -> StageResult:
         for batch in _batches(pending, images.batch_size):
             context.check_stop()
             for scene, drawn in zip(batch, painter.draw(batch), strict=True):
-                outcome = _keep(context.store, scene, drawn, painter.model)
+                outcome = keep(context.store, scene, drawn, painter.model)
                 ledger.put(scene.key, outcome)
-                tally[_count_name(outcome)] += 1
+                tally[count_name(outcome)] += 1
             _report(context, tally, len(own))
     _log.info("%d scenes in this shard, %d drawn now", len(own), len(pending))
     return StageResult(counts={name: float(count) for name, count in sorted(tally.items())})
@@ -57,28 +70,29 @@ def illustrate(context: StageContext, open_painter: OpenPainter) -> StageResult:
 
 def scenes_of(extract: Store, images: Images) -> dict[str, Scene]:
     """Every scene of the extract ledger by its key, at most `perSample` of an excerpt."""
-    height = height_of(images.width, images.aspect_ratio)
+    width, height = picture_size(images)
     scenes: dict[str, Scene] = {}
     for episode, outcome in Ledger(extract).items():
         for excerpt in outcome.get("excerpts", []) if outcome.get("outcome") == "ok" else []:
             for scene in excerpt["scenes"][: images.per_sample]:
                 key = f"{episode}-{excerpt['index']}-{scene['index']}"
                 prompt, seed = full_prompt(scene["prompt"]), scene_seed(images.seed, key)
-                scenes[key] = Scene(key, prompt, seed, images.width, height)
+                scenes[key] = Scene(key, prompt, seed, width, height)
     return scenes
 
 
-def picture_path(key: str) -> str:
-    """Where a scene's PNG lies in the stage's folder: `pictures/<episode>/<excerpt>-<scene>.png`."""
-    episode, excerpt, scene = key.rsplit("-", 2)
-    return f"pictures/{episode}/{excerpt}-{scene}.png"
+def picture_size(images: Images) -> tuple[int, int]:
+    """Width and height of the pictures: Bedrock has its own for each aspect ratio."""
+    if images.provider != "bedrock":
+        return images.width, height_of(images.width, images.aspect_ratio)
+    if (size := BEDROCK_SIZES.get(images.aspect_ratio)) is None:
+        raise ConfigInvalid(f"images.aspectRatio {images.aspect_ratio} is not drawn by bedrock; use 16:9 or 1:1")
+    return size
 
 
 def open_painter(context: StageContext) -> Painter:
     """The painter that `images.provider` names, with its model loaded."""
-    images = _images(context)
-    if images.provider != "diffusers":
-        raise ConfigInvalid(f"images.provider {images.provider!r} has no painter in this version; use diffusers")
+    images = images_of(context)
     folder = model_folder(context, images.model, "images.model")
     from fabula_workloads.painting.diffusers_painter import DiffusersPainter
 
@@ -94,29 +108,33 @@ def open_painter(context: StageContext) -> Painter:
         raise InputInvalid(f"images.model: {model} is not a Stable Diffusion 3 pipeline: {error}") from error
 
 
-def _keep(store: Store, scene: Scene, drawn: Picture | Refusal, model: str) -> dict[str, Any]:
+def keep(store: Store, scene: Scene, drawn: Picture | Refusal, model: str) -> dict[str, Any]:
     """Check and store what was drawn; the outcome for the ledger."""
     origin = {
         "width": scene.width, "height": scene.height, "seed": scene.seed, "model": model,
         "promptDigest": prompt_digest(scene.prompt), "styleVersion": STYLE_VERSION,
     }  # fmt: skip
+    origin |= drawn.facts
     if isinstance(drawn, Refusal):
         return {"outcome": "failed", "reason": drawn.reason, **origin}
     if flaw := flaw_of(drawn.png, scene.width, scene.height):
         return {"outcome": "failed", "reason": flaw, **origin}
     path = picture_path(scene.key)
-    store.write(path, drawn.png)
+    if not drawn.stored:
+        store.write(path, drawn.png)
     return {"outcome": "ok", "path": path, "sha256": hashlib.sha256(drawn.png).hexdigest(), **origin}
 
 
-def _images(context: StageContext) -> Images:
+def images_of(context: StageContext) -> Images:
+    """What the build says of pictures."""
     spec = context.config.spec
     if not isinstance(spec, DatasetBuildSpec):
         raise ConfigInvalid(f"stage illustrate belongs to a DatasetBuild, not to a {context.config.run.kind}")
     return spec.images
 
 
-def _count_name(outcome: dict[str, Any]) -> str:
+def count_name(outcome: dict[str, Any]) -> str:
+    """Name of the outcome's count, as `image/outcome/Reason`."""
     return "image/ok" if outcome["outcome"] == "ok" else f"image/{outcome['outcome']}/{outcome['reason']}"
 
 

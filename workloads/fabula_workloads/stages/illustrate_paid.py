@@ -1,0 +1,102 @@
+"""Stage `illustrate` with a provider that is paid for each picture: many at once, within quota and budget."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from typing import Any
+
+from fabula_api.dataset_build import DatasetBuildSpec
+from fabula_api.worker import StageCondition
+from fabula_workloads.bedrock.budget import BudgetReached
+from fabula_workloads.bedrock.calls import Usage
+from fabula_workloads.bedrock.client import BedrockClient
+from fabula_workloads.bedrock.clock import Clock
+from fabula_workloads.bedrock.quota import Rates
+from fabula_workloads.bedrock.shard import known_price, open_caller
+from fabula_workloads.painting.bedrock_painter import BedrockPainter, scene_of_call
+from fabula_workloads.painting.scene import Scene
+from fabula_workloads.runtime.context import StageContext, StageResult
+from fabula_workloads.runtime.failures import ConfigInvalid
+from fabula_workloads.runtime.in_flight import in_flight
+from fabula_workloads.runtime.ledger import Ledger, own_items
+from fabula_workloads.runtime.store import Store
+from fabula_workloads.stages.illustrate import count_name, keep, scenes_of
+
+_log = logging.getLogger(__name__)
+
+
+def illustrate_paid(context: StageContext, clock: Clock | None = None) -> StageResult:
+    """Draw the scenes of this shard that have no outcome yet; stop where the budget does."""
+    spec = context.config.spec
+    if not isinstance(spec, DatasetBuildSpec):
+        raise ConfigInvalid(f"stage illustrate belongs to a DatasetBuild, not to a {context.config.run.kind}")
+    extract, ledger = context.open_input("extract"), Ledger(context.store)
+    scenes = scenes_of(extract, spec.images)
+    own = own_items(list(scenes), context.shard, context.config.shards)
+    finished = ledger.ids()
+    outcomes = [outcome for key in own if key in finished and (outcome := ledger.get(key)) is not None]
+    tally = Counter(count_name(outcome) for outcome in outcomes)
+    pending = [scenes[key] for key in own if key not in finished]
+    context.reporter.update(done=tally.total(), total=len(own), failed=tally.total() - tally["image/ok"])
+    painter, usage = _painter(context, spec, pending, outcomes, extract, clock)
+
+    def draw(scene: Scene) -> dict[str, Any]:
+        outcome = keep(context.store, scene, painter.draw([scene])[0], painter.model)
+        ledger.put(scene.key, outcome)
+        return outcome
+
+    def counts() -> dict[str, float]:
+        return {name: float(count) for name, count in sorted(tally.items())} | usage.counts()
+
+    used_up = False
+    try:
+        for _, outcome in in_flight(pending, draw, spec.images.concurrency, context.stopping):
+            tally[count_name(outcome)] += 1
+            failed = tally.total() - tally["image/ok"]
+            context.reporter.update(done=tally.total(), total=len(own), failed=failed, counts=counts())
+    except BudgetReached:
+        used_up = True
+    final, left = counts(), len(own) - tally.total()
+    if left and not used_up:
+        context.check_stop()
+    if left:
+        final["illustrate/left/BudgetReached"] = float(left)
+        message = f"{left} of this shard's {len(own)} pictures were left: the next could pass the budget"
+        context.reporter.tell(StageCondition(reason="BudgetReached", message=message))
+        context.reporter.update(counts=final)
+    _log.info("%d scenes in this shard, %d pending, %d left", len(own), len(pending), left)
+    return StageResult(counts=final)
+
+
+def _painter(
+    context: StageContext,
+    spec: DatasetBuildSpec,
+    pending: list[Scene],
+    outcomes: list[dict[str, Any]],
+    extract: Store,
+    clock: Clock | None,
+) -> tuple[BedrockPainter, Usage]:
+    images = spec.images
+    price = known_price(images.bedrock_model, spec.prices, spec.budget.usd)
+    keys = {scene.key for scene in pending}
+    budget = None if spec.budget.usd is None else max(0.0, spec.budget.usd - extraction_cost(extract))
+    caller = open_caller(
+        context,
+        rates=Rates(images.quota.requests_per_minute),
+        budget_usd=budget,
+        is_own=lambda call: scene_of_call(call) in keys,
+        finished=[outcome["usage"] for outcome in outcomes if "usage" in outcome],
+        clock=clock,
+    )
+    client = BedrockClient(region=images.region, endpoint_url=images.endpoint_url, concurrency=images.concurrency)
+    stored = frozenset(entry.path for entry in context.store.list("pictures"))
+    painter = BedrockPainter(
+        images.bedrock_model, images.aspect_ratio, client, caller, context.store, price, stored
+    )  # fmt: skip
+    return painter, caller.usage
+
+
+def extraction_cost(extract: Store) -> float:
+    """Dollars that the extraction of these scenes took, by its ledger."""
+    return sum(float(outcome["usage"]["usd"]) for _, outcome in Ledger(extract).items() if "usage" in outcome)
