@@ -147,11 +147,6 @@ class TestChoices:
         with pytest.raises(ConfigInvalid, match=r"source\.licenseAccepted is false"):
             ingest(tmp_path, licenseAccepted=False)
 
-    def test_parquet_is_refused_by_name(self, tmp_path: Path) -> None:
-        with pytest.raises(ConfigInvalid, match="sporc-parquet") as refused:
-            ingest(tmp_path, format="sporc-parquet")
-        assert refused.value.reason == "NotImplemented"
-
 
 class TestReuse:
     def test_the_same_content_is_read_once(self, tmp_path: Path) -> None:

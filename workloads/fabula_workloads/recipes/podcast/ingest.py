@@ -10,7 +10,7 @@ import json
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 from fabula_api.artifact import Manifest
 from fabula_api.dataset_build import DatasetBuildSpec
@@ -18,11 +18,12 @@ from fabula_api.dataset_build import Source as SourceSpec
 from fabula_api.status import Lineage
 from fabula_workloads.recipes.podcast import sporc
 from fabula_workloads.recipes.podcast.dialogue import Dialogue, Turn, TurnPolicy, assemble, tidy, written
+from fabula_workloads.recipes.podcast.parquet import ParquetSource
 from fabula_workloads.recipes.podcast.source import Line, Source
 from fabula_workloads.recipes.podcast.spill import Spill, open_spill
 from fabula_workloads.runtime.artifact import add_part, commit, read_manifest
 from fabula_workloads.runtime.context import StageContext, StageResult
-from fabula_workloads.runtime.failures import ConfigInvalid, InputInvalid
+from fabula_workloads.runtime.failures import ConfigInvalid, InputInvalid, NotFound
 
 EPISODES, SKIPPED = "episodes.jsonl", "skipped.jsonl"
 _LOOK_EVERY = 1000
@@ -66,7 +67,7 @@ def run(context: StageContext) -> StageResult:
     if not isinstance(spec, DatasetBuildSpec):
         raise ConfigInvalid(f"ingest belongs to a DatasetBuild, not to a {context.config.run.kind}")
     check_source(spec.source)
-    source = Source(context.resolve(spec.source.uri))
+    source = open_source(context.resolve(spec.source.uri), spec.source, context.cache)
     digest = source.digest()
     store = context.store.child(digest.removeprefix("sha256:")[:16])
     if (manifest := read_manifest(store)) is not None:
@@ -93,14 +94,25 @@ def check_source(spec: SourceSpec) -> None:
             "source.licenseAccepted is false: the layouts of SPoRC are those of a corpus that is gated to research and "
             "may not be passed on. Set it to true if you may process this source."
         )
-    if spec.format == "sporc-parquet":
-        raise ConfigInvalid(
-            "source.format sporc-parquet is not supported yet; use the JSON-lines files", "NotImplemented"
-        )
+
+
+def open_source(uri: str, spec: SourceSpec, scratch: Path) -> Source | ParquetSource:
+    """The source in its format; `auto` takes a folder or file of JSON lines for that, and else looks for Parquet."""
+    if spec.format == "sporc-parquet" or (spec.format == "auto" and uri.endswith(".parquet")):
+        return ParquetSource(uri, scratch)
+    try:
+        return Source(uri)
+    except InputInvalid as without_lines:
+        if spec.format != "auto" or isinstance(without_lines, NotFound):
+            raise
+        try:
+            return ParquetSource(uri, scratch)
+        except InputInvalid:
+            raise without_lines from None
 
 
 def read_source(
-    context: StageContext, source: Source, spec: SourceSpec, scratch: Path
+    context: StageContext, source: Source | ParquetSource, spec: SourceSpec, scratch: Path
 ) -> tuple[Reading, dict[str, Any]]:
     """Write episodes and skipped lines into `scratch`; return the tallies and the choices made."""
     reading = Reading()
@@ -123,10 +135,16 @@ def read_source(
 
 
 def _gather(
-    context: StageContext, source: Source, spec: SourceSpec, spill: Spill, reading: Reading, skipped: TextIO
+    context: StageContext,
+    source: Source | ParquetSource,
+    spec: SourceSpec,
+    spill: Spill,
+    reading: Reading,
+    skipped: TextIO,
 ) -> sporc.Layout:
     """Read every record into the spill; return the layout."""
-    layout: sporc.Layout | None = None if spec.format == "auto" else spec.format  # type: ignore[assignment]
+    given = {"sporc-turns": "sporc-turns", "sporc-episodes": "sporc-episodes"}.get(spec.format)
+    layout = cast(sporc.Layout | None, given)
     before, last = 0, Line("", 0, None)
     for line in source.lines():
         if line.file != last.file:
@@ -139,13 +157,14 @@ def _gather(
         try:
             if line.data is None:
                 raise sporc.BadRecord("TooLong", "longer than 8 MiB")
-            record = sporc.parse_object(line.data)
+            record = sporc.parse_object(line.data) if line.record is None else line.record
             layout = layout or sporc.layout_of(record)
             if layout is None:
                 raise sporc.BadRecord("UnknownLayout", "neither turnText nor transcript")
             if layout == "sporc-turns":
                 turn = sporc.parse_turn(record)
-                spill.add(turn.episode, turn.podcast, order, turn.speaker, turn.text)
+                place = order if turn.order is None else turn.order
+                spill.add(turn.episode, turn.podcast, place, turn.speaker, turn.text)
             else:
                 _add_whole(spill, sporc.parse_episode(record), order, reading, skipped, line)
         except sporc.BadRecord as bad:

@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BufferedReader
+from typing import Any
 
 from fabula_api.artifact import digest_of
 from fabula_workloads.runtime.artifact import sha256_of
@@ -26,6 +27,8 @@ class Line:
     file: str
     number: int
     data: bytes | None
+    record: dict[str, Any] | None = None
+    """The line as a record, where the file holds records and no text."""
 
 
 class Source:

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 Layout = Literal["sporc-turns", "sporc-episodes"]
 UNKNOWN_SPEAKER = "UNKNOWN"
+_EPISODE_ID = re.compile(r"[0-9a-f]{16}")
 _SENTINEL = re.compile(r"(NO_[A-Z_]+|[A-Z_]*UNAVAILABLE|NONE|NULL|NAN|UNKNOWN|N/A)?", re.IGNORECASE)
 
 
@@ -35,6 +36,8 @@ class SpokenTurn:
     podcast: str
     speaker: str
     text: str
+    order: int | None = None
+    """Its place in the episode, where the corpus says so; else the order of the file is that of the episode."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,16 +72,16 @@ def layout_of(record: dict[str, Any]) -> Layout | None:
 
 def parse_turn(record: dict[str, Any]) -> SpokenTurn:
     """A record of the turn layout. Raises BadRecord."""
-    url = _url(record)
-    return SpokenTurn(
-        episode_id(url), podcast_id(record, url), speaker_of(record.get("speaker")), _text(record, "turnText")
-    )
+    episode, url = _episode(record)
+    speaker, order = speaker_of(record.get("speaker")), record.get("order")
+    known = order if isinstance(order, int) else None
+    return SpokenTurn(episode, podcast_id(record, url), speaker, _text(record, "turnText"), known)
 
 
 def parse_episode(record: dict[str, Any]) -> WholeEpisode:
     """A record of the episode layout. Raises BadRecord."""
-    url = _url(record)
-    return WholeEpisode(episode_id(url), podcast_id(record, url), _text(record, "transcript"))
+    episode, url = _episode(record)
+    return WholeEpisode(episode, podcast_id(record, url), _text(record, "transcript"))
 
 
 def episode_id(url: str) -> str:
@@ -131,6 +134,16 @@ def _list_in(text: str) -> Any:
         except (ValueError, SyntaxError, MemoryError, RecursionError):
             continue
     return text
+
+
+def _episode(record: dict[str, Any]) -> tuple[str, str]:
+    """(id, audio URL) of a record's episode; Parquet rows have the corpus' own id and may have no URL."""
+    own = record.get("episode_id")
+    if isinstance(own, str) and _EPISODE_ID.fullmatch(own):
+        url = record.get("mp3url") or record.get("mp3_url")
+        return own, url if isinstance(url, str) else own
+    url = _url(record)
+    return episode_id(url), url
 
 
 def _url(record: dict[str, Any]) -> str:
