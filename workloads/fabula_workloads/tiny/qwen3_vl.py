@@ -58,6 +58,9 @@ def build(path: Path, corpus: Iterable[str]) -> None:
                 layer.weight.normal_(0.0, LAYER_STD)
         model.get_input_embeddings().weight.normal_(0.0, EMBEDDING_STD)
         model.get_output_embeddings().weight.normal_(0.0, HEAD_STD)
+        # Layer norms scale a picture's faint random features up to those of words, and unfamiliar pictures would drown
+        # the prompt. Around a common strong vector they stay what they are: small differences.
+        model.model.visual.merger.linear_fc2.bias.normal_(0.0, EMBEDDING_STD)
     torch.random.set_rng_state(state)
     end = processor.tokenizer.convert_tokens_to_ids("<|im_end|>")
     model.generation_config = GenerationConfig(eos_token_id=end, pad_token_id=processor.tokenizer.pad_token_id)
