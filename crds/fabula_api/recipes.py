@@ -30,6 +30,8 @@ class Stage:
     """Spec field with the number of shards."""
     device: str = "cpu"
     """`cpu`, `cuda`, or the dotted spec field that says which."""
+    remote_when: tuple[str, tuple[object, ...]] | None = None
+    """(field, values): with one of the values the work is done elsewhere, and the pod is a CPU one whatever `device`."""
     resources: str | None = None
     """Spec field with the pod's resources."""
     for_each: str | None = None
@@ -75,6 +77,7 @@ PODCAST = Recipe(
                 after=("ingest", "extract"),
                 shards="images.workers",
                 device="images.device",
+                remote_when=("images.provider", ("bedrock",)),
                 resources="images.resources",
                 skip_unless=("images.provider", ("bedrock", "diffusers")),
                 unit="image",

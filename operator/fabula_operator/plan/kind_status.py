@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from fabula_api.dataset_build import DatasetBuildStatus, TokenCount
+from fabula_api.dataset_build import CallCount, DatasetBuildStatus, TokenCount
 from fabula_api.eval_run import ArmStatus, Comparison, EvalRunSpec, EvalRunStatus, GateStatus, SelfTest, ShardCount
 from fabula_api.fine_tune_run import CheckpointStatus, FineTuneRunSpec, FineTuneRunStatus, Metrics
 from fabula_api.status import ConditionStatus, FailureDigest, RunStatus, Tally
@@ -17,7 +17,7 @@ from fabula_operator.plan.observed import Report
 from fabula_operator.plan.results import add_up
 from fabula_operator.plan.stage_view import StageView
 
-NOT_ITEMS = ("token", "cost")
+BILLED = ("tokens", "calls", "cost", "verbatim")
 _METRIC_NAMES = {field.alias: name for name, field in Metrics.model_fields.items() if field.alias}
 
 
@@ -94,28 +94,25 @@ def _counts(view: StageView) -> dict[str, float]:
 
 def _dataset(status: DatasetBuildStatus, views: Sequence[StageView]) -> DatasetBuildStatus:
     tallies = {(one.kind, one.outcome, one.reason): one.count for one in status.items}
-    tokens = status.tokens
-    cost = status.cost_usd
+    bill: dict[str, float] = {}
     for view in views:
         counts = _counts(view)
         for key, value in counts.items():
             kind, _, rest = key.partition("/")
             outcome_, _, reason = rest.partition("/")
-            if kind not in NOT_ITEMS and outcome_:
+            if kind in BILLED:
+                bill[key] = bill.get(key, 0) + value
+            elif outcome_:
                 entry = (kind, outcome_, reason or None)
                 # Until every shard has been heard of again after a restart, a sum may be too small.
                 final = view.result is not None
                 tallies[entry] = int(value) if final else max(int(value), tallies.get(entry, 0))
-        if "token/input" in counts or "token/output" in counts:
-            tokens = TokenCount(input=int(counts.get("token/input", 0)), output=int(counts.get("token/output", 0)))
-        cost = counts.get("cost/usd", cost)
     update: dict[str, Any] = {
         "items": [
             Tally(kind=kind, outcome=name, reason=reason, count=count)
             for (kind, name, reason), count in sorted(tallies.items(), key=lambda one: [part or "" for part in one[0]])
         ][:64],
-        "tokens": tokens,
-        "cost_usd": cost,
+        **_bill(status, bill),
     }
     last = views[-1]
     if last.result is not None:
@@ -124,6 +121,25 @@ def _dataset(status: DatasetBuildStatus, views: Sequence[StageView]) -> DatasetB
         update["samples"] = int(last.result.counts.get("sample/ok", last.result.counts.get("samples", 0)))
     update["artifact"] = last.status.artifact if last.status.state == "Succeeded" else None
     return status.model_copy(update=update)
+
+
+def _bill(status: DatasetBuildStatus, bill: dict[str, float]) -> dict[str, Any]:
+    """Tokens, calls, dollars and the share of verbatim words, over all stages; no figure of what was paid goes back."""
+    tokens, calls = status.tokens or TokenCount(), status.calls or CallCount()
+    update: dict[str, Any] = {}
+    if "tokens/input" in bill or "tokens/output" in bill:
+        update["tokens"] = TokenCount(
+            input=max(int(bill.get("tokens/input", 0)), tokens.input),
+            output=max(int(bill.get("tokens/output", 0)), tokens.output),
+        )
+    if "calls/paid" in bill or "calls/saved" in bill:
+        paid = max(int(bill.get("calls/paid", 0)), calls.paid)
+        update["calls"] = CallCount(paid=paid, saved=int(bill.get("calls/saved", calls.saved)))
+    if "cost/usd" in bill:
+        update["cost_usd"] = max(round(bill["cost/usd"], 4), status.cost_usd or 0)
+    if bill.get("verbatim/grams"):
+        update["verbatim_ratio"] = round(bill.get("verbatim/found", 0) / bill["verbatim/grams"], 4)
+    return update
 
 
 def _fine_tune(status: FineTuneRunStatus, spec: FineTuneRunSpec, views: Sequence[StageView]) -> FineTuneRunStatus:

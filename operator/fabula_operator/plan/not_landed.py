@@ -31,19 +31,8 @@ def _given(value: object) -> bool:
 
 
 NOT_LANDED: tuple[NotLanded, ...] = (
-    NotLanded("DatasetBuild", "extraction.provider", _is("bedrock"), "use `rules`"),
-    NotLanded("DatasetBuild", "extraction.endpoint_url", _given, "leave it out"),
-    NotLanded("DatasetBuild", "extraction.quota.requests_per_minute", _given, "leave it out"),
-    NotLanded("DatasetBuild", "extraction.quota.tokens_per_minute", _given, "leave it out"),
     NotLanded("DatasetBuild", "extraction.quota.group", _given, "leave it out"),
-    NotLanded("DatasetBuild", "images.provider", _is("bedrock"), "use `diffusers` or `none`"),
-    NotLanded("DatasetBuild", "images.endpoint_url", _given, "leave it out"),
-    NotLanded("DatasetBuild", "images.quota.requests_per_minute", _given, "leave it out"),
     NotLanded("DatasetBuild", "images.quota.group", _given, "leave it out"),
-    NotLanded("DatasetBuild", "images.endpoint_url", _given, "leave it out"),
-    NotLanded("DatasetBuild", "images.quota.requests_per_minute", _given, "leave it out"),
-    NotLanded("DatasetBuild", "images.quota.group", _given, "leave it out"),
-    NotLanded("DatasetBuild", "source.format", _is("sporc-parquet"), "convert the source to JSON lines"),
     NotLanded("DatasetBuild", "budget.usd", _given, "leave it out"),
     NotLanded("DatasetBuild", "dry_run", _given, "leave it out"),
     NotLanded("DatasetBuild", "retry_failed", _given, "leave it out"),

@@ -141,6 +141,8 @@ def _device(stage: Stage, spec: Spec, arm: Arm | None, resources: Resources) -> 
     """Device and number of GPUs of one pod."""
     if arm is not None:
         return ("cuda", arm.gpus_per_shard) if arm.gpus_per_shard else ("cpu", 0)
+    if stage.remote_when is not None and value_at(spec, stage.remote_when[0]) in stage.remote_when[1]:
+        return "cpu", 0
     named = stage.device if stage.device in ("cpu", "cuda") else value_at(spec, stage.device)
     if named != "cuda":
         return "cpu", 0

@@ -37,18 +37,14 @@ IMAGES = DATASET_SPEC["images"]
 @pytest.mark.parametrize(
     ("spec", "reason", "words"),
     [
-        ({"extraction": {"provider": "bedrock"}}, "NotImplemented", "spec.extraction.provider: bedrock"),
-        ({"images": {**IMAGES, "provider": "bedrock"}}, "NotImplemented", "spec.images.provider: bedrock"),
-        ({"source": {"uri": "x", "format": "sporc-parquet"}}, "NotImplemented", "spec.source.format: sporc-parquet"),
         ({"dryRun": True}, "NotImplemented", "spec.dryRun"),
         ({"retryFailed": 2}, "NotImplemented", "spec.retryFailed: 2"),
         ({"budget": {"usd": 5}}, "NotImplemented", "spec.budget.usd: 5"),
         (
-            {"extraction": {**EXTRACTION, "quota": {"requestsPerMinute": 5}}},
+            {"extraction": {**EXTRACTION, "quota": {"requestsPerMinute": 5, "group": "shared"}}},
             "NotImplemented",
-            "spec.extraction.quota.requestsPerMinute",
+            "spec.extraction.quota.group",
         ),
-        ({"extraction": {**EXTRACTION, "endpointUrl": "https://x"}}, "NotImplemented", "spec.extraction.endpointUrl"),
         ({"recipe": "opera"}, "UnknownRecipe", "podcast"),
         ({"source": {}}, "InvalidSpec", "spec.source.uri"),
     ],
