@@ -178,6 +178,21 @@ class CallCount(StatusModel):
     """Calls that a restarted shard found in the ledger and did not pay for again."""
 
 
+class StageBill(StatusModel):
+    stage: Text
+    """Stage that paid."""
+    cost_usd: float = 0
+    """Dollars."""
+    input: int = 0
+    """Tokens sent."""
+    output: int = 0
+    """Tokens received."""
+    paid: int = 0
+    """Calls that were paid for."""
+    saved: int = 0
+    """Calls that were found in the ledger."""
+
+
 class DatasetBuildStatus(RunStatus):
     items: list[Tally] = Field(default_factory=list, max_length=64)
     """Episodes, excerpts and images by outcome and reason."""
@@ -187,6 +202,8 @@ class DatasetBuildStatus(RunStatus):
     """Tokens of paid calls."""
     calls: CallCount | None = None
     """Calls to the providers."""
+    bills: list[StageBill] = Field(default_factory=list, max_length=16)
+    """What each stage that pays a provider has cost."""
     verbatim_ratio: float | None = None
     """Share of the accepted excerpts' word 5-grams that stand in the transcripts."""
     cost_usd: float | None = None

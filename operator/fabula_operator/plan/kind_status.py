@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from fabula_api.dataset_build import CallCount, DatasetBuildStatus, TokenCount
+from fabula_api.dataset_build import CallCount, DatasetBuildStatus, StageBill, TokenCount
 from fabula_api.eval_run import ArmStatus, Comparison, EvalRunSpec, EvalRunStatus, GateStatus, SelfTest, ShardCount
 from fabula_api.fine_tune_run import CheckpointStatus, FineTuneRunSpec, FineTuneRunStatus, Metrics
 from fabula_api.status import ConditionStatus, FailureDigest, RunStatus, Tally
@@ -94,15 +94,12 @@ def _counts(view: StageView) -> dict[str, float]:
 
 def _dataset(status: DatasetBuildStatus, views: Sequence[StageView]) -> DatasetBuildStatus:
     tallies = {(one.kind, one.outcome, one.reason): one.count for one in status.items}
-    bill: dict[str, float] = {}
     for view in views:
         counts = _counts(view)
         for key, value in counts.items():
             kind, _, rest = key.partition("/")
             outcome_, _, reason = rest.partition("/")
-            if kind in BILLED:
-                bill[key] = bill.get(key, 0) + value
-            elif outcome_:
+            if kind not in BILLED and outcome_:
                 entry = (kind, outcome_, reason or None)
                 # Until every shard has been heard of again after a restart, a sum may be too small.
                 final = view.result is not None
@@ -112,7 +109,7 @@ def _dataset(status: DatasetBuildStatus, views: Sequence[StageView]) -> DatasetB
             Tally(kind=kind, outcome=name, reason=reason, count=count)
             for (kind, name, reason), count in sorted(tallies.items(), key=lambda one: [part or "" for part in one[0]])
         ][:64],
-        **_bill(status, bill),
+        **_billed(status, views),
     }
     last = views[-1]
     if last.result is not None:
@@ -123,22 +120,34 @@ def _dataset(status: DatasetBuildStatus, views: Sequence[StageView]) -> DatasetB
     return status.model_copy(update=update)
 
 
-def _bill(status: DatasetBuildStatus, bill: dict[str, float]) -> dict[str, Any]:
-    """Tokens, calls, dollars and the share of verbatim words, over all stages; no figure of what was paid goes back."""
-    tokens, calls = status.tokens or TokenCount(), status.calls or CallCount()
+def _billed(status: DatasetBuildStatus, views: Sequence[StageView]) -> dict[str, Any]:
+    """Tokens, calls and dollars by stage and in all, and the share of verbatim words. What was paid never gets less.
+
+    Figures of a stage that ended stay in the status, since its reports and pods go.
+    """
+    bills = {bill.stage: bill for bill in status.bills}
     update: dict[str, Any] = {}
-    if "tokens/input" in bill or "tokens/output" in bill:
-        update["tokens"] = TokenCount(
-            input=max(int(bill.get("tokens/input", 0)), tokens.input),
-            output=max(int(bill.get("tokens/output", 0)), tokens.output),
-        )
-    if "calls/paid" in bill or "calls/saved" in bill:
-        paid = max(int(bill.get("calls/paid", 0)), calls.paid)
-        update["calls"] = CallCount(paid=paid, saved=int(bill.get("calls/saved", calls.saved)))
-    if "cost/usd" in bill:
-        update["cost_usd"] = max(round(bill["cost/usd"], 4), status.cost_usd or 0)
-    if bill.get("verbatim/grams"):
-        update["verbatim_ratio"] = round(bill.get("verbatim/found", 0) / bill["verbatim/grams"], 4)
+    for view in views:
+        counts = _counts(view)
+        if "calls/paid" in counts or "calls/saved" in counts:
+            name = view.status.name
+            old = bills.get(name) or StageBill(stage=name)
+            bills[name] = StageBill(
+                stage=name,
+                cost_usd=max(round(counts.get("cost/usd", 0), 4), old.cost_usd),
+                input=max(int(counts.get("tokens/input", 0)), old.input),
+                output=max(int(counts.get("tokens/output", 0)), old.output),
+                paid=max(int(counts.get("calls/paid", 0)), old.paid),
+                saved=int(counts.get("calls/saved", old.saved)),
+            )
+        if counts.get("verbatim/grams"):
+            update["verbatim_ratio"] = round(counts.get("verbatim/found", 0) / counts["verbatim/grams"], 4)
+    if bills:
+        found = list(bills.values())
+        update["bills"] = found
+        update["tokens"] = TokenCount(input=sum(one.input for one in found), output=sum(one.output for one in found))
+        update["calls"] = CallCount(paid=sum(one.paid for one in found), saved=sum(one.saved for one in found))
+        update["cost_usd"] = round(sum(one.cost_usd for one in found), 4)
     return update
 
 

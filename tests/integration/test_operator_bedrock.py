@@ -1,0 +1,94 @@
+"""A build through Bedrock on the laptop cluster: operator, Jobs and workers as they are, the provider a stand-in."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support.bedrock import Bedrock, run_bedrock
+from tests.support.bedrock_faults import Faults
+from tests.support.control_plane import ControlPlane, eventually
+from tests.support.operator_driver import install_crds, run_object
+from tests.support.operator_process import OperatorProcess, account_kubeconfig, certificates
+
+from fabula_operator.kube.client import Api
+from fabula_operator.kube.resources import RUNS, Obj, Resource
+from fabula_workloads.quickstart import episodes_gz, read_scripts
+
+BUILD = RUNS["DatasetBuild"]
+SECRET = Resource("", "v1", "Secret", "secrets")
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ControlPlane]:
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    for name in ("AWS_BEARER_TOKEN_BEDROCK", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    with ControlPlane(tmp_path / "cluster") as running:
+        yield running
+
+
+def spec(endpoint: str) -> dict[str, Any]:
+    return {
+        "source": {"uri": "episodes.jsonl.gz", "licenseAccepted": True},
+        "extraction": {
+            "provider": "bedrock", "endpointUrl": endpoint, "words": {"min": 80, "max": 260}, "maxTokens": 4096,
+            "workers": 2, "quota": {"requestsPerMinute": 6000, "tokensPerMinute": 60_000_000},
+        },
+        "images": {
+            "provider": "bedrock", "endpointUrl": endpoint, "workers": 2, "quota": {"requestsPerMinute": 6000},
+        },
+        "secretRef": {"name": "bedrock"},
+    }  # fmt: skip
+
+
+async def test_a_build_is_paid_for_once_through_faults_and_a_dead_operator(
+    cluster: ControlPlane, tmp_path: Path
+) -> None:
+    source = tmp_path / "artifacts" / "episodes.jsonl.gz"
+    source.parent.mkdir(exist_ok=True)
+    source.write_bytes(episodes_gz(read_scripts()))
+    api = Api.connect(cluster.kubeconfig)
+    await install_crds(api)
+    account = await account_kubeconfig(api, cluster.kubeconfig, tmp_path / "operator.kubeconfig")
+    options = ("--worker-metrics-port", "0", "--progress-interval", "0.5", "--identity", "one")
+    operator = OperatorProcess(account, tmp_path, certificates(tmp_path), "one", *options)
+
+    async def until(holds: Callable[[Obj], object], what: str) -> Obj:
+        async def look() -> Obj | None:
+            run = await api.get(BUILD, "default", "data")
+            return run if run and "status" in run and holds(run["status"]) else None
+
+        found: Obj = await eventually(look, what, 120)
+        return found
+
+    faults = Faults(seed=5, throttle=0.1, server_error=0.05, cut=0.03, fenced=0.1, filtered_image=0.05)
+    with run_bedrock(Bedrock(faults=faults)) as bedrock:
+        secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "bedrock", "namespace": "default"}}
+        await api.request("POST", SECRET.path("default"), body={**secret, "stringData": bedrock.environment()})
+        build = run_object("DatasetBuild", "default", "data", spec(bedrock.endpoint))
+        await api.request("POST", BUILD.path("default"), body=build)
+        with operator:
+            await until(lambda status: bedrock.bill.paid, "the first paid call")
+            operator.kill()
+        with operator:
+            status = (await until(lambda status: status["state"] in ("Succeeded", "Failed"), "the end"))["status"]
+            assert status["state"] == "Succeeded", status.get("failure")
+            operator.stop()
+        bill = bedrock.bill
+        assert bill.paid_twice() == {}
+        assert status["costUsd"] == pytest.approx(bill.usd_delivered, abs=1e-3)
+        assert status["calls"]["paid"] == sum(charge.delivered for charge in bill.paid)
+        delivered = [charge for charge in bill.paid if charge.delivered]
+        assert status["tokens"]["input"] == sum(charge.tokens_in for charge in delivered)
+        assert status["verbatimRatio"] == 1.0
+        assert status["samples"] > 0
+        items = {(item["kind"], item["outcome"], item.get("reason")): item["count"] for item in status["items"]}
+        assert items["extract", "ok", None] == 10
+        assert items["image", "ok", None] == sum(charge.images for charge in delivered)
+        assert "Secret" not in str(status) and "secret-of-the-tests" not in str(status)
+    await api.close()
