@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import os
+
 
 def quiet_libraries() -> None:
     """Let transformers log errors only, without progress bars. Call before loading a model."""
+    import torch
+
+    if not torch.cuda.is_available():
+        # transformers imports DeepSpeed, which otherwise guesses the accelerator and warns of its guess.
+        os.environ.setdefault("DS_ACCELERATOR", "cpu")
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.set_verbosity_error()

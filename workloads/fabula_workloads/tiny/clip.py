@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from fabula_workloads.models.library_logs import quiet_libraries
 from fabula_workloads.models.loading import RANDOM_WEIGHTS_KEY
 from fabula_workloads.models.torchvision_shim import prepare_torchvision
 
@@ -24,6 +25,7 @@ SEED = 0
 def build(path: Path, corpus: Iterable[str]) -> None:
     """Write the model to `path`; the tokenizer is learned from `corpus`. Same corpus, same files. Takes two seconds."""
     prepare_torchvision()
+    quiet_libraries()
     import torch
     from transformers import CLIPImageProcessor, CLIPModel, CLIPProcessor
 

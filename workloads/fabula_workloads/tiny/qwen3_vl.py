@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from fabula_workloads.models.library_logs import quiet_libraries
 from fabula_workloads.models.loading import RANDOM_WEIGHTS_KEY
 from fabula_workloads.models.torchvision_shim import prepare_torchvision
 
@@ -44,6 +45,7 @@ def build(path: Path, corpus: Iterable[str]) -> None:
     The same corpus gives the same files. Takes a few seconds and about 3 MB.
     """
     prepare_torchvision()
+    quiet_libraries()
     import torch
     from transformers import GenerationConfig, Qwen3VLForConditionalGeneration
 

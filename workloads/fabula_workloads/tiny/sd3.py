@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from fabula_workloads.models.library_logs import quiet_diffusers
 from fabula_workloads.models.loading import RANDOM_WEIGHTS_KEY
 from fabula_workloads.models.torchvision_shim import prepare_torchvision
 from fabula_workloads.tiny.clip import CONTEXT, clip_tokenizer
@@ -23,6 +24,7 @@ def build(path: Path) -> None:
     Same files every time; about 2 MB in a few seconds.
     """
     prepare_torchvision()
+    quiet_diffusers()
     import torch
     from diffusers import (
         AutoencoderKL,
