@@ -49,15 +49,26 @@ def gates(status: EvalRunStatus, spec: EvalRunSpec) -> tuple[ConditionStatus, st
     """(status, reason, message) of the condition GatesPassed."""
     if not status.gates:
         return ("True", "NoGates", "") if not spec.gates and status.report else ("Unknown", "NotScored", "")
-    broken = [gate for gate in status.gates if not gate.passed]
-    if not broken:
+    if all(gate.passed for gate in status.gates):
         return "True", "AllPassed", f"{len(status.gates)} gates passed"
-    told = [
-        f"{one.metric} of {one.arm}{f' versus {one.versus}' if one.versus else ''} is "
-        f"{'absent' if one.value is None else one.value}"
-        for one in broken
-    ]
+    told = [_broken(gate, position, status, spec) for position, gate in enumerate(status.gates) if not gate.passed]
     return "False", "GateFailed", "; ".join(told)
+
+
+def _broken(found: GateStatus, position: int, status: EvalRunStatus, spec: EvalRunSpec) -> str:
+    """`format-compliance of finetuned versus base is 0, below 0.05`."""
+    what = f"{found.metric} of {found.arm}{f' versus {found.versus}' if found.versus else ''}"
+    if found.value is None:
+        return f"{what} could not be computed"
+    told = f"{what} is {found.value:.4g}"
+    asked = spec.gates[position] if len(spec.gates) == len(status.gates) else None
+    if asked is None or (asked.metric, asked.arm, asked.versus) != (found.metric, found.arm, found.versus):
+        asked = next((one for one in spec.gates if (one.metric, one.arm) == (found.metric, found.arm)), None)
+    if asked is not None and asked.min is not None and found.value < asked.min:
+        return f"{told}, below {asked.min:.4g}"
+    if asked is not None and asked.max is not None and found.value > asked.max:
+        return f"{told}, above {asked.max:.4g}"
+    return told
 
 
 def outcome(status: RunStatus) -> str:
@@ -184,8 +195,8 @@ def _metrics(old: Metrics | None, figures: dict[str, float], report: Report | No
     for name in ("step", "steps"):
         if name in values:
             values[name] = int(values[name])
-    # More digits than six are noise, and make a column of `kubectl get` unreadable.
-    values = {name: value if isinstance(value, int) else float(f"{value:.6g}") for name, value in values.items()}
+    # More digits than five are noise, and make a column of `kubectl get` unreadable.
+    values = {name: value if isinstance(value, int) else float(f"{value:.5g}") for name, value in values.items()}
     if old is None and "loss" in values:
         values.setdefault("first_loss", values["loss"])
     return (old or Metrics()).model_copy(update=values)

@@ -21,7 +21,9 @@ from tests.support.observations import (
 from tests.support.operator_driver import EVAL_SPEC
 
 from fabula_api.eval_run import EvalRunStatus
+from fabula_api.worker import StageReport
 from fabula_operator.plan.lifecycle import plan
+from fabula_operator.plan.observed import Observed, Report
 
 ARM = {
     "name": "base",
@@ -89,6 +91,46 @@ def test_gates_decide_their_condition_and_not_the_run(gates: Any, expected: tupl
     assert [arm.unparseable for arm in status.arms] == [2, 2]
     assert status.comparisons[0].delta == 3.0
     assert status.report is not None
+
+
+@pytest.mark.parametrize(
+    ("gate", "value", "words"),
+    [
+        ({"min": 0.05}, 0.0, "format-compliance of finetuned versus base is 0, below 0.05"),
+        ({"max": 0.5}, 0.71234567, "format-compliance of finetuned versus base is 0.7123, above 0.5"),
+        ({"min": 0.05}, None, "format-compliance of finetuned versus base could not be computed"),
+    ],
+)
+def test_a_broken_gate_names_figure_and_bound(gate: dict[str, float], value: float | None, words: str) -> None:
+    asked = {"metric": "format-compliance", "arm": "finetuned", "versus": "base"}
+    summary = {**SCORED, "gates": [{**asked, "value": value, "passed": False}]}
+    seen = finished(observed("EvalRun", {"gates": [{**asked, **gate}]}), summary=summary)
+    assert next(one.message for one in seen.run.status.conditions if one.type == "GatesPassed") == words
+
+
+def test_progress_of_arms_side_by_side_never_shrinks_when_one_ends() -> None:
+    seen, _ = step(observed("EvalRun"))
+    seen, _ = step(complete(seen))
+    seen, _ = step(replace(seen, reports=arm_reports(seen, done=3, total=4)))
+    assert seen.run.status.progress is not None
+    assert seen.run.status.progress.summary == "infer 12/16"
+    first = complete(replace(seen, children=seen.children[:2]), counts={"answer/ok": 4})
+    seen, _ = step(replace(first, children=(*first.children, seen.children[2])))
+    assert [stage.state for stage in seen.run.status.stages[1:3]] == ["Succeeded", "Running"]
+    assert seen.run.status.progress is not None
+    assert seen.run.status.progress.summary == "infer 14/16"
+
+
+def arm_reports(seen: Observed, done: int, total: int) -> tuple[Report, ...]:
+    """A report of every inference shard."""
+    children = {child.uid: child for child in seen.children if child.stage == "infer"}
+    return tuple(
+        Report(
+            StageReport(stage="infer", arm=children[pod.owner_uid].arm, shard=pod.index, done=done, total=total),
+            NOW, 0, NOW, pod.name,
+        )
+        for pod in seen.pods if pod.owner_uid in children
+    )  # fmt: skip
 
 
 def test_before_the_score_gates_are_unknown() -> None:

@@ -280,13 +280,13 @@ def test_a_started_run_keeps_the_dataset_it_started_with() -> None:
 def test_metrics_and_steps_come_from_the_report_of_the_attempt_at_work() -> None:
     seen, _ = step(observed("FineTuneRun"))
     checkpoint = {"uri": "file:///c", "step": 31, "digest": DIGEST, "committedAt": "2026-03-01T12:00:00Z"}
-    figures = {"loss": 2.5, "gradNorm": 0.7, "tokensPerSecondPerGpu": 812.0, "epoch": 0.3}
+    figures = {"loss": 2.5, "gradNorm": 0.7, "tokensPerSecondPerGpu": 812.34567, "epoch": 0.3}
     made = plan(reported(seen, 60, done=40, first=10, total=126, metrics=figures, checkpoint=checkpoint), NOW)
     assert isinstance(made.status, FineTuneRunStatus)
     metrics = made.status.metrics
     assert metrics is not None
     assert (metrics.step, metrics.steps, metrics.loss, metrics.grad_norm) == (40, 126, 2.5, 0.7)
-    assert metrics.tokens_per_second_per_gpu == 812.0
+    assert metrics.tokens_per_second_per_gpu == 812.35
     assert made.status.checkpoint is not None
     assert made.status.progress is not None
     assert made.status.progress.summary == "step 40/126"
