@@ -163,6 +163,11 @@ class DatasetBuildSpec(RunSpec):
     retry_failed: int = Field(0, ge=0)
     """Raise it to try again the items that failed for good."""
 
+    def extraction_usd(self) -> float | None:
+        """Dollars that extraction may take: all of the budget, unless pictures are paid for as well."""
+        usd = self.budget.usd
+        return usd if usd is None or self.images.provider != "bedrock" else usd * self.budget.extraction_share
+
 
 class TokenCount(StatusModel):
     input: int = 0

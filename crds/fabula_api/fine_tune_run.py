@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from fabula_api.base import Name, SpecModel, StatusModel, Text, Timestamp, Uri
+from fabula_api.fine_tune_blocks import Estimate, Preflight
 from fabula_api.shared_spec import ArtifactSource, ModelSource, PixelWindow, Resources, Retries, RunSpec
 from fabula_api.status import ArtifactStatus, RunStatus
 
@@ -109,6 +110,8 @@ class FineTuneRunSpec(RunSpec):
     """Kueue LocalQueue that admits the run."""
     resources: Resources = Field(default_factory=Resources)
     """Resources of one pod, beside its GPUs."""
+    preflight: Preflight = Field(default_factory=Preflight)
+    """What is checked before a GPU is taken."""
 
 
 class Metrics(StatusModel):
@@ -178,6 +181,8 @@ class GpuHours(StatusModel):
 
 
 class FineTuneRunStatus(RunStatus):
+    estimate: Estimate | None = None
+    """Memory and hours that the run is expected to need."""
     metrics: Metrics | None = None
     """Figures of the last report."""
     checkpoint: CheckpointStatus | None = None

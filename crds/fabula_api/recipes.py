@@ -31,7 +31,7 @@ class Stage:
     device: str = "cpu"
     """`cpu`, `cuda`, or the dotted spec field that says which."""
     remote_when: tuple[str, tuple[object, ...]] | None = None
-    """(field, values): with one of the values the work is done elsewhere, and the pod needs no GPU whatever `device`."""
+    """(field, values): with one of the values the work is done elsewhere, and the pod needs no GPU."""
     resources: str | None = None
     """Spec field with the pod's resources."""
     for_each: str | None = None

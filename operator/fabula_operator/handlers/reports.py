@@ -28,6 +28,7 @@ class Reports:
 
     def __init__(self) -> None:
         self._reports: dict[str, dict[tuple[str, str | None, int, int], Report]] = {}
+        self._granted: dict[str, dict[str, dict[int, float]]] = {}
 
     def put(self, uid: str, body: StageReport, pod: str | None, now: datetime) -> None:
         """Remember a report. A pod's first one is kept beside it, because two points give a rate."""
@@ -42,9 +43,17 @@ class Reports:
         """All reports of a run."""
         return tuple(self._reports.get(uid, {}).values())
 
+    def granted(self, uid: str, stage: str) -> dict[int, float]:
+        """Dollars that each shard of a stage was told that it may spend; the caller writes into it.
+
+        After a restart of the operator it is empty: a shard then counts as holding an equal part until it reports.
+        """
+        return self._granted.setdefault(uid, {}).setdefault(stage, {})
+
     def forget(self, uid: str) -> None:
-        """Drop the reports of a run that is finished or gone."""
+        """Drop the reports of a run that is finished or gone, and what its shards were granted."""
         self._reports.pop(uid, None)
+        self._granted.pop(uid, None)
 
 
 def foreign_report(body: ProgressBody, attempt: int) -> StageReport:

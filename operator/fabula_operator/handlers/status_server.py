@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from fabula_api.base import GROUP
 from fabula_api.recipes import Kind
 from fabula_api.worker import Allowance, ProgressBody
+from fabula_operator.handlers.allowances import answer
 from fabula_operator.handlers.reports import Reports, foreign_report
 from fabula_operator.kube.cache import Cache, Key, run_uid
 from fabula_operator.kube.client import ApiError
@@ -96,6 +97,8 @@ class StatusServer:
         if not stop:
             self.reports.put(uid, report, pod_name, self.now())
             self.changed(key)
+            if key.kind == "DatasetBuild":
+                return answer(self.cache, self.reports, obj, report)
         return Allowance(stop=stop)
 
     @staticmethod

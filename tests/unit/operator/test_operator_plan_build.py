@@ -40,11 +40,6 @@ IMAGES = DATASET_SPEC["images"]
         ({"dryRun": True}, "NotImplemented", "spec.dryRun"),
         ({"retryFailed": 2}, "NotImplemented", "spec.retryFailed: 2"),
         ({"budget": {"usd": 5}}, "NotImplemented", "spec.budget.usd: 5"),
-        (
-            {"extraction": {**EXTRACTION, "quota": {"requestsPerMinute": 5, "group": "shared"}}},
-            "NotImplemented",
-            "spec.extraction.quota.group",
-        ),
         ({"recipe": "opera"}, "UnknownRecipe", "podcast"),
         ({"source": {}}, "InvalidSpec", "spec.source.uri"),
     ],

@@ -48,12 +48,6 @@ def open_extractor(
     )
 
 
-def extraction_budget(spec: DatasetBuildSpec) -> float | None:
-    """Dollars that extraction may take: all, unless pictures are paid for as well."""
-    usd = spec.budget.usd
-    return usd if usd is None or spec.images.provider != "bedrock" else usd * spec.budget.extraction_share
-
-
 def _bedrock(
     context: StageContext,
     spec: DatasetBuildSpec,
@@ -76,7 +70,7 @@ def _bedrock(
     caller = open_caller(
         context,
         rates=Rates(asked.quota.requests_per_minute, asked.quota.tokens_per_minute),
-        budget_usd=extraction_budget(spec),
+        budget_usd=spec.extraction_usd(),
         is_own=lambda call: episode_of_call(call) in pending,
         finished=finished,
         clock=clock,

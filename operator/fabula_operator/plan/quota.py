@@ -1,0 +1,111 @@
+"""What a shard may take next: its part of the provider's quota, of the build's dollars, and whether there is enough.
+
+Pure. Quotas are divided evenly among all shards at work of all builds that share them. Dollars are granted so that all
+grants together never pass the budget, even though shards hear of them at different times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Set
+from dataclasses import dataclass
+
+from fabula_api.dataset_build import DatasetBuildSpec, Quota, RequestQuota
+from fabula_api.worker import StageReport
+
+EXTRACT, ILLUSTRATE = "extract", "illustrate"
+PICTURE_MARGIN_PERCENT = 10
+"""Excerpts asked for above the target where pictures are drawn: some are filtered, some samples are near-duplicates."""
+_ENDED = frozenset({"BudgetReached", "TargetReached"})
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One build's paid stage at work."""
+
+    run: str
+    """Uid of the build."""
+    stage: str
+    quota: RequestQuota
+    at_work: int
+    """Shards that have not ended."""
+
+    @property
+    def pool(self) -> tuple[str, str]:
+        """Claims with the same pool share one quota."""
+        return (self.stage, f"group/{self.quota.group}" if self.quota.group else f"run/{self.run}")
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """Requests and tokens a minute of one shard; None where the quota names no figure."""
+
+    requests: float | None
+    tokens: float | None
+
+
+def claim_of(run: str, spec: DatasetBuildSpec, stage: str, reports: Iterable[StageReport]) -> Claim | None:
+    """What a build's stage at work draws on; None for a stage that pays nobody."""
+    if stage == EXTRACT and spec.extraction.provider == "bedrock":
+        quota: RequestQuota = spec.extraction.quota
+        workers = spec.extraction.workers
+    elif stage == ILLUSTRATE and spec.images.provider == "bedrock":
+        quota, workers = spec.images.quota, spec.images.workers
+    else:
+        return None
+    over = sum(ended(report) for report in reports if report.stage == stage)
+    return Claim(run, stage, quota, max(1, workers - over))
+
+
+def ended(report: StageReport) -> bool:
+    """Whether a shard's last report says that it takes nothing more."""
+    if report.condition is not None and report.condition.reason in _ENDED:
+        return True
+    return report.total is not None and report.done >= report.total
+
+
+def share(claim: Claim, claims: Iterable[Claim]) -> Share:
+    """One shard's part of the pool that `claim` is in. Where builds of a group disagree, the smallest figure counts."""
+    pool = [one for one in claims if one.pool == claim.pool] or [claim]
+    shards = sum(one.at_work for one in pool)
+    requests = [one.quota.requests_per_minute for one in pool if one.quota.requests_per_minute]
+    tokens = [
+        one.quota.tokens_per_minute for one in pool if isinstance(one.quota, Quota) and one.quota.tokens_per_minute
+    ]
+    return Share(min(requests) / shards if requests else None, min(tokens) / shards if tokens else None)
+
+
+def stage_budget(spec: DatasetBuildSpec, stage: str, extraction_usd: float) -> float | None:
+    """Dollars that a stage may take in all; None without a bound. Pictures may take what extraction left."""
+    if spec.budget.usd is None:
+        return None
+    return spec.extraction_usd() if stage == EXTRACT else max(0.0, spec.budget.usd - extraction_usd)
+
+
+def grant(
+    total: float, spent: Mapping[int, float], granted: Mapping[int, float], over: Set[int], shard: int, shards: int
+) -> float:
+    """Dollars that `shard` may have spent in all.
+
+    `spent` and `granted` are what is known of each shard, `over` those that have ended. A shard never heard of may hold
+    an equal part, which it takes when it starts, and no grant is below that: so a part that was never heard of, such as
+    after a restart of the operator, is never given away twice.
+    """
+    held = 0.0
+    for other in range(shards):
+        if other == shard:
+            continue
+        used = spent.get(other, 0.0)
+        held += used if other in over else max(used, granted.get(other, total / shards))
+    own = spent.get(shard, 0.0)
+    at_work = max(1, shards - len(over - {shard}))
+    fair = max(total / shards, own + max(0.0, total - sum(spent.values())) / at_work)
+    return max(own, granted.get(shard, 0.0), min(fair, total - held))
+
+
+def enough(spec: DatasetBuildSpec, reports: Iterable[StageReport]) -> bool:
+    """Whether the excerpts found so far make the target."""
+    if spec.target.samples is None:
+        return False
+    percent = 100 if spec.images.provider == "none" else 100 + PICTURE_MARGIN_PERCENT
+    found = sum(report.counts.get("excerpt/ok", 0.0) for report in reports if report.stage == EXTRACT)
+    return found * 100 >= spec.target.samples * percent

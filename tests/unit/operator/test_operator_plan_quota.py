@@ -1,0 +1,162 @@
+"""What shards are told: parts of a quota that add up to it, dollars that never add up to more than the budget."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.support.observations import NOW
+
+from fabula_api.dataset_build import DatasetBuildSpec
+from fabula_api.worker import StageReport
+from fabula_operator.handlers.allowances import answer
+from fabula_operator.handlers.reports import Reports
+from fabula_operator.kube.cache import Cache
+from fabula_operator.plan.quota import Claim, claim_of, enough, grant, share, stage_budget
+
+PAID: dict[str, Any] = {
+    "source": {"uri": "x", "licenseAccepted": True},
+    "extraction": {"provider": "bedrock", "workers": 4, "quota": {"requestsPerMinute": 60, "tokensPerMinute": 8000}},
+    "images": {"provider": "bedrock", "workers": 2, "quota": {"requestsPerMinute": 30}},
+}
+
+
+def spec(**changes: Any) -> DatasetBuildSpec:
+    return DatasetBuildSpec.model_validate({**PAID, **changes})
+
+
+def report(shard: int, **fields: Any) -> StageReport:
+    return StageReport.model_validate({"stage": "extract", "shard": shard, "total": 10, **fields})
+
+
+class TestShares:
+    def test_a_build_alone_divides_its_quota_among_its_shards(self) -> None:
+        claim = claim_of("a", spec(), "extract", [])
+        assert claim is not None
+        part = share(claim, [claim])
+        assert (part.requests, part.tokens) == (15, 2000)
+
+    def test_shards_that_ended_leave_their_part_to_the_others(self) -> None:
+        over = [report(0, done=10), report(1, done=3, condition={"reason": "BudgetReached", "message": ""}), report(2)]
+        claim = claim_of("a", spec(), "extract", over)
+        assert claim is not None and share(claim, [claim]).requests == 30
+
+    def test_a_group_shares_one_quota_and_the_smallest_figure_counts(self) -> None:
+        def grouped(uid: str, requests: int, workers: int) -> Claim:
+            quota = {"requestsPerMinute": requests, "group": "team"}
+            made = claim_of(
+                uid, spec(extraction={"provider": "bedrock", "workers": workers, "quota": quota}), "extract", []
+            )
+            assert made is not None
+            return made
+
+        first, second = grouped("a", 60, 4), grouped("b", 48, 2)
+        alone = claim_of("c", spec(), "extract", [])
+        assert alone is not None
+        for claim in (first, second):
+            assert share(claim, [first, second, alone]).requests == 8
+        assert share(alone, [first, second, alone]).requests == 15
+
+    def test_who_pays_nobody_claims_nothing(self) -> None:
+        assert claim_of("a", spec(extraction={"provider": "rules"}), "extract", []) is None
+        assert claim_of("a", spec(), "assemble", []) is None
+
+
+class TestDollars:
+    def test_pictures_may_take_what_extraction_left(self) -> None:
+        asked = spec(budget={"usd": 100})
+        assert stage_budget(asked, "extract", 0) == 25
+        assert stage_budget(asked, "illustrate", 12) == 88
+        assert stage_budget(spec(budget={"usd": 100}, images={"provider": "none"}), "extract", 0) == 100
+        assert stage_budget(spec(), "extract", 0) is None
+
+    @given(
+        total=st.floats(1, 1000),
+        shards=st.integers(1, 6),
+        moves=st.lists(st.tuples(st.integers(0, 5), st.floats(0, 1), st.booleans()), max_size=60),
+        restart_at=st.integers(0, 60),
+    )
+    def test_grants_together_never_pass_the_budget(
+        self, total: float, shards: int, moves: list[tuple[int, float, bool]], restart_at: int
+    ) -> None:
+        """Shards spend some of what they hold and report, in any order; some end; the operator restarts once."""
+        spent = dict.fromkeys(range(shards), 0.0)
+        holds = dict.fromkeys(range(shards), total / shards)
+        heard: dict[int, float] = {}
+        granted: dict[int, float] = {}
+        over: set[int] = set()
+        gone: set[int] = set()
+        for number, (pick, part, end) in enumerate(moves):
+            shard = pick % shards
+            if number == restart_at:
+                heard, granted, over = {}, {}, set()
+            if shard in gone:
+                continue
+            spent[shard] += (holds[shard] - spent[shard]) * part
+            heard[shard] = spent[shard]
+            if end:
+                over.add(shard)
+                gone.add(shard)
+                holds[shard] = spent[shard]
+            granted[shard] = grant(total, heard, granted, over, shard, shards)
+            if not end:
+                holds[shard] = granted[shard]
+            assert sum(holds.values()) <= total * (1 + 1e-9)
+            assert all(holds[one] >= spent[one] * (1 - 1e-9) for one in holds)
+
+    def test_what_an_ended_shard_left_goes_to_the_others(self) -> None:
+        granted = {0: 5.0, 1: 5.0}
+        assert grant(10, {0: 1.0, 1: 4.0}, granted, {0}, 1, 2) == pytest.approx(9)
+
+
+class TestTarget:
+    @pytest.mark.parametrize(
+        ("found", "provider", "is_enough"),
+        [(99, "none", False), (100, "none", True), (109, "bedrock", False), (110, "bedrock", True)],
+    )
+    def test_enough_excerpts(self, found: int, provider: str, is_enough: bool) -> None:
+        asked = spec(target={"samples": 100}, images={"provider": provider})
+        reports = [report(0, counts={"excerpt/ok": found - 40}), report(1, counts={"excerpt/ok": 40})]
+        assert enough(asked, reports) is is_enough
+        assert not enough(spec(), reports)
+
+
+class TestAnswers:
+    def build(self, name: str, **changes: Any) -> dict[str, Any]:
+        extraction = PAID["extraction"] | {"quota": {"requestsPerMinute": 60, "group": "team"}}
+        return {
+            "apiVersion": "fabula.dev/v1alpha1", "kind": "DatasetBuild",
+            "metadata": {"name": name, "namespace": "team", "uid": f"uid-{name}", "resourceVersion": "1"},
+            "spec": {**PAID, "extraction": extraction, **changes},
+            "status": {"state": "Running", "stages": [{"name": "extract", "state": "Running"}]},
+        }  # fmt: skip
+
+    def test_shares_are_rebalanced_as_builds_come_and_go(self) -> None:
+        cache, reports = Cache(), Reports()
+        first, second = self.build("one"), self.build("two")
+        cache.put(first)
+        reports.put("uid-one", report(0), "pod", NOW)
+        assert answer(cache, reports, first, report(0)).requests_per_minute == 15
+        cache.put(second)
+        assert answer(cache, reports, first, report(0)).requests_per_minute == 7.5
+        cache.put(
+            {**second, "status": {"state": "Succeeded"}, "metadata": {**second["metadata"], "resourceVersion": "2"}}
+        )
+        assert answer(cache, reports, first, report(0)).requests_per_minute == 15
+
+    def test_dollars_and_target_go_with_the_answer(self) -> None:
+        cache, reports = Cache(), Reports()
+        build = self.build("one", budget={"usd": 80}, target={"samples": 10})
+        cache.put(build)
+        body = report(0, counts={"cost/usd": 1.5, "excerpt/ok": 11})
+        reports.put("uid-one", body, "pod", NOW)
+        told = answer(cache, reports, build, body)
+        assert told.budget_usd == 5 and told.target_reached
+        reports.forget("uid-one")
+        assert reports.granted("uid-one", "extract") == {}
+
+    def test_an_unreadable_spec_bounds_nothing(self) -> None:
+        broken = self.build("one", source={})
+        assert answer(Cache(), Reports(), broken, report(0)).requests_per_minute is None
