@@ -136,6 +136,7 @@ def test_everything_killed_ends_as_in_peace(product: Product, tmp_path: Path) ->
     while_working(product, "ftr", "train", lambda s: (s.get("done") or 0) >= 4)
     assert kill([product.parts()["parts"]["control plane"]["pid"]])
     until(lambda: product.parts()["parts"]["control plane"]["starts"] >= 2, 60, "the control plane started again")
+    until(lambda: "storm" in product.kubectl("get", "namespaces", check=False), 60, "the API server answers again")
     finish(product, "storm", "dsb")
     finish(product, "storm", "ftr")
     while_working(product, "evr", "infer", lambda s: True)
