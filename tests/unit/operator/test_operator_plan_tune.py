@@ -96,7 +96,6 @@ def test_the_backend_follows_from_the_cluster_and_says_why(
     [
         ({"topology": {**TOPOLOGY, "nodes": 2}, "backend": "Job"}, "spec.topology.nodes"),
         ({"queue": "gpus"}, "spec.queue: gpus"),
-        ({"training": {"packing": True}}, "spec.training.packing"),
         ({"deepspeed": {"offload": "all"}}, "spec.deepspeed.offload: all"),
     ],
 )

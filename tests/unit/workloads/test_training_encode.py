@@ -120,7 +120,7 @@ def test_a_picture_cut_short_stops_the_run_by_name(encoder: Encoder, dataset: Pa
 
 def test_a_batch_pads_on_the_right_and_joins_all_pictures(encoder: Encoder, dataset: Path) -> None:
     encoded = [encoder.encode(sample) for sample in read_samples(dataset, "train")]
-    batch = Collator(encoder.pad_token_id)(encoded)
+    batch = Collator(encoder.pad_token_id)([[sample] for sample in encoded])
     lengths = [len(sample["input_ids"]) for sample in encoded]
     assert batch["input_ids"].shape == (6, max(lengths))
     assert batch["attention_mask"].sum(dim=1).tolist() == lengths

@@ -40,9 +40,14 @@ def load_with_adapter(path: Path | str, adapter: Path | str, *, device: Device, 
     return model.merge_and_unload().to(device).eval()
 
 
-def load_for_training(path: Path | str, *, precision: Precision) -> Any:
-    """A base model as a trainer wants it: on the CPU or wherever ZeRO-3's initialisation puts it, no cache."""
+def load_for_training(path: Path | str, *, precision: Precision, attention: str = "sdpa") -> Any:
+    """A base model as a trainer wants it: on the CPU or wherever ZeRO-3's initialisation puts it, no cache.
+
+    `attention` is the language part's, by transformers' name.
+    """
     model = _from_pretrained(path, precision)
+    if attention != "sdpa":
+        model.set_attn_implementation({"text_config": attention})
     # Trainer turns only the outer one off, and says so of the inner one at every start.
     model.config.use_cache = model.config.get_text_config().use_cache = False
     return model

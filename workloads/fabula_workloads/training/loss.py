@@ -18,12 +18,17 @@ def token_loss(
 ) -> torch.Tensor:
     """Cross entropy of each labelled token given those before it, summed and divided by the update's labelled tokens.
 
-    For Trainer's `compute_loss_func`; `num_items_in_batch` counts over all ranks and passes, without it over `labels`.
+    Logits are those of every position, or of those alone that a label follows (a packed batch). For Trainer's
+    `compute_loss_func`; `num_items_in_batch` counts over all ranks and passes, without it over `labels`.
     """
-    logits = outputs.logits[:, :-1].float()
-    targets = labels[:, 1:].to(logits.device)
+    targets = labels[:, 1:]
+    if outputs.logits.shape[1] == labels.shape[1]:
+        logits = outputs.logits[:, :-1]
+    else:
+        logits, targets = outputs.logits, targets[targets != IGNORED][None]
+    targets = targets.to(logits.device)
     total = torch.nn.functional.cross_entropy(
-        logits.reshape(-1, logits.shape[-1]), targets.reshape(-1), ignore_index=IGNORED, reduction="sum"
+        logits.reshape(-1, logits.shape[-1]).float(), targets.reshape(-1), ignore_index=IGNORED, reduction="sum"
     )
     count = (targets != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch
     return total / count

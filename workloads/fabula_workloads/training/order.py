@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from fabula_workloads.training.steps import StepPlan
 
 
-def epoch_order(samples: int, seed: int, epoch: int) -> list[int]:
-    """Indices of all samples in the order of one epoch; depends on nothing else."""
-    order = list(range(samples))
+def epoch_order(items: int, seed: int, epoch: int) -> list[int]:
+    """Indices of all samples (or packed sequences) in the order of one epoch; depends on nothing else."""
+    order = list(range(items))
     random.Random(f"{seed}/{epoch}").shuffle(order)  # noqa: S311 - an order, not a secret
     return order
 
@@ -23,11 +23,11 @@ def epoch_order(samples: int, seed: int, epoch: int) -> list[int]:
 def rank_batches(plan: StepPlan, order: list[int], rank: int) -> Iterator[list[int]]:
     """The batches of one rank in an epoch.
 
-    Pass k of all ranks together takes the next world_size * batch samples of the order, rank by rank; the end is filled
-    from the beginning of the order. So an update sees the same samples whatever number of ranks shares it.
+    Pass k of all ranks together takes the next world_size * batch items of the order, rank by rank; the end is filled
+    from the beginning of the order. So an update sees the same items whatever number of ranks shares it.
     """
     size = plan.per_device_batch_size
-    filled = list(itertools.islice(itertools.cycle(order), plan.samples + plan.padding))
+    filled = list(itertools.islice(itertools.cycle(order), plan.items + plan.padding))
     for batch in range(plan.batches):
         start = (batch * plan.world_size + rank) * size
         yield filled[start : start + size]
@@ -45,7 +45,7 @@ class RankBatches:
         self._epoch = epoch
 
     def __iter__(self) -> Iterator[list[int]]:
-        return rank_batches(self._plan, epoch_order(self._plan.samples, self._seed, self._epoch), self._rank)
+        return rank_batches(self._plan, epoch_order(self._plan.items, self._seed, self._epoch), self._rank)
 
     def __len__(self) -> int:
         return self._plan.batches

@@ -14,6 +14,7 @@ from typing import Any
 from fabula_api.artifact import Manifest
 from fabula_api.fine_tune_run import FineTuneRunSpec
 from fabula_api.status import Lineage
+from fabula_workloads.models.segments import PACKABLE_MODEL_TYPES
 from fabula_workloads.runtime.artifact import require_manifest
 from fabula_workloads.runtime.context import StageContext
 from fabula_workloads.runtime.failures import ConfigInvalid, InputInvalid
@@ -64,13 +65,17 @@ def prepare(context: StageContext, spec: FineTuneRunSpec, model: Path) -> Prepar
 
     Raises ConfigInvalid or InputInvalid for what cannot work.
     """
-    if spec.training.packing:
-        raise ConfigInvalid("training.packing is not implemented yet; set it to false")
     node = Node.from_environment(spec.topology, os.environ)
     dataset = _dataset(context, spec)
     uri = context.config.input("dataset").uri
     base_name = spec.model.uri or spec.model.name or model.name
     model_config, base_digest = _model_config(model, base_name)
+    model_type = model_config.get("model_type")
+    if spec.training.packing and model_type not in PACKABLE_MODEL_TYPES:
+        raise ConfigInvalid(
+            f"training.packing: {base_name} is a {model_type}, and packing is proved equal to unpacked training for "
+            f"{', '.join(PACKABLE_MODEL_TYPES)} only; set it to false"
+        )
     config = deepspeed_config.render(spec, deepspeed_config.hidden_size_of(model_config))
     if problems := deepspeed_config.problems(config, spec):
         raise ConfigInvalid("; ".join(problems))

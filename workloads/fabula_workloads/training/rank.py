@@ -58,12 +58,15 @@ def train(job: TrainingJob, rank: int) -> None:
 
     from fabula_workloads.models.loading import load_for_training
     from fabula_workloads.models.processor import load_processor
-    from fabula_workloads.training.collate import Collator
+    from fabula_workloads.models.segments import packed_attention, rope_index
+    from fabula_workloads.training.collate import Collator, PackedCollator
     from fabula_workloads.training.dataset import read_samples
     from fabula_workloads.training.encode import Encoder
     from fabula_workloads.training.events import EventWriter
     from fabula_workloads.training.lora import add_lora
     from fabula_workloads.training.loss import token_loss
+    from fabula_workloads.training.neftune import SampleNoise
+    from fabula_workloads.training.packing import fill, pack, singly
     from fabula_workloads.training.progress import StepBoundary, local_rank
     from fabula_workloads.training.steps import plan_steps
     from fabula_workloads.training.trainer import EncodedSamples, LoraTrainer, training_arguments
@@ -78,28 +81,37 @@ def train(job: TrainingJob, rank: int) -> None:
         torch.cuda.set_device(local_rank())
     deepspeed.init_distributed("nccl" if cuda else "gloo", auto_mpi_discovery=False)
     encoder = Encoder(load_processor(job.model, spec.pixels), job.dataset)
-    samples, left_out = _within_length(read_samples(job.dataset, "train"), encoder, spec.training.max_length)
-    validation, _ = _within_length(read_samples(job.dataset, "validation"), encoder, spec.training.max_length)
+    training = spec.training
+    samples, lengths, left_out = _within_length(read_samples(job.dataset, "train"), encoder, training.max_length)
+    validation, _, _ = _within_length(read_samples(job.dataset, "validation"), encoder, training.max_length)
     if not samples:
         raise InputInvalid(
-            f"no sample of the training split has at most {spec.training.max_length} tokens ({left_out} are longer); "
+            f"no sample of the training split has at most {training.max_length} tokens ({left_out} are longer); "
             "raise training.maxLength"
         )
-    plan = plan_steps(spec, len(samples))
+    rows = pack(lengths, training.max_length, training.seed) if training.packing else singly(len(samples))
+    plan = plan_steps(spec, len(rows))
     # Trainer's arguments must exist before the model: ZeRO-3 shards weights while they are loaded.
     arguments = training_arguments(job, plan)
-    set_seed(spec.training.seed)
-    model = add_lora(load_for_training(job.model, precision=spec.training.precision), spec.lora, job.base_name)
+    set_seed(training.seed)
+    attention = packed_attention(spec.topology.device) if training.packing else "sdpa"
+    base = load_for_training(job.model, precision=training.precision, attention=attention)
+    model = add_lora(base, spec.lora, job.base_name)
+    noise = None
+    if training.packing and training.neftune_noise_alpha:
+        noise = SampleNoise(training.neftune_noise_alpha)
+        noise.attach(base)
     events = EventWriter(job.events_file) if local_rank() == 0 else None
     boundary = StepBoundary(job, plan, events, validate=bool(validation))
     trainer = LoraTrainer(
         plan,
-        spec.training.seed,
+        training.seed,
+        noise,
         model=model,
         args=arguments,
-        train_dataset=EncodedSamples(samples, encoder),
+        train_dataset=EncodedSamples(samples, encoder, rows),
         eval_dataset=EncodedSamples(validation, encoder) if validation else None,
-        data_collator=Collator(encoder.pad_token_id),
+        data_collator=PackedCollator(rope_index(base)) if training.packing else Collator(encoder.pad_token_id),
         callbacks=[boundary],
         compute_loss_func=token_loss,
     )
@@ -108,12 +120,16 @@ def train(job: TrainingJob, rank: int) -> None:
     if events is not None:
         events.emit(
             "started", steps=plan.steps, samples=len(samples), left_out=left_out, validation=len(validation),
-            padding=plan.padding, updates=plan.updates,
+            padding=plan.padding, updates=plan.updates, rows=len(rows),
         )  # fmt: skip
     if rank == 0:
+        if training.packing:
+            share = fill(rows, lengths, training.max_length)
+            _log.info("packed in %d sequences of at most %d tokens, %.0f %% full, attention %s",
+                      len(rows), training.max_length, 100 * share, attention)  # fmt: skip
         _log.info(
             "%d samples (%d left out as longer than %d tokens), %d steps, warm-up %d, checkpoints after %s",
-            len(samples), left_out, spec.training.max_length, plan.steps, plan.warmup_steps,
+            len(samples), left_out, training.max_length, plan.steps, plan.warmup_steps,
             ", ".join(map(str, plan.checkpoint_steps[:8])) + (" ..." if len(plan.checkpoint_steps) > 8 else ""),
         )  # fmt: skip
     trainer.train(resume_from_checkpoint=str(job.resume) if job.resume else None)
@@ -146,16 +162,20 @@ def _prepare_libraries(*, cuda: bool) -> None:
         compatible["deepspeed_shm_comm"] = False
 
 
-def _within_length(samples: list[Sample], encoder: Encoder, max_length: int) -> tuple[list[Sample], int]:
-    """The samples of at most `max_length` tokens, in order, and how many were longer. The ranks share the counting."""
+def _within_length(samples: list[Sample], encoder: Encoder, max_length: int) -> tuple[list[Sample], list[int], int]:
+    """The samples of at most `max_length` tokens, in order, their lengths, and how many were longer.
+
+    The ranks share the counting.
+    """
     import torch.distributed as dist
 
     rank, world = dist.get_rank(), dist.get_world_size()
     own = [encoder.length(sample) for sample in samples[rank::world]]
     shares: list[list[int]] = [[] for _ in range(world)]
     dist.all_gather_object(shares, own)
-    kept = [sample for index, sample in enumerate(samples) if shares[index % world][index // world] <= max_length]
-    return kept, len(samples) - len(kept)
+    lengths = [shares[index % world][index // world] for index in range(len(samples))]
+    kept = [index for index, length in enumerate(lengths) if length <= max_length]
+    return [samples[index] for index in kept], [lengths[index] for index in kept], len(samples) - len(kept)
 
 
 if __name__ == "__main__":

@@ -10,24 +10,29 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 from transformers import Trainer, TrainingArguments
 
+from fabula_workloads.training.collate import Encoded
 from fabula_workloads.training.dataset import Sample
 from fabula_workloads.training.encode import Encoder
 from fabula_workloads.training.job import TrainingJob
+from fabula_workloads.training.neftune import SampleNoise
 from fabula_workloads.training.order import RankBatches
+from fabula_workloads.training.packing import Plan, singly
 from fabula_workloads.training.steps import StepPlan
 
 
-class EncodedSamples(Dataset[dict[str, Any]]):
-    """Samples, encoded when asked for (in the loader's worker processes)."""
+class EncodedSamples(Dataset[list[Encoded]]):
+    """Rows of samples, encoded when asked for (in the loader's worker processes)."""
 
-    def __init__(self, samples: list[Sample], encoder: Encoder) -> None:
+    def __init__(self, samples: list[Sample], encoder: Encoder, rows: Plan | None = None) -> None:
+        """`rows` says which samples share one; without it each is alone."""
         self._samples, self._encoder = samples, encoder
+        self._rows = singly(len(samples)) if rows is None else rows
 
     def __len__(self) -> int:
-        return len(self._samples)
+        return len(self._rows)
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        return self._encoder.encode(self._samples[index])
+    def __getitem__(self, index: int) -> list[Encoded]:
+        return [self._encoder.encode(self._samples[sample]) for sample in self._rows[index]]
 
 
 class OrderedLoader(DataLoader[dict[str, Any]]):
@@ -42,9 +47,11 @@ class OrderedLoader(DataLoader[dict[str, Any]]):
 class LoraTrainer(Trainer):  # type: ignore[misc]
     """Trainer over `OrderedLoader`, counting tokens, and saving nothing of a checkpoint but what was trained."""
 
-    def __init__(self, plan: StepPlan, seed: int, **arguments: Any) -> None:
+    def __init__(self, plan: StepPlan, seed: int, noise: SampleNoise | None = None, **arguments: Any) -> None:
+        """`noise` is told the samples of each packed row before it is trained on."""
         super().__init__(**arguments)
         self._plan = plan
+        self._noise = noise
         self._order_seed = seed
         self.tokens = 0
         """Tokens this rank has trained on since it started, padding left out."""
@@ -65,7 +72,10 @@ class LoraTrainer(Trainer):  # type: ignore[misc]
 
     def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> torch.Tensor:
         """As Trainer's, with the batch's tokens counted."""
-        self.tokens += int(inputs["attention_mask"].sum())
+        segments = inputs.get("segments")
+        self.tokens += sum(segments) if segments else int(inputs["attention_mask"].sum())
+        if self._noise is not None:
+            self._noise.segments = inputs["segments"]
         loss: torch.Tensor = super().training_step(model, inputs, num_items_in_batch)
         return loss
 
@@ -93,7 +103,8 @@ def training_arguments(job: TrainingJob, plan: StepPlan) -> TrainingArguments:
         deepspeed=job.deepspeed,
         max_steps=plan.steps,
         per_device_train_batch_size=training.per_device_batch_size,
-        per_device_eval_batch_size=training.per_device_batch_size,
+        # Trainer averages over rows: one sample each, so that packing does not change what the mean is of.
+        per_device_eval_batch_size=1 if training.packing else training.per_device_batch_size,
         gradient_accumulation_steps=training.gradient_accumulation_steps,
         learning_rate=training.learning_rate,
         lr_scheduler_type="cosine",
@@ -101,7 +112,8 @@ def training_arguments(job: TrainingJob, plan: StepPlan) -> TrainingArguments:
         weight_decay=training.weight_decay,
         max_grad_norm=training.max_grad_norm,
         optim="adamw_torch",
-        neftune_noise_alpha=training.neftune_noise_alpha or None,
+        # Packed rows have noise of their own (`neftune`).
+        neftune_noise_alpha=None if training.packing else training.neftune_noise_alpha or None,
         activation_checkpointing=training.gradient_checkpointing,
         activation_checkpointing_kwargs={"use_reentrant": False} if training.gradient_checkpointing else None,
         bf16=training.precision == "bf16",

@@ -1,0 +1,204 @@
+"""Packing changes how samples travel and nothing else: plan, batches, loss and gradients."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.support.training_dataset import build_model, samples, write_dataset
+
+from fabula_api.fine_tune_run import FineTuneRunSpec, Lora
+from fabula_api.shared_spec import PixelWindow
+from fabula_workloads.training.order import epoch_order, rank_batches
+from fabula_workloads.training.packing import fill, pack, singly
+from fabula_workloads.training.steps import plan_steps
+
+lengths_and_capacity = st.integers(32, 400).flatmap(
+    lambda capacity: st.tuples(st.lists(st.integers(1, capacity), min_size=1, max_size=200), st.just(capacity))
+)
+
+
+@given(lengths_and_capacity, st.integers(0, 99), st.integers(1, 64))
+def test_every_sample_is_in_one_sequence_that_is_not_too_long(
+    case: tuple[list[int], int], seed: int, window: int
+) -> None:
+    lengths, capacity = case
+    plan = pack(lengths, capacity, seed, window)
+    assert Counter(index for row in plan for index in row) == Counter(range(len(lengths)))
+    assert all(sum(lengths[index] for index in row) <= capacity for row in plan)
+    assert pack(lengths, capacity, seed, window) == plan
+
+
+def test_short_samples_fill_the_room() -> None:
+    # The shape of the published dataset: 1 to 5 pictures of 405 tokens, about 1,150 tokens of text.
+    lengths = [1150 + 405 * (1 + index % 5) + index % 37 for index in range(4004)]
+    plan = pack(lengths, 8192, seed=42)
+    assert fill(plan, lengths, 8192) > 0.95
+    assert fill(plan, lengths, 8192) > 2 * fill(singly(4004), lengths, 8192)
+    assert pack(lengths, 8192, seed=43) != plan
+
+
+def test_a_sample_longer_than_a_sequence_is_refused_by_number() -> None:
+    with pytest.raises(ValueError, match="sample 1 has 101 tokens, more than the 100"):
+        pack([5, 101], 100, seed=0)
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 3, 8])
+def test_any_number_of_ranks_sees_each_sample_once_an_epoch_in_the_same_order(ranks: int) -> None:
+    lengths = [100 + 17 * index % 300 for index in range(96)]
+    rows = pack(lengths, 800, seed=1)
+    wire: dict[str, Any] = {"dataset": {"uri": "d"}, "model": {"name": "m"}, "topology": {"gpusPerNode": ranks}}
+    spec = FineTuneRunSpec.model_validate(wire | {"training": {"packing": True, "gradientAccumulationSteps": 2}})
+    plan = plan_steps(spec, len(rows))
+    assert plan.batches == -(-len(rows) // ranks)
+    assert plan.steps == plan.updates == -(-plan.batches // 2)
+    for epoch in (0, 1):
+        shares = [list(rank_batches(plan, epoch_order(plan.items, 1, epoch), rank)) for rank in range(ranks)]
+        woven = [row for step in range(plan.batches) for share in shares for row in share[step]]
+        assert woven[: plan.items] == epoch_order(len(rows), 1, epoch)
+        seen = Counter(sample for row in woven[: plan.items] for sample in rows[row])
+        assert seen == Counter(range(96))
+
+
+@pytest.fixture(scope="module")
+def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_model(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="module")
+def encoded(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    from fabula_workloads.models.processor import load_processor
+    from fabula_workloads.training.dataset import read_samples
+    from fabula_workloads.training.encode import Encoder
+
+    folder = tmp_path_factory.mktemp("dataset")
+    write_dataset(folder, samples(4, images=(1, 3, 2, 5)))
+    encoder = Encoder(load_processor(model_folder, PixelWindow(min_pixels=1024, max_pixels=8192)), folder)
+    return [encoder.encode(sample) for sample in read_samples(folder, "train")]
+
+
+def load(model_folder: Path, *, packed: bool, checkpointing: bool = False) -> Any:
+    """The tiny model with LoRA factors that matter (peft starts with zeros), the same each time."""
+    import torch
+
+    from fabula_workloads.models.loading import load_for_training
+    from fabula_workloads.models.segments import packed_attention
+    from fabula_workloads.training.lora import add_lora
+
+    attention = packed_attention("cpu") if packed else "sdpa"
+    base = load_for_training(model_folder, precision="fp32", attention=attention)
+    torch.manual_seed(7)
+    model = add_lora(base, Lora(dropout=0.0), "m").train()
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            parameter.data.normal_(0, 0.05)
+    if checkpointing:
+        model.enable_input_require_grads()
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+    return model
+
+
+def losses_and_gradients(model: Any, batches: list[dict[str, Any]]) -> tuple[float, dict[str, Any]]:
+    """Loss of an update over these batches, and its gradients by parameter."""
+    from fabula_workloads.training.loss import token_loss
+
+    count = sum(int((batch["labels"][:, 1:] != -100).sum()) for batch in batches)
+    total = 0.0
+    for batch in batches:
+        inputs = dict(batch)
+        labels = inputs.pop("labels")
+        loss = token_loss(model(**inputs), labels, count)
+        loss.backward()  # type: ignore[no-untyped-call]
+        total += loss.item()
+    return total, {name: p.grad for name, p in model.named_parameters() if p.requires_grad}
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_loss_and_gradients_are_those_of_unpacked_training(
+    model_folder: Path, encoded: list[dict[str, Any]], checkpointing: bool
+) -> None:
+    import torch
+
+    from fabula_workloads.models.segments import rope_index
+    from fabula_workloads.training.collate import Collator, PackedCollator
+
+    plain = load(model_folder, packed=False)
+    apart = [Collator(0)([[sample]]) for sample in encoded]
+    expected, gradients = losses_and_gradients(plain, apart)
+    packed = load(model_folder, packed=True, checkpointing=checkpointing)
+    collate = PackedCollator(rope_index(packed))
+    for rows in ([[encoded[:2], encoded[2:]]], [[encoded[:3]], [encoded[3:]]]):
+        packed.zero_grad()
+        loss, found = losses_and_gradients(packed, [collate(row) for row in rows])
+        assert loss == pytest.approx(expected, rel=1e-6)
+        assert found.keys() == gradients.keys()
+        for name, gradient in gradients.items():
+            assert gradient.abs().max() > 0, name
+            torch.testing.assert_close(found[name], gradient, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.torch
+def test_the_test_above_sees_samples_that_see_each_other(model_folder: Path, encoded: list[dict[str, Any]]) -> None:
+    from fabula_workloads.models.segments import rope_index
+    from fabula_workloads.training.collate import PackedCollator
+
+    model = load(model_folder, packed=True)
+    batch = PackedCollator(rope_index(model))([encoded])
+    right, _ = losses_and_gradients(model, [batch])
+    crossing, _ = losses_and_gradients(model, [batch | {"segments": (batch["input_ids"].shape[1],)}])
+    assert crossing != pytest.approx(right, rel=1e-4)
+    with pytest.raises(ValueError, match="lengths of its samples"):
+        losses_and_gradients(model, [batch | {"segments": (3,)}])
+
+
+@pytest.mark.torch
+def test_positions_start_anew_with_each_sample_as_the_model_counts_them(
+    model_folder: Path, encoded: list[dict[str, Any]]
+) -> None:
+    import torch
+
+    from fabula_workloads.models.segments import rope_index
+    from fabula_workloads.training.collate import PackedCollator
+
+    model = load(model_folder, packed=True)
+    batch = PackedCollator(rope_index(model))([encoded[:2], encoded[2:]])
+    assert batch["segments"] == tuple(len(sample["input_ids"]) for sample in encoded)
+    start = 0
+    for sample, length in zip(encoded, batch["segments"], strict=True):
+        own = batch["position_ids"][:, 0, start : start + length]
+        assert own[0].tolist() == list(range(length))
+        expected, _ = model.base_model.model.model.get_rope_index(
+            sample["input_ids"][None],
+            mm_token_type_ids=sample["mm_token_type_ids"][None],
+            image_grid_thw=sample["image_grid_thw"],
+        )
+        torch.testing.assert_close(own[1:], expected[:, 0])
+        start += length
+    assert batch["input_ids"].shape == (1, start)
+    answers = sum(int((sample["labels"] != -100).sum()) for sample in encoded)
+    assert len(batch["logits_to_keep"]) == answers
+
+
+@pytest.mark.torch
+def test_a_packed_samples_noise_is_as_strong_as_alone() -> None:
+    import torch
+
+    from fabula_workloads.training.neftune import SampleNoise
+
+    torch.manual_seed(0)
+    noise = SampleNoise(5.0)
+    embeddings = torch.nn.Embedding(10, 16).train()
+    noise.segments = (64, 16)
+    embeddings.register_forward_hook(noise)
+    ids = torch.zeros(1, 80, dtype=torch.long)
+    added = (embeddings(ids) - embeddings.weight[0])[0].abs()
+    for part, length in ((added[:64], 64), (added[64:], 16)):
+        bound = 5.0 / (length * 16) ** 0.5
+        assert 0.9 * bound < part.max().item() <= bound * (1 + 1e-5)
+    embeddings.eval()
+    assert torch.equal(embeddings(ids)[0, 0], embeddings.weight[0])

@@ -1,0 +1,70 @@
+"""Attention over several samples in one sequence, none of which sees another.
+
+Each sample goes through the same kernel that it would go through alone, so nothing is computed that a block-diagonal
+mask would throw away, and no mask of length squared is made. With flash-attn installed its varlen kernel does the same
+in one call; transformers hands it the samples' bounds, which it reads from the position ids.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+SEGMENTS = "fabula_segments"
+"""Name of the attention in transformers' registry."""
+PACKABLE_MODEL_TYPES = ("qwen3_vl",)
+"""`model_type` of the models whose packed loss is proved equal."""
+
+
+def packed_attention(device: str) -> str:
+    """Name of the attention for packed sequences on this device; registers our own."""
+    from transformers import AttentionInterface
+    from transformers.utils import is_flash_attn_2_available
+
+    if device == "cuda" and is_flash_attn_2_available():
+        return "flash_attention_2"
+    AttentionInterface.register(SEGMENTS, segment_attention)
+    return SEGMENTS
+
+
+def segment_attention(
+    module: Any,
+    query: Any,
+    key: Any,
+    value: Any,
+    attention_mask: Any,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    segments: Sequence[int] | None = None,
+    **_: Any,
+) -> tuple[Any, None]:
+    """Causal attention inside each of the `segments` (their lengths, in order) of the one sequence.
+
+    Raises ValueError where they are missing or do not fill the sequence: then samples would see each other.
+    """
+    import torch
+    from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+    if segments is None or query.shape[0] != 1 or sum(segments) != query.shape[2]:
+        raise ValueError(f"{SEGMENTS} attention needs one sequence and the lengths of its samples, got {segments}")
+    lengths = list(segments)
+    parts = [
+        sdpa_attention_forward(module, *part, None, dropout=dropout, scaling=scaling, is_causal=True)[0]
+        for part in zip(query.split(lengths, 2), key.split(lengths, 2), value.split(lengths, 2), strict=True)
+    ]
+    return torch.cat(parts, dim=1), None
+
+
+def rope_index(model: Any) -> Callable[..., Any]:
+    """The model's own rule for 3D positions, without its weights, so that loader workers can carry it.
+
+    Takes input_ids and mm_token_type_ids (batch, length) and image_grid_thw; returns positions (3, batch, length).
+    """
+    owner = next(module for module in model.modules() if hasattr(type(module), "get_rope_index"))
+    bare = object.__new__(type(owner))
+    bare.__dict__["config"] = owner.config
+
+    def positions(input_ids: Any, mm_token_type_ids: Any, image_grid_thw: Any) -> Any:
+        return bare.get_rope_index(input_ids, mm_token_type_ids=mm_token_type_ids, image_grid_thw=image_grid_thw)[0]
+
+    return positions
