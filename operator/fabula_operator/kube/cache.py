@@ -165,6 +165,7 @@ class Cache:
             uri=artifact.uri if artifact else None,
             digest=artifact.digest if artifact else None,
             reason=status.reason,
+            samples=getattr(status, "samples", None),
         )
 
     def _index(self, key: Key, old: Obj | None, new: Obj | None) -> None:

@@ -12,6 +12,7 @@ from fabula_api.recipes import RECIPES, Stage, stages_of
 from fabula_api.worker import SPEC_TYPES, Spec
 from fabula_operator.plan.not_landed import first_not_landed
 from fabula_operator.plan.observed import Observed
+from fabula_operator.plan.preflight import Preflight, preflight
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,8 @@ class Refusal:
 
     reason: str
     message: str
+    preflight: Preflight | None = None
+    """The estimate, where that is why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,8 @@ class Accepted:
 
     spec: Spec
     stages: tuple[Stage, ...]
+    preflight: Preflight | None = None
+    """What the run is expected to need."""
 
 
 def accept(seen: Observed) -> Accepted | Refusal:
@@ -45,7 +50,22 @@ def accept(seen: Observed) -> Accepted | Refusal:
         return Refusal("NotImplemented", problem)
     if refusal := infeasible(seen, spec):
         return refusal
-    return Accepted(spec, stages)
+    estimate = expected(seen, spec)
+    if estimate is not None and estimate.verdict == "does not fit" and _enforced(spec):
+        return Refusal("DoesNotFit", estimate.message, estimate)
+    return Accepted(spec, stages, estimate)
+
+
+def expected(seen: Observed, spec: Spec) -> Preflight | None:
+    """What a training run is expected to need; None for other kinds, and where nothing is estimated."""
+    if not isinstance(spec, FineTuneRunSpec):
+        return None
+    dataset = seen.references.get(("DatasetBuild", spec.dataset.ref)) if spec.dataset.ref else None
+    return preflight(spec, dataset.samples if dataset and dataset.ready else None)
+
+
+def _enforced(spec: Spec) -> bool:
+    return isinstance(spec, FineTuneRunSpec) and spec.preflight.policy == "enforce"
 
 
 def infeasible(seen: Observed, spec: Spec) -> Refusal | None:

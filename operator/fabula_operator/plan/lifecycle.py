@@ -13,7 +13,7 @@ from fabula_api.fine_tune_run import FineTuneRunStatus
 from fabula_api.status import FailureDigest, Lineage, Progress, RunStatus
 from fabula_api.worker import Spec
 from fabula_operator.plan import conditions as condition
-from fabula_operator.plan.acceptance import Accepted, Refusal, accept
+from fabula_operator.plan.acceptance import Accepted, Refusal, accept, expected
 from fabula_operator.plan.actions import Action, DeleteChild, DeleteRun, EnsureChild, Plan, SuspendChild
 from fabula_operator.plan.backend import choose_backend
 from fabula_operator.plan.children import parse_time, running
@@ -22,11 +22,15 @@ from fabula_operator.plan.group_stage import OPEN
 from fabula_operator.plan.kind_status import fold, gates, outcome, verdict
 from fabula_operator.plan.notices import notices
 from fabula_operator.plan.observed import Observed, Waiting
+from fabula_operator.plan.preflight import Preflight
 from fabula_operator.plan.progress import overall
 from fabula_operator.plan.references import resolve_externals
 from fabula_operator.plan.results import lineage_of
 from fabula_operator.plan.stage_engine import Walk, pending, walk
 from fabula_operator.plan.stage_view import StageView
+
+
+_ACCEPTED = {"may not fit": "MayNotFit", "does not fit": "DoesNotFit"}
 
 
 def plan(seen: Observed, now: datetime) -> Plan:
@@ -47,7 +51,7 @@ def plan(seen: Observed, now: datetime) -> Plan:
             return _wait(seen, accepted, obstacle, now)
     assert not isinstance(inputs, Waiting)
     assert not isinstance(backend, Waiting)
-    before = _reopened(run.status)
+    before = _estimated(_reopened(run.status), accepted.preflight)
     views = walk(Walk(seen, spec, accepted.stages, before, inputs, backend[0], now))
     status = _with_stages(before, views, inputs)
     if backend[1] is not None:
@@ -72,6 +76,16 @@ def _reopened(status: RunStatus) -> RunStatus:
     if status.finished_at is None:
         return status
     return status.model_copy(update={"finished_at": None, "started_at": None, "failure": None, "reason": None})
+
+
+def _estimated(status: RunStatus, made: Preflight | None) -> RunStatus:
+    """The status with the estimate. Hours that were once known stay, even if the dataset they came from goes."""
+    if not isinstance(status, FineTuneRunStatus):
+        return status
+    estimate = made.estimate if made else None
+    if estimate is not None and estimate.hours is None and status.estimate is not None and status.started_at:
+        estimate = estimate.model_copy(update={"hours": status.estimate.hours})
+    return status.model_copy(update={"estimate": estimate})
 
 
 def _with_stages(status: RunStatus, views: list[StageView], inputs: list[Lineage]) -> RunStatus:
@@ -116,6 +130,8 @@ def _finish(
     if isinstance(status, EvalRunStatus):
         unknown: Wanted = {"GatesPassed": ("Unknown", "NotScored", "")}
         wanted = {**wanted, **({"GatesPassed": gates(status, spec)} if isinstance(spec, EvalRunSpec) else unknown)}
+    if spec is not None and (made := expected(seen, spec)) is not None:
+        wanted = {**wanted, "Accepted": ("True", _ACCEPTED.get(made.verdict, "Valid"), made.message)}
     status = status.model_copy(
         update={
             "observed_generation": run.generation,
@@ -127,7 +143,7 @@ def _finish(
 
 def _refuse(seen: Observed, refusal: Refusal, now: datetime) -> Plan:
     digest = FailureDigest(reason=refusal.reason, message=refusal.message[:4096])
-    status = seen.run.status.model_copy(
+    status = _estimated(seen.run.status, refusal.preflight).model_copy(
         update={
             "state": "Failed",
             "reason": refusal.reason,
@@ -142,7 +158,7 @@ def _refuse(seen: Observed, refusal: Refusal, now: datetime) -> Plan:
 
 def _wait(seen: Observed, accepted: Accepted, waiting: Waiting, now: datetime) -> Plan:
     """Nothing can start yet; pods that run on what is no longer ready are left alone."""
-    before = _reopened(seen.run.status)
+    before = _estimated(_reopened(seen.run.status), accepted.preflight)
     status = before.model_copy(
         update={
             "state": "Pending",

@@ -24,10 +24,26 @@ def notices(old: RunStatus, new: RunStatus, generation: int) -> tuple[Notice, ..
         )
     elif before == "Suspended" and after in ("Running", "Pending"):
         found.append(Notice("Normal", "Resumed", "goes on from what is finished", f"{generation}/off"))
+    found += _preflight(old, new, generation)
     if after in ("Pending", "Running") and reason and reason != old.reason:
         kind = "Normal" if reason.startswith(("Waiting", "Replacing", "Restarting", "Suspending")) else "Warning"
         found.append(Notice(kind, reason, message, f"{generation}/wait/{reason}/{message}"))  # type: ignore[arg-type]
     return tuple(found)
+
+
+def _preflight(old: RunStatus, new: RunStatus, generation: int) -> list[Notice]:
+    """A run that was accepted although it may be too large."""
+
+    def doubt(status: RunStatus) -> tuple[str, str] | None:
+        for one in status.conditions:
+            if one.type == "Accepted" and one.status == "True" and one.reason.endswith("NotFit"):
+                return one.reason, one.message
+        return None
+
+    now = doubt(new)
+    if now is None or now == doubt(old):
+        return []
+    return [Notice("Warning", now[0], now[1][:900], f"{generation}/preflight/{now[0]}")]
 
 
 def _message(status: RunStatus) -> str:

@@ -68,6 +68,8 @@ class Reference:
     uri: str | None = None
     digest: str | None = None
     reason: str | None = None
+    samples: int | None = None
+    """Samples of a dataset."""
 
     @property
     def ready(self) -> bool:

@@ -1,0 +1,111 @@
+"""Sizes of the models that runs are made of, from their published configurations: parameters follow from shapes.
+
+An estimate needs nothing else, and the operator reads no weights.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """A vision-language model's decoder by its shape, and its vision tower by its size."""
+
+    label: str
+    layers: int
+    hidden: int
+    feed_forward: int
+    """Width of the MLP, or of one expert."""
+    heads: int
+    key_value_heads: int
+    vision_parameters: int
+    tied: bool = False
+    """Input and output embedding are one matrix."""
+    experts: int = 0
+    active_experts: int = 0
+    head_dimension: int = 128
+    vocabulary: int = 151_936
+    given_parameters: int | None = None
+    """Number that the run itself names, in place of the one that follows from the shape."""
+
+    @property
+    def parameters(self) -> int:
+        """All parameters, vision tower included."""
+        if self.given_parameters is not None:
+            return self.given_parameters
+        return self._decoder(max(1, self.experts)) + self.vision_parameters
+
+    @property
+    def active_parameters(self) -> int:
+        """Parameters that take part in one token."""
+        if self.given_parameters is not None:
+            return self.given_parameters
+        return self._decoder(max(1, self.active_experts))
+
+    def _decoder(self, experts: int) -> int:
+        layer = sum(width[0] * width[1] for width in self._attention().values())
+        layer += experts * 3 * self.hidden * self.feed_forward + self.experts * self.hidden
+        embeddings = (1 if self.tied else 2) * self.vocabulary * self.hidden
+        return embeddings + self.layers * layer
+
+    def _attention(self) -> dict[str, tuple[int, int]]:
+        wide, narrow = self.heads * self.head_dimension, self.key_value_heads * self.head_dimension
+        return {
+            "q_proj": (self.hidden, wide), "k_proj": (self.hidden, narrow),
+            "v_proj": (self.hidden, narrow), "o_proj": (wide, self.hidden),
+        }  # fmt: skip
+
+    def lora_parameters(self, rank: int, modules: Iterable[str]) -> int:
+        """Trainable parameters of an update of that rank on the named layers; other names count nothing."""
+        widths = self._attention()
+        if not self.experts:
+            # Experts are stored as one tensor for all, which an update by module name does not reach.
+            widths |= dict.fromkeys(("gate_proj", "up_proj", "down_proj"), (self.hidden, self.feed_forward))
+        return self.layers * rank * sum(sum(widths[name]) for name in set(modules) if name in widths)
+
+
+MODELS: dict[str, ModelFacts] = {
+    "qwen3-vl-2b": ModelFacts("Qwen3-VL-2B", 28, 2048, 6144, 16, 8, 407_000_000, tied=True),
+    "qwen3-vl-4b": ModelFacts("Qwen3-VL-4B", 36, 2560, 9728, 32, 8, 415_000_000, tied=True),
+    "qwen3-vl-8b": ModelFacts("Qwen3-VL-8B", 36, 4096, 12288, 32, 8, 576_000_000),
+    "qwen3-vl-32b": ModelFacts("Qwen3-VL-32B", 64, 5120, 25600, 64, 8, 590_000_000),
+    "qwen3-vl-30b-a3b": ModelFacts(
+        "Qwen3-VL-30B-A3B", 48, 2048, 768, 32, 4, 540_000_000, experts=128, active_experts=8
+    ),
+    "qwen3-vl-235b-a22b": ModelFacts(
+        "Qwen3-VL-235B-A22B", 94, 4096, 1536, 64, 4, 576_000_000, experts=128, active_experts=8
+    ),
+}
+"""By the part of the name that says the size."""
+
+_QUANTIZED = re.compile(r"(fp8|awq|gptq|int4|int8|nf4|4bit|8bit|gguf)")
+
+
+def model_facts(name: str) -> ModelFacts | None:
+    """Facts of a model by its Hub name or the last part of its folder; None for others, and for quantised weights."""
+    last = name.rstrip("/").rpartition("/")[2].lower()
+    if _QUANTIZED.search(last):
+        return None
+    found = [key for key in MODELS if re.search(rf"(^|[^a-z0-9]){re.escape(key)}($|[^a-z0-9])", last)]
+    return MODELS[max(found, key=len)] if found else None
+
+
+def of_size(billions: float) -> ModelFacts:
+    """A dense model of that size, with the shape that models of such a size usually have."""
+    parameters = round(billions * 1e9)
+    nearest = min((one for one in MODELS.values() if not one.experts), key=lambda one: abs(one.parameters - parameters))
+    # Width and depth both grow with the cube root of the size.
+    factor = (parameters / nearest.parameters) ** (1 / 3)
+    return ModelFacts(
+        f"a model of {billions:g} billion parameters",
+        max(1, round(nearest.layers * factor)),
+        max(128, round(nearest.hidden * factor / 128) * 128),
+        max(128, round(nearest.feed_forward * factor / 128) * 128),
+        nearest.heads,
+        nearest.key_value_heads,
+        0,
+        given_parameters=parameters,
+    )
