@@ -29,7 +29,6 @@ from fabula_operator.plan.results import lineage_of
 from fabula_operator.plan.stage_engine import Walk, pending, walk
 from fabula_operator.plan.stage_view import StageView
 
-
 _ACCEPTED = {"may not fit": "MayNotFit", "does not fit": "DoesNotFit"}
 
 

@@ -1,7 +1,7 @@
 """Memory of a rank and hours of a run before a GPU is taken, from sizes alone.
 
-What cannot work (weights and training state alone are more than a GPU holds) is told apart from what may not (the peak of
-the longest sample is): the one is refused, the other said.
+What cannot work (weights and training state alone are more than a GPU holds) is told apart from what may not (the peak
+of the longest sample is): the one is refused, the other said.
 """
 
 from __future__ import annotations
