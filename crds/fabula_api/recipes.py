@@ -22,6 +22,9 @@ class Stage:
     shape: Shape
     reads: tuple[str, ...]
     """Spec fields that decide the output."""
+    extent: tuple[str, ...] = ()
+    """Spec fields that bound how far it goes, and not what any of its items becomes: when one changes, the stage goes
+    on in the same folder and repeats nothing."""
     after: tuple[str, ...] = ()
     """Stages whose artifacts it reads."""
     external: tuple[str, ...] = ()
@@ -62,6 +65,7 @@ PODCAST = Recipe(
                     "extraction.provider", "extraction.model", "extraction.words", "extraction.max_excerpts",
                     "extraction.max_tokens", "extraction.min_verbatim_ratio", "images.per_sample",
                 ),
+                extent=("target.samples", "budget"),
                 after=("ingest",),
                 shards="extraction.workers",
                 resources="extraction.resources",
@@ -74,6 +78,7 @@ PODCAST = Recipe(
                     "images.provider", "images.model", "images.bedrock_model", "images.per_sample",
                     "images.aspect_ratio", "images.width", "images.steps", "images.guidance_scale", "images.seed",
                 ),
+                extent=("target.samples", "budget"),
                 after=("ingest", "extract"),
                 shards="images.workers",
                 device="images.device",

@@ -85,7 +85,7 @@ class WorkerConfig(SpecModel):
     root: Uri
     """Artifact root: URIs without a scheme are below it."""
     output: Uri
-    """Folder of this stage; its last part is the stage key."""
+    """Folder of this stage; its last part is the stage key, without what only bounds how far the stage goes."""
     key: Digest
     """Stage key: digest of everything that decides the output."""
     inputs: list[StageInput] = Field(default_factory=list)

@@ -74,7 +74,9 @@ def _broken(found: GateStatus, position: int, status: EvalRunStatus, spec: EvalR
 def outcome(status: RunStatus) -> str:
     """A sentence on what a successful run made."""
     if isinstance(status, DatasetBuildStatus):
-        return f"{status.samples} samples" if status.samples is not None else "dataset committed"
+        made = f"{status.samples} samples" if status.samples is not None else "dataset committed"
+        left = [f"{one.reason}: {one.count} left in {one.kind}" for one in status.items if one.outcome == "left"]
+        return "; ".join([made, *left])
     if isinstance(status, FineTuneRunStatus):
         loss = status.metrics.loss if status.metrics else None
         return f"adapter committed, loss {loss:.4g}" if loss is not None else "adapter committed"
@@ -107,6 +109,9 @@ def _dataset(status: DatasetBuildStatus, views: Sequence[StageView]) -> DatasetB
     tallies = {(one.kind, one.outcome, one.reason): one.count for one in status.items}
     for view in views:
         counts = _counts(view)
+        if view.result is not None:
+            # What was left by a smaller budget may be done by now.
+            tallies = {entry: count for entry, count in tallies.items() if entry[:2] != (view.stage.name, "left")}
         for key, value in counts.items():
             kind, _, rest = key.partition("/")
             outcome_, _, reason = rest.partition("/")

@@ -25,7 +25,7 @@ from fabula_operator.plan.observed import Observed, Waiting
 from fabula_operator.plan.preflight import Preflight
 from fabula_operator.plan.progress import overall
 from fabula_operator.plan.references import resolve_externals
-from fabula_operator.plan.results import lineage_of
+from fabula_operator.plan.results import camel_reason, lineage_of
 from fabula_operator.plan.stage_engine import Walk, pending, walk
 from fabula_operator.plan.stage_view import StageView
 
@@ -275,12 +275,20 @@ def _work(seen: Observed, spec: Spec, status: RunStatus, views: list[StageView],
         status = status.model_copy(update={"state": "Pending", "reason": blocked.reason})
         wanted = condition.waiting(blocked.reason, blocked.message)
     else:
-        status = status.model_copy(update={"state": "Running", "reason": "Retrying" if retrying else None})
-        wanted = condition.at_work("Retrying" if retrying else "AtWork", retrying or f"stage {at}")
+        held = _held(views)
+        reason = "Retrying" if retrying else held.reason if held else None
+        status = status.model_copy(update={"state": "Running", "reason": reason})
+        wanted = condition.at_work(reason or "AtWork", retrying or (held.message if held else f"stage {at}"))
     due = [view.requeue_after for view in views if view.requeue_after is not None]
     if (deadline := _seconds_to_deadline(spec, status, now)) is not None:
         due.append(deadline)
     return _finish(seen, spec, status, wanted, actions=tuple(actions), requeue_after=min(due) if due else None, now=now)
+
+
+def _held(views: list[StageView]) -> Waiting | None:
+    """What a worker says keeps it from going on, such as a provider that throttles; the first shard's of several."""
+    told = [report.body.condition for view in views for _, report in sorted(view.reports.items())]
+    return next((Waiting(camel_reason(one.reason), one.message) for one in told if one is not None), None)
 
 
 def _blocked(views: list[StageView]) -> Waiting | None:

@@ -31,7 +31,6 @@ def _given(value: object) -> bool:
 
 
 NOT_LANDED: tuple[NotLanded, ...] = (
-    NotLanded("DatasetBuild", "budget.usd", _given, "leave it out"),
     NotLanded("DatasetBuild", "dry_run", _given, "leave it out"),
     NotLanded("DatasetBuild", "retry_failed", _given, "leave it out"),
     NotLanded("FineTuneRun", "deepspeed.offload", _is("optimizer", "all"), "use `none`"),

@@ -11,12 +11,13 @@ from fabula_api.recipes import Stage
 from fabula_api.shared_spec import Resources
 from fabula_api.status import Lineage, RunStatus, StageStatus
 from fabula_api.worker import Spec, StageInput
+from fabula_operator.plan.children import running
 from fabula_operator.plan.group_stage import Group, group_stage
 from fabula_operator.plan.job_stage import job_stage
 from fabula_operator.plan.not_landed import value_at
-from fabula_operator.plan.observed import Observed
+from fabula_operator.plan.observed import Observed, Waiting
 from fabula_operator.plan.references import external_inputs
-from fabula_operator.plan.stage_key import resolve, stage_folder, stage_key
+from fabula_operator.plan.stage_key import place_key, resolve, stage_folder, stage_key
 from fabula_operator.plan.stage_view import StageView
 from fabula_operator.render.launch import Backend, Device, Launch
 from fabula_operator.render.pod import GPU
@@ -91,7 +92,11 @@ def _stage(
         status = known if known.state == "Running" else StageStatus(name=name, key=key)
     else:
         status = StageStatus(name=name, key=key)
-    launch = _launch(this, stage, arm, key, inputs)
+    bounded = {view.status.name for view in before if view.stage.extent}
+    place = place_key(this.spec.recipe, stage, this.spec, arm, inputs, bounded)
+    launch = _launch(this, stage, arm, key, place, inputs)
+    if (still := _still_writing(this.seen, launch)) is not None:
+        return StageView(stage, launch.arm, status, waiting=still)
     if stage.shape != "group":
         return job_stage(this.seen, stage, launch, status, this.now)
     attempts: list[Attempt] = list(getattr(this.status, "attempts", []))
@@ -108,7 +113,18 @@ def _inputs(this: Walk, stage: Stage, arm: Arm | None, before: list[StageView]) 
     return tuple(found)
 
 
-def _launch(this: Walk, stage: Stage, arm: Arm | None, key: str, inputs: tuple[StageInput, ...]) -> Launch:
+def _still_writing(seen: Observed, launch: Launch) -> Waiting | None:
+    """Two Jobs may not pay for the items of one folder at once: the one before must have let its pods go."""
+    if launch.key.startswith(f"sha256:{launch.output.rpartition('/')[2]}"):
+        return None  # nothing that can change leaves the folder as it is
+    own = {child.uid for child in seen.children if child.name == launch.child}
+    former = {child.uid for child in seen.children if child.stage != launch.stage or child.arm != launch.arm} | own
+    if any(pod.owner_uid not in former for pod in running(seen.pods)):
+        return Waiting("Replacing", f"pods of stage {launch.stage} from before the spec was edited are stopping")
+    return None
+
+
+def _launch(this: Walk, stage: Stage, arm: Arm | None, key: str, place: str, inputs: tuple[StageInput, ...]) -> Launch:
     run, spec, root = this.seen.run, this.spec, this.seen.environment.artifact_root
     arm_name = arm.name if arm else None
     resources = value_at(spec, stage.resources) if stage.resources else Resources()
@@ -124,7 +140,7 @@ def _launch(this: Walk, stage: Stage, arm: Arm | None, key: str, inputs: tuple[S
         stage=stage.name,
         shape=stage.shape,
         key=key,
-        output=stage_folder(run.identity, spec, root, stage.name, arm_name, key),
+        output=stage_folder(run.identity, spec, root, stage.name, arm_name, place),
         spec=spec,
         arm=arm_name,
         backend=this.backend if stage.shape == "group" else "Job",

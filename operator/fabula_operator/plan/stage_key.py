@@ -5,7 +5,8 @@ Two runs with the same key would compute the same thing, so a finished artifact 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
+from dataclasses import replace
 from typing import Any
 
 from pydantic import BaseModel
@@ -32,7 +33,7 @@ def _plain(value: Any) -> Any:
 
 
 def stage_key(recipe: str, stage: Stage, spec: Spec, arm: Arm | None, inputs: Sequence[StageInput]) -> str:
-    """`sha256:<hex>` of everything that decides the stage's output."""
+    """`sha256:<hex>` of everything that decides the stage's output, and how much of it there is."""
     arm_value = None
     if arm is not None:
         # Which run made the adapter does not matter; its digest is among the inputs.
@@ -42,11 +43,36 @@ def stage_key(recipe: str, stage: Stage, spec: Spec, arm: Arm | None, inputs: Se
             "recipe": recipe,
             "stage": stage.name,
             "version": stage.version,
-            "spec": {path: _plain(value_at(spec, path)) for path in stage.reads},
+            "spec": {path: _plain(value_at(spec, path)) for path in stage.reads} | _bounds(stage, spec),
             "arm": arm_value,
             "inputs": {one.name: one.digest for one in inputs},
         }
     )
+
+
+def _bounds(stage: Stage, spec: Spec) -> dict[str, Any]:
+    """The fields that bound how far the stage goes, where they do: without any, its key is what it would be anyway."""
+    values = {path: value_at(spec, path) for path in stage.extent}
+    return {
+        path: _plain(value)
+        for path, value in values.items()
+        if value is not None and not (isinstance(value, BaseModel) and value == type(value)())
+    }
+
+
+def place_key(
+    recipe: str, stage: Stage, spec: Spec, arm: Arm | None, inputs: Sequence[StageInput], bounded: Set[str]
+) -> str:
+    """The key that names the stage's folder: as `stage_key`, but whatever only bounds how far stages go is left out.
+
+    `bounded` are the inputs that such a stage made; the last part of their folder says what is in it.
+    """
+    if not stage.extent:
+        return stage_key(recipe, stage, spec, arm, inputs)
+    places = [
+        one.model_copy(update={"digest": one.uri.rpartition("/")[2]}) if one.name in bounded else one for one in inputs
+    ]
+    return stage_key(recipe, replace(stage, extent=()), spec, arm, places)
 
 
 def resolve(uri: str, root: str) -> str:

@@ -39,7 +39,6 @@ IMAGES = DATASET_SPEC["images"]
     [
         ({"dryRun": True}, "NotImplemented", "spec.dryRun"),
         ({"retryFailed": 2}, "NotImplemented", "spec.retryFailed: 2"),
-        ({"budget": {"usd": 5}}, "NotImplemented", "spec.budget.usd: 5"),
         ({"recipe": "opera"}, "UnknownRecipe", "podcast"),
         ({"source": {}}, "InvalidSpec", "spec.source.uri"),
     ],
@@ -257,7 +256,7 @@ def test_an_edit_that_changes_no_output_leaves_a_finished_run_finished(edit: dic
 def test_a_raised_target_goes_on_with_the_stage_it_changes() -> None:
     seen = edited(finished(observed("DatasetBuild")), target={"samples": 50})
     made = plan(seen, NOW)
-    assert [launch.stage for launch in launches(made)] == ["assemble"]
+    assert [launch.stage for launch in launches(made)] == ["extract"]
     assert condition(made.status, "Finished")[0] == "False"
     assert made.status is not None
     assert made.status.finished_at is None

@@ -5,9 +5,21 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from tests.support.observations import NOW, complete, launches, observed, reported, step, written
+from tests.support.observations import (
+    NOW,
+    complete,
+    condition,
+    edited,
+    finished,
+    launches,
+    observed,
+    reported,
+    step,
+    written,
+)
 
 from fabula_api.dataset_build import DatasetBuildStatus
+from fabula_operator.plan.actions import DeleteChild
 from fabula_operator.plan.lifecycle import plan
 from fabula_operator.plan.observed import Observed
 
@@ -60,3 +72,60 @@ def test_pictures_that_are_drawn_elsewhere_need_no_gpu() -> None:
     _, made = step(complete(extracting(), counts={"extract/ok": 8}))
     (launch,) = launches(made)
     assert (launch.stage, launch.device, launch.gpus) == ("illustrate", "cpu", 0)
+
+
+def test_what_holds_a_worker_up_is_said_while_it_does() -> None:
+    held = {"reason": "ProviderThrottled", "message": "the provider turns calls away (ThrottlingException)"}
+    status = told(reported(extracting(), 5, 4, total=8, condition=held))
+    assert (status.state, status.reason) == ("Running", "ProviderThrottled")
+    assert condition(status, "Running") == ("True", "ProviderThrottled")
+    status = told(reported(extracting(), 5, 4, total=8))
+    assert status.reason is None
+
+
+def test_a_build_that_stopped_at_its_budget_says_so_at_the_end() -> None:
+    counts = {"extract/ok": 5, "extract/left/BudgetReached": 7}
+    seen = finished(observed("DatasetBuild", {**PAID, "budget": {"usd": 5}}), artifact=None, counts=counts)
+    message = next(one.message for one in seen.run.status.conditions if one.type == "Succeeded")
+    assert "BudgetReached: 7 left in extract" in message
+    seen = finished(edited(seen, budget={"usd": 50}), artifact=None, counts={"extract/ok": 12})
+    assert not [item for item in seen.run.status.items if item.outcome == "left"]
+
+
+def folders(seen: Observed, rounds: int = 10) -> dict[str, str]:
+    """The folder of each stage that is started from here on."""
+    found: dict[str, str] = {}
+    for _ in range(rounds):
+        seen, made = step(complete(seen, artifact=None))  # sharded stages commit none
+        found |= {launch.stage: launch.output for launch in launches(made)}
+    return found
+
+
+def test_a_raised_budget_goes_on_in_the_same_folders_and_assembles_anew() -> None:
+    bounded = {**PAID, "budget": {"usd": 5}, "target": {"samples": 100}}
+    first = folders(observed("DatasetBuild", bounded))
+    seen = edited(finished(observed("DatasetBuild", bounded), artifact=None), budget={"usd": 50})
+    again = folders(seen)
+    assert set(again) == {"extract", "illustrate", "assemble"}
+    assert (again["extract"], again["illustrate"]) == (first["extract"], first["illustrate"])
+    assert again["assemble"] != first["assemble"]
+
+
+def test_another_prompt_of_work_has_another_folder() -> None:
+    bounded = {**PAID, "budget": {"usd": 5}}
+    longer = {**bounded, "extraction": {"provider": "rules", "words": {"min": 100, "max": 200}, "workers": 2}}
+    assert folders(observed("DatasetBuild", bounded))["extract"] != folders(observed("DatasetBuild", longer))["extract"]
+
+
+def test_an_edit_in_the_middle_waits_until_the_pods_before_it_are_gone() -> None:
+    """Two Jobs over one folder could pay for one item twice."""
+    seen = edited(extracting(), budget={"usd": 50})
+    seen, made = step(seen)
+    assert launches(made) == []
+    assert [type(action) for action in made.actions] == [DeleteChild]
+    assert made.status is not None and made.status.reason == "Replacing"
+    without_job = replace(seen, children=seen.children[:-1])
+    assert launches(plan(without_job, NOW)) == [], "its pods may outlive the Job"
+    ended = tuple(replace(pod, phase="Failed") for pod in without_job.pods)
+    (launch,) = launches(plan(replace(without_job, pods=ended), NOW))
+    assert launch.stage == "extract"
