@@ -1,0 +1,35 @@
+"""The examples that need an account are held to what the operator accepts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+from tests.support.observations import observed
+
+from fabula_api.dataset_build import DatasetBuildSpec
+from fabula_api.pricing import price_of
+from fabula_operator.plan.acceptance import Accepted, accept
+
+ROOT = Path(__file__).parents[3]
+PAID = sorted((ROOT / "examples").glob("*/dataset.yaml"))
+
+
+@pytest.mark.parametrize("path", PAID, ids=lambda path: path.parent.name)
+def test_a_dataset_example_is_accepted_as_it_is(path: Path) -> None:
+    document = yaml.safe_load(path.read_text())
+    seen = observed("DatasetBuild")
+    accepted = accept(replace(seen, run=replace(seen.run, spec=document["spec"])))
+    assert isinstance(accepted, Accepted), accepted
+
+
+def test_the_published_build_fits_its_budget_at_list_prices() -> None:
+    spec = DatasetBuildSpec.model_validate(yaml.safe_load((ROOT / "examples/podcast/dataset.yaml").read_text())["spec"])
+    picture = price_of(spec.images.bedrock_model)
+    assert picture is not None and price_of(spec.extraction.model) is not None
+    assert spec.target.samples is not None and spec.budget.usd is not None
+    pictures = 1.1 * spec.target.samples * spec.images.per_sample * picture.per_image
+    extraction = spec.extraction_usd()
+    assert extraction is not None and pictures + extraction < spec.budget.usd * 1.01
