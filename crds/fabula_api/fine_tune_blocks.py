@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from fabula_api.base import SpecModel, StatusModel, Text
+from fabula_api.base import Duration, SpecModel, StatusModel, Text
 
 
 class Preflight(SpecModel):
@@ -16,6 +16,20 @@ class Preflight(SpecModel):
     """`enforce` refuses a run whose weights and state alone are more than a GPU holds; `warn` says so and starts it."""
     billion_parameters: float | None = Field(None, gt=0, le=100_000)
     """Parameters of the base model in billions, where Fabula does not know the model by its name."""
+
+
+class Watchdog(SpecModel):
+    """What is watched in the reports of a training run at work, and what happens when it is not well."""
+
+    stall_factor: float = Field(20, ge=2, le=10_000)
+    """The run has stalled when no step came for this many times the usual step time."""
+    grace: Duration = "10m"
+    """Shortest silence that counts as a stall; checkpoints and evaluations take longer than a step."""
+    loss_spike_factor: float = Field(3, ge=1.1, le=1000)
+    """A loss above this many times the usual one (the median of the last 32 steps) is a spike."""
+    policy: Literal["warn", "restart", "fail"] = "warn"
+    """After a stall, a spike, or a loss that is NaN: `warn` sets `Healthy` to False and emits an event; `restart` goes
+    on with the next attempt from the last checkpoint, charged to `retries.failure`; `fail` ends the run."""
 
 
 class Estimate(StatusModel):

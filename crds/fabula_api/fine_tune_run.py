@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from fabula_api.base import Name, SpecModel, StatusModel, Text, Timestamp, Uri
-from fabula_api.fine_tune_blocks import Estimate, Preflight
+from fabula_api.fine_tune_blocks import Estimate, Preflight, Watchdog
 from fabula_api.shared_spec import ArtifactSource, ModelSource, PixelWindow, Resources, Retries, RunSpec
 from fabula_api.status import ArtifactStatus, RunStatus
 
@@ -112,6 +112,8 @@ class FineTuneRunSpec(RunSpec):
     """Resources of one pod, beside its GPUs."""
     preflight: Preflight = Field(default_factory=Preflight)
     """What is checked before a GPU is taken."""
+    watchdog: Watchdog = Field(default_factory=Watchdog)
+    """What is watched while it trains."""
 
 
 class Metrics(StatusModel):
@@ -135,6 +137,8 @@ class Metrics(StatusModel):
     """Learning rate of the last step."""
     tokens_per_second_per_gpu: float | None = None
     """Tokens a second, divided by the ranks."""
+    step_seconds: float | None = None
+    """Seconds that a step usually takes."""
     mfu: float | None = None
     """Model FLOPs utilisation, 0 to 1."""
     gpu_memory: float | None = None
@@ -159,6 +163,8 @@ class Attempt(StatusModel):
     """How it stands."""
     reason: Text | None = None
     """Why it ended."""
+    message: Text | None = None
+    """What happened, in a sentence."""
     budget: Literal["infrastructure", "failure"] | None = None
     """Which budget its end was charged to."""
     started_at: Timestamp | None = None

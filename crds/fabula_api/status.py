@@ -135,7 +135,8 @@ class RunStatus(StatusModel):
             json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
         ),
     ] = Field(default_factory=list)
-    """Accepted, Running, Suspended, Succeeded, Failed, Finished, Reconciling, Stalled; GatesPassed on an EvalRun."""
+    """Accepted, Running, Suspended, Succeeded, Failed, Finished, Reconciling, Stalled; Healthy on a FineTuneRun,
+    GatesPassed on an EvalRun."""
     progress: Progress | None = None
     """How far the run is."""
     stages: list[StageStatus] = Field(default_factory=list, max_length=64)

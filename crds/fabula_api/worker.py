@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from fabula_api.artifact import ArtifactReference
 from fabula_api.base import API_VERSION, Digest, Name, ObjectName, SpecModel, StatusModel, Text, Timestamp, Uri
@@ -135,6 +135,9 @@ class StageCondition(StatusModel):
 
 class StageReport(StatusModel):
     """Our fields beside KEP-2779's."""
+
+    # JSON has no NaN; as a string it reaches the operator, which has to say that the loss is none.
+    model_config = ConfigDict(ser_json_inf_nan="strings")
 
     stage: Text
     arm: Text | None = None

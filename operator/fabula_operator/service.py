@@ -72,6 +72,7 @@ class Operator:
         self.leadership = Leadership(self.api, settings.lease_namespace, settings.lease_name, settings.identity)
         self.status_port = settings.status_port
         self.metrics_port = settings.metrics_port
+        self._listening_since: datetime | None = None
         self._watches: watch.Watches | None = None
         self._runners: list[web.AppRunner] = []
 
@@ -81,6 +82,7 @@ class Operator:
             artifact_root=self.settings.worker.artifact_root,
             pytorch_jobs=self.observer.pytorch_jobs,
             retry_backoff_seconds=self.settings.retry_backoff,
+            listening_since=self._listening_since,
         )
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -168,6 +170,7 @@ class Operator:
         app.middlewares.append(self._count_report)
         runner, self.status_port = await endpoints.serve(app, settings.status_host, settings.status_port, tls)
         self._runners.append(runner)
+        self._listening_since = utc_now()
         logger.info(
             "status server on %s:%d, for pods %s", settings.status_host, self.status_port, settings.worker.status_url
         )

@@ -84,7 +84,7 @@ async def test_three_runs_applied_at_once_end_as_one_chain_of_digests(api: Api) 
     tune = await api.get(RUNS["FineTuneRun"], namespace, "tune")
     assert tune is not None
     assert tune["status"]["reason"] == "WaitingForDataset"
-    assert len(tune["status"]["conditions"]) == 8
+    assert len(tune["status"]["conditions"]) == 9
     await api.request("DELETE", CONFIG_MAP.path(namespace, "fabula-status-ca"), body={})
     await settle(driver, feed, cluster)
     assert await api.get(CONFIG_MAP, namespace, "fabula-status-ca") is not None

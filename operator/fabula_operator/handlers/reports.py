@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime
 
 from fabula_api.worker import ProgressBody, StageReport
 from fabula_operator.plan.observed import Report
+from fabula_operator.plan.pulse import beat
 
 # Names that Hugging Face's KubeflowCallback logs, and ours for them.
 FOREIGN_METRICS = {
@@ -15,6 +17,7 @@ FOREIGN_METRICS = {
     "grad_norm": "gradNorm",
     "learning_rate": "learningRate",
     "epoch": "epoch",
+    "current_epoch": "epoch",
     "current_step": "step",
     "step": "step",
     "global_step": "step",
@@ -37,11 +40,22 @@ class Reports:
         former = run.get(place)
         same_pod = former is not None and former.pod == pod and former.first_done <= body.done
         first = (former.first_done, former.first_at) if former and same_pod else (body.done, now)
-        run[place] = Report(body, now, first[0], first[1], pod)
+        pulse = None
+        if body.stage == "train":
+            pulse = beat(former.pulse if former and same_pod else None, body, now)
+            # What is no number has no place in a status; the pulse remembers that it was there.
+            metrics = {name: value for name, value in body.metrics.items() if math.isfinite(value)}
+            body = body.model_copy(update={"metrics": metrics})
+        run[place] = Report(body, now, first[0], first[1], pod, pulse)
 
     def of(self, uid: str) -> tuple[Report, ...]:
         """All reports of a run."""
         return tuple(self._reports.get(uid, {}).values())
+
+    def last(self, uid: str, stage: str, attempt: int) -> StageReport | None:
+        """The last report of an attempt's first pod."""
+        found = self._reports.get(uid, {}).get((stage, None, 0, attempt))
+        return found.body if found else None
 
     def granted(self, uid: str, stage: str) -> dict[int, float]:
         """Dollars that each shard of a stage was told that it may spend; the caller writes into it.
@@ -56,8 +70,11 @@ class Reports:
         self._granted.pop(uid, None)
 
 
-def foreign_report(body: ProgressBody, attempt: int) -> StageReport:
-    """The report of a trainer that speaks only KEP-2779: metrics by their usual names, values as text."""
+def foreign_report(body: ProgressBody, attempt: int, former: StageReport | None = None) -> StageReport:
+    """The report of a trainer that speaks only KEP-2779: metrics by their usual names, values as text.
+
+    `former` is its report before: the last one of a training does not name the steps any more.
+    """
     status = body.trainer_status
     metrics: dict[str, float] = {}
     for metric in status.metrics:
@@ -66,19 +83,26 @@ def foreign_report(body: ProgressBody, attempt: int) -> StageReport:
             value = float(metric.value)
         except ValueError:
             continue
-        if name is not None and value == value and abs(value) != float("inf"):
+        # `train_loss` is the mean over the whole training, so the last step's own loss comes first.
+        if name is not None and not (metric.name == "train_loss" and "loss" in metrics):
             metrics[name] = value
-    step, steps = metrics.get("step"), metrics.get("steps")
-    if step is None and steps is not None and status.progress_percentage is not None:
-        step = steps * status.progress_percentage / 100
-    if step is None and status.progress_percentage is not None:
-        step, steps = float(status.progress_percentage), 100.0
+    step, total = (_count(metrics.pop(name, None)) for name in ("step", "steps"))
+    percent = status.progress_percentage
+    total = total if total is not None else former.total if former else None
+    if step is None and percent is not None:
+        if total is None:
+            total = 100
+        step = max(total * percent // 100, former.done if former else 0)
     return StageReport(
         stage="train",
         attempt=attempt,
-        done=int(step or 0),
-        total=int(steps) if steps is not None else None,
+        done=step if step is not None else former.done if former else 0,
+        total=total,
         # Its estimate counts steps before a resume as done in this attempt, so the rate is taken from the reports.
         eta_seconds=None,
         metrics=metrics,
     )
+
+
+def _count(value: float | None) -> int | None:
+    return int(value) if value is not None and math.isfinite(value) and value >= 0 else None

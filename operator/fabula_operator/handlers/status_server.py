@@ -89,10 +89,10 @@ class StatusServer:
         given = int(labels[ATTEMPT]) if ATTEMPT in labels else None
         if body.fabula is None and key.kind != "FineTuneRun":
             return Allowance()
-        report = body.fabula or foreign_report(body, given or _last_attempt(obj))
+        uid, attempt = obj["metadata"]["uid"], given or _last_attempt(obj)
+        report = body.fabula or foreign_report(body, attempt, self.reports.last(uid, "train", attempt))
         if given is not None and report.attempt != given:
             report = report.model_copy(update={"attempt": given})
-        uid = obj["metadata"]["uid"]
         stop = self._stop(obj, report.stage, report.attempt)
         if not stop:
             self.reports.put(uid, report, pod_name, self.now())

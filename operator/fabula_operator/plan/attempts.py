@@ -111,6 +111,7 @@ def ended(attempt: Attempt, cause: Cause, at: str) -> Attempt:
         update={
             "state": "Failed",
             "reason": cause.digest.reason,
+            "message": cause.digest.message[:256],
             "budget": cause.budget,
             "finished_at": at,
             "resumed_from_step": cause.resumed_from_step,

@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from fabula_api.status import Condition, ConditionStatus
 
 ORDER = (
-    "Accepted", "Running", "Suspended", "Succeeded", "Failed", "Finished", "Reconciling", "Stalled", "GatesPassed",
+    "Accepted", "Running", "Suspended", "Succeeded", "Failed", "Finished", "Reconciling", "Stalled", "Healthy",
+    "GatesPassed",
 )  # fmt: skip
 Wanted = dict[str, tuple[ConditionStatus, str, str]]
 """Type to (status, reason, message)."""

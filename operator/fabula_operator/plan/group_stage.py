@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from fabula_api.fine_tune_run import Attempt
+from fabula_api.fine_tune_run import Attempt, FineTuneRunSpec
 from fabula_api.recipes import Stage
 from fabula_api.shared_spec import Retries
 from fabula_api.status import FailureDigest, StageStatus
@@ -23,10 +23,11 @@ from fabula_operator.plan.attempts import (
 from fabula_operator.plan.children import Child, parse_time, running
 from fabula_operator.plan.conditions import timestamp
 from fabula_operator.plan.job_stage import stuck, unreadable
-from fabula_operator.plan.observed import Observed, Waiting
+from fabula_operator.plan.observed import Observed, Report, Waiting
 from fabula_operator.plan.progress import figures, finished_figures, reports_of
 from fabula_operator.plan.results import result_of
 from fabula_operator.plan.stage_view import StageView, succeeded_status
+from fabula_operator.plan.watchdog import Health, Watched, examine
 from fabula_operator.render.launch import Launch
 
 OPEN = ("Pending", "Running")
@@ -44,6 +45,12 @@ class Group:
     attempts: tuple[Attempt, ...]
     suspend: bool
     now: datetime
+
+    @property
+    def spec(self) -> FineTuneRunSpec:
+        """The run's spec; only this kind has groups."""
+        assert isinstance(self.launch.spec, FineTuneRunSpec)
+        return self.launch.spec
 
     @property
     def retries(self) -> Retries:
@@ -92,6 +99,11 @@ def group_stage(group: Group) -> StageView:
             "last_step": step,
         }
     )
+    health = _health(group, at_work, reports.get(0))
+    policy = group.spec.watchdog.policy
+    if health.finding is not None and health.finding.acts and policy != "warn":
+        cause = Cause(health.finding.digest(group.stage.name), "failure", policy == "fail")
+        return _over(replace(group, attempts=changed(group.attempts, at_work)), at_work, cause, child)
     return StageView(
         group.stage,
         None,
@@ -100,7 +112,20 @@ def group_stage(group: Group) -> StageView:
         reports=reports,
         waiting=stuck(pods),
         attempts=changed(group.attempts, at_work),
+        requeue_after=health.look_again,
+        health=health,
     )
+
+
+def _health(group: Group, attempt: Attempt, report: Report | None) -> Health:
+    metrics = getattr(group.seen.run.status, "metrics", None)
+    watched = Watched(
+        report,
+        attempt.last_step,
+        metrics.step_seconds if metrics else None,
+        group.seen.environment.listening_since,
+    )
+    return examine(group.spec.watchdog, watched, group.now)
 
 
 def _adopted(group: Group) -> tuple[Attempt, ...]:

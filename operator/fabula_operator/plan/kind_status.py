@@ -202,6 +202,8 @@ def _metrics(old: Metrics | None, figures: dict[str, float], report: Report | No
             values[name] = int(values[name])
     # More digits than five are noise, and make a column of `kubectl get` unreadable.
     values = {name: value if isinstance(value, int) else float(f"{value:.5g}") for name, value in values.items()}
+    if report is not None and report.pulse is not None and (usual := report.pulse.usual_seconds) is not None:
+        values.setdefault("step_seconds", float(f"{usual:.3g}"))
     if old is None and "loss" in values:
         values.setdefault("first_loss", values["loss"])
     return (old or Metrics()).model_copy(update=values)

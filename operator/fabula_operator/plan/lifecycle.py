@@ -28,6 +28,7 @@ from fabula_operator.plan.references import resolve_externals
 from fabula_operator.plan.results import camel_reason, lineage_of
 from fabula_operator.plan.stage_engine import Walk, pending, walk
 from fabula_operator.plan.stage_view import StageView
+from fabula_operator.plan.watchdog import healthy
 
 _ACCEPTED = {"may not fit": "MayNotFit", "does not fit": "DoesNotFit"}
 
@@ -129,6 +130,8 @@ def _finish(
     if isinstance(status, EvalRunStatus):
         unknown: Wanted = {"GatesPassed": ("Unknown", "NotScored", "")}
         wanted = {**wanted, **({"GatesPassed": gates(status, spec)} if isinstance(spec, EvalRunSpec) else unknown)}
+    if isinstance(status, FineTuneRunStatus):
+        wanted = {"Healthy": ("Unknown", "NotRunning", ""), **wanted}
     if spec is not None and (made := expected(seen, spec)) is not None:
         wanted = {**wanted, "Accepted": ("True", _ACCEPTED.get(made.verdict, "Valid"), made.message)}
     status = status.model_copy(
@@ -279,6 +282,9 @@ def _work(seen: Observed, spec: Spec, status: RunStatus, views: list[StageView],
         reason = "Retrying" if retrying else held.reason if held else None
         status = status.model_copy(update={"state": "Running", "reason": reason})
         wanted = condition.at_work(reason or "AtWork", retrying or (held.message if held else f"stage {at}"))
+    if isinstance(status, FineTuneRunStatus):
+        health = next((view.health for view in views if view.health is not None), None)
+        wanted = {**wanted, "Healthy": healthy(status, health)}
     due = [view.requeue_after for view in views if view.requeue_after is not None]
     if (deadline := _seconds_to_deadline(spec, status, now)) is not None:
         due.append(deadline)

@@ -25,6 +25,7 @@ def notices(old: RunStatus, new: RunStatus, generation: int) -> tuple[Notice, ..
     elif before == "Suspended" and after in ("Running", "Pending"):
         found.append(Notice("Normal", "Resumed", "goes on from what is finished", f"{generation}/off"))
     found += _preflight(old, new, generation)
+    found += _health(old, new)
     if after in ("Pending", "Running") and reason and reason != old.reason:
         kind = "Normal" if reason.startswith(("Waiting", "Replacing", "Restarting", "Suspending")) else "Warning"
         found.append(Notice(kind, reason, message, f"{generation}/wait/{reason}/{message}"))  # type: ignore[arg-type]
@@ -44,6 +45,27 @@ def _preflight(old: RunStatus, new: RunStatus, generation: int) -> list[Notice]:
     if now is None or now == doubt(old):
         return []
     return [Notice("Warning", now[0], now[1][:900], f"{generation}/preflight/{now[0]}")]
+
+
+def _health(old: RunStatus, new: RunStatus) -> list[Notice]:
+    """What the watchdog found, and that it is over."""
+
+    def health(status: RunStatus) -> tuple[str, str, str]:
+        for one in status.conditions:
+            if one.type == "Healthy":
+                return one.status, one.reason, one.message
+        return "Unknown", "", ""
+
+    before, after = health(old), health(new)
+    attempts = getattr(new, "attempts", None)
+    if before[:2] == after[:2] or not attempts:
+        return []
+    mark = f"attempt/{attempts[-1].number}/health/{attempts[-1].last_step}"
+    if after[0] == "False":
+        return [Notice("Warning", after[1], after[2][:900], f"{mark}/{after[1]}")]
+    if before[0] == "False" and after[0] == "True":
+        return [Notice("Normal", "Healthy", f"no longer {before[1]}", f"{mark}/healthy")]
+    return []
 
 
 def _message(status: RunStatus) -> str:
@@ -80,6 +102,8 @@ def _attempts(old: RunStatus, new: RunStatus) -> list[Notice]:
         former = before.get(attempt.number)
         if attempt.state == "Failed" and (former is None or former.state != "Failed"):
             message = f"attempt {attempt.number} ended: {attempt.reason}"
+            if attempt.message:
+                message += f", {attempt.message}"
             if attempt.budget:
                 message += f" (charged to retries.{attempt.budget})"
             found.append(Notice("Warning", "AttemptFailed", message, f"attempt/{attempt.number}"))

@@ -14,6 +14,7 @@ from fabula_api.recipes import Kind
 from fabula_api.status import RunStatus
 from fabula_api.worker import StageReport
 from fabula_operator.plan.children import Child, Pod
+from fabula_operator.plan.pulse import Pulse
 from fabula_operator.render.launch import RunIdentity
 
 STATUS_TYPES: dict[str, type[DatasetBuildStatus] | type[FineTuneRunStatus] | type[EvalRunStatus]] = {
@@ -86,6 +87,8 @@ class Report:
     first_done: int
     first_at: datetime
     pod: str | None = None
+    pulse: Pulse | None = None
+    """What the reports before it tell of a training run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +108,8 @@ class Environment:
     """Whether the training operator's CRD is installed."""
     retry_backoff_seconds: float = 10.0
     """Wait before a group's second attempt; doubled for each further one, up to five minutes."""
+    listening_since: datetime | None = None
+    """When this operator began to take reports; what came before, it cannot have heard."""
 
 
 @dataclass(frozen=True, slots=True)

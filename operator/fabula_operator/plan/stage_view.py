@@ -11,6 +11,7 @@ from fabula_api.worker import WorkerResult
 from fabula_operator.plan.actions import Action
 from fabula_operator.plan.children import Child
 from fabula_operator.plan.observed import Report, Waiting
+from fabula_operator.plan.watchdog import Health
 from fabula_operator.render.launch import Launch
 
 
@@ -40,6 +41,8 @@ class StageView:
     attempts: tuple[Attempt, ...] | None = None
     """Starts of a group."""
     requeue_after: float | None = None
+    health: Health | None = None
+    """How a group at work is, by its reports."""
 
     @property
     def done(self) -> bool:

@@ -86,9 +86,24 @@ def test_a_trainer_that_speaks_only_the_kubeflow_protocol_is_understood() -> Non
         }
     )
     report = foreign_report(body, attempt=3)
-    assert (report.attempt, report.done, report.total) == (3, 63, 126)
-    assert report.metrics == {"loss": 2.5, "gradNorm": 0.25, "steps": 126.0}
-    assert report.eta_seconds is None
+    assert (report.attempt, report.done, report.total, report.eta_seconds) == (3, 63, 126, None)
+    assert report.metrics["loss"] == 2.5
+    assert report.metrics["gradNorm"] == 0.25
+    reports = Reports()
+    reports.put("uid", report, "pod", NOW)
+    # What is no number goes no further.
+    assert reports.of("uid")[0].body.metrics == {"loss": 2.5, "gradNorm": 0.25}
+
+
+def test_the_last_report_of_a_foreign_trainer_names_no_steps_and_still_counts_them() -> None:
+    former = foreign_report(foreign(98, loss="1.5", current_step="124", total_steps="126"), 1)
+    last = foreign_report(foreign(100, loss="1.25", train_loss="3.5"), 1, former)
+    assert (last.done, last.total, last.metrics["loss"]) == (126, 126, 1.25)
+
+
+def foreign(percent: int, **metrics: str) -> ProgressBody:
+    named = [{"name": name, "value": value} for name, value in metrics.items()]
+    return ProgressBody.model_validate({"trainerStatus": {"progressPercentage": percent, "metrics": named}})
 
 
 def test_the_first_report_of_each_pod_is_kept_for_the_rate() -> None:
