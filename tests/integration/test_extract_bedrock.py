@@ -211,6 +211,24 @@ def test_the_budget_is_never_passed_and_what_is_there_is_kept(bench: Bench) -> N
         assert again.counts["extract/ok"] == 12 and again.counts["cost/usd"] == pytest.approx(whole)
 
 
+def test_an_episode_that_the_budget_cuts_short_is_used_and_gone_on_with(bench: Bench) -> None:
+    """Its paid calls would otherwise be wasted until somebody raises the budget."""
+    asked = {"maxTokens": 1024, "maxExcerpts": 6, "concurrency": 1}
+    bench.run(bench.context(output="whole", extraction=asked))
+    expected = bench.outcomes("whole")
+    context = bench.context(extraction=asked, budget={"usd": 0.08}, images={"provider": "none"})
+    counts = bench.run(context).counts
+    partial = {key: one for key, one in bench.outcomes().items() if one.get("partial")}
+    assert counts["extract/partial"] == len(partial) == 1
+    assert counts["excerpt/ok"] == sum(len(one["excerpts"]) for one in bench.outcomes().values())
+    for key, one in partial.items():
+        assert one["excerpts"] == expected[key]["excerpts"][: len(one["excerpts"])]
+    counts = bench.run(bench.context(extraction=asked, budget={"usd": 9}, images={"provider": "none"})).counts
+    assert without_usage(bench.outcomes()) == without_usage(expected)
+    assert counts["calls/paid"] == sum(one["usage"]["calls"] for one in expected.values())
+    assert counts["cost/usd"] == pytest.approx(sum(one["usage"]["usd"] for one in expected.values()))
+
+
 def test_pictures_keep_their_part_of_the_budget(bench: Bench) -> None:
     counts = bench.run(bench.context(budget={"usd": 0.4, "extractionShare": 0.5})).counts
     assert 0 < counts["cost/usd"] <= 0.2 and counts["extract/left/BudgetReached"] > 0
@@ -226,7 +244,7 @@ def test_the_operator_says_when_it_is_enough(bench: Bench) -> None:
 
 
 def test_within_its_quota_it_is_hardly_ever_throttled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    bedrock = Bedrock(clock=ScaledClock(40), requests_per_minute=60, tokens_per_minute=400_000, output_weight=5)
+    bedrock = Bedrock(clock=ScaledClock(20), requests_per_minute=60, tokens_per_minute=400_000, output_weight=5)
     bedrock.seconds_per_token = 0.005
     with run_bedrock(bedrock):
         for name, value in bedrock.environment().items():
@@ -252,7 +270,7 @@ def test_within_its_quota_it_is_hardly_ever_throttled(tmp_path: Path, monkeypatc
     assert len(throttled) <= 0.01 * len(bedrock.bill.charges)
     minutes = (bedrock.clock.now() - start) / 60
     used = sum(charge.tokens_in + 5 * charge.tokens_out for charge in bedrock.bill.paid)
-    assert used >= 0.85 * 400_000 * minutes, "and wastes little of it"
+    assert used >= 0.75 * 400_000 * minutes, "and wastes little of it, its start with empty buckets included"
 
 
 def test_refused_credentials_and_unknown_models_end_it_at_once(bench: Bench) -> None:

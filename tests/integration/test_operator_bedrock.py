@@ -46,39 +46,63 @@ def spec(endpoint: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-async def test_a_build_is_paid_for_once_through_faults_and_a_dead_operator(
-    cluster: ControlPlane, tmp_path: Path
-) -> None:
-    source = tmp_path / "artifacts" / "episodes.jsonl.gz"
-    source.parent.mkdir(exist_ok=True)
-    source.write_bytes(episodes_gz(read_scripts()))
-    api = Api.connect(cluster.kubeconfig)
-    await install_crds(api)
-    account = await account_kubeconfig(api, cluster.kubeconfig, tmp_path / "operator.kubeconfig")
-    options = ("--worker-metrics-port", "0", "--progress-interval", "0.5", "--identity", "one")
-    operator = OperatorProcess(account, tmp_path, certificates(tmp_path), "one", *options)
+class Bench:
+    """A cluster with an operator, a source and the provider's credentials."""
 
-    async def until(holds: Callable[[Obj], object], what: str) -> Obj:
+    def __init__(self, api: Api, operator: OperatorProcess) -> None:
+        self.api, self.operator = api, operator
+
+    @classmethod
+    async def make(cls, cluster: ControlPlane, folder: Path, bedrock: Bedrock) -> Bench:
+        source = folder / "artifacts" / "episodes.jsonl.gz"
+        source.parent.mkdir(exist_ok=True)
+        source.write_bytes(episodes_gz(read_scripts()))
+        api = Api.connect(cluster.kubeconfig)
+        await install_crds(api)
+        account = await account_kubeconfig(api, cluster.kubeconfig, folder / "operator.kubeconfig")
+        options = ("--worker-metrics-port", "0", "--progress-interval", "0.5", "--identity", "one")
+        secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "bedrock", "namespace": "default"}}
+        await api.request("POST", SECRET.path("default"), body={**secret, "stringData": bedrock.environment()})
+        return cls(api, OperatorProcess(account, folder, certificates(folder), "one", *options))
+
+    async def apply(self, build: dict[str, Any]) -> None:
+        body = run_object("DatasetBuild", "default", "data", build)
+        await self.api.request("POST", BUILD.path("default"), body=body)
+
+    async def until(self, holds: Callable[[Obj], object], what: str) -> Obj:
         async def look() -> Obj | None:
-            run = await api.get(BUILD, "default", "data")
-            return run if run and "status" in run and holds(run["status"]) else None
+            run = await self.api.get(BUILD, "default", "data")
+            return run["status"] if run and "status" in run and holds(run) else None
 
         found: Obj = await eventually(look, what, 120)
         return found
 
+    async def ended(self) -> Obj:
+        """The status once the build has ended, with the spec as it is now."""
+
+        def over(run: Obj) -> bool:
+            status = run["status"]
+            seen = status.get("observedGeneration") == run["metadata"]["generation"]
+            return seen and status.get("state") in ("Succeeded", "Failed")
+
+        status = await self.until(over, "the end")
+        assert status["state"] == "Succeeded", status.get("failure")
+        return status
+
+
+async def test_a_build_is_paid_for_once_through_faults_and_a_dead_operator(
+    cluster: ControlPlane, tmp_path: Path
+) -> None:
     faults = Faults(seed=5, throttle=0.1, server_error=0.05, cut=0.03, fenced=0.1, filtered_image=0.05)
     with run_bedrock(Bedrock(faults=faults)) as bedrock:
-        secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "bedrock", "namespace": "default"}}
-        await api.request("POST", SECRET.path("default"), body={**secret, "stringData": bedrock.environment()})
-        build = run_object("DatasetBuild", "default", "data", spec(bedrock.endpoint))
-        await api.request("POST", BUILD.path("default"), body=build)
-        with operator:
-            await until(lambda status: bedrock.bill.paid, "the first paid call")
-            operator.kill()
-        with operator:
-            status = (await until(lambda status: status["state"] in ("Succeeded", "Failed"), "the end"))["status"]
-            assert status["state"] == "Succeeded", status.get("failure")
-            operator.stop()
+        bench = await Bench.make(cluster, tmp_path, bedrock)
+        await bench.apply(spec(bedrock.endpoint))
+        with bench.operator:
+            await bench.until(lambda run: bedrock.bill.paid, "the first paid call")
+            bench.operator.kill()
+        with bench.operator:
+            status = await bench.ended()
+            bench.operator.stop()
         bill = bedrock.bill
         assert bill.paid_twice() == {}
         assert status["costUsd"] == pytest.approx(bill.usd_delivered, abs=1e-3)
@@ -91,4 +115,29 @@ async def test_a_build_is_paid_for_once_through_faults_and_a_dead_operator(
         assert items["extract", "ok", None] == 10
         assert items["image", "ok", None] == sum(charge.images for charge in delivered)
         assert "Secret" not in str(status) and "secret-of-the-tests" not in str(status)
-    await api.close()
+        await bench.api.close()
+
+
+async def test_a_small_budget_is_kept_and_a_larger_one_goes_on(cluster: ControlPlane, tmp_path: Path) -> None:
+    with run_bedrock() as bedrock:
+        bench = await Bench.make(cluster, tmp_path, bedrock)
+        asked = spec(bedrock.endpoint)
+        asked["extraction"]["maxTokens"] = 2048
+        asked["images"]["require"] = 0
+        await bench.apply({**asked, "budget": {"usd": 3.0, "extractionShare": 0.04}})
+        with bench.operator:
+            status = await bench.ended()
+            assert 2.5 < status["costUsd"] <= 3.0 and bedrock.bill.usd <= 3.0
+            told = next(one["message"] for one in status["conditions"] if one["type"] == "Succeeded")
+            assert "BudgetReached" in told
+            few = status["samples"]
+            await bench.api.patch(BUILD, "default", "data", {"spec": {"budget": {"usd": 100}}})
+            status = await bench.ended()
+            bench.operator.stop()
+        assert status["samples"] > few
+        assert status["samplesByImageCount"] == {"5": status["samples"]}
+        assert bedrock.bill.paid_twice() == {}
+        assert status["costUsd"] == pytest.approx(bedrock.bill.usd, abs=1e-3)
+        told = next(one["message"] for one in status["conditions"] if one["type"] == "Succeeded")
+        assert "BudgetReached" not in told
+        await bench.api.close()

@@ -15,6 +15,7 @@ from typing import Any
 from fabula_api.artifact import digest_of
 from fabula_api.dataset_build import DatasetBuildSpec
 from fabula_api.pricing import Price
+from fabula_workloads.bedrock.budget import BudgetReached
 from fabula_workloads.bedrock.calls import Answer, Call, Caller, Usage
 from fabula_workloads.bedrock.client import BedrockClient
 from fabula_workloads.bedrock.errors import Rejected
@@ -71,7 +72,7 @@ class BedrockExtractor:
         self._price = price
 
     def extract(self, episode: Episode) -> Extraction:
-        """All excerpts of the episode. Raises BudgetReached before a call that could pass the budget."""
+        """All excerpts of the episode. Raises BudgetReached when not even one was found before the budget ended."""
         if len({turn.speaker for turn in episode.turns}) < 2:
             return Extraction(reason="SingleSpeaker")
         words = self._asked.words
@@ -79,13 +80,21 @@ class BedrockExtractor:
             Transcript(episode.turns), (words.min, words.max), self._num_scenes, self._asked.min_verbatim_ratio
         )
         work = _Work(checks)
+        try:
+            self._read_all(episode, work)
+        except BudgetReached:
+            if not work.excerpts:
+                raise
+            return self._extraction(work, partial=True)
+        return self._extraction(work)
+
+    def _read_all(self, episode: Episode, work: _Work) -> None:
         parts = chunks(episode.turns)
         for number, part in enumerate(parts):
             # Spread over the chunks, so that a long show is not represented by its beginning alone.
             share = math.ceil((self._asked.max_excerpts - len(work.excerpts)) / (len(parts) - number))
             if share > 0:
                 self._read(f"{episode.id}-{number}", part, share, work)
-        return self._extraction(work)
 
     def _read(self, place: str, turns: Sequence[Turn], share: int, work: _Work) -> None:
         """Ask about one chunk until it has no more, or has given its share."""
@@ -170,7 +179,7 @@ class BedrockExtractor:
         one = self._asked.words.max * _TOKENS_PER_WORD + self._num_scenes * _TOKENS_PER_SCENE
         return max(1, min(self._asked.max_excerpts, int(self._asked.max_tokens * _FILL / one)))
 
-    def _extraction(self, work: _Work) -> Extraction:
+    def _extraction(self, work: _Work, partial: bool = False) -> Extraction:
         facts = {
             "model": self._asked.model,
             "promptVersion": EXCERPT_PROMPT_VERSION,
@@ -184,7 +193,7 @@ class BedrockExtractor:
             negative = "NoValidExcerpt" if work.rejected else work.negative[0] if work.negative else "NotVisual"
             reason = work.failures[0] if work.failures else negative
         failed = not work.excerpts and bool(work.failures)
-        return Extraction(work.excerpts, work.rejected, reason, failed=failed, facts=facts)
+        return Extraction(work.excerpts, work.rejected, reason, failed=failed, partial=partial, facts=facts)
 
 
 def _estimated_tokens(request: Mapping[str, Any]) -> int:

@@ -56,6 +56,8 @@ class Extraction:
     reason: str | None = None
     failed: bool = False
     """Whether there are none because something failed for good, and not because there is nothing."""
+    partial: bool = False
+    """Whether the budget ended before the episode did: what was found is used, and a later start goes on from there."""
     facts: dict[str, Any] = field(default_factory=dict)
     """What else the ledger keeps: model, prompt, and what the calls cost."""
 
@@ -74,7 +76,7 @@ class Extraction:
         without = {"outcome": "failed" if self.failed else "skipped", "reason": self.reason}
         head: dict[str, Any] = {"outcome": "ok"} if excerpts else without
         body = {"podcast": podcast, "excerpts": excerpts, "rejected": dict(sorted(self.rejected.items()))}
-        return head | body | self.facts
+        return head | ({"partial": True} if self.partial else {}) | body | self.facts
 
 
 class Extractor(Protocol):

@@ -44,6 +44,8 @@ class _Shard:
     total: int = 0
     done: int = 0
     pending: set[str] = field(default_factory=set)
+    cut_short: list[dict[str, Any]] = field(default_factory=list)
+    """Outcomes of episodes in whose middle the budget ended."""
 
     def work(self) -> StageResult:
         """Work through what has no outcome yet; the stage's counts."""
@@ -60,6 +62,8 @@ class _Shard:
                 self._report(extracting)
         except BudgetReached:
             stopped_by = "BudgetReached"
+            for outcome in self.cut_short:
+                self.tallied.update(tally(outcome))
         left = self.total - self.done
         if left and stopped_by is None:
             self.context.check_stop()
@@ -79,7 +83,8 @@ class _Shard:
         finished = self.ledger.ids()
         usages = []
         for episode in own_episodes(self.episodes, self.context.shard, self.context.config.shards):
-            if episode.id in finished and (outcome := self.ledger.get(episode.id)) is not None:
+            outcome = self.ledger.get(episode.id) if episode.id in finished else None
+            if outcome is not None and not outcome.get("partial"):
                 self._count(outcome)
                 if "usage" in outcome:
                     usages.append(outcome["usage"])
@@ -95,8 +100,12 @@ class _Shard:
                 yield episode
 
     def _one(self, extracting: Extracting, episode: Episode) -> dict[str, Any]:
-        outcome = extracting.extractor.extract(episode).outcome(episode.podcast)
+        extraction = extracting.extractor.extract(episode)
+        outcome = extraction.outcome(episode.podcast)
         self.ledger.put(episode.id, outcome)
+        if extraction.partial:
+            self.cut_short.append(outcome)
+            raise BudgetReached
         return outcome
 
     def _count(self, outcome: dict[str, Any]) -> None:
@@ -127,7 +136,8 @@ def own_episodes(store: Store, shard: int, shards: int) -> Iterator[Episode]:
 def tally(outcome: dict[str, Any]) -> Figures:
     """Figures of one outcome, as `kind/outcome/Reason`."""
     reason = f"/{outcome['reason']}" if outcome.get("reason") else ""
-    counts = Counter({f"extract/{outcome['outcome']}{reason}": 1})
+    name = "partial" if outcome.get("partial") else outcome["outcome"]
+    counts = Counter({f"extract/{name}{reason}": 1})
     counts["excerpt/ok"] += len(outcome["excerpts"])
     counts.update({f"excerpt/rejected/{name}": count for name, count in outcome.get("rejected", {}).items()})
     counts.update({f"reply/{name}": count for name, count in outcome.get("replies", {}).items()})
