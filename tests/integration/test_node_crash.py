@@ -186,6 +186,8 @@ async def test_a_bare_api_server_is_served_too(tmp_path: Path) -> None:
                         url = f"https://127.0.0.1:{port}/containerLogs/{cluster.namespace}/{name}/main"
                         answer = await kubelet.get(url, params={"follow": "true", "tailLines": "1"})
                         assert answer.text == f"index {name.split('-')[1]}\n"
+                        # kubectl's way: the API server has no such file and asks the node.
+                        assert await cluster.logs(name) == f"index {name.split('-')[1]}\n"
         finally:
             process.terminate()
             await process.wait()

@@ -11,6 +11,7 @@ from fabula_local.apiserver.config import ServerConfig
 from fabula_local.apiserver.conversion import from_storage
 from fabula_local.apiserver.deleting import delete
 from fabula_local.apiserver.errors import bad_request, invalid, method_not_allowed, no_such_path, not_found
+from fabula_local.apiserver.kubelet_logs import kubelet_log
 from fabula_local.apiserver.listing import Lister, select
 from fabula_local.apiserver.logs import log_request, read_log, writer_ended
 from fabula_local.apiserver.patching import check_name, patch
@@ -161,6 +162,9 @@ class Api:
         match name, info.verb:
             case "log", "get":
                 asked_log = log_request(call, stored, self.config.pod_logs)
+                elsewhere = kubelet_log(self.writer.store, call, stored, asked_log)
+                if elsewhere is not None and not asked_log.path.exists():
+                    return Stream(elsewhere, "text/plain")
                 over = writer_ended(self.writer.store, stored, asked_log.path)
                 return Stream(read_log(asked_log, lambda: self.closing or over()), "text/plain")
             case "status", "get":
