@@ -12,7 +12,7 @@ from typing import Literal
 
 from fabula_api.fine_tune_blocks import Estimate
 from fabula_api.fine_tune_run import FineTuneRunSpec
-from fabula_operator.plan.gpu_products import Gpu, gpu
+from fabula_api.gpu_products import Gpu, gpu
 from fabula_operator.plan.model_facts import ModelFacts, model_facts, of_size
 
 GIB = 1024**3

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.support.observations import NOW, condition, edited, launches, observed, reference, step
 
 from fabula_api.fine_tune_run import TARGET_MODULES, FineTuneRunSpec, FineTuneRunStatus
-from fabula_operator.plan.gpu_products import gpu
+from fabula_api.gpu_products import gpu
 from fabula_operator.plan.lifecycle import plan
 from fabula_operator.plan.model_facts import MODELS, model_facts, of_size
 from fabula_operator.plan.preflight import memory_of, preflight
