@@ -11,6 +11,7 @@ import json
 import select
 import socket
 import ssl
+import sys
 import threading
 import uuid
 from collections import Counter
@@ -139,7 +140,10 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(200, self.bedrock.bill.summary() if self.path == "/bill" else {"ok": True}, uuid.uuid4().hex)
 
     def do_POST(self) -> None:
-        bedrock, raw = self.bedrock, self.rfile.read(int(self.headers.get("Content-Length", "0")))
+        bedrock, length = self.bedrock, int(self.headers.get("Content-Length", "0"))
+        if len(raw := self.rfile.read(length)) < length:  # the caller died while it sent
+            self.close_connection = True
+            return
         parts = self.path.split("/")
         name, operation = unquote(parts[2]), parts[3]
         request = json.loads(raw)
@@ -294,6 +298,12 @@ def _invoke_reply(blocks: list[dict[str, Any]], stop: str, tokens_in: int, token
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A caller that is killed resets its connection: no news."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
+
     request_queue_size = 256
 
 

@@ -26,7 +26,13 @@ LOST = Transient("ProviderUnavailable", "the connection to the provider ended", 
 class Bench:
     """A caller over a folder, with a clock that jumps."""
 
-    def __init__(self, root: Path, limit: float | None = None, known: set[str] | None = None) -> None:
+    def __init__(
+        self,
+        root: Path,
+        limit: float | None = None,
+        known: set[str] | None = None,
+        unanswered: dict[str, int] | None = None,
+    ) -> None:
         self.clock = ManualClock()
         self.stopping = threading.Event()
         self.told: list[tuple[str | None, str]] = []
@@ -39,6 +45,8 @@ class Bench:
             clock=self.clock,
             stopping=self.stopping,
             known=known or set(),
+            sent=Ledger(open_store(f"file://{root}/sent")),
+            unanswered=unanswered or {},
         )
 
     def make(self, send: Callable[[], Answer], call_id: str = "e-0-0-abc", usd: float = 0.5) -> dict[str, object]:
@@ -71,7 +79,7 @@ def test_the_answer_is_kept_with_all_that_it_took(tmp_path: Path) -> None:
     assert record == bench.ledger.get("e-0-0-abc")
     assert record == {
         "model": "m", "request": "d", "requestId": "request-1", "tokensIn": 10, "tokensOut": 20, "usd": 0.25,
-        "lost": 0, "reply": {"text": "hello"},
+        "lost": 0, "lostUsd": 0, "reply": {"text": "hello"},
     }  # fmt: skip
     assert bench.caller.usage.counts() == {
         "calls/paid": 1.0, "tokens/input": 10.0, "tokens/output": 20.0, "cost/usd": 0.25
@@ -111,6 +119,20 @@ def test_a_lost_call_counts_against_the_budget_at_its_worst(tmp_path: Path) -> N
     bench.make(answer, "e-0-1-abc")  # 0.75 of 1.3 is spent at most, 0.5 more still fits
     with pytest.raises(BudgetReached):
         bench.make(unpaid, "e-0-2-abc")
+
+
+def test_a_call_that_died_with_its_worker_is_counted_when_it_is_made_again(tmp_path: Path) -> None:
+    """It may be on the bill: the note that it was sent is there, and no answer."""
+    dying = Bench(tmp_path)
+
+    def killed() -> Answer:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        dying.make(killed)
+    assert dying.caller.sent is not None and dying.caller.sent.get("e-0-0-abc") == {"sent": 1, "usd": 0.5}
+    record = Bench(tmp_path, unanswered={"e-0-0-abc": 1}).make(answer)
+    assert (record["lost"], record["lostUsd"], record["usd"]) == (1, 0.5, 0.25)
 
 
 def test_no_call_is_made_that_could_pass_the_budget(tmp_path: Path) -> None:

@@ -59,6 +59,8 @@ class Usage:
     saved: int = 0
     lost: int = 0
     """Calls that may have been paid for although no answer came."""
+    lost_usd: float = 0.0
+    """What those cost at most."""
     tokens_in: int = 0
     tokens_out: int = 0
     usd: float = 0.0
@@ -67,6 +69,7 @@ class Usage:
         """Count a call's record, or the sum of several."""
         self.paid += int(record.get("calls", 1))
         self.lost += int(record.get("lost", 0))
+        self.lost_usd += float(record.get("lostUsd", 0))
         self.tokens_in += int(record["tokensIn"])
         self.tokens_out += int(record["tokensOut"])
         self.usd += float(record["usd"])
@@ -74,8 +77,8 @@ class Usage:
     def to_json(self) -> dict[str, Any]:
         """As an item's outcome carries it."""
         return {
-            "calls": self.paid, "lost": self.lost, "tokensIn": self.tokens_in, "tokensOut": self.tokens_out,
-            "usd": round(self.usd, 9),
+            "calls": self.paid, "lost": self.lost, "lostUsd": round(self.lost_usd, 9), "tokensIn": self.tokens_in,
+            "tokensOut": self.tokens_out, "usd": round(self.usd, 9),
         }  # fmt: skip
 
     def counts(self) -> dict[str, float]:
@@ -103,6 +106,10 @@ class Caller:
     usage: Usage = field(default_factory=Usage)
     known: set[str] = field(default_factory=set)
     """Ids of the calls that earlier starts paid for."""
+    sent: Ledger | None = None
+    """Where a call is noted before it is sent: one that has a note and no record died with its worker."""
+    unanswered: dict[str, int] = field(default_factory=dict)
+    """Ids of such calls of earlier starts, and how often each was sent."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def make(self, call: Call, send: Send) -> dict[str, Any]:
@@ -117,17 +124,20 @@ class Caller:
             return record
         if not self.budget.reserve(call.usd, self.stopping):
             raise self._interrupted()
-        lost = 0
         spent = 0.0
+        before = self.unanswered.get(call.id, 0)
         try:
+            if self.sent is not None:
+                self.sent.put(call.id, {"sent": before + 1, "usd": call.usd})
             answer, lost = self._send(call, send)
             # A call without an answer may be on the bill, so the budget counts it at its worst.
             spent = answer.usd + lost * call.usd
         finally:
             self.budget.settle(call.usd, spent)
+        lost += before
         record = {
             **call.facts, "requestId": answer.request_id, "tokensIn": answer.tokens_in, "tokensOut": answer.tokens_out,
-            "usd": round(answer.usd, 9), "lost": lost, "reply": answer.reply,
+            "usd": round(answer.usd, 9), "lost": lost, "lostUsd": round(lost * call.usd, 9), "reply": answer.reply,
         }  # fmt: skip
         self.ledger.put(call.id, record)
         with self._lock:

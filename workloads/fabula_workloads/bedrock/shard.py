@@ -15,8 +15,8 @@ from fabula_workloads.runtime.context import StageContext
 from fabula_workloads.runtime.failures import ConfigInvalid
 from fabula_workloads.runtime.ledger import Ledger
 
-CALLS = "calls"
-"""Folder of the stage that holds the ledger of paid calls."""
+CALLS, SENT = "calls", "sent"
+"""Folders of the stage that hold the ledger of paid calls, and the notes of those that were sent."""
 
 
 def known_price(model: str, overrides: dict[str, Price], budget_usd: float | None) -> Price:
@@ -54,6 +54,11 @@ def open_caller(
     for call in known:
         if (kept := ledger.get(call)) is not None:
             usage.add(kept)
+    sent, unanswered, at_most = Ledger(context.store.child(SENT)), dict[str, int](), 0.0
+    for call in sent.ids():
+        if is_own(call) and call not in known and (note := sent.get(call)) is not None:
+            unanswered[call] = int(note["sent"])
+            at_most += unanswered[call] * float(note["usd"])
 
     def current_rates() -> Rates:
         told = reporter.allowance
@@ -71,12 +76,14 @@ def open_caller(
     return Caller(
         ledger=ledger,
         quota=QuotaGate(current_rates, clock, heartbeat=reporter.update),
-        budget=Budget(limit, lambda: reporter.allowance.budget_used_up, usage.usd),
+        budget=Budget(limit, lambda: reporter.allowance.budget_used_up, usage.usd + usage.lost_usd + at_most),
         breaker=Breaker(clock, tell),
         clock=clock,
         stopping=context.stopping,
         usage=usage,
         known=known,
+        sent=sent,
+        unanswered=unanswered,
     )
 
 
