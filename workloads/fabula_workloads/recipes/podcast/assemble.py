@@ -15,6 +15,7 @@ from typing import Any
 from fabula_api.dataset_build import DatasetBuildSpec
 from fabula_api.status import Lineage
 from fabula_workloads.recipes.podcast.card import card
+from fabula_workloads.recipes.podcast.excerpt_prompt import EXCERPT_PROMPT_VERSION, excerpt_prompt_digest
 from fabula_workloads.recipes.podcast.near_duplicates import THRESHOLD, NearDuplicates
 from fabula_workloads.recipes.podcast.prompt import PROMPT_VERSION
 from fabula_workloads.recipes.podcast.samples import Picture, Sample, samples_of
@@ -66,6 +67,7 @@ def run(context: StageContext) -> StageResult:
             details={
                 "recipe": spec.recipe,
                 "promptVersion": PROMPT_VERSION,
+                "extraction": extraction_details(spec),
                 "splits": {"train": len(samples) - num_validation, "validation": num_validation},
                 "samplesByImageCount": summary["samplesByImageCount"],
                 "nearDuplicateJaccard": THRESHOLD,
@@ -93,6 +95,20 @@ def required_pictures(spec: DatasetBuildSpec, illustrated: bool) -> int:
     if require is not None and require > per_sample:
         raise ConfigInvalid(f"images.require {require} is above images.perSample {per_sample}: no sample could be kept")
     return per_sample if require is None else require
+
+
+def extraction_details(spec: DatasetBuildSpec) -> dict[str, Any]:
+    """Who chose the excerpts, and by which words."""
+    asked = spec.extraction
+    if asked.provider != "bedrock":
+        return {"provider": asked.provider}
+    return {
+        "provider": asked.provider,
+        "model": asked.model,
+        "promptVersion": EXCERPT_PROMPT_VERSION,
+        "promptDigest": excerpt_prompt_digest(),
+        "minVerbatimRatio": asked.min_verbatim_ratio,
+    }
 
 
 def choose(candidates: Iterator[Sample], required: int, target: int | None, left_out: Counter[str]) -> list[Sample]:
