@@ -69,7 +69,7 @@ class LiveDisplay:
     def show(self, runs: Sequence[Run]) -> None:
         table = Table(box=None, pad_edge=False)
         for heading in ("RUN", "STATE", "PROGRESS", "LOSS / SCORE", "ETA"):
-            table.add_column(heading, no_wrap=heading != "PROGRESS")
+            table.add_column(heading, no_wrap=True, overflow="ellipsis")
         for run in runs:
             progress = run.status.get("progress") or {}
             metrics = run.status.get("metrics") or {}
