@@ -23,6 +23,10 @@ CLUSTER_RULES: tuple[dict[str, list[str]], ...] = (
     },
     {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]},
     {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "create", "patch"]},
+    # Ranks of a group on an Indexed Job find each other by a headless Service.
+    {"apiGroups": [""], "resources": ["services"], "verbs": ["create"]},
+    # Why a queued run is not admitted; without Kueue the rule is empty words.
+    {"apiGroups": ["kueue.x-k8s.io"], "resources": ["workloads"], "verbs": ["get", "list"]},
     {"apiGroups": [""], "resources": ["events"], "verbs": ["create"]},
     {"apiGroups": ["authentication.k8s.io"], "resources": ["tokenreviews"], "verbs": ["create"]},
 )

@@ -82,6 +82,7 @@ class Operator:
             artifact_root=self.settings.worker.artifact_root,
             pytorch_jobs=self.observer.pytorch_jobs,
             retry_backoff_seconds=self.settings.retry_backoff,
+            kueue=self.observer.admissions.installed,
             listening_since=self._listening_since,
         )
 

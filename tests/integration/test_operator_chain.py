@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from tests.support.laptop import LaptopApi
 from tests.support.operator_driver import (
+    CRD,
     DATASET_SPEC,
     EVAL_SPEC,
     FINE_TUNE_SPEC,
@@ -26,7 +27,7 @@ from tests.support.scripted_cluster import Ending, ScriptedCluster, Task
 from fabula_api.worker import StageReport
 from fabula_operator.kube.cache import Key
 from fabula_operator.kube.client import Api, ApiError, Write
-from fabula_operator.kube.resources import CONFIG_MAP, RUNS, Obj
+from fabula_operator.kube.resources import CONFIG_MAP, JOB, RUNS, SERVICE, WORKLOAD, Obj
 
 SPECS = {
     "DatasetBuild": ("data", DATASET_SPEC),
@@ -164,3 +165,81 @@ async def test_a_child_that_is_refused_is_said_on_the_run_and_tried_again(api: A
     driver.due |= dict.fromkeys(driver.later)
     await settle(driver, feed, cluster)
     assert (await build(api, namespace))["status"]["state"] == "Succeeded"
+
+
+WORKLOAD_CRD = {
+    "apiVersion": "apiextensions.k8s.io/v1",
+    "kind": "CustomResourceDefinition",
+    "metadata": {"name": "workloads.kueue.x-k8s.io"},
+    "spec": {
+        "group": "kueue.x-k8s.io",
+        "scope": "Namespaced",
+        "names": {"kind": "Workload", "listKind": "WorkloadList", "plural": "workloads", "singular": "workload"},
+        "versions": [
+            {
+                "name": "v1beta1",
+                "served": True,
+                "storage": True,
+                "schema": {
+                    "openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
+                },
+            }
+        ],
+    },
+}
+TUNE_OF_A_FOLDER = {**FINE_TUNE_SPEC, "dataset": {"uri": "datasets/vist"}}
+
+
+async def tuning(api: Api, namespace: str) -> Obj:
+    run = await api.get(RUNS["FineTuneRun"], namespace, "tune")
+    assert run is not None
+    return run
+
+
+async def test_a_queued_run_tells_kueues_words_and_starts_once_it_is_admitted(api: Api) -> None:
+    namespace = await make_namespace(api, "queue")
+    await api.request("POST", CRD.path(), body=WORKLOAD_CRD)
+    spec = {**TUNE_OF_A_FOLDER, "queue": "gpus"}
+    path = RUNS["FineTuneRun"].path(namespace)
+    await api.request("POST", path, body=run_object("FineTuneRun", namespace, "tune", spec))
+    driver, feed, cluster = Driver(api, Clock()), Feed(api, namespace), ScriptedCluster(api, namespace)
+    await settle(driver, feed, cluster)
+    assert (await tuning(api, namespace))["status"]["reason"] == "QueueNotAdmitted"
+    (job,) = await api.list(JOB, namespace)
+    assert job["spec"]["suspend"] is True
+    why = "couldn't assign flavors to pod set main: insufficient unused quota for nvidia.com/gpu, 8 more needed"
+    workload = {
+        "apiVersion": "kueue.x-k8s.io/v1beta1",
+        "kind": "Workload",
+        "metadata": {
+            "name": "job-tune",
+            "namespace": namespace,
+            "labels": {"kueue.x-k8s.io/job-uid": job["metadata"]["uid"]},
+        },
+        "status": {"conditions": [{"type": "QuotaReserved", "status": "False", "reason": "Pending", "message": why}]},
+    }
+    await api.request("POST", WORKLOAD.path(namespace), body=workload)
+    await driver.observer.discover()
+    assert driver.observer.admissions.installed
+    await driver.resync(namespace)
+    conditions = (await tuning(api, namespace))["status"]["conditions"]
+    assert next(one["message"] for one in conditions if one["type"] == "Running") == why
+    await api.patch(JOB, namespace, job["metadata"]["name"], {"spec": {"suspend": False}})
+    await settle(driver, feed, cluster)
+    assert (await tuning(api, namespace))["status"]["state"] == "Succeeded"
+    assert list(cluster.runs.values()) == [1]
+
+
+async def test_two_nodes_on_a_job_have_a_service_of_their_run(api: Api) -> None:
+    namespace = await make_namespace(api, "nodes")
+    spec = {**TUNE_OF_A_FOLDER, "backend": "Job", "topology": {"nodes": 2, "gpusPerNode": 1, "device": "cpu"}}
+    path = RUNS["FineTuneRun"].path(namespace)
+    await api.request("POST", path, body=run_object("FineTuneRun", namespace, "tune", spec))
+    driver, feed, cluster = Driver(api, Clock()), Feed(api, namespace), ScriptedCluster(api, namespace)
+    await settle(driver, feed, cluster)
+    run = await tuning(api, namespace)
+    assert run["status"]["state"] == "Succeeded"
+    (service,) = await api.list(SERVICE, namespace)
+    assert service["spec"]["clusterIP"] == "None"
+    assert [owner["uid"] for owner in service["metadata"]["ownerReferences"]] == [run["metadata"]["uid"]]
+    assert sorted(index for _, index in cluster.runs) == [0, 1]

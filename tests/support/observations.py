@@ -64,6 +64,8 @@ def child_of(launch: Launch, **changes: Any) -> Child:
         key=launch.key,
         generation=launch.generation,
         size=launch.shards,
+        queue=launch.queue,
+        suspended=launch.queue is not None,
         created_at=NOW,
     )
     return replace(made, **changes)
@@ -95,7 +97,7 @@ def step(seen: Observed, now: datetime = NOW) -> tuple[Observed, Plan]:
     made = plan(seen, now)
     seen = written(seen, made)
     new = [child_of(launch) for launch in launches(made)]
-    pods = [pod_of(child, index) for child in new for index in range(child.size)]
+    pods = [pod_of(child, index) for child in new if not child.suspended for index in range(child.size)]
     return replace(seen, children=(*seen.children, *new), pods=(*seen.pods, *pods)), made
 
 

@@ -203,7 +203,7 @@ class ScriptedCluster:
         await self._set_pod(name, {"phase": "Running"})
 
     async def _finish(self, child: Obj, pod: Obj, tries: int) -> bool:
-        environment = {one["name"]: one["value"] for one in pod["spec"]["containers"][0]["env"]}
+        environment = {one["name"]: one.get("value", "") for one in pod["spec"]["containers"][0]["env"]}
         config = json.loads(environment["FABULA_CONFIG"])
         labels = child["metadata"]["labels"]
         task = Task(

@@ -34,13 +34,21 @@ class ServiceHosts:
 
     def __init__(self, services: list[Obj], namespace: str, port_of: PortOf) -> None:
         self._by_host: dict[str, Obj] = {}
+        self._headless: set[str] = set()
         self._port_of = port_of
         for service in services:
             name, where = service["metadata"]["name"], service["metadata"]["namespace"]
-            for host in (f"{name}.{where}", f"{name}.{where}.svc", f"{name}.{where}.svc.cluster.local"):
-                self._by_host[host] = service
+            hosts = [f"{name}.{where}", f"{name}.{where}.svc", f"{name}.{where}.svc.cluster.local"]
             if where == namespace:
-                self._by_host[name] = service
+                hosts.append(name)
+            self._by_host |= dict.fromkeys(hosts, service)
+            if service["spec"].get("clusterIP") == "None":
+                self._headless.update(hosts)
+
+    def _service(self, host: str) -> Obj | None:
+        """The Service of a host name; a headless one also answers for its pods, as `<pod>.<service>`."""
+        parent = host.partition(".")[2]
+        return self._by_host.get(host) or (self._by_host[parent] if parent in self._headless else None)
 
     def rewrite_env(self, env: Mapping[str, str]) -> dict[str, str]:
         """The environment with Service hosts replaced; X_PORT follows where X_ADDR or X_HOST names a Service."""
@@ -48,7 +56,7 @@ class ServiceHosts:
         for name, value in env.items():
             stem = name.removesuffix("_PORT")
             partner = next((env[key] for key in (f"{stem}_ADDR", f"{stem}_HOST") if key in env), None)
-            service = self._by_host.get(partner) if stem != name and partner is not None else None
+            service = self._service(partner) if stem != name and partner is not None else None
             if service is not None and value.isdigit():
                 result[name] = str(self._port_of(service, int(value)))
             else:
@@ -65,7 +73,7 @@ class ServiceHosts:
     def rewrite(self, value: str, *, bare: bool) -> str:
         """A URL, host:port or host name. A host name alone is only taken for one if `bare` says so."""
         match = ENDPOINT.fullmatch(value)
-        if match is None or (service := self._by_host.get(match["host"])) is None:
+        if match is None or (service := self._service(match["host"])) is None:
             return value
         if not (match["scheme"] or match["port"] or bare or "." in match["host"]):
             return value

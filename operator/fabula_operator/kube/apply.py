@@ -15,12 +15,12 @@ from fabula_api.status import RunStatus
 from fabula_operator.kube.cache import Cache, Key
 from fabula_operator.kube.client import Api, ApiError
 from fabula_operator.kube.merge_patch import merge_patch
-from fabula_operator.kube.resources import CHILDREN, CONFIG_MAP, EVENT, RUNS, Obj
+from fabula_operator.kube.resources import CHILDREN, CONFIG_MAP, EVENT, RUNS, SERVICE, Obj
 from fabula_operator.plan.actions import Action, DeleteChild, DeleteRun, EnsureChild, Notice, Plan, SuspendChild
 from fabula_operator.plan.children import controller_uid
 from fabula_operator.plan.conditions import timestamp
 from fabula_operator.plan.observed import read_status
-from fabula_operator.render import Launch, WorkerSettings, manifest, status_ca
+from fabula_operator.render import Launch, WorkerSettings, manifest, ranks_service, status_ca
 from fabula_operator.render.names import shortened
 
 logger = logging.getLogger(__name__)
@@ -123,6 +123,8 @@ class Applier:
     async def _create(self, launch: Launch) -> None:
         resource = CHILDREN[launch.backend]
         namespace, name = launch.run.namespace, launch.child
+        if launch.linked:
+            await self._ensure_service(launch)
         try:
             stored = await self._api.create(resource, manifest(launch, self._settings))
             logger.info("%s %s/%s: created %s %s", launch.run.kind, namespace, launch.run.name, launch.backend, name)
@@ -138,6 +140,16 @@ class Applier:
                 raise NameTaken(f"{launch.backend} {name} is being deleted") from error
             stored = found
         self._cache.put(stored)
+
+    async def _ensure_service(self, launch: Launch) -> None:
+        """The pods' names must be there before the pods. The name holds the run's uid, so it is nobody else's."""
+        try:
+            await self._api.create(SERVICE, ranks_service(launch))
+        except ApiError as error:
+            if error.code in (400, 403, 422):
+                raise ChildRefused(f"Service of {launch.child}: {error.message}") from error
+            if error.reason != "AlreadyExists":
+                raise
 
     async def _patch_child(self, namespace: str, kind: str, name: str, patch: Obj) -> None:
         try:

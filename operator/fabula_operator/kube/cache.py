@@ -45,6 +45,8 @@ class Cache:
         """Run uid to its children and pods by (kind, name)."""
         self._named_by: dict[Key, set[Key]] = {}
         self._deleted: OrderedDict[str, None] = OrderedDict()
+        self._admissions: dict[str, dict[str, str]] = {}
+        """Run uid to what Kueue says of its queued children, by their uid."""
 
     def put(self, obj: Obj) -> set[Key]:
         """Take news of an object; the runs that may be affected. News older than what is known are ignored."""
@@ -83,6 +85,7 @@ class Cache:
                 del self._runs[key]
             self._keys.pop(meta["uid"], None)
             self._owned.pop(meta["uid"], None)
+            self._admissions.pop(meta["uid"], None)
             return {key, *self._named_by.get(key, ())}
         uid = run_uid(obj)
         owned = self._owned.get(uid or "", {})
@@ -100,6 +103,11 @@ class Cache:
                 self.drop(obj)
         for obj in objects:
             self.put(obj)
+
+    def admit(self, uid: str, said: dict[str, str]) -> None:
+        """Take what Kueue says of a run's queued children, by their uid."""
+        if said or uid in self._admissions:
+            self._admissions[uid] = said
 
     def get(self, key: Key) -> Obj | None:
         """The run as last heard of."""
@@ -150,7 +158,8 @@ class Cache:
             (kind, name): self._reference(Key(kind, key.namespace, name))
             for kind, name in sorted(named_runs(key.kind, obj.get("spec") or {}))
         }
-        return Observed(run, environment, children, pods, references, reports, obstacle)
+        admissions = self._admissions.get(uid, {})
+        return Observed(run, environment, children, pods, references, reports, admissions, obstacle)
 
     def _reference(self, key: Key) -> Reference:
         obj = self._runs.get(key)

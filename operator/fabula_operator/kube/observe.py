@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fabula_operator.kube.admission import Admissions
 from fabula_operator.kube.cache import Cache, Key
 from fabula_operator.kube.client import Api
 from fabula_operator.kube.resources import JOB, POD, PYTORCH_JOB, RUNS
@@ -15,6 +16,7 @@ class Observer:
     def __init__(self, api: Api, cache: Cache) -> None:
         self._api = api
         self._cache = cache
+        self.admissions = Admissions(api)
         self.pytorch_jobs = False
         """Whether the training operator's CRD is installed."""
 
@@ -23,6 +25,7 @@ class Observer:
         found = await self._api.get_path(f"/apis/{PYTORCH_JOB.group}/{PYTORCH_JOB.version}")
         names = {one["name"] for one in (found or {}).get("resources") or ()}
         self.pytorch_jobs = PYTORCH_JOB.plural in names
+        await self.admissions.discover()
         return self.pytorch_jobs
 
     async def run(self, key: Key) -> None:
@@ -39,6 +42,7 @@ class Observer:
         for resource in (JOB, POD, *((PYTORCH_JOB,) if self.pytorch_jobs else ())):
             found += await self._api.list(resource, key.namespace, f"{RUN_UID}={uid}")
         self._cache.sync(uid, found)
+        self._cache.admit(uid, await self.admissions.of(key.namespace, found))
 
     async def _one(self, key: Key) -> bool:
         obj = await self._api.get(RUNS[key.kind], key.namespace, key.name)

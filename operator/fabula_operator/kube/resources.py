@@ -39,8 +39,11 @@ class Resource:
 POD = Resource("", "v1", "Pod", "pods")
 EVENT = Resource("", "v1", "Event", "events")
 CONFIG_MAP = Resource("", "v1", "ConfigMap", "configmaps")
+SERVICE = Resource("", "v1", "Service", "services")
 JOB = Resource("batch", "v1", "Job", "jobs")
 PYTORCH_JOB = Resource("kubeflow.org", "v1", "PyTorchJob", "pytorchjobs")
+KUEUE = "kueue.x-k8s.io"
+WORKLOAD = Resource(KUEUE, "v1beta1", "Workload", "workloads")
 LEASE = Resource("coordination.k8s.io", "v1", "Lease", "leases")
 TOKEN_REVIEW = Resource("authentication.k8s.io", "v1", "TokenReview", "tokenreviews", namespaced=False)
 RUNS: dict[str, Resource] = {kind: Resource(GROUP, VERSION, kind, plural) for kind, plural in PLURALS.items()}

@@ -84,15 +84,6 @@ def infeasible(seen: Observed, spec: Spec) -> Refusal | None:
                 return Refusal(
                     "InvalidSpec", f"{field}: there is no arm {name}; the arms are {', '.join(sorted(arms))}"
                 )
-    if isinstance(spec, FineTuneRunSpec) and spec.topology.nodes > 1:
-        by_job = spec.backend == "Job" or (spec.backend == "auto" and not seen.environment.pytorch_jobs)
-        if by_job:
-            why = "backend is Job" if spec.backend == "Job" else "the PyTorchJob CRD is not installed"
-            return Refusal(
-                "NotImplemented",
-                f"spec.topology.nodes: {spec.topology.nodes} needs a PyTorchJob, but {why}; use 1 node, or install the "
-                "training operator and set backend to PyTorchJob",
-            )
     return None
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from fabula_operator.render.names import ARM, ATTEMPT, GENERATION, KEY, STAGE
+from fabula_operator.render.names import ARM, ATTEMPT, GENERATION, KEY, QUEUE, STAGE
 
 INDEX_ANNOTATION = "batch.kubernetes.io/job-completion-index"
 Obj = Mapping[str, Any]
@@ -74,7 +74,11 @@ class Child:
     retried: int = 0
     """Pods that failed so far."""
     deleting: bool = False
+    queue: str | None = None
+    """Kueue's LocalQueue that decides when it runs."""
     created_at: datetime | None = None
+    started_at: datetime | None = None
+    """When its controller first (or again, after a suspension) began to make pods."""
     finished_at: datetime | None = None
 
     @property
@@ -120,7 +124,9 @@ class Child:
             failed_indexes=failed_indexes,
             retried=retried,
             deleting="deletionTimestamp" in meta,
+            queue=labels.get(QUEUE),
             created_at=parse_time(meta.get("creationTimestamp")),
+            started_at=parse_time(status.get("startTime")),
             finished_at=parse_time(
                 status.get("completionTime") or (ended.get("lastTransitionTime") if ended else None)
             ),

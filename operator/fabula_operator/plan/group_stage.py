@@ -84,6 +84,8 @@ def group_stage(group: Group) -> StageView:
     pods = group.seen.pods_of(child)
     if child.complete:
         return _complete(group, current, child)
+    if child.queue is not None and (group.suspend or child.suspended):
+        return _queued(group, current, child)
     if group.suspend or child.suspended:
         return _suspend(group, current, child)
     if cause := cause_of(child, pods):
@@ -95,7 +97,7 @@ def group_stage(group: Group) -> StageView:
     at_work = current.model_copy(
         update={
             "state": "Running",
-            "started_at": current.started_at or timestamp(child.created_at or group.now),
+            "started_at": current.started_at or timestamp(_begun(child) or group.now),
             "last_step": step,
         }
     )
@@ -202,9 +204,15 @@ def _over(group: Group, attempt: Attempt, cause: Cause, child: Child | None = No
 
 
 def _started(attempt: Attempt, child: Child | None) -> Attempt:
-    if attempt.started_at or child is None or child.created_at is None:
+    begun = _begun(child) if child is not None else None
+    if attempt.started_at or begun is None:
         return attempt
-    return attempt.model_copy(update={"started_at": timestamp(child.created_at)})
+    return attempt.model_copy(update={"started_at": timestamp(begun)})
+
+
+def _begun(child: Child) -> datetime | None:
+    """When a child's pods were asked for; time in a queue takes no GPU."""
+    return child.started_at if child.queue is not None else child.created_at
 
 
 def _complete(group: Group, attempt: Attempt, child: Child) -> StageView:
@@ -235,6 +243,35 @@ def _complete(group: Group, attempt: Attempt, child: Child) -> StageView:
     launch = replace(group.launch, attempt=attempt.number)
     status = succeeded_status(status, launch, result, end)
     return StageView(group.stage, None, status, child=child, result=result, attempts=changed(group.attempts, done))
+
+
+def _queued(group: Group, attempt: Attempt, child: Child) -> StageView:
+    """A child that Kueue has not admitted, or has evicted; or one that has to leave its queue.
+
+    An evicted attempt is over at nobody's charge. Admitted again, its child would start other pods under the same
+    number, so the next attempt has a child of its own.
+    """
+    alive = running(group.seen.pods_of(child))
+    status = _running(group, child)
+    if not group.suspend:
+        if attempt.state == "Pending" and not alive and not child.failed:
+            said = group.seen.admissions.get(child.uid) or f"waits for queue {child.queue}"
+            if not group.seen.environment.kueue:
+                said += ", but Kueue is not installed in this cluster"
+            waiting = Waiting("QueueNotAdmitted", said)
+            return StageView(group.stage, None, status, child=child, waiting=waiting, attempts=group.attempts)
+        if alive:
+            waiting = Waiting("QueueEvicted", f"queue {child.queue} evicts it: pod {alive[0].name} commits and stops")
+            return StageView(group.stage, None, status, child=child, waiting=waiting, attempts=group.attempts)
+    end = timestamp(last_end(group.seen.pods_of(child), group.now))
+    reason = "Suspended" if group.suspend else "QueueEvicted"
+    over = _started(attempt, child).model_copy(update={"state": "Suspended", "reason": reason, "finished_at": end})
+    group = replace(group, attempts=changed(group.attempts, over))
+    if group.suspend:
+        leave = DeleteChild(child, "the run is suspended, and its queue must not admit it")
+        status = status.model_copy(update={"eta": None})
+        return StageView(group.stage, None, status, attempts=group.attempts, actions=(leave,))
+    return _next_attempt(group)
 
 
 def _suspend(group: Group, attempt: Attempt, child: Child) -> StageView:

@@ -16,7 +16,7 @@ from fabula_operator.plan import conditions as condition
 from fabula_operator.plan.acceptance import Accepted, Refusal, accept, expected
 from fabula_operator.plan.actions import Action, DeleteChild, DeleteRun, EnsureChild, Plan, SuspendChild
 from fabula_operator.plan.backend import choose_backend
-from fabula_operator.plan.children import parse_time, running
+from fabula_operator.plan.children import Child, parse_time, running
 from fabula_operator.plan.conditions import Wanted, timestamp
 from fabula_operator.plan.group_stage import OPEN
 from fabula_operator.plan.kind_status import fold, gates, outcome, verdict
@@ -220,10 +220,18 @@ def _fail(seen: Observed, spec: Spec, status: RunStatus, failure: FailureDigest,
 def _halt(seen: Observed) -> tuple[Action, ...]:
     """Stop what still runs; suspending it keeps the logs of pods that have ended."""
     return tuple(
-        SuspendChild(child, True)
+        action
         for child in seen.children
-        if not child.deleting and not child.suspended and (not child.terminal or _left(seen, child.uid))
+        if not child.deleting and (not child.terminal or _left(seen, child.uid))
+        for action in _stop(child)
     )
+
+
+def _stop(child: Child) -> list[Action]:
+    """Let a child make no more pods. Kueue would start a suspended one again, so a queued one has to go."""
+    if child.queue is not None:
+        return [DeleteChild(child, "the run is held or over, and its queue must not admit it any more")]
+    return [] if child.suspended else [SuspendChild(child, True)]
 
 
 def _left(seen: Observed, uid: str) -> bool:
@@ -232,10 +240,10 @@ def _left(seen: Observed, uid: str) -> bool:
 
 def _suspend(seen: Observed, spec: Spec, status: RunStatus, views: list[StageView], now: datetime) -> Plan:
     actions = [action for view in views for action in view.actions]
-    asked = {action.child.uid for action in actions if isinstance(action, SuspendChild)}
+    asked = {action.child.uid for action in actions if isinstance(action, SuspendChild | DeleteChild)}
     for child in seen.children:
-        if not (child.terminal or child.suspended or child.deleting or child.uid in asked):
-            actions.append(SuspendChild(child, True))
+        if not (child.terminal or child.deleting or child.uid in asked):
+            actions += _stop(child)
     alive = running(seen.pods)
     message = f"{len(alive)} pods are stopping" if alive else "no pod runs"
     progress = (status.progress or Progress()).model_copy(update={"eta": None})

@@ -34,7 +34,6 @@ NOT_LANDED: tuple[NotLanded, ...] = (
     NotLanded("DatasetBuild", "dry_run", _given, "leave it out"),
     NotLanded("DatasetBuild", "retry_failed", _given, "leave it out"),
     NotLanded("FineTuneRun", "deepspeed.offload", _is("optimizer", "all"), "use `none`"),
-    NotLanded("FineTuneRun", "queue", _given, "leave it out"),
     NotLanded("EvalRun", "engine", _is("vllm"), "use `transformers`"),
     NotLanded("EvalRun", "judges", _given, "leave them out"),
 )

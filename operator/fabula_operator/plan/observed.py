@@ -108,6 +108,8 @@ class Environment:
     """Whether the training operator's CRD is installed."""
     retry_backoff_seconds: float = 10.0
     """Wait before a group's second attempt; doubled for each further one, up to five minutes."""
+    kueue: bool = True
+    """Whether Kueue is installed."""
     listening_since: datetime | None = None
     """When this operator began to take reports; what came before, it cannot have heard."""
 
@@ -122,6 +124,8 @@ class Observed:
     pods: tuple[Pod, ...] = ()
     references: Mapping[tuple[Kind, str], Reference] = field(default_factory=dict)
     reports: tuple[Report, ...] = ()
+    admissions: Mapping[str, str] = field(default_factory=dict)
+    """What Kueue says of a queued child, by the child's uid."""
     obstacle: Waiting | None = None
     """What the API server said when it last refused a child."""
 

@@ -150,6 +150,7 @@ def _launch(this: Walk, stage: Stage, arm: Arm | None, key: str, place: str, inp
         gpus=gpus,
         resources=resources,
         retries=spec.retries,
+        queue=spec.queue if isinstance(spec, FineTuneRunSpec) else None,
     )
 
 

@@ -17,7 +17,7 @@ def job(launch: Launch, settings: WorkerSettings) -> dict[str, Any]:
         "completions": launch.shards,
         "parallelism": launch.shards,
         "podReplacementPolicy": "Failed",
-        "suspend": False,
+        "suspend": launch.queue is not None,
         "template": pod_template(launch, settings),
     }
     if launch.shape == "group":

@@ -64,6 +64,13 @@ class Launch:
     """GPUs of each pod."""
     resources: Resources = field(default_factory=Resources)
     retries: Retries = field(default_factory=Retries)
+    queue: str | None = None
+    """Kueue's LocalQueue; the child then waits, suspended, until it is admitted."""
+
+    @property
+    def linked(self) -> bool:
+        """Whether the pods of an Indexed Job have to find each other by name; a PyTorchJob sees to that itself."""
+        return self.shape == "group" and self.backend == "Job" and self.shards > 1
 
     @property
     def child(self) -> str:

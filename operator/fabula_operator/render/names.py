@@ -17,6 +17,8 @@ ARM = "fabula.dev/arm"
 ATTEMPT = "fabula.dev/attempt"
 KEY = "fabula.dev/key"
 GENERATION = "fabula.dev/generation"
+QUEUE = "kueue.x-k8s.io/queue-name"
+"""Kueue's label on a child; never on its pods, which Kueue would then queue one by one."""
 
 # Pods of an Indexed Job are called <job>-<index>-<5 letters>, and a pod's name is used as its host name: at most 63.
 CHILD_NAME_LIMIT = 52
@@ -74,16 +76,19 @@ def metadata(launch: Launch) -> dict[str, object]:
     return {
         "name": launch.child,
         "namespace": launch.run.namespace,
-        "labels": labels(launch),
+        "labels": labels(launch) | ({QUEUE: launch.queue} if launch.queue else {}),
         "annotations": {GENERATION: str(launch.generation), KEY: launch.key},
-        "ownerReferences": [
-            {
-                "apiVersion": "fabula.dev/v1alpha1",
-                "kind": launch.run.kind,
-                "name": launch.run.name,
-                "uid": launch.run.uid,
-                "controller": True,
-                "blockOwnerDeletion": True,
-            }
-        ],
+        "ownerReferences": [owner(launch)],
+    }
+
+
+def owner(launch: Launch) -> dict[str, object]:
+    """The reference by which the run owns what is made for it."""
+    return {
+        "apiVersion": "fabula.dev/v1alpha1",
+        "kind": launch.run.kind,
+        "name": launch.run.name,
+        "uid": launch.run.uid,
+        "controller": True,
+        "blockOwnerDeletion": True,
     }

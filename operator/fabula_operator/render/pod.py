@@ -16,6 +16,7 @@ from fabula_api.worker import (
 )
 from fabula_operator.render.launch import Launch, WorkerSettings
 from fabula_operator.render.names import labels
+from fabula_operator.render.ranks_service import rendezvous, service_name
 from fabula_operator.render.status_ca import CONFIG_MAP, KEY
 
 RUN_FOLDER = "/var/run/fabula"
@@ -63,6 +64,8 @@ def pod_template(launch: Launch, settings: WorkerSettings, *, container: str = "
         "containers": [_container(launch, settings, container)],
         "volumes": _volumes(launch, settings),
     }
+    if launch.linked:
+        template["subdomain"] = service_name(launch)
     if spec.service_account_name:
         template["serviceAccountName"] = spec.service_account_name
     selector = dict(spec.scheduling.node_selector)
@@ -114,7 +117,10 @@ def _container(launch: Launch, settings: WorkerSettings, name: str) -> dict[str,
         "name": name,
         "image": settings.image_gpu if launch.device == "cuda" else settings.image_cpu,
         "command": ["fabula-worker", launch.stage],
-        "env": [{"name": key, "value": value} for key, value in environment.items()],
+        "env": [
+            *({"name": key, "value": value} for key, value in environment.items()),
+            *(rendezvous(launch) if launch.linked else ()),
+        ],
         "resources": _resources(launch),
         "securityContext": {
             "allowPrivilegeEscalation": False,

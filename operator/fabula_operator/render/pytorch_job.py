@@ -23,7 +23,7 @@ def pytorch_job(launch: Launch, settings: WorkerSettings) -> dict[str, Any]:
         "metadata": metadata(launch),
         "spec": {
             "nprocPerNode": str(launch.spec.topology.gpus_per_node),
-            "runPolicy": {"backoffLimit": 0, "cleanPodPolicy": "None", "suspend": False},
+            "runPolicy": {"backoffLimit": 0, "cleanPodPolicy": "None", "suspend": launch.queue is not None},
             "pytorchReplicaSpecs": replicas,
         },
     }

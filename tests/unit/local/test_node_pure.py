@@ -96,6 +96,9 @@ def test_service_names_become_this_machine() -> None:
         "NAME": "m-0",
         "POD": "web",
         "RDZV": "m-0:23456",
+        "PET_MASTER_ADDR": "pod-0.m-0",
+        "PET_MASTER_PORT": "23456",
+        "OTHER_ADDR": "pod-0.web.o",
     }
     assert hosts().rewrite_env(env) == {
         "MASTER_ADDR": "127.0.0.1",
@@ -105,6 +108,10 @@ def test_service_names_become_this_machine() -> None:
         "NAME": "m-0",
         "POD": "web",
         "RDZV": "127.0.0.1:20001",
+        # A headless Service answers for its pods, another one does not.
+        "PET_MASTER_ADDR": "127.0.0.1",
+        "PET_MASTER_PORT": "20001",
+        "OTHER_ADDR": "pod-0.web.o",
     }
     assert hosts().rewrite_argument("--rdzv-endpoint=m-0:23456") == "--rdzv-endpoint=127.0.0.1:20001"
 

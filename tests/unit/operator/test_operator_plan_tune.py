@@ -94,8 +94,6 @@ def test_the_backend_follows_from_the_cluster_and_says_why(
 @pytest.mark.parametrize(
     ("spec", "words"),
     [
-        ({"topology": {**TOPOLOGY, "nodes": 2}, "backend": "Job"}, "spec.topology.nodes"),
-        ({"queue": "gpus"}, "spec.queue: gpus"),
         ({"deepspeed": {"offload": "all"}}, "spec.deepspeed.offload: all"),
     ],
 )

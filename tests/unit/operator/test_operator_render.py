@@ -16,8 +16,9 @@ from tests.support.observations import complete, launches, observed, step
 from fabula_api.recipes import Kind
 from fabula_api.worker import CONFIG_VARIABLE, WorkerConfig
 from fabula_operator.plan.observed import Environment
-from fabula_operator.render import Launch, WorkerSettings, child_name, manifest, status_ca
-from fabula_operator.render.names import CHILD_NAME_LIMIT, label_value
+from fabula_operator.render import Launch, WorkerSettings, child_name, manifest, ranks_service, status_ca
+from fabula_operator.render.names import CHILD_NAME_LIMIT, QUEUE, label_value
+from fabula_operator.render.ranks_service import service_name
 
 GOLDEN = Path(__file__).parent / "golden"
 SETTINGS = WorkerSettings("s3://bucket/fabula", "https://fabula-operator.fabula:8443", "ghcr/cpu:1", "ghcr/gpu:1")
@@ -55,7 +56,9 @@ CASES = {
     "job-illustrate-gpu": launch_of("DatasetBuild", "illustrate", {"images": {"provider": "diffusers"}}),
     "job-infer-arm": launch_of("EvalRun", "infer"),
     "job-train": launch_of("FineTuneRun", "train", crd=False),
+    "job-train-two-nodes": launch_of("FineTuneRun", "train", {"topology": {"nodes": 2, "gpusPerNode": 8}}, crd=False),
     "pytorchjob-one-node": launch_of("FineTuneRun", "train"),
+    "pytorchjob-queued": launch_of("FineTuneRun", "train", {"queue": "gpus"}),
     "pytorchjob-two-nodes-a100": launch_of(
         "FineTuneRun",
         "train",
@@ -109,11 +112,35 @@ def test_every_pod_keeps_the_restricted_security_standard(name: str) -> None:
 def test_the_worker_can_read_what_it_is_told(name: str) -> None:
     launch = CASES[name]
     for template in templates(manifest(launch, SETTINGS)):
-        environment = {one["name"]: one["value"] for one in template["spec"]["containers"][0]["env"]}
+        environment = {one["name"]: one.get("value", "") for one in template["spec"]["containers"][0]["env"]}
         config = WorkerConfig.model_validate_json(environment[CONFIG_VARIABLE])
         assert (config.stage, config.key, config.output) == (launch.stage, launch.key, launch.output)
         assert config.spec == launch.spec
         json.loads(environment[CONFIG_VARIABLE])
+
+
+def test_ranks_on_a_job_find_each_other_by_the_service_of_their_run() -> None:
+    launch = CASES["job-train-two-nodes"]
+    service, (template,) = ranks_service(launch), templates(manifest(launch, SETTINGS))
+    name = service["metadata"]["name"]
+    assert service["spec"]["clusterIP"] == "None"
+    assert service["spec"]["selector"].items() <= template["metadata"]["labels"].items()
+    assert template["spec"]["subdomain"] == name
+    environment = {one["name"]: one for one in template["spec"]["containers"][0]["env"]}
+    assert environment["MASTER_ADDR"]["value"] == f"{launch.child}-0.{name}"
+    assert environment["PET_NODE_RANK"]["valueFrom"]["fieldRef"]["fieldPath"].endswith("job-completion-index']")
+    # The same for every attempt, and a valid name for a Service whatever the run is called.
+    assert ranks_service(replace(launch, attempt=9))["metadata"]["name"] == name
+    odd = replace(launch, run=replace(launch.run, name="9.long-" + "x" * 200))
+    assert re.fullmatch(r"[a-z][-a-z0-9]{0,61}[a-z0-9]", service_name(odd))
+
+
+def test_a_queued_child_waits_suspended_and_its_pods_carry_no_queue() -> None:
+    made = manifest(CASES["pytorchjob-queued"], SETTINGS)
+    assert made["spec"]["runPolicy"]["suspend"] is True  # type: ignore[index]
+    assert made["metadata"]["labels"][QUEUE] == "gpus"  # type: ignore[index]
+    for template in templates(made):
+        assert QUEUE not in template["metadata"]["labels"]
 
 
 def templates(made: Any) -> list[dict[str, Any]]:

@@ -31,7 +31,7 @@ def at_work(policy: str = "warn", **watchdog: Any) -> Observed:
     return step(seen)[0]
 
 
-def told(seen: Observed, count: int = 12, *, total: int = 126, **last: float) -> Observed:
+def told(seen: Observed, count: int = 12, *, total: int = 126, **last: Any) -> Observed:
     """The run after `count` reports, one each 30 seconds; `last` are figures of the last one."""
     reports, child, pod = Reports(), seen.children[-1], seen.pods[-1]
     for number in range(1, count + 1):
@@ -70,7 +70,7 @@ def listening(seen: Observed, since: datetime) -> Observed:
     ids=lambda value: value if isinstance(value, str) and value[:3] in ("all", "the", "thr") else "",
 )
 def test_what_the_newest_report_tells(
-    situation: str, figures: dict[str, float], expected: tuple[str, str], words: str
+    situation: str, figures: dict[str, Any], expected: tuple[str, str], words: str
 ) -> None:
     seen = told(at_work(), **figures)
     made = plan(seen, after(365))
