@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -114,6 +114,19 @@ class FineTuneRunSpec(RunSpec):
     """What is checked before a GPU is taken."""
     watchdog: Watchdog = Field(default_factory=Watchdog)
     """What is watched while it trains."""
+
+    @property
+    def global_batch_size(self) -> int:
+        """Samples (with packing: packed sequences) of one optimizer step, over all ranks and forward passes."""
+        ranks = self.topology.nodes * self.topology.gpus_per_node
+        return ranks * self.training.per_device_batch_size * self.training.gradient_accumulation_steps
+
+    @property
+    def decisive_training(self) -> dict[str, Any]:
+        """What of `training` decides the adapter. Its batch counts as a whole, however ranks and passes cut it up."""
+        cut = {"per_device_batch_size", "gradient_accumulation_steps", "loader_workers"}
+        decisive = self.training.model_dump(mode="json", by_alias=True, exclude=cut)
+        return decisive | {"globalBatchSize": self.global_batch_size}
 
 
 class Metrics(StatusModel):

@@ -21,7 +21,7 @@ class Stage:
     name: str
     shape: Shape
     reads: tuple[str, ...]
-    """Spec fields that decide the output."""
+    """Spec fields, or properties of the spec's model, that decide the output."""
     extent: tuple[str, ...] = ()
     """Spec fields that bound how far it goes, and not what any of its items becomes: when one changes, the stage goes
     on in the same folder and repeats nothing."""
@@ -99,10 +99,8 @@ PODCAST = Recipe(
             Stage(
                 "train",
                 "group",
-                reads=(
-                    "model", "lora", "training", "pixels", "deepspeed.stage", "topology.nodes",
-                    "topology.gpus_per_node", "topology.device",
-                ),
+                # Not how many ranks, nor what each of them holds: a run goes on from a checkpoint with other ones.
+                reads=("model", "lora", "decisive_training", "pixels", "topology.device"),
                 external=("dataset",),
                 device="topology.device",
                 resources="resources",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -262,6 +263,31 @@ def test_zero_2_with_loader_workers_starts_where_zero_3_does(world: World, undis
     first = world.curve("zero2")[0]
     assert first["loss"] == pytest.approx(world.curve("undisturbed")[0]["loss"], abs=1e-4)
     assert result.metrics["steps"] == 2
+
+
+def test_a_packed_run_goes_on_with_half_the_ranks_under_another_zero_stage(world: World) -> None:
+    training = {"packing": True, "maxLength": 250, "maxSteps": 4, "neftuneNoiseAlpha": 0}
+    common: dict[str, Any] = {"lora": {"dropout": 0.0}, "checkpoints": {"everySteps": 2}}
+    code, whole = world.run("two-ranks", training=training, **common)
+    assert code == 0, world.log("two-ranks")
+    assert "packed in 4 sequences" in world.log("two-ranks")
+    assert whole.counts == {"sample/ok": 9}
+
+    shutil.copytree(
+        world.output("two-ranks") / "checkpoints/step-000002", world.output("one") / "checkpoints/step-000002"
+    )
+    one_rank = {"topology": {"gpusPerNode": 1, "device": "cpu"}, "deepspeed": {"stage": 2}}
+    code, result = world.run("one", training=training, **common, **one_rank)
+    assert code == 65
+    assert result.failure is not None
+    assert "4 samples an optimizer step, but the run's are 2" in result.failure.message
+    code, result = world.run("one", 2, training=training | {"gradientAccumulationSteps": 4}, **common, **one_rank)
+    assert code == 0, world.log("one", 2)
+    assert result.summary["resumedFromStep"] == 2
+    for ended, expected in zip(world.curve("one"), world.curve("two-ranks"), strict=True):
+        assert ended["loss"] == pytest.approx(expected["loss"], rel=1e-5)
+        assert ended["gradNorm"] == pytest.approx(expected["gradNorm"], rel=1e-4)
+        assert ended["learningRate"] == expected["learningRate"]
 
 
 def test_a_damaged_picture_stops_the_run_by_the_samples_name(world: World) -> None:

@@ -1,6 +1,7 @@
 """Config, result, digests and durations: what operator and workers tell each other."""
 
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -11,6 +12,7 @@ from fabula_api.artifact import Part, artifact_digest, canonical_json, digest_of
 from fabula_api.base import duration_seconds
 from fabula_api.dataset_build import DatasetBuildSpec
 from fabula_api.eval_run import EvalRunSpec
+from fabula_api.fine_tune_run import FineTuneRunSpec
 from fabula_api.status import FailureDigest
 from fabula_api.worker import TERMINATION_LIMIT, ProgressBody, WorkerConfig, WorkerResult
 
@@ -133,3 +135,14 @@ def test_canonical_json_ignores_key_order_and_refuses_nan() -> None:
 @pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("15m", 900), ("1h30m", 5400), ("2h5s", 7205)])
 def test_durations(text: str, seconds: int) -> None:
     assert duration_seconds(text) == seconds
+
+
+def test_how_ranks_cut_up_a_batch_does_not_decide_an_adapter() -> None:
+    wire: dict[str, Any] = {"dataset": {"uri": "d"}, "model": {"name": "m"}}
+    spec = FineTuneRunSpec.model_validate(wire)
+    assert spec.global_batch_size == 32
+    half = {"topology": {"gpusPerNode": 4}, "training": {"gradientAccumulationSteps": 8, "loaderWorkers": 1}}
+    assert FineTuneRunSpec.model_validate(wire | half).decisive_training == spec.decisive_training
+    for training in ({"gradientAccumulationSteps": 2}, {"learningRate": 0.5}, {"packing": True}):
+        other = FineTuneRunSpec.model_validate(wire | {"training": training})
+        assert other.decisive_training != spec.decisive_training

@@ -106,6 +106,8 @@ def test_stages_read_fields_that_exist(recipe: str, kind: Kind) -> None:
             paths.append(stage.device)
         for path in paths:
             model: Any = spec_type
+            if isinstance(getattr(model, path, None), property):
+                continue
             for part in path.split("."):
                 assert part in model.model_fields, f"{recipe} {kind} {stage.name}: no field {path}"
                 model = model.model_fields[part].annotation

@@ -48,6 +48,7 @@ class Prepared:
         losses = [[entry["step"], entry["loss"]] for entry in state.get("log_history", ()) if "loss" in entry]
         return {
             "worldSize": spec.topology.nodes * spec.topology.gpus_per_node,
+            "globalBatchSize": spec.global_batch_size,
             "sampler": {"seed": spec.training.seed, "epoch": state.get("epoch"), "step": step},
             "base": self.base(),
             "losses": losses[:: max(1, -(-len(losses) // _HISTORY_LIMIT))],
@@ -85,6 +86,10 @@ def prepare(context: StageContext, spec: FineTuneRunSpec, model: Path) -> Prepar
     resumed_from, resume = None, None
     if newest := checkpoints.newest():
         resumed_from, manifest = newest
+        if problem := _other_run(manifest, spec, base_digest):
+            raise InputInvalid(
+                f"the checkpoint {checkpoints.uri(resumed_from)} {problem}; give the run another output.uri"
+            )
         resume = checkpoints.fetch(resumed_from, manifest, work / "resume" / f"checkpoint-{resumed_from}")
         _log.info("going on from the checkpoint of step %d (attempt %d)", resumed_from, manifest.attempt)
     job = TrainingJob(
@@ -101,6 +106,17 @@ def prepare(context: StageContext, spec: FineTuneRunSpec, model: Path) -> Prepar
         Lineage(name="model", uri=context.resolve(spec.model.uri) if spec.model.uri else base_name, digest=base_digest),
     ]
     return Prepared(job, node, checkpoints, dataset, base_digest, lineage, resumed_from)
+
+
+def _other_run(checkpoint: Manifest, spec: FineTuneRunSpec, base_digest: str) -> str | None:
+    """Why this run cannot go on from a checkpoint in its folder. The ranks may differ, base and batch may not."""
+    base = checkpoint.details.get("base", {}).get("digest")
+    if base != base_digest:
+        return f"is of a base model whose config.json is {base}, but the run's is {base_digest}"
+    batch = checkpoint.details.get("globalBatchSize", spec.global_batch_size)
+    if batch != spec.global_batch_size:
+        return f"was made with {batch} samples an optimizer step, but the run's are {spec.global_batch_size}"
+    return None
 
 
 def _dataset(context: StageContext, spec: FineTuneRunSpec) -> Manifest:

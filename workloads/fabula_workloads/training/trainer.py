@@ -10,6 +10,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 from transformers import Trainer, TrainingArguments
 
+from fabula_workloads.training import optimizer_state
 from fabula_workloads.training.collate import Encoded
 from fabula_workloads.training.dataset import Sample
 from fabula_workloads.training.encode import Encoder
@@ -78,6 +79,23 @@ class LoraTrainer(Trainer):  # type: ignore[misc]
             self._noise.segments = inputs["segments"]
         loss: torch.Tensor = super().training_step(model, inputs, num_items_in_batch)
         return loss
+
+    def _prepare_for_training(self, max_steps: int, train_dataloader: Any, resume_from_checkpoint: Any) -> Any:
+        """As Trainer's, but a checkpoint's optimizer is `optimizer_state`'s, which any number of ranks can read."""
+        prepared = super()._prepare_for_training(max_steps, train_dataloader, None)
+        if resume_from_checkpoint is not None:
+            optimizer_state.restore(self.deepspeed, Path(resume_from_checkpoint))
+            self._load_optimizer_and_scheduler(resume_from_checkpoint)
+            # The schedule knows its rate, but the optimizer was made with that of the first step.
+            for group, rate in zip(self.optimizer.param_groups, self.lr_scheduler.get_last_lr(), strict=True):
+                group["lr"] = rate
+        return prepared
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        folder = Path(output_dir)
+        optimizer_state.save(self.deepspeed, folder, write=self.args.should_save)
+        if self.args.should_save:
+            torch.save(self.lr_scheduler.state_dict(), folder / "scheduler.pt")
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """Write the adapter in peft's format. Under ZeRO-3 all ranks must take part; only the first writes.

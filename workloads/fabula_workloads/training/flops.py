@@ -1,0 +1,88 @@
+"""Floating-point operations that a LoRA step needs, from a model's config: the numerator of MFU.
+
+Needed, not done: recomputed activations, padding and logits nobody asks for do not count, so none of them can make MFU
+look better. The formula is in docs/training.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fabula_api.fine_tune_run import FineTuneRunSpec
+from fabula_api.gpu_products import gpu
+
+_FORWARD, _TRAINED, _FROZEN = 2, 6, 4
+"""Operations a weight and token: forward only; forward and both backward products; without that of the weight."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFlops:
+    """Sizes of a model that decide what a step costs. All are counts of weights, if not said otherwise."""
+
+    layers: int
+    language: int
+    """In the language layers' matrices."""
+    lora: int
+    attention_width: int
+    """Heads times head width."""
+    head: int
+    """In the output matrix."""
+    vision: int
+    """In the vision tower, used once for each patch."""
+    vision_depth: int
+    vision_width: int
+    merger: int
+    """In the vision mergers, used once for each token that a picture becomes."""
+    merged: int
+    """Patches that become one token."""
+
+    @classmethod
+    def of(cls, config: dict[str, Any], lora: int) -> ModelFlops:
+        """From a Qwen3-VL's config.json and the number of trained weights. Raises KeyError for another layout."""
+        text, vision = config["text_config"], config["vision_config"]
+        hidden, inner = text["hidden_size"], text["intermediate_size"]
+        heads, shared, width = text["num_attention_heads"], text["num_key_value_heads"], text["head_dim"]
+        layer = 2 * hidden * heads * width + 2 * hidden * shared * width + 3 * hidden * inner
+        own, own_inner, merged = vision["hidden_size"], vision["intermediate_size"], vision["spatial_merge_size"] ** 2
+        patch = vision.get("in_channels", 3) * vision["temporal_patch_size"] * vision["patch_size"] ** 2
+        joined = own * merged
+        mergers = 1 + len(vision["deepstack_visual_indexes"])
+        return cls(
+            layers=text["num_hidden_layers"],
+            language=text["num_hidden_layers"] * layer,
+            lora=lora,
+            attention_width=heads * width,
+            head=hidden * text["vocab_size"],
+            vision=patch * own + vision["depth"] * (4 * own * own + 2 * own * own_inner),
+            vision_depth=vision["depth"],
+            vision_width=own,
+            merger=mergers * (joined * joined + joined * vision["out_hidden_size"]),
+            merged=merged,
+        )
+
+    def needed(self, lengths: Sequence[int], labelled: int, grids: Iterable[Sequence[int]]) -> float:
+        """Operations to train on samples of these lengths, with that many labelled tokens and these picture grids
+        (time, height, width in patches)."""
+        tokens = sum(lengths)
+        # Two products of length x length x width a layer, half of each for a causal mask; the backward pass has twice.
+        attention = 3 * 2 * self.layers * self.attention_width * sum(length * length for length in lengths)
+        patches = [time * height * width for time, height, width in grids]
+        seen = _FORWARD * sum(patches) * (self.vision + self.merger / self.merged)
+        seen += 4 * self.vision_depth * self.vision_width * sum(patch * patch for patch in patches)
+        language = (_FROZEN * self.language + _TRAINED * self.lora) * tokens
+        return float(language + attention + _FROZEN * self.head * labelled + seen)
+
+
+def peak_of(spec: FineTuneRunSpec, device_name: str | None) -> float | None:
+    """Dense bf16 operations a second of the device at its peak, by its driver's name or the spec's product.
+
+    None where it is not known, and for a run that does not compute in bf16.
+    """
+    if device_name is None or spec.training.precision != "bf16":
+        return None
+    for product in (device_name.replace(" ", "-"), spec.topology.product):
+        if product and (found := gpu(product)) and found.teraflops:
+            return found.teraflops * 1e12
+    return None
