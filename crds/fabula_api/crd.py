@@ -66,6 +66,7 @@ COLUMNS: dict[Kind, list[Schema]] = {
         _column("Checkpoint", ".status.checkpoint.step", "integer", wide=True, about="Step of the last committed one"),
         _column("Tokens/s/GPU", ".status.metrics.tokensPerSecondPerGpu", "number", wide=True),
         _column("GPU-Hours", ".status.gpuHours.used", "number", wide=True),
+        _column("Cost", ".status.costUsd", "number", wide=True, about="Dollars for the GPU hours"),
         _column("Adapter", ".status.adapter.uri", wide=True, about="Folder of the adapter"),
     ],
     "EvalRun": [

@@ -33,7 +33,7 @@ class Training(SpecModel):
     max_steps: int | None = Field(None, ge=1)
     """Optimizer steps in all; takes the place of `epochs`."""
     per_device_batch_size: int = Field(1, ge=1, le=1024)
-    """Samples a rank takes in one forward pass."""
+    """Samples (with `packing`: packed sequences) a rank takes in one forward pass."""
     gradient_accumulation_steps: int = Field(4, ge=1, le=4096)
     """Forward passes for one optimizer step."""
     weight_decay: float = Field(0.1, ge=0, le=10)
@@ -47,7 +47,8 @@ class Training(SpecModel):
     max_length: int = Field(8192, ge=32, le=1_048_576)
     """Longest sample in tokens; longer ones are left out and counted."""
     packing: bool = False
-    """Several short samples in one sequence, with attention that does not cross them."""
+    """Several samples in one sequence of at most `maxLength` tokens, with attention that does not cross them. Loss and
+    gradients stay the same; an optimizer step sees more samples."""
     gradient_checkpointing: bool = True
     """Recompute activations in the backward pass: less memory, about a third more compute."""
     precision: Literal["bf16", "fp32"] = "bf16"
@@ -112,6 +113,8 @@ class FineTuneRunSpec(RunSpec):
     """Resources of one pod, beside its GPUs."""
     preflight: Preflight = Field(default_factory=Preflight)
     """What is checked before a GPU is taken."""
+    gpu_hour_usd: float | None = Field(None, ge=0, le=10_000)
+    """Dollars for one GPU hour. Default: the operator's price of `topology.product`."""
     watchdog: Watchdog = Field(default_factory=Watchdog)
     """What is watched while it trains."""
 
@@ -152,10 +155,20 @@ class Metrics(StatusModel):
     """Tokens a second, divided by the ranks."""
     step_seconds: float | None = None
     """Seconds that a step usually takes."""
+    samples_per_second: float | None = None
+    """Samples a second, over all ranks."""
+    data_wait: float | None = None
+    """Share of the last step in which ranks waited for data, 0 to 1."""
     mfu: float | None = None
-    """Model FLOPs utilisation, 0 to 1."""
+    """Model FLOPs utilisation, 0 to 1; absent on a CPU, in fp32, and where the GPU's peak is not known."""
     gpu_memory: float | None = None
     """Peak memory of a rank, in GiB."""
+    unique_samples: int | None = None
+    """Samples of the training split that were seen at least once."""
+    unique_share: float | None = None
+    """Their share of the split, 0 to 1; samples left out as too long are never seen."""
+    skipped_samples: int | None = None
+    """Samples left out because they are longer than `training.maxLength`."""
 
 
 class CheckpointStatus(StatusModel):
@@ -186,6 +199,12 @@ class Attempt(StatusModel):
     """When its last pod ended."""
     resumed_from_step: int | None = None
     """Step of the checkpoint it went on from."""
+    gpus: int | None = None
+    """GPUs it held; 0 with `device: cpu`."""
+    committed_step: int | None = None
+    """Step of the last checkpoint it committed."""
+    committed_at: Timestamp | None = None
+    """When that was."""
     last_step: int | None = None
     """Last step it reported; the steps since the last checkpoint have to be repeated."""
     generation: int | None = None
@@ -194,9 +213,9 @@ class Attempt(StatusModel):
 
 class GpuHours(StatusModel):
     used: float = 0
-    """GPU hours of all attempts."""
+    """GPU hours of all attempts; ranks on CPUs are none."""
     wasted: float = 0
-    """Of those, hours whose steps had to be repeated."""
+    """Of those, hours between the checkpoint that the next attempt goes on from and the attempt's end."""
 
 
 class FineTuneRunStatus(RunStatus):
@@ -210,6 +229,8 @@ class FineTuneRunStatus(RunStatus):
     """Starts of the group, the last ones."""
     gpu_hours: GpuHours | None = None
     """GPU time."""
+    cost_usd: float | None = None
+    """Dollars for the GPU hours, where a price is given."""
     backend: Text | None = None
     """Kind of child, and why it was chosen."""
     adapter: ArtifactStatus | None = None

@@ -82,6 +82,7 @@ class Operator:
             artifact_root=self.settings.worker.artifact_root,
             pytorch_jobs=self.observer.pytorch_jobs,
             retry_backoff_seconds=self.settings.retry_backoff,
+            gpu_hour_usd=self.settings.gpu_hour_usd,
             kueue=self.observer.admissions.installed,
             listening_since=self._listening_since,
         )

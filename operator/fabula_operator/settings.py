@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import socket
 import uuid
@@ -34,6 +35,7 @@ class Settings:
     progress_interval: float
     resync: float
     retry_backoff: float
+    gpu_hour_usd: Mapping[str, float]
     workers: int
     log_level: str
 
@@ -74,6 +76,7 @@ def parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     option("--progress-interval", 10.0, "least seconds between two writes of one run's progress", float)
     option("--resync", 60.0, "seconds between two full reads", float)
     option("--retry-backoff", 10.0, "seconds before a group's second attempt, doubled for each further one", float)
+    option("--gpu-hour-usd", None, "dollars for a GPU hour by product: NVIDIA-A100-SXM4-80GB=1.8,NVIDIA-H200=3.5")
     option("--workers", 8, "runs looked at side by side", int)
     option("--log-level", "INFO", "DEBUG, INFO, WARNING or ERROR")
     made.add_argument(
@@ -83,6 +86,20 @@ def parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         help="serve reports over plain HTTP; for tests only",
     )
     return made
+
+
+def read_prices(text: str) -> dict[str, float]:
+    """`PRODUCT=PRICE,...` as a map. Raises ValueError naming the part that is none."""
+    found: dict[str, float] = {}
+    for part in filter(None, (one.strip() for one in text.split(","))):
+        product, equals, price = part.partition("=")
+        try:
+            found[product.strip()] = float(price)
+        except ValueError:
+            equals = ""
+        if not equals or not product.strip() or not 0 <= found[product.strip()] < math.inf:
+            raise ValueError(f"{part!r} is not PRODUCT=DOLLARS")
+    return found
 
 
 def read(arguments: Sequence[str] | None = None, environment: Mapping[str, str] | None = None) -> Settings:
@@ -95,6 +112,10 @@ def read(arguments: Sequence[str] | None = None, environment: Mapping[str, str] 
             command_line.error(f"--{name.replace('_', '-')} is required")
     if not given.insecure_status and not (given.tls_cert and given.tls_key):
         command_line.error("--tls-cert and --tls-key are required: tokens are never taken over plain HTTP")
+    try:
+        prices = read_prices(given.gpu_hour_usd or "")
+    except ValueError as error:
+        command_line.error(f"--gpu-hour-usd: {error}")
     worker = WorkerSettings(
         artifact_root=given.artifact_root,
         status_url=given.status_url,
@@ -122,6 +143,7 @@ def read(arguments: Sequence[str] | None = None, environment: Mapping[str, str] 
         progress_interval=given.progress_interval,
         resync=given.resync,
         retry_backoff=given.retry_backoff,
+        gpu_hour_usd=prices,
         workers=given.workers,
         log_level=given.log_level,
     )

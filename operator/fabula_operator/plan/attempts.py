@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from fabula_api.fine_tune_run import Attempt
+from pydantic import ValidationError
+
+from fabula_api.fine_tune_run import Attempt, CheckpointStatus
 from fabula_api.shared_spec import Retries
 from fabula_api.status import FailureDigest
-from fabula_api.worker import FINAL_EXIT_CODES, ExitCode
+from fabula_api.worker import FINAL_EXIT_CODES, ExitCode, StageReport
 from fabula_operator.plan.children import Child, Pod, running
 from fabula_operator.plan.results import failure_of, pod_failure, result_of
 
@@ -78,6 +80,21 @@ def resumed_step(pods: Sequence[Pod]) -> int | None:
     return None
 
 
+def heard(attempt: Attempt, body: StageReport) -> dict[str, object]:
+    """What a report tells of its attempt: the step it is at, where it began, and the last checkpoint it committed."""
+    update: dict[str, object] = {"last_step": body.done}
+    if attempt.number > 1 and attempt.last_step is None and "loss" not in body.metrics:
+        # Before its first step a worker reports the step of the checkpoint it goes on from.
+        update["resumed_from_step"] = body.done or None
+    try:
+        checkpoint = CheckpointStatus.model_validate(body.checkpoint) if body.checkpoint else None
+    except ValidationError:
+        checkpoint = None
+    if checkpoint is not None:
+        update |= {"committed_step": checkpoint.step, "committed_at": checkpoint.committed_at}
+    return update
+
+
 def spent(attempts: Sequence[Attempt], budget: Budget, generation: int) -> int:
     """How many attempts were charged to a budget since the spec was last edited."""
     return sum(1 for one in attempts if one.budget == budget and one.generation == generation)
@@ -114,7 +131,9 @@ def ended(attempt: Attempt, cause: Cause, at: str) -> Attempt:
             "message": cause.digest.message[:256],
             "budget": cause.budget,
             "finished_at": at,
-            "resumed_from_step": cause.resumed_from_step,
+            "resumed_from_step": attempt.resumed_from_step
+            if cause.resumed_from_step is None
+            else cause.resumed_from_step,
         }
     )
 

@@ -1,20 +1,40 @@
-"""GPU hours of a group's attempts, and how many of them went into steps that had to be repeated."""
+"""GPU hours of the attempts of a group: how many were used, how many of them in vain, and what they cost.
+
+Ranks on CPUs hold no GPU, so their hours are not counted.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from itertools import pairwise
 
-from fabula_api.fine_tune_run import Attempt, GpuHours
+from fabula_api.fine_tune_run import Attempt, FineTuneRunSpec, GpuHours
 from fabula_operator.plan.children import parse_time
+
+OVER = ("Failed", "Suspended")
 
 
 def gpu_hours(attempts: Sequence[Attempt], gpus: int, seen_at: datetime | None) -> GpuHours:
     """Hours times GPUs. The attempt at work counts up to its last report, so that time alone changes nothing."""
-    used = sum(_hours(one, seen_at) for one in attempts) * gpus
-    wasted = sum(_hours(one, seen_at) * _repeated(one, after) for one, after in pairwise(attempts)) * gpus
+    used, wasted = 0.0, 0.0
+    for position, one in enumerate(attempts):
+        after = attempts[position + 1] if position + 1 < len(attempts) else None
+        held = gpus if one.gpus is None else one.gpus
+        hours = _hours(one, seen_at)
+        used += held * hours
+        if one.state in OVER:
+            wasted += held * min(hours, _repeated_hours(one, after, hours))
     return GpuHours(used=round(used, 4), wasted=round(wasted, 4))
+
+
+def cost_usd(hours: GpuHours, spec: FineTuneRunSpec, prices: Mapping[str, float]) -> float | None:
+    """Dollars for the hours; None without a price, and for ranks on CPUs."""
+    price = spec.gpu_hour_usd
+    if price is None and spec.topology.product is not None:
+        price = prices.get(spec.topology.product)
+    if price is None or spec.topology.device != "cuda":
+        return None
+    return round(hours.used * price, 4)
 
 
 def _hours(attempt: Attempt, seen_at: datetime | None) -> float:
@@ -22,11 +42,20 @@ def _hours(attempt: Attempt, seen_at: datetime | None) -> float:
     return max(0.0, (end - start).total_seconds() / 3600) if start and end else 0.0
 
 
-def _repeated(attempt: Attempt, after: Attempt) -> float:
-    """Share of an attempt's steps that the next one did again; all of them while it is not known where that began."""
+def _repeated_hours(attempt: Attempt, after: Attempt | None, hours: float) -> float:
+    """Hours of an attempt that the next one did again.
+
+    Until the next one says where it began, it is taken to begin at the last checkpoint that was heard of.
+    """
+    resumed = after.resumed_from_step if after else None
+    if resumed is None:
+        resumed = 0 if after is not None and after.state == "Succeeded" else attempt.committed_step
+    committed, end = parse_time(attempt.committed_at), parse_time(attempt.finished_at)
+    if resumed is not None and resumed == attempt.committed_step and committed is not None and end is not None:
+        return max(0.0, (end - committed).total_seconds() / 3600)
+    # From another checkpoint, or one whose time is not known: by the share of its steps.
     start = attempt.resumed_from_step or 0
     steps = (attempt.last_step or 0) - start
     if steps <= 0:
-        return 1.0
-    kept = (after.resumed_from_step or 0) - start
-    return min(1.0, max(0.0, 1 - kept / steps))
+        return hours
+    return hours * min(1.0, max(0.0, 1 - ((resumed or 0) - start) / steps))

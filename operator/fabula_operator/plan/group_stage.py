@@ -17,6 +17,7 @@ from fabula_operator.plan.attempts import (
     changed,
     ended,
     exhausted,
+    heard,
     last_end,
     resumed_step,
 )
@@ -93,12 +94,12 @@ def group_stage(group: Group) -> StageView:
     status = _running(group, child)
     reports = reports_of(child, pods, group.seen.reports)
     status = figures(status, group.stage, child, pods, reports)
-    step = reports[0].body.done if 0 in reports else current.last_step
     at_work = current.model_copy(
         update={
             "state": "Running",
             "started_at": current.started_at or timestamp(_begun(child) or group.now),
-            "last_step": step,
+            "gpus": group.launch.gpus * group.launch.shards,
+            **(heard(current, reports[0].body) if 0 in reports else {}),
         }
     )
     health = _health(group, at_work, reports.get(0))
@@ -231,12 +232,13 @@ def _complete(group: Group, attempt: Attempt, child: Child) -> StageView:
         return StageView(
             group.stage, None, failed, child=child, failure=unreadable(group.stage.name, 0), attempts=attempts
         )
+    resumed = resumed_step([first])
     status = finished_figures(_running(group, child), group.stage, result)
     done = attempt.model_copy(
         update={
             "state": "Succeeded",
             "finished_at": end,
-            "resumed_from_step": resumed_step([first]),
+            "resumed_from_step": attempt.resumed_from_step if resumed is None else resumed,
             "last_step": status.done,
         }
     )

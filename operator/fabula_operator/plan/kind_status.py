@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -12,7 +13,7 @@ from fabula_api.eval_run import ArmStatus, Comparison, EvalRunSpec, EvalRunStatu
 from fabula_api.fine_tune_run import CheckpointStatus, FineTuneRunSpec, FineTuneRunStatus, Metrics
 from fabula_api.status import ConditionStatus, FailureDigest, RunStatus, Tally
 from fabula_api.worker import Spec, WorkerResult
-from fabula_operator.plan.gpu_hours import gpu_hours
+from fabula_operator.plan.gpu_hours import cost_usd, gpu_hours
 from fabula_operator.plan.observed import Report
 from fabula_operator.plan.results import add_up
 from fabula_operator.plan.stage_view import StageView
@@ -21,12 +22,14 @@ BILLED = ("tokens", "calls", "cost", "verbatim")
 _METRIC_NAMES = {field.alias: name for name, field in Metrics.model_fields.items() if field.alias}
 
 
-def fold(status: RunStatus, spec: Spec, views: Sequence[StageView]) -> RunStatus:
-    """The status with what the kind adds, from the newest reports and results."""
+def fold(
+    status: RunStatus, spec: Spec, views: Sequence[StageView], prices: Mapping[str, float] = MappingProxyType({})
+) -> RunStatus:
+    """The status with what the kind adds, from the newest reports and results; `prices` are for GPU hours."""
     if isinstance(status, DatasetBuildStatus):
         return _dataset(status, views)
     if isinstance(status, FineTuneRunStatus) and isinstance(spec, FineTuneRunSpec):
-        return _fine_tune(status, spec, views)
+        return _fine_tune(status, spec, views, prices)
     if isinstance(status, EvalRunStatus) and isinstance(spec, EvalRunSpec):
         return _eval(status, spec, views)
     return status
@@ -167,7 +170,9 @@ def _billed(status: DatasetBuildStatus, views: Sequence[StageView]) -> dict[str,
     return update
 
 
-def _fine_tune(status: FineTuneRunStatus, spec: FineTuneRunSpec, views: Sequence[StageView]) -> FineTuneRunStatus:
+def _fine_tune(
+    status: FineTuneRunStatus, spec: FineTuneRunSpec, views: Sequence[StageView], prices: Mapping[str, float]
+) -> FineTuneRunStatus:
     view = views[-1]
     update: dict[str, Any] = {"adapter": view.status.artifact if view.status.state == "Succeeded" else None}
     if view.attempts is not None:
@@ -187,6 +192,7 @@ def _fine_tune(status: FineTuneRunStatus, spec: FineTuneRunSpec, views: Sequence
     gpus = spec.topology.nodes * spec.topology.gpus_per_node if spec.topology.device == "cuda" else 0
     seen_at = report.received_at if report else None
     update["gpu_hours"] = gpu_hours(update.get("attempts", status.attempts), gpus, seen_at)
+    update["cost_usd"] = cost_usd(update["gpu_hours"], spec, prices)
     return status.model_copy(update=update)
 
 
@@ -197,7 +203,7 @@ def _metrics(old: Metrics | None, figures: dict[str, float], report: Report | No
         values["step"] = report.body.done
     if report is not None and "steps" not in values and report.body.total is not None:
         values["steps"] = report.body.total
-    for name in ("step", "steps"):
+    for name in ("step", "steps", "unique_samples", "skipped_samples"):
         if name in values:
             values[name] = int(values[name])
     # More digits than five are noise, and make a column of `kubectl get` unreadable.

@@ -56,7 +56,7 @@ def plan(seen: Observed, now: datetime) -> Plan:
     status = _with_stages(before, views, inputs)
     if backend[1] is not None:
         status = status.model_copy(update={"backend": backend[1]})
-    status = fold(status, spec, views)
+    status = fold(status, spec, views, seen.environment.gpu_hour_usd)
     broken = next((view.failure for view in views if view.failure), None)
     if all(view.done for view in views):
         broken = verdict(status)

@@ -108,6 +108,8 @@ class Environment:
     """Whether the training operator's CRD is installed."""
     retry_backoff_seconds: float = 10.0
     """Wait before a group's second attempt; doubled for each further one, up to five minutes."""
+    gpu_hour_usd: Mapping[str, float] = field(default_factory=dict)
+    """Dollars for a GPU hour, by product."""
     kueue: bool = True
     """Whether Kueue is installed."""
     listening_since: datetime | None = None

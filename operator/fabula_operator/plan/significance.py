@@ -11,7 +11,7 @@ _FIGURES = (
     "arms",
 )  # fmt: skip
 _STAGE_FIGURES = ("done", "total", "failed", "eta")
-_ATTEMPT_FIGURES = ("lastStep",)
+_ATTEMPT_FIGURES = ("lastStep", "committedStep", "committedAt")
 
 
 def only_progress(old: RunStatus, new: RunStatus) -> bool:

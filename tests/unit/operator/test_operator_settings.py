@@ -95,6 +95,21 @@ def test_a_trainer_that_speaks_only_the_kubeflow_protocol_is_understood() -> Non
     assert reports.of("uid")[0].body.metrics == {"loss": 2.5, "gradNorm": 0.25}
 
 
+@pytest.mark.parametrize(
+    ("text", "prices"),
+    [("", {}), ("A=1.8", {"A": 1.8}), (" A=1.8, NVIDIA-H200=3 ", {"A": 1.8, "NVIDIA-H200": 3.0})],
+)
+def test_prices_of_gpu_hours(text: str, prices: dict[str, float]) -> None:
+    assert read([*NEEDED, "--gpu-hour-usd", text], {}).gpu_hour_usd == prices
+
+
+@pytest.mark.parametrize("text", ["A", "A=x", "=3", "A=-1", "A=inf"])
+def test_a_price_that_is_none_is_refused_by_name(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        read(NEEDED, {"FABULA_GPU_HOUR_USD": text})
+    assert f"{text!r} is not PRODUCT=DOLLARS" in capsys.readouterr().err
+
+
 def test_the_last_report_of_a_foreign_trainer_names_no_steps_and_still_counts_them() -> None:
     former = foreign_report(foreign(98, loss="1.5", current_step="124", total_steps="126"), 1)
     last = foreign_report(foreign(100, loss="1.25", train_loss="3.5"), 1, former)
