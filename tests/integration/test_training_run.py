@@ -268,20 +268,29 @@ def test_zero_2_with_loader_workers_starts_where_zero_3_does(world: World, undis
 def test_a_packed_run_goes_on_with_half_the_ranks_under_another_zero_stage(world: World) -> None:
     training = {"packing": True, "maxLength": 250, "maxSteps": 4, "neftuneNoiseAlpha": 0}
     common: dict[str, Any] = {"lora": {"dropout": 0.0}, "checkpoints": {"everySteps": 2}}
-    code, whole = world.run("two-ranks", training=training, **common)
+    *fitting, long = samples(9, seed=3)
+    long["response"] = "\n\n".join([long["response"]] * 9)
+    write_dataset(world.folder / "root" / "mixed", [*fitting, long])
+    code, whole = world.run("two-ranks", dataset="mixed", training=training, **common)
     assert code == 0, world.log("two-ranks")
     assert "packed in 4 sequences" in world.log("two-ranks")
-    assert whole.counts == {"sample/ok": 9}
+    assert whole.counts == {"sample/ok": 8, "sample/skipped/TooLong": 1}
+    assert (whole.metrics["uniqueSamples"], whole.metrics["skippedSamples"]) == (8, 1)
+    assert whole.metrics["uniqueShare"] == pytest.approx(8 / 9)
+    assert whole.metrics["samplesPerSecond"] > 0
+    assert 0 <= whole.metrics["dataWait"] < 1
+    assert "mfu" not in whole.metrics  # on a CPU there is no peak to compare with
 
     shutil.copytree(
         world.output("two-ranks") / "checkpoints/step-000002", world.output("one") / "checkpoints/step-000002"
     )
     one_rank = {"topology": {"gpusPerNode": 1, "device": "cpu"}, "deepspeed": {"stage": 2}}
-    code, result = world.run("one", training=training, **common, **one_rank)
+    code, result = world.run("one", dataset="mixed", training=training, **common, **one_rank)
     assert code == 65
     assert result.failure is not None
     assert "4 samples an optimizer step, but the run's are 2" in result.failure.message
-    code, result = world.run("one", 2, training=training | {"gradientAccumulationSteps": 4}, **common, **one_rank)
+    twice = training | {"gradientAccumulationSteps": 4}
+    code, result = world.run("one", 2, dataset="mixed", training=twice, **common, **one_rank)
     assert code == 0, world.log("one", 2)
     assert result.summary["resumedFromStep"] == 2
     for ended, expected in zip(world.curve("one"), world.curve("two-ranks"), strict=True):

@@ -7,12 +7,17 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from pydantic.alias_generators import to_snake
 
-from fabula_api.fine_tune_run import FineTuneRunSpec
+from fabula_api.fine_tune_run import FineTuneRunSpec, Metrics
+from fabula_api.worker import FINAL_EXIT_CODES
 from fabula_workloads.models.torchvision_shim import prepare_torchvision
 from fabula_workloads.runtime.failures import Crashed
 from fabula_workloads.training.events import EventReader, EventWriter
 from fabula_workloads.training.job import TrainingJob
+from fabula_workloads.training.measures import Measures, Timed
+from fabula_workloads.training.order import Coverage
+from fabula_workloads.training.packing import singly
 from fabula_workloads.training.steps import plan_steps
 
 pytestmark = pytest.mark.torch
@@ -34,8 +39,17 @@ def boundary(job: TrainingJob) -> Any:
     prepare_torchvision()
     from fabula_workloads.training.progress import StepBoundary
 
-    made = StepBoundary(job, plan_steps(job.spec, 10), EventWriter(job.events_file), validate=True)
-    made.attach(SimpleNamespace(tokens=100))  # type: ignore[arg-type]
+    plan = plan_steps(job.spec, 10)
+    made = StepBoundary(
+        job,
+        plan,
+        EventWriter(job.events_file),
+        validate=True,
+        coverage=Coverage(plan, singly(10), seed=42),
+        left_out=2,
+        peak=1e12,
+    )
+    made.attach(SimpleNamespace(measures=Measures()))  # type: ignore[arg-type]
     return made
 
 
@@ -77,6 +91,14 @@ def test_a_stop_at_the_last_step_lets_the_run_finish(boundary: Any, job: Trainin
     assert not boundary.interrupted
 
 
+def test_a_loss_that_is_no_number_ends_the_run_where_the_watchdog_says_so(boundary: Any, job: TrainingJob) -> None:
+    from fabula_workloads.training.progress import not_finite
+
+    assert not_finite("m", "fail").exit_code in FINAL_EXIT_CODES
+    assert {not_finite("m", policy).exit_code for policy in ("warn", "restart")} == {1}
+    assert not_finite("m", "fail").reason == "NonFiniteLoss"
+
+
 @pytest.mark.parametrize("bad", [{"loss": float("nan")}, {"loss": 1.0, "grad_norm": float("inf")}])
 def test_a_loss_or_gradient_that_is_no_number_ends_the_run(boundary: Any, bad: dict[str, float]) -> None:
     with pytest.raises(Crashed, match="step 3 of 6") as raised:
@@ -85,6 +107,7 @@ def test_a_loss_or_gradient_that_is_no_number_ends_the_run(boundary: Any, bad: d
 
 
 def test_steps_are_told_in_the_statuss_words(boundary: Any, job: TrainingJob) -> None:
+    boundary._trainer.measures.add({"tokens": 4000, "samples": 4, "flops": 1e9})
     end_step(boundary, 1)
     log(boundary, 1, loss=8.0, grad_norm=2.0, learning_rate=0.1)
     end_step(boundary, 2)
@@ -92,9 +115,43 @@ def test_steps_are_told_in_the_statuss_words(boundary: Any, job: TrainingJob) ->
     log(boundary, 2, train_runtime=3.0)
     events = EventReader(job.events_file).poll()
     assert len(events) == 2
-    metrics = events[-1]["metrics"]
+    first, metrics = (event["metrics"] for event in events)
+    seconds = first["stepSeconds"]
+    assert first["tokensPerSecondPerGpu"] == pytest.approx(4000 / seconds)
+    assert first["samplesPerSecond"] == pytest.approx(4 / seconds)
+    assert first["mfu"] == pytest.approx(1e9 / seconds / 1e12)
+    assert first["dataWait"] == 0
+    assert (first["uniqueSamples"], first["uniqueShare"]) == (4, pytest.approx(4 / 12))
+    assert metrics.pop("stepSeconds") > 0
     assert metrics.pop("gpuMemory") > 0
     assert metrics.pop("tokensPerSecondPerGpu") == 0  # the second step saw no new token
+    assert metrics.pop("uniqueShare") == pytest.approx(8 / 12)
+    assert metrics.pop("mfu") == first["mfu"]  # and needed no operation, which tells nothing
+    assert {"FineTuneRun has " + to_snake(name) for name in first} <= {
+        "FineTuneRun has " + n for n in Metrics.model_fields
+    }
     assert metrics == {
+        "samplesPerSecond": 0, "dataWait": 0, "uniqueSamples": 8, "skippedSamples": 2,
         "firstLoss": 8.0, "loss": 7.0, "gradNorm": 1.0, "learningRate": 0.2, "step": 2, "steps": 6, "epoch": 0.5,
     }  # fmt: skip
+
+
+def test_the_share_of_waiting_is_over_all_ranks_and_the_usual_step_a_median(boundary: Any) -> None:
+    for seconds, waited in ((4.0, 1.0), (2.0, 0.0), (3.0, 3.5)):
+        boundary._rates(seconds, 0, 0, 0, waited)
+        share = boundary._metrics["dataWait"]
+        assert share == pytest.approx(min(1.0, waited / seconds))
+    assert boundary._metrics["stepSeconds"] == 3.0
+
+
+def test_time_without_a_batch_at_hand_is_counted() -> None:
+    import time
+
+    def batches() -> Any:
+        for item in range(2):
+            time.sleep(0.02)
+            yield item
+
+    measures = Measures()
+    assert list(Timed(batches(), measures)) == [0, 1]
+    assert measures.waited >= 0.04

@@ -109,7 +109,7 @@ def losses_and_gradients(model: Any, batches: list[dict[str, Any]]) -> tuple[flo
     count = sum(int((batch["labels"][:, 1:] != -100).sum()) for batch in batches)
     total = 0.0
     for batch in batches:
-        inputs = dict(batch)
+        inputs = {name: value for name, value in batch.items() if name != "measures"}
         labels = inputs.pop("labels")
         loss = token_loss(model(**inputs), labels, count)
         loss.backward()  # type: ignore[no-untyped-call]

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fabula_api.fine_tune_run import FineTuneRunSpec
-from fabula_workloads.training.order import RankBatches, epoch_order, rank_batches
+from fabula_workloads.training.order import Coverage, RankBatches, epoch_order, rank_batches
 from fabula_workloads.training.steps import plan_steps
 
 
@@ -100,3 +100,21 @@ def test_the_batch_sampler_follows_the_epoch_that_it_is_told() -> None:
     assert list(sampler) != first
     sampler.set_epoch(0)
     assert list(sampler) == first
+
+
+@given(**settings_of_a_run, steps=st.integers(0, 40), accumulation=st.integers(1, 4))
+def test_the_samples_seen_so_far_are_those_that_the_ranks_took(
+    samples: int, ranks: int, batch: int, seed: int, epoch: int, steps: int, accumulation: int
+) -> None:
+    training = {"perDeviceBatchSize": batch, "gradientAccumulationSteps": accumulation}
+    plan = plan_steps(spec(topology={"gpusPerNode": ranks}, training=training), samples)
+    rows = [tuple(range(2 * row, 2 * row + 1 + row % 2)) for row in range(samples)]
+    seen: set[int] = set()
+    for update in range(steps):
+        number, within = divmod(update, plan.updates)
+        order = epoch_order(samples, seed, number)
+        passes = slice(within * accumulation, (within + 1) * accumulation)
+        for rank in range(ranks):
+            for items in list(rank_batches(plan, order, rank))[passes]:
+                seen.update(sample for item in items for sample in rows[item])
+    assert Coverage(plan, rows, seed).unique(steps) == len(seen)

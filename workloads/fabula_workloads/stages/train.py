@@ -23,7 +23,7 @@ from fabula_workloads.runtime.failures import (
     WorkerError,
 )
 from fabula_workloads.stages.model_folder import model_folder
-from fabula_workloads.training.adapter import commit_adapter
+from fabula_workloads.training.adapter import commit_adapter, sample_counts
 from fabula_workloads.training.events import EventReader
 from fabula_workloads.training.failure import RankFailure
 from fabula_workloads.training.group import Group
@@ -109,6 +109,7 @@ class _Watch:
             match event["event"]:
                 case "started":
                     self._started = event
+                    self._context.reporter.update(counts=sample_counts(event))
                     self._report(done=self._prepared.resumed_from or 0, total=event["steps"])
                 case "step":
                     self._metrics = event["metrics"]

@@ -30,6 +30,12 @@ def loss_curve(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [rows[step] for step in sorted(rows)]
 
 
+def sample_counts(started: dict[str, Any]) -> dict[str, int]:
+    """Samples of the training split by outcome."""
+    left_out = started["left_out"]
+    return {"sample/ok": started["samples"], **({"sample/skipped/TooLong": left_out} if left_out else {})}
+
+
 def commit_adapter(
     context: StageContext, prepared: Prepared, started: dict[str, Any], ended: dict[str, Any], metrics: dict[str, float]
 ) -> Manifest:
@@ -49,10 +55,7 @@ def commit_adapter(
         store,
         kind=KIND,
         parts=parts,
-        counts={
-            "sample/ok": started["samples"],
-            **({"sample/skipped/TooLong": started["left_out"]} if started["left_out"] else {}),
-        },
+        counts=dict(sample_counts(started)),
         lineage=prepared.lineage,
         details={
             "recipe": job.spec.recipe,

@@ -5,16 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from fabula_workloads.training import measures
 from fabula_workloads.training.encode import IGNORED
 
 Encoded = dict[str, Any]
 """Tensors of one sample, as `Encoder.encode` makes them."""
+Needed = Callable[[Sequence[int], int, Sequence[Sequence[int]]], float]
+"""Operations for samples of these lengths, that many labelled tokens and these picture grids."""
 
 
 class Collator:
     """Joins encoded samples with any number of pictures each. Padding is masked, without label and of text type."""
 
-    def __init__(self, pad_token_id: int) -> None:
+    def __init__(self, pad_token_id: int, needed: Needed | None = None) -> None:
+        """`needed` counts the operations of a batch; without it they are 0."""
+        self._needed = needed
         self._padding = {"input_ids": pad_token_id, "labels": IGNORED, "mm_token_type_ids": 0}
 
     def __call__(self, rows: Sequence[Sequence[Encoded]]) -> dict[str, Any]:
@@ -29,15 +34,15 @@ class Collator:
             for name, value in self._padding.items()
         }
         batch["attention_mask"] = (torch.arange(int(lengths.max())) < lengths[:, None]).long()
-        return batch | _pictures(samples)
+        return batch | _pictures(samples) | {measures.KEY: _figures(samples, self._needed)}
 
 
 class PackedCollator:
     """Joins samples into one row without padding. Positions start anew with each sample, the picture's 3D ones too."""
 
-    def __init__(self, positions: Callable[..., Any]) -> None:
-        """`positions` is the model's own rule (`models.segments.rope_index`)."""
-        self._positions = positions
+    def __init__(self, positions: Callable[..., Any], needed: Needed | None = None) -> None:
+        """`positions` is the model's own rule (`models.segments.rope_index`); `needed` as in `Collator`."""
+        self._positions, self._needed = positions, needed
 
     def __call__(self, rows: Sequence[Sequence[Encoded]]) -> dict[str, Any]:
         """The batch: the joined tensors, `position_ids` (4, 1, length), `segments` (lengths of the samples) and
@@ -61,6 +66,7 @@ class PackedCollator:
             "segments": tuple(len(sample["input_ids"]) for sample in samples),
             "logits_to_keep": torch.nonzero(joined[1:] != IGNORED).flatten(),
             **_pictures(samples),
+            measures.KEY: _figures(samples, self._needed),
         }
 
 
@@ -68,3 +74,13 @@ def _pictures(samples: Sequence[Encoded]) -> dict[str, Any]:
     import torch
 
     return {name: torch.cat([sample[name] for sample in samples]) for name in ("pixel_values", "image_grid_thw")}
+
+
+def _figures(samples: Sequence[Encoded], needed: Needed | None) -> dict[str, Any]:
+    """What `Measures` adds up, as plain numbers: counted here, in a loader's process, they cost the GPU no wait."""
+    lengths = [len(sample["input_ids"]) for sample in samples]
+    flops = 0.0
+    if needed is not None:
+        labelled = sum(int((sample["labels"][1:] != IGNORED).sum()) for sample in samples)
+        flops = needed(lengths, labelled, [grid for sample in samples for grid in sample["image_grid_thw"].tolist()])
+    return {"tokens": sum(lengths), "samples": len(samples), "flops": flops}

@@ -6,7 +6,7 @@ look better. The formula is in docs/training.md.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,17 +62,25 @@ class ModelFlops:
             merged=merged,
         )
 
-    def needed(self, lengths: Sequence[int], labelled: int, grids: Iterable[Sequence[int]]) -> float:
+    def needed(self, lengths: Sequence[int], labelled: int, grids: Sequence[Sequence[int]]) -> float:
         """Operations to train on samples of these lengths, with that many labelled tokens and these picture grids
         (time, height, width in patches)."""
-        tokens = sum(lengths)
-        # Two products of length x length x width a layer, half of each for a causal mask; the backward pass has twice.
-        attention = 3 * 2 * self.layers * self.attention_width * sum(length * length for length in lengths)
-        patches = [time * height * width for time, height, width in grids]
-        seen = _FORWARD * sum(patches) * (self.vision + self.merger / self.merged)
-        seen += 4 * self.vision_depth * self.vision_width * sum(patch * patch for patch in patches)
-        language = (_FROZEN * self.language + _TRAINED * self.lora) * tokens
-        return float(language + attention + _FROZEN * self.head * labelled + seen)
+        return self.matrices(sum(lengths), labelled, grids) + self.attention(lengths) + self.looking(grids)
+
+    def matrices(self, tokens: int, labelled: int, grids: Sequence[Sequence[int]]) -> float:
+        """Of products with weights. The vision tower is frozen and first, so nothing flows back through it."""
+        patches = sum(time * height * width for time, height, width in grids)
+        seen = _FORWARD * patches * (self.vision + self.merger / self.merged)
+        return (_FROZEN * self.language + _TRAINED * self.lora) * tokens + _FROZEN * self.head * labelled + seen
+
+    def attention(self, lengths: Sequence[int]) -> float:
+        """Of causal attention: two products of length x length x width a layer, half of each; backward twice that."""
+        return 3.0 * 2 * self.layers * self.attention_width * sum(length * length for length in lengths)
+
+    def looking(self, grids: Sequence[Sequence[int]]) -> float:
+        """Of attention within pictures: the same two products, whole and forward only."""
+        squares = sum((time * height * width) ** 2 for time, height, width in grids)
+        return 4.0 * self.vision_depth * self.vision_width * squares
 
 
 def peak_of(spec: FineTuneRunSpec, device_name: str | None) -> float | None:

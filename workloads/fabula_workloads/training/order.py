@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from fabula_workloads.training.steps import StepPlan
 
@@ -31,6 +31,22 @@ def rank_batches(plan: StepPlan, order: list[int], rank: int) -> Iterator[list[i
     for batch in range(plan.batches):
         start = (batch * plan.world_size + rank) * size
         yield filled[start : start + size]
+
+
+class Coverage:
+    """How many different samples the first steps of a run have seen. From the order that the ranks follow."""
+
+    def __init__(self, plan: StepPlan, rows: Sequence[Sequence[int]], seed: int) -> None:
+        """`rows` are the samples of each item."""
+        self._plan = plan
+        sizes = (len(rows[item]) for item in epoch_order(plan.items, seed, 0))
+        self._seen = [0, *itertools.accumulate(sizes)]
+
+    def unique(self, step: int) -> int:
+        """Samples seen at least once after that many optimizer steps."""
+        batches = min(step * self._plan.gradient_accumulation_steps, self._plan.batches)
+        taken = batches * self._plan.world_size * self._plan.per_device_batch_size
+        return self._seen[min(taken, self._plan.items)]
 
 
 class RankBatches:

@@ -6,36 +6,56 @@ import logging
 import math
 import os
 import resource
+import statistics
 import time
+from collections import deque
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from fabula_workloads.runtime.failures import Crashed
+from fabula_workloads.runtime.failures import Crashed, InputInvalid, WorkerError
 from fabula_workloads.training.events import EventWriter
 from fabula_workloads.training.job import TrainingJob
+from fabula_workloads.training.measures import Measures
+from fabula_workloads.training.order import Coverage
 from fabula_workloads.training.steps import StepPlan
 from fabula_workloads.training.trainer import LoraTrainer, checkpoint_folder
 
 _log = logging.getLogger("fabula.train")
 _GIB = 1024**3
+_USUAL = 32
+"""Steps whose median is the usual step time."""
 
 
 class StepBoundary(TrainerCallback):  # type: ignore[misc]
     """One per rank. `interrupted` tells whether the run ended because it was asked to."""
 
-    def __init__(self, job: TrainingJob, plan: StepPlan, events: EventWriter | None, validate: bool) -> None:
-        """`events` is None in ranks that are not the first of their node."""
+    def __init__(
+        self,
+        job: TrainingJob,
+        plan: StepPlan,
+        events: EventWriter | None,
+        *,
+        validate: bool,
+        coverage: Coverage,
+        left_out: int,
+        peak: float | None = None,
+    ) -> None:
+        """`events` is None in ranks that are not the first of their node; `left_out` samples were too long; `peak` is
+        the device's, in operations a second."""
         self._job, self._plan, self._events, self._validate = job, plan, events, validate
+        self._coverage, self._split = coverage, coverage.unique(plan.updates) + left_out
+        self._peak = peak
         self._trainer: LoraTrainer | None = None
-        self._since, self._tokens_before = time.monotonic(), 0
-        self._metrics: dict[str, float] = {}
+        self._since, self._before = time.monotonic(), Measures().row()
+        self._seconds: deque[float] = deque(maxlen=_USUAL)
+        self._metrics: dict[str, float] = {"skippedSamples": left_out}
         self.interrupted = False
 
     def attach(self, trainer: LoraTrainer) -> None:
-        """Name the trainer whose tokens are counted."""
+        """Name the trainer that counts."""
         self._trainer = trainer
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
@@ -48,15 +68,14 @@ class StepBoundary(TrainerCallback):  # type: ignore[misc]
     ) -> TrainerControl:
         """Agree over all ranks whether to stop, so that none waits in a collective that another has left."""
         assert self._trainer is not None
-        now, tokens = time.monotonic(), self._trainer.tokens
-        shared = torch.tensor(
-            [float(self._job.stop_file.exists()), float(tokens - self._tokens_before)], device=args.device
-        )
+        now, row = time.monotonic(), self._trainer.measures.row()
+        own = [after - before for after, before in zip(row, self._before, strict=True)]
+        shared = torch.tensor([float(self._job.stop_file.exists()), *own], device=args.device, dtype=torch.float64)
         if dist.is_initialized():
             dist.all_reduce(shared)
-        stop, step_tokens = shared.tolist()
-        self._metrics["tokensPerSecondPerGpu"] = step_tokens / max(now - self._since, 1e-9) / self._plan.world_size
-        self._since, self._tokens_before = now, tokens
+        stop, *sums = shared.tolist()
+        self._rates(max(now - self._since, 1e-9), *sums)
+        self._since, self._before = now, row
         last = state.global_step >= self._plan.steps
         if state.global_step in self._plan.checkpoint_steps:
             control.should_save = True
@@ -66,6 +85,19 @@ class StepBoundary(TrainerCallback):  # type: ignore[misc]
             control.should_save = control.should_training_stop = True
         return control
 
+    def _rates(self, seconds: float, tokens: float, samples: float, flops: float, waited: float) -> None:
+        """Figures of a step from the sums over all ranks."""
+        ranks = self._plan.world_size
+        self._seconds.append(seconds)
+        self._metrics |= {
+            "tokensPerSecondPerGpu": tokens / seconds / ranks,
+            "samplesPerSecond": samples / seconds,
+            "dataWait": min(waited / seconds / ranks, 1.0),
+            "stepSeconds": statistics.median(self._seconds),
+        }
+        if self._peak is not None and flops:
+            self._metrics["mfu"] = flops / seconds / ranks / self._peak
+
     def on_log(
         self,
         args: TrainingArguments,
@@ -74,15 +106,15 @@ class StepBoundary(TrainerCallback):  # type: ignore[misc]
         logs: dict[str, float] | None = None,
         **_: Any,
     ) -> None:
-        """Report a step. Raises Crashed (NonFiniteLoss) when loss or gradient norm is NaN or infinite."""
+        """Report a step. Raises NonFiniteLoss when loss or gradient norm is NaN or infinite."""
         if not logs or "loss" not in logs:
             return
         loss, norm = float(logs["loss"]), float(logs.get("grad_norm", 0.0))
         if not math.isfinite(loss) or not math.isfinite(norm):
-            raise Crashed(
+            raise not_finite(
                 f"loss is {loss} and gradient norm {norm} at step {state.global_step} of {self._plan.steps}; lower "
                 "training.learningRate, or set training.maxGradNorm where it is 0",
-                "NonFiniteLoss",
+                self._job.spec.watchdog.policy,
             )
         self._metrics.setdefault("firstLoss", loss)
         self._metrics |= {
@@ -93,6 +125,8 @@ class StepBoundary(TrainerCallback):  # type: ignore[misc]
             "gradNorm": norm,
             "learningRate": float(logs["learning_rate"]),
             "gpuMemory": _peak_memory_gib(args.device),
+            "uniqueSamples": (unique := self._coverage.unique(state.global_step)),
+            "uniqueShare": unique / self._split,
         }
         if args.process_index == 0:
             _log.info(
@@ -128,6 +162,13 @@ class StepBoundary(TrainerCallback):  # type: ignore[misc]
     def _emit_step(self) -> None:
         if self._events is not None:
             self._events.emit("step", metrics=self._metrics)
+
+
+def not_finite(message: str, policy: str) -> WorkerError:
+    """NonFiniteLoss: it ends the attempt, for every later step would be wasted. Policy `fail` ends the run with it;
+    else the next attempt goes on from the last checkpoint, which was committed before."""
+    kind = InputInvalid if policy == "fail" else Crashed
+    return kind(message, "NonFiniteLoss")
 
 
 def _peak_memory_gib(device: torch.device) -> float:

@@ -17,6 +17,7 @@ from fabula_workloads.training.job import TrainingJob
 from fabula_workloads.training.process import die_with_parent
 
 if TYPE_CHECKING:
+    from fabula_workloads.training.collate import Needed
     from fabula_workloads.training.dataset import Sample
     from fabula_workloads.training.encode import Encoder
 
@@ -63,9 +64,11 @@ def train(job: TrainingJob, rank: int) -> None:
     from fabula_workloads.training.dataset import read_samples
     from fabula_workloads.training.encode import Encoder
     from fabula_workloads.training.events import EventWriter
+    from fabula_workloads.training.flops import peak_of
     from fabula_workloads.training.lora import add_lora
     from fabula_workloads.training.loss import token_loss
     from fabula_workloads.training.neftune import SampleNoise
+    from fabula_workloads.training.order import Coverage
     from fabula_workloads.training.packing import fill, pack, singly
     from fabula_workloads.training.progress import StepBoundary, local_rank
     from fabula_workloads.training.steps import plan_steps
@@ -102,7 +105,16 @@ def train(job: TrainingJob, rank: int) -> None:
         noise = SampleNoise(training.neftune_noise_alpha)
         noise.attach(base)
     events = EventWriter(job.events_file) if local_rank() == 0 else None
-    boundary = StepBoundary(job, plan, events, validate=bool(validation))
+    boundary = StepBoundary(
+        job,
+        plan,
+        events,
+        validate=bool(validation),
+        coverage=Coverage(plan, rows, training.seed),
+        left_out=left_out,
+        peak=peak_of(spec, torch.cuda.get_device_name() if cuda else None),
+    )
+    needed = _needed(base, model)
     trainer = LoraTrainer(
         plan,
         training.seed,
@@ -111,7 +123,9 @@ def train(job: TrainingJob, rank: int) -> None:
         args=arguments,
         train_dataset=EncodedSamples(samples, encoder, rows),
         eval_dataset=EncodedSamples(validation, encoder) if validation else None,
-        data_collator=PackedCollator(rope_index(base)) if training.packing else Collator(encoder.pad_token_id),
+        data_collator=(
+            PackedCollator(rope_index(base), needed) if training.packing else Collator(encoder.pad_token_id, needed)
+        ),
         callbacks=[boundary],
         compute_loss_func=token_loss,
     )
@@ -142,6 +156,19 @@ def train(job: TrainingJob, rank: int) -> None:
     if events is not None:
         history = trainer.state.log_history if rank == 0 else []
         events.emit("interrupted" if boundary.interrupted else "finished", step=step, history=history)
+
+
+def _needed(base: Any, model: Any) -> Needed | None:
+    """Counts a batch's operations; None for a model whose config is laid out otherwise."""
+    from fabula_workloads.training.flops import ModelFlops
+
+    # Under ZeRO-3 a parameter is empty outside of its pass, and knows its size by another name.
+    trained = sum(getattr(p, "ds_numel", p.numel()) for p in model.parameters() if p.requires_grad)
+    try:
+        return ModelFlops.of(base.config.to_dict(), trained).needed
+    except KeyError as error:
+        _log.info("no FLOPs and no MFU: the model's config has no %s", error)
+        return None
 
 
 def _prepare_libraries(*, cuda: bool) -> None:

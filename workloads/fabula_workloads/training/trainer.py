@@ -10,11 +10,12 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 from transformers import Trainer, TrainingArguments
 
-from fabula_workloads.training import optimizer_state
+from fabula_workloads.training import measures, optimizer_state
 from fabula_workloads.training.collate import Encoded
 from fabula_workloads.training.dataset import Sample
 from fabula_workloads.training.encode import Encoder
 from fabula_workloads.training.job import TrainingJob
+from fabula_workloads.training.measures import Measures, Timed
 from fabula_workloads.training.neftune import SampleNoise
 from fabula_workloads.training.order import RankBatches
 from fabula_workloads.training.packing import Plan, singly
@@ -54,8 +55,8 @@ class LoraTrainer(Trainer):  # type: ignore[misc]
         self._plan = plan
         self._noise = noise
         self._order_seed = seed
-        self.tokens = 0
-        """Tokens this rank has trained on since it started, padding left out."""
+        self.measures = Measures()
+        """What this rank has done since it started."""
 
     def get_train_dataloader(self) -> OrderedLoader:
         """The rank's own batches; they are not sharded again."""
@@ -72,13 +73,21 @@ class LoraTrainer(Trainer):  # type: ignore[misc]
         )
 
     def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> torch.Tensor:
-        """As Trainer's, with the batch's tokens counted."""
-        segments = inputs.get("segments")
-        self.tokens += sum(segments) if segments else int(inputs["attention_mask"].sum())
+        """As Trainer's, with the batch counted."""
+        self.measures.add(inputs.pop(measures.KEY))
         if self._noise is not None:
             self._noise.segments = inputs["segments"]
         loss: torch.Tensor = super().training_step(model, inputs, num_items_in_batch)
         return loss
+
+    def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: Any) -> Any:
+        """As Trainer's, with the time counted that the loader's batches are waited for."""
+        return super().get_batch_samples(Timed(epoch_iterator, self.measures), num_batches, device)
+
+    def prediction_step(self, model: Any, inputs: dict[str, Any], *arguments: Any, **named: Any) -> Any:
+        """As Trainer's; batches of an evaluation are not counted."""
+        inputs.pop(measures.KEY)
+        return super().prediction_step(model, inputs, *arguments, **named)
 
     def _prepare_for_training(self, max_steps: int, train_dataloader: Any, resume_from_checkpoint: Any) -> Any:
         """As Trainer's, but a checkpoint's optimizer is `optimizer_state`'s, which any number of ranks can read."""
