@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -102,6 +103,13 @@ def stop(home: Home) -> bool:
     if pid is None:
         return False
     os.kill(pid, signal.SIGTERM)
-    if not wait_until(lambda: not (home.supervised() or Path(f"/proc/{pid}").exists()), _STOP_SECONDS):
+    if not wait_until(lambda: not home.supervised() and _gone(pid), _STOP_SECONDS):
         raise UpFailed(f"the supervisor (pid {pid}) did not end in {_STOP_SECONDS:.0f} s; see {home.logs}")
     return True
+
+
+def _gone(pid: int) -> bool:
+    """Whether a process has ended. One that this process started stays a zombie until it is waited for."""
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)
+    return not Path(f"/proc/{pid}").exists()
