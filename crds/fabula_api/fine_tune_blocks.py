@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from fabula_api.base import Duration, SpecModel, StatusModel, Text
+
+
+class Template(SpecModel):
+    """Changes of the training pod. With a `command` of its own the image need not be Fabula's: it reports by Kubeflow
+    Trainer's protocol (KEP-2779), as Hugging Face's Trainer does by itself, and its exit code 0 ends the run well."""
+
+    image: Text | None = None
+    """Image in place of the operator's."""
+    command: list[Text] = Field(default_factory=list, max_length=64)
+    """Command in place of `fabula-worker train`. It finds the whole spec as JSON in FABULA_CONFIG."""
+    args: list[Text] = Field(default_factory=list, max_length=256)
+    """Arguments of `command`."""
+    env: Annotated[dict[Text, Text], Field(max_length=64)] = Field(default_factory=dict)
+    """Environment variables, for example `NCCL_SOCKET_IFNAME: eth0`. Secrets belong into `secretRef`."""
+
+    @property
+    def foreign(self) -> bool:
+        """Whether something else than Fabula's own worker trains."""
+        return bool(self.command)
 
 
 class Preflight(SpecModel):

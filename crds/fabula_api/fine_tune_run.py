@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from fabula_api.base import Name, SpecModel, StatusModel, Text, Timestamp, Uri
-from fabula_api.fine_tune_blocks import Estimate, Preflight, Watchdog
+from fabula_api.base import Name, Quantity, SpecModel, StatusModel, Text, Timestamp, Uri
+from fabula_api.fine_tune_blocks import Estimate, Preflight, Template, Watchdog
 from fabula_api.shared_spec import ArtifactSource, ModelSource, PixelWindow, Resources, Retries, RunSpec
 from fabula_api.status import ArtifactStatus, RunStatus
 
@@ -75,6 +75,13 @@ class Topology(SpecModel):
     """`cpu` runs the same ranks on gloo, without GPUs."""
     product: Text | None = None
     """GPU product by its node label, for example `NVIDIA-A100-SXM4-80GB`."""
+    shared_memory: Quantity | None = None
+    """Size of `/dev/shm` in each pod; it counts as the pod's memory. Default: what the node allows."""
+    required_domain: Text | None = None
+    """Node label, such as `topology.kubernetes.io/zone` or a rack's, whose value all pods must share: they are placed
+    close together, or not at all."""
+    preferred_domain: Text | None = None
+    """As `requiredDomain`, but other places are taken where there is no room."""
 
 
 class Checkpoints(SpecModel):
@@ -111,6 +118,8 @@ class FineTuneRunSpec(RunSpec):
     """Kueue LocalQueue that admits the run."""
     resources: Resources = Field(default_factory=Resources)
     """Resources of one pod, beside its GPUs."""
+    template: Template = Field(default_factory=Template)
+    """Image, command and environment of the training pod."""
     preflight: Preflight = Field(default_factory=Preflight)
     """What is checked before a GPU is taken."""
     gpu_hour_usd: float | None = Field(None, ge=0, le=10_000)
@@ -123,6 +132,11 @@ class FineTuneRunSpec(RunSpec):
         """Samples (with packing: packed sequences) of one optimizer step, over all ranks and forward passes."""
         ranks = self.topology.nodes * self.topology.gpus_per_node
         return ranks * self.training.per_device_batch_size * self.training.gradient_accumulation_steps
+
+    @property
+    def decisive_template(self) -> dict[str, Any] | None:
+        """What of `template` decides the output: all of it where a foreign command trains, else nothing."""
+        return self.template.model_dump(mode="json", by_alias=True) if self.template.foreign else None
 
     @property
     def decisive_training(self) -> dict[str, Any]:

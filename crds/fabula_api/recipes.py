@@ -100,7 +100,7 @@ PODCAST = Recipe(
                 "train",
                 "group",
                 # Not how many ranks, nor what each of them holds: a run goes on from a checkpoint with other ones.
-                reads=("model", "lora", "decisive_training", "pixels", "topology.device"),
+                reads=("model", "lora", "decisive_training", "pixels", "topology.device", "decisive_template"),
                 external=("dataset",),
                 device="topology.device",
                 resources="resources",

@@ -47,6 +47,13 @@ BLOCKS: dict[str, tuple[Rule, ...]] = {
             "message": "width, steps, guidanceScale and batchSize are for diffusers; leave them out with bedrock",
         },
     ),
+    "Template": ({"rule": "size(self.args) == 0 || size(self.command) > 0", "message": "args goes with command"},),
+    "Topology": (
+        {
+            "rule": "!(has(self.requiredDomain) && has(self.preferredDomain))",
+            "message": "give requiredDomain or preferredDomain, not both",
+        },
+    ),
     "Gate": ({"rule": "has(self.min) || has(self.max)", "message": "a gate needs min, max or both"},),
     "EvalRunSpec": (
         {

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
@@ -11,7 +13,7 @@ from pathlib import Path
 import httpx2
 import pytest
 from tests.support.laptop import LaptopApi
-from tests.support.operator_driver import DATASET_SPEC, install_crds, make_namespace, run_object
+from tests.support.operator_driver import DATASET_SPEC, FINE_TUNE_SPEC, install_crds, make_namespace, run_object
 from tests.support.operator_process import Certificates, OperatorProcess, account_kubeconfig, certificates
 from tests.support.scripted_cluster import Ending, ScriptedCluster, Task, success
 
@@ -186,6 +188,80 @@ async def test_a_pods_own_token_and_no_other_reports(
         stranger = await stranger_pod(api, namespace)
         assert (await post(await token(api, namespace, audience, stranger))).status_code == 403
         assert good not in operator.log.read_text()
+
+
+async def test_hugging_faces_own_callback_in_a_foreign_image_reports_on_a_tuning_run(
+    api: Api, account: Path, tls: Certificates, tmp_path: Path
+) -> None:
+    namespace = await make_namespace(api, "foreign")
+    trained = asyncio.Event()
+
+    def training(task: Task) -> Ending:
+        return Ending() if trained.is_set() else Ending(hangs=True)
+
+    cluster = ScriptedCluster(api, namespace, training)
+    spec = {
+        **FINE_TUNE_SPEC,
+        "dataset": {"uri": "datasets/vist"},
+        "template": {"image": "example/trainer", "command": ["python", "train.py"]},
+    }
+    options = ("--lease-name", "foreign", "--progress-interval", "0.1")
+    with OperatorProcess(account, tmp_path, tls, "foreign", *options) as operator:
+        await leading(operator)
+        path = RUNS["FineTuneRun"].path(namespace)
+        run = await api.request("POST", path, body=run_object("FineTuneRun", namespace, "tune", spec))
+
+        async def status() -> Obj:
+            seen = await api.get(RUNS["FineTuneRun"], namespace, "tune")
+            assert seen is not None
+            found: Obj = seen.get("status") or {}
+            return found
+
+        async def started() -> bool:
+            await cluster.step()
+            return any(pod["status"].get("phase") == "Running" for pod in await api.list(POD, namespace))
+
+        await until(started)
+        (pod,) = await api.list(POD, namespace)
+        (container,) = pod["spec"]["containers"]
+        assert (container["image"], container["command"]) == ("example/trainer", ["python", "train.py"])
+        told = {one["name"]: one.get("value", "") for one in container["env"]}
+        audience = f"fabula.dev/finetuneruns/{namespace}/tune/{run['metadata']['uid']}"
+        secret = tmp_path / "token"
+        secret.write_text(await token(api, namespace, audience, pod))
+
+        async def train(made: int) -> None:
+            environment = {
+                **os.environ,
+                "PYTHONPATH": str(Path(__file__).parents[2]),
+                "KUBEFLOW_TRAINER_SERVER_URL": told["KUBEFLOW_TRAINER_SERVER_URL"],
+                "KUBEFLOW_TRAINER_SERVER_CA_CERT": str(tls.authority),
+                "KUBEFLOW_TRAINER_SERVER_TOKEN": str(secret),
+            }
+            command = (sys.executable, "-m", "tests.support.foreign_trainer", str(made), "40")
+            process = await asyncio.create_subprocess_exec(*command, env=environment)
+            assert await process.wait() == 0
+
+        await train(10)
+
+        async def shown() -> bool:
+            seen = await status()
+            return bool((seen.get("progress") or {}).get("summary") == "step 10/40" and seen.get("metrics"))
+
+        await until(shown)
+        metrics = (await status())["metrics"]
+        assert (metrics["step"], metrics["steps"], metrics["gradNorm"], metrics["epoch"]) == (10, 40, 0.5, 0.25)
+        assert metrics["loss"] == 3.775
+        trained.set()
+
+        async def over() -> bool:
+            await cluster.step()
+            return (await status()).get("state") == "Succeeded"
+
+        await until(over)
+    end = await status()
+    assert "adapter" not in end
+    assert end["progress"]["summary"] == "trained, without an adapter, loss 3.775"
 
 
 def _trust(tls: Certificates) -> ssl.SSLContext:

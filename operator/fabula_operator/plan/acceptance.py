@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pydantic import ValidationError
@@ -13,6 +14,8 @@ from fabula_api.worker import SPEC_TYPES, Spec
 from fabula_operator.plan.not_landed import first_not_landed
 from fabula_operator.plan.observed import Observed
 from fabula_operator.plan.preflight import Preflight, preflight
+
+_OURS = ("FABULA_", "KUBEFLOW_TRAINER_", "PET_", "MASTER_", "JOB_COMPLETION_INDEX")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +87,14 @@ def infeasible(seen: Observed, spec: Spec) -> Refusal | None:
                 return Refusal(
                     "InvalidSpec", f"{field}: there is no arm {name}; the arms are {', '.join(sorted(arms))}"
                 )
+    if isinstance(spec, FineTuneRunSpec) and (name := _reserved(spec.template.env)):
+        return Refusal("InvalidSpec", f"spec.template.env: {name} is set by the operator; leave it out")
     return None
+
+
+def _reserved(names: Iterable[str]) -> str | None:
+    """The first name that the operator or the training operator sets itself."""
+    return next((name for name in sorted(names) if name.startswith(_OURS)), None)
 
 
 def _in_words(error: ValidationError) -> str:

@@ -9,6 +9,7 @@ from fabula_api.fine_tune_run import Attempt, FineTuneRunSpec
 from fabula_api.recipes import Stage
 from fabula_api.shared_spec import Retries
 from fabula_api.status import FailureDigest, StageStatus
+from fabula_api.worker import WorkerResult
 from fabula_operator.plan.actions import Action, DeleteChild, SuspendChild
 from fabula_operator.plan.attempts import (
     Cause,
@@ -225,6 +226,9 @@ def _complete(group: Group, attempt: Attempt, child: Child) -> StageView:
         lost = FailureDigest(reason="ResultLost", message="the pod is gone, and its result with it", stage=child.stage)
         return _over(group, attempt, Cause(lost, "infrastructure", False), child)
     result = result_of(first)
+    if result is None and group.spec.template.foreign:
+        # A trainer of another kind knows nothing of results: its exit code says that it is done.
+        result = WorkerResult(outcome="Succeeded")
     if result is None:
         failed = group.status.model_copy(update={"state": "Failed", "eta": None, "finished_at": end})
         broken = attempt.model_copy(update={"state": "Failed", "reason": "ResultUnreadable", "finished_at": end})

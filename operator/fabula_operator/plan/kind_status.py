@@ -82,7 +82,8 @@ def outcome(status: RunStatus) -> str:
         return "; ".join([made, *left])
     if isinstance(status, FineTuneRunStatus):
         loss = status.metrics.loss if status.metrics else None
-        return f"adapter committed, loss {loss:.4g}" if loss is not None else "adapter committed"
+        made = "adapter committed" if status.adapter else "trained, without an adapter"
+        return f"{made}, loss {loss:.4g}" if loss is not None else made
     if isinstance(status, EvalRunStatus):
         return status.score or "report committed"
     return "done"

@@ -73,6 +73,9 @@ def preflight(spec: FineTuneRunSpec, samples: int | None = None) -> Preflight | 
     """The estimate of a run; None where there is nothing to estimate: on CPUs, or with the policy `off`."""
     if spec.topology.device != "cuda" or spec.preflight.policy == "off":
         return None
+    if spec.template.foreign:
+        note = "not estimated: spec.template.command decides what is trained, and how"
+        return Preflight(Estimate(note=note), "unknown", note)
     name = spec.model.name or spec.model.uri or ""
     billions = spec.preflight.billion_parameters
     model = of_size(billions) if billions is not None else model_facts(name)

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from fabula_api.base import GROUP
+from fabula_api.fine_tune_blocks import Template
+from fabula_api.fine_tune_run import FineTuneRunSpec
 from fabula_api.recipes import Kind, Shape
 from fabula_api.shared_spec import Resources, Retries
 from fabula_api.worker import Spec, StageInput
@@ -66,6 +68,11 @@ class Launch:
     retries: Retries = field(default_factory=Retries)
     queue: str | None = None
     """Kueue's LocalQueue; the child then waits, suspended, until it is admitted."""
+
+    @property
+    def template(self) -> Template:
+        """What the run changes in its pod; nothing for kinds without such a block."""
+        return self.spec.template if isinstance(self.spec, FineTuneRunSpec) else Template()
 
     @property
     def linked(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fabula_api.artifact import canonical_json
+from fabula_api.fine_tune_run import FineTuneRunSpec
 from fabula_api.worker import (
     CONFIG_VARIABLE,
     METRICS_PORT_VARIABLE,
@@ -16,6 +17,7 @@ from fabula_api.worker import (
 )
 from fabula_operator.render.launch import Launch, WorkerSettings
 from fabula_operator.render.names import labels
+from fabula_operator.render.placement import affinity, annotations
 from fabula_operator.render.ranks_service import rendezvous, service_name
 from fabula_operator.render.status_ca import CONFIG_MAP, KEY
 
@@ -26,6 +28,12 @@ TOKEN_SECONDS = 3600
 GPU = "nvidia.com/gpu"
 GPU_PRODUCT_LABEL = "nvidia.com/gpu.product"
 WORKER_USER = 10001
+NCCL = {
+    # Without it a rank whose peer has died waits in its collective for ever.
+    "TORCH_NCCL_ASYNC_ERROR_HANDLING": "1",
+    # Says in the log why a connection failed, and nothing else.
+    "NCCL_DEBUG": "WARN",
+}
 
 
 def worker_config(launch: Launch, root: str) -> WorkerConfig:
@@ -79,13 +87,18 @@ def pod_template(launch: Launch, settings: WorkerSettings, *, container: str = "
         template["tolerations"] = tolerations
     if spec.scheduling.priority_class_name:
         template["priorityClassName"] = spec.scheduling.priority_class_name
+    if (near := affinity(launch)) is not None:
+        template["affinity"] = near
     metadata: dict[str, Any] = {"labels": labels(launch)}
+    told = annotations(launch)
     if settings.metrics_port:
-        metadata["annotations"] = {
+        told |= {
             "prometheus.io/scrape": "true",
             "prometheus.io/port": str(settings.metrics_port),
             "prometheus.io/path": "/metrics",
         }
+    if told:
+        metadata["annotations"] = told
     return {"metadata": metadata, "spec": template}
 
 
@@ -105,6 +118,9 @@ def _container(launch: Launch, settings: WorkerSettings, name: str) -> dict[str,
     }
     if settings.metrics_port:
         environment[METRICS_PORT_VARIABLE] = str(settings.metrics_port)
+    if launch.gpus and launch.shape == "group":
+        environment |= NCCL
+    environment |= launch.template.env
     mounts = [
         {"name": "fabula", "mountPath": RUN_FOLDER, "readOnly": True},
         {"name": "scratch", "mountPath": SCRATCH},
@@ -115,8 +131,9 @@ def _container(launch: Launch, settings: WorkerSettings, name: str) -> dict[str,
         mounts.append({"name": "artifacts", "mountPath": settings.artifact_root.removeprefix("file://")})
     container: dict[str, Any] = {
         "name": name,
-        "image": settings.image_gpu if launch.device == "cuda" else settings.image_cpu,
-        "command": ["fabula-worker", launch.stage],
+        "image": launch.template.image or (settings.image_gpu if launch.device == "cuda" else settings.image_cpu),
+        "command": list(launch.template.command) or ["fabula-worker", launch.stage],
+        **({"args": list(launch.template.args)} if launch.template.args else {}),
         "env": [
             *({"name": key, "value": value} for key, value in environment.items()),
             *(rendezvous(launch) if launch.linked else ()),
@@ -156,7 +173,10 @@ def _volumes(launch: Launch, settings: WorkerSettings) -> list[dict[str, Any]]:
         {"name": "scratch", "emptyDir": {}},
     ]
     if launch.gpus:
-        volumes.append({"name": "shm", "emptyDir": {"medium": "Memory"}})
+        shared = {"medium": "Memory"}
+        if isinstance(launch.spec, FineTuneRunSpec) and launch.spec.topology.shared_memory:
+            shared["sizeLimit"] = launch.spec.topology.shared_memory
+        volumes.append({"name": "shm", "emptyDir": shared})
     if settings.artifact_claim:
         volumes.append({"name": "artifacts", "persistentVolumeClaim": {"claimName": settings.artifact_claim}})
     return volumes

@@ -59,6 +59,24 @@ CASES = {
     "job-train-two-nodes": launch_of("FineTuneRun", "train", {"topology": {"nodes": 2, "gpusPerNode": 8}}, crd=False),
     "pytorchjob-one-node": launch_of("FineTuneRun", "train"),
     "pytorchjob-queued": launch_of("FineTuneRun", "train", {"queue": "gpus"}),
+    "pytorchjob-foreign": launch_of(
+        "FineTuneRun",
+        "train",
+        {
+            "template": {
+                "image": "example/trainer:7",
+                "command": ["torchrun", "train.py"],
+                "args": ["--epochs", "1"],
+                "env": {"NCCL_DEBUG": "INFO", "NCCL_SOCKET_IFNAME": "eth0"},
+            },
+            "topology": {
+                "nodes": 2,
+                "gpusPerNode": 8,
+                "sharedMemory": "64Gi",
+                "preferredDomain": "topology.kubernetes.io/rack",
+            },
+        },
+    ),
     "pytorchjob-two-nodes-a100": launch_of(
         "FineTuneRun",
         "train",
@@ -133,6 +151,39 @@ def test_ranks_on_a_job_find_each_other_by_the_service_of_their_run() -> None:
     assert ranks_service(replace(launch, attempt=9))["metadata"]["name"] == name
     odd = replace(launch, run=replace(launch.run, name="9.long-" + "x" * 200))
     assert re.fullmatch(r"[a-z][-a-z0-9]{0,61}[a-z0-9]", service_name(odd))
+
+
+@pytest.mark.parametrize(
+    ("queue", "domain", "annotation", "affinity"),
+    [
+        ("gpus", "requiredDomain", "kueue.x-k8s.io/podset-required-topology", None),
+        ("gpus", "preferredDomain", "kueue.x-k8s.io/podset-preferred-topology", None),
+        (None, "requiredDomain", None, "requiredDuringSchedulingIgnoredDuringExecution"),
+        (None, "preferredDomain", None, "preferredDuringSchedulingIgnoredDuringExecution"),
+        (None, None, None, None),
+    ],
+)
+def test_pods_of_a_group_are_placed_close_together(
+    queue: str | None, domain: str | None, annotation: str | None, affinity: str | None
+) -> None:
+    topology = {"nodes": 2, **({domain: "rack"} if domain else {})}
+    launch = launch_of("FineTuneRun", "train", {"topology": topology, **({"queue": queue} if queue else {})})
+    for template in templates(manifest(launch, SETTINGS)):
+        told = {key: value for key, value in template["metadata"]["annotations"].items() if "topology" in key}
+        assert told == ({annotation: "rack"} if annotation else {})
+        placed = template["spec"].get("affinity", {}).get("podAffinity", {})
+        assert list(placed) == ([affinity] if affinity else [])
+
+
+def test_a_foreign_image_is_told_as_much_as_our_own() -> None:
+    for template in templates(manifest(CASES["pytorchjob-foreign"], SETTINGS)):
+        (container,) = template["spec"]["containers"]
+        assert (container["image"], container["command"]) == ("example/trainer:7", ["torchrun", "train.py"])
+        assert container["args"] == ["--epochs", "1"]
+        environment = {one["name"]: one.get("value") for one in container["env"]}
+        assert environment["NCCL_DEBUG"] == "INFO"
+        assert environment["KUBEFLOW_TRAINER_SERVER_URL"].endswith("/finetuneruns/tune/status")
+        assert {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": "64Gi"}} in template["spec"]["volumes"]
 
 
 def test_a_queued_child_waits_suspended_and_its_pods_carry_no_queue() -> None:

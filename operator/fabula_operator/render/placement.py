@@ -1,0 +1,40 @@
+"""Where a group's pods go: near each other by a label of their nodes, told to Kueue or to the scheduler."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fabula_api.fine_tune_run import FineTuneRunSpec
+from fabula_operator.render.launch import Launch
+from fabula_operator.render.names import ATTEMPT, RUN_UID, STAGE, labels
+
+REQUIRED = "kueue.x-k8s.io/podset-required-topology"
+PREFERRED = "kueue.x-k8s.io/podset-preferred-topology"
+WEIGHT = 100
+
+
+def annotations(launch: Launch) -> dict[str, str]:
+    """Kueue's topology annotations of the pods; none outside a queue, where nobody reads them."""
+    required, preferred = _domains(launch)
+    if launch.queue is None:
+        return {}
+    return ({REQUIRED: required} if required else {}) | ({PREFERRED: preferred} if preferred else {})
+
+
+def affinity(launch: Launch) -> dict[str, Any] | None:
+    """Pod affinity of the attempt's pods to each other; None in a queue, with one pod, or without a domain."""
+    required, preferred = _domains(launch)
+    if launch.queue is not None or launch.shards < 2 or not (required or preferred):
+        return None
+    chosen = {key: value for key, value in labels(launch).items() if key in (RUN_UID, STAGE, ATTEMPT)}
+    term = {"labelSelector": {"matchLabels": chosen}, "topologyKey": required or preferred}
+    if required:
+        return {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}
+    weighed = {"weight": WEIGHT, "podAffinityTerm": term}
+    return {"podAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [weighed]}}
+
+
+def _domains(launch: Launch) -> tuple[str | None, str | None]:
+    if not isinstance(launch.spec, FineTuneRunSpec) or launch.shape != "group":
+        return None, None
+    return launch.spec.topology.required_domain, launch.spec.topology.preferred_domain
