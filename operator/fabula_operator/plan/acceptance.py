@@ -87,8 +87,8 @@ def infeasible(seen: Observed, spec: Spec) -> Refusal | None:
                 return Refusal(
                     "InvalidSpec", f"{field}: there is no arm {name}; the arms are {', '.join(sorted(arms))}"
                 )
-    if isinstance(spec, FineTuneRunSpec) and (name := _reserved(spec.template.env)):
-        return Refusal("InvalidSpec", f"spec.template.env: {name} is set by the operator; leave it out")
+    if isinstance(spec, FineTuneRunSpec) and (taken := _reserved(spec.template.env)):
+        return Refusal("InvalidSpec", f"spec.template.env: {taken} is set by the operator; leave it out")
     return None
 
 

@@ -13,7 +13,7 @@ PREFERRED = "kueue.x-k8s.io/podset-preferred-topology"
 WEIGHT = 100
 
 
-def annotations(launch: Launch) -> dict[str, str]:
+def topology_annotations(launch: Launch) -> dict[str, str]:
     """Kueue's topology annotations of the pods; none outside a queue, where nobody reads them."""
     required, preferred = _domains(launch)
     if launch.queue is None:

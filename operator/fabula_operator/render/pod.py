@@ -17,7 +17,7 @@ from fabula_api.worker import (
 )
 from fabula_operator.render.launch import Launch, WorkerSettings
 from fabula_operator.render.names import labels
-from fabula_operator.render.placement import affinity, annotations
+from fabula_operator.render.placement import affinity, topology_annotations
 from fabula_operator.render.ranks_service import rendezvous, service_name
 from fabula_operator.render.status_ca import CONFIG_MAP, KEY
 
@@ -90,7 +90,7 @@ def pod_template(launch: Launch, settings: WorkerSettings, *, container: str = "
     if (near := affinity(launch)) is not None:
         template["affinity"] = near
     metadata: dict[str, Any] = {"labels": labels(launch)}
-    told = annotations(launch)
+    told = topology_annotations(launch)
     if settings.metrics_port:
         told |= {
             "prometheus.io/scrape": "true",
