@@ -161,7 +161,7 @@ class DatasetBuildSpec(RunSpec):
     dry_run: bool = False
     """Estimate calls, tokens, dollars and time from a sample of the source; spend nothing."""
     retry_failed: int = Field(0, ge=0)
-    """Raise it to try again the items that failed for good."""
+    """Raise it to try again the episodes and pictures that failed for good; all others stay as they are."""
 
     def extraction_usd(self) -> float | None:
         """Dollars that extraction may take: all of the budget, unless pictures are paid for as well."""

@@ -13,13 +13,13 @@ from PIL import Image
 from tests.support.stage_context import stage_context
 
 from fabula_workloads.painting.png import SIGNATURE, chunks_of, encode_png, flaw_of
-from fabula_workloads.painting.scene import Picture, Refusal, Scene, height_of, scene_seed
+from fabula_workloads.painting.scene import Picture, Refusal, Scene, height_of, picture_path, scene_seed
 from fabula_workloads.painting.style import full_prompt
 from fabula_workloads.runtime.context import StageContext
 from fabula_workloads.runtime.failures import InputInvalid, TryAgain
 from fabula_workloads.runtime.ledger import Ledger
 from fabula_workloads.runtime.store import open_store
-from fabula_workloads.stages.illustrate import illustrate, picture_path, run
+from fabula_workloads.stages.illustrate import illustrate, run
 
 EPISODES = ("0123456789abcdef", "fedcba9876543210")
 
@@ -119,7 +119,7 @@ def test_what_is_no_picture_is_an_outcome_and_not_a_file(tmp_path: Path) -> None
     found = outcomes(tmp_path, "pics")
     assert {found[key]["reason"] for key in keys[2:5]} <= {"UnreadablePng", "WrongSize", "NotPng"}
     files = [entry.path for entry in open_store(f"file://{tmp_path}/pics").list("pictures")]
-    assert files == [picture_path(keys[5])]
+    assert files == [picture_path(Scene(keys[5], "", 0, 0, 0))]
 
 
 def test_a_flat_picture_and_metadata_are_flaws() -> None:

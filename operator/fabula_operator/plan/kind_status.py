@@ -114,8 +114,9 @@ def _dataset(status: DatasetBuildStatus, views: Sequence[StageView]) -> DatasetB
     for view in views:
         counts = _counts(view)
         if view.result is not None:
-            # What was left by a smaller budget may be done by now.
-            tallies = {entry: count for entry, count in tallies.items() if entry[:2] != (view.stage.name, "left")}
+            # These counts are whole, and what failed or was left before may be done by now.
+            told = {view.stage.name, *(key.partition("/")[0] for key in counts)}
+            tallies = {entry: count for entry, count in tallies.items() if entry[0] not in told}
         for key, value in counts.items():
             kind, _, rest = key.partition("/")
             outcome_, _, reason = rest.partition("/")

@@ -56,7 +56,7 @@ def _bounds(stage: Stage, spec: Spec) -> dict[str, Any]:
     return {
         path: _plain(value)
         for path, value in values.items()
-        if value is not None and not (isinstance(value, BaseModel) and value == type(value)())
+        if value and not (isinstance(value, BaseModel) and value == type(value)())
     }
 
 

@@ -38,7 +38,6 @@ IMAGES = DATASET_SPEC["images"]
     ("spec", "reason", "words"),
     [
         ({"dryRun": True}, "NotImplemented", "spec.dryRun"),
-        ({"retryFailed": 2}, "NotImplemented", "spec.retryFailed: 2"),
         ({"recipe": "opera"}, "UnknownRecipe", "podcast"),
         ({"source": {}}, "InvalidSpec", "spec.source.uri"),
     ],

@@ -111,6 +111,24 @@ def test_a_raised_budget_goes_on_in_the_same_folders_and_assembles_anew() -> Non
     assert again["assemble"] != first["assemble"]
 
 
+def test_a_raised_retry_goes_over_the_same_folders_and_forgets_the_failures_it_mended() -> None:
+    failing = {"extract/ok": 7, "extract/failed/MalformedReply": 1, "excerpt/ok": 9}
+    first = folders(observed("DatasetBuild", PAID))
+    seen = finished(observed("DatasetBuild", PAID), artifact=None, counts=failing)
+    assert [one.reason for one in seen.run.status.items if one.outcome == "failed"] == ["MalformedReply"]  # type: ignore[attr-defined]
+    again = edited(seen, retryFailed=1)
+    anew = folders(again)
+    assert set(anew) == {"extract", "illustrate", "assemble"}
+    assert (anew["extract"], anew["illustrate"]) == (first["extract"], first["illustrate"])
+    assert anew["assemble"] != first["assemble"]
+    mended = finished(again, artifact=None, counts={"extract/ok": 8, "excerpt/ok": 11})
+    assert not [one for one in mended.run.status.items if one.outcome == "failed"]  # type: ignore[attr-defined]
+
+
+def test_a_build_that_never_retried_keeps_its_keys() -> None:
+    assert folders(observed("DatasetBuild", PAID)) == folders(observed("DatasetBuild", {**PAID, "retryFailed": 0}))
+
+
 def test_another_prompt_of_work_has_another_folder() -> None:
     bounded = {**PAID, "budget": {"usd": 5}}
     longer = {**bounded, "extraction": {"provider": "rules", "words": {"min": 100, "max": 200}, "workers": 2}}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -70,13 +71,17 @@ class BedrockPainter:
         self._store = store
         self._price = price
         self._stored = stored
+        self._paid: defaultdict[str, list[str]] = defaultdict(list)
+        """Calls of earlier starts by scene."""
+        for call in caller.known:
+            self._paid[scene_of_call(call)].append(call)
 
     def draw(self, scenes: Sequence[Scene]) -> list[Picture | Refusal]:
         """Draw the scenes one by one. Raises BudgetReached before a picture that could pass the budget."""
         return [self._draw(scene) for scene in scenes]
 
     def _draw(self, scene: Scene) -> Picture | Refusal:
-        usage = Usage()
+        usage = self._paid_before(scene)
         first = _Try(0, scene.prompt, scene.seed % _SEEDS)
         try:
             drawn = self._ask(scene, first, usage)
@@ -97,8 +102,10 @@ class BedrockPainter:
         }  # fmt: skip
         digest = digest_of([self.model, body])
         call_id = f"{scene.key}-{attempt.number}-{digest.removeprefix('sha256:')[:12]}"
-        path = picture_path(scene.key)
-        facts = {"model": self.model, "request": digest}
+        path = picture_path(scene)
+        facts: dict[str, Any] = {"model": self.model, "request": digest}
+        if scene.retry:
+            facts["round"] = scene.retry
         call = Call(call_id, facts, tokens=0, usd=self._price.per_image)
         found = path in self._stored and call_id not in self._caller.known
         # A picture without a record was stored in the moment before the worker died: its call is on the bill.
@@ -117,6 +124,14 @@ class BedrockPainter:
         if hashlib.sha256(png).hexdigest() != reply["sha256"]:
             return Refusal("PictureLost", told)
         return Picture(png, stored=True, facts=told)
+
+    def _paid_before(self, scene: Scene) -> Usage:
+        """What rounds before this one cost."""
+        usage = Usage()
+        for call in self._paid[scene.key] if scene.retry else ():
+            if (record := self._caller.ledger.get(call)) is not None and record.get("round", 0) < scene.retry:
+                usage.add(record)
+        return usage
 
     def _send(self, call_id: str, body: dict[str, Any], path: str) -> Answer:
         reply, request_id = self._client.invoke(self.model, body, call_id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 
@@ -19,6 +19,8 @@ class Scene:
     seed: int
     width: int
     height: int
+    retry: int = 0
+    """Round of `retryFailed` in which it is drawn; each has a seed and a path of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +55,16 @@ class Painter(Protocol):
         ...
 
 
-def picture_path(key: str) -> str:
-    """Where a scene's PNG lies in the stage's folder: `pictures/<episode>/<excerpt>-<scene>.png`."""
-    episode, excerpt, scene = key.rsplit("-", 2)
-    return f"pictures/{episode}/{excerpt}-{scene}.png"
+def picture_path(scene: Scene) -> str:
+    """Where a scene's PNG lies in the stage's folder: `pictures/<episode>/<excerpt>-<scene>[-r<round>].png`."""
+    episode, excerpt, number = scene.key.rsplit("-", 2)
+    again = f"-r{scene.retry}" if scene.retry else ""
+    return f"pictures/{episode}/{excerpt}-{number}{again}.png"
+
+
+def once_more(scene: Scene, base: int, retry: int) -> Scene:
+    """A scene that failed, for another round: the same one from another seed, since the old one fails again."""
+    return replace(scene, seed=scene_seed(base, f"{scene.key}/{retry}"), retry=retry)
 
 
 def scene_seed(base: int, key: str) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -69,6 +69,16 @@ class Ledger:
                 f"{self._store.uri}/{path} is no outcome: it was changed by hand; delete it to redo the item"
             )
         return outcome
+
+
+def is_finished(outcome: Mapping[str, Any], retry: int) -> bool:
+    """Whether an item is done with: one that failed in a round before the `retry`-th is tried again."""
+    return outcome["outcome"] != "failed" or int(outcome.get("retry", 0)) >= retry
+
+
+def in_round(outcome: dict[str, Any], retry: int) -> dict[str, Any]:
+    """The outcome as the ledger takes it: a failure says in which round it was, so that each round tries it once."""
+    return {**outcome, "retry": retry} if retry and outcome["outcome"] == "failed" else outcome
 
 
 def own_items(item_ids: list[str], shard: int, shards: int) -> list[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
@@ -20,6 +20,7 @@ from fabula_workloads.painting.scene import (
     Refusal,
     Scene,
     height_of,
+    once_more,
     picture_path,
     scene_seed,
 )
@@ -27,7 +28,7 @@ from fabula_workloads.painting.sizes import BEDROCK_SIZES
 from fabula_workloads.painting.style import STYLE_VERSION, full_prompt, prompt_digest
 from fabula_workloads.runtime.context import StageContext, StageResult
 from fabula_workloads.runtime.failures import ConfigInvalid, InputInvalid
-from fabula_workloads.runtime.ledger import Ledger, own_items
+from fabula_workloads.runtime.ledger import Ledger, in_round, is_finished, own_items
 from fabula_workloads.runtime.store import Store
 from fabula_workloads.stages.model_folder import model_folder, model_label
 from fabula_workloads.stages.threads import limit_threads
@@ -47,25 +48,40 @@ def run(context: StageContext) -> StageResult:
 
 def illustrate(context: StageContext, open_painter: OpenPainter) -> StageResult:
     """Draw the scenes of this shard that have no outcome yet. The painter is opened only when there are any."""
-    images = images_of(context)
+    images, retry = images_of(context), build_of(context).retry_failed
     scenes = scenes_of(context.open_input("extract"), images)
     ledger = Ledger(context.store)
     own = own_items(list(scenes), context.shard, context.config.shards)
-    finished = ledger.ids()
-    tally = Counter(count_name(outcome) for key in own if key in finished and (outcome := ledger.get(key)))
-    pending = [scenes[key] for key in own if key not in finished]
+    outcomes, pending = take_stock(ledger, [scenes[key] for key in own], images.seed, retry)
+    tally = Counter(map(count_name, outcomes))
     _report(context, tally, len(own))
     if pending:
         painter = open_painter(context)
         for batch in _batches(pending, images.batch_size):
             context.check_stop()
             for scene, drawn in zip(batch, painter.draw(batch), strict=True):
-                outcome = keep(context.store, scene, drawn, painter.model)
+                outcome = in_round(keep(context.store, scene, drawn, painter.model), retry)
                 ledger.put(scene.key, outcome)
                 tally[count_name(outcome)] += 1
             _report(context, tally, len(own))
     _log.info("%d scenes in this shard, %d drawn now", len(own), len(pending))
     return StageResult(counts={name: float(count) for name, count in sorted(tally.items())})
+
+
+def take_stock(
+    ledger: Ledger, scenes: Sequence[Scene], seed: int, retry: int
+) -> tuple[list[dict[str, Any]], list[Scene]]:
+    """(outcomes of the scenes that are done with, scenes to draw). Those that failed in an earlier round are drawn."""
+    finished, outcomes, pending = ledger.ids(), [], []
+    for scene in scenes:
+        outcome = ledger.get(scene.key) if scene.key in finished else None
+        if outcome is None:
+            pending.append(scene)
+        elif is_finished(outcome, retry):
+            outcomes.append(outcome)
+        else:
+            pending.append(once_more(scene, seed, retry))
+    return outcomes, pending
 
 
 def scenes_of(extract: Store, images: Images) -> dict[str, Scene]:
@@ -119,18 +135,23 @@ def keep(store: Store, scene: Scene, drawn: Picture | Refusal, model: str) -> di
         return {"outcome": "failed", "reason": drawn.reason, **origin}
     if flaw := flaw_of(drawn.png, scene.width, scene.height):
         return {"outcome": "failed", "reason": flaw, **origin}
-    path = picture_path(scene.key)
+    path = picture_path(scene)
     if not drawn.stored:
         store.write(path, drawn.png)
     return {"outcome": "ok", "path": path, "sha256": hashlib.sha256(drawn.png).hexdigest(), **origin}
 
 
-def images_of(context: StageContext) -> Images:
-    """What the build says of pictures."""
+def build_of(context: StageContext) -> DatasetBuildSpec:
+    """The build's spec."""
     spec = context.config.spec
     if not isinstance(spec, DatasetBuildSpec):
         raise ConfigInvalid(f"stage illustrate belongs to a DatasetBuild, not to a {context.config.run.kind}")
-    return spec.images
+    return spec
+
+
+def images_of(context: StageContext) -> Images:
+    """What the build says of pictures."""
+    return build_of(context).images
 
 
 def count_name(outcome: dict[str, Any]) -> str:

@@ -17,32 +17,28 @@ from fabula_workloads.bedrock.shard import known_price, open_caller
 from fabula_workloads.painting.bedrock_painter import BedrockPainter, scene_of_call
 from fabula_workloads.painting.scene import Scene
 from fabula_workloads.runtime.context import StageContext, StageResult
-from fabula_workloads.runtime.failures import ConfigInvalid
 from fabula_workloads.runtime.in_flight import in_flight
-from fabula_workloads.runtime.ledger import Ledger, own_items
+from fabula_workloads.runtime.ledger import Ledger, in_round, own_items
 from fabula_workloads.runtime.store import Store
-from fabula_workloads.stages.illustrate import count_name, keep, scenes_of
+from fabula_workloads.stages.illustrate import build_of, count_name, keep, scenes_of, take_stock
 
 _log = logging.getLogger(__name__)
 
 
 def illustrate_paid(context: StageContext, clock: Clock | None = None) -> StageResult:
     """Draw the scenes of this shard that have no outcome yet; stop where the budget does."""
-    spec = context.config.spec
-    if not isinstance(spec, DatasetBuildSpec):
-        raise ConfigInvalid(f"stage illustrate belongs to a DatasetBuild, not to a {context.config.run.kind}")
+    spec = build_of(context)
     extract, ledger = context.open_input("extract"), Ledger(context.store)
     scenes = scenes_of(extract, spec.images)
     own = own_items(list(scenes), context.shard, context.config.shards)
-    finished = ledger.ids()
-    outcomes = [outcome for key in own if key in finished and (outcome := ledger.get(key)) is not None]
+    retry = spec.retry_failed
+    outcomes, pending = take_stock(ledger, [scenes[key] for key in own], spec.images.seed, retry)
     tally = Counter(count_name(outcome) for outcome in outcomes)
-    pending = [scenes[key] for key in own if key not in finished]
     context.reporter.update(done=tally.total(), total=len(own), failed=tally.total() - tally["image/ok"])
     painter, usage = _painter(context, spec, pending, outcomes, extract, clock)
 
     def draw(scene: Scene) -> dict[str, Any]:
-        outcome = keep(context.store, scene, painter.draw([scene])[0], painter.model)
+        outcome = in_round(keep(context.store, scene, painter.draw([scene])[0], painter.model), retry)
         ledger.put(scene.key, outcome)
         return outcome
 

@@ -7,8 +7,8 @@ that cannot be read. Every excerpt is checked against the transcript.
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -57,6 +57,8 @@ class _Work:
     failures: list[str] = field(default_factory=list)
     negative: list[str] = field(default_factory=list)
     usage: Usage = field(default_factory=Usage)
+    asked: set[str] = field(default_factory=set)
+    """Ids of the calls that `usage` has."""
     grams: int = 0
     grams_found: int = 0
 
@@ -64,12 +66,25 @@ class _Work:
 class BedrockExtractor:
     """Safe for many threads: each episode is worked on by one of them."""
 
-    def __init__(self, spec: DatasetBuildSpec, client: BedrockClient, caller: Caller, price: Price) -> None:
+    def __init__(
+        self,
+        spec: DatasetBuildSpec,
+        client: BedrockClient,
+        caller: Caller,
+        price: Price,
+        again: Set[str] = frozenset(),
+    ) -> None:
+        """`again`: episodes that failed before; what could not be read of their replies is asked for anew."""
         self._asked = spec.extraction
         self._num_scenes = spec.images.per_sample
         self._client = client
         self._caller = caller
         self._price = price
+        self._again, self._round = again, spec.retry_failed
+        self._paid: defaultdict[str, list[str]] = defaultdict(list)
+        """Calls of earlier starts by episode."""
+        for call in caller.known:
+            self._paid[episode_of_call(call)].append(call)
 
     def extract(self, episode: Episode) -> Extraction:
         """All excerpts of the episode. Raises BudgetReached when not even one was found before the budget ended."""
@@ -85,8 +100,8 @@ class BedrockExtractor:
         except BudgetReached:
             if not work.excerpts:
                 raise
-            return self._extraction(work, partial=True)
-        return self._extraction(work)
+            return self._extraction(episode, work, partial=True)
+        return self._extraction(episode, work)
 
     def _read_all(self, episode: Episode, work: _Work) -> None:
         parts = chunks(episode.turns)
@@ -113,7 +128,7 @@ class BedrockExtractor:
                 work.failures.append("ProviderFailed" if rejected.what == "ProviderFailed" else "RequestRefused")
                 return
             work.replies[reply.kind] += 1
-            if reply.kind in _FAILED and not reply.found:
+            if _unreadable(reply):
                 if note:
                     work.failures.append(_FAILED[reply.kind])
                     return
@@ -149,7 +164,7 @@ class BedrockExtractor:
         model, max_tokens = self._asked.model, self._asked.max_tokens
         request = converse_request(text, num_scenes=self._num_scenes, max_tokens=max_tokens)
         digest = digest_of([model, request])
-        call_id = f"{place}-{digest.removeprefix('sha256:')[:12]}"
+        call_id = self._call_id(f"{place}-{digest.removeprefix('sha256:')[:12]}")
         tokens_in = _estimated_tokens(request)
         call = Call(
             id=call_id,
@@ -159,7 +174,20 @@ class BedrockExtractor:
         )
         record = self._caller.make(call, lambda: self._send(model, request, call_id))
         work.usage.add(record)
+        work.asked.add(call_id)
         return read_reply(record["reply"])
+
+    def _call_id(self, first: str) -> str:
+        """The id to ask under: `first`, or of a later round `<first>-r<round>`. What was readable is not paid again."""
+        episode = episode_of_call(first)
+        paid = [call for call in self._paid[episode] if call == first or call.startswith(f"{first}-r")]
+        paid.sort(key=lambda call: int(call.removeprefix(first).removeprefix("-r") or 0), reverse=True)
+        for call in paid if len(paid) > 1 or episode in self._again else ():
+            if (record := self._caller.ledger.get(call)) is not None and not _unreadable(read_reply(record["reply"])):
+                return call
+        if episode in self._again:
+            return f"{first}-r{self._round}"
+        return paid[0] if paid else first
 
     def _send(self, model: str, request: Mapping[str, Any], call_id: str) -> Answer:
         reply, request_id = self._client.converse(model, request, call_id)
@@ -179,7 +207,10 @@ class BedrockExtractor:
         one = self._asked.words.max * _TOKENS_PER_WORD + self._num_scenes * _TOKENS_PER_SCENE
         return max(1, min(self._asked.max_excerpts, int(self._asked.max_tokens * _FILL / one)))
 
-    def _extraction(self, work: _Work, partial: bool = False) -> Extraction:
+    def _extraction(self, episode: Episode, work: _Work, partial: bool = False) -> Extraction:
+        for call in self._paid[episode.id]:  # what earlier rounds asked, and this one did not need
+            if call not in work.asked and (record := self._caller.ledger.get(call)) is not None:
+                work.usage.add(record)
         facts = {
             "model": self._asked.model,
             "promptVersion": EXCERPT_PROMPT_VERSION,
@@ -194,6 +225,10 @@ class BedrockExtractor:
             reason = work.failures[0] if work.failures else negative
         failed = not work.excerpts and bool(work.failures)
         return Extraction(work.excerpts, work.rejected, reason, failed=failed, partial=partial, facts=facts)
+
+
+def _unreadable(reply: Reply) -> bool:
+    return reply.kind in _FAILED and not reply.found
 
 
 def _estimated_tokens(request: Mapping[str, Any]) -> int:

@@ -19,7 +19,7 @@ from fabula_workloads.runtime.artifact import require_manifest
 from fabula_workloads.runtime.context import StageContext, StageResult
 from fabula_workloads.runtime.failures import ConfigInvalid
 from fabula_workloads.runtime.in_flight import in_flight
-from fabula_workloads.runtime.ledger import Ledger
+from fabula_workloads.runtime.ledger import Ledger, in_round, is_finished
 from fabula_workloads.runtime.store import Store
 
 Figures = Counter[str]
@@ -44,13 +44,15 @@ class _Shard:
     total: int = 0
     done: int = 0
     pending: set[str] = field(default_factory=set)
+    again: set[str] = field(default_factory=set)
+    """Those of them that failed in an earlier round of `retryFailed`."""
     cut_short: list[dict[str, Any]] = field(default_factory=list)
     """Outcomes of episodes in whose middle the budget ended."""
 
     def work(self) -> StageResult:
         """Work through what has no outcome yet; the stage's counts."""
         usages = self._take_stock()
-        extracting = open_extractor(self.context, self.spec, self.pending, usages, self.clock)
+        extracting = open_extractor(self.context, self.spec, self.pending, self.again, usages, self.clock)
         self._report(extracting)
         stopped_by = None
         try:
@@ -84,7 +86,10 @@ class _Shard:
         usages = []
         for episode in own_episodes(self.episodes, self.context.shard, self.context.config.shards):
             outcome = self.ledger.get(episode.id) if episode.id in finished else None
-            if outcome is not None and not outcome.get("partial"):
+            failed = outcome is not None and not is_finished(outcome, self.spec.retry_failed)
+            if failed:
+                self.again.add(episode.id)
+            if outcome is not None and not failed and not outcome.get("partial"):
                 self._count(outcome)
                 if "usage" in outcome:
                     usages.append(outcome["usage"])
@@ -101,7 +106,7 @@ class _Shard:
 
     def _one(self, extracting: Extracting, episode: Episode) -> dict[str, Any]:
         extraction = extracting.extractor.extract(episode)
-        outcome = extraction.outcome(episode.podcast)
+        outcome = in_round(extraction.outcome(episode.podcast), self.spec.retry_failed)
         self.ledger.put(episode.id, outcome)
         if extraction.partial:
             self.cut_short.append(outcome)

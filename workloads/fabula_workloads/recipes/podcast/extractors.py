@@ -29,15 +29,17 @@ def open_extractor(
     context: StageContext,
     spec: DatasetBuildSpec,
     pending: Set[str],
+    again: Set[str],
     finished: Iterable[dict[str, Any]],
     clock: Clock | None = None,
 ) -> Extracting:
-    """The extractor that the spec asks for. `pending` are the episodes to do, `finished` the usage of those done."""
+    """The extractor that the spec asks for. `pending` are the episodes to do, `again`
+    those of them that failed before, `finished` the usage of those done."""
     asked = spec.extraction
     if asked.words.min > asked.words.max:
         raise ConfigInvalid(f"extraction.words.min {asked.words.min} is above max {asked.words.max}")
     if asked.provider == "bedrock":
-        return _bedrock(context, spec, pending, finished, clock)
+        return _bedrock(context, spec, pending, again, finished, clock)
     return Extracting(
         RulesExtractor(
             min_words=asked.words.min,
@@ -52,6 +54,7 @@ def _bedrock(
     context: StageContext,
     spec: DatasetBuildSpec,
     pending: Set[str],
+    again: Set[str],
     finished: Iterable[dict[str, Any]],
     clock: Clock | None,
 ) -> Extracting:
@@ -75,4 +78,4 @@ def _bedrock(
         finished=finished,
         clock=clock,
     )
-    return Extracting(BedrockExtractor(spec, client, caller, price), asked.concurrency, caller.usage)
+    return Extracting(BedrockExtractor(spec, client, caller, price, again), asked.concurrency, caller.usage)
