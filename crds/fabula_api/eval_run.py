@@ -137,6 +137,8 @@ class MetricStatus(StatusModel):
     """Upper end."""
     count: int = 0
     """Samples in the mean."""
+    label: Text | None = None
+    """What to know before believing it: `random weights` when the metric's own model was never trained."""
 
 
 class ArmStatus(StatusModel):

@@ -106,8 +106,9 @@ def score_table(run: Run) -> list[list[str]]:
         names += [metric["name"] for metric in arm.get("metrics", ()) if metric["name"] not in names]
     rows = [header, ["answers", *(str(arm.get("done", 0)) for arm in arms)]]
     rows.append(["unparseable", *(str(arm.get("unparseable", 0)) for arm in arms)])
+    labels = {m["name"]: m["label"] for arm in arms for m in arm.get("metrics", ()) if m.get("label")}
     for name in names:
-        row = [name]
+        row = [f"{name} ({labels[name]})" if name in labels else name]
         for arm in arms:
             figures = {metric["name"]: metric for metric in arm.get("metrics", ())}.get(name, {})
             mean, low, high = (figures.get(key) for key in ("mean", "low", "high"))

@@ -79,7 +79,11 @@ def test_a_metric_without_a_figure_shows_a_dash_and_never_a_zero() -> None:
         {
             "name": "tuned",
             "done": 8,
-            "metrics": [{"name": "words", "mean": 140, "low": 130, "high": 150}, {"name": "turn-length", "mean": 12}],
+            "metrics": [
+                {"name": "words", "mean": 140, "low": 130, "high": 150},
+                {"name": "turn-length", "mean": 12},
+                {"name": "clip-score", "mean": 5.1, "label": "random weights"},
+            ],
         },
     ]
     rows = score_table(Run("EvalRun", "e", {"arms": arms}))
@@ -89,4 +93,5 @@ def test_a_metric_without_a_figure_shows_a_dash_and_never_a_zero() -> None:
         ["unparseable", "8", "0"],
         ["words", "120.5", "140 [130, 150]"],
         ["turn-length", "-", "12"],
+        ["clip-score (random weights)", "-", "5.1"],
     ]

@@ -46,6 +46,11 @@ def summarize(evaluation: Evaluation, limit: int = SUMMARY_LIMIT) -> Summary:
     return {**summary, "gates": gates}
 
 
+def _label(evaluation: Evaluation, metric: str) -> str | None:
+    clip = evaluation.clip
+    return "random weights" if metric == "clip-score" and clip is not None and clip.random_weights else None
+
+
 def _whole(evaluation: Evaluation) -> Summary:
     profile = evaluation.profile
     arms = [
@@ -61,6 +66,7 @@ def _whole(evaluation: Evaluation) -> Summary:
                     low=rounded(mean.low),
                     high=rounded(mean.high),
                     count=mean.count,
+                    label=_label(evaluation, metric),
                 )
                 for metric in evaluation.metrics
                 for mean in [arm.means[profile, metric]]
