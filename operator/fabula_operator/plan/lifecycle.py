@@ -283,7 +283,11 @@ def _work(seen: Observed, spec: Spec, status: RunStatus, views: list[StageView],
         update={"stages": stages, "started_at": started_at, "failure": None, "progress": overall(stages, units)}
     )
     if blocked is not None:
-        status = status.model_copy(update={"state": "Pending", "reason": blocked.reason})
+        progress = status.progress or Progress()
+        if progress.done is None:
+            # Before its first figure a cell of `kubectl get` says more by what the run waits for.
+            progress = progress.model_copy(update={"summary": blocked.reason})
+        status = status.model_copy(update={"state": "Pending", "reason": blocked.reason, "progress": progress})
         wanted = condition.waiting(blocked.reason, blocked.message)
     else:
         held = _held(views)

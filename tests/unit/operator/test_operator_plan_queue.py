@@ -73,6 +73,8 @@ def test_a_queued_run_says_what_it_waits_for(situation: str, kueue: bool, said: 
     assert (made.status.state, made.status.reason) == ("Pending", "QueueNotAdmitted")
     assert condition(made.status, "Running") == ("False", "QueueNotAdmitted")
     assert words in next(one.message for one in made.status.conditions if one.type == "Running")
+    assert made.status.progress is not None
+    assert made.status.progress.summary == "QueueNotAdmitted"
     assert made.actions == ()
     assert plan(seen, LATER + timedelta(hours=5)).status == seen.run.status
 

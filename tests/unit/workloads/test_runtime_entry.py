@@ -13,8 +13,10 @@ import pytest
 from tests.support.worker_process import end_of, run_worker_process, start_worker, worker_config
 
 from fabula_api.artifact import MANIFEST
-from fabula_api.worker import TERMINATION_LIMIT, ExitCode
+from fabula_api.worker import TERMINATION_LIMIT, ExitCode, WorkerConfig
 from fabula_workloads.runtime.artifact import add_part, commit
+from fabula_workloads.runtime.entry import read_shard
+from fabula_workloads.runtime.failures import ConfigInvalid
 from fabula_workloads.runtime.store import open_store
 
 SPEC = {"source": {"uri": "in.jsonl", "licenseAccepted": True}}
@@ -79,6 +81,15 @@ def test_a_shard_beyond_the_last(tmp_path: Path) -> None:
     ended = run_worker_process(tmp_path, config(tmp_path, shards=2), shard=2)
     assert ended.code == ExitCode.CONFIG
     assert "JOB_COMPLETION_INDEX is '2', but the stage has shards 0 to 1" in ended.result["failure"]["message"]
+
+
+def test_the_index_of_a_groups_pod_is_its_node_and_no_shard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = WorkerConfig.model_validate(config(tmp_path))
+    monkeypatch.setenv("JOB_COMPLETION_INDEX", "1")
+    with pytest.raises(ConfigInvalid):
+        read_shard(told)
+    monkeypatch.setenv("PET_NNODES", "2")
+    assert read_shard(told) == 0
 
 
 @pytest.mark.parametrize(

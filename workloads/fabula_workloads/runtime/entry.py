@@ -77,7 +77,10 @@ def _spec_type(run: object) -> type[BaseModel] | None:
 
 
 def read_shard(config: WorkerConfig) -> int:
-    """This pod's index among the stage's shards, from the Job controller's variable."""
+    """This pod's index among the stage's shards, from the Job controller's variable; 0 in a group of ranks."""
+    if "PET_NNODES" in os.environ:
+        # Of a group on an Indexed Job, the index says which node a pod is; the group's work is one.
+        return 0
     text = os.environ.get(SHARD_VARIABLE, "0")
     if not text.isdigit() or int(text) >= config.shards:
         raise ConfigInvalid(f"{SHARD_VARIABLE} is {text!r}, but the stage has shards 0 to {config.shards - 1}")
