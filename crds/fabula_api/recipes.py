@@ -92,6 +92,7 @@ PODCAST = Recipe(
                 "single",
                 reads=("split", "target", "images.require", "images.per_sample"),
                 after=("ingest", "extract", "illustrate"),
+                version=2,
                 unit="sample",
             ),
         ),

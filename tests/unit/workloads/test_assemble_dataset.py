@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from collections import Counter
 from pathlib import Path
@@ -11,14 +12,17 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 from tests.support.sporc_files import WORDS
 from tests.support.stage_context import stage_context
 
 from fabula_workloads.recipes.podcast import assemble
 from fabula_workloads.recipes.podcast.card import histogram
+from fabula_workloads.recipes.podcast.contact_sheet import shown
 from fabula_workloads.recipes.podcast.conversation import messages
 from fabula_workloads.recipes.podcast.near_duplicates import NearDuplicates
 from fabula_workloads.recipes.podcast.prompt import inference_prompt, training_prompt, word_range
+from fabula_workloads.recipes.podcast.samples import Picture, Sample
 from fabula_workloads.recipes.podcast.split import validation_podcasts
 from fabula_workloads.runtime.artifact import add_part, commit, verify
 from fabula_workloads.runtime.context import StageResult
@@ -115,8 +119,19 @@ def build_inputs(root: Path, episodes: int = 8, pictures: bool = True) -> None:
         excerpt = {"index": 0, "text": f"Speaker 1: {words}\n\nSpeaker 2: Yes.", "words": 0, "scenes": scenes}
         extracted.put(episode, {"outcome": "ok", "podcast": f"show-{number % 4}", "excerpts": [excerpt]})
         for scene in (1, 2) if pictures else ():
-            draw(drawn, episode, scene, b"PNG of %d, %d" % (number, scene))
+            draw(drawn, episode, scene, png(number, scene))
     extracted.put("f" * 16, {"outcome": "skipped", "reason": "NotVisual", "podcast": "show-9", "excerpts": []})
+
+
+def png(number: int, scene: int) -> bytes:
+    """A picture of one colour, which tells whose it is."""
+    data = io.BytesIO()
+    Image.new("RGB", (64, 36), colour_of(number, scene)).save(data, "PNG")
+    return data.getvalue()
+
+
+def colour_of(number: int, scene: int) -> tuple[int, int, int]:
+    return (20 * number + 10, 100 * scene, 60)
 
 
 def draw(drawn: Store, episode: str, scene: int, data: bytes) -> None:
@@ -150,7 +165,7 @@ class TestDataset:
         assert record["prompt"] == training_prompt(len(record["response"].split()))
         assert (record["imageCount"], record["split"], record["promptVersion"]) == (2, "train", "podcast-v3")
         for path in record["images"]:
-            assert store.read(path).startswith(b"PNG of")
+            assert store.read(path).startswith(b"\x89PNG")
         assert result.artifact.details["splits"] == {"train": len(train), "validation": len(validation)}
         assert result.summary == {"samples": 8, "samplesByImageCount": {"2": 8}}
         assert result.artifact.details["summary"] == result.summary
@@ -177,6 +192,33 @@ class TestDataset:
         card = run(tmp_path)[1].read("README.md").decode()
         assert "| samples | 8 |" in card
         assert "2 | ######################################## 8" in card
+
+    def test_the_card_shows_a_contact_sheet_of_scenes_in_order(self, tmp_path: Path) -> None:
+        build_inputs(tmp_path)
+        _, store = run(tmp_path)
+        assert "](contact_sheet.jpg)" in store.read("README.md").decode()
+        numbers = {hashlib.md5(str(number).encode()).hexdigest()[:16]: number for number in range(8)}
+        with Image.open(io.BytesIO(store.read("contact_sheet.jpg"))) as sheet:
+            assert sheet.size == (2 * 262 + 6, 8 * 150 + 6)
+            for row, episode in enumerate(sorted(numbers)):
+                for scene in (1, 2):
+                    seen = sheet.getpixel((262 * scene - 128, 150 * row + 72))
+                    assert isinstance(seen, tuple)
+                    off = [abs(a - b) for a, b in zip(seen, colour_of(numbers[episode], scene), strict=True)]
+                    assert max(off) < 8, (row, scene, seen)
+        assert run(tmp_path, "again")[1].read("contact_sheet.jpg") == store.read("contact_sheet.jpg")
+
+    def test_a_sheet_is_of_at_most_eight_spread_over_all(self) -> None:
+        pictures = (Picture(1, "p", "s"),)
+        samples = [Sample(f"{number:02}", "show", 0, "", (), pictures) for number in range(80)]
+        assert [sample.episode for sample in shown(samples)] == ["00", "10", "20", "30", "40", "50", "60", "70"]
+
+    def test_a_file_that_is_no_picture_is_named(self, tmp_path: Path) -> None:
+        build_inputs(tmp_path)
+        drawn = open_store(f"{tmp_path.as_uri()}/illustrate")
+        draw(drawn, hashlib.md5(b"0").hexdigest()[:16], 1, b"no picture")
+        with pytest.raises(InputInvalid, match=r"0-1\.png cannot be read as a picture"):
+            run(tmp_path)
 
     def test_missing_pictures_leave_a_sample_out_or_a_gap(self, tmp_path: Path) -> None:
         build_inputs(tmp_path)
@@ -206,7 +248,7 @@ class TestDataset:
         _, outcome = next(extracted.items())
         extracted.put("e" * 16, outcome)
         for scene in (1, 2):
-            draw(open_store(f"{tmp_path.as_uri()}/illustrate"), "e" * 16, scene, b"PNG of x")
+            draw(open_store(f"{tmp_path.as_uri()}/illustrate"), "e" * 16, scene, png(90, scene))
         assert run(tmp_path)[0].counts == {"sample/ok": 8, "sample/skipped/NearDuplicate": 1}
 
     def test_a_target_is_met_exactly_and_the_same_way(self, tmp_path: Path) -> None:

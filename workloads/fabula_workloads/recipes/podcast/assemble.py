@@ -9,12 +9,14 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from fabula_api.dataset_build import DatasetBuildSpec
 from fabula_api.status import Lineage
 from fabula_workloads.recipes.podcast.card import card
+from fabula_workloads.recipes.podcast.contact_sheet import CONTACT_SHEET, contact_sheet, shown
 from fabula_workloads.recipes.podcast.excerpt_prompt import EXCERPT_PROMPT_VERSION, excerpt_prompt_digest
 from fabula_workloads.recipes.podcast.near_duplicates import THRESHOLD, NearDuplicates
 from fabula_workloads.recipes.podcast.prompt import PROMPT_VERSION
@@ -161,6 +163,9 @@ def _files(
         with file.open("w", encoding="utf-8") as lines:
             lines.writelines(json.dumps(sample.record(split), ensure_ascii=False) + "\n" for sample in members)
         yield f"{split}.jsonl", file
+    if pictured := shown(samples):
+        assert drawn is not None
+        yield CONTACT_SHEET, contact_sheet(pictured, partial(_picture, drawn))
     yield "reference.json", _pretty([sample.reference() for sample in splits["train"]])
     yield "README.md", card(samples, validation, left_out).encode()
 

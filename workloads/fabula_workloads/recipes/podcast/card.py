@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from statistics import mean, median
 
+from fabula_workloads.recipes.podcast.contact_sheet import CONTACT_SHEET, shown
 from fabula_workloads.recipes.podcast.prompt import PROMPT_VERSION
 from fabula_workloads.recipes.podcast.samples import Sample
 
@@ -40,6 +41,7 @@ def card(samples: Sequence[Sample], validation: frozenset[str], left_out: Mappin
         "",
         "Excerpts of podcasts, each with pictures of its scenes in order: given the pictures, write the dialogue.",
         "",
+        *_sheet(len(shown(samples))),
         "| | |",
         "|---|---|",
         *(f"| {name} | {value} |" for name, value in figures),
@@ -70,6 +72,10 @@ def card(samples: Sequence[Sample], validation: frozenset[str], left_out: Mappin
         "",
     ]
     return "\n".join(lines)
+
+
+def _sheet(rows: int) -> list[str]:
+    return [f"![A row for each of {rows} samples, its scenes in order]({CONTACT_SHEET})", ""] if rows else []
 
 
 def histogram(counts: Mapping[str, int]) -> list[str]:
