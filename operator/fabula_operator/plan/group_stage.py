@@ -58,6 +58,11 @@ class Group:
     def retries(self) -> Retries:
         return self.launch.retries
 
+    def attempt(self, number: int, generation: int) -> Attempt:
+        """An attempt that is due."""
+        held = self.launch.gpus * self.launch.shards
+        return Attempt(number=number, state="Pending", generation=generation, gpus=held)
+
     def child(self, number: int) -> Child | None:
         """The child of an attempt under the present key."""
         name = replace(self.launch, attempt=number).child
@@ -99,7 +104,6 @@ def group_stage(group: Group) -> StageView:
         update={
             "state": "Running",
             "started_at": current.started_at or timestamp(_begun(child) or group.now),
-            "gpus": group.launch.gpus * group.launch.shards,
             **(heard(current, reports[0].body) if 0 in reports else {}),
         }
     )
@@ -138,7 +142,7 @@ def _adopted(group: Group) -> tuple[Attempt, ...]:
     known = {one.number for one in attempts}
     for child in sorted(group.seen.children, key=lambda one: one.attempt):
         if child.stage == group.stage.name and child.key == group.launch.key and child.attempt not in known:
-            attempts = changed(attempts, Attempt(number=child.attempt, state="Pending", generation=child.generation))
+            attempts = changed(attempts, group.attempt(child.attempt, child.generation))
     return attempts
 
 
@@ -151,7 +155,7 @@ def _next_attempt(group: Group) -> StageView:
     """The former attempt is over (or there was none): record the next one, and start it once it may."""
     last = group.attempts[-1] if group.attempts else None
     number = last.number + 1 if last else 1
-    attempt = Attempt(number=number, state="Pending", generation=group.seen.run.generation)
+    attempt = group.attempt(number, group.seen.run.generation)
     return _start(replace(group, attempts=changed(group.attempts, attempt)), attempt)
 
 
