@@ -198,6 +198,25 @@ class StageBill(StatusModel):
     """Calls that were found in the ledger."""
 
 
+class BuildEstimate(StatusModel):
+    """What a build would take, as its dry run has it from a sample of the source."""
+
+    calls: int = 0
+    """Calls to the providers."""
+    input_tokens: int = 0
+    """Tokens to send, by their characters."""
+    output_tokens: int = 0
+    """Tokens to receive, where every excerpt that fits is found."""
+    usd: float | None = None
+    """Dollars; not given where a price is not known."""
+    minutes: float = 0
+    """Time of the paid calls within quota and concurrency; pictures drawn by `diffusers` are not in it."""
+    excerpts: int = 0
+    """Excerpts at most."""
+    sampled_episodes: int = 0
+    """Episodes that were looked at."""
+
+
 class DatasetBuildStatus(RunStatus):
     items: list[Tally] = Field(default_factory=list, max_length=64)
     """Episodes, excerpts and images by outcome and reason."""
@@ -213,6 +232,8 @@ class DatasetBuildStatus(RunStatus):
     """Share of the accepted excerpts' word 5-grams that stand in the transcripts."""
     cost_usd: float | None = None
     """Dollars spent so far."""
+    estimate: BuildEstimate | None = None
+    """What the last dry run found."""
     samples: int | None = None
     """Samples in the artifact."""
     artifact: ArtifactStatus | None = None

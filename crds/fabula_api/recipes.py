@@ -6,7 +6,7 @@ of workloads. `reads` makes reuse safe: a stage's key covers these fields and it
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 Kind = Literal["DatasetBuild", "FineTuneRun", "EvalRun"]
@@ -51,13 +51,17 @@ class Stage:
 class Recipe:
     name: str
     stages: dict[Kind, tuple[Stage, ...]]
+    dry_run: dict[Kind, tuple[Stage, ...]] = field(default_factory=dict)
+    """The stages of a run with `dryRun`, by the kinds that have it."""
 
+
+_INGEST = Stage("ingest", "single", reads=("source",), unit="episode")
 
 PODCAST = Recipe(
     name="podcast",
     stages={
         "DatasetBuild": (
-            Stage("ingest", "single", reads=("source",), unit="episode"),
+            _INGEST,
             Stage(
                 "extract",
                 "sharded",
@@ -130,12 +134,26 @@ PODCAST = Recipe(
             ),
         ),
     },
+    dry_run={
+        "DatasetBuild": (
+            _INGEST,
+            Stage(
+                "estimate",
+                "single",
+                reads=("extraction", "images", "prices", "target"),
+                after=("ingest",),
+                unit="episode",
+            ),
+        ),
+    },
 )  # fmt: skip
 
 RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (PODCAST,)}
 
 
-def stages_of(recipe: str, kind: Kind) -> tuple[Stage, ...] | None:
+def stages_of(recipe: str, kind: Kind, dry_run: bool = False) -> tuple[Stage, ...] | None:
     """The stages of a kind under a recipe, in order; None when there is no such recipe or it lacks the kind."""
     found = RECIPES.get(recipe)
-    return found.stages.get(kind) if found else None
+    if found is None:
+        return None
+    return (found.dry_run if dry_run else found.stages).get(kind)

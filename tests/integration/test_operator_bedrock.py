@@ -141,3 +141,15 @@ async def test_a_small_budget_is_kept_and_a_larger_one_goes_on(cluster: ControlP
         told = next(one["message"] for one in status["conditions"] if one["type"] == "Succeeded")
         assert "BudgetReached" not in told
         await bench.api.close()
+
+
+async def test_a_dry_run_estimates_and_nothing_is_spent(cluster: ControlPlane, tmp_path: Path) -> None:
+    with run_bedrock() as bedrock:
+        bench = await Bench.make(cluster, tmp_path, bedrock)
+        await bench.apply(spec(bedrock.endpoint) | {"dryRun": True})
+        with bench.operator:
+            status = await bench.ended()
+            bench.operator.stop()
+        assert bedrock.bill.charges == []
+        assert status["estimate"]["calls"] > 0 and status["estimate"]["usd"] > 0
+        assert [stage["name"] for stage in status["stages"]] == ["ingest", "estimate"]

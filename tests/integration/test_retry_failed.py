@@ -31,8 +31,9 @@ class Bench:
 
     def spec(self, **spec: Any) -> dict[str, Any]:
         endpoint = {"provider": "bedrock", "endpointUrl": self.bedrock.endpoint}
-        asked = {**endpoint, "words": {"min": 100, "max": 260}, "maxTokens": 4096}
-        return {"source": {"uri": "x", "licenseAccepted": True}, "extraction": asked, "images": endpoint, **spec}
+        asked = {**endpoint, "words": {"min": 100, "max": 260}, "maxTokens": 4096, "maxExcerpts": 2}
+        images = {**endpoint, "perSample": 1}
+        return {"source": {"uri": "x", "licenseAccepted": True}, "extraction": asked, "images": images, **spec}
 
     def context(self, stage: str, **spec: Any) -> StageContext:
         inputs = {"ingest": "ingest", "extract": "extract"}
@@ -112,7 +113,7 @@ def test_a_round_that_is_cut_off_pays_for_nothing_twice(bench: Bench) -> None:
 
 @pytest.mark.parametrize("fault", ["filtered_image", "flat_image"])
 def test_pictures_that_failed_are_drawn_from_another_seed(bench: Bench, fault: str) -> None:
-    bench.extract(target={"samples": 1})
+    bench.extract()
     bench.bedrock.faults = Faults(seed=4, **{fault: 0.6})
     bench.illustrate()
     before = bench.outcomes("illustrate")
@@ -120,7 +121,7 @@ def test_pictures_that_failed_are_drawn_from_another_seed(bench: Bench, fault: s
 
     bench.bedrock.faults = Faults()
     drawn = bench.illustrate(retryFailed=1)
-    after, extracted = bench.outcomes("illustrate"), bench.extract(target={"samples": 1}).counts["cost/usd"]
+    after, extracted = bench.outcomes("illustrate"), bench.extract().counts["cost/usd"]
     assert drawn.counts["image/ok"] == len(after) == len(before)
     for key, outcome in after.items():
         if key in failed(before):

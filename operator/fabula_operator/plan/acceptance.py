@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
+from fabula_api.dataset_build import DatasetBuildSpec
 from fabula_api.eval_run import EvalRunSpec
 from fabula_api.fine_tune_run import FineTuneRunSpec
 from fabula_api.recipes import RECIPES, Stage, stages_of
@@ -45,7 +46,7 @@ def accept(seen: Observed) -> Accepted | Refusal:
         spec = SPEC_TYPES[kind].model_validate(seen.run.spec)
     except ValidationError as error:
         return Refusal("InvalidSpec", _in_words(error))
-    stages = stages_of(spec.recipe, kind)
+    stages = stages_of(spec.recipe, kind, is_dry_run(spec))
     if stages is None:
         known = ", ".join(sorted(name for name, recipe in RECIPES.items() if kind in recipe.stages))
         return Refusal("UnknownRecipe", f"spec.recipe: {spec.recipe} has no {kind} in this version; it knows {known}")
@@ -57,6 +58,11 @@ def accept(seen: Observed) -> Accepted | Refusal:
     if estimate is not None and estimate.verdict == "does not fit" and _enforced(spec):
         return Refusal("DoesNotFit", estimate.message, estimate)
     return Accepted(spec, stages, estimate)
+
+
+def is_dry_run(spec: Spec) -> bool:
+    """Whether the run only estimates."""
+    return isinstance(spec, DatasetBuildSpec) and spec.dry_run
 
 
 def expected(seen: Observed, spec: Spec) -> Preflight | None:

@@ -86,7 +86,7 @@ def suspended(message: str) -> Wanted:
     }
 
 
-def succeeded(message: str) -> Wanted:
+def succeeded(message: str, reason: str = "Succeeded") -> Wanted:
     """A run that reached its end."""
     return {
         "Accepted": ("True", "Valid", ""),
@@ -94,7 +94,7 @@ def succeeded(message: str) -> Wanted:
         "Suspended": ("False", "NotSuspended", ""),
         "Reconciling": ("False", "Succeeded", ""),
         "Stalled": ("False", "Succeeded", ""),
-        **_finishing("True", "False", "Succeeded", message),
+        **_finishing("True", "False", reason, message),
     }
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from fabula_api.dataset_build import CallCount, DatasetBuildStatus, StageBill, TokenCount
+from fabula_api.dataset_build import BuildEstimate, CallCount, DatasetBuildStatus, StageBill, TokenCount
 from fabula_api.eval_run import ArmStatus, Comparison, EvalRunSpec, EvalRunStatus, GateStatus, SelfTest, ShardCount
 from fabula_api.fine_tune_run import CheckpointStatus, FineTuneRunSpec, FineTuneRunStatus, Metrics
 from fabula_api.status import ConditionStatus, FailureDigest, RunStatus, Tally
@@ -77,6 +77,9 @@ def _broken(found: GateStatus, position: int, status: EvalRunStatus, spec: EvalR
 def outcome(status: RunStatus) -> str:
     """A sentence on what a successful run made."""
     if isinstance(status, DatasetBuildStatus):
+        if status.stages and status.stages[-1].name == "estimate" and (expected := status.estimate) is not None:
+            usd = "dollars not known" if expected.usd is None else f"${expected.usd:,.2f}"
+            return f"dry run: {expected.calls:,} calls, {usd}, {expected.minutes:,.0f} minutes"
         made = f"{status.samples} samples" if status.samples is not None else "dataset committed"
         left = [f"{one.reason}: {one.count} left in {one.kind}" for one in status.items if one.outcome == "left"]
         return "; ".join([made, *left])
@@ -133,6 +136,11 @@ def _dataset(status: DatasetBuildStatus, views: Sequence[StageView]) -> DatasetB
         **_billed(status, views),
     }
     last = views[-1]
+    if last.stage.name == "estimate":  # what a former build made stays
+        if last.result is not None:
+            found = _of(BuildEstimate, [last.result.summary.get("estimate")])
+            update["estimate"] = found[0] if found else None
+        return status.model_copy(update=update)
     if last.result is not None:
         by_count = last.result.summary.get("samplesByImageCount") or {}
         update["samples_by_image_count"] = {str(key): int(value) for key, value in by_count.items()}

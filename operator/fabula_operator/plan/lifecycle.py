@@ -13,7 +13,7 @@ from fabula_api.fine_tune_run import FineTuneRunStatus
 from fabula_api.status import FailureDigest, Lineage, Progress, RunStatus
 from fabula_api.worker import Spec
 from fabula_operator.plan import conditions as condition
-from fabula_operator.plan.acceptance import Accepted, Refusal, accept, expected
+from fabula_operator.plan.acceptance import Accepted, Refusal, accept, expected, is_dry_run
 from fabula_operator.plan.actions import Action, DeleteChild, DeleteRun, EnsureChild, Plan, SuspendChild
 from fabula_operator.plan.backend import choose_backend
 from fabula_operator.plan.children import Child, parse_time, running
@@ -134,6 +134,8 @@ def _finish(
         wanted = {"Healthy": ("Unknown", "NotRunning", ""), **wanted}
     if spec is not None and (made := expected(seen, spec)) is not None:
         wanted = {**wanted, "Accepted": ("True", _ACCEPTED.get(made.verdict, "Valid"), made.message)}
+    if spec is not None and is_dry_run(spec):
+        wanted = {**wanted, "Accepted": ("True", "DryRun", "an estimate only: no provider is called, nothing is spent")}
     status = status.model_copy(
         update={
             "observed_generation": run.generation,
@@ -190,7 +192,14 @@ def _succeed(seen: Observed, spec: Spec, status: RunStatus, now: datetime) -> Pl
     )
     message = outcome(status)
     status = status.model_copy(update={"progress": Progress(percent=100, summary=message[:120])})
-    return _finish(seen, spec, status, condition.succeeded(message), requeue_after=_ttl(spec), now=now)
+    return _finish(
+        seen,
+        spec,
+        status,
+        condition.succeeded(message, "DryRun" if is_dry_run(spec) else "Succeeded"),
+        requeue_after=_ttl(spec),
+        now=now,
+    )
 
 
 def _fail(seen: Observed, spec: Spec, status: RunStatus, failure: FailureDigest, now: datetime) -> Plan:

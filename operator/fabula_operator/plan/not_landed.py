@@ -31,7 +31,6 @@ def _given(value: object) -> bool:
 
 
 NOT_LANDED: tuple[NotLanded, ...] = (
-    NotLanded("DatasetBuild", "dry_run", _given, "leave it out"),
     NotLanded("FineTuneRun", "deepspeed.offload", _is("optimizer", "all"), "use `none`"),
     NotLanded("EvalRun", "engine", _is("vllm"), "use `transformers`"),
     NotLanded("EvalRun", "judges", _given, "leave them out"),

@@ -37,7 +37,6 @@ IMAGES = DATASET_SPEC["images"]
 @pytest.mark.parametrize(
     ("spec", "reason", "words"),
     [
-        ({"dryRun": True}, "NotImplemented", "spec.dryRun"),
         ({"recipe": "opera"}, "UnknownRecipe", "podcast"),
         ({"source": {}}, "InvalidSpec", "spec.source.uri"),
     ],

@@ -129,6 +129,50 @@ def test_a_build_that_never_retried_keeps_its_keys() -> None:
     assert folders(observed("DatasetBuild", PAID)) == folders(observed("DatasetBuild", {**PAID, "retryFailed": 0}))
 
 
+ESTIMATE = {"calls": 900, "inputTokens": 1000, "outputTokens": 200, "usd": 12.5, "minutes": 31.0, "sampledEpisodes": 8}
+
+
+def dry_ended(spec: dict[str, Any]) -> tuple[Observed, list[str]]:
+    """A dry run that ended, and the stages that it started."""
+    seen, started = observed("DatasetBuild", spec), []
+    for _ in range(4):
+        seen, made = step(complete(seen, artifact=None, counts={}, summary={"estimate": ESTIMATE}))
+        started += [launch.stage for launch in launches(made)]
+    return seen, started
+
+
+def test_a_dry_run_estimates_and_starts_nothing_that_pays() -> None:
+    seen, started = dry_ended({**PAID, "dryRun": True})
+    status = seen.run.status
+    assert started == ["ingest", "estimate"]
+    assert isinstance(status, DatasetBuildStatus) and status.estimate is not None
+    assert status.estimate.to_wire() == {**ESTIMATE, "excerpts": 0}
+    assert (status.state, status.artifact, status.bills) == ("Succeeded", None, [])
+    assert condition(status, "Accepted") == ("True", "DryRun") and condition(status, "Succeeded") == ("True", "DryRun")
+    message = next(one.message for one in status.conditions if one.type == "Succeeded")
+    assert message == "dry run: 900 calls, $12.50, 31 minutes"
+
+
+def test_after_a_dry_run_the_build_goes_on_from_what_was_read() -> None:
+    seen = edited(dry_ended({**PAID, "dryRun": True})[0], dryRun=False)
+    seen, made = step(seen)
+    assert [launch.stage for launch in launches(made)] == ["extract"]
+    status = made.status
+    assert isinstance(status, DatasetBuildStatus) and status.estimate is not None, "to compare with the bill"
+    assert condition(status, "Accepted") == ("True", "Valid")
+
+
+def test_a_dry_run_of_a_finished_build_leaves_its_dataset() -> None:
+    seen = finished(observed("DatasetBuild", PAID))
+    artifact = seen.run.status.artifact  # type: ignore[attr-defined]
+    again = edited(seen, dryRun=True, target={"samples": 9})
+    for _ in range(3):
+        again, _ = step(complete(again, artifact=None, summary={"estimate": ESTIMATE}))
+    status = again.run.status
+    assert isinstance(status, DatasetBuildStatus) and status.estimate is not None
+    assert artifact is not None and status.artifact == artifact
+
+
 def test_another_prompt_of_work_has_another_folder() -> None:
     bounded = {**PAID, "budget": {"usd": 5}}
     longer = {**bounded, "extraction": {"provider": "rules", "words": {"min": 100, "max": 200}, "workers": 2}}

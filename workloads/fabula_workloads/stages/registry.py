@@ -12,6 +12,7 @@ from fabula_workloads.runtime.failures import ConfigInvalid
 
 STAGES: dict[tuple[Kind, str], str] = {
     ("DatasetBuild", "ingest"): "fabula_workloads.stages.ingest:run",
+    ("DatasetBuild", "estimate"): "fabula_workloads.stages.estimate:run",
     ("DatasetBuild", "extract"): "fabula_workloads.stages.extract:run",
     ("DatasetBuild", "illustrate"): "fabula_workloads.stages.illustrate:run",
     ("DatasetBuild", "assemble"): "fabula_workloads.stages.assemble:run",

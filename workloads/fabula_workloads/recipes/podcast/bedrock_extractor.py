@@ -32,12 +32,10 @@ from fabula_workloads.recipes.podcast.excerpt_prompt import (
 )
 from fabula_workloads.recipes.podcast.excerpt_reply import Reply, kept_reply, read_reply
 from fabula_workloads.recipes.podcast.excerpts import Episode, Excerpt, Extraction
+from fabula_workloads.recipes.podcast.request_size import estimated_tokens, most_in_a_reply
 
-CHARACTERS_PER_TOKEN = 3.5
-"""For estimates before a call; English has about 4, and an estimate that is too high costs only a little pace."""
 _MOST_ROUNDS = 8
 _OPENING_WORDS = 12
-_TOKENS_PER_WORD, _TOKENS_PER_SCENE, _FILL = 1.5, 50, 0.8
 _FAILED = {"truncated": "TruncatedReply", "malformed": "MalformedReply"}
 
 
@@ -114,7 +112,7 @@ class BedrockExtractor:
     def _read(self, place: str, turns: Sequence[Turn], share: int, work: _Work) -> None:
         """Ask about one chunk until it has no more, or has given its share."""
         openings: list[str] = []
-        had, note, most = len(work.excerpts), "", self._most_in_a_reply()
+        had, note, most = len(work.excerpts), "", most_in_a_reply(self._asked, self._num_scenes)
         labels = {turn.speaker for turn in turns}
         for number in range(_MOST_ROUNDS):
             left = share - (len(work.excerpts) - had)
@@ -165,7 +163,7 @@ class BedrockExtractor:
         request = converse_request(text, num_scenes=self._num_scenes, max_tokens=max_tokens)
         digest = digest_of([model, request])
         call_id = self._call_id(f"{place}-{digest.removeprefix('sha256:')[:12]}")
-        tokens_in = _estimated_tokens(request)
+        tokens_in = estimated_tokens(request)
         call = Call(
             id=call_id,
             facts={"model": model, "request": digest},
@@ -202,11 +200,6 @@ class BedrockExtractor:
             usd=self._price.tokens_usd(tokens_in, tokens_out),
         )
 
-    def _most_in_a_reply(self) -> int:
-        """How many excerpts of the longest sort fit into one reply."""
-        one = self._asked.words.max * _TOKENS_PER_WORD + self._num_scenes * _TOKENS_PER_SCENE
-        return max(1, min(self._asked.max_excerpts, int(self._asked.max_tokens * _FILL / one)))
-
     def _extraction(self, episode: Episode, work: _Work, partial: bool = False) -> Extraction:
         for call in self._paid[episode.id]:  # what earlier rounds asked, and this one did not need
             if call not in work.asked and (record := self._caller.ledger.get(call)) is not None:
@@ -229,10 +222,3 @@ class BedrockExtractor:
 
 def _unreadable(reply: Reply) -> bool:
     return reply.kind in _FAILED and not reply.found
-
-
-def _estimated_tokens(request: Mapping[str, Any]) -> int:
-    texts = [block["text"] for block in request["system"]]
-    texts += [block["text"] for message in request["messages"] for block in message["content"]]
-    # The tool's schema is part of the input, with some words of the provider's own around it.
-    return math.ceil(sum(map(len, texts)) / CHARACTERS_PER_TOKEN) + 700

@@ -1,0 +1,139 @@
+"""Stage `estimate` of a dry run: what a build would ask of its providers, from a sample of its episodes.
+
+Nothing is sent. Tokens come from characters, as the quota's do; a model is taken to return every excerpt that fits.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+
+from fabula_api.dataset_build import BuildEstimate, DatasetBuildSpec
+from fabula_api.pricing import Price, price_of
+from fabula_workloads.recipes.podcast.chunks import chunks
+from fabula_workloads.recipes.podcast.dialogue import written
+from fabula_workloads.recipes.podcast.excerpt_prompt import converse_request, user_text
+from fabula_workloads.recipes.podcast.excerpts import Episode
+from fabula_workloads.recipes.podcast.ingest import EPISODES
+from fabula_workloads.recipes.podcast.request_size import estimated_tokens, most_in_a_reply, tokens_of_an_excerpt
+from fabula_workloads.recipes.podcast.rules import RulesExtractor
+from fabula_workloads.runtime.artifact import require_manifest
+from fabula_workloads.runtime.context import StageContext, StageResult
+from fabula_workloads.runtime.failures import ConfigInvalid
+
+SAMPLED_EPISODES = 200
+_PICTURE_MARGIN = 1.1
+"""Excerpts asked for above the target where pictures are drawn, as the operator grants them."""
+_FIRST_SECONDS, _TOKENS_PER_SECOND, _SECONDS_PER_PICTURE = 3.0, 60.0, 12.0
+"""How long providers usually take; they count only where concurrency binds and not the quota."""
+
+
+@dataclass
+class Work:
+    """What some episodes take."""
+
+    calls: float = 0
+    tokens_in: float = 0
+    tokens_out: float = 0
+    excerpts: float = 0
+
+    def times(self, factor: float) -> Work:
+        """As much of it."""
+        return Work(self.calls * factor, self.tokens_in * factor, self.tokens_out * factor, self.excerpts * factor)
+
+
+def run(context: StageContext) -> StageResult:
+    """The `estimate` stage; its result's summary has the estimate."""
+    spec = context.config.spec
+    if not isinstance(spec, DatasetBuildSpec):
+        raise ConfigInvalid(f"estimate belongs to a DatasetBuild, not to a {context.config.run.kind}")
+    episodes = context.open_input("ingest")
+    num_episodes = int(require_manifest(episodes, "episodes").counts["episode/ok"])
+    step, sampled, work = max(1, math.ceil(num_episodes / SAMPLED_EPISODES)), 0, Work()
+    with episodes.open(EPISODES) as lines:
+        for number, line in enumerate(lines):
+            if number % step == 0:
+                context.check_stop()
+                add(work, Episode.from_json(json.loads(line)), spec)
+                sampled += 1
+                context.reporter.update(done=sampled, total=math.ceil(num_episodes / step))
+    whole = work.times(num_episodes / sampled) if sampled else work
+    return StageResult(summary={"estimate": estimate(whole, spec, sampled).to_wire()})
+
+
+def add(work: Work, episode: Episode, spec: DatasetBuildSpec) -> None:
+    """Add what one episode takes."""
+    asked, num_scenes = spec.extraction, spec.images.per_sample
+    words = asked.words
+    if len({turn.speaker for turn in episode.turns}) < 2:
+        return
+    if asked.provider == "rules":
+        rules = RulesExtractor(
+            min_words=words.min, max_words=words.max, max_excerpts=asked.max_excerpts, scenes_per_excerpt=num_scenes
+        )
+        work.excerpts += len(rules.extract(episode).excerpts)
+        return
+    parts, found = chunks(episode.turns), 0
+    most, mean_words = most_in_a_reply(asked, num_scenes), (words.min + words.max) / 2
+    for number, part in enumerate(parts):
+        share = math.ceil((asked.max_excerpts - found) / (len(parts) - number))
+        if share <= 0:
+            continue
+        text = written(part)
+        here = min(share, int(len(text.split()) / mean_words))
+        rounds = max(1, math.ceil(here / most))
+        request = converse_request(
+            user_text(text, words=(words.min, words.max), most=min(most, share), num_scenes=num_scenes),
+            num_scenes=num_scenes, max_tokens=asked.max_tokens,
+        )  # fmt: skip
+        found += here
+        work.calls += rounds
+        work.tokens_in += rounds * estimated_tokens(request)
+        work.tokens_out += min(rounds * asked.max_tokens, here * tokens_of_an_excerpt(mean_words, num_scenes))
+    work.excerpts += found
+
+
+def estimate(work: Work, spec: DatasetBuildSpec, sampled: int) -> BuildEstimate:
+    """The build's figures from what all its episodes take; `target` ends it earlier, `budget` is not looked at."""
+    if spec.target.samples is not None and work.excerpts:
+        wanted = spec.target.samples * (1 if spec.images.provider == "none" else _PICTURE_MARGIN)
+        work = work.times(min(1.0, wanted / work.excerpts))
+    pictures = work.excerpts * spec.images.per_sample if spec.images.provider == "bedrock" else 0.0
+    text_price, picture_price = price_of(spec.extraction.model, spec.prices), _picture_price(spec)
+    known = (text_price is not None or not work.calls) and (picture_price is not None or not pictures)
+    text_price, picture_price = text_price or Price(), picture_price or Price()
+    usd = text_price.tokens_usd(math.ceil(work.tokens_in), math.ceil(work.tokens_out))
+    minutes = _text_minutes(work, text_price, spec) + _picture_minutes(pictures, spec)
+    return BuildEstimate(
+        calls=math.ceil(work.calls) + math.ceil(pictures),
+        input_tokens=math.ceil(work.tokens_in),
+        output_tokens=math.ceil(work.tokens_out),
+        usd=round(usd + pictures * picture_price.per_image, 2) if known else None,
+        minutes=round(minutes, 1),
+        excerpts=math.ceil(work.excerpts),
+        sampled_episodes=sampled,
+    )
+
+
+def _picture_price(spec: DatasetBuildSpec) -> Price | None:
+    return price_of(spec.images.bedrock_model, spec.prices)
+
+
+def _text_minutes(work: Work, price: Price, spec: DatasetBuildSpec) -> float:
+    asked, quota = spec.extraction, spec.extraction.quota
+    seconds = work.calls * _FIRST_SECONDS + work.tokens_out / _TOKENS_PER_SECOND
+    bounds = [seconds / 60 / (asked.concurrency * asked.workers)]
+    if quota.requests_per_minute:
+        bounds.append(work.calls / quota.requests_per_minute)
+    if quota.tokens_per_minute:
+        bounds.append((work.tokens_in + price.output_quota_weight * work.tokens_out) / quota.tokens_per_minute)
+    return max(bounds)
+
+
+def _picture_minutes(pictures: float, spec: DatasetBuildSpec) -> float:
+    images = spec.images
+    bounds = [pictures * _SECONDS_PER_PICTURE / 60 / (images.concurrency * images.workers)]
+    if images.quota.requests_per_minute:
+        bounds.append(pictures / images.quota.requests_per_minute)
+    return max(bounds)
