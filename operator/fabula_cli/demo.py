@@ -72,7 +72,9 @@ def follow(home: Home, outside: Path | None, namespace: str, show: Display, minu
     raise DemoFailed(f"not finished after {minutes:g} minutes; `kubectl get dsb,ftr,evr` tells where it stands")
 
 
-def run_demo(home: Home, console: Console, *, outside: Path | None, namespace: str, minutes: float) -> int:
+def run_demo(
+    home: Home, console: Console, *, outside: Path | None, namespace: str, minutes: float, stays_up: bool = True
+) -> int:
     """The whole quickstart. Returns 0 when all three runs succeeded and the fine-tuned arm passed its gates."""
     began = time.monotonic()
     plain = PlainDisplay(console)
@@ -87,10 +89,10 @@ def run_demo(home: Home, console: Console, *, outside: Path | None, namespace: s
         raise DemoFailed(f"kubectl apply failed:\n{applied.stderr.strip()}")
     with display(console) as show:
         runs = follow(home, outside, namespace, show, minutes)
-    return conclude(runs, console, time.monotonic() - began)
+    return conclude(runs, console, time.monotonic() - began, stays_up=stays_up)
 
 
-def conclude(runs: list[Run], console: Console, seconds: float) -> int:
+def conclude(runs: list[Run], console: Console, seconds: float, *, stays_up: bool) -> int:
     """Print how it ended and where things are; the exit code."""
     failed = [run for run in runs if run.state == "Failed"]
     for run in failed:
@@ -114,10 +116,8 @@ def conclude(runs: list[Run], console: Console, seconds: float) -> int:
     conditions: list[dict[str, str]] = evaluation.status.get("conditions") or []
     gates = next((c for c in conditions if c.get("type") == "GatesPassed"), {})
     console.print(f"gates    {gates.get('reason', '-')}: {gates.get('message', '')}", markup=False, highlight=False)
-    console.print(
-        f"\nDone in {seconds:.0f} s. The cluster is still up:"
-        ' `eval "$(fabula env)"`, then kubectl; `fabula down` ends it.',
-        markup=False,
-        highlight=False,
-    )
+    console.print(f"\nDone in {seconds:.0f} s.", highlight=False)
+    if stays_up:
+        words = 'The cluster is still up: `eval "$(fabula env)"`, then kubectl; `fabula down` ends it.'
+        console.print(words, markup=False, highlight=False)
     return 0 if gates.get("status") == "True" else 1

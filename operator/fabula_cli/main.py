@@ -152,7 +152,9 @@ def demo(
     signal.signal(signal.SIGTERM, interrupt)
     code = 1
     try:
-        code = run_demo(place, _console, outside=kubeconfig, namespace=namespace, minutes=minutes)
+        code = run_demo(
+            place, _console, outside=kubeconfig, namespace=namespace, minutes=minutes, stays_up=not stop_after
+        )
     except KeyboardInterrupt:
         _console.print("\ninterrupted; ending everything that was started. `fabula demo` goes on from here.")
         laptop.stop(place)
