@@ -7,8 +7,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from tests.support.observations import (
     DIGEST,
     NOW,
@@ -23,7 +21,6 @@ from tests.support.observations import (
     pod_of,
     reference,
     reported,
-    said,
     step,
     with_child,
     with_pod,
@@ -31,10 +28,8 @@ from tests.support.observations import (
 )
 from tests.support.operator_driver import FINE_TUNE_SPEC
 
-from fabula_api.fine_tune_run import Attempt, FineTuneRunStatus, GpuHours
+from fabula_api.fine_tune_run import FineTuneRunStatus
 from fabula_operator.plan.actions import DeleteChild, SuspendChild
-from fabula_operator.plan.conditions import timestamp
-from fabula_operator.plan.gpu_hours import _hours, gpu_hours
 from fabula_operator.plan.lifecycle import plan
 from fabula_operator.plan.observed import Environment, Observed
 
@@ -292,137 +287,6 @@ def test_metrics_and_steps_come_from_the_report_of_the_attempt_at_work() -> None
     assert made.status.progress is not None
     assert made.status.progress.summary == "step 40/126"
     assert made.status.progress.eta == "2m52s"
-
-
-def test_gpu_hours_count_every_attempt_and_the_steps_that_were_repeated() -> None:
-    spec = {"topology": {"gpusPerNode": 8}}
-    seen, _ = step(observed("FineTuneRun", spec))
-    hour = NOW + timedelta(hours=1)
-    seen, _ = step(reported(seen, 3600, done=100, total=126))
-    seen, _ = step(ended(seen, disrupted="Preempted", finished_at=hour), hour)
-    seen, made = step(seen, hour + timedelta(minutes=10))
-    assert [launch.gpus for launch in launches(made)] == [8]
-    child = replace(seen.children[-1], created_at=hour, complete=True, finished_at=hour + timedelta(hours=1))
-    message = said(artifact={"uri": "file:///a", "digest": DIGEST}, summary={"resumedFromStep": 62})
-    seen = with_pod(
-        replace(seen, children=(*seen.children[:-1], child)), phase="Succeeded", termination_message=message
-    )
-    made = plan(seen, hour + timedelta(hours=2))
-    assert isinstance(made.status, FineTuneRunStatus)
-    assert made.status.gpu_hours is not None
-    assert made.status.gpu_hours.used == pytest.approx(16, abs=0.01)
-    assert made.status.gpu_hours.wasted == pytest.approx(8 * 0.38, abs=0.01)
-
-
-def test_what_came_after_the_last_checkpoint_is_wasted_as_soon_as_the_attempt_fails() -> None:
-    seen, _ = step(observed("FineTuneRun", {"topology": {"gpusPerNode": 8}, "gpuHourUsd": 2}))
-    # Committed after 45 minutes; the attempt dies after an hour.
-    checkpoint = {"uri": "file:///c", "step": 62, "digest": DIGEST, "committedAt": "2026-03-01T12:45:00Z"}
-    hour = NOW + timedelta(hours=1)
-    seen, _ = step(reported(seen, 3000, done=80, total=126, metrics={"loss": 2.0}, checkpoint=checkpoint))
-    seen, _ = step(ended(seen, disrupted="Preempted", finished_at=hour), hour)
-    hours = tune_status(seen).gpu_hours
-    assert hours is not None
-    assert (hours.used, hours.wasted, tune_status(seen).cost_usd) == (8.0, 2.0, 16.0)
-    # The next one says that it goes on from an older checkpoint: so more was done in vain.
-    seen, _ = step(seen, LATER + timedelta(hours=1))
-    seen, _ = step(reported(seen, 7200, done=31, total=126))
-    hours = tune_status(seen).gpu_hours
-    assert tune_status(seen).attempts[1].resumed_from_step == 31
-    assert hours is not None
-    assert hours.wasted == pytest.approx(8 * (1 - 31 / 80), abs=1e-4)
-
-
-def test_ranks_on_cpus_use_no_gpu_hours_and_cost_nothing() -> None:
-    seen, _ = step(observed("FineTuneRun", {"gpuHourUsd": 2}))
-    seen, _ = step(reported(seen, 3600, done=80, total=126))
-    assert tune_status(seen).gpu_hours == GpuHours(used=0, wasted=0)
-    assert tune_status(seen).cost_usd is None
-
-
-@pytest.mark.parametrize(
-    ("spec", "prices", "cost"),
-    [({}, {}, None), ({}, {"A": 3.0}, 24.0), ({"gpuHourUsd": 1.5}, {"A": 3.0}, 12.0), ({}, {"B": 3.0}, None)],
-    ids=["no price", "the operator's", "the run's own", "of another product"],
-)
-def test_the_price_of_a_gpu_hour(spec: dict[str, Any], prices: dict[str, float], cost: float | None) -> None:
-    seen = observed("FineTuneRun", {"topology": {"gpusPerNode": 8, "product": "A"}, **spec})
-    seen, _ = step(replace(seen, environment=replace(seen.environment, gpu_hour_usd=prices)))
-    seen, _ = step(reported(seen, 3600, done=80, total=126))
-    assert tune_status(seen).cost_usd == cost
-
-
-ATTEMPTS = st.lists(
-    st.builds(
-        lambda state, begun, hours, steps, saved, share, resumed: Attempt(
-            number=1,
-            state=state,
-            started_at=timestamp(NOW + timedelta(hours=begun)),
-            finished_at=timestamp(NOW + timedelta(hours=begun + hours)),
-            last_step=steps,
-            committed_step=saved,
-            committed_at=timestamp(NOW + timedelta(hours=begun + hours * share)) if saved else None,
-            resumed_from_step=resumed,
-        ),
-        st.sampled_from(["Failed", "Suspended", "Succeeded"]),
-        st.integers(0, 5), st.integers(0, 10), st.none() | st.integers(0, 99), st.none() | st.integers(1, 99),
-        st.floats(-1, 2), st.none() | st.integers(0, 99),
-    ),
-    max_size=6,
-)  # fmt: skip
-
-
-@given(attempts=ATTEMPTS, gpus=st.integers(0, 64))
-def test_never_more_is_wasted_than_used(attempts: list[Attempt], gpus: int) -> None:
-    hours = gpu_hours(attempts, gpus, None)
-    assert 0 <= hours.wasted <= hours.used + 1e-6
-    assert hours.used == pytest.approx(gpus * sum(_hours(one, None) for one in attempts), abs=1e-3)
-
-
-FOREIGN = {"template": {"image": "example/trainer:7", "command": ["torchrun", "train.py"]}}
-
-
-def test_a_foreign_trainer_ends_well_by_its_exit_code_and_makes_no_adapter() -> None:
-    seen, _ = step(observed("FineTuneRun", FOREIGN))
-    seen, _ = step(reported(seen, 60, done=40, total=40, metrics={"loss": 1.5}))
-    seen = with_child(with_pod(seen, phase="Succeeded", exit_code=0, finished_at=NOW), complete=True, finished_at=NOW)
-    status = tune_status(step(seen)[0])
-    assert status.state == "Succeeded"
-    assert status.adapter is None
-    assert status.metrics is not None
-    assert status.metrics.loss == 1.5
-    assert status.stages[0].done == 40
-    assert status.progress is not None
-    assert status.progress.summary == "trained, without an adapter, loss 1.5"
-
-
-def test_a_foreign_trainer_that_writes_our_result_has_its_adapter() -> None:
-    status = tune_status(finished(observed("FineTuneRun", FOREIGN)))
-    assert status.adapter is not None
-
-
-def test_our_own_worker_without_a_result_is_a_failure_all_the_same() -> None:
-    seen, _ = step(observed("FineTuneRun"))
-    seen = with_child(with_pod(seen, phase="Succeeded", exit_code=0), complete=True, finished_at=NOW)
-    assert step(seen)[0].run.status.reason == "ResultUnreadable"
-
-
-def test_another_command_is_another_work_and_another_image_of_ours_is_not() -> None:
-    def key(template: dict[str, Any]) -> str:
-        return launches(plan(observed("FineTuneRun", {"template": template}), NOW))[0].key
-
-    assert key({"image": "mirror/fabula"}) == key({}) == key({"env": {"NCCL_DEBUG": "INFO"}})
-    assert key({"command": ["a"]}) != key({"command": ["b"]})
-    assert key({"command": ["a"]}) != key({})
-
-
-@pytest.mark.parametrize("name", ["FABULA_CONFIG", "PET_NNODES", "MASTER_ADDR", "KUBEFLOW_TRAINER_SERVER_URL"])
-def test_variables_that_the_operator_sets_cannot_be_given(name: str) -> None:
-    made = plan(observed("FineTuneRun", {"template": {"env": {name: "x"}}}), NOW)
-    assert condition(made.status, "Accepted") == ("False", "InvalidSpec")
-    assert made.status is not None
-    assert made.status.failure is not None
-    assert f"spec.template.env: {name}" in made.status.failure.message
 
 
 def test_time_alone_changes_nothing() -> None:
