@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from tests.support.bedrock_model import Manner, answer
 
@@ -102,6 +102,7 @@ class TestChecks:
 
 class TestChunks:
     @given(st.lists(st.integers(1, 120), min_size=1, max_size=60), st.integers(300, 900), st.integers(0, 200))
+    @example([1, 1, 1, 1, 1, 93, 120], 300, 167)
     def test_every_turn_is_in_a_chunk_in_order_and_none_is_too_long(
         self, lengths: list[int], size: int, overlap: int
     ) -> None:

@@ -33,7 +33,9 @@ def chunks(
         if stop == len(pieces):
             break
         back, shared = stop, 0
-        while back - 1 > start and shared + lengths[back - 1] <= overlap:
+        # The overlap leaves room for the next turn, or a chunk would repeat and bring nothing new.
+        room = min(overlap, size - lengths[stop])
+        while back - 1 > start and shared + lengths[back - 1] <= room:
             back -= 1
             shared += lengths[back]
         start = back
