@@ -13,8 +13,9 @@ help: ## Show these targets
 demo: $(VENV)/.demo ## Build a dataset, fine-tune on it and evaluate the result, on this machine
 	@$(BIN)/fabula demo
 
+# Two at a time, file by file and in the order of their names: the long journeys come first and the unit tests fill the end.
 test: $(VENV)/.test ## Run every test
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 unit: $(VENV)/.test ## Run the fast tests only
 	$(BIN)/python -m pytest tests/unit $(PYTEST_ARGS)
