@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 import httpx2
 
 from fabula_local.client import Api, ApiError
+from fabula_local.events import EventRecorder
 from fabula_local.kinds import Kind, Obj, controller_of, key_of
 from fabula_local.reflector import Caches
 from fabula_local.workqueue import WorkQueue
@@ -74,6 +75,27 @@ class Controller(ABC):
                 log.exception("%s %s/%s failed", self.name, *key)
             finally:
                 self.queue.done(key, failed=failed)
+
+
+class ParentController(Controller):
+    """Reconciles objects of one kind through the children that they control, and tells of it in events."""
+
+    kind: Kind
+    child: Kind
+
+    def __init__(self, api: Api, caches: Caches) -> None:
+        super().__init__(api, caches)
+        self._events = EventRecorder(api, f"{self.name}-controller")
+
+    def subscribe(self) -> None:
+        self.caches.of(self.kind).on_change(self.enqueue)
+        self.caches.of(self.child).on_change(self.enqueue_controller(self.kind))
+
+    async def run(self) -> None:
+        try:
+            await super().run()
+        finally:
+            await self._events.close()
 
 
 class OwnerHandler:

@@ -1,33 +1,19 @@
 """The Deployment controller (apps/v1): one ReplicaSet for each template, rolled from the old to the new."""
 
 from fabula_local import timestamps
-from fabula_local.client import Api, ApiError
-from fabula_local.controllers.controller import Controller, Key
+from fabula_local.client import ApiError
+from fabula_local.controllers.controller import Key, ParentController
 from fabula_local.controllers.deployment_plan import REVISION, DeploymentPlan, plan_deployment
 from fabula_local.controllers.replicaset import controlled_by
-from fabula_local.events import EventRecorder
 from fabula_local.kinds import DEPLOYMENT, REPLICA_SET, Obj, uid_of
-from fabula_local.reflector import Caches
 
 
-class DeploymentController(Controller):
+class DeploymentController(ParentController):
     """Reconciles Deployments."""
 
     name = "deployment"
-
-    def __init__(self, api: Api, caches: Caches) -> None:
-        super().__init__(api, caches)
-        self._events = EventRecorder(api, "deployment-controller")
-
-    def subscribe(self) -> None:
-        self.caches.of(DEPLOYMENT).on_change(self.enqueue)
-        self.caches.of(REPLICA_SET).on_change(self.enqueue_controller(DEPLOYMENT))
-
-    async def run(self) -> None:
-        try:
-            await super().run()
-        finally:
-            await self._events.close()
+    kind = DEPLOYMENT
+    child = REPLICA_SET
 
     async def reconcile(self, key: Key) -> float | None:
         deployment = self.caches.of(DEPLOYMENT).get(*key)

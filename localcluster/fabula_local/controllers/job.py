@@ -6,11 +6,10 @@ from datetime import datetime
 
 from fabula_local import timestamps
 from fabula_local.client import Api, ApiError
-from fabula_local.events import EventRecorder
 from fabula_local.kinds import JOB, POD, Obj, controller_of, key_of, uid_of
 from fabula_local.reflector import Caches
 
-from .controller import Controller, Key
+from .controller import Key, ParentController
 from .job_plan import JobPlan, plan_job
 from .job_pods import FINALIZER, owned, render_pod, selector, tracked
 
@@ -19,28 +18,19 @@ log = logging.getLogger("fabula.local.job")
 OWN_NAME = "kubernetes.io/job-controller"
 
 
-class JobController(Controller):
+class JobController(ParentController):
     """Runs Jobs as Kubernetes documents them."""
 
     name = "job"
+    kind = JOB
+    child = POD
 
     def __init__(self, api: Api, caches: Caches, *, backoff_seconds: float = 10.0) -> None:
         super().__init__(api, caches)
         self._backoff_seconds = backoff_seconds
-        self._events = EventRecorder(api, "job-controller")
         self._random = random.Random()  # noqa: S311
         self._released: dict[Key, set[str]] = {}
         """Job -> uids of pods whose finalizer is gone, though the cache may not know it yet."""
-
-    def subscribe(self) -> None:
-        self.caches.of(JOB).on_change(self.enqueue)
-        self.caches.of(POD).on_change(self.enqueue_controller(JOB))
-
-    async def run(self) -> None:
-        try:
-            await super().run()
-        finally:
-            await self._events.close()
 
     async def reconcile(self, key: Key) -> float | None:
         job = self.caches.of(JOB).get(*key)

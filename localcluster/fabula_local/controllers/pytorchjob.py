@@ -1,36 +1,22 @@
 """The PyTorchJob controller (kubeflow.org/v1): observes, asks the planner, and carries the plan out."""
 
 from fabula_local import timestamps
-from fabula_local.client import Api, ApiError
-from fabula_local.controllers.controller import Controller, Key
+from fabula_local.client import ApiError
+from fabula_local.controllers.controller import Key, ParentController
 from fabula_local.controllers.job_pods import owned
 from fabula_local.controllers.pytorchjob_plan import PyTorchJobPlan, plan_pytorchjob
 from fabula_local.controllers.pytorchjob_pods import PREFIX, pod_name, render_pod, render_service, replicas
-from fabula_local.events import EventRecorder
 from fabula_local.kinds import POD, PYTORCHJOB, SERVICE, Obj, controller_of, uid_of
-from fabula_local.reflector import Caches
 
 RETRY_SECONDS = 0.5
 
 
-class PyTorchJobController(Controller):
+class PyTorchJobController(ParentController):
     """Runs PyTorchJobs without elastic policies."""
 
     name = "pytorchjob"
-
-    def __init__(self, api: Api, caches: Caches) -> None:
-        super().__init__(api, caches)
-        self._events = EventRecorder(api, "pytorchjob-controller")
-
-    def subscribe(self) -> None:
-        self.caches.of(PYTORCHJOB).on_change(self.enqueue)
-        self.caches.of(POD).on_change(self.enqueue_controller(PYTORCHJOB))
-
-    async def run(self) -> None:
-        try:
-            await super().run()
-        finally:
-            await self._events.close()
+    kind = PYTORCHJOB
+    child = POD
 
     async def reconcile(self, key: Key) -> float | None:
         job = self.caches.of(PYTORCHJOB).get(*key)

@@ -6,9 +6,8 @@ import random
 from fabula_local import timestamps
 from fabula_local.client import Api, ApiError
 from fabula_local.controllers import pods as podinfo
-from fabula_local.controllers.controller import Controller, Key
+from fabula_local.controllers.controller import Key, ParentController
 from fabula_local.controllers.job_pods import owned, suffix
-from fabula_local.events import EventRecorder
 from fabula_local.kinds import POD, REPLICA_SET, Obj, controller_of, controller_reference, uid_of
 from fabula_local.reflector import Caches
 
@@ -70,25 +69,16 @@ def render_status(owner: Obj, active: list[Obj]) -> Obj:
     return {**status, "replicas": len(active), "observedGeneration": owner["metadata"].get("generation", 0)}
 
 
-class ReplicaSetController(Controller):
+class ReplicaSetController(ParentController):
     """Keeps the number of pods right."""
 
     name = "replicaset"
+    kind = REPLICA_SET
+    child = POD
 
     def __init__(self, api: Api, caches: Caches) -> None:
         super().__init__(api, caches)
-        self._events = EventRecorder(api, "replicaset-controller")
         self._random = random.Random()  # noqa: S311 - names, not secrets
-
-    def subscribe(self) -> None:
-        self.caches.of(REPLICA_SET).on_change(self.enqueue)
-        self.caches.of(POD).on_change(self.enqueue_controller(REPLICA_SET))
-
-    async def run(self) -> None:
-        try:
-            await super().run()
-        finally:
-            await self._events.close()
 
     async def reconcile(self, key: Key) -> float | None:
         owner = self.caches.of(REPLICA_SET).get(*key)
