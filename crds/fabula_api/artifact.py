@@ -38,7 +38,7 @@ class Manifest(StatusModel):
     """The word that an artifact is whole. `digest` covers kind and parts, so it does not depend on when or by whom."""
 
     kind: Text
-    """`episodes`, `excerpts`, `pictures`, `dataset`, `checkpoint`, `adapter`, `sample-set`, `answers`, `report`."""
+    """`episodes`, `excerpts`, `pictures`, `dataset`, `checkpoint`, `adapter`, `model`, `sample-set`, `answers`, `report`."""
     digest: Digest
     """Digest of kind and parts."""
     parts: list[Part]
@@ -48,7 +48,7 @@ class Manifest(StatusModel):
     lineage: list[Lineage] = Field(default_factory=list)
     """Inputs by digest."""
     details: dict[str, Any] = Field(default_factory=dict)
-    """What the next stage must know, for example pixels and prompt digest of an adapter."""
+    """What the next stage must know, for example pixels and prompt version of an adapter."""
     attempt: int = 1
     """Attempt that committed it."""
 

@@ -38,7 +38,11 @@ class Arm(SpecModel):
     model: ModelSource
     """Base model."""
     adapter: ArtifactSource | None = None
-    """LoRA adapter on top of it."""
+    """What a FineTuneRun made of it: a LoRA adapter goes on top of the base model; the model of a full fine-tuning is
+    taken in its place."""
+    quantization: Literal["none", "nf4"] | None = None
+    """How the base model is held, as in `lora.quantization`. Default: as the adapter was trained with it, and `none`
+    without one. An adapter that was trained otherwise is refused."""
     gpus_per_shard: int = Field(1, ge=0, le=64)
     """GPUs of one inference pod; 0 runs on the CPU."""
 

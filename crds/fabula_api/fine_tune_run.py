@@ -1,4 +1,4 @@
-"""FineTuneRun: LoRA fine-tuning of a vision-language model on a dataset."""
+"""FineTuneRun: fine-tuning of a vision-language model on a dataset, by LoRA or in full."""
 
 from __future__ import annotations
 
@@ -23,9 +23,16 @@ class Lora(SpecModel):
     """Dropout on the update's input."""
     target_modules: list[Text] = Field(default_factory=lambda: list(TARGET_MODULES), min_length=1, max_length=32)
     """Linear layers that get an update, by the last part of their name."""
+    quantization: Literal["none", "nf4"] = "none"
+    """How the frozen base is held: `nf4` keeps the matrices of its language layers in 4 bits (QLoRA: NF4 with double
+    quantisation, by bitsandbytes), and computes in `training.precision`. Recorded with the adapter; inference holds the
+    base in the same way."""
 
 
 class Training(SpecModel):
+    method: Literal["lora", "full"] = "lora"
+    """What is trained: `lora` a low-rank update of a frozen base; `full` the language model's own weights, embeddings
+    and output matrix included, while the vision tower and its mergers stay frozen. It makes a whole model."""
     learning_rate: float = Field(4e-6, gt=0, le=1)
     """Peak learning rate; cosine decay to zero."""
     epochs: float = Field(1, gt=0, le=10_000)
@@ -63,7 +70,7 @@ class DeepSpeed(SpecModel):
     stage: Literal[2, 3] = 3
     """ZeRO stage: 2 shards gradients and optimizer state, 3 the weights too."""
     offload: Literal["none", "optimizer", "all"] = "none"
-    """What moves to CPU memory."""
+    """What moves to CPU memory: `optimizer` its state and its step; `all`, under stage 3, the weights too."""
 
 
 class Topology(SpecModel):
@@ -92,18 +99,18 @@ class Checkpoints(SpecModel):
 
 
 class FineTuneRunSpec(RunSpec):
-    """Fine-tunes a vision-language model on a dataset with LoRA and DeepSpeed."""
+    """Fine-tunes a vision-language model on a dataset with DeepSpeed, by LoRA or in full."""
 
     dataset: ArtifactSource
     """What to train on."""
     model: ModelSource
     """The base model."""
     lora: Lora = Field(default_factory=Lora)
-    """The low-rank update."""
+    """The low-rank update; left out with `training.method: full`."""
     training: Training = Field(default_factory=Training)
     """Optimizer, batch and schedule."""
     pixels: PixelWindow = Field(default_factory=PixelWindow)
-    """Size of the pictures the model sees; recorded with the adapter and checked at inference."""
+    """Size of the pictures the model sees; recorded with the result and checked at inference."""
     deepspeed: DeepSpeed = Field(default_factory=DeepSpeed)
     """How state is spread over the ranks."""
     topology: Topology = Field(default_factory=Topology)
@@ -140,7 +147,7 @@ class FineTuneRunSpec(RunSpec):
 
     @property
     def decisive_training(self) -> dict[str, Any]:
-        """What of `training` decides the adapter. Its batch counts as a whole, however ranks and passes cut it up."""
+        """What of `training` decides what comes out. Its batch counts as a whole, however ranks and passes cut it up."""
         cut = {"per_device_batch_size", "gradient_accumulation_steps", "loader_workers"}
         decisive = self.training.model_dump(mode="json", by_alias=True, exclude=cut)
         return decisive | {"globalBatchSize": self.global_batch_size}
@@ -249,3 +256,5 @@ class FineTuneRunStatus(RunStatus):
     """Kind of child, and why it was chosen."""
     adapter: ArtifactStatus | None = None
     """The committed adapter, in peft's format."""
+    model: ArtifactStatus | None = None
+    """The committed model, with `training.method: full`: a whole folder, which `model.uri` of another run may name."""

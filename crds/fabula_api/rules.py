@@ -54,6 +54,22 @@ BLOCKS: dict[str, tuple[Rule, ...]] = {
             "message": "give requiredDomain or preferredDomain, not both",
         },
     ),
+    "DeepSpeed": (
+        {
+            "rule": "self.offload != 'all' || self.stage == 3",
+            "message": "only stage 3 can move weights to CPU memory; use offload optimizer, or stage 3",
+            "fieldPath": ".offload",
+        },
+    ),
+    "FineTuneRunSpec": (
+        {
+            "rule": "self.training.method != 'full' || (self.lora.rank == 16 && self.lora.alpha == 32 && "
+            "self.lora.dropout == 0.05 && self.lora.quantization == 'none' && self.lora.targetModules == "
+            "['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj'])",
+            "message": "lora is for training.method lora; leave it out with full",
+            "fieldPath": ".lora",
+        },
+    ),
     "Gate": ({"rule": "has(self.min) || has(self.max)", "message": "a gate needs min, max or both"},),
     "EvalRunSpec": (
         {

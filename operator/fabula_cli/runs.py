@@ -57,7 +57,7 @@ class Run:
 
     def artifact(self) -> str | None:
         """URI of what the run made."""
-        for field in ("artifact", "adapter", "report"):
+        for field in ("artifact", "adapter", "model", "report"):
             if found := self.status.get(field):
                 return str(found.get("uri"))
         return None

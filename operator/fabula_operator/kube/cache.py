@@ -166,7 +166,8 @@ class Cache:
         if obj is None:
             return Reference(key.kind, key.name, exists=False)
         status = read_status(key.kind, obj.get("status"))
-        artifact = getattr(status, "artifact", None) or getattr(status, "adapter", None)
+        made = (getattr(status, name, None) for name in ("artifact", "adapter", "model"))
+        artifact = next((one for one in made if one is not None), None)
         return Reference(
             key.kind,
             key.name,

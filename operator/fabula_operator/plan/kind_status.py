@@ -184,7 +184,9 @@ def _fine_tune(
     status: FineTuneRunStatus, spec: FineTuneRunSpec, views: Sequence[StageView], prices: Mapping[str, float]
 ) -> FineTuneRunStatus:
     view = views[-1]
-    update: dict[str, Any] = {"adapter": view.status.artifact if view.status.state == "Succeeded" else None}
+    made = view.status.artifact if view.status.state == "Succeeded" else None
+    full = spec.training.method == "full"
+    update: dict[str, Any] = {"adapter": None if full else made, "model": made if full else None}
     if view.attempts is not None:
         update["attempts"] = list(view.attempts)
     report = view.reports.get(0)
