@@ -222,6 +222,8 @@ class DatasetBuildStatus(RunStatus):
     """Episodes, excerpts and images by outcome and reason."""
     samples_by_image_count: Annotated[dict[str, int], Field(max_length=16)] = Field(default_factory=dict)
     """How many samples have how many pictures."""
+    samples_by_split: Annotated[dict[str, int], Field(max_length=8)] = Field(default_factory=dict)
+    """How many samples are for training, and how many for validation."""
     tokens: TokenCount | None = None
     """Tokens of paid calls."""
     calls: CallCount | None = None

@@ -176,6 +176,9 @@ class Cache:
             digest=artifact.digest if artifact else None,
             reason=status.reason,
             samples=getattr(status, "samples", None),
+            train_samples=getattr(status, "samples_by_split", {}).get("train"),
+            recipe=(obj.get("spec") or {}).get("recipe"),
+            dry_run=(obj.get("spec") or {}).get("dryRun") is True,
         )
 
     def _index(self, key: Key, old: Obj | None, new: Obj | None) -> None:

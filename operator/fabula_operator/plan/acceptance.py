@@ -15,6 +15,7 @@ from fabula_api.worker import SPEC_TYPES, Spec
 from fabula_operator.plan.not_landed import first_not_landed
 from fabula_operator.plan.observed import Observed
 from fabula_operator.plan.preflight import Preflight, preflight
+from fabula_operator.plan.unfit import unfit
 
 _OURS = ("FABULA_", "KUBEFLOW_TRAINER_", "PET_", "MASTER_", "JOB_COMPLETION_INDEX")
 
@@ -57,6 +58,8 @@ def accept(seen: Observed) -> Accepted | Refusal:
     estimate = expected(seen, spec)
     if estimate is not None and estimate.verdict == "does not fit" and _enforced(spec):
         return Refusal("DoesNotFit", estimate.message, estimate)
+    if isinstance(spec, FineTuneRunSpec) and (problem := unfit(seen, spec)):
+        return Refusal(*problem, estimate)
     return Accepted(spec, stages, estimate)
 
 

@@ -50,14 +50,14 @@ def _finishing(succeeded: ConditionStatus, failed: ConditionStatus, reason: str,
     }
 
 
-def waiting(reason: str, message: str) -> Wanted:
-    """An accepted run that waits for something outside it."""
+def waiting(reason: str, message: str, *, stalled: bool = False) -> Wanted:
+    """An accepted run that waits for something outside it; `stalled` when somebody has to mend that first."""
     return {
         "Accepted": ("True", "Valid", ""),
         "Running": ("False", reason, message),
         "Suspended": ("False", "NotSuspended", ""),
         "Reconciling": ("True", reason, message),
-        "Stalled": ("False", "Progressing", ""),
+        "Stalled": ("True", reason, message) if stalled else ("False", "Progressing", ""),
         **_finishing("False", "False", "NotFinished", ""),
     }
 

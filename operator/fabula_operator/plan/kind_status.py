@@ -144,6 +144,8 @@ def _dataset(status: DatasetBuildStatus, views: Sequence[StageView]) -> DatasetB
     if last.result is not None:
         by_count = last.result.summary.get("samplesByImageCount") or {}
         update["samples_by_image_count"] = {str(key): int(value) for key, value in by_count.items()}
+        splits = last.result.summary.get("samplesBySplit") or {}
+        update["samples_by_split"] = {str(name): int(value) for name, value in splits.items()}
         update["samples"] = int(last.result.counts.get("sample/ok", last.result.counts.get("samples", 0)))
     update["artifact"] = last.status.artifact if last.status.state == "Succeeded" else None
     return status.model_copy(update=update)

@@ -174,7 +174,8 @@ def _wait(seen: Observed, accepted: Accepted, waiting: Waiting, now: datetime) -
     if accepted.spec.suspend:
         status = status.model_copy(update={"state": "Suspended", "reason": "SuspendedBySpec"})
         return _finish(seen, accepted.spec, status, condition.suspended(waiting.message), now=now)
-    return _finish(seen, accepted.spec, status, condition.waiting(waiting.reason, waiting.message), now=now)
+    wanted = condition.waiting(waiting.reason, waiting.message, stalled=waiting.stalled)
+    return _finish(seen, accepted.spec, status, wanted, now=now)
 
 
 def _succeed(seen: Observed, spec: Spec, status: RunStatus, now: datetime) -> Plan:

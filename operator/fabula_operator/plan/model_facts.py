@@ -9,6 +9,12 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+_ATTENTION = frozenset({"q_proj", "k_proj", "v_proj", "o_proj"})
+_VISION = frozenset({"qkv", "proj", "linear_fc1", "linear_fc2"})
+DENSE = _ATTENTION | _VISION | {"gate_proj", "up_proj", "down_proj", "lm_head"}
+MIXTURE = _ATTENTION | _VISION | {"lm_head"}
+"""Experts are stored as one tensor for all, which a name of a module does not reach."""
+
 
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
@@ -28,6 +34,8 @@ class ModelFacts:
     active_experts: int = 0
     head_dimension: int = 128
     vocabulary: int = 151_936
+    linear_layers: frozenset[str] = DENSE
+    """Last parts of the names of its linear layers, which are what a low-rank update can be put on."""
     given_parameters: int | None = None
     """Number that the run itself names, in place of the one that follows from the shape."""
 
@@ -62,7 +70,6 @@ class ModelFacts:
         """Trainable parameters of an update of that rank on the named layers; other names count nothing."""
         widths = self._attention()
         if not self.experts:
-            # Experts are stored as one tensor for all, which an update by module name does not reach.
             widths |= dict.fromkeys(("gate_proj", "up_proj", "down_proj"), (self.hidden, self.feed_forward))
         return self.layers * rank * sum(sum(widths[name]) for name in set(modules) if name in widths)
 
@@ -73,10 +80,10 @@ MODELS: dict[str, ModelFacts] = {
     "qwen3-vl-8b": ModelFacts("Qwen3-VL-8B", 36, 4096, 12288, 32, 8, 576_000_000),
     "qwen3-vl-32b": ModelFacts("Qwen3-VL-32B", 64, 5120, 25600, 64, 8, 590_000_000),
     "qwen3-vl-30b-a3b": ModelFacts(
-        "Qwen3-VL-30B-A3B", 48, 2048, 768, 32, 4, 540_000_000, experts=128, active_experts=8
+        "Qwen3-VL-30B-A3B", 48, 2048, 768, 32, 4, 540_000_000, experts=128, active_experts=8, linear_layers=MIXTURE
     ),
     "qwen3-vl-235b-a22b": ModelFacts(
-        "Qwen3-VL-235B-A22B", 94, 4096, 1536, 64, 4, 576_000_000, experts=128, active_experts=8
+        "Qwen3-VL-235B-A22B", 94, 4096, 1536, 64, 4, 576_000_000, experts=128, active_experts=8, linear_layers=MIXTURE
     ),
 }
 """By the part of the name that says the size."""

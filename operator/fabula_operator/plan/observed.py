@@ -71,6 +71,11 @@ class Reference:
     reason: str | None = None
     samples: int | None = None
     """Samples of a dataset."""
+    train_samples: int | None = None
+    """Those of its training split, where it says so."""
+    recipe: str | None = None
+    dry_run: bool = False
+    """It only estimates."""
 
     @property
     def ready(self) -> bool:
@@ -97,6 +102,8 @@ class Waiting:
 
     reason: str
     message: str
+    stalled: bool = False
+    """Waiting alone will not end it: somebody has to mend something."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,20 +83,26 @@ def resolve_externals(seen: Observed, spec: Spec) -> list[Lineage] | Waiting:
         elif reference is not None and reference.ready:
             found.append(Lineage(name=one.name, uri=reference.uri, digest=reference.digest, run=run))
         else:
-            reason = "WaitingForDataset" if one.kind == "DatasetBuild" else "WaitingForAdapter"
-            return Waiting(reason, f"{one.kind} {one.source.ref} {_describe(reference)}")
+            return _wait(one, reference)
     return found
 
 
-def _describe(reference: Reference | None) -> str:
+def _wait(one: External, reference: Reference | None) -> Waiting:
+    """Why it is not ready. What somebody has to mend is called by another reason than what only takes time."""
+    what = "Dataset" if one.kind == "DatasetBuild" else "Adapter"
+    name = f"{one.kind} {one.source.ref}"
     if reference is None or not reference.exists:
-        return "does not exist yet"
+        return Waiting(f"WaitingFor{what}", f"{name} does not exist yet")
     if reference.state == "Failed":
         why = f" ({reference.reason})" if reference.reason else ""
-        return f"has failed{why}; this run goes on once it has been mended and has succeeded"
+        message = f"{name} has failed{why}; this run goes on once it has been mended and has succeeded"
+        return Waiting(f"{what}Failed", message, stalled=True)
+    if reference.state == "Succeeded" and reference.dry_run:
+        message = f"{name} was a dry run, which makes no artifact; this run goes on once its spec.dryRun is false"
+        return Waiting(f"{what}IsDryRun", message, stalled=True)
     if reference.state == "Succeeded":
-        return "has succeeded but names no artifact"
-    return f"is {reference.state or 'Pending'}"
+        return Waiting(f"{what}Missing", f"{name} has succeeded but names no artifact", stalled=True)
+    return Waiting(f"WaitingFor{what}", f"{name} is {reference.state or 'Pending'}")
 
 
 def external_inputs(stage: Stage, arm: str | None, spec: Spec, lineage: list[Lineage]) -> list[StageInput]:

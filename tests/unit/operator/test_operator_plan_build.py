@@ -78,7 +78,7 @@ def test_a_stage_reads_what_the_one_before_it_made() -> None:
 
 
 def test_a_whole_life_ends_with_the_dataset() -> None:
-    summary = {"samplesByImageCount": {"5": 20}}
+    summary = {"samplesByImageCount": {"5": 20}, "samplesBySplit": {"train": 18, "validation": 2}}
     seen = finished(observed("DatasetBuild"), counts={"sample/ok": 10, "episode/skipped/TooShort": 1}, summary=summary)
     status = seen.run.status
     assert isinstance(status, DatasetBuildStatus)
@@ -86,6 +86,7 @@ def test_a_whole_life_ends_with_the_dataset() -> None:
     assert status.artifact is not None
     assert status.samples == 10
     assert status.samples_by_image_count == {"5": 20}
+    assert status.samples_by_split == {"train": 18, "validation": 2}
     assert status.progress is not None
     assert status.progress.percent == 100
     assert len(seen.children) == 4

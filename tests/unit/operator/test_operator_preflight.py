@@ -162,7 +162,7 @@ def test_what_cannot_fit_is_refused_with_the_numbers() -> None:
 
 
 def test_a_person_may_start_it_nevertheless_and_is_warned() -> None:
-    spec = spec_of("Qwen3-VL-235B-A22B", 2, preflight={"policy": "warn"})
+    spec = spec_of("Qwen3-VL-235B-A22B", 2, preflight={"policy": "warn"}, lora={"targetModules": ["q_proj"]})
     seen, made = step(observed("FineTuneRun", spec))
     assert condition(made.status, "Accepted") == ("True", "DoesNotFit")
     assert len(launches(made)) == 1
@@ -171,7 +171,7 @@ def test_a_person_may_start_it_nevertheless_and_is_warned() -> None:
 
 
 def test_a_refused_run_starts_once_it_is_edited_to_fit() -> None:
-    seen, _ = step(observed("FineTuneRun", spec_of("Qwen3-VL-235B-A22B", 2)))
+    seen, _ = step(observed("FineTuneRun", spec_of("Qwen3-VL-235B-A22B", 2, lora={"targetModules": ["q_proj"]})))
     made = plan(edited(seen, deepspeed={"stage": 3}), NOW)
     assert condition(made.status, "Accepted") == ("True", "MayNotFit")
     assert len(launches(made)) == 1

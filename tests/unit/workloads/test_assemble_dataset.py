@@ -166,8 +166,9 @@ class TestDataset:
         assert (record["imageCount"], record["split"], record["promptVersion"]) == (2, "train", "podcast-v3")
         for path in record["images"]:
             assert store.read(path).startswith(b"\x89PNG")
-        assert result.artifact.details["splits"] == {"train": len(train), "validation": len(validation)}
-        assert result.summary == {"samples": 8, "samplesByImageCount": {"2": 8}}
+        splits = {"train": len(train), "validation": len(validation)}
+        assert result.artifact.details["splits"] == splits
+        assert result.summary == {"samples": 8, "samplesBySplit": splits, "samplesByImageCount": {"2": 8}}
         assert result.artifact.details["summary"] == result.summary
 
     def test_the_reference_array_is_the_training_split(self, tmp_path: Path) -> None:

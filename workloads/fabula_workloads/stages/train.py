@@ -46,7 +46,7 @@ def run(context: StageContext) -> StageResult:
     spec = context.config.spec
     if not isinstance(spec, FineTuneRunSpec):
         raise ConfigInvalid(f"stage train belongs to a FineTuneRun, not to a {context.config.run.kind}")
-    prepared = prepare(context, spec, model_folder(context, spec.model, "model"))
+    prepared = prepare(context, spec, lambda: model_folder(context, spec.model, "model"))
     work = prepared.job.work
     try:
         with ThreadPoolExecutor(1, "checkpoints") as uploads:

@@ -8,10 +8,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from fabula_api.fine_tune_run import FineTuneRunSpec
 from fabula_workloads.runtime.failures import InputInvalid
 from fabula_workloads.runtime.termination import validation_lines
+from fabula_workloads.training.steps import too_few
 
 MAX_IMAGES = 6
+Split = Literal["train", "validation"]
+SPLITS: tuple[Split, ...] = ("train", "validation")
 
 
 class Sample(BaseModel):
@@ -26,7 +30,7 @@ class Sample(BaseModel):
     response: Annotated[str, Field(min_length=1)]
 
 
-def read_samples(folder: Path, split: Literal["train", "validation"]) -> list[Sample]:
+def read_samples(folder: Path, split: Split) -> list[Sample]:
     """The samples of a split, in file order. A split without a file is empty.
 
     Raises InputInvalid naming file, line and sample for what is not a sample, is there twice or points outside.
@@ -45,6 +49,25 @@ def read_samples(folder: Path, split: Literal["train", "validation"]) -> list[Sa
                 seen.add(sample.id)
                 samples.append(sample)
     return samples
+
+
+def check_samples(folder: Path, spec: FineTuneRunSpec, name: str) -> None:
+    """Look at every line and picture's place before ranks start. `name` is what an error calls the dataset.
+
+    Raises InputInvalid for a bad line, a picture that is not there, an empty training split, and for one that is
+    smaller than what all ranks take in one pass.
+    """
+    for split in SPLITS:
+        samples = read_samples(folder, split)
+        for sample in samples:
+            if lost := next((path for path in sample.images if not (folder / path).is_file()), None):
+                raise InputInvalid(f"sample {sample.id}: {lost} is not in the dataset {name}")
+        if split == "train" and not samples:
+            raise InputInvalid(f"dataset: {name} has an empty training split; build it from more podcasts, or with a "
+                               "smaller split.validation")  # fmt: skip
+        # How many sequences packing makes is known once their lengths are.
+        if split == "train" and not spec.training.packing and (problem := too_few(spec, len(samples))):
+            raise InputInvalid(problem)
 
 
 def _parse(line: str, where: str) -> Sample:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,10 @@ from fabula_workloads.runtime.context import StageContext
 from fabula_workloads.runtime.failures import ConfigInvalid, InputInvalid
 from fabula_workloads.training import deepspeed_config
 from fabula_workloads.training.checkpoints import Checkpoints
+from fabula_workloads.training.dataset import check_samples
 from fabula_workloads.training.group import Node
 from fabula_workloads.training.job import TrainingJob
+from fabula_workloads.training.model_files import check_targets, read_model
 
 _log = logging.getLogger("fabula.train")
 _HISTORY_LIMIT = 500
@@ -61,23 +63,29 @@ class Prepared:
         return {key: value for key, value in named.items() if value is not None} | {"digest": self.base_digest}
 
 
-def prepare(context: StageContext, spec: FineTuneRunSpec, model: Path) -> Prepared:
-    """Check and gather what the ranks need; `model` is the base model's local folder.
+def prepare(context: StageContext, spec: FineTuneRunSpec, fetch_model: Callable[[], Path]) -> Prepared:
+    """Check and gather what the ranks need; `fetch_model` gives the base model's local folder, once all else is found
+    to be in order: downloading it may take long.
 
     Raises ConfigInvalid or InputInvalid for what cannot work.
     """
     node = Node.from_environment(spec.topology, os.environ)
     dataset = _dataset(context, spec)
     uri = context.config.input("dataset").uri
+    folder = context.local(uri)
+    check_samples(folder, spec, uri)
+    model = fetch_model()
     base_name = spec.model.uri or spec.model.name or model.name
-    model_config, base_digest = _model_config(model, base_name)
-    model_type = model_config.get("model_type")
-    if spec.training.packing and model_type not in PACKABLE_MODEL_TYPES:
+    files = read_model(model, base_name)
+    base_digest = files.digest
+    if spec.training.packing and files.model_type not in PACKABLE_MODEL_TYPES:
         raise ConfigInvalid(
-            f"training.packing: {base_name} is a {model_type}, and packing is proved equal to unpacked training for "
-            f"{', '.join(PACKABLE_MODEL_TYPES)} only; set it to false"
+            f"training.packing: {base_name} is a {files.model_type}, and packing is proved equal to unpacked training "
+            f"for {', '.join(PACKABLE_MODEL_TYPES)} only; set it to false"
         )
-    config = deepspeed_config.render(spec, deepspeed_config.hidden_size_of(model_config))
+    if spec.training.method == "lora":
+        check_targets(spec.lora.target_modules, files, base_name)
+    config = deepspeed_config.render(spec, deepspeed_config.hidden_size_of(files.config))
     if problems := deepspeed_config.problems(config, spec):
         raise ConfigInvalid("; ".join(problems))
     checkpoints = Checkpoints(context.store.child("checkpoints"), context.config.attempt)
@@ -88,13 +96,13 @@ def prepare(context: StageContext, spec: FineTuneRunSpec, model: Path) -> Prepar
         resumed_from, manifest = newest
         if problem := _other_run(manifest, spec, base_digest):
             raise InputInvalid(
-                f"the checkpoint {checkpoints.uri(resumed_from)} {problem}; give the run another output.uri"
+                f"output.uri: the checkpoint {checkpoints.uri(resumed_from)} {problem}; give the run another output.uri"
             )
         resume = checkpoints.fetch(resumed_from, manifest, work / "resume" / f"checkpoint-{resumed_from}")
         _log.info("going on from the checkpoint of step %d (attempt %d)", resumed_from, manifest.attempt)
     job = TrainingJob(
         spec=spec,
-        dataset=context.local(uri),
+        dataset=folder,
         model=model,
         base_name=base_name,
         deepspeed=config,
@@ -126,23 +134,11 @@ def _dataset(context: StageContext, spec: FineTuneRunSpec) -> Manifest:
         raise InputInvalid(f"{given.uri} holds {manifest.digest}, but the run was given {given.digest}: it has changed")
     recipe = manifest.details.get("recipe")
     if recipe != spec.recipe:
-        raise InputInvalid(f"{given.uri} is a dataset of recipe {recipe!r}, but the run's recipe is {spec.recipe!r}")
-    if manifest.details.get("splits", {}).get("train") == 0:
-        raise InputInvalid(f"{given.uri} has an empty training split; build it with more podcasts or a smaller split")
+        raise InputInvalid(
+            f"dataset: {given.uri} is a dataset of recipe {recipe!r}, but the run's recipe is {spec.recipe!r}; set "
+            "recipe to it, or train on a dataset of the run's own"
+        )
     return manifest
-
-
-def _model_config(model: Path, name: str) -> tuple[dict[str, Any], str]:
-    file = model / "config.json"
-    try:
-        data = file.read_bytes()
-        config: dict[str, Any] = json.loads(data)
-        deepspeed_config.hidden_size_of(config)
-    except OSError as error:
-        raise InputInvalid(f"{name} holds no model: config.json: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputInvalid(f"{name}: config.json is no config of a language model: {error!r}") from None
-    return config, "sha256:" + hashlib.sha256(data).hexdigest()
 
 
 def _work_folder(context: StageContext, node: Node) -> Path:

@@ -54,8 +54,10 @@ def run(context: StageContext) -> StageResult:
         context.check_stop()
         num_validation = sum(sample.podcast in validation for sample in samples)
         by_images = Counter(len(sample.pictures) for sample in samples)
+        splits = {"train": len(samples) - num_validation, "validation": num_validation}
         summary = {
             "samples": len(samples),
+            "samplesBySplit": splits,
             "samplesByImageCount": {str(count): number for count, number in sorted(by_images.items())},
         }
         counts = {"sample/ok": len(samples)}
@@ -70,7 +72,7 @@ def run(context: StageContext) -> StageResult:
                 "recipe": spec.recipe,
                 "promptVersion": PROMPT_VERSION,
                 "extraction": extraction_details(spec),
-                "splits": {"train": len(samples) - num_validation, "validation": num_validation},
+                "splits": splits,
                 "samplesByImageCount": summary["samplesByImageCount"],
                 "nearDuplicateJaccard": THRESHOLD,
                 "requiredImages": required,
