@@ -56,6 +56,9 @@ class Training(SpecModel):
     packing: bool = False
     """Several samples in one sequence of at most `maxLength` tokens, with attention that does not cross them. Loss and
     gradients stay the same; an optimizer step sees more samples."""
+    group_by_length: bool = True
+    """Within an optimizer step, take samples of similar length together: less padding, and ranks wait less for each
+    other. Which samples a step sees stays the same, and so does its loss."""
     gradient_checkpointing: bool = True
     """Recompute activations in the backward pass: less memory, about a third more compute."""
     precision: Literal["bf16", "fp32"] = "bf16"

@@ -118,3 +118,37 @@ def test_the_samples_seen_so_far_are_those_that_the_ranks_took(
             for items in list(rank_batches(plan, order, rank))[passes]:
                 seen.update(sample for item in items for sample in rows[item])
     assert Coverage(plan, rows, seed).unique(steps) == len(seen)
+
+
+@given(
+    samples=st.integers(1, 200),
+    cuts=st.sampled_from(
+        [((8, 1, 4), (4, 2, 4)), ((2, 4, 1), (1, 2, 4)), ((3, 2, 2), (1, 12, 1)), ((6, 1, 1), (2, 3, 1))]
+    ),
+    seed=st.integers(0, 9),
+    epoch=st.integers(0, 2),
+)
+def test_batches_of_similar_length_leave_each_update_its_samples(
+    samples: int, cuts: tuple[tuple[int, int, int], ...], seed: int, epoch: int
+) -> None:
+    lengths = [100 + 37 * index % 211 for index in range(samples)]
+    order = epoch_order(samples, seed, epoch)
+    found = []
+    for ranks, batch, accumulation in cuts:
+        training = {"perDeviceBatchSize": batch, "gradientAccumulationSteps": accumulation}
+        plan = plan_steps(spec(topology={"gpusPerNode": ranks}, training=training), samples)
+        update = ranks * batch * accumulation
+        shares, plain = (
+            [list(rank_batches(plan, order, rank, given)) for rank in range(ranks)] for given in (lengths, None)
+        )
+        woven, unsorted = (
+            [item for number in range(plan.batches) for share in which for item in share[number]]
+            for which in (shares, plain)
+        )
+        assert set(woven) == set(range(samples))
+        for start in range(0, len(woven), update):
+            part = woven[start : start + update]
+            assert sorted(part) == sorted(unsorted[start : start + update])
+            assert [lengths[item] for item in part] == sorted((lengths[item] for item in part), reverse=True)
+        found.append(woven[: samples // update * update])  # the last update is filled up by each cut's own padding
+    assert found[0] == found[1]

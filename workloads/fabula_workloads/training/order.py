@@ -20,14 +20,23 @@ def epoch_order(items: int, seed: int, epoch: int) -> list[int]:
     return order
 
 
-def rank_batches(plan: StepPlan, order: list[int], rank: int) -> Iterator[list[int]]:
+def rank_batches(
+    plan: StepPlan, order: list[int], rank: int, lengths: Sequence[int] | None = None
+) -> Iterator[list[int]]:
     """The batches of one rank in an epoch.
 
     Pass k of all ranks together takes the next world_size * batch items of the order, rank by rank; the end is filled
     from the beginning of the order. So an update sees the same items whatever number of ranks shares it.
+
+    With the items' `lengths`, those of each update are taken longest first: a batch then holds similar lengths, and the
+    ranks of a pass have about as much to do. Which items an update sees stays the same.
     """
     size = plan.per_device_batch_size
     filled = list(itertools.islice(itertools.cycle(order), plan.items + plan.padding))
+    if lengths is not None:
+        update = plan.world_size * size * plan.gradient_accumulation_steps
+        for start in range(0, len(filled), update):
+            filled[start : start + update] = sorted(filled[start : start + update], key=lambda item: -lengths[item])
     for batch in range(plan.batches):
         start = (batch * plan.world_size + rank) * size
         yield filled[start : start + size]
@@ -52,8 +61,9 @@ class Coverage:
 class RankBatches:
     """A batch sampler for torch's DataLoader over `rank_batches`, one epoch at a time."""
 
-    def __init__(self, plan: StepPlan, seed: int, rank: int) -> None:
-        self._plan, self._seed, self._rank = plan, seed, rank
+    def __init__(self, plan: StepPlan, seed: int, rank: int, lengths: Sequence[int] | None = None) -> None:
+        """`lengths` of the items, where batches are to hold similar ones."""
+        self._plan, self._seed, self._rank, self._lengths = plan, seed, rank, lengths
         self._epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -61,7 +71,8 @@ class RankBatches:
         self._epoch = epoch
 
     def __iter__(self) -> Iterator[list[int]]:
-        return rank_batches(self._plan, epoch_order(self._plan.items, self._seed, self._epoch), self._rank)
+        order = epoch_order(self._plan.items, self._seed, self._epoch)
+        return rank_batches(self._plan, order, self._rank, self._lengths)
 
     def __len__(self) -> int:
         return self._plan.batches
