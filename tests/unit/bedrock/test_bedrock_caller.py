@@ -48,9 +48,15 @@ class Bench:
             sent=Ledger(open_store(f"file://{root}/sent")),
             unanswered=unanswered or {},
         )
+        for sent in (unanswered or {}).values():
+            self.caller.usage.lose(sent, sent * 0.5)
 
     def make(self, send: Callable[[], Answer], call_id: str = "e-0-0-abc", usd: float = 0.5) -> dict[str, object]:
         return self.caller.make(Call(call_id, {"model": "m", "request": "d"}, 100, usd), send)
+
+    def note(self, call_id: str = "e-0-0-abc") -> dict[str, object] | None:
+        assert self.caller.sent is not None
+        return self.caller.sent.get(call_id)
 
 
 def answer() -> Answer:
@@ -121,18 +127,72 @@ def test_a_lost_call_counts_against_the_budget_at_its_worst(tmp_path: Path) -> N
         bench.make(unpaid, "e-0-2-abc")
 
 
+def killed() -> Answer:
+    raise KeyboardInterrupt
+
+
 def test_a_call_that_died_with_its_worker_is_counted_when_it_is_made_again(tmp_path: Path) -> None:
     """It may be on the bill: the note that it was sent is there, and no answer."""
     dying = Bench(tmp_path)
-
-    def killed() -> Answer:
-        raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
         dying.make(killed)
-    assert dying.caller.sent is not None and dying.caller.sent.get("e-0-0-abc") == {"sent": 1, "usd": 0.5}
-    record = Bench(tmp_path, unanswered={"e-0-0-abc": 1}).make(answer)
+    assert dying.note() == {"sent": 1, "usd": 0.5}
+    later = Bench(tmp_path, unanswered={"e-0-0-abc": 1})
+    record = later.make(answer)
     assert (record["lost"], record["lostUsd"], record["usd"]) == (1, 0.5, 0.25)
+    assert (later.caller.usage.lost, later.caller.usage.lost_usd) == (1, 0.5), "counted once"
+
+
+@pytest.mark.parametrize(
+    ("story", "failures", "sent"),
+    [
+        ("turned away, then told to stop", [THROTTLED], 0),
+        ("lost, then told to stop", [LOST], 1),
+        ("lost twice and turned away, then told to stop", [LOST, LOST, GONE], 2),
+        ("lost, then killed in flight", [LOST, KeyboardInterrupt()], 2),
+        ("refused credentials", [CredentialsRefused("no")], 0),
+    ],
+)
+def test_the_note_says_what_may_be_on_the_bill(
+    tmp_path: Path, story: str, failures: list[BaseException], sent: int
+) -> None:
+    bench, left = Bench(tmp_path), list(failures)
+
+    def send() -> Answer:
+        if len(left) == 1:
+            bench.stopping.set()
+        raise left.pop(0)
+
+    with pytest.raises((TryAgain, KeyboardInterrupt, CredentialsRefused)):
+        bench.make(send)
+    assert bench.note() == {"sent": sent, "usd": 0.5}, story
+
+
+def test_a_call_that_waits_for_the_quota_is_not_noted_as_sent(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.caller.quota = QuotaGate(lambda: Rates(requests=0), bench.clock, heartbeat=bench.stopping.set)
+    with pytest.raises(TryAgain):
+        bench.make(unpaid)
+    assert bench.note() is None
+
+
+def test_an_answer_that_was_kept_without_its_record_is_taken_and_is_no_loss(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, limit=0.0, unanswered={"e-0-0-abc": 2})
+    record = bench.caller.adopt(Call("e-0-0-abc", {"model": "m"}, 100, 0.5), answer())
+    assert (record["lost"], record["usd"]) == (1, 0.25), "of two that were sent, one was answered"
+    assert bench.caller.usage.lost == 1
+
+
+def test_what_was_lost_for_a_request_that_is_then_refused_stays_on_the_books(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, limit=1.3)
+    with pytest.raises(Rejected) as refused:
+        bench.make(failing(LOST, Rejected("ValidationException")))
+    assert (refused.value.lost, refused.value.lost_usd) == (1, 0.5)
+    assert bench.caller.usage.lost_usd == 0.5
+    bench.make(answer, "e-0-1-abc")
+    bench.make(answer, "e-0-2-abc")
+    with pytest.raises(BudgetReached):
+        bench.make(unpaid, "e-0-3-abc")
 
 
 def test_no_call_is_made_that_could_pass_the_budget(tmp_path: Path) -> None:

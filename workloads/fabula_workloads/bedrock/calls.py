@@ -16,7 +16,7 @@ from fabula_workloads.bedrock.budget import Budget
 from fabula_workloads.bedrock.clock import Clock
 from fabula_workloads.bedrock.errors import Rejected, Transient
 from fabula_workloads.bedrock.quota import QuotaGate
-from fabula_workloads.runtime.failures import TryAgain
+from fabula_workloads.runtime.failures import TryAgain, WorkerError
 from fabula_workloads.runtime.ledger import Ledger
 
 _FIRST_BACKOFF, _LONGEST_BACKOFF = 1.0, 60.0
@@ -74,6 +74,11 @@ class Usage:
         self.tokens_out += int(record["tokensOut"])
         self.usd += float(record["usd"])
 
+    def lose(self, calls: int, usd: float) -> None:
+        """Count calls without an answer, with what they cost at most; negative figures take them back."""
+        self.lost += calls
+        self.lost_usd += usd
+
     def to_json(self) -> dict[str, Any]:
         """As an item's outcome carries it."""
         return {
@@ -86,11 +91,36 @@ class Usage:
         figures = {
             "calls/paid": self.paid, "calls/saved": self.saved, "calls/lost": self.lost,
             "tokens/input": self.tokens_in, "tokens/output": self.tokens_out, "cost/usd": round(self.usd, 9),
+            "cost/lostUsd": round(self.lost_usd, 9),
         }  # fmt: skip
         return {name: float(value) for name, value in figures.items() if value}
 
 
 Send = Callable[[], Answer]
+
+
+@dataclass
+class _Tries:
+    """The tries of one call. The note says how many of them may be on the bill, whenever the worker dies."""
+
+    call: Call
+    lost: int
+    """Tries without an answer that may have been carried out, those of earlier starts included."""
+    notes: Ledger | None
+
+    def begin(self) -> None:
+        """The call is about to be sent."""
+        self._note(self.lost + 1)
+
+    def end(self, *, lost: bool) -> None:
+        """It had no answer, or was turned away."""
+        self.lost += lost
+        if not lost:
+            self._note(self.lost)
+
+    def _note(self, sent: int) -> None:
+        if self.notes is not None:
+            self.notes.put(self.call.id, {"sent": sent, "usd": self.call.usd})
 
 
 @dataclass
@@ -109,7 +139,7 @@ class Caller:
     sent: Ledger | None = None
     """Where a call is noted before it is sent: one that has a note and no record died with its worker."""
     unanswered: dict[str, int] = field(default_factory=dict)
-    """Ids of such calls of earlier starts, and how often each was sent."""
+    """Ids of such calls of earlier starts, and how often each was sent; they are in `usage` as lost."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def make(self, call: Call, send: Send) -> dict[str, Any]:
@@ -124,28 +154,38 @@ class Caller:
             return record
         if not self.budget.reserve(call.usd, self.stopping):
             raise self._interrupted()
-        spent = 0.0
         before = self.unanswered.get(call.id, 0)
+        tries, usd = _Tries(call, before, self.sent), 0.0
         try:
-            if self.sent is not None:
-                self.sent.put(call.id, {"sent": before + 1, "usd": call.usd})
-            answer, lost = self._send(call, send)
-            # A call without an answer may be on the bill, so the budget counts it at its worst.
-            spent = answer.usd + lost * call.usd
+            answer = self._send(call, send, tries)
+            usd = answer.usd
+        except Rejected as rejected:
+            with self._lock:
+                self.usage.lose(tries.lost - before, (tries.lost - before) * call.usd)
+            raise Rejected(rejected.what, tries.lost, tries.lost * call.usd) from rejected
         finally:
-            self.budget.settle(call.usd, spent)
-        lost += before
+            # A call without an answer may be on the bill, so the budget counts it at its worst.
+            self.budget.settle(call.usd, usd + (tries.lost - before) * call.usd)
+        return self._keep(call, answer, tries.lost)
+
+    def adopt(self, call: Call, answer: Answer) -> dict[str, Any]:
+        """The record of a call whose answer an earlier start had kept, but died before it wrote the record."""
+        return self._keep(call, answer, max(0, self.unanswered.get(call.id, 0) - 1))
+
+    def _keep(self, call: Call, answer: Answer, lost: int) -> dict[str, Any]:
         record = {
             **call.facts, "requestId": answer.request_id, "tokensIn": answer.tokens_in, "tokensOut": answer.tokens_out,
             "usd": round(answer.usd, 9), "lost": lost, "lostUsd": round(lost * call.usd, 9), "reply": answer.reply,
         }  # fmt: skip
         self.ledger.put(call.id, record)
+        before = self.unanswered.get(call.id, 0)
         with self._lock:
             self.usage.add(record)
+            self.usage.lose(-before, -before * call.usd)
         return record
 
-    def _send(self, call: Call, send: Send) -> tuple[Answer, int]:
-        lost, others = 0, self.breaker.successes
+    def _send(self, call: Call, send: Send, tries: _Tries) -> Answer:
+        others = self.breaker.successes
         for attempt in range(_TRIES_OF_ONE_CALL):
             if not self.breaker.enter(self.stopping):
                 raise self._interrupted()
@@ -153,9 +193,10 @@ class Caller:
                 self.breaker.abandoned()
                 raise self._interrupted()
             try:
+                tries.begin()
                 answer = send()
             except Transient as failure:
-                lost += failure.lost
+                tries.end(lost=failure.lost)
                 # A call that may have run has its tokens taken; one that was turned away has not.
                 self.quota.settle(call.tokens, call.tokens if failure.lost else 0)
                 if failure.reason == "ProviderThrottled":
@@ -163,17 +204,20 @@ class Caller:
                 self.breaker.failed(failure.reason, failure.what)
                 last = failure
             except Rejected:
+                tries.end(lost=False)
                 self.quota.settle(call.tokens, 0)
                 self.breaker.succeeded()
                 raise
-            except BaseException:
+            except BaseException as failure:
+                if isinstance(failure, WorkerError):  # the provider's word; of any other end nobody knows
+                    tries.end(lost=False)
                 self.quota.settle(call.tokens, 0)
                 self.breaker.abandoned()
                 raise
             else:
                 self.quota.settle(call.tokens, answer.quota_tokens)
                 self.breaker.succeeded()
-                return answer, lost
+                return answer
             if self.clock.wait(self.stopping, backoff(attempt, last.retry_after)):
                 raise self._interrupted()
         if self.breaker.successes > others:  # the provider is well: it is this request that it cannot carry out

@@ -53,6 +53,10 @@ class Rejected(Exception):
 
     what: str
     """Error code; never the provider's words, which may quote the request."""
+    lost: int = 0
+    """Tries before it that may have been carried out, and paid for, although no answer came."""
+    lost_usd: float = 0.0
+    """What those cost at most."""
 
 
 def classify(error: BotoCoreError | ClientError, model: str) -> Transient | Rejected | WorkerError:

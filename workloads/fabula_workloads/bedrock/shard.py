@@ -54,11 +54,11 @@ def open_caller(
     for call in known:
         if (kept := ledger.get(call)) is not None:
             usage.add(kept)
-    sent, unanswered, at_most = Ledger(context.store.child(SENT)), dict[str, int](), 0.0
+    sent, unanswered = Ledger(context.store.child(SENT)), dict[str, int]()
     for call in sent.ids():
         if is_own(call) and call not in known and (note := sent.get(call)) is not None:
             unanswered[call] = int(note["sent"])
-            at_most += unanswered[call] * float(note["usd"])
+            usage.lose(unanswered[call], unanswered[call] * float(note["usd"]))
 
     def current_rates() -> Rates:
         told = reporter.allowance
@@ -76,7 +76,7 @@ def open_caller(
     return Caller(
         ledger=ledger,
         quota=QuotaGate(current_rates, clock, heartbeat=reporter.update),
-        budget=Budget(limit, lambda: reporter.allowance.budget_used_up, usage.usd + usage.lost_usd + at_most),
+        budget=Budget(limit, lambda: reporter.allowance.budget_used_up, usage.usd + usage.lost_usd),
         breaker=Breaker(clock, tell),
         clock=clock,
         stopping=context.stopping,

@@ -93,6 +93,7 @@ class BedrockPainter:
             return self._ask(scene, _Try(1, milder, (first.seed + 1) % _SEEDS), usage)
         except Rejected as rejected:
             reason = "ProviderFailed" if rejected.what == "ProviderFailed" else "RequestRefused"
+            usage.lose(rejected.lost, rejected.lost_usd)
             return Refusal(reason, {"usage": usage.to_json()})
 
     def _ask(self, scene: Scene, attempt: _Try, usage: Usage) -> Picture | Refusal:
@@ -109,9 +110,10 @@ class BedrockPainter:
         call = Call(call_id, facts, tokens=0, usd=self._price.per_image)
         found = path in self._stored and call_id not in self._caller.known
         # A picture without a record was stored in the moment before the worker died: its call is on the bill.
-        record = self._caller.make(
-            call, (lambda: self._found(path)) if found else lambda: self._send(call_id, body, path)
-        )
+        if found:
+            record = self._caller.adopt(call, self._found(path))
+        else:
+            record = self._caller.make(call, lambda: self._send(call_id, body, path))
         usage.add(record)
         reply = record["reply"]
         told = {

@@ -94,5 +94,6 @@ def _painter(
 
 
 def extraction_cost(extract: Store) -> float:
-    """Dollars that the extraction of these scenes took, by its ledger."""
-    return sum(float(outcome["usage"]["usd"]) for _, outcome in Ledger(extract).items() if "usage" in outcome)
+    """Dollars that the extraction of these scenes took, by its ledger, with what calls without an answer may have."""
+    usages = [outcome["usage"] for _, outcome in Ledger(extract).items() if "usage" in outcome]
+    return sum(float(usage["usd"]) + float(usage.get("lostUsd", 0)) for usage in usages)

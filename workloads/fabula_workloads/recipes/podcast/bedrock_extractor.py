@@ -124,6 +124,7 @@ class BedrockExtractor:
                 reply = self._ask(f"{place}-{number}", text, work)
             except Rejected as rejected:
                 work.failures.append("ProviderFailed" if rejected.what == "ProviderFailed" else "RequestRefused")
+                work.usage.lose(rejected.lost, rejected.lost_usd)
                 return
             work.replies[reply.kind] += 1
             if _unreadable(reply):
