@@ -225,7 +225,9 @@ def test_sigterm_saves_at_a_step_boundary_and_exits_75(world: World, undisturbed
 def test_an_overtaken_attempt_commits_nothing_and_ends(world: World) -> None:
     process = world.start("overtaken")
     wait_for(lambda: "step 1/" in world.log("overtaken"), process)
-    (world.output("overtaken") / "checkpoints" / "attempts" / "000002").touch()
+    later = world.output("overtaken") / "checkpoints/attempts/uid-overtaken/000002/0/0001"
+    later.parent.mkdir(parents=True)
+    later.touch()
     code, result = world.finish("overtaken", process)
     assert code == 75, world.log("overtaken")
     assert result.failure is not None

@@ -53,14 +53,14 @@ def test_a_checkpoint_without_manifest_does_not_exist(store: Store, tmp_path: Pa
     assert checkpoints.steps() == [4]
     again = Checkpoints(store, attempt=2).save(8, saved(tmp_path, 8, " "), details={})
     assert again is not None
-    assert {part.path.split("/")[0] for part in again.parts} == {"attempt-2"}
+    assert {part.path.split("/")[0] for part in again.parts} == {"attempt-2-run"}
 
 
 def test_a_changed_file_is_not_resumed_from(store: Store, tmp_path: Path) -> None:
     checkpoints = Checkpoints(store, attempt=1)
     manifest = checkpoints.save(4, saved(tmp_path, 4), details={})
     assert manifest is not None
-    store.write("step-000004/attempt-1/trainer_state.json", b"{}")
+    store.write("step-000004/attempt-1-run/trainer_state.json", b"{}")
     with pytest.raises(InputInvalid, match=r"trainer_state\.json has changed"):
         checkpoints.fetch(4, manifest, tmp_path / "back")
 
@@ -78,10 +78,62 @@ def test_an_overtaken_attempt_commits_nothing(store: Store, tmp_path: Path) -> N
     assert second.steps() == [4]
 
 
-def test_entering_twice_is_entering_once(store: Store) -> None:
-    Checkpoints(store, attempt=3).enter()
-    Checkpoints(store, attempt=3).enter()
-    Checkpoints(store, attempt=3).ensure_current()
+def test_a_second_start_of_an_attempt_fences_the_first(store: Store, tmp_path: Path) -> None:
+    """A controller may make a lost pod anew under the same attempt; the old process may still run."""
+    first, again = Checkpoints(store, attempt=3), Checkpoints(store, attempt=3)
+    first.enter()
+    again.enter()
+    again.ensure_current()
+    with pytest.raises(Overtaken, match="started again"):
+        first.save(4, saved(tmp_path, 4), details={})
+    manifest = again.save(4, saved(tmp_path, 4, " "), details={})
+    assert manifest is not None
+    assert {part.path.split("/")[0] for part in manifest.parts} == {"attempt-3-run.2"}
+
+
+def test_nodes_of_an_attempt_do_not_fence_each_other(store: Store) -> None:
+    first, second = Checkpoints(store, attempt=1), Checkpoints(store, attempt=1, node=1)
+    first.enter()
+    second.enter()
+    first.ensure_current()
+
+
+def test_a_run_that_was_deleted_and_made_again_begins_anew(store: Store, tmp_path: Path) -> None:
+    former = Checkpoints(store, attempt=7, run="11111111-old")
+    former.enter()
+    former.save(4, saved(tmp_path, 4), details={})
+    again = Checkpoints(store, attempt=1, run="22222222-new")
+    again.enter()
+    assert [step for step, _ in filter(None, [again.newest()])] == [4]
+    assert again.save(8, saved(tmp_path, 8), details={}) is not None
+
+
+def test_what_a_run_of_the_same_inputs_committed_first_serves_as_well(store: Store, tmp_path: Path) -> None:
+    one, other = Checkpoints(store, 1, run="11111111-a"), Checkpoints(store, 1, run="22222222-b")
+    one.enter()
+    other.enter()
+    committed = one.save(4, saved(tmp_path, 4), details={})
+    assert other.save(4, saved(tmp_path, 4, " "), details={}) == committed
+
+
+def test_what_killed_attempts_left_is_removed(store: Store, tmp_path: Path) -> None:
+    first = Checkpoints(store, attempt=1)
+    first.enter()
+    for step in (4, 8, 12):
+        first.save(step, saved(tmp_path, step), details={})
+    store.delete("step-000004/manifest.json")  # killed while it removed that one
+    store.delete("step-000012/manifest.json")  # killed before it committed this one
+    store.write("step-000009/attempt-1-run/half", b"")  # killed while it uploaded
+    store.write("step-000009/attempt-1-other/half", b"")  # of a run that may be at work
+    second = Checkpoints(store, attempt=2)
+    second.enter()
+    second.save(12, saved(tmp_path, 12, " "), details={})
+    second.prune(keep=5)
+    left = {"/".join(entry.path.split("/")[:2]) for entry in store.list() if entry.path.startswith("step-")}
+    assert left == {
+        "step-000008/attempt-1-run", "step-000008/manifest.json", "step-000009/attempt-1-other",
+        "step-000012/attempt-2-run", "step-000012/manifest.json",
+    }  # fmt: skip
 
 
 def test_only_the_newest_are_kept(store: Store, tmp_path: Path) -> None:
@@ -102,10 +154,10 @@ def test_a_checkpoint_of_two_nodes_is_committed_when_both_have_uploaded(store: S
     (other / "rng_state_1.pth").write_bytes(b"rng")
     results = []
     first = threading.Thread(
-        target=lambda: results.append(Checkpoints(store, 1).save(4, saved(tmp_path, 4), node=0, nodes=2, details={}))
+        target=lambda: results.append(Checkpoints(store, 1).save(4, saved(tmp_path, 4), nodes=2, details={}))
     )
     first.start()
-    assert Checkpoints(store, 1).save(4, other, node=1, nodes=2, details={}) is None
+    assert Checkpoints(store, 1, node=1).save(4, other, nodes=2, details={}) is None
     first.join(timeout=20)
     (manifest,) = results
     assert manifest is not None

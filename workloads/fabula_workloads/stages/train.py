@@ -130,7 +130,6 @@ class _Watch:
         manifest = self._checkpoints.save(
             step,
             local,
-            node=self._prepared.node.rank,
             nodes=topology.nodes,
             details=self._prepared.checkpoint_details(step, local),
             lineage=self._prepared.lineage,

@@ -88,7 +88,9 @@ def prepare(context: StageContext, spec: FineTuneRunSpec, fetch_model: Callable[
     config = deepspeed_config.render(spec, deepspeed_config.hidden_size_of(files.config))
     if problems := deepspeed_config.problems(config, spec):
         raise ConfigInvalid("; ".join(problems))
-    checkpoints = Checkpoints(context.store.child("checkpoints"), context.config.attempt)
+    checkpoints = Checkpoints(
+        context.store.child("checkpoints"), context.config.attempt, context.config.run.uid, node.rank
+    )
     checkpoints.enter()
     work = _work_folder(context, node)
     resumed_from, resume = None, None
