@@ -181,6 +181,8 @@ class CallCount(StatusModel):
     """Calls that were paid for."""
     saved: int = 0
     """Calls that a restarted shard found in the ledger and did not pay for again."""
+    lost: int = 0
+    """Calls that may have been paid for although no answer came; the budget counts each at its worst."""
 
 
 class StageBill(StatusModel):
@@ -196,6 +198,10 @@ class StageBill(StatusModel):
     """Calls that were paid for."""
     saved: int = 0
     """Calls that were found in the ledger."""
+    lost: int = 0
+    """Calls that may have been paid for although no answer came."""
+    lost_usd: float = 0
+    """Dollars that those cost at most; not in `costUsd`."""
 
 
 class BuildEstimate(StatusModel):

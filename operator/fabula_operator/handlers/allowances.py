@@ -11,7 +11,7 @@ from fabula_api.dataset_build import DatasetBuildSpec
 from fabula_api.worker import Allowance, StageReport
 from fabula_operator.handlers.reports import Reports
 from fabula_operator.kube.cache import Cache
-from fabula_operator.plan.quota import EXTRACT, Claim, claim_of, ended, enough, grant, share, stage_budget
+from fabula_operator.plan.quota import EXTRACT, Claim, claim_of, ended, enough, grant, paid_for, share, stage_budget
 
 
 def answer(cache: Cache, reports: Reports, obj: Mapping[str, Any], report: StageReport) -> Allowance:
@@ -50,11 +50,13 @@ def _claims(cache: Cache, reports: Reports, wanted: Claim) -> list[Claim]:
 def _dollars(
     reports: Reports, obj: Mapping[str, Any], spec: DatasetBuildSpec, report: StageReport, own: list[StageReport]
 ) -> float | None:
-    total = stage_budget(spec, report.stage, _extraction_usd(obj))
+    total = stage_budget(spec, report.stage, paid_for(obj.get("status") or {}, EXTRACT))
     if total is None:
         return None
     stage = {one.shard: one for one in own if one.stage == report.stage}
-    spent = {shard: one.counts.get("cost/usd", 0.0) for shard, one in stage.items()}
+    spent = {
+        shard: one.counts.get("cost/usd", 0.0) + one.counts.get("cost/lostUsd", 0.0) for shard, one in stage.items()
+    }
     over = {shard for shard, one in stage.items() if ended(one)}
     granted = reports.granted(str(obj["metadata"]["uid"]), report.stage)
     shards = spec.extraction.workers if report.stage == EXTRACT else spec.images.workers
@@ -73,8 +75,3 @@ def _at_work(obj: Mapping[str, Any], stage: str) -> bool:
     status = obj.get("status") or {}
     running = [one["name"] for one in status.get("stages") or () if one.get("state") == "Running"]
     return status.get("state") == "Running" and stage in running and not (obj.get("spec") or {}).get("suspend")
-
-
-def _extraction_usd(obj: Mapping[str, Any]) -> float:
-    bills = (obj.get("status") or {}).get("bills") or ()
-    return sum(float(bill.get("costUsd", 0)) for bill in bills if bill.get("stage") == EXTRACT)

@@ -163,6 +163,7 @@ def _billed(status: DatasetBuildStatus, views: Sequence[StageView]) -> dict[str,
         if "calls/paid" in counts or "calls/saved" in counts:
             name = view.status.name
             old = bills.get(name) or StageBill(stage=name)
+            whole, lost_usd = view.result is not None, counts.get("cost/lostUsd", 0)
             bills[name] = StageBill(
                 stage=name,
                 cost_usd=max(round(counts.get("cost/usd", 0), 4), old.cost_usd),
@@ -170,6 +171,9 @@ def _billed(status: DatasetBuildStatus, views: Sequence[StageView]) -> dict[str,
                 output=max(int(counts.get("tokens/output", 0)), old.output),
                 paid=max(int(counts.get("calls/paid", 0)), old.paid),
                 saved=int(counts.get("calls/saved", old.saved)),
+                # A picture that is found again is no loss any more; but a sum of few shards is no news.
+                lost=int(counts.get("calls/lost", 0) if whole else max(counts.get("calls/lost", 0), old.lost)),
+                lost_usd=round(lost_usd if whole else max(lost_usd, old.lost_usd), 4),
             )
         if counts.get("verbatim/grams"):
             update["verbatim_ratio"] = round(counts.get("verbatim/found", 0) / counts["verbatim/grams"], 4)
@@ -177,7 +181,11 @@ def _billed(status: DatasetBuildStatus, views: Sequence[StageView]) -> dict[str,
         found = list(bills.values())
         update["bills"] = found
         update["tokens"] = TokenCount(input=sum(one.input for one in found), output=sum(one.output for one in found))
-        update["calls"] = CallCount(paid=sum(one.paid for one in found), saved=sum(one.saved for one in found))
+        update["calls"] = CallCount(
+            paid=sum(one.paid for one in found),
+            saved=sum(one.saved for one in found),
+            lost=sum(one.lost for one in found),
+        )
         update["cost_usd"] = round(sum(one.cost_usd for one in found), 4)
     return update
 

@@ -73,7 +73,7 @@ def figures(
             if shard not in results:
                 left.append(seconds_left(reports[shard]))
         elif shard in results:
-            ended = items(results[shard], stage.unit)
+            ended = items(results[shard], stage)
             done, failed = done + ended[0], failed + ended[1]
             totals.append(ended[0])
         else:
@@ -95,17 +95,17 @@ def figures(
     )
 
 
-def items(result: WorkerResult, unit: str) -> tuple[int, int]:
-    """(done, failed) items of a stage's unit in a result's counts."""
+def items(result: WorkerResult, stage: Stage) -> tuple[int, int]:
+    """(done, failed) items of a stage in a result's counts, which name them by its unit or by the stage."""
     counts = [(key.split("/"), value) for key, value in result.counts.items()]
-    done = sum(value for path, value in counts if path[0] == unit)
-    failed = sum(value for path, value in counts if path[0] == unit and path[1:2] == ["failed"])
-    return int(done), int(failed)
+    name = stage.unit if any(path[0] == stage.unit for path, _ in counts) else stage.name
+    own = [(path[1:2], value) for path, value in counts if path[0] == name and path[1:2] != ["left"]]
+    return int(sum(value for _, value in own)), int(sum(value for what, value in own if what == ["failed"]))
 
 
 def finished_figures(status: StageStatus, stage: Stage, result: WorkerResult) -> StageStatus:
     """The stage's figures once it has finished."""
-    done, failed = items(result, stage.unit)
+    done, failed = items(result, stage)
     if done == 0:
         # Training counts its steps among the metrics; a stage may count by another name than its unit.
         done = int(result.metrics.get("step", 0)) or status.total or status.done or 0

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
+from typing import Any
 
 from fabula_api.dataset_build import DatasetBuildSpec, Quota, RequestQuota
 from fabula_api.worker import StageReport
@@ -79,6 +80,12 @@ def stage_budget(spec: DatasetBuildSpec, stage: str, extraction_usd: float) -> f
     if spec.budget.usd is None:
         return None
     return spec.extraction_usd() if stage == EXTRACT else max(0.0, spec.budget.usd - extraction_usd)
+
+
+def paid_for(status: Mapping[str, Any], stage: str) -> float:
+    """Dollars that a build's stage may have taken, by the build's status: paid ones and those of calls that were lost."""
+    bills = [bill for bill in status.get("bills") or () if bill.get("stage") == stage]
+    return sum(float(bill.get("costUsd", 0)) + float(bill.get("lostUsd", 0)) for bill in bills)
 
 
 def grant(

@@ -22,6 +22,7 @@ from fabula_api.dataset_build import DatasetBuildStatus
 from fabula_operator.plan.actions import DeleteChild
 from fabula_operator.plan.lifecycle import plan
 from fabula_operator.plan.observed import Observed
+from fabula_operator.plan.quota import paid_for
 
 PAID = {"images": {"provider": "bedrock", "require": 0}}
 EXTRACTED = {
@@ -66,6 +67,24 @@ def test_bills_add_up_over_stages_and_outlive_their_reports() -> None:
     forgetful = replace(later, reports=(), pods=tuple(replace(pod, termination_message=None) for pod in later.pods))
     again = plan(forgetful, NOW).status or forgetful.run.status
     assert isinstance(again, DatasetBuildStatus) and again.cost_usd == 2.05
+
+
+def test_a_stage_that_ended_unheard_shows_all_that_it_did() -> None:
+    """After an operator's restart the last reports may tell of a part only; the results tell of all."""
+    counts = {"extract/ok": 6.0, "extract/failed/MalformedReply": 1.0, "extract/left/BudgetReached": 3.0}
+    seen = reported(extracting(), 5, 2, total=5)
+    seen, _ = step(complete(written(seen, plan(seen, NOW)), counts=counts))
+    extract = next(stage for stage in seen.run.status.stages if stage.name == "extract")
+    assert (extract.done, extract.failed) == (14, 2), "of two shards"
+
+
+def test_what_was_lost_on_the_way_is_said_and_lessens_what_pictures_may_take() -> None:
+    lost = {**EXTRACTED, "calls/lost": 2.0, "cost/lostUsd": 0.5}
+    status = told(reported(extracting(), 5, 4, counts=lost))
+    assert [(bill.lost, bill.lost_usd) for bill in status.bills] == [(2, 0.5)]
+    assert status.calls is not None and status.calls.lost == 2
+    assert status.cost_usd == 1.25, "of these nobody knows"
+    assert paid_for(status.to_wire(), "extract") == 1.75
 
 
 def test_pictures_that_are_drawn_elsewhere_need_no_gpu() -> None:
