@@ -83,7 +83,7 @@ def stage_budget(spec: DatasetBuildSpec, stage: str, extraction_usd: float) -> f
 
 
 def paid_for(status: Mapping[str, Any], stage: str) -> float:
-    """Dollars that a build's stage may have taken, by the build's status: paid ones and those of calls that were lost."""
+    """Dollars that a build's stage may have taken, by its status: paid ones, and those of calls that were lost."""
     bills = [bill for bill in status.get("bills") or () if bill.get("stage") == stage]
     return sum(float(bill.get("costUsd", 0)) + float(bill.get("lostUsd", 0)) for bill in bills)
 
