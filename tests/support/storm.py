@@ -1,0 +1,98 @@
+"""Kills drawn from a seed, spread over a build by the provider's bill: how far it is and not how fast the machine."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Literal
+
+from tests.support.build_bench import BuildBench
+
+Victim = Literal["worker", "operator", "cluster", "suspend"]
+
+
+@dataclass(frozen=True, order=True)
+class Strike:
+    """One kill: when the bill has `mark` requests, `wait` seconds later; what is restarted comes back after `pause`."""
+
+    mark: int
+    wait: float
+    victim: Victim
+    pause: float
+    draw: float
+    """From 0 to 1; picks one of the living workers."""
+
+
+def drawn(seed: int, victims: Sequence[Victim], num_requests: int) -> list[Strike]:
+    """Strikes in order. Some fall before the first request and after the last, into the stages that pay for nothing."""
+    dice = random.Random(seed)
+    marks = (int((dice.random() * 1.15 - 0.05) * num_requests) for _ in victims)
+    return sorted(
+        Strike(max(0, mark), dice.uniform(0, 0.6), victim, dice.uniform(0, 1.5), dice.random())
+        for mark, victim in zip(marks, victims, strict=True)
+    )
+
+
+@dataclass
+class Storm:
+    """Strikes at a build until it has ended."""
+
+    bench: BuildBench
+    name: str
+    strikes: list[Strike]
+    number: signal.Signals = signal.SIGKILL
+    """Signal for workers."""
+    struck: list[tuple[float, str]] = field(default_factory=list)
+    """(time on the provider's clock, what) of each strike that met something."""
+
+    def rage(self, seconds: float) -> dict[str, object]:
+        """Strike, start again what was struck, and wait for the end of the build; its status."""
+        deadline = time.monotonic() + seconds
+        for strike in self.strikes:
+            self._wait(lambda mark=strike.mark: len(self.bench.bedrock.bill.charges) >= mark, deadline)  # type: ignore[misc]
+            time.sleep(strike.wait)
+            self._strike(strike, deadline)
+        return self.bench.ended(self.name, deadline - time.monotonic())
+
+    def _wait(self, holds: Callable[[], object], deadline: float) -> None:
+        """Until it holds, or nothing is left to strike at."""
+        looked = time.monotonic()
+        while not holds() and time.monotonic() < deadline:
+            time.sleep(0.01)
+            if time.monotonic() - looked > 2:
+                looked = time.monotonic()
+                if self.bench.over(self.name):
+                    return
+
+    def _strike(self, strike: Strike, deadline: float) -> None:
+        clock = self.bench.bedrock.clock
+        match strike.victim:
+            case "worker":
+                self._wait(lambda: self.bench.workers(), deadline)
+                if alive := sorted(self.bench.workers()):
+                    with suppress(ProcessLookupError):
+                        pid = alive[int(strike.draw * len(alive))]
+                        os.kill(pid, self.number)
+                        self.struck.append((clock.now(), f"worker {pid}"))
+            case "operator":
+                self.bench.operator.kill()
+                self.struck.append((clock.now(), "operator"))
+                time.sleep(strike.pause)
+                self.bench.operator.__enter__()
+            case "cluster":
+                self.bench.cluster.kill()
+                self.struck.append((clock.now(), "cluster"))
+                time.sleep(strike.pause)
+                self.bench.cluster.start()
+            case "suspend":
+                if self.bench.over(self.name) is None:
+                    self.bench.patch(self.name, {"suspend": True})
+                    self.struck.append((clock.now(), "suspend"))
+                    self.bench.until(self.name, lambda status: status.get("state") == "Suspended", "suspended")
+                    time.sleep(strike.pause)
+                    self.bench.patch(self.name, {"suspend": False})
