@@ -36,7 +36,7 @@ def small(namespace: str) -> str:
                 spec["extraction"]["maxExcerpts"] = 1
                 spec["images"]["workers"] = 1
             case "FineTuneRun":
-                spec["training"] |= {"maxSteps": 8}
+                spec["training"] |= {"maxSteps": 8, "perDeviceBatchSize": 1}
                 spec["checkpoints"] = {"everySteps": 2, "keep": 2}
                 spec["retries"] = {"failure": 4, "infrastructure": 10}
             case "EvalRun":
