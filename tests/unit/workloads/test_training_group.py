@@ -8,9 +8,9 @@ import pytest
 
 from fabula_api.fine_tune_run import Topology
 from fabula_workloads.runtime.failures import ConfigInvalid
-from fabula_workloads.training.adapter import loss_curve
 from fabula_workloads.training.events import EventReader, EventWriter
 from fabula_workloads.training.group import Node, rank_environment, torchrun_arguments
+from fabula_workloads.training.tuned_artifact import loss_curve
 
 TWO_NODES = Topology(nodes=2, gpus_per_node=8)
 CONTROLLER = {"PET_NODE_RANK": "1", "MASTER_ADDR": "run-master-0", "MASTER_PORT": "23456"}

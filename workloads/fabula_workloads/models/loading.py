@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
+from fabula_workloads.models.quantization import Quantization, nf4_config, settle
 from fabula_workloads.models.torchvision_shim import prepare_torchvision
 
 RANDOM_WEIGHTS_KEY = "fabula_random_weights"
@@ -23,29 +24,41 @@ def has_random_weights(path: Path | str) -> bool:
     return False
 
 
-def load_base(path: Path | str, *, device: Device, precision: Precision) -> Any:
+def load_base(path: Path | str, *, device: Device, precision: Precision, quantization: Quantization = "none") -> Any:
     """A vision-language model for generation from a local folder, in evaluation mode on `device`.
 
     Raises OSError where the folder holds no model.
     """
-    model = _from_pretrained(path, precision)
-    return model.to(device).eval()
+    return _from_pretrained(path, precision, quantization, device).to(device).eval()
 
 
-def load_with_adapter(path: Path | str, adapter: Path | str, *, device: Device, precision: Precision) -> Any:
-    """As `load_base`, with a LoRA adapter in peft's format merged on top, so that generation pays nothing for it."""
+def load_with_adapter(
+    path: Path | str,
+    adapter: Path | str,
+    *,
+    device: Device,
+    precision: Precision,
+    quantization: Quantization = "none",
+) -> Any:
+    """As `load_base`, with a LoRA adapter in peft's format on top.
+
+    It is merged, so that generation pays nothing for it; not into a 4-bit base, which would be rounded anew.
+    """
     from peft import PeftModel
 
-    model = PeftModel.from_pretrained(_from_pretrained(path, precision), str(adapter), is_trainable=False)
-    return model.merge_and_unload().to(device).eval()
+    base = _from_pretrained(path, precision, quantization, device)
+    model = PeftModel.from_pretrained(base, str(adapter), is_trainable=False)
+    return (model.merge_and_unload() if quantization == "none" else model).to(device).eval()
 
 
-def load_for_training(path: Path | str, *, precision: Precision, attention: str = "sdpa") -> Any:
+def load_for_training(
+    path: Path | str, *, precision: Precision, attention: str = "sdpa", quantization: Quantization = "none"
+) -> Any:
     """A base model as a trainer wants it: on the CPU or wherever ZeRO-3's initialisation puts it, no cache.
 
     `attention` is the language part's, by transformers' name.
     """
-    model = _from_pretrained(path, precision)
+    model = _from_pretrained(path, precision, quantization)
     if attention != "sdpa":
         model.set_attn_implementation({"text_config": attention})
     # Trainer turns only the outer one off, and says so of the inner one at every start.
@@ -53,12 +66,19 @@ def load_for_training(path: Path | str, *, precision: Precision, attention: str 
     return model
 
 
-def _from_pretrained(path: Path | str, precision: Precision) -> Any:
+def _from_pretrained(
+    path: Path | str, precision: Precision, quantization: Quantization = "none", device: Device | None = None
+) -> Any:
     prepare_torchvision()
     import torch
     from transformers import AutoModelForImageTextToText
 
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-    return AutoModelForImageTextToText.from_pretrained(
-        str(path), dtype=dtype, attn_implementation="sdpa", local_files_only=True
+    extra: dict[str, Any] = {}
+    if quantization == "nf4":
+        # Weights are quantised where they are going to be used.
+        extra = {"quantization_config": nf4_config(dtype)} | ({"device_map": {"": device}} if device else {})
+    model = AutoModelForImageTextToText.from_pretrained(
+        str(path), dtype=dtype, attn_implementation="sdpa", local_files_only=True, **extra
     )
+    return model if quantization == "none" else settle(model)

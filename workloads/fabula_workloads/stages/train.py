@@ -23,11 +23,11 @@ from fabula_workloads.runtime.failures import (
     WorkerError,
 )
 from fabula_workloads.stages.model_folder import model_folder
-from fabula_workloads.training.adapter import commit_adapter, sample_counts
 from fabula_workloads.training.events import EventReader
 from fabula_workloads.training.failure import RankFailure
 from fabula_workloads.training.group import Group
 from fabula_workloads.training.prepare import Prepared, prepare
+from fabula_workloads.training.tuned_artifact import commit_tuned, sample_counts
 
 _log = logging.getLogger("fabula.train")
 _POLL_SECONDS = 0.1
@@ -38,7 +38,7 @@ _BY_EXIT_CODE: dict[int, type[WorkerError]] = {
 
 
 def run(context: StageContext) -> StageResult:
-    """Train from the last committed checkpoint to the end, and commit the adapter.
+    """Train from the last committed checkpoint to the end, and commit what was made.
 
     Raises TryAgain (Interrupted) after a stop that was asked for, Overtaken when a later attempt has begun, and on
     failure the named error of the first failing rank.
@@ -176,7 +176,7 @@ class _Watch:
         self._checkpoints.ensure_current()
         if self._prepared.node.rank != 0:
             return StageResult(lineage=self._prepared.lineage)
-        manifest: Manifest = commit_adapter(self._context, self._prepared, self._started, self._ended, self._metrics)
+        manifest: Manifest = commit_tuned(self._context, self._prepared, self._started, self._ended, self._metrics)
         return StageResult(
             artifact=manifest,
             counts={name: float(count) for name, count in manifest.counts.items()},

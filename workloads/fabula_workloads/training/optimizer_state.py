@@ -1,59 +1,69 @@
-"""The optimizer's state as one file, whole: any number of ranks can go on from it, under either ZeRO stage.
+"""The optimizer's state in files that any number of ranks can go on from, under either ZeRO stage.
 
-DeepSpeed's own checkpoints hold each rank's shard, and open only for as many ranks as wrote them. With LoRA the state
-is small (12 bytes a trained parameter), so gathering it costs little, and storing it once is less than the shards.
-The places of DeepSpeed's shards have no public setter that copes with padding; its version is pinned.
+DeepSpeed's own checkpoints hold each rank's flat shard, and open only for as many ranks as wrote them. Here each rank
+writes what it holds cut by parameter, every cut with its place in the whole, and reads what it needs of all ranks'
+files. Nothing is gathered, so memory stays bounded for a model that is trained in full (12 bytes a weight).
+The places of DeepSpeed's shards have no public accessor that copes with padding; its version is pinned.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
-from deepspeed.utils import safe_get_full_fp32_param, safe_get_full_optimizer_state
+import torch.distributed as dist
 from safetensors import safe_open
 from safetensors.torch import save_file
 
 from fabula_workloads.runtime.failures import InputInvalid
 
-FILE = "optimizer.safetensors"
+FOLDER = "optimizer"
+"""Folder of the files in a checkpoint."""
+FILE_BYTES = 1 << 30
+"""Size of a file, and so what a rank holds in memory while it saves; one cut of a parameter may exceed it."""
 _MASTER, _MOMENTS = "fp32", ("exp_avg", "exp_avg_sq")
+_KEYS = (_MASTER, *_MOMENTS)
 
 
-def save(engine: Any, folder: Path, *, write: bool) -> None:
-    """Gather weights in fp32 and AdamW's moments of every trained parameter. All ranks take part; one has `write`."""
-    whole: dict[str, torch.Tensor] = {}
+def save(engine: Any, folder: Path, *, file_bytes: int = FILE_BYTES) -> None:
+    """Write this rank's fp32 weights and AdamW's moments of every trained parameter. All ranks call it."""
+    target = folder / FOLDER
+    target.mkdir(parents=True, exist_ok=True)
+    zero, rank = engine.optimizer, dist.get_rank()
+    metadata = {"step": str(_steps(zero))}
+    number, held, size = 0, dict[str, torch.Tensor](), 0
     for name, parameter in _trained(engine):
-        gathered = {_MASTER: safe_get_full_fp32_param(parameter)}
-        gathered |= {key: safe_get_full_optimizer_state(parameter, key) for key in _MOMENTS}
-        if write:
-            # A copy: what ZeRO-3 gathers may be a view into a buffer that the next parameter reuses.
-            whole |= {f"{name}/{key}": tensor.detach().to("cpu", copy=True) for key, tensor in gathered.items()}
-    if write:
-        folder.mkdir(parents=True, exist_ok=True)
-        save_file(whole, folder / FILE, metadata={"step": str(_steps(engine.optimizer))})
+        for key in _KEYS:
+            if own := _own(zero, parameter, key):
+                held[f"{name}@{own.start}/{key}"] = own.tensor.detach().to("cpu", copy=True)
+                size += own.tensor.nbytes
+        if size >= file_bytes:
+            save_file(held, target / f"rank-{rank:05d}-{number:05d}.safetensors", metadata=metadata)
+            number, held, size = number + 1, {}, 0
+    if held or not number:  # a rank without any part says so by an empty file
+        save_file(held, target / f"rank-{rank:05d}-{number:05d}.safetensors", metadata=metadata)
 
 
 def restore(engine: Any, folder: Path) -> None:
-    """Give every rank its part of what `save` wrote. Raises InputInvalid when it is of other parameters."""
+    """Give this rank its part of what all ranks saved. Raises InputInvalid when it is of other parameters."""
     zero = engine.optimizer
-    with safe_open(folder / FILE, framework="pt") as file:
-        names = {f"{name}/{key}" for name, _ in _trained(engine) for key in (_MASTER, *_MOMENTS)}
-        if different := sorted(names ^ set(file.keys())):
-            raise InputInvalid(
-                f"the checkpoint is of other trained parameters than the run's: {different[0]} and "
-                f"{len(different) - 1} more are in one of them only"
-            )
-        _make_state(zero, torch.tensor(float(file.metadata()["step"])))
+    with ExitStack() as stack:
+        saved = _Saved(folder / FOLDER, stack)
+        names = {name: _whole(parameter) for name, parameter in _trained(engine)}
+        if problem := saved.differs_from(names):
+            raise InputInvalid(f"the checkpoint is of other trained parameters than the run's: {problem}")
+        _make_state(zero, torch.tensor(float(saved.step)))
         sharded = engine.zero_optimization_stage() == 3
         if sharded:
             zero.checkpoint_event_prologue()
         for name, parameter in _trained(engine):
-            for key in (None, *_MOMENTS):
-                value = file.get_tensor(f"{name}/{key or _MASTER}")
-                _set_part(zero, parameter, value, key, sharded=sharded)
+            for key in _KEYS:
+                if own := _own(zero, parameter, key):
+                    saved.read(name, key, own)
         if sharded:
             for group in range(len(zero.fp16_groups)):
                 zero._reassign_or_swap_out_partitioned_parameters(group)
@@ -62,8 +72,87 @@ def restore(engine: Any, folder: Path) -> None:
             zero.update_lp_params()
 
 
+class _Part(NamedTuple):
+    """A rank's cut of one flat parameter, or of a moment of it."""
+
+    start: int
+    """Place of its first element in the whole."""
+    tensor: torch.Tensor
+    """A view of the optimizer's own memory."""
+
+
+class _Cut(NamedTuple):
+    """A cut of a parameter in a file."""
+
+    start: int
+    end: int
+    file: Any
+    entry: str
+
+
+class _Saved:
+    """The files of all ranks, as one."""
+
+    def __init__(self, folder: Path, stack: ExitStack) -> None:
+        self.step = 0
+        self._cuts: dict[tuple[str, str], list[_Cut]] = {}
+        for path in sorted(folder.glob("*.safetensors")):
+            file = stack.enter_context(safe_open(path, framework="pt"))
+            self.step = int(file.metadata()["step"])
+            for entry in file.keys():  # noqa: SIM118 - it is no mapping
+                place, _, key = entry.rpartition("/")
+                name, _, start = place.rpartition("@")
+                length = file.get_slice(entry).get_shape()[0]
+                self._cuts.setdefault((name, key), []).append(_Cut(int(start), int(start) + length, file, entry))
+        for cuts in self._cuts.values():
+            cuts.sort()
+
+    def differs_from(self, names: dict[str, int]) -> str | None:
+        """What is there of other parameters than these (by name, with their number of elements), or not whole."""
+        found = {name for name, _ in self._cuts}
+        if different := sorted(found ^ names.keys()):
+            return f"{different[0]} and {len(different) - 1} more are in one of them only"
+        for (name, key), cuts in self._cuts.items():
+            joined = all(one.end == other.start for one, other in itertools.pairwise(cuts))
+            if cuts[0].start != 0 or cuts[-1].end != names[name] or not joined:
+                return f"its {key} of {name} does not have the run's {names[name]} elements"
+        return None
+
+    def read(self, name: str, key: str, own: _Part) -> None:
+        """Fill a rank's part from the cuts that it overlaps."""
+        end = own.start + own.tensor.numel()
+        for cut in self._cuts[name, key]:
+            first, last = max(own.start, cut.start), min(end, cut.end)
+            if first < last:
+                piece = cut.file.get_slice(cut.entry)[first - cut.start : last - cut.start]
+                own.tensor[first - own.start : last - own.start].copy_(piece)
+
+
 def _trained(engine: Any) -> Iterator[tuple[str, Any]]:
     return ((name, p) for name, p in engine.module.named_parameters() if p.requires_grad)
+
+
+def _whole(parameter: Any) -> int:
+    """Elements of the whole parameter; under ZeRO-3 it is empty outside of its pass."""
+    return int(getattr(parameter, "ds_numel", parameter.numel()))
+
+
+def _own(zero: Any, parameter: Any, key: str) -> _Part | None:
+    """This rank's part of a parameter's fp32 weight or moment, without padding; None where it has none."""
+    state = None if key == _MASTER else key
+    if hasattr(parameter, "ds_id"):
+        part, _ = zero._get_fp32_opt_state_partition(parameter, release_swap_buffers=False, optim_state_key=state)
+        start = part.numel() * zero._get_param_partition_rank(parameter)
+        real = min(part.numel(), parameter.ds_numel - start)  # the last ranks' end in padding
+        return _Part(start, part.data[:real]) if real > 0 else None
+    mapping = parameter._hp_mapping
+    if mapping is None:
+        return None
+    # The mapping's own link to the moments is made after the first group's step, when the other groups have none.
+    flat = zero.single_partition_of_fp32_groups[mapping.param_group_index]
+    held = flat if state is None else zero.optimizer.state[flat][state]
+    place = mapping.hp_fragment_address
+    return _Part(mapping.lp_fragment_address.start, held.data.narrow(0, place.start, place.numel))
 
 
 def _flat_groups(zero: Any) -> list[Any]:
@@ -80,17 +169,3 @@ def _make_state(zero: Any, step: torch.Tensor) -> None:
     """AdamW makes its state in its first step; here it has to be there before."""
     for flat in _flat_groups(zero):
         zero.optimizer.state[flat] = {"step": step.clone(), **{key: torch.zeros_like(flat) for key in _MOMENTS}}
-    if hasattr(zero, "_lazy_init_hp_params_optimizer_state"):
-        zero._lazy_init_hp_params_optimizer_state()
-
-
-def _set_part(zero: Any, parameter: Any, value: torch.Tensor, key: str | None, *, sharded: bool) -> None:
-    """Copy this rank's part of a whole tensor into its shard; `key` None is the weight itself."""
-    if not sharded:
-        parameter.set_full_hp_param(value, key)
-        return
-    part, _ = zero._get_fp32_opt_state_partition(parameter, release_swap_buffers=False, optim_state_key=key)
-    start = part.numel() * zero._get_param_partition_rank(parameter)
-    own = value.flatten()[start : start + part.numel()]  # the last ranks' end in padding
-    part.data.zero_()
-    part.data[: own.numel()].copy_(own)

@@ -21,7 +21,7 @@ from fabula_workloads.training.job import TrainingJob
 from fabula_workloads.training.measures import Measures
 from fabula_workloads.training.order import Coverage
 from fabula_workloads.training.steps import StepPlan
-from fabula_workloads.training.trainer import LoraTrainer, checkpoint_folder
+from fabula_workloads.training.trainer import FineTuner, checkpoint_folder
 
 _log = logging.getLogger("fabula.train")
 _GIB = 1024**3
@@ -48,13 +48,13 @@ class StepBoundary(TrainerCallback):  # type: ignore[misc]
         self._job, self._plan, self._events, self._validate = job, plan, events, validate
         self._coverage, self._split = coverage, coverage.unique(plan.updates) + left_out
         self._peak = peak
-        self._trainer: LoraTrainer | None = None
+        self._trainer: FineTuner | None = None
         self._since, self._before = time.monotonic(), Measures().row()
         self._seconds: deque[float] = deque(maxlen=_USUAL)
         self._metrics: dict[str, float] = {"skippedSamples": left_out}
         self.interrupted = False
 
-    def attach(self, trainer: LoraTrainer) -> None:
+    def attach(self, trainer: FineTuner) -> None:
         """Name the trainer that counts."""
         self._trainer = trainer
 

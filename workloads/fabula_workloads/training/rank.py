@@ -65,6 +65,7 @@ def train(job: TrainingJob, rank: int) -> None:
     from fabula_workloads.training.encode import Encoder
     from fabula_workloads.training.events import EventWriter
     from fabula_workloads.training.flops import peak_of
+    from fabula_workloads.training.full import train_language
     from fabula_workloads.training.lora import add_lora
     from fabula_workloads.training.loss import token_loss
     from fabula_workloads.training.neftune import SampleNoise
@@ -72,7 +73,7 @@ def train(job: TrainingJob, rank: int) -> None:
     from fabula_workloads.training.packing import fill, pack, singly
     from fabula_workloads.training.progress import StepBoundary, local_rank
     from fabula_workloads.training.steps import plan_steps
-    from fabula_workloads.training.trainer import EncodedSamples, LoraTrainer, training_arguments
+    from fabula_workloads.training.trainer import EncodedSamples, FineTuner, training_arguments
 
     transformers_logging.disable_progress_bar()
     # DeepSpeed calls collectives by their old names, and torch would say so at every step.
@@ -98,8 +99,10 @@ def train(job: TrainingJob, rank: int) -> None:
     arguments = training_arguments(job, plan)
     set_seed(training.seed)
     attention = packed_attention(spec.topology.device) if training.packing else "sdpa"
-    base = load_for_training(job.model, precision=training.precision, attention=attention)
-    model = add_lora(base, spec.lora, job.base_name)
+    base = load_for_training(
+        job.model, precision=training.precision, attention=attention, quantization=spec.lora.quantization
+    )
+    model = train_language(base) if training.method == "full" else add_lora(base, spec.lora, job.base_name)
     noise = None
     if training.packing and training.neftune_noise_alpha:
         noise = SampleNoise(training.neftune_noise_alpha)
@@ -115,10 +118,12 @@ def train(job: TrainingJob, rank: int) -> None:
         peak=peak_of(spec, torch.cuda.get_device_name() if cuda else None),
     )
     needed = _needed(base, model)
-    trainer = LoraTrainer(
+    trainer = FineTuner(
         plan,
         training.seed,
         noise,
+        base=job.model,
+        lengths=[sum(lengths[index] for index in row) for row in rows] if training.group_by_length else None,
         model=model,
         args=arguments,
         train_dataset=EncodedSamples(samples, encoder, rows),

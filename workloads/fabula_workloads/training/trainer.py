@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 from transformers import Trainer, TrainingArguments
 
-from fabula_workloads.training import measures, optimizer_state
+from fabula_workloads.training import measures, optimizer_state, whole_model
 from fabula_workloads.training.collate import Encoded
 from fabula_workloads.training.dataset import Sample
 from fabula_workloads.training.encode import Encoder
@@ -46,12 +47,24 @@ class OrderedLoader(DataLoader[dict[str, Any]]):
         sampler.set_epoch(epoch)
 
 
-class LoraTrainer(Trainer):  # type: ignore[misc]
+class FineTuner(Trainer):  # type: ignore[misc]
     """Trainer over `OrderedLoader`, counting tokens, and saving nothing of a checkpoint but what was trained."""
 
-    def __init__(self, plan: StepPlan, seed: int, noise: SampleNoise | None = None, **arguments: Any) -> None:
-        """`noise` is told the samples of each packed row before it is trained on."""
+    def __init__(
+        self,
+        plan: StepPlan,
+        seed: int,
+        noise: SampleNoise | None = None,
+        *,
+        base: Path,
+        lengths: Sequence[int] | None = None,
+        **arguments: Any,
+    ) -> None:
+        """`noise` is told the samples of each packed row before it is trained on. `base` is the base model's folder;
+        `lengths` are as in `RankBatches`."""
         super().__init__(**arguments)
+        self._lengths = lengths
+        self._base = base
         self._plan = plan
         self._noise = noise
         self._order_seed = seed
@@ -63,7 +76,7 @@ class LoraTrainer(Trainer):  # type: ignore[misc]
         workers = self.args.dataloader_num_workers
         return OrderedLoader(
             self.train_dataset,
-            batch_sampler=RankBatches(self._plan, self._order_seed, self.args.process_index),
+            batch_sampler=RankBatches(self._plan, self._order_seed, self.args.process_index, self._lengths),
             collate_fn=self.data_collator,
             num_workers=workers,
             persistent_workers=workers > 0,
@@ -102,20 +115,25 @@ class LoraTrainer(Trainer):  # type: ignore[misc]
 
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
         folder = Path(output_dir)
-        optimizer_state.save(self.deepspeed, folder, write=self.args.should_save)
+        optimizer_state.save(self.deepspeed, folder)
         if self.args.should_save:
             torch.save(self.lr_scheduler.state_dict(), folder / "scheduler.pt")
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
-        """Write the adapter in peft's format. Under ZeRO-3 all ranks must take part; only the first writes.
+        """Write the adapter in peft's format, or the whole model where no adapter is trained. Under ZeRO-3 all ranks
+        must take part; only the first writes.
 
         Trainer's own would gather or copy the frozen base as well under ZeRO-2.
         """
+        folder = Path(output_dir or self.args.output_dir)
+        if not hasattr(self.model, "peft_config"):
+            if not _internal_call:  # a checkpoint has the weights in its optimizer's state, and more exactly
+                whole_model.save(self.model, self._base, folder, write=self.args.should_save)
+            return
         state = None
         if self.is_deepspeed_enabled and self.args.hf_deepspeed_config.is_zero3():
             state = self.deepspeed._zero3_consolidated_16bit_state_dict(exclude_frozen_parameters=True)
         if self.args.should_save:
-            folder = Path(output_dir or self.args.output_dir)
             # `False`: otherwise peft looks for the base model's config, on the Hub if it has to.
             self.model.save_pretrained(folder, state_dict=state, save_embedding_layers=False)
             _sort_targets(folder / "adapter_config.json")

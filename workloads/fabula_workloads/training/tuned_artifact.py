@@ -1,4 +1,5 @@
-"""The finished adapter as a committed artifact: peft's files, the config that made it, its loss curve, its lineage."""
+"""What training made as a committed artifact: an adapter's files or a whole model's, the config that made it, its loss
+curve, its lineage."""
 
 from __future__ import annotations
 
@@ -10,7 +11,8 @@ from fabula_workloads.runtime.artifact import add_part, commit
 from fabula_workloads.runtime.context import StageContext
 from fabula_workloads.training.prepare import Prepared
 
-KIND = "adapter"
+KINDS = {"lora": "adapter", "full": "model"}
+"""Kind of the artifact by `training.method`."""
 _CURVE = {
     "loss": "loss",
     "grad_norm": "gradNorm",
@@ -36,14 +38,15 @@ def sample_counts(started: dict[str, Any]) -> dict[str, int]:
     return {"sample/ok": started["samples"], **({"sample/skipped/TooLong": left_out} if left_out else {})}
 
 
-def commit_adapter(
+def commit_tuned(
     context: StageContext, prepared: Prepared, started: dict[str, Any], ended: dict[str, Any], metrics: dict[str, float]
 ) -> Manifest:
-    """Store and commit the adapter. The manifest's details say what inference must know: base, pixels, prompt version.
+    """Store and commit what was trained. The manifest's details say what inference must know: base, pixels, prompt.
 
     Logs are stored beside it and are no parts: they differ from run to run, and the same inputs give the same digest.
     """
     job, store = prepared.job, context.store
+    method = job.spec.training.method
     files = [path for path in sorted(job.final.iterdir()) if path.name != "README.md"]
     parts = [add_part(store, path.name, path) for path in files]
     curve = loss_curve(ended["history"])
@@ -53,7 +56,7 @@ def commit_adapter(
     step = int(ended["step"])
     return commit(
         store,
-        kind=KIND,
+        kind=KINDS[method],
         parts=parts,
         counts=dict(sample_counts(started)),
         lineage=prepared.lineage,
@@ -62,7 +65,9 @@ def commit_adapter(
             "base": prepared.base(),
             "pixels": job.spec.pixels.model_dump(by_alias=True),
             "promptVersion": prepared.dataset.details.get("promptVersion"),
-            "lora": job.spec.lora.model_dump(by_alias=True),
+            "method": method,
+            "quantization": job.spec.lora.quantization,
+            **({"lora": job.spec.lora.model_dump(by_alias=True)} if method == "lora" else {}),
             "steps": step,
             "firstLoss": losses[0],
             "lastLoss": losses[-1],
