@@ -133,6 +133,37 @@ class StageCondition(StatusModel):
     """A sentence."""
 
 
+class QuotaPart(StatusModel):
+    """What one shard may take of an account's quota, as parts from 0 to 1."""
+
+    share: float = Field(ge=0, le=1)
+    """Now."""
+    fallback_share: float = Field(ge=0, le=1)
+    """Once nothing has been heard from the operator for a while."""
+
+
+class QuotaLease(QuotaPart):
+    """A part of the quota, lent for a while, so that the parts of all shards never add up to more than the quota."""
+
+    valid_seconds: float
+    """So long `share` holds, from when the report was sent that this answers; then `fallback_share` does."""
+    ends_seconds: float
+    """So long `fallback_share` holds; then nothing may be taken."""
+    renew_seconds: float
+    """Report again within so many seconds."""
+
+    def share_after(self, seconds: float) -> float:
+        """What may be taken so many seconds after the report was sent."""
+        if seconds <= self.valid_seconds:
+            return self.share
+        return self.fallback_share if seconds <= self.ends_seconds else 0.0
+
+    def part_after(self, seconds: float) -> QuotaPart:
+        """What is held so many seconds after the report was sent, and what will be."""
+        fallback = self.fallback_share if seconds <= self.ends_seconds else 0.0
+        return QuotaPart(share=self.share_after(seconds), fallback_share=fallback)
+
+
 class StageReport(StatusModel):
     """Our fields beside KEP-2779's."""
 
@@ -155,6 +186,8 @@ class StageReport(StatusModel):
     """Last committed checkpoint: uri, step, digest, committedAt."""
     condition: StageCondition | None = None
     """What keeps it from going on just now; None when nothing does."""
+    quota: QuotaPart | None = None
+    """What it holds of the provider's quota; None when the operator has lent it nothing yet."""
 
 
 class ProgressBody(StatusModel):
@@ -169,12 +202,12 @@ class Allowance(StatusModel):
 
     requests_per_minute: float | None = None
     tokens_per_minute: float | None = None
+    lease: QuotaLease | None = None
+    """For how long these rates hold."""
     budget_used_up: bool = False
     """No further call may be paid for."""
     budget_usd: float | None = None
     """Dollars that this shard may have spent in all, with what its ledger says it spent already; None: no bound."""
-    target_reached: bool = False
-    """There is enough: begin no further item."""
     stop: bool = False
     """The run was suspended or deleted, or this attempt was overtaken: commit and exit."""
 

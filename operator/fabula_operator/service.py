@@ -106,9 +106,10 @@ class Operator:
 
     async def _lead(self, stop: asyncio.Event) -> None:
         settings = self.settings
-        await self._serve_status()
         lease = asyncio.create_task(self.leadership.keep(), name="lease")
         await resync(self.queue, self.reconciler, self.observer, self.cache, settings.namespace)
+        # Only now: pods of a run that is not known yet would be told to stop.
+        await self._serve_status()
         tasks: list[asyncio.Task[None]] = [
             asyncio.create_task(self._watch(), name="watches"),
             asyncio.create_task(
@@ -172,7 +173,7 @@ class Operator:
         app.middlewares.append(self._count_report)
         runner, self.status_port = await endpoints.serve(app, settings.status_host, settings.status_port, tls)
         self._runners.append(runner)
-        self._listening_since = utc_now()
+        self._listening_since = self.reports.answering_since(utc_now())
         logger.info(
             "status server on %s:%d, for pods %s", settings.status_host, self.status_port, settings.worker.status_url
         )

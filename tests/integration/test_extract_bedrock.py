@@ -234,12 +234,10 @@ def test_pictures_keep_their_part_of_the_budget(bench: Bench) -> None:
     assert 0 < counts["cost/usd"] <= 0.2 and counts["extract/left/BudgetReached"] > 0
 
 
-def test_the_operator_says_when_it_is_enough(bench: Bench) -> None:
+def test_the_operator_says_when_the_budget_is_used_up(bench: Bench) -> None:
     context = bench.context(extraction={"concurrency": 1})
-    context.reporter._allowance = Allowance(budget_used_up=True)
+    context.reporter._heard = (Allowance(budget_used_up=True), 0.0)
     assert bench.run(context).counts == {"extract/left/BudgetReached": 12}
-    context.reporter._allowance = Allowance(target_reached=True)
-    assert bench.run(context).counts == {"extract/left/TargetReached": 12}
     assert bench.bedrock.bill.charges == []
 
 

@@ -2,35 +2,86 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
+from datetime import datetime
 from typing import Any
 
 from pydantic import ValidationError
 
 from fabula_api.dataset_build import DatasetBuildSpec
-from fabula_api.worker import Allowance, StageReport
+from fabula_api.worker import Allowance, QuotaLease, StageReport
 from fabula_operator.handlers.reports import Reports
 from fabula_operator.kube.cache import Cache
-from fabula_operator.plan.quota import EXTRACT, Claim, claim_of, ended, enough, grant, paid_for, share, stage_budget
+from fabula_operator.plan.children import INDEX_ANNOTATION, parse_time
+from fabula_operator.plan.lending import ENDS_SECONDS, Holding, Shard, lend
+from fabula_operator.plan.quota import EXTRACT, Claim, Pool, claim_of, ended, grant, paid_for, pool_of, stage_budget
+from fabula_operator.render.names import STAGE
 
 
-def answer(cache: Cache, reports: Reports, obj: Mapping[str, Any], report: StageReport) -> Allowance:
-    """What the shard of a build that sent `report`, already among `reports`, may do."""
+def answer(
+    cache: Cache, reports: Reports, obj: Mapping[str, Any], report: StageReport, now: datetime, pod: str | None = None
+) -> Allowance:
+    """What the shard of a build that sent `report`, already among `reports`, may do. `pod` is the one that sent it."""
     uid = str(obj["metadata"]["uid"])
     if (spec := _spec(obj)) is None:
         return Allowance()
     own = [one.body for one in reports.of(uid)]
-    reached = report.stage == EXTRACT and enough(spec, own)
     claim = claim_of(uid, spec, report.stage, own)
     if claim is None:
-        return Allowance(target_reached=reached)
-    part = share(claim, _claims(cache, reports, claim) if claim.quota.group else [claim])
+        return Allowance()
+    pool, lease = _lease(cache, reports, claim, report, now, pod)
     return Allowance(
-        requests_per_minute=part.requests,
-        tokens_per_minute=part.tokens,
+        requests_per_minute=None if pool.requests is None else pool.requests * lease.share,
+        tokens_per_minute=None if pool.tokens is None else pool.tokens * lease.share,
+        lease=lease,
         budget_usd=_dollars(reports, obj, spec, report, own),
-        target_reached=reached,
     )
+
+
+def _lease(
+    cache: Cache, reports: Reports, claim: Claim, report: StageReport, now: datetime, pod: str | None
+) -> tuple[Pool, QuotaLease]:
+    """The quota that `claim` draws on, and what of it is lent to the shard."""
+    claims = _claims(cache, reports, claim) if claim.quota.group else [claim]
+    pool, lent, shard = pool_of(claim, claims), reports.lent(claim.pool), (claim.run, report.shard)
+    at_work = {one.run for one in claims}
+    for other, holding in list(lent.items()):
+        forgotten = other[0] not in at_work and not holding.is_live(now)
+        if other != shard and (forgotten or _pod_is_over(cache, other[0], holding.pod)):
+            del lent[other]
+    others = [holding for other, holding in lent.items() if other != shard]
+    since = reports.answering_since(now)
+    unknown = (now - since).total_seconds() <= ENDS_SECONDS and any(
+        _has_unheard(cache, uid, claim.stage, lent.keys() | {shard}, since) for uid in at_work
+    )
+    lease, part = lend(report.quota, others, pool.shards, unknown, now)
+    if ended(report):
+        lent.pop(shard, None)
+    else:
+        lent[shard] = Holding(part, now, pod)
+    return pool, lease
+
+
+def _pod_is_over(cache: Cache, uid: str, name: str | None) -> bool:
+    """Whether the pod that reported makes no more calls, as far as that is known."""
+    if name is None:
+        return False
+    pod = cache.pod(uid, name)
+    return pod is None or (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
+
+
+def _has_unheard(cache: Cache, uid: str, stage: str, heard: Set[Shard], since: datetime) -> bool:
+    """Whether a stage has running pods, older than this operator's answers, that have not reported to it."""
+    for pod in cache.pods(uid):
+        meta = pod["metadata"]
+        index = (meta.get("annotations") or {}).get(INDEX_ANNOTATION)
+        running = (pod.get("status") or {}).get("phase") == "Running"
+        if not running or index is None or (meta.get("labels") or {}).get(STAGE) != stage:
+            continue
+        created = parse_time(meta.get("creationTimestamp"))
+        if (created is None or created < since) and (uid, int(index)) not in heard:
+            return True
+    return False
 
 
 def _claims(cache: Cache, reports: Reports, wanted: Claim) -> list[Claim]:

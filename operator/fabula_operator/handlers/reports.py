@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Hashable
 from datetime import datetime
 
 from fabula_api.worker import ProgressBody, StageReport
+from fabula_operator.plan.lending import Holding, Shard
 from fabula_operator.plan.observed import Report
 from fabula_operator.plan.pulse import beat
 
@@ -32,6 +34,8 @@ class Reports:
     def __init__(self) -> None:
         self._reports: dict[str, dict[tuple[str, str | None, int, int], Report]] = {}
         self._granted: dict[str, dict[str, dict[int, float]]] = {}
+        self._lent: dict[Hashable, dict[Shard, Holding]] = {}
+        self._answering_since: datetime | None = None
 
     def put(self, uid: str, body: StageReport, pod: str | None, now: datetime) -> None:
         """Remember a report. A pod's first one is kept beside it, because two points give a rate."""
@@ -64,10 +68,24 @@ class Reports:
         """
         return self._granted.setdefault(uid, {}).setdefault(stage, {})
 
+    def lent(self, pool: Hashable) -> dict[Shard, Holding]:
+        """What shards hold of a quota; the caller writes into it. After a restart it is empty until they report."""
+        return self._lent.setdefault(pool, {})
+
+    def answering_since(self, now: datetime) -> datetime:
+        """When this operator began to answer reports: `now`, if it is only beginning."""
+        self._answering_since = self._answering_since or now
+        return self._answering_since
+
     def forget(self, uid: str) -> None:
         """Drop the reports of a run that is finished or gone, and what its shards were granted."""
         self._reports.pop(uid, None)
         self._granted.pop(uid, None)
+        for pool, lent in list(self._lent.items()):
+            for shard in [shard for shard in lent if shard[0] == uid]:
+                del lent[shard]
+            if not lent:
+                del self._lent[pool]
 
 
 def foreign_report(body: ProgressBody, attempt: int, former: StageReport | None = None) -> StageReport:

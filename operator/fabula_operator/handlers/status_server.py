@@ -81,6 +81,9 @@ class StatusServer:
             body = ProgressBody.model_validate_json(await request.read())
         except ValidationError as error:
             return _refusal(400, "; ".join(f"{_path(one['loc'])}: {one['msg']}" for one in error.errors()[:5]))
+        if request.transport is None or request.transport.is_closing():
+            # It gave up waiting and may have sent newer figures meanwhile; what it is not told it does not hold.
+            return _refusal(499, "the caller is gone")
         return _reply(self._take(key, obj, body, caller.pod, pod))
 
     def _take(self, key: Key, obj: Obj, body: ProgressBody, pod_name: str | None, pod: Obj | None) -> Allowance:
@@ -95,10 +98,11 @@ class StatusServer:
             report = report.model_copy(update={"attempt": given})
         stop = self._stop(obj, report.stage, report.attempt)
         if not stop:
-            self.reports.put(uid, report, pod_name, self.now())
+            now = self.now()
+            self.reports.put(uid, report, pod_name, now)
             self.changed(key)
             if key.kind == "DatasetBuild":
-                return answer(self.cache, self.reports, obj, report)
+                return answer(self.cache, self.reports, obj, report, now, pod_name)
         return Allowance(stop=stop)
 
     @staticmethod

@@ -121,6 +121,10 @@ class Cache:
         """A pod of a run."""
         return self._owned.get(uid, {}).get(("Pod", name))
 
+    def pods(self, uid: str) -> list[Obj]:
+        """All pods of a run."""
+        return [one for (kind, _), one in self._owned.get(uid, {}).items() if kind == "Pod"]
+
     def child_uids(self, uid: str) -> set[str]:
         """Uids of a run's Jobs and PyTorchJobs."""
         return {

@@ -1,7 +1,7 @@
-"""What a shard may take next: its part of the provider's quota, of the build's dollars, and whether there is enough.
+"""What a shard may take next: its part of the provider's quota, and of the build's dollars.
 
-Pure. Quotas are divided evenly among all shards at work of all builds that share them. Dollars are granted so that all
-grants together never pass the budget, even though shards hear of them at different times.
+Pure. How a quota is divided among the shards of all builds that share it is in `lending`. Dollars are granted so that
+all grants together never pass the budget, even though shards hear of them at different times.
 """
 
 from __future__ import annotations
@@ -14,8 +14,6 @@ from fabula_api.dataset_build import DatasetBuildSpec, Quota, RequestQuota
 from fabula_api.worker import StageReport
 
 EXTRACT, ILLUSTRATE = "extract", "illustrate"
-PICTURE_MARGIN_PERCENT = 10
-"""Excerpts asked for above the target where pictures are drawn: some are filtered, some samples are near-duplicates."""
 _ENDED = frozenset({"BudgetReached", "TargetReached"})
 
 
@@ -37,11 +35,14 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
-    """Requests and tokens a minute of one shard; None where the quota names no figure."""
+class Pool:
+    """What all claims on one quota come to."""
 
     requests: float | None
+    """A minute; None where no build names a figure."""
     tokens: float | None
+    shards: int
+    """When all of them are at work."""
 
 
 def claim_of(run: str, spec: DatasetBuildSpec, stage: str, reports: Iterable[StageReport]) -> Claim | None:
@@ -64,15 +65,14 @@ def ended(report: StageReport) -> bool:
     return report.total is not None and report.done >= report.total
 
 
-def share(claim: Claim, claims: Iterable[Claim]) -> Share:
-    """One shard's part of the pool that `claim` is in. Where builds of a group disagree, the smallest figure counts."""
+def pool_of(claim: Claim, claims: Iterable[Claim]) -> Pool:
+    """The pool that `claim` is in. Where builds of a group disagree, the smallest figure counts."""
     pool = [one for one in claims if one.pool == claim.pool] or [claim]
-    shards = sum(one.at_work for one in pool)
     requests = [one.quota.requests_per_minute for one in pool if one.quota.requests_per_minute]
     tokens = [
         one.quota.tokens_per_minute for one in pool if isinstance(one.quota, Quota) and one.quota.tokens_per_minute
     ]
-    return Share(min(requests) / shards if requests else None, min(tokens) / shards if tokens else None)
+    return Pool(min(requests, default=None), min(tokens, default=None), sum(one.at_work for one in pool))
 
 
 def stage_budget(spec: DatasetBuildSpec, stage: str, extraction_usd: float) -> float | None:
@@ -107,12 +107,3 @@ def grant(
     at_work = max(1, shards - len(over - {shard}))
     fair = max(total / shards, own + max(0.0, total - sum(spent.values())) / at_work)
     return max(own, granted.get(shard, 0.0), min(fair, total - held))
-
-
-def enough(spec: DatasetBuildSpec, reports: Iterable[StageReport]) -> bool:
-    """Whether the excerpts found so far make the target."""
-    if spec.target.samples is None:
-        return False
-    percent = 100 if spec.images.provider == "none" else 100 + PICTURE_MARGIN_PERCENT
-    found = sum(report.counts.get("excerpt/ok", 0.0) for report in reports if report.stage == EXTRACT)
-    return found * 100 >= spec.target.samples * percent

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from tests.support.observations import NOW
 
 from fabula_api.dataset_build import DatasetBuildSpec
-from fabula_api.worker import StageReport
+from fabula_api.worker import Allowance, StageReport
 from fabula_operator.handlers.allowances import answer
 from fabula_operator.handlers.reports import Reports
 from fabula_operator.kube.cache import Cache
-from fabula_operator.plan.quota import Claim, claim_of, enough, grant, share, stage_budget
+from fabula_operator.plan.quota import Claim, claim_of, grant, pool_of, stage_budget
 
 PAID: dict[str, Any] = {
     "source": {"uri": "x", "licenseAccepted": True},
@@ -32,16 +32,16 @@ def report(shard: int, **fields: Any) -> StageReport:
 
 
 class TestShares:
-    def test_a_build_alone_divides_its_quota_among_its_shards(self) -> None:
+    def test_a_build_alone_has_its_quota_for_its_shards(self) -> None:
         claim = claim_of("a", spec(), "extract", [])
         assert claim is not None
-        part = share(claim, [claim])
-        assert (part.requests, part.tokens) == (15, 2000)
+        pool = pool_of(claim, [claim])
+        assert (pool.requests, pool.tokens, pool.shards) == (60, 8000, 4)
 
     def test_shards_that_ended_leave_their_part_to_the_others(self) -> None:
         over = [report(0, done=10), report(1, done=3, condition={"reason": "BudgetReached", "message": ""}), report(2)]
         claim = claim_of("a", spec(), "extract", over)
-        assert claim is not None and share(claim, [claim]).requests == 30
+        assert claim is not None and pool_of(claim, [claim]).shards == 2
 
     def test_a_group_shares_one_quota_and_the_smallest_figure_counts(self) -> None:
         def grouped(uid: str, requests: int, workers: int) -> Claim:
@@ -56,8 +56,9 @@ class TestShares:
         alone = claim_of("c", spec(), "extract", [])
         assert alone is not None
         for claim in (first, second):
-            assert share(claim, [first, second, alone]).requests == 8
-        assert share(alone, [first, second, alone]).requests == 15
+            pool = pool_of(claim, [first, second, alone])
+            assert (pool.requests, pool.shards) == (48, 6)
+        assert pool_of(alone, [first, second, alone]).requests == 60
 
     def test_who_pays_nobody_claims_nothing(self) -> None:
         assert claim_of("a", spec(extraction={"provider": "rules"}), "extract", []) is None
@@ -111,18 +112,6 @@ class TestDollars:
         assert grant(10, {0: 1.0, 1: 4.0}, granted, {0}, 1, 2) == pytest.approx(9)
 
 
-class TestTarget:
-    @pytest.mark.parametrize(
-        ("found", "provider", "is_enough"),
-        [(99, "none", False), (100, "none", True), (109, "bedrock", False), (110, "bedrock", True)],
-    )
-    def test_enough_excerpts(self, found: int, provider: str, is_enough: bool) -> None:
-        asked = spec(target={"samples": 100}, images={"provider": provider})
-        reports = [report(0, counts={"excerpt/ok": found - 40}), report(1, counts={"excerpt/ok": 40})]
-        assert enough(asked, reports) is is_enough
-        assert not enough(spec(), reports)
-
-
 class TestAnswers:
     def build(self, name: str, **changes: Any) -> dict[str, Any]:
         extraction = PAID["extraction"] | {"quota": {"requestsPerMinute": 60, "group": "team"}}
@@ -135,28 +124,38 @@ class TestAnswers:
 
     def test_shares_are_rebalanced_as_builds_come_and_go(self) -> None:
         cache, reports = Cache(), Reports()
-        first, second = self.build("one"), self.build("two")
-        cache.put(first)
-        reports.put("uid-one", report(0), "pod", NOW)
-        assert answer(cache, reports, first, report(0)).requests_per_minute == 15
-        cache.put(second)
-        assert answer(cache, reports, first, report(0)).requests_per_minute == 7.5
-        cache.put(
-            {**second, "status": {"state": "Succeeded"}, "metadata": {**second["metadata"], "resourceVersion": "2"}}
-        )
-        assert answer(cache, reports, first, report(0)).requests_per_minute == 15
+        builds = {name: self.build(name) for name in ("one", "two")}
+        lent: dict[str, Allowance] = {}
 
-    def test_dollars_and_target_go_with_the_answer(self) -> None:
+        def post(name: str, shard: int = 0) -> float | None:
+            held = lent[name].lease if name in lent else None
+            body = report(shard, quota=held and held.part_after(0))
+            reports.put(f"uid-{name}", body, None, NOW)
+            lent[name] = answer(cache, reports, builds[name], body, NOW)
+            return lent[name].requests_per_minute
+
+        cache.put(builds["one"])
+        assert post("one") == 60
+        cache.put(builds["two"])
+        assert post("two") == 0, "the first build's shard still has all"
+        assert post("one") == 30
+        assert post("two") == 0, "which it has given up only when it says so"
+        assert post("one") == 30
+        assert post("two") == 30
+        reports.forget("uid-two")
+        assert post("one") == 60
+
+    def test_dollars_go_with_the_answer(self) -> None:
         cache, reports = Cache(), Reports()
-        build = self.build("one", budget={"usd": 80}, target={"samples": 10})
+        build = self.build("one", budget={"usd": 80})
         cache.put(build)
         body = report(0, counts={"cost/usd": 1.5, "excerpt/ok": 11})
         reports.put("uid-one", body, "pod", NOW)
-        told = answer(cache, reports, build, body)
-        assert told.budget_usd == 5 and told.target_reached
+        told = answer(cache, reports, build, body, NOW)
+        assert told.budget_usd == 5
         reports.forget("uid-one")
         assert reports.granted("uid-one", "extract") == {}
 
     def test_an_unreadable_spec_bounds_nothing(self) -> None:
         broken = self.build("one", source={})
-        assert answer(Cache(), Reports(), broken, report(0)).requests_per_minute is None
+        assert answer(Cache(), Reports(), broken, report(0), NOW).requests_per_minute is None

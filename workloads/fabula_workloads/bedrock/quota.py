@@ -6,6 +6,7 @@ same beforehand is hardly ever throttled.
 
 from __future__ import annotations
 
+import random
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ _HEADROOM = 0.98
 """Used part of the share: the rest absorbs clocks that differ and inputs that are longer than estimated."""
 _BURST_SECONDS = 10
 _SLOWED, _SLOWEST, _RECOVERY_PER_SECOND = 0.7, 0.1, 0.01
-_LOOK_SECONDS, _LEAST_SECONDS = 5.0, 0.001
+_LOOK_SECONDS, _LEAST_SECONDS = 1.0, 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +31,15 @@ class Rates:
 class TokenBucket:
     """Fills all the time. Holds ten seconds' worth, or as much as the largest call so far needs.
 
-    It starts empty: shards that start or restart together must not spend what is not there.
+    It starts with a part of its first call. With a random part, shards that start together take their turns spread over
+    the time that one call's tokens need to flow in: at once what is theirs on average, and neither a burst, as with
+    full buckets, nor a pause, as with empty ones.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, first: float = 0.0) -> None:
+        """`first`: the part of the first call that is there at the start, from 0 to 1."""
         self._clock = clock
+        self._first: float | None = first
         self._level = 0.0
         self._at = clock.now()
         self._largest = 1.0
@@ -49,6 +54,8 @@ class TokenBucket:
         """How long until `amount` can be taken; 0 when it can be now."""
         self._largest = max(self._largest, amount)
         self._fill()
+        if self._first is not None and self._per_second is not None:
+            self._level, self._first = self._level + self._first * amount, None
         return 0.0 if self._per_second is None else max(0.0, (amount - self._level) / self._per_second)
 
     def take(self, amount: float) -> None:
@@ -72,13 +79,23 @@ class TokenBucket:
 class QuotaGate:
     """Where each call waits until the shard's share has room for it. Safe for many threads; one waits at a time."""
 
-    def __init__(self, rates: Callable[[], Rates], clock: Clock, heartbeat: Callable[[], None] = lambda: None) -> None:
-        """`rates` is asked again and again, since shares change; `heartbeat` is called now and then while waiting."""
+    def __init__(
+        self,
+        rates: Callable[[], Rates],
+        clock: Clock,
+        heartbeat: Callable[[], None] = lambda: None,
+        first: float | None = None,
+    ) -> None:
+        """`rates` is asked again and again, since shares change; `heartbeat` is called now and then while waiting.
+
+        `first` is the part of the first call that is there at the start, from 0 to 1; default: a random one.
+        """
         self._rates = rates
         self._clock = clock
         self._heartbeat = heartbeat
         self._turn, self._lock = threading.Lock(), threading.Lock()
-        self._requests, self._tokens = TokenBucket(clock), TokenBucket(clock)
+        first = random.random() if first is None else first  # noqa: S311 - spreads shards, hides nothing
+        self._requests, self._tokens = TokenBucket(clock, first), TokenBucket(clock, first)
         self._pace, self._slowed_at = 1.0, clock.now()
 
     def enter(self, tokens: float, stopping: threading.Event) -> bool:

@@ -40,9 +40,10 @@ def open_caller(
 ) -> Caller:
     """The caller of this shard.
 
-    `rates` and `budget_usd` are the whole build's; until the operator says what this shard may take, it takes an equal
-    share. `is_own` tells from a call's id whether it belongs to an unfinished item of this shard, and `finished` are
-    the usage records of its finished ones: together they are what was spent already.
+    `rates` and `budget_usd` are the whole build's. Without a status server the shard takes an equal share of them; with
+    one it takes what it is lent, and waits until it is. `is_own` tells from a call's id whether it belongs to an
+    unfinished item of this shard, and `finished` are the usage records of its finished ones: together they are what was
+    spent already.
     """
     clock, shards, reporter = clock or WallClock(), context.config.shards, context.reporter
     ledger = Ledger(context.store.child(CALLS))
@@ -61,7 +62,13 @@ def open_caller(
             usage.lose(unanswered[call], unanswered[call] * float(note["usd"]))
 
     def current_rates() -> Rates:
-        told = reporter.allowance
+        told, held = reporter.allowance, reporter.quota()
+        if told.lease is not None and held is not None:
+            part = held.share / told.lease.share if told.lease.share else 0.0
+            return Rates(_part_of(told.requests_per_minute, part), _part_of(told.tokens_per_minute, part))
+        if reporter.connected and not reporter.heard:
+            # Shards of other builds may have all of the quota, which only the operator knows.
+            return Rates(0, 0)
         return Rates(
             _share(told.requests_per_minute, rates.requests, shards),
             _share(told.tokens_per_minute, rates.tokens, shards),
@@ -85,6 +92,10 @@ def open_caller(
         sent=sent,
         unanswered=unanswered,
     )
+
+
+def _part_of(rate: float | None, part: float) -> float | None:
+    return None if rate is None else rate * part
 
 
 def _share(told: float | None, whole: float | None, shards: int) -> float | None:

@@ -26,6 +26,7 @@ from fabula_api.worker import (
     SERVER_URL_VARIABLE,
     Allowance,
     ProgressBody,
+    QuotaPart,
     StageCondition,
     StageReport,
     TrainerMetric,
@@ -71,8 +72,12 @@ class Reporter:
         post: Post | None = None,
         interval_seconds: float | None = None,
         on_stop: Callable[[], None] | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`post` None posts nowhere (no status server is configured). `on_stop` is called when a reply says stop."""
+        """`post` None posts nowhere (no status server is configured). `on_stop` is called when a reply says stop.
+
+        `clock` tells how old a reply is.
+        """
         self._report = StageReport(stage=config.stage, arm=config.arm, shard=shard, attempt=config.attempt)
         self._post = post
         default = float(os.environ.get(INTERVAL_VARIABLE, "2"))
@@ -82,7 +87,9 @@ class Reporter:
         self._lock = threading.Lock()
         self._changed = threading.Event()
         self._closing = threading.Event()
-        self._allowance = Allowance()
+        self._clock = clock
+        self._heard: tuple[Allowance, float] | None = None
+        """The last reply, and when the report was sent that it answers."""
         self._complained = False
         self._thread = threading.Thread(target=self._run, name="progress", daemon=True)
         self._thread.start()
@@ -98,7 +105,23 @@ class Reporter:
     @property
     def allowance(self) -> Allowance:
         """What the last reply allows; without a reply, everything."""
-        return self._allowance
+        return self._heard[0] if self._heard else Allowance()
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a status server to report to."""
+        return self._post is not None
+
+    def quota(self) -> QuotaPart | None:
+        """What the shard holds of the provider's quota now; None when nothing was lent to it."""
+        if self._heard is None or (lease := self._heard[0].lease) is None:
+            return None
+        return lease.part_after(self._clock() - self._heard[1])
+
+    @property
+    def heard(self) -> bool:
+        """Whether a report was ever answered."""
+        return self._heard is not None
 
     @property
     def report(self) -> StageReport:
@@ -146,30 +169,38 @@ class Reporter:
 
     def _run(self) -> None:
         while True:
-            self._changed.wait()
+            lease = self.allowance.lease
+            # What is lent has to be asked for again even when there is no news.
+            self._changed.wait(None if lease is None else max(0.0, lease.renew_seconds - self._interval))
             self._changed.clear()
-            self._send()
-            if self._closing.wait(self._interval):
+            answered = self._send()
+            lease = self.allowance.lease
+            soon = lease is not None and answered and lease.renew_seconds < self._interval
+            if self._closing.wait(lease.renew_seconds if lease is not None and soon else self._interval):
                 if self._changed.is_set():
                     self._send()
                 return
 
-    def _send(self) -> None:
+    def _send(self) -> bool:
+        """Post the figures; whether that was answered."""
         if self._post is None:
-            return
-        body = ProgressBody(trainer_status=_trainer_status(self.report), fabula=self.report)
+            return False
+        report = self.report.model_copy(update={"quota": self.quota()})
+        body = ProgressBody(trainer_status=_trainer_status(report), fabula=report)
+        sent_at = self._clock()
         try:
-            self._allowance = self._post(body.model_dump_json(by_alias=True, exclude_none=True).encode())
+            self._heard = (self._post(body.model_dump_json(by_alias=True, exclude_none=True).encode()), sent_at)
         except Exception as error:
             prometheus.POSTS.labels("failed").inc()
             if not self._complained:
                 self._complained = True
                 _log.warning("progress cannot be posted (%s); the work goes on", _describe(error))
-            return
+            return False
         prometheus.POSTS.labels("ok").inc()
         self._complained = False
-        if self._allowance.stop and self._on_stop is not None:
+        if self.allowance.stop and self._on_stop is not None:
             self._on_stop()
+        return True
 
 
 def http_post(url: str) -> Post:

@@ -1,0 +1,72 @@
+"""How an account's quota is lent to the shards at work, so that all parts together never pass the whole.
+
+Pure. A part is lent for a short while and renewed with each report. What a shard may still hold counts until it has
+said that it holds less, or until its time is over: a lost reply, a shard that is cut off or one that died leave quota
+unused for a while, and never let others take it twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from fabula_api.worker import QuotaLease, QuotaPart
+
+VALID_SECONDS = 30.0
+"""So long a shard keeps its part without hearing from the operator."""
+ENDS_SECONDS = 900.0
+"""So long it then keeps what it would have if all shards were at work."""
+RENEW_SECONDS, SOON_SECONDS = 10.0, 0.5
+"""Between two reports of a shard whose part stays as it is, and of one whose part is about to change."""
+_SAME = 1e-6
+
+
+Shard = tuple[str, int]
+"""Uid of the build, and index."""
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """What a shard may hold at most."""
+
+    part: QuotaPart
+    heard_at: datetime
+    pod: str | None = None
+    """The pod that reported, where its token says so."""
+
+    def share(self, now: datetime) -> float:
+        """Its part at this time."""
+        silent = now - self.heard_at
+        if silent <= timedelta(seconds=VALID_SECONDS):
+            return self.part.share
+        return self.part.fallback_share if silent <= timedelta(seconds=ENDS_SECONDS) else 0.0
+
+    def is_live(self, now: datetime) -> bool:
+        """Whether it was heard of lately, and so has its part in the division."""
+        return now - self.heard_at <= timedelta(seconds=VALID_SECONDS)
+
+
+def lend(
+    held: QuotaPart | None, others: Iterable[Holding], expected: int, others_unknown: bool, now: datetime
+) -> tuple[QuotaLease, QuotaPart]:
+    """The answer to a shard that holds `held`, and what it may hold from now on.
+
+    `others` are the other shards of the pool, `expected` is how many there are when all of them work. Each live shard
+    gets the same part, but never more than the others leave; where an operator before this one may have lent something
+    to shards that are `others_unknown`, nobody gets more than it has.
+    """
+    known = list(others)
+    live = 1 + sum(other.is_live(now) for other in known)
+    taken = sum(other.share(now) for other in known)
+    has = held or QuotaPart(share=0.0, fallback_share=0.0)
+    fair = 1 / live
+    share = min(fair, has.share if others_unknown else max(0.0, 1.0 - taken))
+    fallback = min(share, 1 / max(expected, live))
+    settled = abs(share - fair) < _SAME and abs(has.share - share) < _SAME
+    lease = QuotaLease(
+        share=share, fallback_share=fallback, valid_seconds=VALID_SECONDS, ends_seconds=ENDS_SECONDS,
+        renew_seconds=RENEW_SECONDS if settled else SOON_SECONDS,
+    )  # fmt: skip
+    # The reply may be lost, so it keeps what it says it has until it says otherwise.
+    return lease, QuotaPart(share=max(has.share, share), fallback_share=max(has.fallback_share, fallback))
