@@ -127,9 +127,13 @@ class Split(SpecModel):
     """Changes which podcasts those are."""
 
 
+PICTURE_MARGIN_PERCENT = 10
+"""Excerpts looked for above the target where pictures are drawn: some pictures are filtered, some excerpts doubled."""
+
+
 class Target(SpecModel):
     samples: int | None = Field(None, ge=1)
-    """Stop when this many samples exist."""
+    """Stop when this many samples exist. Episodes are taken by their ids, so that workers and time change nothing."""
 
 
 class Budget(SpecModel):
@@ -167,6 +171,13 @@ class DatasetBuildSpec(RunSpec):
         """Dollars that extraction may take: all of the budget, unless pictures are paid for as well."""
         usd = self.budget.usd
         return usd if usd is None or self.images.provider != "bedrock" else usd * self.budget.extraction_share
+
+    def excerpts_wanted(self) -> int | None:
+        """Excerpts that make the target, with a margin where pictures are drawn; None without a target."""
+        if self.target.samples is None:
+            return None
+        percent = 100 if self.images.provider == "none" else 100 + PICTURE_MARGIN_PERCENT
+        return -(-self.target.samples * percent // 100)
 
 
 class TokenCount(StatusModel):

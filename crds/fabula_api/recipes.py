@@ -96,7 +96,7 @@ PODCAST = Recipe(
                 "single",
                 reads=("split", "target", "images.require", "images.per_sample"),
                 after=("ingest", "extract", "illustrate"),
-                version=2,
+                version=3,
                 unit="sample",
             ),
         ),

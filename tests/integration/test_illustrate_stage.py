@@ -30,10 +30,11 @@ def write_extract(root: Path) -> list[str]:
     keys = []
     for episode in EPISODES:
         scenes = [{"index": k, "prompt": f"Scene {k}: a boat with {k} sails"} for k in (1, 2, 3)]
-        ledger.put(episode, {"outcome": "ok", "excerpts": [{"index": 0, "text": "t", "scenes": scenes}]})
+        excerpts = [{"index": 0, "text": episode, "scenes": scenes}]
+        ledger.put(episode, {"outcome": "ok", "podcast": "show", "excerpts": excerpts})
         keys += [f"{episode}-0-{k}" for k in (1, 2, 3)]
     ledger.put("aaaaaaaaaaaaaaaa", {"outcome": "skipped", "reason": "NotVisual"})
-    ledger.put("bbbbbbbbbbbbbbbb", {"outcome": "ok", "excerpts": []})
+    ledger.put("bbbbbbbbbbbbbbbb", {"outcome": "ok", "podcast": "show", "excerpts": []})
     return sorted(keys)
 
 

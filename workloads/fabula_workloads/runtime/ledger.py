@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -50,9 +50,12 @@ class Ledger:
         """Ids of all finished items, by one listing."""
         return {entry.path.rsplit("/", 1)[1].removesuffix(".json") for entry in self._store.list(_FOLDER)}
 
-    def items(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """(id, outcome) of all finished items, by id. Reads ahead, because each read from S3 is a round trip."""
-        ordered = sorted(self.ids())
+    def items(self, among: Iterable[str] | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
+        """(id, outcome) of all finished items, by id, or of those `among` them that the caller knows to be finished.
+
+        Reads ahead, because each read from S3 is a round trip.
+        """
+        ordered = sorted(self.ids() if among is None else among)
         with ThreadPoolExecutor(_READERS) as readers:
             for start in range(0, len(ordered), _BATCH):
                 batch = ordered[start : start + _BATCH]

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from fabula_api.dataset_build import DatasetBuildSpec, Images
@@ -26,12 +25,14 @@ from fabula_workloads.painting.scene import (
 )
 from fabula_workloads.painting.sizes import BEDROCK_SIZES
 from fabula_workloads.painting.style import STYLE_VERSION, full_prompt, prompt_digest
+from fabula_workloads.recipes.podcast.candidates import candidates
 from fabula_workloads.runtime.context import StageContext, StageResult
 from fabula_workloads.runtime.failures import ConfigInvalid, InputInvalid
 from fabula_workloads.runtime.ledger import Ledger, in_round, is_finished, own_items
 from fabula_workloads.runtime.store import Store
 from fabula_workloads.stages.model_folder import model_folder, model_label
 from fabula_workloads.stages.threads import limit_threads
+from fabula_workloads.stages.wanted_scenes import WantedScenes
 
 _log = logging.getLogger(__name__)
 OpenPainter = Callable[[StageContext], Painter]
@@ -48,40 +49,65 @@ def run(context: StageContext) -> StageResult:
 
 def illustrate(context: StageContext, open_painter: OpenPainter) -> StageResult:
     """Draw the scenes of this shard that have no outcome yet. The painter is opened only when there are any."""
-    images, retry = images_of(context), build_of(context).retry_failed
-    scenes = scenes_of(context.open_input("extract"), images)
-    ledger = Ledger(context.store)
-    own = own_items(list(scenes), context.shard, context.config.shards)
-    outcomes, pending = take_stock(ledger, [scenes[key] for key in own], images.seed, retry)
-    tally = Counter(map(count_name, outcomes))
-    _report(context, tally, len(own))
+    spec, extract, ledger = build_of(context), context.open_input("extract"), Ledger(context.store)
+    images, retry = spec.images, spec.retry_failed
+    wanted = wanted_scenes(context, extract, ledger)
+    outcomes, unfinished = take_stock(context, ledger, scenes_of(extract, images), wanted)
+    pending = deque(wanted.among(unfinished))
+    tally, total = Counter(map(count_name, outcomes)), len(outcomes) + len(pending)
+    _report(context, tally, total)
+    painter: Painter | None = None
+    while batch := _next_batch(pending, images.batch_size, wanted):
+        context.check_stop()
+        painter = painter or open_painter(context)
+        for scene, drawn in zip(batch, painter.draw(batch), strict=True):
+            outcome = in_round(keep(context.store, scene, drawn, painter.model), retry)
+            ledger.put(scene.key, outcome)
+            wanted.ended(scene.key, outcome)
+            tally[count_name(outcome)] += 1
+        _report(context, tally, total)
     if pending:
-        painter = open_painter(context)
-        for batch in _batches(pending, images.batch_size):
-            context.check_stop()
-            for scene, drawn in zip(batch, painter.draw(batch), strict=True):
-                outcome = in_round(keep(context.store, scene, drawn, painter.model), retry)
-                ledger.put(scene.key, outcome)
-                tally[count_name(outcome)] += 1
-            _report(context, tally, len(own))
-    _log.info("%d scenes in this shard, %d drawn now", len(own), len(pending))
+        context.check_stop()
+        tally["illustrate/left/TargetReached"] = len(pending)
+    _log.info("%d scenes for this shard, %d not needed", total, len(pending))
     return StageResult(counts={name: float(count) for name, count in sorted(tally.items())})
 
 
+def _next_batch(pending: deque[Scene], size: int, wanted: WantedScenes) -> list[Scene]:
+    """The next scenes that are needed, taken from `pending`; none when those left are not."""
+    batch: list[Scene] = []
+    while pending and len(batch) < size and wanted.admit(pending[0], wait=not batch):
+        batch.append(pending.popleft())
+    return batch
+
+
+def wanted_scenes(context: StageContext, extract: Store, ledger: Ledger) -> WantedScenes:
+    """Which of the build's scenes are needed."""
+    spec = build_of(context)
+    samples = (
+        [f"{sample.id}-{scene}" for scene, _ in sample.scenes[: spec.images.per_sample]]
+        for sample in candidates(extract, spec)
+    )
+    return WantedScenes(samples, spec, ledger, context.stopping, context.reporter.update)
+
+
 def take_stock(
-    ledger: Ledger, scenes: Sequence[Scene], seed: int, retry: int
+    context: StageContext, ledger: Ledger, scenes: Mapping[str, Scene], wanted: WantedScenes
 ) -> tuple[list[dict[str, Any]], list[Scene]]:
-    """(outcomes of the scenes that are done with, scenes to draw). Those that failed in an earlier round are drawn."""
-    finished, outcomes, pending = ledger.ids(), [], []
-    for scene in scenes:
-        outcome = ledger.get(scene.key) if scene.key in finished else None
+    """(outcomes of this shard's scenes that are done with, the others). Those that failed in an earlier round are
+    among the others, even where the target has moved and does not need them any more."""
+    spec = build_of(context)
+    finished, outcomes, unfinished = ledger.ids(), [], []
+    for key in own_items(list(scenes), context.shard, context.config.shards):
+        outcome = ledger.get(key) if key in finished else None
         if outcome is None:
-            pending.append(scene)
-        elif is_finished(outcome, retry):
+            unfinished.append(scenes[key])
+        elif is_finished(outcome, spec.retry_failed):
             outcomes.append(outcome)
+            wanted.ended(key, outcome)
         else:
-            pending.append(once_more(scene, seed, retry))
-    return outcomes, pending
+            unfinished.append(once_more(scenes[key], spec.images.seed, spec.retry_failed))
+    return outcomes, unfinished
 
 
 def scenes_of(extract: Store, images: Images) -> dict[str, Scene]:
@@ -162,9 +188,3 @@ def count_name(outcome: dict[str, Any]) -> str:
 def _report(context: StageContext, tally: Counter[str], total: int) -> None:
     failed = tally.total() - tally["image/ok"]
     context.reporter.update(done=tally.total(), total=total, failed=failed, counts=dict(tally))
-
-
-def _batches(scenes: list[Scene], size: int) -> Iterator[list[Scene]]:
-    remaining = iter(scenes)
-    while batch := list(islice(remaining, size)):
-        yield batch

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from itertools import takewhile
 from typing import Any
 
 from fabula_api.dataset_build import DatasetBuildSpec
@@ -18,64 +19,76 @@ from fabula_workloads.painting.bedrock_painter import BedrockPainter, scene_of_c
 from fabula_workloads.painting.scene import Scene
 from fabula_workloads.runtime.context import StageContext, StageResult
 from fabula_workloads.runtime.in_flight import in_flight
-from fabula_workloads.runtime.ledger import Ledger, in_round, own_items
+from fabula_workloads.runtime.ledger import Ledger, in_round
 from fabula_workloads.runtime.store import Store
-from fabula_workloads.stages.illustrate import build_of, count_name, keep, scenes_of, take_stock
+from fabula_workloads.stages.illustrate import build_of, count_name, keep, scenes_of, take_stock, wanted_scenes
 
 _log = logging.getLogger(__name__)
+_WHY = {"BudgetReached": "the next could pass the budget", "TargetReached": "there are enough samples"}
 
 
 def illustrate_paid(context: StageContext, clock: Clock | None = None) -> StageResult:
     """Draw the scenes of this shard that have no outcome yet; stop where the budget does."""
     spec = build_of(context)
     extract, ledger = context.open_input("extract"), Ledger(context.store)
-    scenes = scenes_of(extract, spec.images)
-    own = own_items(list(scenes), context.shard, context.config.shards)
-    retry = spec.retry_failed
-    outcomes, pending = take_stock(ledger, [scenes[key] for key in own], spec.images.seed, retry)
-    tally = Counter(count_name(outcome) for outcome in outcomes)
-    context.reporter.update(done=tally.total(), total=len(own), failed=tally.total() - tally["image/ok"])
-    painter, usage = _painter(context, spec, pending, outcomes, extract, clock)
+    wanted = wanted_scenes(context, extract, ledger)
+    outcomes, unfinished = take_stock(context, ledger, scenes_of(extract, spec.images), wanted)
+    pending = wanted.among(unfinished)
+    tally, total = Counter(count_name(outcome) for outcome in outcomes), len(outcomes) + len(pending)
+    context.reporter.update(done=tally.total(), total=total, failed=tally.total() - tally["image/ok"])
+    painter, usage = _painter(context, spec, unfinished, outcomes, extract, clock)
 
-    def draw(scene: Scene) -> dict[str, Any]:
-        outcome = in_round(keep(context.store, scene, painter.draw([scene])[0], painter.model), retry)
-        ledger.put(scene.key, outcome)
+    def draw(scene: Scene) -> dict[str, Any] | None:
+        """The scene's outcome; None where the target does not need it."""
+        if not wanted.admit(scene):
+            return None
+        try:
+            outcome = in_round(
+                keep(context.store, scene, painter.draw([scene])[0], painter.model), spec.retry_failed
+            )  # fmt: skip
+            ledger.put(scene.key, outcome)
+        except BaseException:
+            wanted.close()
+            raise
+        wanted.ended(scene.key, outcome)
         return outcome
 
     def counts() -> dict[str, float]:
         return {name: float(count) for name, count in sorted(tally.items())} | usage.counts()
 
-    used_up = False
+    stopped_by = "TargetReached"
     try:
-        for _, outcome in in_flight(pending, draw, spec.images.concurrency, context.stopping):
-            tally[count_name(outcome)] += 1
-            failed = tally.total() - tally["image/ok"]
-            context.reporter.update(done=tally.total(), total=len(own), failed=failed, counts=counts())
+        to_do = takewhile(lambda scene: not wanted.enough(scene), pending)
+        for _, outcome in in_flight(to_do, draw, spec.images.concurrency, context.stopping):
+            if outcome is not None:
+                tally[count_name(outcome)] += 1
+                failed = tally.total() - tally["image/ok"]
+                context.reporter.update(done=tally.total(), total=total, failed=failed, counts=counts())
     except BudgetReached:
-        used_up = True
-    final, left = counts(), len(own) - tally.total()
-    if left and not used_up:
+        stopped_by = "BudgetReached"
+    final, left = counts(), total - tally.total()
+    if left and stopped_by == "TargetReached":
         context.check_stop()
     if left:
-        final["illustrate/left/BudgetReached"] = float(left)
-        message = f"{left} of this shard's {len(own)} pictures were left: the next could pass the budget"
-        context.reporter.tell(StageCondition(reason="BudgetReached", message=message))
+        final[f"illustrate/left/{stopped_by}"] = float(left)
+        message = f"{left} of this shard's {total} pictures were left: {_WHY[stopped_by]}"
+        context.reporter.tell(StageCondition(reason=stopped_by, message=message))
         context.reporter.update(counts=final)
-    _log.info("%d scenes in this shard, %d pending, %d left", len(own), len(pending), left)
+    _log.info("%d scenes for this shard, %d pending, %d left", total, len(pending), left)
     return StageResult(counts=final)
 
 
 def _painter(
     context: StageContext,
     spec: DatasetBuildSpec,
-    pending: list[Scene],
+    unfinished: list[Scene],
     outcomes: list[dict[str, Any]],
     extract: Store,
     clock: Clock | None,
 ) -> tuple[BedrockPainter, Usage]:
     images = spec.images
     price = known_price(images.bedrock_model, spec.prices, spec.budget.usd)
-    keys = {scene.key for scene in pending}
+    keys = {scene.key for scene in unfinished}
     budget = None if spec.budget.usd is None else max(0.0, spec.budget.usd - extraction_cost(extract))
     caller = open_caller(
         context,

@@ -8,19 +8,21 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from fabula_api.dataset_build import DatasetBuildSpec
 from fabula_api.status import Lineage
+from fabula_workloads.recipes.podcast.candidates import candidates, required_pictures
 from fabula_workloads.recipes.podcast.card import card
 from fabula_workloads.recipes.podcast.contact_sheet import CONTACT_SHEET, contact_sheet, shown
 from fabula_workloads.recipes.podcast.excerpt_prompt import EXCERPT_PROMPT_VERSION, excerpt_prompt_digest
-from fabula_workloads.recipes.podcast.near_duplicates import THRESHOLD, NearDuplicates
+from fabula_workloads.recipes.podcast.hugging_face import metadata_file, metadata_row
+from fabula_workloads.recipes.podcast.near_duplicates import THRESHOLD
 from fabula_workloads.recipes.podcast.prompt import PROMPT_VERSION
-from fabula_workloads.recipes.podcast.samples import Picture, Sample, samples_of
+from fabula_workloads.recipes.podcast.samples import Picture, Sample
 from fabula_workloads.recipes.podcast.split import validation_podcasts
 from fabula_workloads.runtime.artifact import add_parts, commit, require_manifest
 from fabula_workloads.runtime.context import StageContext, StageResult
@@ -40,7 +42,7 @@ def run(context: StageContext) -> StageResult:
     required = required_pictures(spec, illustrated)
     drawn = context.open_input(_ILLUSTRATE) if illustrated else None
     left_out: Counter[str] = Counter()
-    samples = choose(_all_samples(context, drawn), required, spec.target.samples, left_out)
+    samples = choose(_candidates(context, spec, drawn, left_out), required, spec.target.samples, left_out)
     if not samples:
         raise InputInvalid(
             f"no sample is left: {dict(sorted(left_out.items())) or 'no episode has an excerpt'}. Look at the counts "
@@ -89,18 +91,6 @@ def run(context: StageContext) -> StageResult:
     )
 
 
-def required_pictures(spec: DatasetBuildSpec, illustrated: bool) -> int:
-    """Fewest pictures a sample must have: `images.require`, by default all; none where nobody draws."""
-    require, per_sample = spec.images.require, spec.images.per_sample
-    if not illustrated:
-        if require:
-            raise ConfigInvalid(f"images.require is {require}, but images.provider is none: no sample could have one")
-        return 0
-    if require is not None and require > per_sample:
-        raise ConfigInvalid(f"images.require {require} is above images.perSample {per_sample}: no sample could be kept")
-    return per_sample if require is None else require
-
-
 def extraction_details(spec: DatasetBuildSpec) -> dict[str, Any]:
     """Who chose the excerpts, and by which words."""
     asked = spec.extraction
@@ -115,31 +105,29 @@ def extraction_details(spec: DatasetBuildSpec) -> dict[str, Any]:
     }
 
 
-def choose(candidates: Iterator[Sample], required: int, target: int | None, left_out: Counter[str]) -> list[Sample]:
-    """The samples to keep, in the candidates' order; what is left out is counted by reason."""
+def choose(candidates: Iterable[Sample], required: int, target: int | None, left_out: Counter[str]) -> list[Sample]:
+    """The first ones that have their pictures, up to the target; what is left out is counted by reason."""
     kept: list[Sample] = []
-    near_duplicates = NearDuplicates()
     for sample in candidates:
-        if len(sample.pictures) < required:
-            left_out["MissingPictures"] += 1
-        elif near_duplicates.seen(sample.text):
-            left_out["NearDuplicate"] += 1
-        elif target is not None and len(kept) >= target:
+        if target is not None and len(kept) >= target:
             left_out["TargetReached"] += 1
+        elif len(sample.pictures) < required:
+            left_out["MissingPictures"] += 1
         else:
             kept.append(sample)
     return kept
 
 
-def _all_samples(context: StageContext, drawn: Store | None) -> Iterator[Sample]:
+def _candidates(
+    context: StageContext, spec: DatasetBuildSpec, drawn: Store | None, left_out: Counter[str]
+) -> Iterator[Sample]:
     pictures: dict[str, Picture] = {}
     for key, outcome in Ledger(drawn).items() if drawn is not None else ():
         if outcome["outcome"] == "ok":
             pictures[key] = Picture(int(key.rsplit("-", 1)[1]), outcome["path"], outcome["sha256"])
-    for episode, outcome in Ledger(context.open_input("extract")).items():
+    for sample in candidates(context.open_input("extract"), spec, pictures, left_out):
         context.check_stop()
-        if outcome["outcome"] == "ok":
-            yield from samples_of(outcome, episode, pictures)
+        yield sample
 
 
 def _files(
@@ -161,15 +149,33 @@ def _files(
             yield path, _picture(drawn, picture)
         context.reporter.update(done=done, total=len(samples))
     for split, members in splits.items():
-        file = scratch / f"{split}.jsonl"
-        with file.open("w", encoding="utf-8") as lines:
-            lines.writelines(json.dumps(sample.record(split), ensure_ascii=False) + "\n" for sample in members)
-        yield f"{split}.jsonl", file
-    if pictured := shown(samples):
+        records = (sample.record(split) for sample in members)
+        yield f"{split}.jsonl", _lines(scratch / f"{split}.jsonl", records)
+    pictured = shown(samples)
+    if pictured:
         assert drawn is not None
+        for split, members in splits.items():
+            rows = (metadata_row(sample.record(split)) for sample in members)
+            yield metadata_file(split), _lines(scratch / metadata_file(split), rows)
         yield CONTACT_SHEET, contact_sheet(pictured, partial(_picture, drawn))
-    yield "reference.json", _pretty([sample.reference() for sample in splits["train"]])
+    yield "reference.json", _array(scratch / "reference.json", (sample.reference() for sample in splits["train"]))
     yield "README.md", card(samples, validation, left_out).encode()
+
+
+def _lines(file: Path, records: Iterable[dict[str, Any]]) -> Path:
+    with file.open("w", encoding="utf-8") as lines:
+        lines.writelines(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
+    return file
+
+
+def _array(file: Path, records: Iterable[dict[str, Any]]) -> Path:
+    """A JSON array, an element a line and written one by one: thousands of dialogues need not be a string first."""
+    with file.open("w", encoding="utf-8") as array:
+        array.write("[")
+        for number, record in enumerate(records):
+            array.write(("," if number else "") + "\n" + json.dumps(record, ensure_ascii=False))
+        array.write("\n]\n")
+    return file
 
 
 def _picture(drawn: Store, picture: Picture) -> bytes:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from statistics import mean, median
 
 from fabula_workloads.recipes.podcast.contact_sheet import CONTACT_SHEET, shown
+from fabula_workloads.recipes.podcast.hugging_face import front_matter
 from fabula_workloads.recipes.podcast.prompt import PROMPT_VERSION
 from fabula_workloads.recipes.podcast.samples import Sample
 
@@ -30,13 +31,7 @@ def card(samples: Sequence[Sample], validation: frozenset[str], left_out: Mappin
     ]
     by_images = Counter(len(sample.pictures) for sample in samples)
     lines = [
-        "---",
-        "configs:",
-        "- config_name: default",
-        "  data_files:",
-        "  - {split: train, path: train.jsonl}",
-        *(["  - {split: validation, path: validation.jsonl}"] if num_validation else []),
-        "---",
+        *front_matter(["train", "validation"] if num_validation else ["train"], bool(shown(samples))),
         "# Dialogues with pictures",
         "",
         "Excerpts of podcasts, each with pictures of its scenes in order: given the pictures, write the dialogue.",

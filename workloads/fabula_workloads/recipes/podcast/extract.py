@@ -18,6 +18,7 @@ from fabula_workloads.recipes.podcast.ingest import EPISODES
 from fabula_workloads.runtime.artifact import require_manifest
 from fabula_workloads.runtime.context import StageContext, StageResult
 from fabula_workloads.runtime.failures import ConfigInvalid
+from fabula_workloads.runtime.frontier import Frontier
 from fabula_workloads.runtime.in_flight import in_flight
 from fabula_workloads.runtime.ledger import Ledger, in_round, is_finished
 from fabula_workloads.runtime.store import Store
@@ -43,6 +44,8 @@ class _Shard:
     tallied: Figures = field(default_factory=Counter)
     total: int = 0
     done: int = 0
+    target: Frontier | None = None
+    """How far the target needs the episodes; None where there is no target."""
     pending: set[str] = field(default_factory=set)
     again: set[str] = field(default_factory=set)
     """Those of them that failed in an earlier round of `retryFailed`."""
@@ -51,17 +54,21 @@ class _Shard:
 
     def work(self) -> StageResult:
         """Work through what has no outcome yet; the stage's counts."""
+        if (wanted := self.spec.excerpts_wanted()) is not None:
+            most, reporter = self.spec.extraction.max_excerpts, self.context.reporter
+            self.target = Frontier(wanted, most, self._ended, self.context.stopping, reporter.update)
         usages = self._take_stock()
         extracting = open_extractor(self.context, self.spec, self.pending, self.again, usages, self.clock)
         self._report(extracting)
         stopped_by = None
         try:
             for _, outcome in in_flight(
-                self._to_do(), lambda episode: self._one(extracting, episode), extracting.concurrency,
+                self._to_do(), lambda place: self._one(extracting, *place), extracting.concurrency,
                 self.context.stopping,
             ):  # fmt: skip
-                self._count(outcome)
-                self._report(extracting)
+                if outcome is not None:
+                    self._count(outcome)
+                    self._report(extracting)
         except BudgetReached:
             stopped_by = "BudgetReached"
             for outcome in self.cut_short:
@@ -89,29 +96,51 @@ class _Shard:
             failed = outcome is not None and not is_finished(outcome, self.spec.retry_failed)
             if failed:
                 self.again.add(episode.id)
-            if outcome is not None and not failed and not outcome.get("partial"):
+            if outcome is not None and self._is_over(outcome):
                 self._count(outcome)
+                if self.target is not None:
+                    self.target.ended(episode.id, len(outcome["excerpts"]))
                 if "usage" in outcome:
                     usages.append(outcome["usage"])
             else:
                 self.pending.add(episode.id)
         return usages
 
-    def _to_do(self) -> Iterator[Episode]:
-        for episode in own_episodes(self.episodes, self.context.shard, self.context.config.shards):
-            if self.context.reporter.allowance.target_reached:
+    def _to_do(self) -> Iterator[tuple[int, Episode]]:
+        """(how many of all episodes stand before it, episode), in order."""
+        shard, shards = self.context.shard, self.context.config.shards
+        for number, episode in enumerate(own_episodes(self.episodes, shard, shards)):
+            if self.target is not None and self.target.enough(episode.id):
                 return
             if episode.id in self.pending:
-                yield episode
+                yield shard + number * shards, episode
 
-    def _one(self, extracting: Extracting, episode: Episode) -> dict[str, Any]:
-        extraction = extracting.extractor.extract(episode)
-        outcome = in_round(extraction.outcome(episode.podcast), self.spec.retry_failed)
-        self.ledger.put(episode.id, outcome)
-        if extraction.partial:
-            self.cut_short.append(outcome)
-            raise BudgetReached
+    def _one(self, extracting: Extracting, position: int, episode: Episode) -> dict[str, Any] | None:
+        """The episode's outcome; None where the target does not need it."""
+        if self.target is not None and not self.target.admit(position, episode.id):
+            return None
+        try:
+            extraction = extracting.extractor.extract(episode)
+            outcome = in_round(extraction.outcome(episode.podcast), self.spec.retry_failed)
+            self.ledger.put(episode.id, outcome)
+            if extraction.partial:
+                self.cut_short.append(outcome)
+                raise BudgetReached
+        except BaseException:
+            if self.target is not None:
+                self.target.close()
+            raise
+        if self.target is not None:
+            self.target.ended(episode.id, len(outcome["excerpts"]))
         return outcome
+
+    def _ended(self, known: frozenset[str]) -> dict[str, int]:
+        """Excerpts of the episodes that any shard has ended, but for the known ones."""
+        found = self.ledger.items(self.ledger.ids() - known)
+        return {episode: len(outcome["excerpts"]) for episode, outcome in found if self._is_over(outcome)}
+
+    def _is_over(self, outcome: dict[str, Any]) -> bool:
+        return is_finished(outcome, self.spec.retry_failed) and not outcome.get("partial")
 
     def _count(self, outcome: dict[str, Any]) -> None:
         self.tallied.update(tally(outcome))

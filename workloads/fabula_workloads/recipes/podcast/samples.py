@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,7 +84,7 @@ class Sample:
         return {"id": self.id, "episode": self.episode, "words": self.words, "excerpt": self.text, "scenes": scenes}
 
 
-def samples_of(outcomes: dict[str, Any], episode: str, pictures: dict[str, Picture]) -> list[Sample]:
+def samples_of(outcomes: dict[str, Any], episode: str, pictures: Mapping[str, Picture]) -> list[Sample]:
     """The samples of one episode's outcome, with the pictures found for them by `<episode>-<excerpt>-<scene>`."""
     samples = []
     for excerpt in outcomes["excerpts"]:
