@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tests.support.training_dataset import build_model, samples, write_dataset
 
 from fabula_api.artifact import MANIFEST, Manifest
@@ -64,6 +65,7 @@ class World:
             CONFIG_VARIABLE: json.dumps(config),
             TERMINATION_LOG_VARIABLE: str(self.folder / f"{name}.termination"),
             "FABULA_CACHE": str(self.folder / "cache"),
+            "TENSORBOARD_LOGGING_DIR": str(self.folder / "board"),
         }
         with (self.folder / f"{name}-{attempt}.log").open("wb") as log:
             process = subprocess.Popen(
@@ -91,6 +93,11 @@ class World:
     def curve(self, name: str) -> list[dict[str, Any]]:
         lines = (self.output(name) / "loss.jsonl").read_text().splitlines()
         return [json.loads(line) for line in lines]
+
+    def board(self, name: str, tag: str) -> list[tuple[int, float]]:
+        """What TensorBoard shows of a run."""
+        (folder,) = (self.folder / "board").glob(f"test.{name}-*")
+        return [(one.step, one.value) for one in EventAccumulator(str(folder)).Reload().Scalars(tag)]
 
     def ranks(self) -> dict[int, int]:
         """Process ids of the running ranks, by rank."""
@@ -204,6 +211,10 @@ def test_a_killed_rank_ends_the_group_and_the_next_attempt_goes_on(world: World,
     assert code == 0, world.log("killed", 2)
     assert result.summary["resumedFromStep"] in (5, 10)
     assert_same_end(world, "killed")
+    # TensorBoard has the curve once, though two attempts told it and some steps were made twice.
+    curve = [(row["step"], pytest.approx(row["loss"])) for row in world.curve("killed")]
+    assert world.board("killed", "loss") == curve
+    assert [step for step, _ in world.board("killed", "validationLoss")] == [5, 10, 14]
 
 
 def test_sigterm_saves_at_a_step_boundary_and_exits_75(world: World, undisturbed: WorkerResult) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -27,6 +28,7 @@ from fabula_workloads.training.events import EventReader
 from fabula_workloads.training.failure import RankFailure
 from fabula_workloads.training.group import Group
 from fabula_workloads.training.prepare import Prepared, prepare
+from fabula_workloads.training.trackers import About, Outcome, Trackers, settings_of
 from fabula_workloads.training.tuned_artifact import commit_tuned, sample_counts
 
 _log = logging.getLogger("fabula.train")
@@ -48,18 +50,42 @@ def run(context: StageContext) -> StageResult:
         raise ConfigInvalid(f"stage train belongs to a FineTuneRun, not to a {context.config.run.kind}")
     prepared = prepare(context, spec, lambda: model_folder(context, spec.model, "model"))
     work = prepared.job.work
+    outcome: Outcome = "failed"
     try:
-        with ThreadPoolExecutor(1, "checkpoints") as uploads:
-            return _Watch(context, prepared, uploads).run()
+        trackers = _trackers(context, spec, prepared)
+        try:
+            with ThreadPoolExecutor(1, "checkpoints") as uploads:
+                result = _Watch(context, prepared, uploads, trackers).run()
+            outcome = "finished"
+            return result
+        except TryAgain as error:
+            outcome = "overtaken" if isinstance(error, Overtaken) else "stopped"
+            raise
+        finally:
+            trackers.close(outcome)
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def _trackers(context: StageContext, spec: FineTuneRunSpec, prepared: Prepared) -> Trackers:
+    """MLflow and the like, as far as the environment asks for them; the first node tells for all."""
+    about = About(
+        context.config.run,
+        context.config.attempt,
+        prepared.resumed_from or 0,
+        settings_of(spec),
+        {f"fabula.dev/{entry.name}-digest": entry.digest for entry in prepared.lineage if entry.digest},
+    )
+    return Trackers.from_environment(about, os.environ if prepared.node.rank == 0 else {})
 
 
 class _Watch:
     """One attempt of the group, from its start to its end."""
 
-    def __init__(self, context: StageContext, prepared: Prepared, uploads: ThreadPoolExecutor) -> None:
-        self._context, self._prepared, self._uploads = context, prepared, uploads
+    def __init__(
+        self, context: StageContext, prepared: Prepared, uploads: ThreadPoolExecutor, trackers: Trackers
+    ) -> None:
+        self._context, self._prepared, self._uploads, self._trackers = context, prepared, uploads, trackers
         self._job, self._checkpoints = prepared.job, prepared.checkpoints
         self._events = EventReader(self._job.events_file)
         self._pending: list[Future[None]] = []
@@ -113,6 +139,7 @@ class _Watch:
                     self._report(done=self._prepared.resumed_from or 0, total=event["steps"])
                 case "step":
                     self._metrics = event["metrics"]
+                    self._trackers.log(self._metrics)
                     self._report(done=int(self._metrics["step"]), total=int(self._metrics["steps"]))
                 case "checkpoint":
                     upload = self._uploads.submit(self._save, event["step"], Path(event["path"]))
