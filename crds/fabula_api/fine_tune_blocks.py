@@ -47,8 +47,10 @@ class Watchdog(SpecModel):
     loss_spike_factor: float = Field(3, ge=1.1, le=1000)
     """A loss above this many times the usual one (the median of the last 32 steps) is a spike."""
     policy: Literal["warn", "restart", "fail"] = "warn"
-    """After a stall, a spike, or a loss that is NaN: `warn` sets `Healthy` to False and emits an event; `restart` goes
-    on with the next attempt from the last checkpoint, charged to `retries.failure`; `fail` ends the run."""
+    """After a stall or a spike `Healthy` becomes False and an event tells of it; then `warn` lets the run go on,
+    `restart` begins the next attempt from the last checkpoint, charged to `retries.failure`, and `fail` ends the run.
+    Falling throughput is only told. After a loss or gradient that is NaN or infinite Fabula's own worker never trains
+    on: with `fail` the run ends, else the next attempt begins."""
 
 
 class Estimate(StatusModel):

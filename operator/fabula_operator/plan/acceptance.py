@@ -58,8 +58,8 @@ def accept(seen: Observed) -> Accepted | Refusal:
     estimate = expected(seen, spec)
     if estimate is not None and estimate.verdict == "does not fit" and _enforced(spec):
         return Refusal("DoesNotFit", estimate.message, estimate)
-    if isinstance(spec, FineTuneRunSpec) and (problem := unfit(seen, spec)):
-        return Refusal(*problem, estimate)
+    if isinstance(spec, FineTuneRunSpec) and (why := unfit(seen, spec)):
+        return Refusal(*why, estimate)
     return Accepted(spec, stages, estimate)
 
 

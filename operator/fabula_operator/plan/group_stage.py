@@ -58,6 +58,12 @@ class Group:
     def retries(self) -> Retries:
         return self.launch.retries
 
+    @property
+    def step_seconds(self) -> float | None:
+        """What a step usually takes, as far as former reports told."""
+        metrics = getattr(self.seen.run.status, "metrics", None)
+        return metrics.step_seconds if metrics else None
+
     def attempt(self, number: int, generation: int) -> Attempt:
         """An attempt that is due."""
         held = self.launch.gpus * self.launch.shards
@@ -99,7 +105,7 @@ def group_stage(group: Group) -> StageView:
         return _over(group, current, cause, child)
     status = _running(group, child)
     reports = reports_of(child, pods, group.seen.reports)
-    status = figures(status, group.stage, child, pods, reports)
+    status = figures(status, group.stage, child, pods, reports, group.step_seconds)
     at_work = current.model_copy(
         update={
             "state": "Running",
@@ -126,13 +132,7 @@ def group_stage(group: Group) -> StageView:
 
 
 def _health(group: Group, attempt: Attempt, report: Report | None) -> Health:
-    metrics = getattr(group.seen.run.status, "metrics", None)
-    watched = Watched(
-        report,
-        attempt.last_step,
-        metrics.step_seconds if metrics else None,
-        group.seen.environment.listening_since,
-    )
+    watched = Watched(report, attempt.last_step, group.step_seconds, group.seen.environment.listening_since)
     return examine(group.spec.watchdog, watched, group.now)
 
 

@@ -7,6 +7,7 @@ of the longest sample is): the one is refused, the other said.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -22,18 +23,24 @@ LIVE_PARAMETERS = 1_000_000_000
 """Parameters that ZeRO-3 keeps gathered at once (`stage3_max_live_parameters`)."""
 OPTIMIZER_BYTES = 12
 """fp32 master weight and AdamW's two moments, for each trainable parameter."""
-LAYER_BYTES = 34
-"""Activations of one layer for each token and hidden unit, in bf16 with fused attention (Korthikanti et al., 2022)."""
+NF4_BYTES = 0.516
+"""4 bits, 8 of a scale for each 64 weights, and 32 for each 256 of those (QLoRA; Dettmers et al., 2023)."""
 LOGIT_BYTES = 12
 """bf16 logits, their fp32 copy, and the gradients of both."""
+VISION_BYTES = 34
+"""Activations of one layer of the vision tower for each patch and hidden unit, in bf16 with fused attention
+(Korthikanti et al., 2022). It is frozen, so only the layer at work holds any."""
 USABLE = 0.95
 """Share of a GPU's memory that fragmentation leaves at the peak."""
 UTILISATION = 0.3
 """Share of the peak that the hours assume."""
 PICTURES, TEXT_TOKENS = 5, 1200
 """A usual sample: pictures, and tokens of prompt and dialogue."""
-PATCH_PIXELS = 1024
+MOST_PICTURES = 6
+PATCH_PIXELS, PATCHES = 1024, 4
 """Pixels behind one picture token: patches of 16x16, merged 2x2."""
+FILL = 0.95
+"""How full packed sequences are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +52,8 @@ class Memory:
     state: float
     activations: float
     logits: float
+    host: float
+    """In CPU memory, of all ranks of a pod."""
 
     @property
     def least(self) -> float:
@@ -53,7 +62,7 @@ class Memory:
 
     @property
     def peak(self) -> float:
-        """In the backward pass of the longest sample."""
+        """In the backward pass of the longest sample, or of a full sequence."""
         return self.least + self.activations + self.logits
 
 
@@ -84,7 +93,7 @@ def preflight(spec: FineTuneRunSpec, samples: int | None = None) -> Preflight | 
         return Preflight(Estimate(note=note[:1024]), "unknown", note)
     product = spec.topology.product
     card = gpu(product) if product else None
-    memory = memory_of(spec, model, spec.deepspeed.stage)
+    memory = memory_of(spec, model)
     estimate = Estimate(
         least_gib=round(memory.least, 1),
         memory_gib=round(memory.peak, 1),
@@ -95,26 +104,44 @@ def preflight(spec: FineTuneRunSpec, samples: int | None = None) -> Preflight | 
     return _judged(spec, model, memory, card, estimate)
 
 
-def memory_of(spec: FineTuneRunSpec, model: ModelFacts, stage: int) -> Memory:
-    """GiB of one rank under a ZeRO stage."""
+def memory_of(spec: FineTuneRunSpec, model: ModelFacts) -> Memory:
+    """GiB of one rank, as the run is written."""
     training, ranks = spec.training, spec.topology.nodes * spec.topology.gpus_per_node
-    width = 4 if training.precision == "fp32" else 2
-    offload = spec.deepspeed.offload
-    trainable = model.lora_parameters(spec.lora.rank, spec.lora.target_modules)
-    held = (model.parameters + trainable) * width
-    weights, gathered = float(held), 0.0
-    if stage == 3:
+    width, offload = (4 if training.precision == "fp32" else 2), spec.deepspeed.offload
+    full = training.method == "full"
+    update = 0 if full else model.lora_parameters(spec.lora.rank, spec.lora.target_modules)
+    trainable = model.language_parameters if full else update
+    held = float((model.parameters + update) * width)
+    if spec.lora.quantization == "nf4":
+        held -= model.layer_parameters * (width - NF4_BYTES)
+    weights, gathered = held, 0.0
+    if spec.deepspeed.stage == 3:
         weights = 0.0 if offload == "all" else held / ranks
-        gathered = min(LIVE_PARAMETERS, model.parameters) * width if ranks > 1 or offload == "all" else 0.0
-    optimizer = trainable * OPTIMIZER_BYTES / ranks if offload == "none" else 0.0
-    state = optimizer + trainable * width / ranks
+        gathered = min(LIVE_PARAMETERS * width, held) if ranks > 1 or offload == "all" else 0.0
+    state = trainable * (OPTIMIZER_BYTES + width) / ranks
+    moved = 0.0 if offload == "none" else state + (held / ranks if offload == "all" else 0.0)
     tokens = training.per_device_batch_size * training.max_length
-    layer = LAYER_BYTES * tokens * model.hidden * width / 2
+    layer = tokens * width * model.activation_elements(spec.lora.target_modules, not full and spec.lora.dropout > 0)
     # With checkpointing only each layer's input is kept, and one layer is computed anew at a time.
     kept = model.layers * tokens * model.hidden * width + layer
     activations = kept if training.gradient_checkpointing else model.layers * layer
-    logits = tokens * model.vocabulary * LOGIT_BYTES
-    return Memory(*(amount / GIB for amount in (weights, gathered, state, activations, logits)))
+    in_bytes = (
+        weights,
+        gathered,
+        state if offload == "none" else 0.0,
+        activations + _vision(spec, model, tokens),
+        tokens * model.vocabulary * LOGIT_BYTES,
+        moved * spec.topology.gpus_per_node,
+    )
+    return Memory(*(amount / GIB for amount in in_bytes))
+
+
+def _vision(spec: FineTuneRunSpec, model: ModelFacts, tokens: int) -> float:
+    """Bytes of the vision tower's layer at work, for all pictures of a pass."""
+    per_picture = spec.pixels.max_pixels // PATCH_PIXELS
+    pictures = tokens if spec.training.packing else MOST_PICTURES * per_picture * spec.training.per_device_batch_size
+    width = 4 if spec.training.precision == "fp32" else 2
+    return float(PATCHES * min(tokens, pictures) * model.vision_hidden * VISION_BYTES * width / 2)
 
 
 def hours(spec: FineTuneRunSpec, model: ModelFacts, card: Gpu | None, samples: int | None) -> float | None:
@@ -122,16 +149,20 @@ def hours(spec: FineTuneRunSpec, model: ModelFacts, card: Gpu | None, samples: i
     training, ranks = spec.training, spec.topology.nodes * spec.topology.gpus_per_node
     if card is None or card.teraflops is None or training.precision != "bf16":
         return None
-    batch = training.per_device_batch_size * training.gradient_accumulation_steps * ranks
-    steps = training.max_steps
-    if steps is None:
-        if samples is None:
-            return None
-        steps = math.ceil(samples * training.epochs / batch)
-    tokens = min(training.max_length, PICTURES * spec.pixels.max_pixels // PATCH_PIXELS + TEXT_TOKENS)
-    # Forward, and backward to the activations only: frozen weights have no gradient. Recomputing is a second forward.
-    passes = 6 if training.gradient_checkpointing else 4
-    flops = float(steps * batch * tokens) * passes * model.active_parameters
+    usual = min(training.max_length, PICTURES * spec.pixels.max_pixels // PATCH_PIXELS + TEXT_TOKENS)
+    if training.max_steps is not None:
+        row = max(usual, round(FILL * training.max_length)) if training.packing else usual
+        tokens = float(training.max_steps * spec.global_batch_size * row)
+    elif samples is None:
+        return None
+    elif training.packing:
+        tokens = samples * training.epochs * usual
+    else:
+        tokens = float(math.ceil(samples * training.epochs / spec.global_batch_size) * spec.global_batch_size * usual)
+    # Forward, and backward to the activations; to the weights only where they are trained. Recomputing is a second
+    # forward.
+    passes = 4 + 2 * training.gradient_checkpointing + 2 * (training.method == "full")
+    flops = tokens * passes * model.active_parameters
     return float(f"{flops / (ranks * card.teraflops * 1e12 * UTILISATION) / 3600:.2g}")
 
 
@@ -147,9 +178,10 @@ def _judged(
         message = f"{needs}, but {product} has {card.memory_gib:.1f} GiB; {_instead(spec, model, card)}"
         return Preflight(estimate, "does not fit", message)
     if memory.peak > USABLE * card.memory_gib:
+        what = "a packed sequence" if spec.training.packing else "a sample"
         message = (
-            f"{needs} and {memory.peak:.1f} GiB for a sample of {spec.training.max_length} tokens, but {product} has "
-            f"{card.memory_gib:.1f} GiB; a lower training.maxLength or perDeviceBatchSize makes it safe"
+            f"{needs} and {memory.peak:.1f} GiB for {what} of {spec.training.max_length} tokens, but {product} has "
+            f"{card.memory_gib:.1f} GiB; {_safer(spec)} makes it safe"
         )
         return Preflight(estimate, "may not fit", message)
     return Preflight(
@@ -157,33 +189,68 @@ def _judged(
     )
 
 
+def _safer(spec: FineTuneRunSpec) -> str:
+    """What lowers the peak."""
+    levers = ["a lower training.maxLength or perDeviceBatchSize"]
+    if not spec.training.gradient_checkpointing:
+        levers.insert(0, "training.gradientCheckpointing")
+    if spec.training.method == "full" and spec.deepspeed.offload == "none":
+        levers.insert(0, "deepspeed.offload optimizer")
+    return ", or ".join(levers)
+
+
 def _instead(spec: FineTuneRunSpec, model: ModelFacts, card: Gpu) -> str:
     """What would work, as far as the numbers tell."""
-    override = "preflight.policy warn starts it nevertheless"
-    if spec.deepspeed.stage == 2:
-        sharded = memory_of(spec, model, 3)
-        if sharded.least <= card.memory_gib:
-            return f"deepspeed.stage 3 needs {sharded.least:.1f} GiB; {override}"
+    ways = []
+    for words, change in _changes(spec, model):
+        memory = memory_of(change, model)
+        if memory.least <= card.memory_gib:
+            host = f" and {memory.host:.0f} GiB of CPU memory in each pod" if memory.host else ""
+            ways.append(f"{words} needs {memory.least:.1f} GiB{host}")
+            break
     ranks = spec.topology.nodes * spec.topology.gpus_per_node
-    whole = memory_of(spec, model, 3)
+    whole = memory_of(_with(spec, stage=3, offload="none"), model)
     spread = (whole.weights + whole.state) * ranks
-    room = card.memory_gib - CONTEXT_GIB - whole.gathered
-    if room <= 0:
-        return f"use a GPU with more memory; {override}"
-    return f"deepspeed.stage 3 on {math.ceil(spread / room)} such GPUs or more would hold it; {override}"
+    room = card.memory_gib - CONTEXT_GIB - LIVE_PARAMETERS * (4 if spec.training.precision == "fp32" else 2) / GIB
+    if room > 0 and (enough := math.ceil(spread / room)) > ranks:
+        ways.append(f"deepspeed.stage 3 on {enough} such GPUs or more holds it")
+    return f"{', or '.join(ways) or 'use a GPU with more memory'}; preflight.policy warn starts it nevertheless"
+
+
+def _changes(spec: FineTuneRunSpec, model: ModelFacts) -> Iterator[tuple[str, FineTuneRunSpec]]:
+    """What may be changed to need less on as many GPUs, from what costs the least time to what costs the most."""
+    if spec.deepspeed.stage == 2:
+        yield "deepspeed.stage 3", _with(spec, stage=3)
+    lora = spec.training.method == "lora"
+    if lora and not model.experts and spec.lora.quantization == "none":
+        smaller = spec.model_copy(update={"lora": spec.lora.model_copy(update={"quantization": "nf4"})})
+        yield "lora.quantization nf4", smaller
+        yield "lora.quantization nf4 with deepspeed.stage 3", _with(smaller, stage=3)
+    if not lora:
+        yield "deepspeed.stage 3 with offload optimizer", _with(spec, stage=3, offload="optimizer")
+        tuned = spec.model_copy(update={"training": spec.training.model_copy(update={"method": "lora"})})
+        yield "training.method lora", _with(tuned, stage=3)
+    yield "deepspeed.stage 3 with offload all", _with(spec, stage=3, offload="all")
+
+
+def _with(spec: FineTuneRunSpec, **deepspeed: object) -> FineTuneRunSpec:
+    return spec.model_copy(update={"deepspeed": spec.deepspeed.model_copy(update=deepspeed)})
 
 
 def _parts(spec: FineTuneRunSpec, memory: Memory) -> str:
     every = ", all of them on every rank" if spec.deepspeed.stage == 2 else ""
     gathered = f", {memory.gathered:.1f} gathered layers" if memory.gathered else ""
+    held = " in 4 bits" if spec.lora.quantization == "nf4" else ""
     return (
-        f"{memory.weights:.1f} weights under ZeRO-{spec.deepspeed.stage}{every}{gathered}, "
+        f"{memory.weights:.1f} weights{held} under ZeRO-{spec.deepspeed.stage}{every}{gathered}, "
         f"{memory.state:.1f} gradients and optimizer, {CONTEXT_GIB} CUDA"
     )
 
 
 def _note(spec: FineTuneRunSpec, model: ModelFacts, memory: Memory) -> str:
+    host = f"; {memory.host:.1f} in each pod's CPU memory by deepspeed.offload" if memory.host else ""
     return (
         f"{model.label}, {model.parameters / 1e9:.1f} billion parameters: {_parts(spec, memory)}, "
-        f"{memory.activations:.1f} activations and {memory.logits:.1f} logits at {spec.training.max_length} tokens"
+        f"{memory.activations:.1f} activations and {memory.logits:.1f} logits "
+        f"at {spec.training.max_length} tokens{host}"
     )

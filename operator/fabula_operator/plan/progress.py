@@ -38,8 +38,11 @@ def reports_of(child: Child, pods: Sequence[Pod], reports: Sequence[Report]) -> 
     return found
 
 
-def seconds_left(report: Report) -> float | None:
-    """Time left for one shard: its own estimate, else from the rate since its first report."""
+def seconds_left(report: Report, usual_seconds: float | None = None) -> float | None:
+    """Time left for one shard: its own estimate, else from the rate since its first report.
+
+    `usual_seconds` is what an item usually takes: right after a resume nothing else is known.
+    """
     body = report.body
     if body.eta_seconds is not None:
         return float(body.eta_seconds)
@@ -50,16 +53,22 @@ def seconds_left(report: Report) -> float | None:
     if body.done >= body.total:
         return 0.0
     if elapsed <= 0 or made <= 0:
-        return None
+        return None if usual_seconds is None else (body.total - body.done) * usual_seconds
     return (body.total - body.done) * elapsed / made
 
 
 def figures(
-    status: StageStatus, stage: Stage, child: Child, pods: Sequence[Pod], reports: dict[int, Report]
+    status: StageStatus,
+    stage: Stage,
+    child: Child,
+    pods: Sequence[Pod],
+    reports: dict[int, Report],
+    usual_seconds: float | None = None,
 ) -> StageStatus:
     """The stage's status with the newest figures. Until every shard was heard of, no figure goes back.
 
-    After an operator's restart the first reports come from some shards only; their sum would be too small.
+    `usual_seconds` is what an item took before, for shards that have made none yet. After an operator's restart the
+    first reports come from some shards only; their sum would be too small.
     """
     results = {pod.index: result for pod in pods if pod.phase == "Succeeded" and (result := result_of(pod))}
     done, failed, totals = 0, 0, []
@@ -71,7 +80,7 @@ def figures(
             done, failed = done + body.done, failed + body.failed
             totals.append(body.total)
             if shard not in results:
-                left.append(seconds_left(reports[shard]))
+                left.append(seconds_left(reports[shard], usual_seconds))
         elif shard in results:
             ended = items(results[shard], stage)
             done, failed = done + ended[0], failed + ended[1]

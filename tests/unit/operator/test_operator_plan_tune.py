@@ -288,6 +288,18 @@ def test_metrics_and_steps_come_from_the_report_of_the_attempt_at_work() -> None
     assert made.status.progress.eta == "2m52s"
 
 
+def test_right_after_a_resume_the_time_left_is_told_by_the_usual_step() -> None:
+    seen, _ = step(observed("FineTuneRun"))
+    seen, _ = step(reported(seen, 60, done=70, total=126, metrics={"loss": 2.0, "stepSeconds": 3.0}))
+    seen, _ = step(ended(seen, disrupted="Preempted"))
+    seen, _ = step(replace(seen, children=(), pods=(), reports=()), LATER)
+    seen, _ = step(seen, LATER)
+    made = plan(reported(seen, 0, done=62, first=62, total=126), LATER)
+    assert made.status is not None
+    assert made.status.progress is not None
+    assert (made.status.progress.summary, made.status.progress.eta) == ("step 62/126", "3m12s")
+
+
 def test_time_alone_changes_nothing() -> None:
     seen, _ = step(observed("FineTuneRun"))
     seen, _ = step(reported(seen, 60, done=4, total=9))

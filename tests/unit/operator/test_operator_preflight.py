@@ -9,13 +9,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.observations import NOW, condition, edited, launches, observed, reference, step
 
-from fabula_api.fine_tune_run import TARGET_MODULES, FineTuneRunSpec, FineTuneRunStatus
+from fabula_api.fine_tune_run import TARGET_MODULES, DeepSpeed, FineTuneRunSpec, FineTuneRunStatus
 from fabula_api.gpu_products import gpu
 from fabula_operator.plan.lifecycle import plan
 from fabula_operator.plan.model_facts import MODELS, model_facts, of_size
-from fabula_operator.plan.preflight import memory_of, preflight
+from fabula_operator.plan.preflight import hours, memory_of, preflight
 
+B32 = "Qwen3-VL-32B"
+FULL, NF4, OFFLOAD = {"method": "full"}, {"quantization": "nf4"}, {"stage": 3, "offload": "optimizer"}
 A100 = "NVIDIA-A100-SXM4-80GB"
+
+
+GB = 1024**3 / 1e9
+MIX = MODELS["qwen3-vl-235b-a22b"]
 
 
 def spec_of(model: str, stage: int = 3, gpus: int = 8, product: str | None = A100, **fields: Any) -> dict[str, Any]:
@@ -72,7 +78,45 @@ def test_the_update_of_the_published_adapter_has_its_parameters() -> None:
             "deepspeed.stage 3 needs 58",
         ),
         ("235B sharded is tight", parsed("Qwen3-VL-235B-A22B"), "may not fit", "for a sample of 8192 tokens"),
-        ("32B on one GPU cannot", parsed("Qwen3-VL-32B", 3, 1, "NVIDIA-L40S"), "does not fit", "on 2 such GPUs"),
+        (
+            "32B on one GPU cannot",
+            parsed("Qwen3-VL-32B", 3, 1, "NVIDIA-L40S"),
+            "does not fit",
+            "nf4 needs 22.5 GiB, or deepspeed.stage 3 on 2 such GPUs or more",
+        ),
+        (
+            "235B on 4 GPUs cannot",
+            parsed("Qwen3-VL-235B-A22B", 3, 4),
+            "does not fit",
+            "offload all needs 3.4 GiB and 440 GiB of CPU memory in each pod, or deepspeed.stage 3 on 6 such GPUs",
+        ),
+        ("a full 32B held whole cannot", parsed(B32, 2, training=FULL), "does not fit", "deepspeed.stage 3 needs 64.5"),
+        (
+            "a full 32B sharded is too tight for long samples",
+            parsed(B32, training=FULL),
+            "may not fit",
+            "deepspeed.offload optimizer, or a lower",
+        ),
+        ("a full 32B fits with offload", parsed(B32, training=FULL, deepspeed=OFFLOAD), "fits", "0.0 gradients and"),
+        (
+            "a full 32B on 4 GPUs cannot",
+            parsed(B32, 3, 4, training=FULL),
+            "does not fit",
+            "deepspeed.stage 3 with offload optimizer needs 18.9 GiB and 427 GiB of CPU memory",
+        ),
+        ("32B in 4 bits fits one GPU", parsed(B32, 2, 1, lora=NF4), "fits", "19.2 weights in 4 bits under ZeRO-2"),
+        (
+            "32B without checkpointing",
+            parsed(B32, training={"gradientCheckpointing": False}),
+            "may not fit",
+            "training.gradientCheckpointing, or a lower",
+        ),
+        (
+            "packed sequences",
+            parsed("Qwen3-VL-235B-A22B", training={"packing": True}),
+            "may not fit",
+            "a packed sequence",
+        ),
         ("8B fits one", parsed("Qwen3-VL-8B", 2, 1), "fits", "16.4 weights"),
         ("no product is named", parsed("Qwen3-VL-32B", product=None), "unknown", "topology.product is not given"),
         ("the product is not known", parsed("Qwen3-VL-32B", product="X-1"), "unknown", "memory of X-1 is not known"),
@@ -123,6 +167,62 @@ def test_hours_of_the_published_run() -> None:
     assert preflight(parsed("Qwen3-VL-32B"), samples=None).estimate.hours is None  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize(
+    ("training", "expected"),
+    [
+        ({"gradientCheckpointing": False}, 4 / 6),
+        ({"method": "full"}, 8 / 6),
+        # Packing changes how samples travel, not how many tokens there are; only the last step is not filled up.
+        ({"packing": True}, 4004 / (126 * 32)),
+        ({"maxSteps": 252}, 2),
+        ({"maxSteps": 126, "packing": True}, 0.95 * 8192 / 3405),
+    ],
+)
+def test_hours_follow_what_is_computed(training: dict[str, Any], expected: float) -> None:
+    model = MODELS["qwen3-vl-32b"]
+    base = hours(parsed(B32), model, gpu(A100), 4004)
+    found = hours(parsed(B32, training=training), model, gpu(A100), 4004)
+    assert base is not None
+    assert found == pytest.approx(base * expected, rel=0.06)  # two digits are told
+
+
+@pytest.mark.parametrize(
+    ("fact", "found", "published"),
+    [
+        ("235B sharded by layer over 8 GPUs, GB each", memory_of(parsed("Qwen3-VL-235B-A22B"), MIX).weights * GB, 59),
+        ("32B in bf16, GB", memory_of(parsed(B32, 2), MODELS["qwen3-vl-32b"]).weights * GB, 66.6),
+        ("adapter with optimizer, GB", 134_217_728 * 14 / 1e9, 1.88),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_sizes_are_those_that_were_published(fact: str, found: float, published: float) -> None:
+    assert found == pytest.approx(published, rel=0.02)
+
+
+def test_offload_moves_state_to_the_pods_cpu_memory() -> None:
+    model = MODELS["qwen3-vl-32b"]
+    here = memory_of(parsed(B32, training=FULL), model)
+    moved = memory_of(parsed(B32, training=FULL, deepspeed=OFFLOAD), model)
+    everything = memory_of(parsed(B32, training=FULL, deepspeed={"stage": 3, "offload": "all"}), model)
+    assert (here.host, moved.state, everything.weights) == (0, 0, 0)
+    assert moved.host == pytest.approx(8 * here.state)
+    assert everything.host == pytest.approx(8 * (here.state + here.weights))
+    made = preflight(parsed(B32, training=FULL, deepspeed=OFFLOAD))
+    assert made is not None
+    assert made.estimate.note is not None
+    assert "427.2 in each pod's CPU memory by deepspeed.offload" in made.estimate.note
+
+
+def test_pictures_take_memory_of_the_frozen_tower_by_the_pixel_window() -> None:
+    small, large = (
+        memory_of(parsed(B32, pixels={"minPixels": 1024, "maxPixels": pixels}), MODELS["qwen3-vl-32b"])
+        for pixels in (50_176, 451_584)
+    )
+    assert small.least == large.least
+    # 6 pictures of 441 tokens, 4 patches each, in one layer of width 1,152.
+    assert large.activations - small.activations == pytest.approx(6 * (441 - 49) * 4 * 1152 * 34 / 1024**3, rel=0.01)
+
+
 SPECS = st.builds(
     lambda model, gpus, batch, length: parsed(
         model, gpus=gpus, training={"perDeviceBatchSize": batch, "maxLength": length}
@@ -136,7 +236,9 @@ SPECS = st.builds(
 def test_more_sharding_never_needs_more_weights_and_the_peak_is_above_the_least(spec: FineTuneRunSpec) -> None:
     model = model_facts(spec.model.name or "")
     assert model is not None
-    whole, sharded = memory_of(spec, model, 2), memory_of(spec, model, 3)
+    whole, sharded = (
+        memory_of(spec.model_copy(update={"deepspeed": DeepSpeed(stage=stage)}), model) for stage in (2, 3)
+    )
     assert sharded.weights <= whole.weights
     assert sharded.state == whole.state
     for memory in (whole, sharded):
