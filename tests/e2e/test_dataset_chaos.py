@@ -1,4 +1,4 @@
-"""Eighty real episodes through a nasty provider while everything is killed: the dataset and the books come out the same.
+"""Eighty real episodes and a nasty provider, and everything is killed: the dataset and the books come out the same.
 
 FABULA_CHAOS_SEEDS=1,2,3 runs more storms by hand.
 """

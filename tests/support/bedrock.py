@@ -141,6 +141,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         bedrock, length = self.bedrock, int(self.headers.get("Content-Length", "0"))
+        began = bedrock.clock.now()
         if len(raw := self.rfile.read(length)) < length:  # the caller died while it sent
             self.close_connection = True
             return
@@ -185,7 +186,7 @@ class _Handler(BaseHTTPRequestHandler):
         bedrock.bill.add(
             Charge(
                 at=bedrock.clock.now(), status=200, tokens_in=tokens_in, tokens_out=tokens_out, images=images,
-                usd=usd + images * USD_PER_IMAGE, delivered=delivered, **facts,
+                usd=usd + images * USD_PER_IMAGE, delivered=delivered, began=began, **facts,
             )
         )  # fmt: skip
         if delivered:

@@ -28,6 +28,8 @@ class Charge:
     usd: float = 0.0
     delivered: bool = True
     """False when the connection was cut, or the caller was gone, after the work was done."""
+    began: float = 0.0
+    """When the request came in; `at` is when it was answered."""
 
 
 class Bill:

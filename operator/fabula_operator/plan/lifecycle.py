@@ -255,7 +255,7 @@ def _suspend(seen: Observed, spec: Spec, status: RunStatus, views: list[StageVie
         if not (child.terminal or child.deleting or child.uid in asked):
             actions += _stop(child)
     alive = running(seen.pods)
-    message = f"{len(alive)} pods are stopping" if alive else "no pod runs"
+    message = f"{len(alive)} pods are stopping; they finish what is in hand" if alive else "no pod runs"
     progress = (status.progress or Progress()).model_copy(update={"eta": None})
     status = status.model_copy(
         update={"state": "Suspended", "reason": "SuspendedBySpec", "failure": None, "progress": progress}

@@ -12,6 +12,7 @@ from fabula_api.shared_spec import Resources
 from fabula_api.status import Lineage, RunStatus, StageStatus
 from fabula_api.worker import Spec, StageInput
 from fabula_operator.plan.children import running
+from fabula_operator.plan.grace import last_call_seconds
 from fabula_operator.plan.group_stage import Group, group_stage
 from fabula_operator.plan.job_stage import job_stage
 from fabula_operator.plan.not_landed import value_at
@@ -151,6 +152,7 @@ def _launch(this: Walk, stage: Stage, arm: Arm | None, key: str, place: str, inp
         resources=resources,
         retries=spec.retries,
         queue=spec.queue if isinstance(spec, FineTuneRunSpec) else None,
+        grace_seconds=last_call_seconds(spec, stage.name),
     )
 
 

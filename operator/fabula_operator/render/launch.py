@@ -68,6 +68,8 @@ class Launch:
     retries: Retries = field(default_factory=Retries)
     queue: str | None = None
     """Kueue's LocalQueue; the child then waits, suspended, until it is admitted."""
+    grace_seconds: int = 0
+    """Seconds that its pods may need to end; the installation's own, where those are more."""
 
     @property
     def template(self) -> Template:

@@ -61,7 +61,7 @@ def pod_template(launch: Launch, settings: WorkerSettings, *, container: str = "
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
-        "terminationGracePeriodSeconds": settings.grace_seconds,
+        "terminationGracePeriodSeconds": max(settings.grace_seconds, launch.grace_seconds),
         "securityContext": {
             "runAsNonRoot": True,
             "runAsUser": WORKER_USER,

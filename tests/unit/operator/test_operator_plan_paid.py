@@ -93,6 +93,17 @@ def test_pictures_that_are_drawn_elsewhere_need_no_gpu() -> None:
     assert (launch.stage, launch.device, launch.gpus) == ("illustrate", "cpu", 0)
 
 
+def test_pods_that_pay_are_given_the_time_to_take_the_answers_of_the_calls_in_hand() -> None:
+    paid = {**PAID, "extraction": {"provider": "bedrock", "maxTokens": 8192}}
+    seen, _ = step(observed("DatasetBuild", paid))
+    seen, made = step(complete(seen, counts={"episode/ok": 8}))
+    (extract,) = launches(made)
+    (illustrate,) = launches(step(complete(seen, artifact=None))[1])
+    assert (extract.grace_seconds, illustrate.grace_seconds) == (60 + 547 + 10, 60 + 10)
+    free = step(complete(step(observed("DatasetBuild"))[0], counts={"episode/ok": 8}))[1]
+    assert [launch.grace_seconds for launch in launches(free)] == [0]
+
+
 def test_what_holds_a_worker_up_is_said_while_it_does() -> None:
     held = {"reason": "ProviderThrottled", "message": "the provider turns calls away (ThrottlingException)"}
     status = told(reported(extracting(), 5, 4, total=8, condition=held))

@@ -10,11 +10,10 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from fabula_api.provider import longest_reply_seconds
 from fabula_workloads.bedrock.errors import classify
 
 _CONNECT_SECONDS = 10
-_FIRST_WORD_SECONDS = 60
-_SLOWEST_TOKENS_PER_SECOND = 15
 
 
 class BedrockClient:
@@ -31,7 +30,7 @@ class BedrockClient:
                     retries={"total_max_attempts": 1},
                     connect_timeout=_CONNECT_SECONDS,
                     # A call that is given up is paid for all the same, so the wait covers the slowest full reply.
-                    read_timeout=_FIRST_WORD_SECONDS + max_tokens / _SLOWEST_TOKENS_PER_SECOND,
+                    read_timeout=longest_reply_seconds(max_tokens),
                     max_pool_connections=concurrency,
                     tcp_keepalive=True,
                 ),

@@ -1,0 +1,135 @@
+"""What a person does to a paid build with kubectl: pause it in full flight, let it grow, try again what failed."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fabula_workloads.quickstart import episodes_gz, read_scripts
+from tests.support.bedrock import Bedrock, run_bedrock
+from tests.support.bedrock_faults import Faults
+from tests.support.build_bench import BuildBench, until
+from tests.support.build_books import Books
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+NO_PICTURES = {"images": {"provider": "none", "require": 0}}
+REPLY_SECONDS = 8
+"""How long a reply takes while the build is paused: longer than the operator's usual grace of 3 s."""
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BuildBench]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+        for name in ("AWS_BEARER_TOKEN_BEDROCK", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+            patch.delenv(name, raising=False)
+        folder = tmp_path_factory.mktemp("by-hand")
+        with run_bedrock(Bedrock()) as bedrock, BuildBench(folder, bedrock, "--worker-grace", "3") as running:
+            (running.artifacts / "episodes.jsonl.gz").write_bytes(episodes_gz(read_scripts()))
+            yield running
+
+
+def spec(bench: BuildBench, name: str, **more: Any) -> dict[str, Any]:
+    """Ten episodes; each build has folders of its own, or it would find what the one before paid for."""
+    paid = {"provider": "bedrock", "endpointUrl": bench.bedrock.endpoint, "workers": 2, "concurrency": 2}
+    return {
+        "source": {"uri": "episodes.jsonl.gz", "licenseAccepted": True},
+        "extraction": {**paid, "words": {"min": 80, "max": 260}, "maxTokens": 2048, "maxExcerpts": 2},
+        "images": {**paid, "perSample": 1},
+        "output": {"uri": name},
+        "secretRef": {"name": "bedrock"},
+        **more,
+    }
+
+
+def items(status: dict[str, Any]) -> dict[tuple[str, str, str | None], int]:
+    return {(one["kind"], one["outcome"], one.get("reason")): one["count"] for one in status["items"]}
+
+
+def message(status: dict[str, Any], condition: str) -> str:
+    return next(str(one["message"]) for one in status["conditions"] if one["type"] == condition)
+
+
+def test_a_build_that_is_paused_in_full_flight_ends_its_calls_and_pays_for_none_again(bench: BuildBench) -> None:
+    bedrock = bench.bedrock
+    bench.apply("calm", spec(bench, "calm", **NO_PICTURES))
+    calm = bench.ended("calm")
+    calls = len(bedrock.bill.paid)
+
+    bedrock.seconds_per_token = REPLY_SECONDS / max(charge.tokens_out for charge in bedrock.bill.paid)
+    bench.apply("paused", spec(bench, "paused", **NO_PICTURES))
+    until(lambda: bedrock.in_flight == 4, 60, "four calls in flight")
+    bench.patch("paused", {"suspend": True})
+    asked = bedrock.clock.now()
+    status = bench.until("paused", lambda status: status.get("state") == "Suspended", "said to be suspended", 10)
+    assert "finish what is in hand" in message(status, "Suspended") or not bench.workers()
+    said = bedrock.clock.now()
+    until(lambda: not bench.workers(), REPLY_SECONDS + 30, "no worker runs")
+    gone = bedrock.clock.now()
+    bench.until("paused", lambda status: message(status, "Suspended") == "no pod runs", "no pod runs", 30)
+    last = max(charge.began for charge in bedrock.bill.charges)
+    print(
+        f"the last call began {last - asked:.1f} s after kubectl returned, Suspended was said after {said - asked:.1f} "
+        f"s, the last worker ended after {gone - asked:.1f} s"
+    )
+    assert last - asked < 3, "no call begins once the build is held"
+    flown = bedrock.bill.paid[calls:]
+    assert len(flown) >= 4 and all(charge.delivered for charge in flown)
+
+    bedrock.seconds_per_token = 0
+    bench.patch("paused", {"suspend": False})
+    status = bench.ended("paused")
+    assert status["artifact"]["digest"] == calm["artifact"]["digest"]
+    assert status["costUsd"] == calm["costUsd"]
+    assert status["calls"] == {"paid": calls, "saved": len(flown), "lost": 0}
+    assert set(Counter(charge.item for charge in bedrock.bill.paid).values()) == {2}, "once by each of the two builds"
+
+
+def test_a_raised_budget_and_a_raised_target_go_on_where_the_build_stopped(bench: BuildBench) -> None:
+    before = len(bench.bedrock.bill.paid)
+    bench.apply("growing", spec(bench, "growing", budget={"usd": 0.1}, **NO_PICTURES))
+    small = bench.ended("growing")
+    assert small["costUsd"] <= 0.1
+    assert "BudgetReached" in message(small, "Succeeded")
+
+    bench.patch("growing", {"budget": {"usd": 50}, "target": {"samples": 9}})
+    larger = bench.ended("growing")
+    assert (small["samples"], larger["samples"]) < (9, 10) and larger["samples"] == 9
+    assert "BudgetReached" not in message(larger, "Succeeded")
+
+    bench.patch("growing", {"target": {"samples": 14}})
+    largest = bench.ended("growing")
+    assert largest["samples"] == 14
+    paid = bench.bedrock.bill.paid[before:]
+    assert set(Counter(charge.item for charge in paid).values()) == {1}, "no item is paid for twice"
+    assert largest["costUsd"] == pytest.approx(sum(charge.usd for charge in paid), abs=1e-3)
+    assert small["costUsd"] < larger["costUsd"] < largest["costUsd"]
+
+
+def test_a_higher_retry_tries_what_failed_and_nothing_else(bench: BuildBench) -> None:
+    bedrock = bench.bedrock
+    bedrock.faults = Faults(seed=3, malformed=0.5, filtered_image=0.4)
+    bench.apply("failing", spec(bench, "failing"))
+    first = bench.ended("failing")
+    assert items(first).get(("extract", "failed", "MalformedReply")) and items(first).get(
+        ("image", "failed", "PictureFiltered")
+    )
+    before = Books.of(first, bedrock.bill)
+    paid = len(bedrock.bill.paid)
+
+    bedrock.faults = Faults()
+    bench.patch("failing", {"retryFailed": 1})
+    second = bench.ended("failing")
+    assert not [entry for entry in items(second) if entry[1] == "failed"]
+    again = bedrock.bill.paid[paid:]
+    readable = {call for call, record in before.records.items() if record["usd"] and "episode" not in record}
+    assert again and not {charge.item for charge in again} & readable
+    assert set(Counter(charge.item for charge in again).values()) == {1}
+    assert second["samples"] > first["samples"]
+    assert second["costUsd"] == pytest.approx(first["costUsd"] + sum(charge.usd for charge in again), abs=1e-3)
