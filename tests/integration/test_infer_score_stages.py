@@ -6,7 +6,7 @@ import json
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from tests.support.stage_context import KEY, stage_context
@@ -191,17 +191,16 @@ def manifest(**details: Any) -> Manifest:
     return Manifest(kind="adapter", digest=KEY, parts=[], details=details)
 
 
-def test_an_adapter_of_other_making_is_refused_with_both_values(tmp_path: Path) -> None:
-    import hashlib
-
-    (tmp_path / "config.json").write_text("{}")
-    digest = "sha256:" + hashlib.sha256(b"{}").hexdigest()
+def test_an_adapter_of_other_making_is_refused_with_both_values() -> None:
+    digest = "sha256:" + "1" * 64
     pixels = {"minPixels": 12544, "maxPixels": 50176}
     fits = {"pixels": pixels, "promptVersion": "v3", "base": {"uri": "m", "digest": digest}}
     window = PixelWindow.model_validate(pixels)
 
-    def check(given: dict[str, Any], version: str | None = "v3") -> None:
-        check_adapter(manifest(**given), arm="tuned", pixels=window, prompt_version=version, base=tmp_path)
+    def check(given: dict[str, Any], version: str | None = "v3", held: Literal["none", "nf4"] | None = None) -> None:
+        check_adapter(
+            manifest(**given), arm="tuned", pixels=window, prompt_version=version, base_digest=digest, quantization=held
+        )
 
     check(fits)
     check({**fits, "promptVersion": "other"}, None)
@@ -211,6 +210,9 @@ def test_an_adapter_of_other_making_is_refused_with_both_values(tmp_path: Path) 
         check({**fits, "promptVersion": "v2"})
     with pytest.raises(ConfigInvalid, match=KEY):
         check({**fits, "base": {"digest": KEY}})
+    check({**fits, "quantization": "nf4"}, held="nf4")
+    with pytest.raises(ConfigInvalid, match=r"quantization nf4 of its base.*\[tuned\]\.quantization is none"):
+        check({**fits, "quantization": "nf4"}, held="none")
     with pytest.raises(InputInvalid, match="does not record pixels"):
         check({})
 

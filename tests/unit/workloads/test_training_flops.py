@@ -52,8 +52,8 @@ def test_the_peak_is_the_devices_in_bf16(
 
 
 @pytest.mark.torch
-@pytest.mark.parametrize("attention", ["sdpa", "eager"])
-def test_the_formula_is_what_torch_counts(tmp_path: Path, attention: str) -> None:
+@pytest.mark.parametrize(("attention", "full"), [("sdpa", False), ("eager", False), ("sdpa", True)])
+def test_the_formula_is_what_torch_counts(tmp_path: Path, attention: str, full: bool) -> None:
     from tests.support.training_dataset import build_model, samples, write_dataset
     from torch.utils.flop_counter import FlopCounterMode
 
@@ -65,6 +65,7 @@ def test_the_formula_is_what_torch_counts(tmp_path: Path, attention: str) -> Non
     from fabula_workloads.training.collate import Collator, PackedCollator
     from fabula_workloads.training.dataset import read_samples
     from fabula_workloads.training.encode import Encoder
+    from fabula_workloads.training.full import train_language
     from fabula_workloads.training.lora import add_lora
     from fabula_workloads.training.loss import token_loss
 
@@ -73,9 +74,13 @@ def test_the_formula_is_what_torch_counts(tmp_path: Path, attention: str) -> Non
     encoder = Encoder(load_processor(folder, PixelWindow(min_pixels=1024, max_pixels=8192)), tmp_path / "data")
     base = load_for_training(folder, precision="fp32")
     base.set_attn_implementation(attention)
-    model = add_lora(base, Lora(dropout=0.0), "m").train()
-    model.enable_input_require_grads()
-    sizes = ModelFlops.of(base.config.to_dict(), sum(p.numel() for p in model.parameters() if p.requires_grad))
+    if full:
+        model, adapter = train_language(base).train(), 0
+    else:
+        model = add_lora(base, Lora(dropout=0.0), "m").train()
+        model.enable_input_require_grads()
+        adapter = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    sizes = ModelFlops.of(base.config.to_dict(), adapter, full=full)
     row = [[encoder.encode(read_samples(tmp_path / "data", "train")[0])]]
     packed = PackedCollator(rope_index(base), sizes.needed)(row)
     batch = Collator(encoder.pad_token_id, sizes.needed)(row)

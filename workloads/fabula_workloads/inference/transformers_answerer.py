@@ -17,6 +17,7 @@ from fabula_workloads.inference.request import Answer, Failure, Request
 from fabula_workloads.inference.sampling import Interrupted, processors
 from fabula_workloads.models.loading import Device, Precision, load_base, load_with_adapter
 from fabula_workloads.models.processor import load_processor
+from fabula_workloads.models.quantization import Quantization
 from fabula_workloads.recipes.podcast.conversation import messages
 
 
@@ -24,16 +25,23 @@ class TransformersAnswerer:
     """Loads base model, adapter and processor once. Raises OSError or ValueError where a folder holds no model."""
 
     def __init__(
-        self, model: Path, adapter: Path | None, *, device: Device, pixels: PixelWindow, generation: Generation
+        self,
+        model: Path,
+        adapter: Path | None,
+        *,
+        device: Device,
+        pixels: PixelWindow,
+        generation: Generation,
+        quantization: Quantization = "none",
     ) -> None:
         precision: Precision = "bf16" if device == "cuda" else "fp32"
         self._processor = load_processor(model, pixels)
         # A decoder goes on from the last position, so that is where the prompt has to end.
         self._processor.tokenizer.padding_side = "left"
         self._model: Any = (
-            load_with_adapter(model, adapter, device=device, precision=precision)
+            load_with_adapter(model, adapter, device=device, precision=precision, quantization=quantization)
             if adapter
-            else load_base(model, device=device, precision=precision)
+            else load_base(model, device=device, precision=precision, quantization=quantization)
         )
         self._generation = generation
         config = self._model.generation_config

@@ -8,24 +8,26 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from fabula_api.artifact import Manifest
 from fabula_api.eval_run import Arm, EvalRunSpec
 from fabula_api.status import Lineage
-from fabula_workloads.inference.adapter_check import check_adapter
+from fabula_workloads.inference.adapter_check import check_adapter, trained_quantization
 from fabula_workloads.inference.request import Answer, Answerer, Failure, Request
 from fabula_workloads.metrics.transcript_file import dump
 from fabula_workloads.models.loading import Device
+from fabula_workloads.models.quantization import Quantization
 from fabula_workloads.recipes.podcast.prompt import PROMPT_VERSION, inference_prompt
 from fabula_workloads.runtime.artifact import require_manifest
 from fabula_workloads.runtime.context import StageContext, StageResult
 from fabula_workloads.runtime.failures import ConfigInvalid, InputInvalid
 from fabula_workloads.runtime.ledger import Ledger, own_items
-from fabula_workloads.runtime.store import FILE, Store
+from fabula_workloads.runtime.store import Store
 from fabula_workloads.sequences.sample_set import read_sample_set
-from fabula_workloads.stages.model_folder import model_folder, model_label
+from fabula_workloads.stages.model_folder import artifact_folder, model_config_digest, model_folder, model_label
 from fabula_workloads.stages.threads import limit_threads
 
 _log = logging.getLogger(__name__)
+TUNED_KINDS = ("adapter", "model")
+"""Kinds of artifacts that an arm's `adapter` may name: a LoRA adapter, or the model of a full fine-tuning."""
 OpenAnswerer = Callable[[StageContext], Answerer]
 
 
@@ -74,7 +76,7 @@ def infer(context: StageContext, open_answerer: OpenAnswerer) -> StageResult:
 
 
 def open_answerer(context: StageContext) -> Answerer:
-    """The arm's model with its adapter, which must have been trained for the same base, pixels and prompt."""
+    """The arm's model, with its adapter or as it was tuned in full, trained on the same base, pixels and prompt."""
     spec, arm = _spec(context)
     if spec.engine != "transformers":
         raise ConfigInvalid(f"engine {spec.engine!r} is not in this version; use transformers")
@@ -83,13 +85,7 @@ def open_answerer(context: StageContext) -> Answerer:
             f"arm {arm.name}: gpusPerShard is {arm.gpus_per_shard}; this version takes one GPU, or 0 for the CPU"
         )
     field = f"arms[{arm.name}].model"
-    base = model_folder(context, arm.model, field)
-    adapter: Path | None = None
-    if arm.adapter is not None:
-        version = None if spec.prompt else PROMPT_VERSION
-        manifest = _adapter(context)
-        check_adapter(manifest, arm=arm.name, pixels=spec.pixels, prompt_version=version, base=base)
-        adapter = _fetch(context, manifest)
+    model, adapter, quantization = _weights(context, spec, arm, field)
     from fabula_workloads.models.library_logs import quiet_libraries
     from fabula_workloads.models.torchvision_shim import prepare_torchvision
 
@@ -100,33 +96,47 @@ def open_answerer(context: StageContext) -> Answerer:
     if arm.gpus_per_shard == 0:
         limit_threads(spec.resources, context.config.shards * len(spec.arms))
     device: Device = "cuda" if arm.gpus_per_shard else "cpu"
-    _log.info("loading %s%s on %s", model_label(arm.model), " with its adapter" if adapter else "", device)
+    tuned = "" if arm.adapter is None else " with its adapter" if adapter else ", tuned in full,"
+    held = "" if quantization == "none" else f" in {quantization}"
+    _log.info("loading %s%s%s on %s", model_label(arm.model), tuned, held, device)
     try:
-        return TransformersAnswerer(base, adapter, device=device, pixels=spec.pixels, generation=spec.generation)
+        return TransformersAnswerer(
+            model,
+            adapter,
+            device=device,
+            pixels=spec.pixels,
+            generation=spec.generation,
+            quantization=quantization,
+        )
     except (OSError, ValueError) as error:
         raise InputInvalid(f"{field}: {model_label(arm.model)} cannot be loaded: {error}") from error
 
 
-def _adapter(context: StageContext) -> Manifest:
-    given = context.config.input("adapter")
-    manifest = require_manifest(context.open_input("adapter"), "adapter")
+def _weights(context: StageContext, spec: EvalRunSpec, arm: Arm, field: str) -> tuple[Path, Path | None, Quantization]:
+    """Folder of the arm's model, that of an adapter on top of it, and how the model is to be held."""
+    if arm.adapter is None:
+        return model_folder(context, arm.model, field), None, arm.quantization or "none"
+    store, given = context.open_input("adapter"), context.config.input("adapter")
+    manifest = require_manifest(store)
+    if manifest.kind not in TUNED_KINDS:
+        raise InputInvalid(
+            f"arms[{arm.name}].adapter: {given.uri} is an artifact of kind {manifest.kind}; a FineTuneRun makes one of "
+            f"kind {' or '.join(TUNED_KINDS)}"
+        )
     if given.digest.startswith("sha256:") and given.digest != manifest.digest:
         raise InputInvalid(f"{given.uri} holds {manifest.digest}, but the run was given {given.digest}: it has changed")
-    return manifest
-
-
-def _fetch(context: StageContext, manifest: Manifest) -> Path:
-    """A local folder with the adapter's parts. Its checkpoints, which lie below it, are not fetched."""
-    store = context.open_input("adapter")
-    if store.uri.startswith(FILE):
-        return context.local(store.uri)
-    folder = context.cache / "adapters" / manifest.digest.removeprefix("sha256:")
-    for part in manifest.parts:
-        local = folder / part.path
-        if not local.exists():
-            local.parent.mkdir(parents=True, exist_ok=True)
-            store.download(part.path, local)
-    return folder
+    check_adapter(
+        manifest,
+        arm=arm.name,
+        pixels=spec.pixels,
+        prompt_version=None if spec.prompt else PROMPT_VERSION,
+        base_digest=model_config_digest(context, arm.model, field),
+        quantization=arm.quantization,
+    )
+    tuned = artifact_folder(context, store, manifest)
+    if manifest.kind == "model":
+        return tuned, None, "none"
+    return model_folder(context, arm.model, field), tuned, trained_quantization(manifest)
 
 
 def _keep(store: Store, request: Request, answer: Answer | Failure) -> dict[str, Any]:

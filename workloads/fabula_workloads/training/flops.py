@@ -1,4 +1,4 @@
-"""Floating-point operations that a LoRA step needs, from a model's config: the numerator of MFU.
+"""Floating-point operations that a training step needs, from a model's config: the numerator of MFU.
 
 Needed, not done: recomputed activations, padding and logits nobody asks for do not count, so none of them can make MFU
 look better. The formula is in docs/training.md.
@@ -37,10 +37,12 @@ class ModelFlops:
     """In the vision mergers, used once for each token that a picture becomes."""
     merged: int
     """Patches that become one token."""
+    full: bool = False
+    """The language weights and the output matrix are trained themselves."""
 
     @classmethod
-    def of(cls, config: dict[str, Any], lora: int) -> ModelFlops:
-        """From a Qwen3-VL's config.json and the number of trained weights. Raises KeyError for another layout."""
+    def of(cls, config: dict[str, Any], lora: int, *, full: bool = False) -> ModelFlops:
+        """From a Qwen3-VL's config.json and the weights of its adapter. Raises KeyError for another layout."""
         text, vision = config["text_config"], config["vision_config"]
         hidden, inner = text["hidden_size"], text["intermediate_size"]
         heads, shared, width = text["num_attention_heads"], text["num_key_value_heads"], text["head_dim"]
@@ -60,6 +62,7 @@ class ModelFlops:
             vision_width=own,
             merger=mergers * (joined * joined + joined * vision["out_hidden_size"]),
             merged=merged,
+            full=full,
         )
 
     def needed(self, lengths: Sequence[int], labelled: int, grids: Sequence[Sequence[int]]) -> float:
@@ -71,7 +74,8 @@ class ModelFlops:
         """Of products with weights. The vision tower is frozen and first, so nothing flows back through it."""
         patches = sum(time * height * width for time, height, width in grids)
         seen = _FORWARD * patches * (self.vision + self.merger / self.merged)
-        return (_FROZEN * self.language + _TRAINED * self.lora) * tokens + _FROZEN * self.head * labelled + seen
+        own = _TRAINED if self.full else _FROZEN
+        return (own * self.language + _TRAINED * self.lora) * tokens + own * self.head * labelled + seen
 
     def attention(self, lengths: Sequence[int]) -> float:
         """Of causal attention: two products of length x length x width a layer, half of each; backward twice that."""

@@ -23,7 +23,7 @@ from fabula_workloads.training.checkpoints import Checkpoints
 from fabula_workloads.training.dataset import check_samples
 from fabula_workloads.training.group import Node
 from fabula_workloads.training.job import TrainingJob
-from fabula_workloads.training.model_files import check_targets, read_model
+from fabula_workloads.training.model_files import ModelFiles, check_targets, read_model
 
 _log = logging.getLogger("fabula.train")
 _HISTORY_LIMIT = 500
@@ -53,6 +53,8 @@ class Prepared:
             "globalBatchSize": spec.global_batch_size,
             "sampler": {"seed": spec.training.seed, "epoch": state.get("epoch"), "step": step},
             "base": self.base(),
+            "method": spec.training.method,
+            "quantization": spec.lora.quantization,
             "losses": losses[:: max(1, -(-len(losses) // _HISTORY_LIMIT))],
         }
 
@@ -83,6 +85,7 @@ def prepare(context: StageContext, spec: FineTuneRunSpec, fetch_model: Callable[
             f"training.packing: {base_name} is a {files.model_type}, and packing is proved equal to unpacked training "
             f"for {', '.join(PACKABLE_MODEL_TYPES)} only; set it to false"
         )
+    _check_method(files, spec, base_name)
     if spec.training.method == "lora":
         check_targets(spec.lora.target_modules, files, base_name)
     config = deepspeed_config.render(spec, deepspeed_config.hidden_size_of(files.config))
@@ -126,7 +129,23 @@ def _other_run(checkpoint: Manifest, spec: FineTuneRunSpec, base_digest: str) ->
     batch = checkpoint.details.get("globalBatchSize", spec.global_batch_size)
     if batch != spec.global_batch_size:
         return f"was made with {batch} samples an optimizer step, but the run's are {spec.global_batch_size}"
+    for field, own in (("method", spec.training.method), ("quantization", spec.lora.quantization)):
+        if (other := checkpoint.details.get(field, own)) != own:
+            return f"was made with {field} {other}, but the run's is {own}"
     return None
+
+
+def _check_method(files: ModelFiles, spec: FineTuneRunSpec, name: str) -> None:
+    """Raise ConfigInvalid when this model's weights cannot be trained, or held, as asked."""
+    nf4, full = spec.lora.quantization == "nf4", spec.training.method == "full"
+    if (nf4 or full) and "quantization_config" in files.config:
+        field = "lora.quantization: nf4" if nf4 else "training.method: full"
+        raise ConfigInvalid(f"{field} needs weights that are not quantised yet, but those of {name} are; use another")
+    if nf4 and "moe" in files.model_type:
+        raise ConfigInvalid(
+            f"lora.quantization: {name} is a {files.model_type}, whose experts are one tensor for all, and "
+            "bitsandbytes holds none of them in nf4; set it to none"
+        )
 
 
 def _dataset(context: StageContext, spec: FineTuneRunSpec) -> Manifest:

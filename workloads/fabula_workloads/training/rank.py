@@ -169,8 +169,9 @@ def _needed(base: Any, model: Any) -> Needed | None:
 
     # Under ZeRO-3 a parameter is empty outside of its pass, and knows its size by another name.
     trained = sum(getattr(p, "ds_numel", p.numel()) for p in model.parameters() if p.requires_grad)
+    full = model is base
     try:
-        return ModelFlops.of(base.config.to_dict(), trained).needed
+        return ModelFlops.of(base.config.to_dict(), 0 if full else trained, full=full).needed
     except KeyError as error:
         _log.info("no FLOPs and no MFU: the model's config has no %s", error)
         return None

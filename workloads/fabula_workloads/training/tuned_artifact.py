@@ -4,15 +4,18 @@ curve, its lineage."""
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
-from fabula_api.artifact import Manifest, canonical_json
+from fabula_api.artifact import Manifest, Part, canonical_json, digest_of
 from fabula_workloads.runtime.artifact import add_part, commit
 from fabula_workloads.runtime.context import StageContext
 from fabula_workloads.training.prepare import Prepared
 
 KINDS = {"lora": "adapter", "full": "model"}
 """Kind of the artifact by `training.method`."""
+_CONFIG, _WEIGHTS = "config.json", "fabula_weights"
 _CURVE = {
     "loss": "loss",
     "grad_norm": "gradNorm",
@@ -47,8 +50,10 @@ def commit_tuned(
     """
     job, store = prepared.job, context.store
     method = job.spec.training.method
-    files = [path for path in sorted(job.final.iterdir()) if path.name != "README.md"]
+    files = [path for path in sorted(job.final.iterdir()) if path.name not in ("README.md", _CONFIG)]
     parts = [add_part(store, path.name, path) for path in files]
+    if method == "full":
+        parts.append(add_part(store, _CONFIG, _named(job.final / _CONFIG, parts)))
     curve = loss_curve(ended["history"])
     parts.append(add_part(store, "loss.jsonl", b"".join(canonical_json(row) + b"\n" for row in curve)))
     parts.append(add_part(store, "ds_config.json", json.dumps(job.deepspeed, indent=2, sort_keys=True).encode()))
@@ -77,6 +82,14 @@ def commit_tuned(
         },
         attempt=context.config.attempt,
     )
+
+
+def _named(config: Path, parts: Iterable[Part]) -> bytes:
+    """A tuned model's config, with its weights in it by digest: a base model is known by its config, and this one's
+    would be that of the model it was made from."""
+    weights = sorted([part.path, part.sha256] for part in parts if part.path.endswith(".safetensors"))
+    content = json.loads(config.read_text()) | {_WEIGHTS: digest_of(weights)}
+    return (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()
 
 
 def _summary(prepared: Prepared, step: int) -> dict[str, Any]:
