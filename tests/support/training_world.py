@@ -1,0 +1,122 @@
+"""Training runs as the operator starts them: `fabula-worker train` over a folder with a dataset and a model."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from fabula_api.artifact import MANIFEST, Manifest
+from fabula_api.worker import CONFIG_VARIABLE, TERMINATION_LOG_VARIABLE, WorkerResult
+
+STEPS, EVERY = 14, 5
+DEADLINE_SECONDS = 240
+
+
+@dataclass
+class World:
+    """An artifact root with a dataset and a model, in which runs are started by name."""
+
+    folder: Path
+    started: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def output(self, name: str) -> Path:
+        return self.folder / "root" / "out" / name
+
+    def start(self, name: str, attempt: int = 1, **spec: Any) -> subprocess.Popen[bytes]:
+        """Start `fabula-worker train` as the operator would."""
+        training = {
+            "learningRate": 0.01, "maxSteps": STEPS, "perDeviceBatchSize": 1, "gradientAccumulationSteps": 2,
+            "precision": "fp32", "loaderWorkers": 0, "maxGradNorm": 1.0,
+        }  # fmt: skip
+        config = {
+            "run": {"kind": "FineTuneRun", "namespace": "test", "name": name, "uid": f"uid-{name}"},
+            "stage": "train",
+            "attempt": attempt,
+            "root": f"file://{self.folder}/root",
+            "output": f"out/{name}",
+            "key": "sha256:" + "0" * 64,
+            "inputs": [{"name": "dataset", "uri": spec.pop("dataset", "dataset"), "digest": "unknown"}],
+            "spec": {
+                "dataset": {"uri": "dataset"},
+                "model": {"uri": "model"},
+                "pixels": {"minPixels": 1024, "maxPixels": 8192},
+                "topology": {"gpusPerNode": 2, "device": "cpu"},
+                "checkpoints": {"everySteps": EVERY},
+                **spec,
+                "training": training | spec.get("training", {}),
+            },
+        }
+        environment = os.environ | {
+            CONFIG_VARIABLE: json.dumps(config),
+            TERMINATION_LOG_VARIABLE: str(self.folder / f"{name}.termination"),
+            "FABULA_CACHE": str(self.folder / "cache"),
+            "TENSORBOARD_LOGGING_DIR": str(self.folder / "board"),
+        }
+        with (self.folder / f"{name}-{attempt}.log").open("wb") as log:
+            process = subprocess.Popen(
+                [Path(sys.executable).parent / "fabula-worker", "train"], env=environment, stdout=log, stderr=log
+            )
+        self.started.append(process)
+        return process
+
+    def finish(self, name: str, process: subprocess.Popen[bytes]) -> tuple[int, WorkerResult]:
+        """Exit code and result of a run."""
+        code = process.wait(DEADLINE_SECONDS)
+        return code, WorkerResult.model_validate_json((self.folder / f"{name}.termination").read_bytes())
+
+    def run(self, name: str, attempt: int = 1, **spec: Any) -> tuple[int, WorkerResult]:
+        return self.finish(name, self.start(name, attempt, **spec))
+
+    def log(self, name: str, attempt: int = 1) -> str:
+        return (self.folder / f"{name}-{attempt}.log").read_text(errors="replace")
+
+    def checkpoints(self, name: str) -> dict[int, Manifest]:
+        """Committed checkpoints by step."""
+        found = (self.output(name) / "checkpoints").glob(f"step-*/{MANIFEST}")
+        return {int(file.parent.name[5:]): Manifest.model_validate_json(file.read_text()) for file in sorted(found)}
+
+    def curve(self, name: str) -> list[dict[str, Any]]:
+        lines = (self.output(name) / "loss.jsonl").read_text().splitlines()
+        return [json.loads(line) for line in lines]
+
+    def board(self, name: str, tag: str) -> list[tuple[int, float]]:
+        """What TensorBoard shows of a run."""
+        (folder,) = (self.folder / "board").glob(f"test.{name}-*")
+        return [(one.step, one.value) for one in EventAccumulator(str(folder)).Reload().Scalars(tag)]
+
+    def close(self) -> None:
+        """End what still runs."""
+        for process in self.started:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+
+    def ranks(self) -> dict[int, int]:
+        """Process ids of the running ranks, by rank."""
+        found = {}
+        for process in Path("/proc").iterdir():
+            try:
+                variables = (process / "environ").read_bytes().split(b"\0") if process.name.isdigit() else []
+            except OSError:
+                continue
+            if any(v.startswith(b"FABULA_TRAINING_JOB=" + str(self.folder).encode()) for v in variables):
+                found |= {int(v[5:]): int(process.name) for v in variables if v.startswith(b"RANK=")}
+        return found
+
+
+def wait_for(condition: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
+    """Wait until it holds. Fails when the process ended first."""
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while not condition():
+        assert process.poll() is None, f"ended with exit code {process.returncode} before it was time"
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
