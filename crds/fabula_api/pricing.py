@@ -35,23 +35,45 @@ def _claude(tokens_in: float, tokens_out: float) -> Price:
     return Price(input_per_million=tokens_in, output_per_million=tokens_out, output_quota_weight=5)
 
 
+# Looked up in November 2026. Claude: the vendor's price list (platform.claude.com, "Pricing"), which Bedrock charges
+# for global inference profiles; from 4.5 on, others cost a tenth more (Bedrock's user guide, "Global cross-Region
+# inference"). Quota weight: Bedrock's user guide, "How tokens are counted". Stable Diffusion 3.5 Large: as public price
+# trackers give it for Bedrock, whose own page has no figure in its text; compare it with your bill.
 PRICES: dict[str, Price] = {
     "anthropic.claude-sonnet-4": _claude(3, 15),
+    "anthropic.claude-sonnet-4-5": _claude(3, 15),
+    "anthropic.claude-sonnet-4-6": _claude(3, 15),
     "anthropic.claude-3-7-sonnet": _claude(3, 15),
-    "anthropic.claude-haiku-4": _claude(1, 5),
+    "anthropic.claude-haiku-4-5": _claude(1, 5),
+    "anthropic.claude-opus-4": _claude(15, 75),
+    "anthropic.claude-opus-4-5": _claude(5, 25),
+    "anthropic.claude-opus-4-6": _claude(5, 25),
     "stability.sd3-5-large": Price(per_image=0.08),
 }
-"""List prices in dollars, by the start of a model's id."""
+"""List prices in dollars, by the start of a model's id; of Claude from 4.5 on for global inference."""
+_DEARER_IN_A_REGION = ("-4-5", "-4-6")
+_REGIONAL_FACTOR = 1.1
 
 
 def price_of(model: str, overrides: Mapping[str, Price] | None = None) -> Price | None:
     """The price of a model; None when nobody named one.
 
     A build's own price goes by the model's whole id. The table goes by the longest start that fits, after the region
-    prefix of an inference profile (`global.`, `us.`, ...) or the path of an ARN.
+    prefix of an inference profile (`global.`, `us.`, ...) or the path of an ARN; a region's profile may cost more.
     """
     if overrides and model in overrides:
         return overrides[model]
     plain = model.rpartition("/")[2]
     fitting = [start for start in PRICES if plain.startswith(start) or plain.partition(".")[2].startswith(start)]
-    return PRICES[max(fitting, key=len)] if fitting else None
+    if not fitting:
+        return None
+    start = max(fitting, key=len)
+    price = PRICES[start]
+    if not start.endswith(_DEARER_IN_A_REGION) or plain.startswith("global."):
+        return price
+    return price.model_copy(
+        update={
+            "input_per_million": round(price.input_per_million * _REGIONAL_FACTOR, 6),
+            "output_per_million": round(price.output_per_million * _REGIONAL_FACTOR, 6),
+        }
+    )

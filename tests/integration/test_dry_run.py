@@ -12,9 +12,11 @@ from tests.support.episodes_artifact import episode, write_episodes
 from tests.support.stage_context import stage_context
 
 from fabula_api.dataset_build import BuildEstimate
-from fabula_workloads.recipes.podcast import estimate, extract
+from fabula_workloads.recipes.podcast import estimate, extract, ingest
 from fabula_workloads.runtime.ledger import Ledger
 from fabula_workloads.stages.illustrate_paid import illustrate_paid
+
+REAL = Path(__file__).parents[3] / "shared/data/podcasts/speakerTurnData.jsonl.gz"
 
 
 def estimated(root: Path, spec: dict[str, Any]) -> BuildEstimate:
@@ -48,6 +50,35 @@ def test_the_bill_comes_near_the_estimate(tmp_path: Path, monkeypatch: pytest.Mo
     assert 0.5 < len(bill.paid) / expected.calls <= 1.1
     # A second reply is reckoned with, which the stand-in, leaving stretches out, does not need.
     assert 0.35 < sum(charge.tokens_in for charge in bill.paid) / expected.input_tokens <= 1.1
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not REAL.exists(), reason="the 80 real episodes are not beside this checkout")
+@pytest.mark.parametrize(
+    "changes", [{}, {"words": {"min": 150, "max": 300}, "maxTokens": 4096, "maxExcerpts": 5}], ids=("default", "short")
+)
+def test_on_real_episodes_the_estimate_is_within_a_quarter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
+) -> None:
+    """Calls, tokens, dollars and excerpts, against a model that passes over a stretch between two excerpts."""
+    with run_bedrock(Bedrock(clock=ScaledClock(200))) as bedrock:
+        for name, value in bedrock.environment().items():
+            monkeypatch.setenv(name, value)
+        extraction = {"provider": "bedrock", "endpointUrl": bedrock.endpoint, **changes}
+        source = {"uri": REAL.resolve().as_uri(), "licenseAccepted": True}
+        spec = {"source": source, "extraction": extraction, "images": {"provider": "none"}}
+        episodes = ingest.run(stage_context(tmp_path, "DatasetBuild", "ingest", spec, "ingest")).uri or ""
+        context = stage_context(tmp_path, "DatasetBuild", "estimate", spec, "estimate", {"ingest": episodes})
+        expected = BuildEstimate.model_validate(estimate.run(context).summary["estimate"])
+        context = stage_context(tmp_path, "DatasetBuild", "extract", spec, "extract", {"ingest": episodes})
+        found = extract.run(context, bedrock.clock).counts["excerpt/ok"]
+        paid, usd = bedrock.bill.paid, bedrock.bill.usd
+    billed = {
+        "calls": len(paid), "input_tokens": sum(charge.tokens_in for charge in paid),
+        "output_tokens": sum(charge.tokens_out for charge in paid), "usd": usd, "excerpts": found,
+    }  # fmt: skip
+    ratios = {name: getattr(expected, name) / figure for name, figure in billed.items()}
+    assert all(0.8 <= ratio <= 1.25 for ratio in ratios.values()), ratios
 
 
 def test_a_target_a_quota_and_a_sample_decide_too(tmp_path: Path) -> None:

@@ -12,10 +12,15 @@ from fabula_api.pricing import Price, price_of
     [
         ("global.anthropic.claude-sonnet-4-5-20250929-v1:0", 1_000_000, 0, 3.0),
         ("anthropic.claude-sonnet-4-20250514-v1:0", 0, 1_000_000, 15.0),
-        ("arn:aws:bedrock:us-west-2:1:inference-profile/us.anthropic.claude-haiku-4-5-v1:0", 500_000, 100_000, 1.0),
+        ("arn:aws:bedrock:us-west-2:1:inference-profile/us.anthropic.claude-haiku-4-5-v1:0", 500_000, 100_000, 1.1),
+        ("us.anthropic.claude-sonnet-4-5-20250929-v1:0", 1_000_000, 1_000_000, 19.8),
+        ("anthropic.claude-sonnet-4-5-20250929-v1:0", 1_000_000, 0, 3.3),
+        ("us.anthropic.claude-sonnet-4-20250514-v1:0", 1_000_000, 0, 3.0),
+        ("global.anthropic.claude-opus-4-5-20251101-v1:0", 1_000_000, 0, 5.0),
+        ("us.anthropic.claude-opus-4-1-20250805-v1:0", 1_000_000, 0, 15.0),
     ],
 )
-def test_a_model_goes_by_its_name_whatever_its_profile(model: str, tokens_in: int, tokens_out: int, usd: float) -> None:
+def test_a_model_goes_by_its_name_and_its_profile(model: str, tokens_in: int, tokens_out: int, usd: float) -> None:
     price = price_of(model)
     assert price is not None and price.tokens_usd(tokens_in, tokens_out) == pytest.approx(usd)
 

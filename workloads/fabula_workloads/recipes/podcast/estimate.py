@@ -1,6 +1,7 @@
 """Stage `estimate` of a dry run: what a build would ask of its providers, from a sample of its episodes.
 
-Nothing is sent. Tokens come from characters, as the quota's do; a model is taken to return every excerpt that fits.
+Nothing is sent. Calls follow the extractor's own rules for chunks and continuations, tokens the characters of the real
+requests; a model is taken to return every excerpt that fits.
 """
 
 from __future__ import annotations
@@ -16,15 +17,17 @@ from fabula_workloads.recipes.podcast.dialogue import written
 from fabula_workloads.recipes.podcast.excerpt_prompt import converse_request, user_text
 from fabula_workloads.recipes.podcast.excerpts import Episode
 from fabula_workloads.recipes.podcast.ingest import EPISODES
-from fabula_workloads.recipes.podcast.request_size import estimated_tokens, most_in_a_reply, tokens_of_an_excerpt
+from fabula_workloads.recipes.podcast.request_size import (
+    likely_tokens,
+    likely_tokens_of_an_excerpt,
+    most_in_a_reply,
+)
 from fabula_workloads.recipes.podcast.rules import RulesExtractor
 from fabula_workloads.runtime.artifact import require_manifest
 from fabula_workloads.runtime.context import StageContext, StageResult
 from fabula_workloads.runtime.failures import ConfigInvalid
 
 SAMPLED_EPISODES = 200
-_PICTURE_MARGIN = 1.1
-"""Excerpts asked for above the target where pictures are drawn, as the operator grants them."""
 _FIRST_SECONDS, _TOKENS_PER_SECOND, _SECONDS_PER_PICTURE = 3.0, 60.0, 12.0
 """How long providers usually take; they count only where concurrency binds and not the quota."""
 
@@ -81,7 +84,8 @@ def add(work: Work, episode: Episode, spec: DatasetBuildSpec) -> None:
         if share <= 0:
             continue
         text = written(part)
-        here = min(share, int(len(text.split()) / mean_words))
+        num_words = len(text.split())
+        here = min(share, int(num_words / mean_words))
         rounds = max(1, math.ceil(here / most))
         request = converse_request(
             user_text(text, words=(words.min, words.max), most=min(most, share), num_scenes=num_scenes),
@@ -89,17 +93,20 @@ def add(work: Work, episode: Episode, spec: DatasetBuildSpec) -> None:
         )  # fmt: skip
         found += here
         work.calls += rounds
-        work.tokens_in += rounds * estimated_tokens(request)
-        work.tokens_out += min(rounds * asked.max_tokens, here * tokens_of_an_excerpt(mean_words, num_scenes))
+        work.tokens_in += rounds * likely_tokens(request)
+        one = likely_tokens_of_an_excerpt(mean_words * len(text) / max(1, num_words), num_scenes)
+        work.tokens_out += min(rounds * asked.max_tokens, here * one)
     work.excerpts += found
 
 
 def estimate(work: Work, spec: DatasetBuildSpec, sampled: int) -> BuildEstimate:
     """The build's figures from what all its episodes take; `target` ends it earlier, `budget` is not looked at."""
-    if spec.target.samples is not None and work.excerpts:
-        wanted = spec.target.samples * (1 if spec.images.provider == "none" else _PICTURE_MARGIN)
+    wanted, samples = spec.excerpts_wanted(), work.excerpts
+    if wanted is not None and spec.target.samples is not None and work.excerpts:
         work = work.times(min(1.0, wanted / work.excerpts))
-    pictures = work.excerpts * spec.images.per_sample if spec.images.provider == "bedrock" else 0.0
+        # What is looked for above the target is drawn only for samples whose own pictures are filtered: a few.
+        samples = min(work.excerpts, spec.target.samples)
+    pictures = samples * spec.images.per_sample if spec.images.provider == "bedrock" else 0.0
     text_price, picture_price = price_of(spec.extraction.model, spec.prices), _picture_price(spec)
     known = (text_price is not None or not work.calls) and (picture_price is not None or not pictures)
     text_price, picture_price = text_price or Price(), picture_price or Price()
