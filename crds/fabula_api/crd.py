@@ -48,7 +48,9 @@ def _column(name: str, path: str, kind: str = "string", *, wide: bool = False, a
 _STATE = _column("State", ".status.state", about="Pending, Running, Suspended, Succeeded or Failed")
 _PROGRESS = _column("Progress", ".status.progress.summary", about="Stage and how far it is")
 _ETA = _column("ETA", ".status.progress.eta", about="Time left")
-_REASON = _column("Reason", ".status.reason", wide=True, about="What it waits for, or why it failed")
+_REASON = _column(
+    "Reason", ".status.reason", wide=True, about="What it waits for, why it failed, or why it stopped early"
+)
 _AGE = _column("Age", ".metadata.creationTimestamp", "date")
 
 COLUMNS: dict[Kind, list[Schema]] = {

@@ -80,9 +80,7 @@ def outcome(status: RunStatus) -> str:
         if status.stages and status.stages[-1].name == "estimate" and (expected := status.estimate) is not None:
             usd = "dollars not known" if expected.usd is None else f"${expected.usd:,.2f}"
             return f"dry run: {expected.calls:,} calls, {usd}, {expected.minutes:,.0f} minutes"
-        made = f"{status.samples} samples" if status.samples is not None else "dataset committed"
-        left = [f"{one.reason}: {one.count} left in {one.kind}" for one in status.items if one.outcome == "left"]
-        return "; ".join([made, *left])
+        return f"{status.samples} samples" if status.samples is not None else "dataset committed"
     if isinstance(status, FineTuneRunStatus):
         loss = status.metrics.loss if status.metrics else None
         made = "adapter committed" if status.adapter else "trained, without an adapter"
@@ -90,6 +88,20 @@ def outcome(status: RunStatus) -> str:
     if isinstance(status, EvalRunStatus):
         return status.score or "report committed"
     return "done"
+
+
+def left_undone(status: RunStatus) -> str:
+    """What a successful run left, and why; empty when nothing was left."""
+    if not isinstance(status, DatasetBuildStatus):
+        return ""
+    return "; ".join(f"{one.reason}: {one.count} left in {one.kind}" for one in status.items if one.outcome == "left")
+
+
+def stopped_by(status: RunStatus) -> str | None:
+    """The first reason for which a successful run left something undone."""
+    if not isinstance(status, DatasetBuildStatus):
+        return None
+    return next((one.reason for one in status.items if one.outcome == "left"), None)
 
 
 def _of(model: type[BaseModel], entries: Any) -> list[Any]:

@@ -19,7 +19,7 @@ from fabula_operator.plan.backend import choose_backend
 from fabula_operator.plan.children import Child, parse_time, running
 from fabula_operator.plan.conditions import Wanted, timestamp
 from fabula_operator.plan.group_stage import OPEN
-from fabula_operator.plan.kind_status import fold, gates, outcome, verdict
+from fabula_operator.plan.kind_status import fold, gates, left_undone, outcome, stopped_by, verdict
 from fabula_operator.plan.notices import notices
 from fabula_operator.plan.observed import Observed, Waiting
 from fabula_operator.plan.preflight import Preflight
@@ -184,15 +184,17 @@ def _succeed(seen: Observed, spec: Spec, status: RunStatus, now: datetime) -> Pl
     status = status.model_copy(
         update={
             "state": "Succeeded",
-            "reason": None,
+            "reason": stopped_by(status),
             "failure": None,
             # An edit that leaves every stage as it was did not make the run start again.
             "started_at": former.started_at if again else status.started_at,
             "finished_at": former.finished_at if again else timestamp(now),
         }
     )
-    message = outcome(status)
-    status = status.model_copy(update={"progress": Progress(percent=100, summary=message[:120])})
+    made, left = outcome(status), left_undone(status)
+    message = f"{made}; {left}" if left else made
+    # What was left has a column of its own, the reason.
+    status = status.model_copy(update={"progress": Progress(percent=100, summary=made[:120])})
     return _finish(
         seen,
         spec,
@@ -255,7 +257,8 @@ def _suspend(seen: Observed, spec: Spec, status: RunStatus, views: list[StageVie
         if not (child.terminal or child.deleting or child.uid in asked):
             actions += _stop(child)
     alive = running(seen.pods)
-    message = f"{len(alive)} pods are stopping; they finish what is in hand" if alive else "no pod runs"
+    count = "1 pod" if len(alive) == 1 else f"{len(alive)} pods"
+    message = f"waiting for {count} to finish what is in hand" if alive else "no pod runs"
     progress = (status.progress or Progress()).model_copy(update={"eta": None})
     status = status.model_copy(
         update={"state": "Suspended", "reason": "SuspendedBySpec", "failure": None, "progress": progress}
@@ -315,8 +318,19 @@ def _work(seen: Observed, spec: Spec, status: RunStatus, views: list[StageView],
 
 def _held(views: list[StageView]) -> Waiting | None:
     """What a worker says keeps it from going on, such as a provider that throttles; the first shard's of several."""
-    told = [report.body.condition for view in views for _, report in sorted(view.reports.items())]
-    return next((Waiting(camel_reason(one.reason), one.message) for one in told if one is not None), None)
+    for view in views:
+        told = {shard: one.body.condition for shard, one in view.reports.items() if one.body.condition is not None}
+        if not told:
+            continue
+        # A shard that has reached its budget is at its end; what holds up the others can pass.
+        first = min(told, key=lambda shard: (not told[shard].reason.startswith("Provider"), shard))
+        same = sum(one.reason == told[first].reason for one in told.values())
+        message = told[first].message
+        if view.child is not None and view.child.size > 1:
+            more = f" and {same - 1} more" if same > 1 else ""
+            message = f"shard {first}{more} of {view.child.size}: {message}"
+        return Waiting(camel_reason(told[first].reason), message)
+    return None
 
 
 def _blocked(views: list[StageView]) -> Waiting | None:

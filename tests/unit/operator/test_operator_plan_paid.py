@@ -19,9 +19,10 @@ from tests.support.observations import (
 )
 
 from fabula_api.dataset_build import DatasetBuildStatus
+from fabula_api.worker import StageReport
 from fabula_operator.plan.actions import DeleteChild
 from fabula_operator.plan.lifecycle import plan
-from fabula_operator.plan.observed import Observed
+from fabula_operator.plan.observed import Observed, Report
 from fabula_operator.plan.quota import paid_for
 
 PAID = {"images": {"provider": "bedrock", "require": 0}}
@@ -113,11 +114,28 @@ def test_what_holds_a_worker_up_is_said_while_it_does() -> None:
     assert status.reason is None
 
 
+def test_which_shards_are_held_up_is_said_and_what_can_pass_comes_before_what_is_over() -> None:
+    def report(shard: int, reason: str) -> Report:
+        body = StageReport(stage="extract", shard=shard, done=1, total=8, condition={"reason": reason, "message": "so"})  # type: ignore[arg-type]
+        return Report(body, NOW, 0, NOW, pods[shard].name)
+
+    seen = extracting()
+    pods = {pod.index: pod for pod in seen.pods if pod.owner_uid == seen.children[-1].uid}
+    both = replace(seen, reports=(report(0, "ProviderThrottled"), report(1, "ProviderThrottled")))
+    running = next(one for one in told(both).conditions if one.type == "Running")
+    assert (running.reason, running.message) == ("ProviderThrottled", "shard 0 and 1 more of 2: so")
+    mixed = told(replace(seen, reports=(report(0, "BudgetReached"), report(1, "ProviderUnavailable"))))
+    assert mixed.reason == "ProviderUnavailable"
+    assert next(one.message for one in mixed.conditions if one.type == "Running") == "shard 1 of 2: so"
+
+
 def test_a_build_that_stopped_at_its_budget_says_so_at_the_end() -> None:
     counts = {"extract/ok": 5, "extract/left/BudgetReached": 7}
     seen = finished(observed("DatasetBuild", {**PAID, "budget": {"usd": 5}}), artifact=None, counts=counts)
     message = next(one.message for one in seen.run.status.conditions if one.type == "Succeeded")
     assert "BudgetReached: 7 left in extract" in message
+    assert seen.run.status.reason == "BudgetReached", "a column of kubectl get -o wide"
+    assert seen.run.status.progress is not None and "BudgetReached" not in str(seen.run.status.progress.summary)
     seen = finished(edited(seen, budget={"usd": 50}), artifact=None, counts={"extract/ok": 12})
     assert not [item for item in seen.run.status.items if item.outcome == "left"]
 
