@@ -61,6 +61,9 @@ class Training(SpecModel):
     other. Which samples a step sees stays the same, and so does its loss."""
     gradient_checkpointing: bool = True
     """Recompute activations in the backward pass: less memory, about a third more compute."""
+    recompute_every: int = Field(1, ge=1, le=256)
+    """With `gradientCheckpointing`: recompute only every n-th layer, which saves compute where memory is left. 2 halves
+    what is recomputed."""
     precision: Literal["bf16", "fp32"] = "bf16"
     """Number format of the forward and backward pass."""
     loader_workers: int = Field(4, ge=0, le=64)

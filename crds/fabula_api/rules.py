@@ -54,6 +54,13 @@ BLOCKS: dict[str, tuple[Rule, ...]] = {
             "message": "give requiredDomain or preferredDomain, not both",
         },
     ),
+    "Training": (
+        {
+            "rule": "self.recomputeEvery == 1 || self.gradientCheckpointing",
+            "message": "recomputeEvery goes with gradientCheckpointing",
+            "fieldPath": ".recomputeEvery",
+        },
+    ),
     "DeepSpeed": (
         {
             "rule": "self.offload != 'all' || self.stage == 3",

@@ -123,8 +123,9 @@ def memory_of(spec: FineTuneRunSpec, model: ModelFacts) -> Memory:
     tokens = training.per_device_batch_size * training.max_length
     layer = tokens * width * model.activation_elements(spec.lora.target_modules, not full and spec.lora.dropout > 0)
     # With checkpointing only each layer's input is kept, and one layer is computed anew at a time.
-    kept = model.layers * tokens * model.hidden * width + layer
-    activations = kept if training.gradient_checkpointing else model.layers * layer
+    recomputed = math.ceil(model.layers / training.recompute_every) if training.gradient_checkpointing else 0
+    anew = recomputed * tokens * model.hidden * width + layer if recomputed else 0
+    activations = anew + (model.layers - recomputed) * layer
     in_bytes = (
         weights,
         gathered,
@@ -161,7 +162,8 @@ def hours(spec: FineTuneRunSpec, model: ModelFacts, card: Gpu | None, samples: i
         tokens = float(math.ceil(samples * training.epochs / spec.global_batch_size) * spec.global_batch_size * usual)
     # Forward, and backward to the activations; to the weights only where they are trained. Recomputing is a second
     # forward.
-    passes = 4 + 2 * training.gradient_checkpointing + 2 * (training.method == "full")
+    recomputed = training.gradient_checkpointing / training.recompute_every
+    passes = 4 + 2 * recomputed + 2 * (training.method == "full")
     flops = tokens * passes * model.active_parameters
     return float(f"{flops / (ranks * card.teraflops * 1e12 * UTILISATION) / 3600:.2g}")
 
@@ -194,6 +196,8 @@ def _safer(spec: FineTuneRunSpec) -> str:
     levers = ["a lower training.maxLength or perDeviceBatchSize"]
     if not spec.training.gradient_checkpointing:
         levers.insert(0, "training.gradientCheckpointing")
+    elif spec.training.recompute_every > 1:
+        levers.insert(0, "training.recomputeEvery 1")
     if spec.training.method == "full" and spec.deepspeed.offload == "none":
         levers.insert(0, "deepspeed.offload optimizer")
     return ", or ".join(levers)

@@ -98,12 +98,12 @@ def load(model_folder: Path, *, packed: bool, checkpointing: bool = False) -> An
             parameter.data.normal_(0, 0.05)
     if checkpointing:
         model.enable_input_require_grads()
-        model.gradient_checkpointing_enable({"use_reentrant": False})
+        model.base_model.model.activation_checkpointing_enable({"use_reentrant": False})
     return model
 
 
-def losses_and_gradients(model: Any, batches: list[dict[str, Any]]) -> tuple[float, dict[str, Any]]:
-    """Loss of an update over these batches, and its gradients by parameter."""
+def losses_and_gradients(model: Any, batches: list[dict[str, Any]], head: Any = None) -> tuple[float, dict[str, Any]]:
+    """Loss of an update over these batches, and its gradients by parameter; `head` is told the labels."""
     from fabula_workloads.training.loss import token_loss
 
     count = sum(int((batch["labels"][:, 1:] != -100).sum()) for batch in batches)
@@ -111,6 +111,8 @@ def losses_and_gradients(model: Any, batches: list[dict[str, Any]]) -> tuple[flo
     for batch in batches:
         inputs = {name: value for name, value in batch.items() if name != "measures"}
         labels = inputs.pop("labels")
+        if head is not None:
+            head.labels = labels
         loss = token_loss(model(**inputs), labels, count)
         loss.backward()  # type: ignore[no-untyped-call]
         total += loss.item()
@@ -140,6 +142,64 @@ def test_loss_and_gradients_are_those_of_unpacked_training(
         for name, gradient in gradients.items():
             assert gradient.abs().max() > 0, name
             torch.testing.assert_close(found[name], gradient, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_head_that_holds_few_logits_at_once_gives_the_same_loss_and_gradients(
+    model_folder: Path, encoded: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch, packed: bool
+) -> None:
+    import torch
+
+    from fabula_workloads.models.segments import rope_index
+    from fabula_workloads.training import loss_head
+    from fabula_workloads.training.collate import Collator, PackedCollator
+
+    model = load(model_folder, packed=packed)
+    collate = PackedCollator(rope_index(model)) if packed else Collator(0)
+    batches = [collate([encoded[:2], encoded[2:]] if packed else [[sample] for sample in encoded])]
+    expected, found = losses_and_gradients(model, batches)
+    gradients = {name: gradient.clone() for name, gradient in found.items()}
+    model.zero_grad()
+    monkeypatch.setattr(loss_head, "LOGITS_AT_ONCE", 7 * model.config.text_config.vocab_size)
+    head = loss_head.LossHead.attach(model)
+    assert head is not None
+    for _ in range(2):
+        model.zero_grad()
+        loss, found = losses_and_gradients(model, batches, head)
+        assert loss == pytest.approx(expected, rel=1e-6)
+        for name, gradient in gradients.items():
+            torch.testing.assert_close(found[name], gradient, rtol=1e-4, atol=1e-6)
+    with pytest.raises(ValueError, match="not told"):
+        losses_and_gradients(model, batches)
+
+
+@pytest.mark.torch
+def test_a_head_that_is_trained_stays_as_it_is(model_folder: Path) -> None:
+    from fabula_workloads.training.loss_head import LossHead
+
+    model = load(model_folder, packed=False)
+    model.get_output_embeddings().weight.requires_grad_(True)
+    assert LossHead.attach(model) is None
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("every", [1, 2])
+def test_recomputing_some_layers_changes_no_bit(model_folder: Path, encoded: list[dict[str, Any]], every: int) -> None:
+    import torch
+
+    from fabula_workloads.training.collate import Collator
+
+    batches = [Collator(0)([[sample] for sample in encoded])]
+    expected, gradients = losses_and_gradients(load(model_folder, packed=False), batches)
+    model = load(model_folder, packed=False)
+    model.enable_input_require_grads()
+    model.base_model.model.activation_checkpointing_enable({"use_reentrant": False}, every_n_layers=every)
+    layers = model.base_model.model.model.language_model.layers
+    assert sum(layer.gradient_checkpointing for layer in layers) == len(layers) // every
+    loss, found = losses_and_gradients(model, batches)
+    assert loss == expected
+    assert all(torch.equal(found[name], gradient) for name, gradient in gradients.items())
 
 
 @pytest.mark.torch

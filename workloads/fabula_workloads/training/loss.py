@@ -18,10 +18,14 @@ def token_loss(
 ) -> torch.Tensor:
     """Cross entropy of each labelled token given those before it, summed and divided by the update's labelled tokens.
 
-    Logits are those of every position, or of those alone that a label follows (a packed batch). For Trainer's
-    `compute_loss_func`; `num_items_in_batch` counts over all ranks and passes, without it over `labels`.
+    Logits are those of every position, or of those alone that a label follows (a packed batch), or a `LossHead`'s sum.
+    For Trainer's `compute_loss_func`; `num_items_in_batch` counts over all ranks and passes, without it over `labels`.
     """
     targets = labels[:, 1:]
+    if outputs.logits.ndim == 0:
+        counted = (targets != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch
+        summed: torch.Tensor = outputs.logits
+        return summed / counted
     if outputs.logits.shape[1] == labels.shape[1]:
         logits = outputs.logits[:, :-1]
     else:

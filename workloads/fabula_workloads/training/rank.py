@@ -68,6 +68,7 @@ def train(job: TrainingJob, rank: int) -> None:
     from fabula_workloads.training.full import train_language
     from fabula_workloads.training.lora import add_lora
     from fabula_workloads.training.loss import token_loss
+    from fabula_workloads.training.loss_head import LossHead
     from fabula_workloads.training.neftune import SampleNoise
     from fabula_workloads.training.order import Coverage
     from fabula_workloads.training.packing import fill, pack, singly
@@ -124,6 +125,7 @@ def train(job: TrainingJob, rank: int) -> None:
         noise,
         base=job.model,
         lengths=[sum(lengths[index] for index in row) for row in rows] if training.group_by_length else None,
+        head=LossHead.attach(base),
         model=model,
         args=arguments,
         train_dataset=EncodedSamples(samples, encoder, rows),

@@ -16,6 +16,7 @@ from fabula_workloads.training.collate import Encoded
 from fabula_workloads.training.dataset import Sample
 from fabula_workloads.training.encode import Encoder
 from fabula_workloads.training.job import TrainingJob
+from fabula_workloads.training.loss_head import LossHead
 from fabula_workloads.training.measures import Measures, Timed
 from fabula_workloads.training.neftune import SampleNoise
 from fabula_workloads.training.order import RankBatches
@@ -58,12 +59,13 @@ class FineTuner(Trainer):  # type: ignore[misc]
         *,
         base: Path,
         lengths: Sequence[int] | None = None,
+        head: LossHead | None = None,
         **arguments: Any,
     ) -> None:
-        """`noise` is told the samples of each packed row before it is trained on. `base` is the base model's folder;
-        `lengths` are as in `RankBatches`."""
+        """`noise` is told the samples of each packed row before it is trained on, and `head` each batch's labels.
+        `base` is the base model's folder; `lengths` are as in `RankBatches`."""
         super().__init__(**arguments)
-        self._lengths = lengths
+        self._lengths, self._head = lengths, head
         self._base = base
         self._plan = plan
         self._noise = noise
@@ -92,6 +94,12 @@ class FineTuner(Trainer):  # type: ignore[misc]
             self._noise.segments = inputs["segments"]
         loss: torch.Tensor = super().training_step(model, inputs, num_items_in_batch)
         return loss
+
+    def compute_loss(self, model: Any, inputs: dict[str, Any], *arguments: Any, **named: Any) -> Any:
+        """As Trainer's, with the labels told to the head that needs them."""
+        if self._head is not None:
+            self._head.labels = inputs["labels"]
+        return super().compute_loss(model, inputs, *arguments, **named)
 
     def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: Any) -> Any:
         """As Trainer's, with the time counted that the loader's batches are waited for."""
@@ -160,7 +168,7 @@ def training_arguments(job: TrainingJob, plan: StepPlan) -> TrainingArguments:
         # Packed rows have noise of their own (`neftune`).
         neftune_noise_alpha=None if training.packing else training.neftune_noise_alpha or None,
         activation_checkpointing=training.gradient_checkpointing,
-        activation_checkpointing_kwargs={"use_reentrant": False} if training.gradient_checkpointing else None,
+        activation_checkpointing_kwargs={"use_reentrant": False, "every_n_layers": training.recompute_every},
         bf16=training.precision == "bf16",
         seed=training.seed,
         dataloader_num_workers=training.loader_workers,
