@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,9 @@ from tests.support.stage_context import stage_context
 
 from fabula_workloads.recipes.podcast import assemble
 from fabula_workloads.recipes.podcast.card import histogram
-from fabula_workloads.recipes.podcast.contact_sheet import shown
+from fabula_workloads.recipes.podcast.contact_sheet import contact_sheet, shown
 from fabula_workloads.recipes.podcast.conversation import messages
+from fabula_workloads.recipes.podcast.figures import bin_width, figures
 from fabula_workloads.recipes.podcast.near_duplicates import NearDuplicates, shingles
 from fabula_workloads.recipes.podcast.prompt import inference_prompt, training_prompt, word_range
 from fabula_workloads.recipes.podcast.samples import Picture, Sample
@@ -210,22 +212,60 @@ class TestDataset:
     def test_the_card_shows_a_contact_sheet_of_scenes_in_order(self, tmp_path: Path) -> None:
         build_inputs(tmp_path)
         _, store = run(tmp_path)
+        assert "](figures.png)" in store.read("README.md").decode()
         assert "](contact_sheet.jpg)" in store.read("README.md").decode()
         numbers = {hashlib.md5(str(number).encode()).hexdigest()[:16]: number for number in range(8)}
         with Image.open(io.BytesIO(store.read("contact_sheet.jpg"))) as sheet:
-            assert sheet.size == (2 * 262 + 6, 8 * 150 + 6)
+            assert sheet.size == (2 * 262 + 6, 8 * 184 + 6)
             for row, episode in enumerate(sorted(numbers)):
                 for scene in (1, 2):
-                    seen = sheet.getpixel((262 * scene - 128, 150 * row + 72))
+                    seen = sheet.getpixel((262 * scene - 128, 184 * row + 104))
                     assert isinstance(seen, tuple)
                     off = [abs(a - b) for a, b in zip(seen, colour_of(numbers[episode], scene), strict=True)]
                     assert max(off) < 8, (row, scene, seen)
         assert run(tmp_path, "again")[1].read("contact_sheet.jpg") == store.read("contact_sheet.jpg")
 
+    def test_a_sheet_shows_as_many_podcasts_as_it_can(self) -> None:
+        pictures = (Picture(1, "p", "s"),)
+        shows = ["a"] * 30 + ["b", "c"] + ["a"] * 30
+        samples = [Sample(f"{number:02}", show, 0, "", (), pictures) for number, show in enumerate(shows)]
+        chosen = shown([*samples, Sample("99", "without", 0, "", (), ())])
+        assert len(chosen) == 8 and {sample.podcast for sample in chosen} == {"a", "b", "c"}
+        assert [sample.episode for sample in chosen] == sorted(sample.episode for sample in chosen)
+
+    def test_a_scene_without_a_picture_leaves_its_place(self) -> None:
+        sample = Sample("e", "show", 0, "a b", (), (Picture(1, "1", "s"), Picture(3, "3", "s")))
+        with Image.open(io.BytesIO(contact_sheet([sample], frozenset(), lambda picture: png(1, 1)))) as sheet:
+            assert sheet.size[0] == 3 * 262 + 6
+            gap, drawn = sheet.getpixel((400, 40)), sheet.getpixel((100, 40))
+            assert isinstance(gap, tuple) and isinstance(drawn, tuple) and min(gap) > 200 > min(drawn)
+
+    def test_figures_are_drawn_in_proportion(self) -> None:
+        """Two bars for lengths, one twice as high as the other, its validation part on top."""
+        texts = ["word " * 30] * 4 + ["word " * 60] * 2
+        samples = [
+            Sample(f"e{number}", "v" if number < 1 else f"t{number}", 0, text, (), ())
+            for number, text in enumerate(texts)
+        ]
+        drawn = figures(samples, frozenset({"v"}))
+        assert drawn == figures(samples, frozenset({"v"}))
+        with Image.open(io.BytesIO(drawn)) as picture:
+            colours = picture.convert("RGB")
+        heights = []
+        for left in (80, 220):
+            column = [colours.getpixel((left, y)) for y in range(190, 371)]
+            blue = sum(isinstance(one, tuple) and one[2] > one[0] + 60 for one in column)
+            orange = sum(isinstance(one, tuple) and one[0] > one[2] + 60 for one in column)
+            heights.append((blue, orange))
+        (blue, orange), (other, none) = heights
+        assert none == 0 and abs(blue - 3 * orange) <= 3 and abs(blue + orange - 2 * other) <= 3
+        assert bin_width([1, 624]) == 25 and bin_width([1, 625]) == 50
+
     def test_a_sheet_is_of_at_most_eight_spread_over_all(self) -> None:
         pictures = (Picture(1, "p", "s"),)
         samples = [Sample(f"{number:02}", "show", 0, "", (), pictures) for number in range(80)]
-        assert [sample.episode for sample in shown(samples)] == ["00", "10", "20", "30", "40", "50", "60", "70"]
+        places = [int(sample.episode) for sample in shown(samples)]
+        assert len(places) == 8 and max(after - before for before, after in pairwise([*places, 80])) <= 12
 
     def test_a_file_that_is_no_picture_is_named(self, tmp_path: Path) -> None:
         build_inputs(tmp_path)

@@ -19,6 +19,7 @@ from fabula_workloads.recipes.podcast.candidates import candidates, required_pic
 from fabula_workloads.recipes.podcast.card import card
 from fabula_workloads.recipes.podcast.contact_sheet import CONTACT_SHEET, contact_sheet, shown
 from fabula_workloads.recipes.podcast.excerpt_prompt import EXCERPT_PROMPT_VERSION, excerpt_prompt_digest
+from fabula_workloads.recipes.podcast.figures import FIGURES, figures
 from fabula_workloads.recipes.podcast.hugging_face import metadata_file, metadata_row
 from fabula_workloads.recipes.podcast.near_duplicates import THRESHOLD
 from fabula_workloads.recipes.podcast.prompt import PROMPT_VERSION
@@ -157,7 +158,8 @@ def _files(
         for split, members in splits.items():
             rows = (metadata_row(sample.record(split)) for sample in members)
             yield metadata_file(split), _lines(scratch / metadata_file(split), rows)
-        yield CONTACT_SHEET, contact_sheet(pictured, partial(_picture, drawn))
+        yield CONTACT_SHEET, contact_sheet(pictured, validation, partial(_picture, drawn))
+    yield FIGURES, figures(samples, validation)
     yield "reference.json", _array(scratch / "reference.json", (sample.reference() for sample in splits["train"]))
     yield "README.md", card(samples, validation, left_out).encode()
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from statistics import mean, median
 
 from fabula_workloads.recipes.podcast.contact_sheet import CONTACT_SHEET, shown
+from fabula_workloads.recipes.podcast.figures import FIGURES
 from fabula_workloads.recipes.podcast.hugging_face import front_matter
 from fabula_workloads.recipes.podcast.prompt import PROMPT_VERSION
 from fabula_workloads.recipes.podcast.samples import Sample
@@ -36,6 +37,8 @@ def card(samples: Sequence[Sample], validation: frozenset[str], left_out: Mappin
         "",
         "Excerpts of podcasts, each with pictures of its scenes in order: given the pictures, write the dialogue.",
         "",
+        f"![What the dataset holds, in figures]({FIGURES})",
+        "",
         *_sheet(len(shown(samples))),
         "| | |",
         "|---|---|",
@@ -61,6 +64,8 @@ def card(samples: Sequence[Sample], validation: frozenset[str], left_out: Mappin
         "",
         "* `train.jsonl`, `validation.jsonl`: one sample a line; picture paths are relative to this folder.",
         "* `reference.json`: the training split as the array that the published training code reads.",
+        "* `metadata_train.jsonl`, `metadata_validation.jsonl`: the same for `datasets.load_dataset` of this folder,",
+        "  which gives the pictures decoded, as a list in the column `images`.",
         "* `samples/<id>/`: each sample for the eye: `excerpt.json` and `image_<scene>.png`.",
         "",
         "The dialogues are excerpts of the source's transcripts and stay under its terms.",
