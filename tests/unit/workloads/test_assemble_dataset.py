@@ -259,7 +259,7 @@ class TestDataset:
             heights.append((blue, orange))
         (blue, orange), (other, none) = heights
         assert none == 0 and abs(blue - 3 * orange) <= 3 and abs(blue + orange - 2 * other) <= 3
-        assert bin_width([1, 624]) == 25 and bin_width([1, 625]) == 50
+        assert bin_width([1, 599]) == 25 and bin_width([1, 600]) == 50
 
     def test_a_sheet_is_of_at_most_eight_spread_over_all(self) -> None:
         pictures = (Picture(1, "p", "s"),)
