@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 from fabula_api.artifact import MANIFEST
+from fabula_workloads.runtime.failures import Crashed
 
 FILE_BYTES = 2 << 30
 """Size of a file of weights, and so what the writing rank holds in memory."""
@@ -30,14 +32,12 @@ def save(model: Any, base: Path, folder: Path, *, write: bool, file_bytes: int =
 
     Under ZeRO-3 all ranks must take part; one has `write`.
     """
-    from transformers.core_model_loading import revert_weight_conversion
-
     stored = model.state_dict().keys()
     buffers = {name: buffer for name, buffer in model.named_buffers() if name in stored}
     weights = {**dict(model.named_parameters()), **buffers}  # a tied matrix is there once
     # Under ZeRO-3 a parameter is empty outside of its pass, and knows its size by another name.
     sizes = {name: getattr(p, "ds_numel", p.numel()) * p.element_size() for name, p in weights.items()}
-    files = split(sizes, file_bytes)
+    files, shapes = split(sizes, file_bytes), _shapes(base)
     places: dict[str, str] = {}
     total = 0
     for number, names in enumerate(files, start=1):
@@ -45,10 +45,9 @@ def save(model: Any, base: Path, folder: Path, *, write: bool, file_bytes: int =
         for name in names:
             with _gathered(weights[name]):
                 if write:
-                    whole[name] = weights[name].detach().to("cpu", copy=True).contiguous()
+                    whole[name] = _laid_out(weights[name].detach().to("cpu", copy=True), name, shapes)
         if write:
             file = f"model-{number:05d}-of-{len(files):05d}.safetensors" if len(files) > 1 else "model.safetensors"
-            whole = {name: tensor.contiguous() for name, tensor in revert_weight_conversion(model, whole).items()}
             folder.mkdir(parents=True, exist_ok=True)
             save_file(whole, folder / file, metadata={"format": "pt"})
             places |= dict.fromkeys(whole, file)
@@ -71,6 +70,25 @@ def split(sizes: Mapping[str, int], limit: int) -> list[list[str]]:
         files[-1].append(name)
         room -= size
     return files
+
+
+def _shapes(base: Path) -> dict[str, list[int]]:
+    """Shapes of the base's weights in its files."""
+    shapes: dict[str, list[int]] = {}
+    for path in sorted(base.glob("*.safetensors")):
+        with safe_open(path, framework="pt") as file:
+            shapes |= {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118 - no mapping
+    return shapes
+
+
+def _laid_out(tensor: torch.Tensor, name: str, shapes: Mapping[str, list[int]]) -> torch.Tensor:
+    """A weight as the base's files have it: transformers turns a mixture's experts while it loads them."""
+    stored = shapes.get(name, list(tensor.shape))
+    if list(tensor.shape) == stored:
+        return tensor.contiguous()
+    if tensor.dim() > 1 and list(tensor.mT.shape) == stored:
+        return tensor.mT.contiguous()
+    raise Crashed(f"{name} is {list(tensor.shape)}, but in the base model's files {stored}", "LayoutUnknown")
 
 
 def _gathered(parameter: Any) -> Any:
