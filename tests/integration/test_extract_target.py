@@ -86,3 +86,21 @@ def test_any_shards_pay_for_the_same_and_make_the_same(build: Build) -> None:
     # What an earlier, larger target has left in the ledger does not change what this one gives.
     digests.add(build.assemble("whole")[0])
     assert len(digests) == 1
+
+
+def test_a_raised_target_goes_on_and_says_how_far_it_is(build: Build) -> None:
+    first = build.extract("grown", 2)
+    paid = len(build.bedrock.bill.paid)
+    context = build.context("extract", "grown", {"ingest": "ingest"}, target=WANTED + 20)
+    totals: list[int] = []
+    update = context.reporter.update
+    context.reporter.update = lambda **told: (totals.append(told.get("total", 0)), update(**told))
+    counts = extract.run(context, build.bedrock.clock).counts
+    assert counts["calls/saved"] == paid == sum(one["calls/paid"] for one in first)
+    assert counts["calls/paid"] == len(build.bedrock.bill.paid) > paid
+    assert build.bedrock.bill.paid_twice() == {}
+    done = context.reporter.report.done
+    assert done == context.reporter.report.total == len(build.outcomes("grown")) < EPISODES
+    assert all(abs(total - done) <= 6 for total in totals[1:] if total), "the time left is told for what is needed"
+    build.extract("at-once", 3, target=WANTED + 20)
+    assert build.assemble("at-once") == build.assemble("grown")

@@ -17,6 +17,7 @@ from PIL import Image
 from tests.support.sporc_files import WORDS
 from tests.support.stage_context import stage_context
 
+from fabula_api.artifact import MANIFEST
 from fabula_workloads.recipes.podcast import assemble
 from fabula_workloads.recipes.podcast.card import histogram
 from fabula_workloads.recipes.podcast.contact_sheet import contact_sheet, shown
@@ -209,6 +210,16 @@ class TestDataset:
         assert "| samples | 8 |" in card
         assert "2 | ######################################## 8" in card
 
+    def test_the_choices_about_turns_are_recorded_with_the_dataset(self, tmp_path: Path) -> None:
+        build_inputs(tmp_path)
+        chosen = {"mergeTurns": True, "minTurnCharacters": 10, "backChannels": "drop"}
+        ingested = tmp_path / "ingest" / MANIFEST
+        ingested.write_text(json.dumps(json.loads(ingested.read_text()) | {"details": chosen | {"records": 5}}))
+        result, store = run(tmp_path)
+        assert result.artifact is not None and result.artifact.details["turns"] == chosen
+        told = "one speaker's joined, from 10 characters, without back-channels"
+        assert f"| turns of the source | {told} |" in store.read("README.md").decode()
+
     def test_the_card_shows_a_contact_sheet_of_scenes_in_order(self, tmp_path: Path) -> None:
         build_inputs(tmp_path)
         _, store = run(tmp_path)
@@ -296,11 +307,11 @@ class TestDataset:
         assert result.summary["samplesByImageCount"] == {"0": 8}
         assert records(store, "train")[0]["images"] == []
 
-    def test_near_duplicates_go(self, tmp_path: Path) -> None:
+    def test_near_duplicates_go_whatever_show_they_are_from(self, tmp_path: Path) -> None:
         build_inputs(tmp_path)
         extracted = Ledger(open_store(f"{tmp_path.as_uri()}/extract"))
         _, outcome = next(extracted.items())
-        extracted.put("e" * 16, outcome)
+        extracted.put("e" * 16, outcome | {"podcast": "another-feed"})
         for scene in (1, 2):
             draw(open_store(f"{tmp_path.as_uri()}/illustrate"), "e" * 16, scene, png(90, scene))
         assert run(tmp_path)[0].counts == {"sample/ok": 8, "sample/skipped/NearDuplicate": 1}

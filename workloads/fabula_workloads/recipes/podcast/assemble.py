@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from fabula_api.artifact import Manifest
 from fabula_api.dataset_build import DatasetBuildSpec
 from fabula_api.status import Lineage
 from fabula_workloads.recipes.podcast.candidates import candidates, required_pictures
@@ -32,6 +33,8 @@ from fabula_workloads.runtime.ledger import Ledger
 from fabula_workloads.runtime.store import Store
 
 _ILLUSTRATE = "illustrate"
+TURN_CHOICES = ("mergeTurns", "minTurnCharacters", "backChannels")
+"""Of the ingest artifact's details those that change turn length and switch rate, by which a model is judged."""
 
 
 def run(context: StageContext) -> StageResult:
@@ -51,8 +54,10 @@ def run(context: StageContext) -> StageResult:
             "NoSamples",
         )
     validation = validation_podcasts((sample.podcast for sample in samples), spec.split.validation, spec.split.seed)
+    ingest = require_manifest(context.open_input("ingest"), "episodes")
+    turns = {choice: ingest.details[choice] for choice in TURN_CHOICES if choice in ingest.details}
     with context.scratch() as scratch:
-        files = _files(context, samples, validation, left_out, drawn, scratch)
+        files = _files(context, samples, validation, card(samples, validation, left_out, turns), drawn, scratch)
         parts = add_parts(context.store, files)
         context.check_stop()
         num_validation = sum(sample.podcast in validation for sample in samples)
@@ -70,10 +75,11 @@ def run(context: StageContext) -> StageResult:
             kind="dataset",
             parts=parts,
             counts=counts,
-            lineage=_lineage(context),
+            lineage=_lineage(context, ingest),
             details={
                 "recipe": spec.recipe,
                 "promptVersion": PROMPT_VERSION,
+                "turns": turns,
                 "extraction": extraction_details(spec),
                 "splits": splits,
                 "samplesByImageCount": summary["samplesByImageCount"],
@@ -135,7 +141,7 @@ def _files(
     context: StageContext,
     samples: list[Sample],
     validation: frozenset[str],
-    left_out: Counter[str],
+    readme: str,
     drawn: Store | None,
     scratch: Path,
 ) -> Iterator[tuple[str, bytes | Path]]:
@@ -161,7 +167,7 @@ def _files(
         yield CONTACT_SHEET, contact_sheet(pictured, validation, partial(_picture, drawn))
     yield FIGURES, figures(samples, validation)
     yield "reference.json", _array(scratch / "reference.json", (sample.reference() for sample in splits["train"]))
-    yield "README.md", card(samples, validation, left_out).encode()
+    yield "README.md", readme.encode()
 
 
 def _lines(file: Path, records: Iterable[dict[str, Any]]) -> Path:
@@ -189,9 +195,8 @@ def _picture(drawn: Store, picture: Picture) -> bytes:
     return data
 
 
-def _lineage(context: StageContext) -> list[Lineage]:
+def _lineage(context: StageContext, ingest: Manifest) -> list[Lineage]:
     """The source, as ingest recorded it, and the stages' folders."""
-    ingest = require_manifest(context.open_input("ingest"), "episodes")
     stages = [Lineage(name=given.name, uri=given.uri, digest=given.digest) for given in context.config.inputs]
     return [*ingest.lineage, *stages]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from statistics import mean, median
+from typing import Any
 
 from fabula_workloads.recipes.podcast.contact_sheet import CONTACT_SHEET, shown
 from fabula_workloads.recipes.podcast.figures import FIGURES
@@ -15,8 +16,11 @@ from fabula_workloads.recipes.podcast.samples import Sample
 _BAR = 40
 
 
-def card(samples: Sequence[Sample], validation: frozenset[str], left_out: Mapping[str, int]) -> str:
-    """The card's text. It names no date and no place, so that equal datasets have equal cards."""
+def card(
+    samples: Sequence[Sample], validation: frozenset[str], left_out: Mapping[str, int], turns: Mapping[str, Any]
+) -> str:
+    """The card's text; `turns` are the choices made of the source's turns. It names no date and no place, so that
+    equal datasets have equal cards."""
     words = [sample.words for sample in samples]
     num_validation = sum(sample.podcast in validation for sample in samples)
     podcasts = {sample.podcast for sample in samples}
@@ -28,6 +32,7 @@ def card(samples: Sequence[Sample], validation: frozenset[str], left_out: Mappin
         ("pictures", f"{sum(len(sample.pictures) for sample in samples)}"),
         ("words a sample, mean / median", f"{mean(words):.0f} / {median(words):.0f}"),
         ("shortest / longest", f"{min(words)} / {max(words)}"),
+        *([("turns of the source", _told(turns))] if turns else []),
         ("prompt", PROMPT_VERSION),
     ]
     by_images = Counter(len(sample.pictures) for sample in samples)
@@ -72,6 +77,13 @@ def card(samples: Sequence[Sample], validation: frozenset[str], left_out: Mappin
         "",
     ]
     return "\n".join(lines)
+
+
+def _told(turns: Mapping[str, Any]) -> str:
+    merged = "one speaker's joined" if turns.get("mergeTurns") else "as they are"
+    shortest = f"from {turns['minTurnCharacters']} characters" if turns.get("minTurnCharacters") else "of any length"
+    acknowledging = "without" if turns.get("backChannels") == "drop" else "with"
+    return f"{merged}, {shortest}, {acknowledging} back-channels"
 
 
 def _sheet(rows: int) -> list[str]:

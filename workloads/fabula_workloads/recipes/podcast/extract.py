@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -82,7 +83,8 @@ class _Shard:
             counts[f"extract/left/{stopped_by}"] = float(left)
             message = f"{left} of this shard's {self.total} episodes were left: " + _WHY[stopped_by]
             self.context.reporter.tell(StageCondition(reason=stopped_by, message=message))
-            self.context.reporter.update(counts=counts)
+            over = self.done if stopped_by == "TargetReached" else self.total
+            self.context.reporter.update(done=self.done, total=over, counts=counts)
         return StageResult(uri=self.context.store.uri, counts=counts)
 
     def _take_stock(self) -> list[dict[str, Any]]:
@@ -153,7 +155,15 @@ class _Shard:
     def _report(self, extracting: Extracting) -> None:
         failed = sum(count for name, count in self.tallied.items() if name.startswith("extract/failed"))
         counts = self._counts(extracting)
-        self.context.reporter.update(done=self.done, total=self.total, failed=failed, counts=counts)
+        self.context.reporter.update(done=self.done, total=self._likely_total(), failed=failed, counts=counts)
+
+    def _likely_total(self) -> int:
+        """How many of its episodes the shard will do: as many as make its part of the target at the pace so far."""
+        wanted, found = self.spec.excerpts_wanted(), self.tallied["excerpt/ok"]
+        if wanted is None or not found or self.done >= self.total:
+            return self.total
+        part = math.ceil(self.done * wanted / (found * self.context.config.shards))
+        return min(self.total, max(self.done + 1, part))
 
 
 _WHY = {"BudgetReached": "the next call could pass the budget", "TargetReached": "there are enough excerpts"}
