@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import argparse
 import os
+import time
 from collections.abc import Sequence
 
+import assembly
 import quota
-import stages
+import reader
 
-SHARDS = (1, 2, 4, 8, 16)
 SIZES = (10_000, 50_000, 100_000, 200_000)
+EPISODES = 1_000_000
 SAMPLES, SCENES = 4_000, 5
 
 
@@ -29,37 +31,62 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
+def quotas() -> None:
+    table(
+        ("trial", "who", "right after: quota used", "throttled", "then: quota used", "throttled", "calls", "given up",
+         "cores")
+    )  # fmt: skip
+    for trial in quota.TRIALS:
+        for one in [*quota.ours(trial), quota.reference(trial)]:
+            first = (percent(one.first[0]), percent(one.first[1])) if one.first else ("", "")
+            used, throttled, calls = one.steady
+            calls += one.first[2] if one.first else 0
+            row(
+                trial.name, one.who, *first, percent(used), percent(throttled), calls, percent(one.given_up),
+                f"{one.cores:.2f}",
+            )  # fmt: skip
+
+
+def readers(episodes: int) -> None:
+    table(("records", "MiB", "seconds", "records/s", "peak MiB"))
+    for one in reader.by_size(SIZES):
+        row(*_reading(one))
+    table(("layout", "episodes", "records", "MiB", "seconds", "records/s", "peak MiB"))
+    for layout, one in reader.by_layout(episodes):
+        row(layout, f"{one['episodes']:,.0f}", *_reading(one))
+
+
+def _reading(one: dict[str, float]) -> tuple[str, ...]:
+    return (
+        f"{one['records']:,.0f}", f"{one['mib']:.1f}", f"{one['seconds']:.1f}", f"{one['rate']:,.0f}",
+        f"{one['peak_mib']:.0f}",
+    )  # fmt: skip
+
+
+def assemblies() -> None:
+    table(("samples", "parts", "seconds", "samples/s", "peak MiB"))
+    one = assembly.assembly(SAMPLES, SCENES)
+    rate = one["samples"] / one["seconds"]
+    row(
+        f"{one['samples']:.0f}", f"{one['parts']:.0f}", f"{one['seconds']:.1f}", f"{rate:.0f}",
+        f"{one['peak_mib']:.0f}",
+    )  # fmt: skip
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", choices=("quota", "reader", "assembly"))
-    only = parser.parse_args().only
+    parser.add_argument("--episodes", type=int, default=EPISODES, help="small episodes in each layout of the reader")
+    asked = parser.parse_args()
+    began = time.monotonic()
     print(f"{os.cpu_count()} cores, load average before {os.getloadavg()[0]:.1f}")
-    if only in (None, "quota"):
-        table(("trial", "who", "quota sustained", "calls throttled", "in all, with the warm-up", "items given up"))
-        for trial in quota.TRIALS:
-            for shards in SHARDS:
-                got = quota.ours(trial, shards)
-                cells = percent(got["sustained"]), percent(got["throttled"]), percent(got["throttled_in_all"])
-                row(trial.name, f"{shards} shards", *cells, "0.0 %")
-            got = quota.reference(trial, trial.threads)
-            cells = percent(got["sustained"]), percent(got["throttled"]), percent(got["throttled_in_all"])
-            row(trial.name, f"reference way, {trial.threads} threads", *cells, percent(got["given_up"]))
-    if only in (None, "reader"):
-        table(("turns", "MiB", "seconds", "records/s", "peak MiB"))
-        for one in stages.reader(SIZES):
-            cells = f"{one['mib']:.1f}", f"{one['seconds']:.2f}", f"{one['rate']:,.0f}", f"{one['peak_mib']:.0f}"
-            row(f"{one['turns']:,.0f}", *cells)
-    if only in (None, "assembly"):
-        table(("samples", "parts", "seconds", "samples/s", "peak MiB"))
-        one = stages.assembly(SAMPLES, SCENES)
-        rate = one["samples"] / one["seconds"]
-        row(
-            f"{one['samples']:.0f}",
-            f"{one['parts']:.0f}",
-            f"{one['seconds']:.1f}",
-            f"{rate:.0f}",
-            f"{one['peak_mib']:.0f}",
-        )
+    if asked.only in (None, "quota"):
+        quotas()
+    if asked.only in (None, "reader"):
+        readers(asked.episodes)
+    if asked.only in (None, "assembly"):
+        assemblies()
+    print(f"\n{time.monotonic() - began:.0f} s in all, load average after {os.getloadavg()[0]:.1f}")
 
 
 if __name__ == "__main__":

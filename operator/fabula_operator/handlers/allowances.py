@@ -14,7 +14,18 @@ from fabula_operator.handlers.reports import Reports
 from fabula_operator.kube.cache import Cache
 from fabula_operator.plan.children import INDEX_ANNOTATION, parse_time
 from fabula_operator.plan.lending import ENDS_SECONDS, Holding, Shard, lend
-from fabula_operator.plan.quota import EXTRACT, Claim, Pool, claim_of, ended, grant, paid_for, pool_of, stage_budget
+from fabula_operator.plan.quota import (
+    EXTRACT,
+    Claim,
+    Pool,
+    claim_of,
+    ended,
+    grant,
+    paid_for,
+    pool_of,
+    stage_budget,
+    weight,
+)
 from fabula_operator.render.names import STAGE
 
 
@@ -50,15 +61,16 @@ def _lease(
         if other != shard and (forgotten or _pod_is_over(cache, other[0], holding.pod)):
             del lent[other]
     others = [holding for other, holding in lent.items() if other != shard]
+    size = weight(report, claim.concurrency)
     since = reports.answering_since(now)
     unknown = (now - since).total_seconds() <= ENDS_SECONDS and any(
         _has_unheard(cache, uid, claim.stage, lent.keys() | {shard}, since) for uid in at_work
     )
-    lease, part = lend(report.quota, others, pool.shards, unknown, now)
+    lease, part = lend(report.quota, size, others, pool.shards, unknown, now)
     if ended(report):
         lent.pop(shard, None)
     else:
-        lent[shard] = Holding(part, now, pod)
+        lent[shard] = Holding(part, now, size, pod)
     return pool, lease
 
 

@@ -17,8 +17,11 @@ VALID_SECONDS = 30.0
 """So long a shard keeps its part without hearing from the operator."""
 ENDS_SECONDS = 900.0
 """So long it then keeps what it would have if all shards were at work."""
-RENEW_SECONDS, SOON_SECONDS = 10.0, 0.5
-"""Between two reports of a shard whose part stays as it is, and of one whose part is about to change."""
+RENEW_SECONDS, SOON_SECONDS = 10.0, 0.25
+"""Between two reports of a shard whose part stays as it is, and of one whose part is about to grow.
+
+One that has to give something up says at once that it has, since others wait for it.
+"""
 _SAME = 1e-6
 
 
@@ -32,6 +35,8 @@ class Holding:
 
     part: QuotaPart
     heard_at: datetime
+    weight: float = 1.0
+    """What it can use of an equal part: less than 1 once its last items are in hand."""
     pod: str | None = None
     """The pod that reported, where its token says so."""
 
@@ -48,25 +53,28 @@ class Holding:
 
 
 def lend(
-    held: QuotaPart | None, others: Iterable[Holding], expected: int, others_unknown: bool, now: datetime
+    held: QuotaPart | None, weight: float, others: Iterable[Holding], expected: int, others_unknown: bool, now: datetime
 ) -> tuple[QuotaLease, QuotaPart]:
-    """The answer to a shard that holds `held`, and what it may hold from now on.
+    """The answer to a shard of a `weight` that holds `held`, and what it may hold from now on.
 
     `others` are the other shards of the pool, `expected` is how many there are when all of them work. Each live shard
-    gets the same part, but never more than the others leave; where an operator before this one may have lent something
+    gets the same part for its weight, but never more than the others leave; where an operator before this one may have lent something
     to shards that are `others_unknown`, nobody gets more than it has.
     """
     known = list(others)
-    live = 1 + sum(other.is_live(now) for other in known)
+    live = [other.weight for other in known if other.is_live(now)]
     taken = sum(other.share(now) for other in known)
     has = held or QuotaPart(share=0.0, fallback_share=0.0)
-    fair = 1 / live
+    fair = weight / (weight + sum(live))
     share = min(fair, has.share if others_unknown else max(0.0, 1.0 - taken))
-    fallback = min(share, 1 / max(expected, live))
-    settled = abs(share - fair) < _SAME and abs(has.share - share) < _SAME
+    fallback = min(share, 1 / max(expected, 1 + len(live)))
+    if has.share > share + _SAME:
+        renew = 0.0
+    else:
+        renew = RENEW_SECONDS if abs(share - fair) + abs(has.share - share) < _SAME else SOON_SECONDS
     lease = QuotaLease(
         share=share, fallback_share=fallback, valid_seconds=VALID_SECONDS, ends_seconds=ENDS_SECONDS,
-        renew_seconds=RENEW_SECONDS if settled else SOON_SECONDS,
+        renew_seconds=renew,
     )  # fmt: skip
     # The reply may be lost, so it keeps what it says it has until it says otherwise.
     return lease, QuotaPart(share=max(has.share, share), fallback_share=max(has.fallback_share, fallback))

@@ -27,6 +27,8 @@ class Claim:
     quota: RequestQuota
     at_work: int
     """Shards that have not ended."""
+    concurrency: int = 1
+    """Items that a shard has in hand."""
 
     @property
     def pool(self) -> tuple[str, str]:
@@ -49,13 +51,13 @@ def claim_of(run: str, spec: DatasetBuildSpec, stage: str, reports: Iterable[Sta
     """What a build's stage at work draws on; None for a stage that pays nobody."""
     if stage == EXTRACT and spec.extraction.provider == "bedrock":
         quota: RequestQuota = spec.extraction.quota
-        workers = spec.extraction.workers
+        workers, concurrency = spec.extraction.workers, spec.extraction.concurrency
     elif stage == ILLUSTRATE and spec.images.provider == "bedrock":
-        quota, workers = spec.images.quota, spec.images.workers
+        quota, workers, concurrency = spec.images.quota, spec.images.workers, spec.images.concurrency
     else:
         return None
     over = sum(ended(report) for report in reports if report.stage == stage)
-    return Claim(run, stage, quota, max(1, workers - over))
+    return Claim(run, stage, quota, max(1, workers - over), concurrency)
 
 
 def ended(report: StageReport) -> bool:
@@ -63,6 +65,13 @@ def ended(report: StageReport) -> bool:
     if report.condition is not None and report.condition.reason in _ENDED:
         return True
     return report.total is not None and report.done >= report.total
+
+
+def weight(report: StageReport, concurrency: int) -> float:
+    """What a shard can use of an equal part, from its last report: its last items leave more and more of it unused."""
+    if report.total is None:
+        return 1.0
+    return min(1.0, max(1, report.total - report.done) / concurrency)
 
 
 def pool_of(claim: Claim, claims: Iterable[Claim]) -> Pool:

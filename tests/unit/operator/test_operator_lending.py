@@ -43,6 +43,7 @@ class Shard:
         return self.told.lease.share_after((now - self.asked_at).total_seconds())
 
     def report(self, now: datetime, done: int) -> StageReport:
+        """Its report, with 9 items in all."""
         lease = self.told.lease if self.told else None
         part = lease.part_after((now - self.asked_at).total_seconds()) if lease else None
         return StageReport(stage="extract", shard=self.index, done=done, total=9, quota=part)
@@ -68,7 +69,7 @@ class Bench:
                 "metadata": {"name": build, "namespace": "team", "uid": build, "resourceVersion": "1"},
                 "spec": {
                     "source": {"uri": "x", "licenseAccepted": True},
-                    "extraction": {"provider": "bedrock", "workers": workers, "quota": quota},
+                    "extraction": {"provider": "bedrock", "workers": workers, "quota": quota, "concurrency": 4},
                 },
                 "status": {"state": "Running", "stages": [{"name": "extract", "state": "Running"}]},
             }  # fmt: skip
@@ -166,6 +167,18 @@ class TestTheWholeIsLent:
             bench.end(shard)
         bench.settle(RENEW_SECONDS + SOON_SECONDS)
         assert [shard.share(bench.now) for shard in bench.shards[:4]] == pytest.approx([1 / 4] * 4)
+
+    def test_a_shard_with_its_last_items_in_hand_leaves_what_it_cannot_use(self) -> None:
+        bench = Bench()
+        last, other = bench.shards[:2]
+        for shard in (last, other):
+            bench.start(shard)
+        bench.settle(2)
+        for _ in range(2):
+            bench.post(last, done=8)
+            bench.post(other)
+        assert last.share(bench.now) == pytest.approx(0.25 / 1.25)
+        assert other.share(bench.now) == pytest.approx(1 / 1.25)
 
     def test_a_pod_known_to_be_dead_holds_nothing(self) -> None:
         bench = Bench()

@@ -1,22 +1,16 @@
-"""Speed and peak memory of `ingest` over sizes of input, and of `assemble` for a dataset, each in its own process."""
+"""Speed and peak memory of `assemble` for a whole dataset."""
 
 from __future__ import annotations
 
 import io
 import json
-import multiprocessing
 import random
-import resource
-import sys
 import tempfile
 import time
-from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-
+from in_process import in_process
 from PIL import Image
 from tests.support.sporc_files import WORDS
 from tests.support.stage_context import stage_context
@@ -24,57 +18,6 @@ from tests.support.stage_context import stage_context
 from fabula_workloads.runtime.artifact import commit
 from fabula_workloads.runtime.ledger import item_path
 from fabula_workloads.runtime.store import open_store
-
-TURNS_OF_AN_EPISODE = 200
-MIB = 1024
-
-
-def in_process(work: Callable[..., dict[str, float]], *given: Any) -> dict[str, float]:
-    """What `work` returns, run in a fresh process, with the most memory that process had."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(_measured, (work, *given))
-
-
-def _measured(work: Callable[..., dict[str, float]], *given: Any) -> dict[str, float]:
-    figures = work(*given)
-    return figures | {"peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / MIB}
-
-
-def write_turns(path: Path, turns: int) -> None:
-    """A corpus of turn records, each episode's together, about 30 words a turn."""
-    dice = random.Random(turns)
-    with path.open("w", encoding="utf-8") as lines:
-        for number in range(turns):
-            episode = number // TURNS_OF_AN_EPISODE
-            text = " ".join(dice.choices(WORDS, k=dice.randint(5, 55))) + "."
-            record = {
-                "mp3url": f"https://audio.example/{episode}.mp3", "podTitle": f"show {episode % 50}",
-                "speaker": [f"SPEAKER_0{number % 2}"], "turnText": text,
-            }  # fmt: skip
-            lines.write(json.dumps(record) + "\n")
-
-
-def ingest(root: str, name: str) -> dict[str, float]:
-    """Seconds that the stage takes for one source."""
-    from fabula_workloads.recipes.podcast.ingest import run
-
-    spec = {"source": {"uri": name, "licenseAccepted": True}}
-    start = time.perf_counter()
-    result = run(stage_context(Path(root), "DatasetBuild", "ingest", spec, f"out/{name}"))
-    return {"seconds": time.perf_counter() - start, "episodes": result.counts["episode/ok"]}
-
-
-def reader(sizes: tuple[int, ...]) -> list[dict[str, float]]:
-    """A row for each number of turns."""
-    rows = []
-    with tempfile.TemporaryDirectory() as folder:
-        for turns in sizes:
-            path = Path(folder) / f"{turns}.jsonl"
-            write_turns(path, turns)
-            row = in_process(ingest, folder, path.name)
-            rows.append(row | {"turns": turns, "mib": path.stat().st_size / 2**20, "rate": turns / row["seconds"]})
-            path.unlink()
-    return rows
 
 
 def write_stages(root: Path, samples: int, scenes: int) -> None:
