@@ -54,7 +54,13 @@ def start_worker(
     command = [sys.executable, "-c", script] if script else [sys.executable, "-m", "fabula_workloads.cli", name]
     environment = worker_environment(tmp, config, shard)
     return subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, bufsize=1
+        command,
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        bufsize=1,
     )
 
 

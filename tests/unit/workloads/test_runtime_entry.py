@@ -215,18 +215,37 @@ def test_sigterm_ends_between_two_items_and_the_next_start_goes_on(tmp_path: Pat
     assert first.split()[1] == str(len(done))
 
 
-def test_a_second_sigterm_ends_at_once(tmp_path: Path) -> None:
-    body = """
-print("deaf", flush=True)
+IN_HAND = """
+print("begun", flush=True)
 context.stopping.wait(60)
 print("told", flush=True)
-while True: time.sleep(60)
+sys.stdin.readline()
+print("kept", flush=True)
+context.check_stop()
 """
-    process = start_worker(tmp_path, config(tmp_path), script=script(body))
-    wait_for(process, "deaf")
+
+
+def test_a_second_sigterm_does_not_cut_off_what_is_in_hand(tmp_path: Path) -> None:
+    """A node that was restarted while the pod ended sends another."""
+    process = start_worker(tmp_path, config(tmp_path), script=script("import sys\n" + IN_HAND))
+    wait_for(process, "begun")
     process.send_signal(signal.SIGTERM)
     wait_for(process, "told")
     process.send_signal(signal.SIGTERM)
+    assert process.stdin is not None
+    process.stdin.write("go on\n")
+    process.stdin.flush()
+    wait_for(process, "kept")
+    ended = end_of(process, tmp_path)
+    assert (ended.code, ended.result["failure"]["reason"]) == (ExitCode.RETRY, "Interrupted")
+
+
+def test_a_second_ctrl_c_ends_at_once(tmp_path: Path) -> None:
+    process = start_worker(tmp_path, config(tmp_path), script=script("import sys\n" + IN_HAND))
+    wait_for(process, "begun")
+    process.send_signal(signal.SIGINT)
+    wait_for(process, "told")
+    process.send_signal(signal.SIGINT)
     assert end_of(process, tmp_path).code == ExitCode.RETRY
 
 

@@ -88,11 +88,15 @@ def read_shard(config: WorkerConfig) -> int:
 
 
 class Termination:
-    """SIGTERM sets `stopping`, so that the stage ends between two items; a second SIGTERM ends the process at once."""
+    """SIGTERM sets `stopping`, so that the stage ends between two items; so does Ctrl-C, and a second one at once.
+
+    A second SIGTERM changes nothing: a node that is restarted while a pod ends sends another, and what is in hand then
+    may be a call that is paid for.
+    """
 
     def __init__(self) -> None:
         self.stopping = threading.Event()
-        self._signalled = False
+        self._interrupted = False
 
     def install(self) -> None:
         """Take over SIGTERM and SIGINT."""
@@ -100,9 +104,10 @@ class Termination:
         signal.signal(signal.SIGINT, self._on_signal)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if self._signalled:
-            os._exit(ExitCode.RETRY)
-        self._signalled = True
+        if number == signal.SIGINT:
+            if self._interrupted:
+                os._exit(ExitCode.RETRY)
+            self._interrupted = True
         self.stopping.set()
 
 
