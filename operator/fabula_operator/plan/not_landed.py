@@ -31,9 +31,6 @@ def _given(value: object) -> bool:
 
 
 NOT_LANDED: tuple[NotLanded, ...] = (
-    NotLanded("FineTuneRun", "deepspeed.offload", _is("optimizer", "all"), "use `none`"),
-    NotLanded("FineTuneRun", "training.method", _is("full"), "use `lora`"),
-    NotLanded("FineTuneRun", "lora.quantization", _is("nf4"), "use `none`"),
     NotLanded("EvalRun", "engine", _is("vllm"), "use `transformers`"),
     NotLanded("EvalRun", "judges", _given, "leave them out"),
 )

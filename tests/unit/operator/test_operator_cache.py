@@ -131,3 +131,15 @@ async def test_of_several_delays_the_earliest_counts() -> None:
     queue.done("a")
     queue.add_after("b", 30)
     queue.close()
+
+
+def test_a_model_that_was_tuned_in_full_is_what_a_run_refers_to() -> None:
+    cache = Cache()
+    made = {"uri": "file:///a/model", "digest": "sha256:" + "1" * 64}
+    cache.put(obj("FineTuneRun", "tune", 2, spec={}, status={"state": "Succeeded", "model": made}))
+    arms = [{"name": "tuned", "adapter": {"ref": "tune"}}]
+    cache.put(obj("EvalRun", "score", 3, spec={"arms": arms}))
+    seen = cache.observed(Key("EvalRun", "team", "score"), Environment("file:///a"), (), None)
+    assert seen is not None
+    reference = seen.references["FineTuneRun", "tune"]
+    assert (reference.uri, reference.digest, reference.ready) == (made["uri"], made["digest"], True)

@@ -89,20 +89,6 @@ def test_the_backend_follows_from_the_cluster_and_says_why(
     assert words in made.status.backend
 
 
-@pytest.mark.parametrize(
-    ("spec", "words"),
-    [
-        ({"deepspeed": {"offload": "all"}}, "spec.deepspeed.offload: all"),
-    ],
-)
-def test_what_has_not_landed_is_refused(spec: dict[str, Any], words: str) -> None:
-    made = plan(observed("FineTuneRun", spec), NOW)
-    assert condition(made.status, "Accepted") == ("False", "NotImplemented")
-    assert made.status is not None
-    assert made.status.failure is not None
-    assert words in made.status.failure.message
-
-
 def test_a_whole_life_records_dataset_attempt_and_adapter() -> None:
     summary = {
         "resumedFromStep": None,
@@ -121,6 +107,25 @@ def test_a_whole_life_records_dataset_attempt_and_adapter() -> None:
     assert (dataset.run, dataset.digest) == ("DatasetBuild/data", DIGEST)
     assert status.stages[0].done == 126
 
+
+def test_a_full_fine_tuning_ends_with_a_model() -> None:
+    status = tune_status(finished(observed("FineTuneRun", {"training": {"method": "full"}})))
+    assert status.adapter is None
+    assert status.model is not None
+    assert status.model.digest == tune_status(finished(observed("FineTuneRun"))).adapter.digest  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("spec", "same"),
+    [
+        ({"training": {"method": "full"}}, False),
+        ({"lora": {"quantization": "nf4"}}, False),
+        ({"deepspeed": {"stage": 2, "offload": "optimizer"}}, True),
+    ],
+)
+def test_what_is_trained_decides_the_folder_and_where_its_state_lies_does_not(spec: dict[str, Any], same: bool) -> None:
+    (plain,), (other,) = (launches(step(observed("FineTuneRun", fields))[1]) for fields in ({}, spec))
+    assert (plain.key == other.key) is same
 
 @pytest.mark.parametrize(
     ("situation", "pod", "budget", "reason"),
@@ -286,6 +291,20 @@ def test_metrics_and_steps_come_from_the_report_of_the_attempt_at_work() -> None
     assert made.status.progress is not None
     assert made.status.progress.summary == "step 40/126"
     assert made.status.progress.eta == "2m52s"
+
+
+def test_a_failed_child_whose_pods_are_still_seen_running_is_judged_by_what_they_say_later() -> None:
+    seen, _ = step(observed("FineTuneRun", {"topology": {**TOPOLOGY, "nodes": 2}}))
+    stale = with_child(seen, failed=True)
+    made = plan(stale, NOW)
+    assert isinstance(made.status, FineTuneRunStatus)
+    assert [(one.number, one.state) for one in made.status.attempts] == [(1, "Running")]
+    said = failed_saying("InputInvalid", "the model is damaged")
+    told = step(with_pod(stale, phase="Failed", exit_code=65, termination_message=said, finished_at=NOW))[0]
+    assert (tune_status(told).reason, len(tune_status(told).attempts)) == ("InputInvalid", 1)
+    # A pod that is not there any more was lost, whatever the others do.
+    lost, _ = step(replace(stale, pods=stale.pods[:1]))
+    assert tune_status(lost).attempts[0].reason == "PodLost"
 
 
 def test_right_after_a_resume_the_time_left_is_told_by_the_usual_step() -> None:

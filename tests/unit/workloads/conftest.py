@@ -50,3 +50,11 @@ def unused_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny Qwen3-VL; tests must not write to it."""
+    from tests.support.training_dataset import build_model
+
+    return build_model(tmp_path_factory.mktemp("model"))

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-import torch.distributed as dist
 from safetensors import safe_open
 from safetensors.torch import save_file
 
@@ -29,11 +28,11 @@ _MASTER, _MOMENTS = "fp32", ("exp_avg", "exp_avg_sq")
 _KEYS = (_MASTER, *_MOMENTS)
 
 
-def save(engine: Any, folder: Path, *, file_bytes: int = FILE_BYTES) -> None:
+def save(engine: Any, folder: Path, *, rank: int, file_bytes: int = FILE_BYTES) -> None:
     """Write this rank's fp32 weights and AdamW's moments of every trained parameter. All ranks call it."""
     target = folder / FOLDER
     target.mkdir(parents=True, exist_ok=True)
-    zero, rank = engine.optimizer, dist.get_rank()
+    zero = engine.optimizer
     metadata = {"step": str(_steps(zero))}
     number, held, size = 0, dict[str, torch.Tensor](), 0
     for name, parameter in _trained(engine):
@@ -52,7 +51,7 @@ def restore(engine: Any, folder: Path) -> None:
     """Give this rank its part of what all ranks saved. Raises InputInvalid when it is of other parameters."""
     zero = engine.optimizer
     with ExitStack() as stack:
-        saved = _Saved(folder / FOLDER, stack)
+        saved = Saved(folder / FOLDER, stack)
         names = {name: _whole(parameter) for name, parameter in _trained(engine)}
         if problem := saved.differs_from(names):
             raise InputInvalid(f"the checkpoint is of other trained parameters than the run's: {problem}")
@@ -90,7 +89,7 @@ class _Cut(NamedTuple):
     entry: str
 
 
-class _Saved:
+class Saved:
     """The files of all ranks, as one."""
 
     def __init__(self, folder: Path, stack: ExitStack) -> None:
@@ -134,7 +133,7 @@ def _trained(engine: Any) -> Iterator[tuple[str, Any]]:
 
 def _whole(parameter: Any) -> int:
     """Elements of the whole parameter; under ZeRO-3 it is empty outside of its pass."""
-    return int(getattr(parameter, "ds_numel", parameter.numel()))
+    return int(parameter.ds_numel if hasattr(parameter, "ds_id") else parameter.numel())
 
 
 def _own(zero: Any, parameter: Any, key: str) -> _Part | None:

@@ -123,7 +123,7 @@ class FineTuner(Trainer):  # type: ignore[misc]
 
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
         folder = Path(output_dir)
-        optimizer_state.save(self.deepspeed, folder)
+        optimizer_state.save(self.deepspeed, folder, rank=self.args.process_index)
         if self.args.should_save:
             torch.save(self.lr_scheduler.state_dict(), folder / "scheduler.pt")
 

@@ -1,0 +1,54 @@
+"""What the rules between a spec's fields refuse, by the engine that the laptop's cluster has."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from fabula_api.crd import crd
+from fabula_api.fine_tune_run import FineTuneRunSpec
+from fabula_local.schema.cel import CelRules, compile_errors
+
+SCHEMA = crd("FineTuneRun")["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+RULES = CelRules(SCHEMA)
+
+
+def refusals(**fields: Any) -> list[str]:
+    """Messages for a FineTuneRun with its defaults filled in, as the API server does."""
+    wire = {"dataset": {"uri": "d"}, "model": {"name": "m"}, **fields}
+    spec = FineTuneRunSpec.model_validate(wire).model_dump(mode="json", by_alias=True, exclude_none=True)
+    return [f"{error.field}: {error.message}" for error in RULES.check({"spec": spec}, None)]
+
+
+def test_the_rules_compile() -> None:
+    assert compile_errors(SCHEMA) == []
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"training": {"method": "full"}},
+        {"lora": {"quantization": "nf4", "rank": 8}},
+        {"lora": {"quantization": "nf4"}, "deepspeed": {"stage": 3, "offload": "all"}},
+        {"deepspeed": {"stage": 2, "offload": "optimizer"}},
+    ],
+)
+def test_what_goes_together(fields: dict[str, Any]) -> None:
+    assert refusals(**fields) == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"training": {"method": "full"}, "lora": {"rank": 8}}, 'spec.lora: Invalid value: "object": lora is for training.method lora'),
+        ({"training": {"method": "full"}, "lora": {"dropout": 0}}, 'spec.lora: Invalid value: "object": lora is for training.method lora'),
+        ({"training": {"method": "full"}, "lora": {"targetModules": ["q_proj"]}}, "leave it out with full"),
+        ({"training": {"method": "full"}, "lora": {"quantization": "nf4"}}, "leave it out with full"),
+        ({"deepspeed": {"stage": 2, "offload": "all"}}, 'spec.deepspeed.offload: Invalid value: "object": only stage 3 can move weights'),
+    ],
+)
+def test_what_would_do_nothing_is_refused(fields: dict[str, Any], words: str) -> None:
+    (refusal,) = refusals(**fields)
+    assert words in refusal
