@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 
 
@@ -12,6 +13,8 @@ def quiet_libraries() -> None:
     if not torch.cuda.is_available():
         # transformers imports DeepSpeed, which otherwise guesses the accelerator and warns of its guess.
         os.environ.setdefault("DS_ACCELERATOR", "cpu")
+        # peft imports bitsandbytes, which advises to fetch a faster kernel for CPUs.
+        logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.set_verbosity_error()
