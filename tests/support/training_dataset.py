@@ -39,9 +39,12 @@ def samples(count: int, images: Sequence[int] = (2,), seed: int = 0) -> list[dic
 
 
 def write_dataset(
-    folder: Path, train: list[dict[str, Any]], validation: list[dict[str, Any]] | None = None
+    folder: Path,
+    train: list[dict[str, Any]],
+    validation: list[dict[str, Any]] | None = None,
+    recipe: str = "podcast",
 ) -> Manifest:
-    """A committed dataset artifact of recipe podcast with these records and their pictures."""
+    """A committed dataset artifact with these records and their pictures."""
     store = open_store(f"file://{folder}")
     parts = []
     validation = validation or []
@@ -55,7 +58,7 @@ def write_dataset(
         text = "".join(json.dumps(record) + "\n" for record in records)
         parts.append(add_part(store, f"{split}.jsonl", text.encode()))
     splits = {"train": len(train), "validation": len(validation)}
-    details = {"recipe": "podcast", "promptVersion": "podcast-v3", "splits": splits}
+    details = {"recipe": recipe, "promptVersion": "podcast-v3", "splits": splits}
     return commit(store, kind="dataset", parts=parts, details=details)
 
 

@@ -39,7 +39,8 @@ class Observer:
             await self._one(Key(kind, key.namespace, name))
         uid = obj["metadata"]["uid"]
         found = []
-        for resource in (JOB, POD, *((PYTORCH_JOB,) if self.pytorch_jobs else ())):
+        # Pods last: a child that says it has failed, with pods from before that, would look as if it had lost them.
+        for resource in (JOB, *((PYTORCH_JOB,) if self.pytorch_jobs else ()), POD):
             found += await self._api.list(resource, key.namespace, f"{RUN_UID}={uid}")
         self._cache.sync(uid, found)
         self._cache.admit(uid, await self.admissions.of(key.namespace, found))

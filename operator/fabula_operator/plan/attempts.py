@@ -46,7 +46,9 @@ def cause_of(child: Child, pods: Sequence[Pod]) -> Cause | None:
         return None
     judged = failed if child.failed else [pod for pod in failed if not pod.deleting]
     if not judged:
-        if not child.failed:
+        whole = len({pod.index for pod in pods if not pod.deleting}) == child.size
+        if not child.failed or (whole and running(pods)):
+            # With every pod there and none of them failed, the news of the pods is older than that of the child.
             return None
         digest = failure_of(child, ())
         return Cause(
