@@ -51,7 +51,7 @@ class Scheduling(SpecModel):
     node_selector: Annotated[dict[Text, Text], Field(max_length=16)] = Field(default_factory=dict)
     """Labels that a node must carry."""
     tolerations: list[Toleration] = Field(default_factory=list, max_length=16)
-    """Taints that the pods tolerate."""
+    """Taints that the pods tolerate. Pods with GPUs also tolerate `nvidia.com/gpu:NoSchedule`, if none has that key."""
     priority_class_name: ObjectName | None = None
     """PriorityClass of the pods."""
 

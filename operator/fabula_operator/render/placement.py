@@ -10,6 +10,7 @@ from fabula_operator.render.names import ATTEMPT, RUN_UID, STAGE, labels
 
 REQUIRED = "kueue.x-k8s.io/podset-required-topology"
 PREFERRED = "kueue.x-k8s.io/podset-preferred-topology"
+GROUP, RANKS = "kueue.x-k8s.io/podset-group-name", "ranks"
 WEIGHT = 100
 
 
@@ -18,7 +19,11 @@ def topology_annotations(launch: Launch) -> dict[str, str]:
     required, preferred = _domains(launch)
     if launch.queue is None:
         return {}
-    return ({REQUIRED: required} if required else {}) | ({PREFERRED: preferred} if preferred else {})
+    told = ({REQUIRED: required} if required else {}) | ({PREFERRED: preferred} if preferred else {})
+    if told and launch.backend == "PyTorchJob" and launch.shards > 1:
+        # Master and workers are two pod sets to Kueue; ungrouped, each would get a domain of its own.
+        told |= {GROUP: RANKS}
+    return told
 
 
 def affinity(launch: Launch) -> dict[str, Any] | None:

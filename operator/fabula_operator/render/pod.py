@@ -82,8 +82,7 @@ def pod_template(launch: Launch, settings: WorkerSettings, *, container: str = "
         selector[GPU_PRODUCT_LABEL] = product
     if selector:
         template["nodeSelector"] = selector
-    tolerations = [one.model_dump(mode="json", by_alias=True, exclude_none=True) for one in spec.scheduling.tolerations]
-    if tolerations:
+    if tolerations := _tolerations(launch):
         template["tolerations"] = tolerations
     if spec.scheduling.priority_class_name:
         template["priorityClassName"] = spec.scheduling.priority_class_name
@@ -100,6 +99,16 @@ def pod_template(launch: Launch, settings: WorkerSettings, *, container: str = "
     if told:
         metadata["annotations"] = told
     return {"metadata": metadata, "spec": template}
+
+
+def _tolerations(launch: Launch) -> list[dict[str, Any]]:
+    """The spec's own, and the taint that usually keeps pods without a GPU from nodes with them."""
+    found = [
+        one.model_dump(mode="json", by_alias=True, exclude_none=True) for one in launch.spec.scheduling.tolerations
+    ]
+    if launch.gpus and not any(one.get("key") == GPU for one in found):
+        found.append({"key": GPU, "operator": "Exists", "effect": "NoSchedule"})
+    return found
 
 
 def _container(launch: Launch, settings: WorkerSettings, name: str) -> dict[str, Any]:

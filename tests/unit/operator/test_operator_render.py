@@ -77,6 +77,21 @@ CASES = {
             },
         },
     ),
+    "pytorchjob-placed-by-kueue": launch_of(
+        "FineTuneRun",
+        "train",
+        {
+            **SCHEDULED,
+            "queue": "gpus",
+            "deadline": "24h",
+            "topology": {
+                "nodes": 4,
+                "gpusPerNode": 8,
+                "product": "NVIDIA-H100-80GB-HBM3",
+                "requiredDomain": "cloud.provider.com/topology-rack",
+            },
+        },
+    ),
     "pytorchjob-two-nodes-a100": launch_of(
         "FineTuneRun",
         "train",
@@ -169,8 +184,9 @@ def test_pods_of_a_group_are_placed_close_together(
     topology = {"nodes": 2, **({domain: "rack"} if domain else {})}
     launch = launch_of("FineTuneRun", "train", {"topology": topology, **({"queue": queue} if queue else {})})
     for template in templates(manifest(launch, SETTINGS)):
-        told = {key: value for key, value in template["metadata"]["annotations"].items() if "topology" in key}
-        assert told == ({annotation: "rack"} if annotation else {})
+        told = {key: value for key, value in template["metadata"]["annotations"].items() if "podset" in key}
+        # The group makes Kueue look for one domain for master and workers together.
+        assert told == ({annotation: "rack", "kueue.x-k8s.io/podset-group-name": "ranks"} if annotation else {})
         placed = template["spec"].get("affinity", {}).get("podAffinity", {})
         assert list(placed) == ([affinity] if affinity else [])
 
@@ -184,6 +200,35 @@ def test_a_foreign_image_is_told_as_much_as_our_own() -> None:
         assert environment["NCCL_DEBUG"] == "INFO"
         assert environment["KUBEFLOW_TRAINER_SERVER_URL"].endswith("/finetuneruns/tune/status")
         assert {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": "64Gi"}} in template["spec"]["volumes"]
+
+
+@pytest.mark.parametrize(
+    ("scheduling", "keys"),
+    [
+        ({}, ["nvidia.com/gpu"]),
+        ({"tolerations": [{"key": "spot", "operator": "Exists"}]}, ["spot", "nvidia.com/gpu"]),
+        ({"tolerations": [{"key": "nvidia.com/gpu", "value": "h100"}]}, ["nvidia.com/gpu"]),
+    ],
+)
+def test_pods_with_gpus_tolerate_the_taint_of_gpu_nodes(scheduling: dict[str, Any], keys: list[str]) -> None:
+    launch = launch_of("FineTuneRun", "train", {"topology": {"gpusPerNode": 8}, "scheduling": scheduling})
+    for template in templates(manifest(launch, SETTINGS)):
+        assert [one["key"] for one in template["spec"]["tolerations"]] == keys
+    cpu = launch_of("FineTuneRun", "train", {"topology": {"gpusPerNode": 8, "device": "cpu"}})
+    assert all("tolerations" not in template["spec"] for template in templates(manifest(cpu, SETTINGS)))
+
+
+def test_ranks_on_gpus_have_nccls_settings_and_the_run_has_the_last_word() -> None:
+    def environment(**spec: Any) -> dict[str, str]:
+        (template,) = templates(manifest(launch_of("FineTuneRun", "train", spec), SETTINGS))
+        return {one["name"]: one.get("value", "") for one in template["spec"]["containers"][0]["env"]}
+
+    gpus = {"topology": {"gpusPerNode": 8}}
+    assert environment(**gpus)["NCCL_DEBUG"] == "WARN"
+    assert environment(**gpus)["TORCH_NCCL_ASYNC_ERROR_HANDLING"] == "1"
+    own = {"NCCL_DEBUG": "INFO", "NCCL_IB_HCA": "mlx5", "TORCH_NCCL_ASYNC_ERROR_HANDLING": "0"}
+    assert own.items() <= environment(**gpus, template={"env": own}).items()
+    assert not any("NCCL" in name for name in environment(topology={"gpusPerNode": 2, "device": "cpu"}))
 
 
 def test_a_queued_child_waits_suspended_and_its_pods_carry_no_queue() -> None:
