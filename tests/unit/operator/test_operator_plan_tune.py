@@ -89,20 +89,6 @@ def test_the_backend_follows_from_the_cluster_and_says_why(
     assert words in made.status.backend
 
 
-@pytest.mark.parametrize(
-    ("spec", "words"),
-    [
-        ({"deepspeed": {"offload": "all"}}, "spec.deepspeed.offload: all"),
-    ],
-)
-def test_what_has_not_landed_is_refused(spec: dict[str, Any], words: str) -> None:
-    made = plan(observed("FineTuneRun", spec), NOW)
-    assert condition(made.status, "Accepted") == ("False", "NotImplemented")
-    assert made.status is not None
-    assert made.status.failure is not None
-    assert words in made.status.failure.message
-
-
 def test_a_whole_life_records_dataset_attempt_and_adapter() -> None:
     summary = {
         "resumedFromStep": None,
@@ -120,6 +106,26 @@ def test_a_whole_life_records_dataset_attempt_and_adapter() -> None:
     (dataset,) = [one for one in status.lineage if one.name == "dataset"]
     assert (dataset.run, dataset.digest) == ("DatasetBuild/data", DIGEST)
     assert status.stages[0].done == 126
+
+
+def test_a_full_fine_tuning_ends_with_a_model() -> None:
+    status = tune_status(finished(observed("FineTuneRun", {"training": {"method": "full"}})))
+    assert status.adapter is None
+    assert status.model is not None
+    assert status.model.digest == tune_status(finished(observed("FineTuneRun"))).adapter.digest  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("spec", "same"),
+    [
+        ({"training": {"method": "full"}}, False),
+        ({"lora": {"quantization": "nf4"}}, False),
+        ({"deepspeed": {"stage": 2, "offload": "optimizer"}}, True),
+    ],
+)
+def test_what_is_trained_decides_the_folder_and_where_its_state_lies_does_not(spec: dict[str, Any], same: bool) -> None:
+    (plain,), (other,) = (launches(step(observed("FineTuneRun", fields))[1]) for fields in ({}, spec))
+    assert (plain.key == other.key) is same
 
 
 @pytest.mark.parametrize(
