@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.bedrock import Bedrock, run_bedrock
+from tests.support.bedrock import TOKEN, Bedrock, run_bedrock
 from tests.support.bedrock_faults import Faults
 from tests.support.control_plane import ControlPlane, eventually
 from tests.support.operator_driver import install_crds, run_object
@@ -153,3 +153,33 @@ async def test_a_dry_run_estimates_and_nothing_is_spent(cluster: ControlPlane, t
         assert bedrock.bill.charges == []
         assert status["estimate"]["calls"] > 0 and status["estimate"]["usd"] > 0
         assert [stage["name"] for stage in status["stages"]] == ["ingest", "estimate"]
+
+
+async def test_a_provider_in_trouble_is_told_on_the_run_while_it_lasts(cluster: ControlPlane, tmp_path: Path) -> None:
+    """With a bearer token from the Secret, over TLS. First the provider is gone, then it turns calls away."""
+    gone, busy = Faults(outage=(0, 1e9)), Faults(throttle=1, at_most_in_a_row=10**6)
+    with run_bedrock(Bedrock(faults=gone, token=TOKEN), tls=tmp_path) as bedrock:
+        bench = await Bench.make(cluster, tmp_path, bedrock)
+        asked = spec(bedrock.endpoint)
+        asked["extraction"] |= {"maxTokens": 2048, "maxExcerpts": 2, "concurrency": 4}
+        await bench.apply(asked | {"images": {"provider": "none"}, "target": {"samples": 1}})
+
+        async def held_by(reason: str) -> str:
+            status = await bench.until(lambda run: run["status"].get("reason") == reason, reason)
+            running = next(one for one in status["conditions"] if one["type"] == "Running")
+            assert (status["state"], running["status"], running["reason"]) == ("Running", "True", reason)
+            return str(running["message"])
+
+        with bench.operator:
+            assert "the provider answers ServiceUnavailableException" in await held_by("ProviderUnavailable")
+            bedrock.faults = busy
+            assert "turns calls away (ThrottlingException)" in await held_by("ProviderThrottled")
+            assert bedrock.bill.paid == []
+            bedrock.faults = Faults()
+            status = await bench.ended()
+            bench.operator.stop()
+        assert status.get("reason") not in ("ProviderThrottled", "ProviderUnavailable")
+        assert not any("rovider" in one["message"] for one in status["conditions"])
+        assert bedrock.authorizations == {(f"Bearer {TOKEN}", "")}
+        assert TOKEN not in str(status)
+        await bench.api.close()

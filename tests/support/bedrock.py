@@ -80,6 +80,8 @@ class Bedrock:
     certificates: str = ""
     """File with its certificate authority, when it speaks TLS."""
     bill: Bill = field(default_factory=Bill)
+    authorizations: set[tuple[str, str]] = field(default_factory=set)
+    """How callers showed who they are: the scheme with the key's name or the token, and the session token."""
     in_flight: int = 0
     most_in_flight: int = 0
 
@@ -220,6 +222,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _unauthorised(self) -> str | None:
         given = self.headers.get("Authorization", "")
+        shown = given.partition(",")[0], self.headers.get("X-Amz-Security-Token", "")
+        with self.bedrock.lock:
+            self.bedrock.authorizations.add(shown)
         if self.bedrock.token is not None:
             return None if given == f"Bearer {self.bedrock.token}" else "denied"
         return None if given.startswith(("Bearer ", "AWS4-HMAC-SHA256")) else "denied"

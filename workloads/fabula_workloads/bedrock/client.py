@@ -22,7 +22,8 @@ class BedrockClient:
     def __init__(self, *, region: str, endpoint_url: str | None, concurrency: int, max_tokens: int = 0) -> None:
         """Credentials come from the ambient chain: a bearer token (AWS_BEARER_TOKEN_BEDROCK), keys, or a role."""
         try:
-            self._client: Any = boto3.client(
+            # boto3's default session would keep the credentials that an earlier client found.
+            self._client: Any = boto3.session.Session().client(
                 "bedrock-runtime",
                 region_name=region,
                 endpoint_url=endpoint_url,
