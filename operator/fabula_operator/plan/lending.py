@@ -18,7 +18,7 @@ VALID_SECONDS = 30.0
 ENDS_SECONDS = 900.0
 """So long it then keeps what it would have if all shards were at work."""
 RENEW_SECONDS, SOON_SECONDS = 10.0, 0.25
-"""Between two reports of a shard whose part stays as it is, and of one whose part is about to grow.
+"""Between two reports while all shards have their parts, and while some wait for theirs.
 
 One that has to give something up says at once that it has, since others wait for it.
 """
@@ -58,20 +58,23 @@ def lend(
     """The answer to a shard of a `weight` that holds `held`, and what it may hold from now on.
 
     `others` are the other shards of the pool, `expected` is how many there are when all of them work. Each live shard
-    gets the same part for its weight, but never more than the others leave; where an operator before this one may have lent something
-    to shards that are `others_unknown`, nobody gets more than it has.
+    gets the same part for its weight, but never more than the others leave; where an operator before this one may have
+    lent something to shards that are `others_unknown`, nobody gets more than it has.
     """
     known = list(others)
-    live = [other.weight for other in known if other.is_live(now)]
+    live = [other for other in known if other.is_live(now)]
     taken = sum(other.share(now) for other in known)
     has = held or QuotaPart(share=0.0, fallback_share=0.0)
-    fair = weight / (weight + sum(live))
+    whole = weight + sum(other.weight for other in live)
+    fair = weight / whole
     share = min(fair, has.share if others_unknown else max(0.0, 1.0 - taken))
     fallback = min(share, 1 / max(expected, 1 + len(live)))
     if has.share > share + _SAME:
         renew = 0.0
     else:
-        renew = RENEW_SECONDS if abs(share - fair) + abs(has.share - share) < _SAME else SOON_SECONDS
+        mine = abs(share - fair) < _SAME and abs(has.share - share) < _SAME
+        settled = mine and all(abs(other.part.share - other.weight / whole) < _SAME for other in live)
+        renew = RENEW_SECONDS if settled else SOON_SECONDS
     lease = QuotaLease(
         share=share, fallback_share=fallback, valid_seconds=VALID_SECONDS, ends_seconds=ENDS_SECONDS,
         renew_seconds=renew,

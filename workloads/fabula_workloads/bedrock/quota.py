@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from fabula_workloads.bedrock.clock import Clock
 
-_HEADROOM = 0.98
+_HEADROOM = 0.99
 """Used part of the share: the rest absorbs clocks that differ and inputs that are longer than estimated."""
 _BURST_SECONDS = 10
 _SLOWED, _SLOWEST, _RECOVERY_PER_SECOND = 0.7, 0.1, 0.01
