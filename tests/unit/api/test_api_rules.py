@@ -42,13 +42,14 @@ def test_what_goes_together(fields: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"training": {"method": "full"}, "lora": {"rank": 8}}, 'spec.lora: Invalid value: "object": lora is for training.method lora'),
-        ({"training": {"method": "full"}, "lora": {"dropout": 0}}, 'spec.lora: Invalid value: "object": lora is for training.method lora'),
+        ({"training": {"method": "full"}, "lora": {"rank": 8}}, "lora is for training.method lora"),
+        ({"training": {"method": "full"}, "lora": {"dropout": 0}}, "lora is for training.method lora"),
         ({"training": {"method": "full"}, "lora": {"targetModules": ["q_proj"]}}, "leave it out with full"),
         ({"training": {"method": "full"}, "lora": {"quantization": "nf4"}}, "leave it out with full"),
-        ({"deepspeed": {"stage": 2, "offload": "all"}}, 'spec.deepspeed.offload: Invalid value: "object": only stage 3 can move weights'),
+        ({"deepspeed": {"stage": 2, "offload": "all"}}, "only stage 3 can move weights"),
     ],
 )
 def test_what_would_do_nothing_is_refused(fields: dict[str, Any], words: str) -> None:
     (refusal,) = refusals(**fields)
+    assert refusal.startswith(("spec.lora: ", "spec.deepspeed.offload: "))
     assert words in refusal

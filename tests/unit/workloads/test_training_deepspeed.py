@@ -68,7 +68,21 @@ def test_offload_and_several_nodes() -> None:
     assert config["train_batch_size"] == 64
 
 
-@pytest.mark.parametrize("changes", [{}, {"deepspeed": {"stage": 2}}, {"training": {"precision": "fp32"}}])
+def test_weights_stay_on_the_gpu_under_stage_2() -> None:
+    both = spec(deepspeed={"stage": 2, "offload": "all"})
+    assert "use offload optimizer, or stage 3" in problems(render(both, 5120), both)[0]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"deepspeed": {"stage": 2}},
+        {"training": {"precision": "fp32"}},
+        {"deepspeed": {"stage": 2, "offload": "optimizer"}},
+        {"deepspeed": {"offload": "all"}},
+    ],
+)
 def test_what_is_rendered_has_no_problems(changes: dict[str, Any]) -> None:
     assert problems(render(spec(**changes), 5120), spec(**changes)) == []
 
@@ -83,6 +97,10 @@ def test_what_is_rendered_has_no_problems(changes: dict[str, Any]) -> None:
         ({"bf16": {"enabled": False}}, ["training.precision is bf16"]),
         ({"fp16": {"enabled": True}}, ["fp16 True"]),
         ({"zero_optimization": {"stage": 2}}, ["deepspeed.stage is 3", "2"]),
+        (
+            {"zero_optimization": {"stage": 3, "offload_optimizer": {"device": "cpu"}}},
+            ["deepspeed.offload is none", "zero_optimization.offload_optimizer is {'device': 'cpu'}"],
+        ),
     ],
 )
 def test_what_the_config_would_not_do_is_refused_by_name(change: dict[str, Any], words: list[str]) -> None:

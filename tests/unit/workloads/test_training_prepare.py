@@ -14,6 +14,7 @@ from tests.support.training_dataset import samples, write_dataset
 
 from fabula_api.fine_tune_run import FineTuneRunSpec
 from fabula_api.worker import FINAL_EXIT_CODES
+from fabula_workloads.models.kernels import liger_missing
 from fabula_workloads.runtime.failures import WorkerError
 from fabula_workloads.training.model_files import INDEX, SINGLE, read_model
 from fabula_workloads.training.prepare import Prepared, prepare
@@ -140,6 +141,24 @@ def test_targets_of_quantised_weights_are_left_to_the_ranks(root: Path) -> None:
     assert read_model(root / "awq", "awq").linear_layers == frozenset()
 
 
+@pytest.mark.parametrize(
+    ("config", "changes", "words"),
+    [
+        ({"quantization_config": {}}, {"lora": {"quantization": "nf4"}}, "lora.quantization: nf4 needs weights that"),
+        ({"quantization_config": {}}, {"training": {"method": "full"}}, "training.method: full needs weights that are"),
+        ({"model_type": "qwen3_vl_moe"}, {"lora": {"quantization": "nf4"}}, "whose experts are one tensor for all"),
+    ],
+)
+def test_weights_that_cannot_be_trained_as_asked_are_refused(
+    root: Path, config: dict[str, Any], changes: dict[str, Any], words: str
+) -> None:
+    (root / "model").rename(root / "model.old")
+    write_model(root / "model", **config)
+    error = refused(root, **changes)
+    assert error.reason == "ConfigInvalid"
+    assert words in error.message
+
+
 def test_another_architecture_is_refused_with_what_would_work(root: Path) -> None:
     write_model(root / "other", model_type="llama", hidden_size=4)
     (root / "other").rename(root / "model.new")
@@ -240,3 +259,15 @@ def test_a_checkpoint_that_was_changed_is_refused(root: Path) -> None:
     (folder,) = (root / "out/checkpoints/step-000005").glob("attempt-*")
     (folder / "trainer_state.json").write_text('{"log_history": [ ]}')
     assert "has changed since it was committed" in refused(root).message
+
+
+def test_kernels_that_cannot_run_are_refused_before_ranks_start(root: Path) -> None:
+    liger = {"kernels": "liger"}
+    on_cpu = refused(root, training=liger, topology={"gpusPerNode": 1, "device": "cpu"})
+    assert on_cpu.message == "training.kernels: liger's kernels run on GPUs only; set it to torch"
+    write_model(root / "mixture", model_type="qwen3_vl_moe")
+    other = refused(root, training=liger, model={"uri": "mixture"}, topology={"gpusPerNode": 1})
+    assert "mixture is a qwen3_vl_moe, and liger's kernels are proved equal" in other.message
+    if liger_missing():
+        error = refused(root, training=liger, topology={"gpusPerNode": 1})
+        assert "this image has no liger-kernel or no triton; add the kernels extra" in error.message

@@ -87,11 +87,20 @@ def problems(config: dict[str, Any], spec: FineTuneRunSpec) -> list[str]:
         found.append(
             f"training.precision is {training.precision}, but the DeepSpeed config has bf16 {bf16} and fp16 {fp16}"
         )
-    stage = config.get("zero_optimization", {}).get("stage")
+    zero = config.get("zero_optimization", {})
+    stage = zero.get("stage")
     if stage != spec.deepspeed.stage:
         found.append(
             f"deepspeed.stage is {spec.deepspeed.stage}, but the config's zero_optimization.stage is {stage!r}"
         )
+    offload = spec.deepspeed.offload
+    if offload == "all" and stage == 2:
+        found.append("deepspeed.offload is all, but only stage 3 moves weights; use offload optimizer, or stage 3")
+    for name, wanted_there in (("offload_optimizer", offload != "none"), ("offload_param", offload == "all")):
+        if (zero.get(name, {}).get("device", "none") != "none") != wanted_there:
+            found.append(
+                f"deepspeed.offload is {offload}, but the config's zero_optimization.{name} is {zero.get(name)!r}"
+            )
     return found
 
 
