@@ -44,6 +44,13 @@ class ExitCode(IntEnum):
 
 FINAL_EXIT_CODES = (ExitCode.CONFIG, ExitCode.INPUT, ExitCode.CREDENTIALS)
 
+GRACE_TOO_SHORT = "GraceTooShort"
+"""Reason of a group that was told to stop and killed before it had saved: nobody's failure but the installation's."""
+PEER_LOST = "PeerLost"
+"""Reason of a rank that ended because another one did. The other's own word, in another pod, is the one to show."""
+RESUMED_METRIC = "resumedFromStep"
+"""Metric of a training report: the step of the checkpoint that the attempt went on from."""
+
 Spec = DatasetBuildSpec | FineTuneRunSpec | EvalRunSpec
 SPEC_TYPES: dict[Kind, type[DatasetBuildSpec] | type[FineTuneRunSpec] | type[EvalRunSpec]] = {
     "DatasetBuild": DatasetBuildSpec,

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from tests.support.training_dataset import build_model, samples, write_dataset
-from tests.support.training_world import EVERY, STEPS, World, wait_for
+from tests.support.training_world import DEADLINE_SECONDS, EVERY, STEPS, World, wait_for
 
 from fabula_api.artifact import MANIFEST, Manifest
 from fabula_api.worker import WorkerResult
@@ -127,6 +127,49 @@ def test_sigterm_saves_at_a_step_boundary_and_exits_75(world: World, undisturbed
     code, result = world.run("stopped", attempt=2)
     assert (code, result.summary["resumedFromStep"]) == (0, step), world.log("stopped", 2)
     assert_same_end(world, "stopped")
+
+
+def test_killed_between_its_last_checkpoint_and_the_adapter_it_makes_no_further_step(
+    world: World, undisturbed: WorkerResult
+) -> None:
+    """The last step lies within an epoch, where Trainer by itself would make one more."""
+    last = f"checkpoints/step-{STEPS:06d}"
+    shutil.copytree(world.output("undisturbed") / last, world.output("nearly") / last)
+    code, result = world.run("nearly", attempt=2)
+    assert code == 0, world.log("nearly", 2)
+    assert (result.summary["resumedFromStep"], result.metrics["step"]) == (STEPS, STEPS)
+    for name in ("loss", "firstLoss", "validationLoss", "learningRate"):
+        assert result.metrics[name] == undisturbed.metrics[name]
+    assert_same_end(world, "nearly")
+
+
+def test_an_attempt_that_sleeps_while_the_next_one_begins_commits_nothing(
+    world: World, undisturbed: WorkerResult
+) -> None:
+    """As on a node that was lost and comes back: stopped in the middle of an upload, awake when another has begun."""
+    old = world.start("asleep")
+    checkpoints = world.output("asleep") / "checkpoints"
+    for step in (5, 10, STEPS):
+        folder = checkpoints / f"step-{step:06d}"
+        wait_for(lambda folder=folder: any(folder.glob("attempt-1-*/*")), old, pause_seconds=0.001)  # type: ignore[misc]
+        old.send_signal(signal.SIGSTOP)
+        if not (folder / MANIFEST).exists():
+            break
+        old.send_signal(signal.SIGCONT)
+    else:
+        pytest.fail("every checkpoint was committed before the attempt could be stopped")
+    uploaded = len(list(folder.glob("attempt-1-*/*")))
+    new = world.start("asleep", attempt=2)
+    wait_for(lambda: any(checkpoints.glob("attempts/*/000002/0/*")), new)
+    old.send_signal(signal.SIGCONT)
+    assert old.wait(DEADLINE_SECONDS) == 75, world.log("asleep")
+    assert "overtaken by attempt 2" in world.log("asleep")
+    # The file that was under way may have been finished, nothing after it was begun.
+    assert len(list(folder.glob("attempt-1-*/*"))) <= uploaded + 1
+    code, _ = world.finish("asleep", new)
+    assert code == 0, world.log("asleep", 2)
+    assert {found.attempt for at, found in world.checkpoints("asleep").items() if at >= step} == {2}
+    assert_same_end(world, "asleep")
 
 
 def test_an_overtaken_attempt_commits_nothing_and_ends(world: World) -> None:

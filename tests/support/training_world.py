@@ -113,10 +113,10 @@ class World:
         return found
 
 
-def wait_for(condition: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
+def wait_for(condition: Callable[[], bool], process: subprocess.Popen[bytes], pause_seconds: float = 0.02) -> None:
     """Wait until it holds. Fails when the process ended first."""
     deadline = time.monotonic() + DEADLINE_SECONDS
     while not condition():
         assert process.poll() is None, f"ended with exit code {process.returncode} before it was time"
         assert time.monotonic() < deadline
-        time.sleep(0.02)
+        time.sleep(pause_seconds)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import threading
 import time
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +15,8 @@ from typing import Any
 
 from fabula_api.artifact import Manifest
 from fabula_api.fine_tune_run import FineTuneRunSpec
+from fabula_api.status import FailureDigest
+from fabula_api.worker import GRACE_TOO_SHORT, RESUMED_METRIC, ExitCode, WorkerResult
 from fabula_workloads.runtime.context import StageContext, StageResult
 from fabula_workloads.runtime.failures import (
     ConfigInvalid,
@@ -23,6 +27,7 @@ from fabula_workloads.runtime.failures import (
     TryAgain,
     WorkerError,
 )
+from fabula_workloads.runtime.termination import write_termination_message
 from fabula_workloads.stages.model_folder import model_folder
 from fabula_workloads.training.events import EventReader
 from fabula_workloads.training.failure import RankFailure
@@ -88,22 +93,27 @@ class _Watch:
         self._context, self._prepared, self._uploads, self._trackers = context, prepared, uploads, trackers
         self._job, self._checkpoints = prepared.job, prepared.checkpoints
         self._events = EventReader(self._job.events_file)
+        self._group: Group | None = None
+        self._keeping_logs = threading.Lock()
         self._pending: list[Future[None]] = []
-        self._metrics: dict[str, float] = {}
+        resumed = prepared.resumed_from
+        # Told with every report, for any of them may be lost.
+        self._resumed: dict[str, float] = {} if resumed is None else {RESUMED_METRIC: resumed}
+        self._metrics: dict[str, float] = dict(self._resumed)
         self._started: dict[str, Any] | None = None
         self._ended: dict[str, Any] | None = None
 
     def run(self) -> StageResult:
-        group = Group(self._job, self._prepared.node)
+        self._group = group = Group(self._job, self._prepared.node)
         try:
             code = self._wait(group)
             self._take_events()
             self._finish_uploads(failed=code != 0)
         except BaseException:
             group.kill()
-            self._keep_logs(group)
+            self._keep_logs()
             raise
-        logs = self._keep_logs(group)
+        logs = self._keep_logs()
         if self._ended and self._ended["event"] == "interrupted":
             raise TryAgain(
                 f"training was told to stop and saved step {self._ended['step']}; the next attempt goes on from there",
@@ -127,19 +137,34 @@ class _Watch:
                 _log.info("stop asked for: all ranks save at the next step boundary")
                 group.ask_to_stop()
                 asked = True
+                self._leave_word()
             time.sleep(_POLL_SECONDS)
         return code
+
+    def _leave_word(self) -> None:
+        """What stays to be read when the pod is killed before the ranks have saved; any other end writes over it."""
+        step, seconds = int(self._metrics.get("step", 0)), self._metrics.get("stepSeconds")
+        pace = f"a step takes {seconds:.1f} s" if seconds is not None else "no step was made yet"
+        message = (
+            f"the pod was told to stop and was killed before its ranks had saved, after step {step}: {pace}, and a "
+            "checkpoint has to be written and committed besides. Steps since the last checkpoint are repeated; raise "
+            "the operator's --worker-grace, or lower checkpoints.everySteps."
+        )
+        failure = FailureDigest(reason=GRACE_TOO_SHORT, message=message, stage="train", exit_code=int(ExitCode.RETRY))
+        write_termination_message(WorkerResult(outcome="Failed", failure=failure))
 
     def _take_events(self) -> None:
         for event in self._events.poll():
             match event["event"]:
                 case "started":
                     self._started = event
-                    self._context.reporter.update(counts=sample_counts(event))
-                    self._report(done=self._prepared.resumed_from or 0, total=event["steps"])
+                    # All at once: the time left is reckoned from the first figures on.
+                    self._report(
+                        done=self._prepared.resumed_from or 0, total=event["steps"], counts=sample_counts(event)
+                    )
                 case "step":
-                    self._metrics = event["metrics"]
-                    self._trackers.log(self._metrics)
+                    self._trackers.log(event["metrics"])
+                    self._metrics = event["metrics"] | self._resumed
                     self._report(done=int(self._metrics["step"]), total=int(self._metrics["steps"]))
                 case "checkpoint":
                     upload = self._uploads.submit(self._save, event["step"], Path(event["path"]))
@@ -147,9 +172,10 @@ class _Watch:
                 case "finished" | "interrupted":
                     self._ended = event
 
-    def _report(self, *, done: int, total: int) -> None:
+    def _report(self, *, done: int, total: int, counts: Mapping[str, float] | None = None) -> None:
+        """Tell how far the group is; the other nodes would only say the same, or less."""
         if self._prepared.node.rank == 0:
-            self._context.reporter.update(done=done, total=total, metrics=self._metrics)
+            self._context.reporter.update(done=done, total=total, counts=counts, metrics=self._metrics)
 
     def _save(self, step: int, local: Path) -> None:
         """Commit a checkpoint beside the training that goes on."""
@@ -164,7 +190,6 @@ class _Watch:
         shutil.rmtree(local, ignore_errors=True)
         if manifest is None:
             return
-        self._checkpoints.prune(self._job.spec.checkpoints.keep)
         _log.info("checkpoint of step %d committed", step)
         self._context.reporter.update(
             checkpoint={
@@ -174,6 +199,13 @@ class _Watch:
                 "committedAt": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             }
         )
+        self._keep_logs()
+        try:
+            self._checkpoints.prune(self._job.spec.checkpoints.keep)
+        except Overtaken:
+            raise
+        except WorkerError as error:
+            _log.warning("old checkpoints were not removed, which is tried again after the next one: %s", error)
 
     def _finish_uploads(self, *, failed: bool) -> None:
         """Wait for checkpoints on their way: also after a failure, for they are whole and spare the next attempt."""
@@ -187,14 +219,19 @@ class _Watch:
                     raise
                 _log.warning("a checkpoint was not committed: %s", error)  # the ranks' own failure comes first
 
-    def _keep_logs(self, group: Group) -> dict[int, Path]:
-        """Store the last part of each rank's log beside the artifact; a failure here hides no other."""
-        logs = group.collect_logs()
-        try:
-            for rank, log in logs.items():
-                self._context.store.upload(log, f"logs/attempt-{self._context.config.attempt}/rank-{rank}.log")
-        except WorkerError as error:
-            _log.warning("the ranks' logs were not kept: %s", error)
+    def _keep_logs(self) -> dict[int, Path]:
+        """Store the last part of each rank's log beside the artifact; a failure here hides no other.
+
+        Also with each checkpoint, for a launcher that is killed leaves nothing any more.
+        """
+        assert self._group is not None
+        with self._keeping_logs:
+            logs = self._group.collect_logs()
+            try:
+                for rank, log in logs.items():
+                    self._context.store.upload(log, f"logs/attempt-{self._context.config.attempt}/rank-{rank}.log")
+            except WorkerError as error:
+                _log.warning("the ranks' logs were not kept: %s", error)
         return logs
 
     def _commit(self) -> StageResult:

@@ -12,6 +12,7 @@ import traceback
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from fabula_api.worker import PEER_LOST
 from fabula_workloads.runtime.failures import CRASH, WorkerError
 from fabula_workloads.runtime.termination import describe
 
@@ -61,6 +62,8 @@ def from_exception(rank: int, error: BaseException) -> RankFailure:
     else:
         reason, message, code = type(error).__name__, f"rank {rank}: {describe(error)}", CRASH
     connection = not isinstance(error, WorkerError) and any(words in text for words in _CONNECTION_WORDS)
+    if connection:
+        reason, message = PEER_LOST, f"rank {rank} lost another rank: {describe(error)}"
     return RankFailure(rank, reason, message, code, type(error).__name__, time.time(), consequence=connection)
 
 

@@ -60,8 +60,15 @@ class StepBoundary(TrainerCallback):  # type: ignore[misc]
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         self._since = time.monotonic()
-        if first := next((entry["loss"] for entry in state.log_history if "loss" in entry), None):
-            self._metrics["firstLoss"] = first
+        losses = [entry for entry in state.log_history if "loss" in entry]
+        validations = [entry["eval_loss"] for entry in state.log_history if "eval_loss" in entry]
+        if losses:
+            self._metrics["firstLoss"] = losses[0]["loss"]
+        if validations:
+            self._metrics["validationLoss"] = validations[-1]
+        if losses and state.global_step >= self._plan.steps:
+            # A former attempt made every step and ended before the end was committed: its figures are the run's.
+            self._tell(args, state, losses[-1])
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
@@ -116,24 +123,28 @@ class StepBoundary(TrainerCallback):  # type: ignore[misc]
                 "training.learningRate, or set training.maxGradNorm where it is 0",
                 self._job.spec.watchdog.policy,
             )
-        self._metrics.setdefault("firstLoss", loss)
-        self._metrics |= {
-            "step": state.global_step,
-            "steps": self._plan.steps,
-            "epoch": float(state.epoch or 0.0),
-            "loss": loss,
-            "gradNorm": norm,
-            "learningRate": float(logs["learning_rate"]),
-            "gpuMemory": _peak_memory_gib(args.device),
-            "uniqueSamples": (unique := self._coverage.unique(state.global_step)),
-            "uniqueShare": unique / self._split,
-        }
         if args.process_index == 0:
             _log.info(
                 "step %d/%d loss %.4f grad norm %.3f learning rate %.3g, %.0f tokens/s a rank",
                 state.global_step, self._plan.steps, loss, norm, logs["learning_rate"],
                 self._metrics["tokensPerSecondPerGpu"],
             )  # fmt: skip
+        self._tell(args, state, logs)
+
+    def _tell(self, args: TrainingArguments, state: TrainerState, logged: dict[str, float]) -> None:
+        """Report the last step by what Trainer logged of it."""
+        self._metrics.setdefault("firstLoss", float(logged["loss"]))
+        self._metrics |= {
+            "step": state.global_step,
+            "steps": self._plan.steps,
+            "epoch": float(state.epoch or 0.0),
+            "loss": float(logged["loss"]),
+            "gradNorm": float(logged.get("grad_norm", 0.0)),
+            "learningRate": float(logged["learning_rate"]),
+            "gpuMemory": _peak_memory_gib(args.device),
+            "uniqueSamples": (unique := self._coverage.unique(state.global_step)),
+            "uniqueShare": unique / self._split,
+        }
         self._emit_step()
 
     def on_evaluate(

@@ -121,6 +121,13 @@ class FineTuner(Trainer):  # type: ignore[misc]
                 group["lr"] = rate
         return prepared
 
+    def _run_epoch(self, **named: Any) -> None:
+        """As Trainer's, which would make one step too many after a checkpoint of the last step."""
+        if self.state.global_step >= self._plan.steps:
+            self.control.should_training_stop = True
+            return
+        super()._run_epoch(**named)
+
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
         folder = Path(output_dir)
         optimizer_state.save(self.deepspeed, folder, rank=self.args.process_index)
