@@ -20,7 +20,9 @@ from fabula_operator.plan.attempts import (
     exhausted,
     heard,
     last_end,
+    repeated,
     resumed_step,
+    word_awaited,
 )
 from fabula_operator.plan.children import Child, parse_time, running
 from fabula_operator.plan.conditions import timestamp
@@ -95,14 +97,21 @@ def group_stage(group: Group) -> StageView:
         )
         return _over(group, current, Cause(lost, "infrastructure", False))
     pods = group.seen.pods_of(child)
+    if (said := _last_report(group, child)) is not None:
+        current = current.model_copy(update=heard(current, said.body))
+        group = replace(group, attempts=changed(group.attempts, current))
     if child.complete:
         return _complete(group, current, child)
-    if child.queue is not None and (group.suspend or child.suspended):
-        return _queued(group, current, child)
-    if group.suspend or child.suspended:
-        return _suspend(group, current, child)
-    if cause := cause_of(child, pods):
+    # First how it ended by itself, for a suspension that comes later changes nothing about that.
+    cause = None if child.suspended else cause_of(child, pods)
+    awaited = word_awaited(cause, pods, group.now) if cause else None
+    if cause and awaited is None:
         return _over(group, current, cause, child)
+    ended = bool(pods) and not running(pods)
+    if child.queue is not None and (child.suspended or (group.suspend and not ended)):
+        return _queued(group, current, child)
+    if child.suspended or (group.suspend and not ended):
+        return _suspend(group, current, child)
     status = _running(group, child)
     reports = reports_of(child, pods, group.seen.reports)
     status = figures(status, group.stage, child, pods, reports, group.step_seconds)
@@ -110,7 +119,6 @@ def group_stage(group: Group) -> StageView:
         update={
             "state": "Running",
             "started_at": current.started_at or timestamp(_begun(child) or group.now),
-            **(heard(current, reports[0].body) if 0 in reports else {}),
         }
     )
     health = _health(group, at_work, reports.get(0))
@@ -126,8 +134,17 @@ def group_stage(group: Group) -> StageView:
         reports=reports,
         waiting=stuck(pods),
         attempts=changed(group.attempts, at_work),
-        requeue_after=health.look_again,
+        requeue_after=min((one for one in (awaited, health.look_again) if one is not None), default=None),
         health=health,
+    )
+
+
+def _last_report(group: Group, child: Child) -> Report | None:
+    """The attempt's newest report; the pod it came from may be gone since."""
+    return max(
+        (one for one in group.seen.reports if one.body.attempt == child.attempt and one.body.stage == child.stage),
+        key=lambda one: one.received_at,
+        default=None,
     )
 
 
@@ -275,13 +292,19 @@ def _queued(group: Group, attempt: Attempt, child: Child) -> StageView:
             return StageView(group.stage, None, status, child=child, waiting=waiting, attempts=group.attempts)
     end = timestamp(last_end(group.seen.pods_of(child), group.now))
     reason = "Suspended" if group.suspend else "QueueEvicted"
-    over = _started(attempt, child).model_copy(update={"state": "Suspended", "reason": reason, "finished_at": end})
+    over = _suspended(_started(attempt, child), reason, end)
     group = replace(group, attempts=changed(group.attempts, over))
     if group.suspend:
         leave = DeleteChild(child, "the run is suspended, and its queue must not admit it")
         status = status.model_copy(update={"eta": None})
         return StageView(group.stage, None, status, attempts=group.attempts, actions=(leave,))
     return _next_attempt(group)
+
+
+def _suspended(attempt: Attempt, reason: str, end: str) -> Attempt:
+    return attempt.model_copy(
+        update={"state": "Suspended", "reason": reason, "message": repeated(attempt), "finished_at": end}
+    )
 
 
 def _suspend(group: Group, attempt: Attempt, child: Child) -> StageView:
@@ -304,7 +327,7 @@ def _suspend(group: Group, attempt: Attempt, child: Child) -> StageView:
             group.stage, None, _running(group, child), child=child, waiting=waiting, attempts=group.attempts
         )
     end = timestamp(last_end(pods, group.now))
-    over = attempt.model_copy(update={"state": "Suspended", "reason": "Suspended", "finished_at": end})
+    over = _suspended(attempt, "Suspended", end)
     group = replace(group, attempts=changed(group.attempts, over))
     if group.suspend:
         status = _running(group, child).model_copy(update={"eta": None})

@@ -127,7 +127,7 @@ def pod_failure(pod: Pod, stage: str) -> FailureDigest:
         reason = _EXIT_REASONS.get(pod.exit_code, "Crashed")
         message = f"pod {pod.name} ended with exit code {pod.exit_code} and left no account; see its log"
         if pod.exit_code > 128:
-            message = f"pod {pod.name} was killed by signal {pod.exit_code - 128}"
+            reason, message = "Killed", f"pod {pod.name} was killed by signal {pod.exit_code - 128}"
     else:
         reason = camel_reason(pod.ended_reason or "PodFailed")
         message = f"pod {pod.name} failed: {pod.ended_reason or 'Kubernetes names no reason'}"

@@ -111,7 +111,7 @@ def test_without_pictures_the_stage_is_skipped() -> None:
         ),
         ("it ran out of memory", {"exit_code": 137, "ended_reason": "OOMKilled"}, {}, "OOMKilled", "limits.memory"),
         ("it crashed without a word", {"exit_code": 3}, {}, "Crashed", "exit code 3"),
-        ("it was killed", {"exit_code": 139}, {}, "Crashed", "signal 11"),
+        ("it was killed", {"exit_code": 139}, {}, "Killed", "signal 11"),
         ("credentials were refused", {"exit_code": 77}, {}, "CredentialsRefused", "exit code 77"),
     ],
     ids=lambda value: value if isinstance(value, str) and " " in value else "",
