@@ -215,7 +215,11 @@ class PlanWorld:
         """Let the ranks make steps, where a whole group is up; `heard`: their reports arrive."""
         child = self.current()
         own = [pod for pod in self.alive() if child is not None and pod.owner_uid == child.uid]
-        if child is None or len(own) < child.size or any(pod.uid in self.lost for pod in own):
+        own = [pod for pod in own if pod.uid not in self.lost]
+        if child is not None and child.key in self.done:
+            self._succeed(child, own)  # each worker looks for the artifact first
+            return
+        if child is None or len(own) < child.size:
             return
         if child.uid not in self.step:
             self.resumed[child.uid] = max(self.committed[child.key], default=0)
@@ -232,11 +236,14 @@ class PlanWorld:
             self._report(child, at)
         if at >= STEPS:
             self.done.add(child.key)
-            artifact = {"uri": f"file:///artifacts/{child.key[-16:]}", "digest": digest_of(child.key)}
-            summary = {"resumedFromStep": self.resumed[child.uid] or None}
-            message = said(artifact=artifact, summary=summary, metrics={"step": STEPS, "loss": 1.0})
-            for pod in own:
-                self._end(pod, exit_code=0, termination_message=message)
+            self._succeed(child, own)
+
+    def _succeed(self, child: Child, pods: list[Pod]) -> None:
+        artifact = {"uri": f"file:///artifacts/{child.key[-16:]}", "digest": digest_of(child.key)}
+        summary = {"resumedFromStep": self.resumed.get(child.uid) or None}
+        message = said(artifact=artifact, summary=summary, metrics={"step": STEPS, "loss": 1.0})
+        for pod in pods:
+            self._end(pod, exit_code=0, termination_message=message)
 
     def _report(self, child: Child, at: int) -> None:
         pod = next((one for one in self.seen.pods if one.owner_uid == child.uid and one.index == 0), None)

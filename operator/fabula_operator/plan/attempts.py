@@ -70,6 +70,8 @@ def cause_of(child: Child, pods: Sequence[Pod]) -> Cause | None:
         return Cause(pod_failure(disrupted, child.stage), "infrastructure", False, resumed_step(judged))
     digests = [(pod, pod_failure(pod, child.stage)) for pod in judged]
     first, digest = min(digests, key=lambda one: (one[1].reason == PEER_LOST, *_end_of(one[0])))
+    if digest.reason == PEER_LOST and (len(pods) < child.size or any(pod.deleting for pod in pods)):
+        return _lost(child, "PodLost", f"{child.kind} {child.name}: a pod was deleted or its node is gone")
     if first.exit_code in (ExitCode.RETRY, None) or digest.reason == GRACE_TOO_SHORT:
         # No exit code: the kubelet refused or evicted the pod before its process could end.
         return Cause(digest, "infrastructure", False, resumed_step(judged))

@@ -253,8 +253,14 @@ def _left(seen: Observed, uid: str) -> bool:
 def _suspend(seen: Observed, spec: Spec, status: RunStatus, views: list[StageView], now: datetime) -> Plan:
     actions = [action for view in views for action in view.actions]
     asked = {action.child.uid for action in actions if isinstance(action, SuspendChild | DeleteChild)}
+    # A group whose pods have all ended is about to say how; stopped now, it never would.
+    ended = {
+        view.child.uid
+        for view in views
+        if view.stage.shape == "group" and view.child and seen.pods_of(view.child) and not _left(seen, view.child.uid)
+    }
     for child in seen.children:
-        if not (child.terminal or child.deleting or child.uid in asked):
+        if not (child.terminal or child.deleting or child.uid in asked | ended):
             actions += _stop(child)
     alive = running(seen.pods)
     count = "1 pod" if len(alive) == 1 else f"{len(alive)} pods"
