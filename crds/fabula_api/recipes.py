@@ -82,7 +82,8 @@ PODCAST = Recipe(
                     "images.provider", "images.model", "images.bedrock_model", "images.per_sample",
                     "images.aspect_ratio", "images.width", "images.steps", "images.guidance_scale", "images.seed",
                 ),
-                extent=("target.samples", "budget", "retry_failed"),
+                # How many more are drawn depends on how many pictures make a sample complete.
+                extent=("target.samples", "budget", "retry_failed", "images.require"),
                 after=("ingest", "extract"),
                 shards="images.workers",
                 device="images.device",
