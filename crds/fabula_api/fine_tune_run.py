@@ -64,6 +64,8 @@ class Training(SpecModel):
     recompute_every: int = Field(1, ge=1, le=256)
     """With `gradientCheckpointing`: recompute only every n-th layer, which saves compute where memory is left. 2 halves
     what is recomputed."""
+    kernels: Literal["torch", "liger"] = "torch"
+    """Who computes a layer's norms, rotary positions and gated unit: `liger` fuses each into one GPU kernel."""
     precision: Literal["bf16", "fp32"] = "bf16"
     """Number format of the forward and backward pass."""
     loader_workers: int = Field(4, ge=0, le=64)

@@ -70,6 +70,11 @@ BLOCKS: dict[str, tuple[Rule, ...]] = {
     ),
     "FineTuneRunSpec": (
         {
+            "rule": "self.training.kernels == 'torch' || self.topology.device == 'cuda'",
+            "message": "liger's kernels run on GPUs only; use torch with topology.device cpu",
+            "fieldPath": ".training.kernels",
+        },
+        {
             "rule": "self.training.method != 'full' || (self.lora.rank == 16 && self.lora.alpha == 32 && "
             "self.lora.dropout == 0.05 && self.lora.quantization == 'none' && self.lora.targetModules == "
             "['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj'])",

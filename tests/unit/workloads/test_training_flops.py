@@ -33,6 +33,19 @@ def test_a_32b_sample_costs_four_operations_a_weight_and_token() -> None:
     assert sizes.needed([3200, 3200], 2000, [(1, 30, 54)] * 10) == pytest.approx(2 * sample)
 
 
+def test_a_token_meets_few_experts_of_a_mixture() -> None:
+    # The published 235B of which 22B are active, embeddings and output matrix (1.2B) among them.
+    mixture = {
+        "hidden_size": 4096, "intermediate_size": 12288, "num_hidden_layers": 94, "num_attention_heads": 64,
+        "num_key_value_heads": 4, "head_dim": 128, "moe_intermediate_size": 1536, "num_experts": 128,
+        "num_experts_per_tok": 8, "decoder_sparse_step": 1, "mlp_only_layers": [],
+    }  # fmt: skip
+    sizes = ModelFlops.of(CONFIG | {"text_config": CONFIG["text_config"] | mixture}, lora=0)
+    assert sizes.language == pytest.approx(20.9e9, rel=0.01)
+    mixed = ModelFlops.of(CONFIG | {"text_config": CONFIG["text_config"] | mixture | {"mlp_only_layers": [0]}}, lora=0)
+    assert mixed.language - sizes.language == 3 * 4096 * (12288 - 8 * 1536) - 4096 * 128
+
+
 @pytest.mark.parametrize(
     ("device", "training", "product", "expected"),
     [

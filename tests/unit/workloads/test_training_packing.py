@@ -203,6 +203,67 @@ def test_recomputing_some_layers_changes_no_bit(model_folder: Path, encoded: lis
 
 
 @pytest.mark.torch
+def test_packing_a_mixture_of_experts_is_equal_too(encoded: list[dict[str, Any]], model_folder: Path) -> None:
+    import torch
+    from transformers import AutoConfig, Qwen3VLMoeConfig, Qwen3VLMoeForConditionalGeneration
+
+    from fabula_workloads.models.segments import packed_attention, rope_index
+    from fabula_workloads.training.collate import Collator, PackedCollator
+    from fabula_workloads.training.lora import add_lora
+
+    wire = AutoConfig.from_pretrained(model_folder).to_dict()
+    parts = {part: {**wire[part]} for part in ("text_config", "vision_config")}
+    for part in parts.values():
+        del part["model_type"]
+    parts["text_config"] |= {"moe_intermediate_size": 48, "num_experts": 8, "num_experts_per_tok": 2}
+    tokens = {name: wire[name] for name in wire if name.endswith("_token_id") and name != "pad_token_id"}
+    config = Qwen3VLMoeConfig(**parts, **tokens, tie_word_embeddings=False)
+    attention = Lora(dropout=0.0, target_modules=["q_proj", "k_proj", "v_proj", "o_proj"])
+    results = []
+    for packed in (False, True):
+        torch.manual_seed(7)
+        base = Qwen3VLMoeForConditionalGeneration._from_config(config, attn_implementation="sdpa")
+        base.config.use_cache = base.config.text_config.use_cache = False
+        if packed:
+            base.set_attn_implementation({"text_config": packed_attention("cpu")})
+        model = add_lora(base, attention, "m").train()
+        torch.manual_seed(8)
+        for parameter in model.parameters():
+            if parameter.dim() > 1:
+                parameter.data.normal_(0, 0.1)  # the router's start at zero, and would treat all experts alike
+        collate = PackedCollator(rope_index(base)) if packed else Collator(0)
+        batches = [collate([encoded])] if packed else [collate([[sample]]) for sample in encoded]
+        results.append(losses_and_gradients(model, batches))
+    (expected, gradients), (loss, found) = results
+    assert loss == pytest.approx(expected, rel=1e-6)
+    for name, gradient in gradients.items():
+        assert gradient.abs().max() > 0, name
+        torch.testing.assert_close(found[name], gradient, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.torch
+def test_the_varlen_kernel_of_a_gpu_gives_what_each_sample_alone_gives() -> None:
+    import torch
+
+    from fabula_workloads.models.segments import segment_attention
+
+    if not torch.cuda.is_available() or torch.cuda.get_device_capability() < (8, 0):
+        pytest.skip("needs a GPU with bf16 flash attention")
+    module = torch.nn.Module()
+    module.num_key_value_groups, module.is_causal = 4, True
+    shapes = ((1, 8, 300, 64), (1, 2, 300, 64), (1, 2, 300, 64))
+    given = [torch.randn(shape, device="cuda", dtype=torch.bfloat16, requires_grad=True) for shape in shapes]
+    segments = (70, 1, 200, 29)
+    together, _ = segment_attention(module, *given, None, scaling=0.125, segments=segments)
+    gradients = torch.autograd.grad(together.float().square().sum(), given)
+    exact = [part.detach().float().requires_grad_() for part in given]
+    alone, _ = segment_attention(module, *exact, None, scaling=0.125, segments=segments)
+    torch.testing.assert_close(together.float(), alone, rtol=2e-2, atol=2e-2)
+    for found, expected in zip(gradients, torch.autograd.grad(alone.square().sum(), exact), strict=True):
+        torch.testing.assert_close(found.float(), expected, rtol=5e-2, atol=5e-2)
+
+
+@pytest.mark.torch
 def test_the_test_above_sees_samples_that_see_each_other(model_folder: Path, encoded: list[dict[str, Any]]) -> None:
     from fabula_workloads.models.segments import rope_index
     from fabula_workloads.training.collate import PackedCollator

@@ -265,9 +265,10 @@ def test_kernels_that_cannot_run_are_refused_before_ranks_start(root: Path) -> N
     liger = {"kernels": "liger"}
     on_cpu = refused(root, training=liger, topology={"gpusPerNode": 1, "device": "cpu"})
     assert on_cpu.message == "training.kernels: liger's kernels run on GPUs only; set it to torch"
-    write_model(root / "mixture", model_type="qwen3_vl_moe")
-    other = refused(root, training=liger, model={"uri": "mixture"}, topology={"gpusPerNode": 1})
-    assert "mixture is a qwen3_vl_moe, and liger's kernels are proved equal" in other.message
     if liger_missing():
         error = refused(root, training=liger, topology={"gpusPerNode": 1})
         assert "this image has no liger-kernel or no triton; add the kernels extra" in error.message
+    (root / "model").rename(root / "dense")
+    write_model(root / "model", model_type="qwen3_vl_moe")
+    other = refused(root, training=liger, topology={"gpusPerNode": 1})
+    assert "model is a qwen3_vl_moe, and liger's kernels are proved equal" in other.message

@@ -46,14 +46,14 @@ class ModelFlops:
         text, vision = config["text_config"], config["vision_config"]
         hidden, inner = text["hidden_size"], text["intermediate_size"]
         heads, shared, width = text["num_attention_heads"], text["num_key_value_heads"], text["head_dim"]
-        layer = 2 * hidden * heads * width + 2 * hidden * shared * width + 3 * hidden * inner
+        attention = 2 * hidden * heads * width + 2 * hidden * shared * width
         own, own_inner, merged = vision["hidden_size"], vision["intermediate_size"], vision["spatial_merge_size"] ** 2
         patch = vision.get("in_channels", 3) * vision["temporal_patch_size"] * vision["patch_size"] ** 2
         joined = own * merged
         mergers = 1 + len(vision["deepstack_visual_indexes"])
         return cls(
             layers=text["num_hidden_layers"],
-            language=text["num_hidden_layers"] * layer,
+            language=text["num_hidden_layers"] * attention + _units(text, hidden, inner),
             lora=lora,
             attention_width=heads * width,
             head=hidden * text["vocab_size"],
@@ -85,6 +85,18 @@ class ModelFlops:
         """Of attention within pictures: the same two products, whole and forward only."""
         squares = sum((time * height * width) ** 2 for time, height, width in grids)
         return 4.0 * self.vision_depth * self.vision_width * squares
+
+
+def _units(text: dict[str, Any], hidden: int, inner: int) -> int:
+    """Weights of all layers' gated units; of a mixture of experts, the router's and those that one token meets."""
+    layers, experts = text["num_hidden_layers"], text.get("num_experts") or 0
+    dense = 3 * hidden * inner
+    if not experts:
+        return int(layers * dense)
+    sparse = 3 * hidden * text["moe_intermediate_size"] * text["num_experts_per_tok"] + hidden * experts
+    step, plain = text.get("decoder_sparse_step") or 1, text.get("mlp_only_layers") or ()
+    mixed = sum(layer not in plain and (layer + 1) % step == 0 for layer in range(layers))
+    return int(mixed * sparse + (layers - mixed) * dense)
 
 
 def peak_of(spec: FineTuneRunSpec, device_name: str | None) -> float | None:

@@ -14,6 +14,7 @@ from typing import Any
 from fabula_api.artifact import Manifest
 from fabula_api.fine_tune_run import FineTuneRunSpec
 from fabula_api.status import Lineage
+from fabula_workloads.models.kernels import LIGER_MODEL_TYPES, liger_missing
 from fabula_workloads.models.segments import PACKABLE_MODEL_TYPES
 from fabula_workloads.runtime.artifact import require_manifest
 from fabula_workloads.runtime.context import StageContext
@@ -85,6 +86,8 @@ def prepare(context: StageContext, spec: FineTuneRunSpec, fetch_model: Callable[
             f"training.packing: {base_name} is a {files.model_type}, and packing is proved equal to unpacked training "
             f"for {', '.join(PACKABLE_MODEL_TYPES)} only; set it to false"
         )
+    if spec.training.kernels == "liger":
+        _check_liger(files.model_type, spec, base_name)
     _check_method(files, spec, base_name)
     if spec.training.method == "lora":
         check_targets(spec.lora.target_modules, files, base_name)
@@ -119,6 +122,20 @@ def prepare(context: StageContext, spec: FineTuneRunSpec, fetch_model: Callable[
         Lineage(name="model", uri=context.resolve(spec.model.uri) if spec.model.uri else base_name, digest=base_digest),
     ]
     return Prepared(job, node, checkpoints, dataset, base_digest, lineage, resumed_from)
+
+
+def _check_liger(model_type: str, spec: FineTuneRunSpec, name: str) -> None:
+    if model_type not in LIGER_MODEL_TYPES:
+        raise ConfigInvalid(
+            f"training.kernels: {name} is a {model_type}, and liger's kernels are proved equal to torch's for "
+            f"{', '.join(LIGER_MODEL_TYPES)} only; set it to torch"
+        )
+    if spec.topology.device != "cuda":
+        raise ConfigInvalid("training.kernels: liger's kernels run on GPUs only; set it to torch")
+    if liger_missing():
+        raise ConfigInvalid(
+            "training.kernels: this image has no liger-kernel or no triton; add the kernels extra, or set it to torch"
+        )
 
 
 def _other_run(checkpoint: Manifest, spec: FineTuneRunSpec, base_digest: str) -> str | None:

@@ -57,6 +57,7 @@ def train(job: TrainingJob, rank: int) -> None:
     from transformers import PrinterCallback, set_seed
     from transformers.utils import logging as transformers_logging
 
+    from fabula_workloads.models.kernels import use_liger
     from fabula_workloads.models.loading import load_for_training
     from fabula_workloads.models.processor import load_processor
     from fabula_workloads.models.segments import packed_attention, rope_index
@@ -103,6 +104,8 @@ def train(job: TrainingJob, rank: int) -> None:
     base = load_for_training(
         job.model, precision=training.precision, attention=attention, quantization=spec.lora.quantization
     )
+    if training.kernels == "liger":
+        use_liger(base)
     model = train_language(base) if training.method == "full" else add_lora(base, spec.lora, job.base_name)
     noise = None
     if training.packing and training.neftune_noise_alpha:
