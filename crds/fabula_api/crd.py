@@ -70,6 +70,7 @@ COLUMNS: dict[Kind, list[Schema]] = {
         _column("GPU-Hours", ".status.gpuHours.used", "number", wide=True),
         _column("Cost", ".status.costUsd", "number", wide=True, about="Dollars for the GPU hours"),
         _column("Adapter", ".status.adapter.uri", wide=True, about="Folder of the adapter"),
+        _column("Model", ".status.model.uri", wide=True, about="Folder of a model trained in full"),
     ],
     "EvalRun": [
         _STATE, _PROGRESS, _ETA,
