@@ -17,11 +17,13 @@ VALID_SECONDS = 30.0
 """So long a shard keeps its part without hearing from the operator."""
 ENDS_SECONDS = 900.0
 """So long it then keeps what it would have if all shards were at work."""
-RENEW_SECONDS, SOON_SECONDS = 10.0, 0.25
-"""Between two reports while all shards have their parts, and while some wait for theirs.
+SOON_SECONDS, RENEW_SECONDS = 0.25, (1.0, 10.0)
+"""Between two reports while shards wait for their parts; at least and at most, once all have theirs.
 
 One that has to give something up says at once that it has, since others wait for it.
 """
+_REPORTS_PER_SECOND = 50
+"""Of all shards of a pool that has settled."""
 _SAME = 1e-6
 
 
@@ -74,10 +76,16 @@ def lend(
     else:
         mine = abs(share - fair) < _SAME and abs(has.share - share) < _SAME
         settled = mine and all(abs(other.part.share - other.weight / whole) < _SAME for other in live)
-        renew = RENEW_SECONDS if settled else SOON_SECONDS
+        renew = _renew_seconds(1 + len(live)) if settled else SOON_SECONDS
     lease = QuotaLease(
         share=share, fallback_share=fallback, valid_seconds=VALID_SECONDS, ends_seconds=ENDS_SECONDS,
         renew_seconds=renew,
     )  # fmt: skip
     # The reply may be lost, so it keeps what it says it has until it says otherwise.
     return lease, QuotaPart(share=max(has.share, share), fallback_share=max(has.fallback_share, fallback))
+
+
+def _renew_seconds(live: int) -> float:
+    """News travel with reports, so shards that share a quota report often, and less so where they are many."""
+    least, most = RENEW_SECONDS
+    return most if live == 1 else min(most, max(least, live / _REPORTS_PER_SECOND))

@@ -246,8 +246,8 @@ def test_a_breaker_that_stays_open_gives_up_after_its_patience() -> None:
     go = threading.Event()
 
     def knock_in_vain() -> None:
-        while breaker.enter(go):
-            breaker.failed("ProviderUnavailable", "the provider answers 503")
+        while entry := breaker.enter(go):
+            breaker.failed(entry, "ProviderUnavailable", "the provider answers 503")
 
     with pytest.raises(TryAgain, match="no call went through for"):
         knock_in_vain()
@@ -259,11 +259,12 @@ def test_while_it_is_open_one_call_at_a_time_probes() -> None:
     breaker = Breaker(clock, lambda reason, message: None)
     go = threading.Event()
     for _ in range(6):
-        breaker.enter(go)
-        breaker.failed("ProviderUnavailable", "503")
+        entry = breaker.enter(go)
+        assert entry is not None
+        breaker.failed(entry, "ProviderUnavailable", "503")
     before = clock.now()
     assert breaker.enter(go) and clock.now() - before >= 2
-    second: list[bool] = []
+    second: list[object] = []
     stop = threading.Event()
 
     class Stopping(ManualClock):
@@ -273,7 +274,7 @@ def test_while_it_is_open_one_call_at_a_time_probes() -> None:
 
     breaker._clock = Stopping()
     second.append(breaker.enter(stop))
-    assert second == [False], "the probe is out: nobody else may call"
+    assert second == [None], "the probe is out: nobody else may call"
 
 
 def test_a_request_that_only_itself_cannot_be_served_is_given_up(tmp_path: Path) -> None:

@@ -155,7 +155,7 @@ class TestTheWholeIsLent:
         for shard in bench.shards[1:]:
             bench.start(shard)
         # The one that has all is heard of after its renewal at the latest, and once more when it has less.
-        bench.settle(RENEW_SECONDS + 3 * SOON_SECONDS)
+        bench.settle(RENEW_SECONDS[1] + 3 * SOON_SECONDS)
         assert [shard.share(bench.now) for shard in bench.shards] == pytest.approx([1 / 16] * 16)
 
     def test_what_ended_shards_had_goes_to_the_others(self) -> None:
@@ -165,7 +165,7 @@ class TestTheWholeIsLent:
         bench.settle(2)
         for shard in bench.shards[4:]:
             bench.end(shard)
-        bench.settle(RENEW_SECONDS + SOON_SECONDS)
+        bench.settle(RENEW_SECONDS[0] + SOON_SECONDS)
         assert [shard.share(bench.now) for shard in bench.shards[:4]] == pytest.approx([1 / 4] * 4)
 
     def test_a_shard_with_its_last_items_in_hand_leaves_what_it_cannot_use(self) -> None:

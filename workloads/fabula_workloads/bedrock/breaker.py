@@ -40,6 +40,10 @@ class RetryBudget:
         return True
 
 
+class Entry:
+    """That one call may pass; the breaker is told with it how the call ended."""
+
+
 class Breaker:
     """Closed: calls pass. Open: all wait, for twice as long each time; then one call probes. Safe for many threads."""
 
@@ -56,46 +60,47 @@ class Breaker:
         self._trips = 0
         self._open_since: float | None = None
         self._reopens_at = 0.0
-        self._probing = False
+        self._probe: Entry | None = None
+        """The call that looks while it is open."""
         self._reason: Reason = "ProviderUnavailable"
         self._message = ""
 
-    def enter(self, stopping: threading.Event) -> bool:
-        """Wait until calls may pass. False when told to stop. Raises TryAgain when it has been open for too long."""
+    def enter(self, stopping: threading.Event) -> Entry | None:
+        """Wait until calls may pass. None when told to stop. Raises TryAgain when it has been open for too long."""
         while not stopping.is_set():
             with self._lock:
                 now = self._clock.now()
                 if self._open_since is None:
-                    return True
+                    return Entry()
                 if now - self._open_since > self._patience:
                     raise TryAgain(
                         f"{self._message}; no call went through for {round(now - self._open_since)} s", self._reason
                     )
-                if now >= self._reopens_at and not self._probing:
-                    self._probing = True
-                    return True
+                if now >= self._reopens_at and self._probe is None:
+                    self._probe = Entry()
+                    return self._probe
                 seconds = max(self._reopens_at - now, 0.5)
             if self._clock.wait(stopping, min(seconds, _LOOK_SECONDS)):
                 break
-        return False
+        return None
 
     def succeeded(self) -> None:
         """A call was answered."""
         with self._lock:
             was_open, self._open_since = self._open_since is not None, None
             self._in_a_row = self._trips = 0
-            self._probing = False
+            self._probe = None
             self._retries.earn()
             self.successes += 1
         if was_open:
             self._tell(None, "")
 
-    def failed(self, reason: Reason, message: str) -> None:
+    def failed(self, entry: Entry, reason: Reason, message: str) -> None:
         """A call was not answered and would be tried again."""
         with self._lock:
             self._in_a_row += 1
             within = self._retries.spend()
-            probe, self._probing = self._probing, False
+            probe = self._ended(entry)
             if self._open_since is not None and not probe:
                 return  # it was in flight when the breaker opened
             if not probe and within and self._in_a_row < _FAILURES_IN_A_ROW:
@@ -108,7 +113,14 @@ class Breaker:
             self._reason, self._message = reason, message
         self._tell(reason, message)
 
-    def abandoned(self) -> None:
+    def abandoned(self, entry: Entry) -> None:
         """A call that had entered was not made after all."""
         with self._lock:
-            self._probing = False
+            self._ended(entry)
+
+    def _ended(self, entry: Entry) -> bool:
+        """Whether it was the probe; another may look then."""
+        if self._probe is not entry:
+            return False
+        self._probe = None
+        return True

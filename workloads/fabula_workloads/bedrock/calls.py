@@ -187,10 +187,10 @@ class Caller:
     def _send(self, call: Call, send: Send, tries: _Tries) -> Answer:
         others = self.breaker.successes
         for attempt in range(_TRIES_OF_ONE_CALL):
-            if not self.breaker.enter(self.stopping):
+            if (entry := self.breaker.enter(self.stopping)) is None:
                 raise self._interrupted()
             if not self.quota.enter(call.tokens, self.stopping):
-                self.breaker.abandoned()
+                self.breaker.abandoned(entry)
                 raise self._interrupted()
             try:
                 tries.begin()
@@ -201,7 +201,7 @@ class Caller:
                 self.quota.settle(call.tokens, call.tokens if failure.lost else 0)
                 if failure.reason == "ProviderThrottled":
                     self.quota.throttled()
-                self.breaker.failed(failure.reason, failure.what)
+                self.breaker.failed(entry, failure.reason, failure.what)
                 last = failure
             except Rejected:
                 tries.end(lost=False)
@@ -212,7 +212,7 @@ class Caller:
                 if isinstance(failure, WorkerError):  # the provider's word; of any other end nobody knows
                     tries.end(lost=False)
                 self.quota.settle(call.tokens, 0)
-                self.breaker.abandoned()
+                self.breaker.abandoned(entry)
                 raise
             else:
                 self.quota.settle(call.tokens, answer.quota_tokens)

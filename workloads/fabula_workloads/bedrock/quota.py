@@ -17,7 +17,7 @@ _HEADROOM = 0.99
 """Used part of the share: the rest absorbs clocks that differ and inputs that are longer than estimated."""
 _BURST_SECONDS = 10
 _SLOWED, _SLOWEST, _RECOVERY_PER_SECOND = 0.7, 0.1, 0.01
-_LOOK_SECONDS, _LEAST_SECONDS = 1.0, 0.001
+_LOOK_SECONDS, _LEAST_SECONDS = 0.25, 0.001
 
 
 @dataclass(frozen=True, slots=True)
