@@ -21,6 +21,8 @@ from fabula_api.worker import (
     SERVER_URL_VARIABLE,
     Allowance,
     ProgressBody,
+    QuotaLease,
+    QuotaPart,
     WorkerConfig,
 )
 from fabula_workloads.runtime.progress import Rate, Reporter
@@ -102,6 +104,33 @@ def test_a_reply_brings_allowance_and_stop() -> None:
     assert stopped.wait(10)
     assert reporter.allowance.requests_per_minute == 12.5
     reporter.close()
+
+
+def test_what_is_lent_is_said_back_and_asked_for_again_without_news() -> None:
+    lease = QuotaLease(share=0.5, fallback_share=0.25, valid_seconds=30, ends_seconds=900, renew_seconds=0.01)
+    posts = Posts(Allowance(requests_per_minute=30, lease=lease))
+    reporter = Reporter(CONFIG, post=posts, interval_seconds=0.01)
+    assert reporter.connected and not reporter.heard and reporter.quota() is None
+    reporter.update(done=1)
+    posts.wait_for(lambda bodies: len(bodies) >= 4)
+    reporter.close()
+    said = [body.fabula.quota for body in posts.bodies if body.fabula is not None]
+    assert said[0] is None and said[-1] == QuotaPart(share=0.5, fallback_share=0.25)
+
+
+def test_what_is_lent_ends_by_itself() -> None:
+    now = [100.0]
+    lease = QuotaLease(share=0.5, fallback_share=0.25, valid_seconds=30, ends_seconds=900, renew_seconds=60)
+    posts = Posts(Allowance(lease=lease))
+    reporter = Reporter(CONFIG, post=posts, interval_seconds=0.01, clock=lambda: now[0])
+    reporter.update(done=1)
+    reporter.close()
+    shares = []
+    for now[0] in (100.0, 130.0, 131.0, 1000.0, 1001.0):
+        held = reporter.quota()
+        assert held is not None
+        shares.append(held.share)
+    assert shares == [0.5, 0.5, 0.25, 0.25, 0.0]
 
 
 def test_a_failing_server_is_told_once_and_stops_nothing(caplog: pytest.LogCaptureFixture) -> None:
