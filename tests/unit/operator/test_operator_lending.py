@@ -206,6 +206,22 @@ class TestTheWholeIsLent:
             assert silent.share(bench.now) == pytest.approx(kept)
             assert other.share(bench.now) == pytest.approx(1 - kept)
 
+    def test_a_shard_that_was_cut_off_has_the_fallback_that_it_last_heard_of(self) -> None:
+        bench = Bench()
+        for build in ("b", "c"):
+            bench.cache.put({**bench.builds[build], "status": {"state": "Pending"}})
+        silent, other = bench.shards[:2]
+        for shard in (silent, other):
+            bench.start(shard)
+        bench.settle(2)
+        for build in ("b", "c"):
+            bench.cache.put(bench.builds[build])
+        bench.post(silent, answered=False)
+        bench.wait(VALID_SECONDS + 1)
+        bench.post(other)
+        bench.post(other)
+        assert (silent.share(bench.now), other.share(bench.now)) == (1 / 4, 3 / 4)
+
     def test_a_new_operator_lends_no_more_until_it_has_heard_of_all(self) -> None:
         bench = Bench()
         first, second, late = bench.shards[:3]
