@@ -144,3 +144,25 @@ def test_a_higher_retry_tries_what_failed_and_nothing_else(bench: BuildBench) ->
     assert set(Counter(charge.item for charge in again).values()) == {1}
     assert second["samples"] > first["samples"]
     assert second["costUsd"] == pytest.approx(first["costUsd"] + sum(charge.usd for charge in again), abs=1e-3)
+
+
+def test_a_build_that_is_deleted_in_full_flight_and_applied_again_waits_for_the_calls_of_the_former(
+    bench: BuildBench,
+) -> None:
+    """The pods of the deleted one end their calls while those of the new one begin, over the same folders."""
+    bedrock = bench.bedrock
+    bedrock.faults, before = Faults(), len(bedrock.bill.paid)
+    seconds = [charge.tokens_out for charge in bedrock.bill.paid]
+    bedrock.seconds_per_token = 2 * REPLY_SECONDS / max(seconds)
+    bench.apply("again", spec(bench, "again", **NO_PICTURES))
+    until(lambda: bedrock.in_flight == 4, 60, "four calls in flight")
+    bench.kubectl("delete", "dsb", "again")
+    bedrock.seconds_per_token = 0
+    bench.apply("again", spec(bench, "again", **NO_PICTURES))
+    status = bench.ended("again")
+    until(lambda: bedrock.in_flight == 0, 60, "the last call has ended")
+    paid = bedrock.bill.paid[before:]
+    assert all(charge.delivered for charge in paid)
+    assert set(Counter(charge.item for charge in paid).values()) == {1}, "no item is paid for twice"
+    assert status["costUsd"] == pytest.approx(sum(charge.usd for charge in paid), abs=1e-3)
+    assert status["calls"]["saved"] >= 4

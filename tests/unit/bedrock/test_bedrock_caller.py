@@ -13,6 +13,7 @@ from fabula_workloads.bedrock.breaker import Breaker
 from fabula_workloads.bedrock.budget import Budget, BudgetReached
 from fabula_workloads.bedrock.calls import Answer, Call, Caller, backoff
 from fabula_workloads.bedrock.errors import Rejected, Transient
+from fabula_workloads.bedrock.notes import Notes
 from fabula_workloads.bedrock.quota import QuotaGate, Rates
 from fabula_workloads.runtime.failures import CredentialsRefused, TryAgain
 from fabula_workloads.runtime.ledger import Ledger
@@ -32,6 +33,7 @@ class Bench:
         limit: float | None = None,
         known: set[str] | None = None,
         unanswered: dict[str, int] | None = None,
+        run: str = "run-1",
     ) -> None:
         self.clock = ManualClock()
         self.stopping = threading.Event()
@@ -45,7 +47,7 @@ class Bench:
             clock=self.clock,
             stopping=self.stopping,
             known=known or set(),
-            sent=Ledger(open_store(f"file://{root}/sent")),
+            notes=Notes(Ledger(open_store(f"file://{root}/sent")), run, reply_seconds=60, now=lambda: self.clock.now()),
             unanswered=unanswered or {},
         )
         for sent in (unanswered or {}).values():
@@ -55,8 +57,9 @@ class Bench:
         return self.caller.make(Call(call_id, {"model": "m", "request": "d"}, 100, usd), send)
 
     def note(self, call_id: str = "e-0-0-abc") -> dict[str, object] | None:
-        assert self.caller.sent is not None
-        return self.caller.sent.get(call_id)
+        assert self.caller.notes is not None
+        note = self.caller.notes.ledger.get(call_id)
+        return note and {name: note[name] for name in ("sent", "usd")}
 
 
 def answer() -> Answer:
@@ -181,6 +184,49 @@ def test_an_answer_that_was_kept_without_its_record_is_taken_and_is_no_loss(tmp_
     record = bench.caller.adopt(Call("e-0-0-abc", {"model": "m"}, 100, 0.5), answer())
     assert (record["lost"], record["usd"]) == (1, 0.25), "of two that were sent, one was answered"
     assert bench.caller.usage.lost == 1
+
+
+def test_a_call_that_another_run_has_in_flight_is_not_sent_but_its_answer_taken(tmp_path: Path) -> None:
+    """A build was deleted and applied again, or two are alike: both work over one folder."""
+    ours, theirs = Bench(tmp_path, limit=0.6, run="run-2"), Bench(tmp_path, run="run-1")
+    assert ours.caller.notes is not None
+    ours.caller.notes.now = lambda: 0.0
+
+    def send() -> Answer:
+        looked = threading.Thread(target=lambda: records.append(ours.make(unpaid)))
+        looked.start()
+        asking.append(looked)
+        while not ours.clock.waited:
+            looked.join(0.01)
+        return answer()
+
+    asking: list[threading.Thread] = []
+    records: list[dict[str, object]] = []
+    record = theirs.make(send)
+    asking[0].join(10)
+    assert records == [record]
+    usage = ours.caller.usage
+    assert (usage.paid, usage.saved, usage.usd, usage.lost) == (1, 1, 0.25, 0)
+    with pytest.raises(BudgetReached):
+        ours.make(unpaid, "e-0-1-abc")  # 0.25 of 0.6 is spent, 0.5 more does not fit
+
+
+def test_a_call_of_another_run_whose_answer_never_comes_is_sent_once_its_time_is_over(tmp_path: Path) -> None:
+    dying = Bench(tmp_path, run="run-1")
+    with pytest.raises(KeyboardInterrupt):
+        dying.make(killed)
+    later = Bench(tmp_path, run="run-2")
+    record = later.make(answer)
+    assert later.clock.now() > 60
+    assert (record["lost"], later.caller.usage.lost, later.caller.usage.lost_usd) == (1, 1, 0.5)
+
+
+def test_a_call_that_another_run_could_not_send_is_sent_at_once(tmp_path: Path) -> None:
+    theirs = Bench(tmp_path, run="run-1")
+    with pytest.raises(CredentialsRefused):
+        theirs.make(failing(CredentialsRefused("no")))
+    ours = Bench(tmp_path, run="run-2")
+    assert ours.make(answer)["lost"] == 0 and ours.clock.now() == 0
 
 
 def test_what_was_lost_for_a_request_that_is_then_refused_stays_on_the_books(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ The answer is stored before anything is made of it, so a crash in between costs 
 
 from __future__ import annotations
 
+import logging
 import random
 import threading
 from collections.abc import Callable, Mapping
@@ -15,12 +16,15 @@ from fabula_workloads.bedrock.breaker import Breaker
 from fabula_workloads.bedrock.budget import Budget
 from fabula_workloads.bedrock.clock import Clock
 from fabula_workloads.bedrock.errors import Rejected, Transient
+from fabula_workloads.bedrock.notes import Notes, SentElsewhere
 from fabula_workloads.bedrock.quota import QuotaGate
 from fabula_workloads.runtime.failures import TryAgain, WorkerError
 from fabula_workloads.runtime.ledger import Ledger
 
 _FIRST_BACKOFF, _LONGEST_BACKOFF = 1.0, 60.0
 _TRIES_OF_ONE_CALL = 10
+_LOOK_SECONDS = 1.0
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,21 +110,18 @@ class _Tries:
     call: Call
     lost: int
     """Tries without an answer that may have been carried out, those of earlier starts included."""
-    notes: Ledger | None
+    notes: Notes | None
 
     def begin(self) -> None:
-        """The call is about to be sent."""
-        self._note(self.lost + 1)
+        """The call is about to be sent. Raises SentElsewhere when another run has sent it."""
+        if self.notes is not None:
+            self.notes.claim(self.call.id, self.lost + 1, self.call.usd)
 
     def end(self, *, lost: bool) -> None:
         """It had no answer, or was turned away."""
         self.lost += lost
-        if not lost:
-            self._note(self.lost)
-
-    def _note(self, sent: int) -> None:
-        if self.notes is not None:
-            self.notes.put(self.call.id, {"sent": sent, "usd": self.call.usd})
+        if not lost and self.notes is not None:
+            self.notes.write(self.call.id, self.lost, self.call.usd)
 
 
 @dataclass
@@ -136,7 +137,7 @@ class Caller:
     usage: Usage = field(default_factory=Usage)
     known: set[str] = field(default_factory=set)
     """Ids of the calls that earlier starts paid for."""
-    sent: Ledger | None = None
+    notes: Notes | None = None
     """Where a call is noted before it is sent: one that has a note and no record died with its worker."""
     unanswered: dict[str, int] = field(default_factory=dict)
     """Ids of such calls of earlier starts, and how often each was sent; they are in `usage` as lost."""
@@ -152,10 +153,18 @@ class Caller:
             with self._lock:
                 self.usage.saved += 1
             return record
+        while True:
+            try:
+                return self._pay(call, send)
+            except SentElsewhere as other:
+                if (record := self._answer_of(other, call)) is not None:
+                    return record
+
+    def _pay(self, call: Call, send: Send) -> dict[str, Any]:
         if not self.budget.reserve(call.usd, self.stopping):
             raise self._interrupted()
         before = self.unanswered.get(call.id, 0)
-        tries, usd = _Tries(call, before, self.sent), 0.0
+        tries, usd = _Tries(call, before, self.notes), 0.0
         try:
             answer = self._send(call, send, tries)
             usd = answer.usd
@@ -183,6 +192,32 @@ class Caller:
             self.usage.add(record)
             self.usage.lose(-before, -before * call.usd)
         return record
+
+    def _answer_of(self, other: SentElsewhere, call: Call) -> dict[str, Any] | None:
+        """The record of a call that another run sent, once it is there; None if its answer can come no more."""
+        assert self.notes is not None
+        before = self.unanswered.get(call.id, 0)
+        _log.info("call %s is in flight for another run over this folder; its answer is awaited", call.id)
+        while (record := self.ledger.get(call.id)) is None:
+            if self.notes.now() > other.until:
+                self.notes.given_up.add(call.id)
+                more = max(0, other.sent - before)
+                self.unanswered[call.id] = before + more
+                self._count_lost(more, call)
+                return None
+            if self.clock.wait(self.stopping, _LOOK_SECONDS):
+                raise self._interrupted()
+        self._count_lost(-before, call)
+        with self._lock:
+            self.usage.add(record)
+            self.usage.saved += 1
+        self.budget.settle(0, float(record["usd"]) + float(record["lostUsd"]))
+        return record
+
+    def _count_lost(self, calls: int, call: Call) -> None:
+        with self._lock:
+            self.usage.lose(calls, calls * call.usd)
+        self.budget.settle(0, calls * call.usd)
 
     def _send(self, call: Call, send: Send, tries: _Tries) -> Answer:
         others = self.breaker.successes

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from fabula_api.pricing import Price, price_of
+from fabula_api.provider import longest_reply_seconds
 from fabula_api.worker import StageCondition
 from fabula_workloads.bedrock.breaker import Breaker, Reason
 from fabula_workloads.bedrock.budget import Budget
 from fabula_workloads.bedrock.calls import Caller, Usage
 from fabula_workloads.bedrock.clock import Clock, WallClock
+from fabula_workloads.bedrock.notes import Notes
 from fabula_workloads.bedrock.quota import QuotaGate, Rates
 from fabula_workloads.runtime.context import StageContext
 from fabula_workloads.runtime.failures import ConfigInvalid
@@ -17,6 +19,7 @@ from fabula_workloads.runtime.ledger import Ledger
 
 CALLS, SENT = "calls", "sent"
 """Folders of the stage that hold the ledger of paid calls, and the notes of those that were sent."""
+_SECONDS_TO_KEEP = 5
 
 
 def known_price(model: str, overrides: dict[str, Price], budget_usd: float | None) -> Price:
@@ -36,9 +39,10 @@ def open_caller(
     budget_usd: float | None,
     is_own: Callable[[str], bool],
     finished: Iterable[dict[str, object]],
+    max_tokens: int = 0,
     clock: Clock | None = None,
 ) -> Caller:
-    """The caller of this shard.
+    """The caller of this shard, for replies of at most `max_tokens`.
 
     `rates` and `budget_usd` are the whole build's. Without a status server the shard takes an equal share of them; with
     one it takes what it is lent, and waits until it is. `is_own` tells from a call's id whether it belongs to an
@@ -89,7 +93,7 @@ def open_caller(
         stopping=context.stopping,
         usage=usage,
         known=known,
-        sent=sent,
+        notes=Notes(sent, context.config.run.uid, longest_reply_seconds(max_tokens) + _SECONDS_TO_KEEP),
         unanswered=unanswered,
     )
 

@@ -46,6 +46,10 @@ class Ledger:
         """Store an outcome for good; after this returns, a crash cannot lose it."""
         self._store.write(item_path(item_id), canonical_json(outcome))
 
+    def put_if_absent(self, item_id: str, outcome: dict[str, Any]) -> bool:
+        """Store an outcome unless there is one; whether it was stored. Of several that try at once, one does."""
+        return self._store.write_if_absent(item_path(item_id), canonical_json(outcome))
+
     def ids(self) -> set[str]:
         """Ids of all finished items, by one listing."""
         return {entry.path.rsplit("/", 1)[1].removesuffix(".json") for entry in self._store.list(_FOLDER)}

@@ -76,6 +76,7 @@ def _bedrock(
         budget_usd=spec.extraction_usd(),
         is_own=lambda call: episode_of_call(call) in pending,
         finished=finished,
+        max_tokens=asked.max_tokens,
         clock=clock,
     )
     return Extracting(BedrockExtractor(spec, client, caller, price, again), asked.concurrency, caller.usage)
