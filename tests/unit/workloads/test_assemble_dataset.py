@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import tracemalloc
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
@@ -105,6 +106,17 @@ class TestNearDuplicates:
             assert seen.seen(text) is expected
             if not expected:
                 kept.append(grams)
+
+    def test_memory_is_a_fraction_of_an_index_of_all_grams(self) -> None:
+        texts = [" ".join(f"word{number}-{word}" for word in range(500)) for number in range(200)]
+        seen = NearDuplicates()
+        tracemalloc.start()
+        try:
+            assert not any(seen.seen(text) for text in texts)
+            bytes_a_word = tracemalloc.get_traced_memory()[0] / sum(len(text.split()) for text in texts)
+        finally:
+            tracemalloc.stop()
+        assert bytes_a_word < 80, "an index of all of them takes 200"
 
     @given(st.lists(st.text("ab ", max_size=30), max_size=10))
     def test_a_text_twice_is_always_seen(self, texts: list[str]) -> None:

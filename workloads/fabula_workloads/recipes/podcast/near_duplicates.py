@@ -17,7 +17,7 @@ _GRAM = 5
 
 
 class NearDuplicates:
-    """Remembers the excerpts that were kept, in about 25 bytes a word.
+    """Remembers the excerpts that were kept, in about 45 bytes a word.
 
     Two sets with a Jaccard similarity of t share one of the first (1 - t) of their elements, in any order that is the
     same for all sets (prefix filtering: Chaudhuri, Ganti and Kaushik 2006). So only those are indexed, and exact
