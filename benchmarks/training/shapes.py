@@ -52,13 +52,13 @@ def config(shape: str) -> Any:
     )  # fmt: skip
 
 
-def model(shape: str, device: str, *, packed: bool) -> Any:
-    """The model with LoRA on all linear layers of its language part, ready to train."""
+def model(shape: str, device: str, *, liger: bool = False) -> Any:
+    """The model with LoRA on all linear layers of its language part, ready to train; how, the variant sets."""
     import torch
     from transformers import Qwen3VLForConditionalGeneration
 
     from fabula_api.fine_tune_run import Lora
-    from fabula_workloads.models.segments import packed_attention
+    from fabula_workloads.models.kernels import use_liger
     from fabula_workloads.training.lora import add_lora
 
     torch.manual_seed(0)
@@ -66,10 +66,13 @@ def model(shape: str, device: str, *, packed: bool) -> Any:
     with torch.device(device):
         made = Qwen3VLForConditionalGeneration._from_config(config(shape), dtype=dtype, attn_implementation="sdpa")
     made.config.use_cache = made.config.text_config.use_cache = False
-    if packed:
-        made.set_attn_implementation({"text_config": packed_attention(device)})
+    if liger:
+        use_liger(made)
+    # No dropout: the losses of the variants are compared.
     tuned = add_lora(made, Lora(dropout=0.0), shape).train()
-    if device == "cuda":
-        tuned.enable_input_require_grads()
-        made.activation_checkpointing_enable({"use_reentrant": False})
+    # peft makes the update fp32, and DeepSpeed bf16 with fp32 copies in the optimizer; products in fp32 would take
+    # tenfold on a GPU.
+    for parameter in tuned.parameters():  # rotary frequencies are buffers, and stay fp32
+        parameter.data = parameter.data.to(device=device, dtype=dtype)
+    tuned.enable_input_require_grads()
     return tuned

@@ -1,0 +1,161 @@
+"""The stopwatch: turns over all samples by every variant, one after the other so that noise meets all alike."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import data
+import shapes
+import torch
+from variants import Variant, padding
+
+from fabula_api.gpu_products import gpu
+from fabula_workloads.models.segments import rope_index
+from fabula_workloads.training import measures
+from fabula_workloads.training.collate import Collator, PackedCollator
+from fabula_workloads.training.flops import ModelFlops
+from fabula_workloads.training.loss import token_loss
+
+TURN_LIMIT_SECONDS = 40.0
+"""A variant that has taken this long takes no further turn once it was measured."""
+
+
+@dataclass
+class Figures:
+    """What was measured of a variant."""
+
+    data: str
+    variant: str
+    padding: float
+    """Share of the positions computed that hold no token."""
+    tokens_per_second: float = 0.0
+    samples_per_second: float = 0.0
+    versus_reference: float = 0.0
+    spread: float = 0.0
+    """Slowest turn by fastest."""
+    loss: float = 0.0
+    mfu: float | None = None
+    memory_gib: float | None = None
+    out_of_memory: bool = False
+
+
+@dataclass
+class _Course:
+    """A variant under way."""
+
+    variant: Variant
+    batches: list[Any]
+    figures: Figures
+    tokens: int
+    samples: int
+    flops: float
+    seconds: list[float] = field(default_factory=list)
+
+
+class Bench:
+    """One model, trained by all variants in turn."""
+
+    def __init__(self, shape: str, device: str, *, liger: bool = False) -> None:
+        self._device = device
+        self._model = shapes.model(shape, device, liger=liger)
+        self._trained = [p for p in self._model.parameters() if p.requires_grad]
+        self._optimizer = torch.optim.AdamW(self._trained, lr=0.0, fused=device == "cuda")
+        config = self._model.config
+        self._vocabulary = config.text_config.vocab_size
+        self._needed = ModelFlops.of(config.to_dict(), sum(p.numel() for p in self._trained)).needed
+
+    def measure(
+        self, chosen: data.Data, variants: list[Variant], repeats: int, profile: Path | None = None
+    ) -> list[Figures]:
+        """A turn to warm up and `repeats` to time for each variant; the median counts."""
+        encoded = data.samples(chosen, self._vocabulary)
+        labelled = sum(int((sample["labels"][1:] != -100).sum()) for sample in encoded)
+        courses = [self._course(chosen, variant, encoded) for variant in variants]
+        for turn in range(repeats + 1):
+            for course in courses:
+                if not course.figures.out_of_memory and sum(course.seconds) < TURN_LIMIT_SECONDS:
+                    self._turn(course, labelled, timed=turn > 0)
+        for course in courses:
+            if course.seconds:
+                self._conclude(course)
+                if profile:
+                    self._profile(course, labelled, profile)
+        return [course.figures for course in courses]
+
+    def _course(self, chosen: data.Data, variant: Variant, encoded: list[data.Encoded]) -> _Course:
+        packed = PackedCollator(rope_index(self._model), self._needed)
+        batches = variant.batches(chosen, encoded, packed if variant.packed else Collator(0, self._needed))
+        total = measures.Measures()
+        for batch in batches:
+            total.add(batch.pop(measures.KEY))
+        lengths = [len(sample["input_ids"]) for sample in encoded]
+        share = padding(variant.rows(chosen, lengths), lengths)
+        figures = Figures(chosen.name, variant.name, share)
+        return _Course(variant, batches, figures, total.tokens, total.samples, total.flops)
+
+    def _turn(self, course: _Course, labelled: int, *, timed: bool) -> None:
+        """Forward and backward over all samples, one optimizer step."""
+        cuda = self._device == "cuda"
+        head = course.variant.configure(self._model, self._device)
+        if cuda:
+            torch.cuda.synchronize()
+            torch.cuda.reset_peak_memory_stats()
+        since = self._now()
+        try:
+            parts = [self._pass(batch, head, labelled) for batch in course.batches]
+            torch.nn.utils.clip_grad_norm_(self._trained, 0.3)
+            self._optimizer.step()
+            course.figures.loss = torch.stack(parts).sum().item()
+        except torch.cuda.OutOfMemoryError:
+            course.figures.out_of_memory = True
+        self._optimizer.zero_grad()
+        seconds = self._now() - since
+        if cuda:
+            memory = torch.cuda.max_memory_allocated() / 1024**3
+            course.figures.memory_gib = max(memory, course.figures.memory_gib or 0.0)
+            if course.figures.out_of_memory:
+                torch.cuda.empty_cache()
+        if timed and not course.figures.out_of_memory:
+            course.seconds.append(seconds)
+
+    def _now(self) -> float:
+        # The processor time of this process: others on the machine take its turns, but do not count in them.
+        return time.perf_counter() if self._device == "cuda" else time.process_time()
+
+    def _pass(self, batch: dict[str, Any], head: Any, labelled: int) -> torch.Tensor:
+        inputs = {
+            name: value.to(self._device, non_blocking=True) if isinstance(value, torch.Tensor) else value
+            for name, value in batch.items()
+        }
+        labels = inputs.pop("labels")
+        if head is not None:
+            head.labels = labels
+        loss = token_loss(self._model(**inputs), labels, labelled)
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss.detach()
+
+    def _conclude(self, course: _Course) -> None:
+        usual, figures = statistics.median(course.seconds), course.figures
+        figures.tokens_per_second, figures.samples_per_second = course.tokens / usual, course.samples / usual
+        figures.spread = max(course.seconds) / min(course.seconds)
+        if self._device == "cuda":
+            known = gpu(torch.cuda.get_device_name().replace(" ", "-"))
+            if known and known.teraflops:
+                figures.mfu = course.flops / usual / (known.teraflops * 1e12)
+
+    def _profile(self, course: _Course, labelled: int, folder: Path) -> None:
+        """A Chrome trace of one pass and its operators by time."""
+        head = course.variant.configure(self._model, self._device)
+        with torch.profiler.profile() as profiler:
+            self._pass(course.batches[0], head, labelled)
+            if self._device == "cuda":
+                torch.cuda.synchronize()
+        self._optimizer.zero_grad()
+        name = f"{course.figures.data}-{course.variant.name}".replace(" ", "-").replace(",", "").replace(":", "")
+        profiler.export_chrome_trace(str(folder / f"{name}.json"))
+        by = f"self_{self._device}_time_total"
+        (folder / f"{name}.txt").write_text(profiler.key_averages().table(sort_by=by, row_limit=40))
