@@ -57,7 +57,7 @@ class Built:
         return {(one["kind"], one["outcome"], one.get("reason")): one["count"] for one in self.status["items"]}
 
 
-def spec(endpoint: str) -> dict[str, Any]:
+def spec(endpoint: str, **more: Any) -> dict[str, Any]:
     """Few excerpts and pictures of each of many episodes."""
     return {
         "source": {"uri": REAL.resolve().as_uri(), "licenseAccepted": True},
@@ -68,14 +68,22 @@ def spec(endpoint: str) -> dict[str, Any]:
         "images": {"provider": "bedrock", "endpointUrl": endpoint, "perSample": 1, "workers": 2, "concurrency": 4},
         "retries": {"failure": 50},
         "secretRef": {"name": "bedrock"},
+        **more,
     }  # fmt: skip
 
 
-def built(folder: Path, faults: Faults, victims: Sequence[Victim] = (), seed: int = 0, **storm: Any) -> Built:
-    """A build of all episodes, with `victims` struck meanwhile."""
+def built(
+    folder: Path,
+    faults: Faults,
+    victims: Sequence[Victim] = (),
+    seed: int = 0,
+    number: signal.Signals = signal.SIGKILL,
+    **more: Any,
+) -> Built:
+    """A build of all episodes, with `victims` struck meanwhile: workers with the signal `number`."""
     with run_bedrock(Bedrock(faults=faults)) as bedrock, BuildBench(folder, bedrock) as bench:
-        bench.apply("data", spec(bedrock.endpoint))
-        weather = Storm(bench, "data", drawn(seed, victims, num_requests=220), **storm)
+        bench.apply("data", spec(bedrock.endpoint, **more))
+        weather = Storm(bench, "data", drawn(seed, victims, num_requests=120 if "budget" in more else 220), number)
         status = weather.rage(400)
         return Built(status, Books.of(status, bedrock.bill), weather.struck)
 
@@ -129,6 +137,17 @@ def test_whatever_is_killed_the_dataset_and_the_books_stay_the_same(tmp_path: Pa
     # A call that is noted as lost and is not on the bill was about to be sent when its worker was killed.
     on_the_bill = Counter(charge.item for charge in stormy.books.unrecorded())
     assert (stormy.books.lost - on_the_bill).total() <= 4 * len(kills)
+
+
+@pytest.mark.skipif("FABULA_CHAOS_SEEDS" not in os.environ, reason="a storm by hand: set FABULA_CHAOS_SEEDS")
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_provider_s_bill_stays_within_the_budget_whatever_is_killed(tmp_path: Path, seed: int) -> None:
+    stormy = built(tmp_path, FAULTS, KILLS, seed, budget={"usd": 6.0, "extractionShare": 0.45})
+    assert stormy.status["reason"] == "BudgetReached"
+    assert stormy.books.bill.usd <= 6.0
+    asked = sum(charge.usd for charge in stormy.books.bill.paid if charge.operation == "converse")
+    assert asked <= 0.45 * 6.0
+    assert 4.5 < stormy.status["costUsd"] == pytest.approx(stormy.books.usd, abs=1e-3)
 
 
 @pytest.mark.parametrize("seed", SEEDS)

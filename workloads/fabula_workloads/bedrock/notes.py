@@ -26,7 +26,7 @@ class SentElsewhere(Exception):
 
 @dataclass
 class Notes:
-    """The notes of a stage's folder, as one run writes and reads them. Safe for many threads with calls of their own."""
+    """The notes of a stage's folder, as one run writes and reads them. Safe for many threads, each with its calls."""
 
     ledger: Ledger
     run: str
