@@ -53,6 +53,9 @@ class Training(SpecModel):
     """Noise on the embeddings during training (NEFTune); 0 turns it off."""
     max_length: int = Field(8192, ge=32, le=1_048_576)
     """Longest sample in tokens; longer ones are left out and counted."""
+    bad_samples: Literal["stop", "skip"] = "stop"
+    """What happens to a sample that cannot be read (its line, a picture that is missing or damaged, a control token in its
+    text): `stop` ends the run and names it, `skip` leaves it out, says so in the log and counts it."""
     packing: bool = False
     """Several samples in one sequence of at most `maxLength` tokens, with attention that does not cross them. Loss and
     gradients stay the same; an optimizer step sees more samples."""
@@ -157,6 +160,8 @@ class FineTuneRunSpec(RunSpec):
     def decisive_training(self) -> dict[str, Any]:
         """What of `training` decides what comes out. Its batch counts as a whole, however ranks and passes cut it up."""
         cut = {"per_device_batch_size", "gradient_accumulation_steps", "loader_workers"}
+        if self.training.bad_samples == "stop":
+            cut.add("bad_samples")  # where none is bad, nothing hangs on it
         decisive = self.training.model_dump(mode="json", by_alias=True, exclude=cut)
         return decisive | {"globalBatchSize": self.global_batch_size}
 
@@ -197,7 +202,7 @@ class Metrics(StatusModel):
     unique_share: float | None = None
     """Their share of the split, 0 to 1; samples left out as too long are never seen."""
     skipped_samples: int | None = None
-    """Samples left out because they are longer than `training.maxLength`."""
+    """Samples left out: longer than `training.maxLength`, or bad with `training.badSamples: skip`."""
 
 
 class CheckpointStatus(StatusModel):
@@ -226,6 +231,8 @@ class Attempt(StatusModel):
     """When its pods were asked for."""
     finished_at: Timestamp | None = None
     """When its last pod ended."""
+    duration: Text | None = None
+    """Time between the two, as `2m10s`, once it is over."""
     resumed_from_step: int | None = None
     """Step of the checkpoint it went on from."""
     gpus: int | None = None

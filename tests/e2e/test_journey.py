@@ -65,6 +65,31 @@ def test_the_adapter_was_learned_on_that_dataset(product: Product, first_run: st
     assert dataset["digest"] in {entry.get("digest") for entry in status["lineage"]}
 
 
+def test_the_training_run_tells_every_figure_of_itself(product: Product, first_run: str) -> None:
+    status = product.get("ftr", "quickstart")["status"]
+    metrics = status["metrics"]
+    for name in ("epoch", "validationLoss", "gradNorm", "tokensPerSecondPerGpu", "samplesPerSecond", "stepSeconds"):
+        assert metrics[name] > 0, name
+    assert metrics["step"] == metrics["steps"] == 110
+    assert 0 <= metrics["learningRate"] < metrics["loss"] < metrics["firstLoss"]
+    assert 0 <= metrics["dataWait"] <= 1
+    assert metrics["gpuMemory"] > 0  # of the process, on a CPU
+    assert metrics["uniqueShare"] == 1
+    assert metrics["uniqueSamples"] == product.get("dsb", "quickstart")["status"]["samplesBySplit"]["train"]
+    assert "mfu" not in metrics  # there is no peak to compare with
+    checkpoint = json.loads((local(status["checkpoint"]["uri"]) / "manifest.json").read_text())
+    assert (checkpoint["digest"], checkpoint["kind"]) == (status["checkpoint"]["digest"], "checkpoint")
+    assert status["checkpoint"]["committedAt"] <= status["finishedAt"]
+    (attempt,) = status["attempts"]
+    assert (attempt["number"], attempt["state"], attempt["lastStep"], attempt["gpus"]) == (1, "Succeeded", 110, 0)
+    assert re.fullmatch(r"(\d+m)?\d+s", attempt["duration"])
+    assert status["gpuHours"] == {"used": 0, "wasted": 0}
+    assert "costUsd" not in status
+    adapter = json.loads((local(status["adapter"]["uri"]) / "manifest.json").read_text())
+    assert adapter["digest"] == status["adapter"]["digest"]
+    assert (status["progress"]["percent"], status["stages"][0]["done"]) == (100, 110)
+
+
 def test_the_tuned_arm_beats_the_base_arm_on_format(product: Product, first_run: str) -> None:
     run = product.get("evr", "quickstart")["status"]
     arms = {arm["name"]: arm for arm in run["arms"]}

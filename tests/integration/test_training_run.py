@@ -261,3 +261,10 @@ def test_a_damaged_picture_stops_the_run_by_the_samples_name(world: World) -> No
     assert result.failure is not None
     assert (result.failure.reason, result.failure.exception) == ("InputInvalid", "InputInvalid")
     assert records[2]["id"] in result.failure.message
+
+    training = {"badSamples": "skip", "maxSteps": 1}
+    code, result = world.run("skipped", dataset="damaged", deepspeed={"stage": 2}, training=training)
+    assert code == 0, world.log("skipped")
+    assert result.counts == {"sample/ok": 3, "sample/skipped/Unreadable": 1}
+    assert result.metrics["skippedSamples"] == 1
+    assert f"left out: sample {records[2]['id']}: " in world.log("skipped")

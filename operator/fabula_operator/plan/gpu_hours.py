@@ -10,6 +10,7 @@ from datetime import datetime
 
 from fabula_api.fine_tune_run import Attempt, FineTuneRunSpec, GpuHours
 from fabula_operator.plan.children import parse_time
+from fabula_operator.plan.progress import duration_text
 
 OVER = ("Failed", "Suspended")
 
@@ -25,6 +26,16 @@ def gpu_hours(attempts: Sequence[Attempt], gpus: int, seen_at: datetime | None) 
         if one.state in OVER:
             wasted += held * min(hours, _repeated_hours(one, after, hours))
     return GpuHours(used=round(used, 4), wasted=round(wasted, 4))
+
+
+def timed(attempts: Sequence[Attempt]) -> list[Attempt]:
+    """The attempts with how long those that are over took."""
+    return [
+        one.model_copy(update={"duration": duration_text(3600 * _hours(one, None))})
+        if one.started_at and one.finished_at
+        else one
+        for one in attempts
+    ]
 
 
 def cost_usd(hours: GpuHours, spec: FineTuneRunSpec, prices: Mapping[str, float]) -> float | None:

@@ -18,6 +18,7 @@ from fabula_operator.plan.actions import Action, DeleteChild, DeleteRun, EnsureC
 from fabula_operator.plan.backend import choose_backend
 from fabula_operator.plan.children import Child, parse_time, running
 from fabula_operator.plan.conditions import Wanted, timestamp
+from fabula_operator.plan.gpu_hours import timed
 from fabula_operator.plan.group_stage import OPEN
 from fabula_operator.plan.kind_status import fold, gates, left_undone, outcome, stopped_by, verdict
 from fabula_operator.plan.notices import notices
@@ -132,6 +133,7 @@ def _finish(
         wanted = {**wanted, **({"GatesPassed": gates(status, spec)} if isinstance(spec, EvalRunSpec) else unknown)}
     if isinstance(status, FineTuneRunStatus):
         wanted = {"Healthy": ("Unknown", "NotRunning", ""), **wanted}
+        status = status.model_copy(update={"attempts": timed(status.attempts)})
     if spec is not None and (made := expected(seen, spec)) is not None:
         wanted = {**wanted, "Accepted": ("True", _ACCEPTED.get(made.verdict, "Valid"), made.message)}
     if spec is not None and is_dry_run(spec):

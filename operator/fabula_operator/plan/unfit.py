@@ -14,7 +14,7 @@ def unfit(seen: Observed, spec: FineTuneRunSpec) -> tuple[str, str] | None:
     """(reason, message with the field and what would work) of the first thing that cannot; None where all may."""
     if spec.template.foreign:
         return None  # its command decides what is trained, and how
-    return _modules(spec) or (None if _settled(seen) else _dataset(seen, spec))
+    return _modules(spec) or _quantization(spec) or (None if _settled(seen) else _dataset(seen, spec))
 
 
 def _modules(spec: FineTuneRunSpec) -> tuple[str, str] | None:
@@ -27,6 +27,17 @@ def _modules(spec: FineTuneRunSpec) -> tuple[str, str] | None:
         "UnknownTargetModule",
         f"spec.lora.targetModules: {', '.join(unknown)} is no linear layer of {model.label}; it has "
         f"{', '.join(sorted(model.linear_layers))}",
+    )
+
+
+def _quantization(spec: FineTuneRunSpec) -> tuple[str, str] | None:
+    model = model_facts(spec.model.name or spec.model.uri or "")
+    if model is None or not model.experts or spec.lora.quantization == "none":
+        return None
+    return (
+        "QuantizationImpossible",
+        f"spec.lora.quantization: {spec.lora.quantization} cannot hold the experts of {model.label}, which are one "
+        "tensor for all; set it to none",
     )
 
 

@@ -72,6 +72,7 @@ def test_what_came_after_the_last_checkpoint_is_wasted_as_soon_as_the_attempt_fa
     hours = tune_status(seen).gpu_hours
     assert hours is not None
     assert (hours.used, hours.wasted, tune_status(seen).cost_usd) == (8.0, 2.0, 16.0)
+    assert [(one.state, one.duration) for one in tune_status(seen).attempts] == [("Failed", "1h00m"), ("Pending", None)]
     # The next one says that it goes on from an older checkpoint: so more was done in vain.
     seen, _ = step(seen, LATER + timedelta(hours=1))
     seen, _ = step(reported(seen, 7200, done=31, total=126))

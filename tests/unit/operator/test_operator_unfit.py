@@ -63,6 +63,14 @@ def message(status: RunStatus | None, type_: str = "Accepted") -> str:
             ["spec.lora.targetModules: query is no linear layer of Qwen3-VL-32B", "gate_proj", "linear_fc1"],
         ),
         (
+            "experts in 4 bits",
+            given(
+                {"model": {"name": "Qwen3-VL-30B-A3B"}, "lora": {"targetModules": ["q_proj"], "quantization": "nf4"}}
+            ),
+            "QuantizationImpossible",
+            ["spec.lora.quantization: nf4 cannot hold the experts of Qwen3-VL-30B-A3B", "set it to none"],
+        ),
+        (
             "experts, which no module's name reaches",
             given({"model": {"uri": "s3://b/Qwen3-VL-235B-A22B-Instruct"}}),
             "UnknownTargetModule",

@@ -51,3 +51,12 @@ def test_an_error_does_not_quote_the_transcript(tmp_path: Path) -> None:
     with pytest.raises(InputInvalid) as raised:
         read_samples(tmp_path, "train")
     assert "private" not in raised.value.message
+
+
+def test_bad_lines_can_be_left_out_by_name(tmp_path: Path) -> None:
+    write(tmp_path, GOOD, "{not json", GOOD, GOOD | {"id": "b", "images": ["../x.png"]}, GOOD | {"id": "c"})
+    left_out: list[str] = []
+    assert [sample.id for sample in read_samples(tmp_path, "train", left_out)] == ["a", "c"]
+    assert [message.split(" is ")[0].split(" (")[0] for message in left_out] == [
+        "train.jsonl line 2", "train.jsonl line 3: sample a", "train.jsonl line 4",
+    ]  # fmt: skip

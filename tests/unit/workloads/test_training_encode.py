@@ -116,6 +116,9 @@ def test_a_picture_cut_short_stops_the_run_by_name(encoder: Encoder, dataset: Pa
     (dataset / "cut.png").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(InputInvalid, match=f"sample {sample.id}: cut.png is a damaged picture"):
         encoder.encode(sample.model_copy(update={"images": ["cut.png"]}))
+    encoder.check(sample)
+    with pytest.raises(InputInvalid, match=r"cut\.png is a damaged picture"):
+        encoder.check(sample.model_copy(update={"images": [*sample.images, "cut.png"]}))
 
 
 def test_a_batch_pads_on_the_right_and_joins_all_pictures(encoder: Encoder, dataset: Path) -> None:

@@ -128,6 +128,11 @@ def test_a_picture_that_is_not_there_is_named_before_ranks_start(root: Path) -> 
     assert "sample s0-003: samples/s0-003/image_2.png is not in the dataset" in refused(root).message
 
 
+def test_bad_samples_are_left_to_the_ranks_where_they_may_be_skipped(root: Path) -> None:
+    (root / "dataset/samples/s0-003/image_2.png").unlink()
+    assert prepared(root, training={"badSamples": "skip"}).resumed_from is None
+
+
 def test_a_target_module_that_the_model_lacks_is_refused_with_those_it_has(root: Path) -> None:
     error = refused(root, lora={"targetModules": ["q_proj", "query", "embed_tokens"]})
     assert error.message == (

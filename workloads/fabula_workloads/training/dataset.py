@@ -30,10 +30,11 @@ class Sample(BaseModel):
     response: Annotated[str, Field(min_length=1)]
 
 
-def read_samples(folder: Path, split: Split) -> list[Sample]:
+def read_samples(folder: Path, split: Split, left_out: list[str] | None = None) -> list[Sample]:
     """The samples of a split, in file order. A split without a file is empty.
 
-    Raises InputInvalid naming file, line and sample for what is not a sample, is there twice or points outside.
+    Raises InputInvalid naming file, line and sample for what is not a sample, is there twice or points outside; given
+    `left_out`, such a line is left out and what is wrong with it added there.
     """
     file = folder / f"{split}.jsonl"
     samples: list[Sample] = []
@@ -42,12 +43,19 @@ def read_samples(folder: Path, split: Split) -> list[Sample]:
         return samples
     with file.open(encoding="utf-8") as lines:
         for number, line in enumerate(lines, 1):
-            if line.strip():
+            if not line.strip():
+                continue
+            try:
                 sample = _parse(line, f"{file.name} line {number}")
                 if sample.id in seen:
                     raise InputInvalid(f"{file.name} line {number}: sample {sample.id} is there twice")
-                seen.add(sample.id)
-                samples.append(sample)
+            except InputInvalid as error:
+                if left_out is None:
+                    raise
+                left_out.append(error.message)
+                continue
+            seen.add(sample.id)
+            samples.append(sample)
     return samples
 
 
@@ -57,9 +65,10 @@ def check_samples(folder: Path, spec: FineTuneRunSpec, name: str) -> None:
     Raises InputInvalid for a bad line, a picture that is not there, an empty training split, and for one that is
     smaller than what all ranks take in one pass.
     """
+    skip = spec.training.bad_samples == "skip"
     for split in SPLITS:
-        samples = read_samples(folder, split)
-        for sample in samples:
+        samples = read_samples(folder, split, left_out=[] if skip else None)
+        for sample in samples if not skip else ():
             if lost := next((path for path in sample.images if not (folder / path).is_file()), None):
                 raise InputInvalid(f"sample {sample.id}: {lost} is not in the dataset {name}")
         if split == "train" and not samples:

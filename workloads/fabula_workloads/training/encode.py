@@ -81,6 +81,12 @@ class Encoder:
                 length += image_processor.get_number_of_image_patches(image.height, image.width, {}) // merged
         return length
 
+    def check(self, sample: Sample) -> None:
+        """Decode every picture. Raises InputInvalid for one that is damaged."""
+        for path in sample.images:
+            with self._open(sample, path) as image:
+                self._decode(sample, path, image)
+
     def encode(self, sample: Sample) -> dict[str, Any]:
         """Tensors of one sample: input_ids, labels, mm_token_type_ids (one dimension), pixel_values, image_grid_thw."""
         import torch
@@ -89,10 +95,7 @@ class Encoder:
         images = []
         for path in sample.images:
             with self._open(sample, path) as image:
-                try:
-                    images.append(image.convert("RGB"))
-                except (OSError, SyntaxError) as error:
-                    raise InputInvalid(f"sample {sample.id}: {path} is a damaged picture: {error}") from None
+                images.append(self._decode(sample, path, image))
         inputs = self._processor(text=[rendered.prompt], images=images, return_tensors="pt")
         prompt_ids = inputs["input_ids"][0]
         answer_ids = torch.tensor(self._tokens(rendered.answer), dtype=prompt_ids.dtype)
@@ -108,6 +111,12 @@ class Encoder:
     def _tokens(self, text: str) -> list[int]:
         ids: list[int] = self._processor.tokenizer(text, add_special_tokens=False)["input_ids"]
         return ids
+
+    def _decode(self, sample: Sample, path: str, image: Image.Image) -> Image.Image:
+        try:
+            return image.convert("RGB")
+        except (OSError, SyntaxError) as error:
+            raise InputInvalid(f"sample {sample.id}: {path} is a damaged picture: {error}") from None
 
     def _open(self, sample: Sample, path: str) -> Image.Image:
         try:

@@ -43,8 +43,8 @@ class StepBoundary(TrainerCallback):  # type: ignore[misc]
         left_out: int,
         peak: float | None = None,
     ) -> None:
-        """`events` is None in ranks that are not the first of their node; `left_out` samples were too long; `peak` is
-        the device's, in operations a second."""
+        """`events` is None in ranks that are not the first of their node; `left_out` samples are not trained on;
+        `peak` is the device's, in operations a second."""
         self._job, self._plan, self._events, self._validate = job, plan, events, validate
         self._coverage, self._split = coverage, coverage.unique(plan.updates) + left_out
         self._peak = peak

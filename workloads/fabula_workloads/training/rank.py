@@ -18,8 +18,6 @@ from fabula_workloads.training.process import die_with_parent
 
 if TYPE_CHECKING:
     from fabula_workloads.training.collate import Needed
-    from fabula_workloads.training.dataset import Sample
-    from fabula_workloads.training.encode import Encoder
 
 _log = logging.getLogger("fabula.train")
 
@@ -62,7 +60,6 @@ def train(job: TrainingJob, rank: int) -> None:
     from fabula_workloads.models.processor import load_processor
     from fabula_workloads.models.segments import packed_attention, rope_index
     from fabula_workloads.training.collate import Collator, PackedCollator
-    from fabula_workloads.training.dataset import read_samples
     from fabula_workloads.training.encode import Encoder
     from fabula_workloads.training.events import EventWriter
     from fabula_workloads.training.flops import peak_of
@@ -74,8 +71,9 @@ def train(job: TrainingJob, rank: int) -> None:
     from fabula_workloads.training.order import Coverage
     from fabula_workloads.training.packing import fill, pack, singly
     from fabula_workloads.training.progress import StepBoundary, local_rank
-    from fabula_workloads.training.steps import plan_steps
+    from fabula_workloads.training.steps import plan_steps, too_few
     from fabula_workloads.training.trainer import EncodedSamples, FineTuner, training_arguments
+    from fabula_workloads.training.usable import usable
 
     transformers_logging.disable_progress_bar()
     # DeepSpeed calls collectives by their old names, and torch would say so at every step.
@@ -88,14 +86,17 @@ def train(job: TrainingJob, rank: int) -> None:
     deepspeed.init_distributed("nccl" if cuda else "gloo", auto_mpi_discovery=False)
     encoder = Encoder(load_processor(job.model, spec.pixels), job.dataset)
     training = spec.training
-    samples, lengths, left_out = _within_length(read_samples(job.dataset, "train"), encoder, training.max_length)
-    validation, _, _ = _within_length(read_samples(job.dataset, "validation"), encoder, training.max_length)
+    split = usable(job.dataset, "train", encoder, training)
+    samples, lengths, left_out = split.samples, split.lengths, split.num_left_out
+    validation = usable(job.dataset, "validation", encoder, training).samples
     if not samples:
         raise InputInvalid(
-            f"no sample of the training split has at most {training.max_length} tokens ({left_out} are longer); "
-            "raise training.maxLength"
+            f"no sample of the training split has at most {training.max_length} tokens and can be read "
+            f"({split.left_out}); raise training.maxLength"
         )
     rows = pack(lengths, training.max_length, training.seed) if training.packing else singly(len(samples))
+    if problem := too_few(spec, len(rows)):
+        raise InputInvalid(problem)
     plan = plan_steps(spec, len(rows))
     # Trainer's arguments must exist before the model: ZeRO-3 shards weights while they are loaded.
     arguments = training_arguments(job, plan)
@@ -143,7 +144,7 @@ def train(job: TrainingJob, rank: int) -> None:
     boundary.attach(trainer)
     if events is not None:
         events.emit(
-            "started", steps=plan.steps, samples=len(samples), left_out=left_out, validation=len(validation),
+            "started", steps=plan.steps, samples=len(samples), left_out=split.left_out, validation=len(validation),
             padding=plan.padding, updates=plan.updates, rows=len(rows),
         )  # fmt: skip
     if rank == 0:
@@ -152,8 +153,8 @@ def train(job: TrainingJob, rank: int) -> None:
             _log.info("packed in %d sequences of at most %d tokens, %.0f %% full, attention %s",
                       len(rows), training.max_length, 100 * share, attention)  # fmt: skip
         _log.info(
-            "%d samples (%d left out as longer than %d tokens), %d steps, warm-up %d, checkpoints after %s",
-            len(samples), left_out, training.max_length, plan.steps, plan.warmup_steps,
+            "%d samples (left out: %s), %d steps, warm-up %d, checkpoints after %s",
+            len(samples), split.left_out or "none", plan.steps, plan.warmup_steps,
             ", ".join(map(str, plan.checkpoint_steps[:8])) + (" ..." if len(plan.checkpoint_steps) > 8 else ""),
         )  # fmt: skip
     trainer.train(resume_from_checkpoint=str(job.resume) if job.resume else None)
@@ -198,22 +199,6 @@ def _prepare_libraries(*, cuda: bool) -> None:
         # Compiling this op takes most of a minute and a compiler; gloo gives the same losses without it.
         compatible: Any = deepspeed.ops.__compatible_ops__
         compatible["deepspeed_shm_comm"] = False
-
-
-def _within_length(samples: list[Sample], encoder: Encoder, max_length: int) -> tuple[list[Sample], list[int], int]:
-    """The samples of at most `max_length` tokens, in order, their lengths, and how many were longer.
-
-    The ranks share the counting.
-    """
-    import torch.distributed as dist
-
-    rank, world = dist.get_rank(), dist.get_world_size()
-    own = [encoder.length(sample) for sample in samples[rank::world]]
-    shares: list[list[int]] = [[] for _ in range(world)]
-    dist.all_gather_object(shares, own)
-    lengths = [shares[index % world][index // world] for index in range(len(samples))]
-    kept = [index for index, length in enumerate(lengths) if length <= max_length]
-    return [samples[index] for index in kept], [lengths[index] for index in kept], len(samples) - len(kept)
 
 
 if __name__ == "__main__":

@@ -37,8 +37,8 @@ def loss_curve(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def sample_counts(started: dict[str, Any]) -> dict[str, int]:
     """Samples of the training split by outcome."""
-    left_out = started["left_out"]
-    return {"sample/ok": started["samples"], **({"sample/skipped/TooLong": left_out} if left_out else {})}
+    skipped = {f"sample/skipped/{reason}": count for reason, count in sorted(started["left_out"].items())}
+    return {"sample/ok": started["samples"], **skipped}
 
 
 def commit_tuned(

@@ -1,0 +1,74 @@
+"""Which samples of a split a run trains on: those that are short enough, and that can be read.
+
+The ranks share the looking, and all come to the same answer before the first step.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from fabula_api.fine_tune_run import Training
+from fabula_workloads.runtime.failures import InputInvalid
+from fabula_workloads.training.dataset import Sample, Split, read_samples
+from fabula_workloads.training.encode import Encoder
+
+TOO_LONG, UNREADABLE = "TooLong", "Unreadable"
+_log = logging.getLogger("fabula.train")
+
+
+@dataclass(frozen=True, slots=True)
+class Usable:
+    """The samples to train on, in file order, and what was left out."""
+
+    samples: list[Sample]
+    lengths: list[int]
+    """Tokens of each."""
+    left_out: dict[str, int]
+    """Samples by the reason why they were left out."""
+
+    @property
+    def num_left_out(self) -> int:
+        return sum(self.left_out.values())
+
+
+def usable(folder: Path, split: Split, encoder: Encoder, training: Training) -> Usable:
+    """The usable samples of a split; all ranks call it together.
+
+    Raises InputInvalid naming the first sample that cannot be read, unless `training.bad_samples` is `skip`: then every
+    picture is decoded here, since one that fails later could not be left out any more.
+    """
+    import torch.distributed as dist
+
+    rank, world = dist.get_rank(), dist.get_world_size()
+    skip = training.bad_samples == "skip"
+    bad: list[str] = []
+    samples = read_samples(folder, split, left_out=bad if skip else None)
+    own = [_length(sample, encoder, skip=skip) for sample in samples[rank::world]]
+    shares: list[list[int | None]] = [[] for _ in range(world)]
+    dist.all_gather_object(shares, own)
+    lengths = [shares[index % world][index // world] for index in range(len(samples))]
+    kept = [(sample, length) for sample, length in zip(samples, lengths, strict=True) if length is not None]
+    fitting = [(sample, length) for sample, length in kept if length <= training.max_length]
+    if rank == 0:
+        for message in bad:
+            _log.warning("left out: %s", message)
+    left_out = {TOO_LONG: len(kept) - len(fitting), UNREADABLE: len(bad) + len(samples) - len(kept)}
+    return Usable(
+        [sample for sample, _ in fitting],
+        [length for _, length in fitting],
+        {reason: count for reason, count in left_out.items() if count},
+    )
+
+
+def _length(sample: Sample, encoder: Encoder, *, skip: bool) -> int | None:
+    """Tokens of a sample; None for one that is left out since it cannot be read."""
+    if not skip:
+        return encoder.length(sample)
+    try:
+        encoder.check(sample)
+        return encoder.length(sample)
+    except InputInvalid as error:
+        _log.warning("left out: %s", error.message)
+        return None
