@@ -54,8 +54,8 @@ class Training(SpecModel):
     max_length: int = Field(8192, ge=32, le=1_048_576)
     """Longest sample in tokens; longer ones are left out and counted."""
     bad_samples: Literal["stop", "skip"] = "stop"
-    """What happens to a sample that cannot be read (its line, a picture that is missing or damaged, a control token in its
-    text): `stop` ends the run and names it, `skip` leaves it out, says so in the log and counts it."""
+    """What happens to a sample that cannot be read (its line, a picture that is missing or damaged, a control token in
+    its text): `stop` ends the run and names it, `skip` leaves it out, says so in the log and counts it."""
     packing: bool = False
     """Several samples in one sequence of at most `maxLength` tokens, with attention that does not cross them. Loss and
     gradients stay the same; an optimizer step sees more samples."""
@@ -158,7 +158,7 @@ class FineTuneRunSpec(RunSpec):
 
     @property
     def decisive_training(self) -> dict[str, Any]:
-        """What of `training` decides what comes out. Its batch counts as a whole, however ranks and passes cut it up."""
+        """What of `training` decides the result. Its batch counts as a whole, however ranks and passes cut it up."""
         cut = {"per_device_batch_size", "gradient_accumulation_steps", "loader_workers"}
         if self.training.bad_samples == "stop":
             cut.add("bad_samples")  # where none is bad, nothing hangs on it
