@@ -54,7 +54,7 @@ def account(laptop: LaptopApi, tmp_path_factory: pytest.TempPathFactory) -> Path
     return asyncio.run(prepare())
 
 
-async def until(question: Callable[[], Awaitable[bool]], seconds: float = 20.0) -> None:
+async def until(question: Callable[[], Awaitable[bool]], seconds: float = 90.0) -> None:
     end = time.monotonic() + seconds
     while not await question():
         assert time.monotonic() < end, "it did not happen in time"
@@ -89,11 +89,11 @@ async def test_a_build_ends_under_the_rights_of_the_service_account_alone(
             assert run is not None
             return bool(run.get("status", {}).get("state") == "Succeeded")
 
-        await until(finished, 30)
+        await until(finished)
         text = operator.metrics()
         assert 'fabula_runs{kind="DatasetBuild",state="Succeeded"} 1.0' in text
         assert 'fabula_api_writes_total{resource="datasetbuilds/status",verb="patch"}' in text
-        assert operator.stop() < 3.0
+        assert operator.stop() < 8.0
     log = operator.log.read_text()
     assert "Traceback" not in log, log
     assert "403" not in log, log
@@ -163,7 +163,7 @@ async def test_a_pods_own_token_and_no_other_reports(
         }
 
         async def post(token: str, content: object = body) -> httpx2.Response:
-            async with httpx2.AsyncClient(verify=_trust(tls), trust_env=False) as http:
+            async with httpx2.AsyncClient(verify=_trust(tls), trust_env=False, timeout=60) as http:
                 return await http.post(url, json=content, headers={"Authorization": f"Bearer {token}"})
 
         good = await token(api, namespace, audience, pod)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -59,18 +60,36 @@ def certificates(folder: Path) -> Certificates:
     return found
 
 
-def free_port() -> int:
-    """A port that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def free_ports(count: int) -> list[int]:
+    """Ports that are free now and not each other's, below those that the kernel gives to outgoing connections.
+
+    One of the latter may be taken by any client on the machine before the operator listens on it.
+    """
+    lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    candidates = random.sample(range(min(15_000, lowest - 5_000), lowest), 500)
+    held: list[socket.socket] = []
+    try:
+        for port in candidates:
+            probe = socket.socket()
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                probe.close()
+                continue
+            held.append(probe)
+            if len(held) == count:
+                return [int(one.getsockname()[1]) for one in held]
+    finally:
+        for probe in held:
+            probe.close()
+    raise RuntimeError(f"fewer than {count} ports are free below {lowest}")
 
 
 class OperatorProcess:
     """`with OperatorProcess(...) as operator:` a running operator."""
 
     def __init__(self, kubeconfig: Path, folder: Path, tls: Certificates, identity: str, *options: str) -> None:
-        self.status_port, self.metrics_port = free_port(), free_port()
+        self.status_port, self.metrics_port = free_ports(2)
         self.log = folder / f"operator-{identity}.log"
         self.command = [
             sys.executable, "-m", "fabula_operator",
@@ -116,13 +135,16 @@ class OperatorProcess:
 
     def metrics(self) -> str:
         """The text of /metrics; empty while it does not answer."""
-        try:
-            return httpx2.get(f"http://127.0.0.1:{self.metrics_port}/metrics", trust_env=False).text
-        except httpx2.HTTPError:
-            return ""
+        return self._get("metrics")[1]
 
     def leads(self) -> bool:
         """Whether it holds the lease and its watches run."""
-        if "fabula_leader 1.0" not in self.metrics():
-            return False
-        return httpx2.get(f"http://127.0.0.1:{self.metrics_port}/readyz", trust_env=False).status_code == 200
+        return "fabula_leader 1.0" in self.metrics() and self._get("readyz")[0] == 200
+
+    def _get(self, path: str) -> tuple[int, str]:
+        """Status and text of an answer; 0 and nothing while there is none."""
+        try:
+            answer = httpx2.get(f"http://127.0.0.1:{self.metrics_port}/{path}", trust_env=False, timeout=10)
+        except httpx2.HTTPError:
+            return 0, ""
+        return answer.status_code, answer.text
