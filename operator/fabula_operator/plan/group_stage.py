@@ -76,6 +76,11 @@ class Group:
         name = replace(self.launch, attempt=number).child
         return next((one for one in self.seen.children if one.name == name), None)
 
+    def superseded(self, number: int) -> Child | None:
+        """The child of an attempt under a key that was edited away."""
+        own = (one for one in self.seen.children if one.stage == self.stage.name)
+        return next((one for one in own if one.attempt == number), None)
+
 
 def group_stage(group: Group) -> StageView:
     """How the group stands, and what to do for it."""
@@ -87,11 +92,8 @@ def group_stage(group: Group) -> StageView:
     if child is None:
         if current.state == "Pending":
             return _start(group, current)
-        if any(one.attempt == current.number and one.stage == group.stage.name for one in group.seen.children):
-            over = current.model_copy(
-                update={"state": "Failed", "reason": "SpecEdited", "finished_at": timestamp(group.now)}
-            )
-            return _next_attempt(replace(group, attempts=changed(group.attempts, over)))
+        if (former := group.superseded(current.number)) is not None:
+            return _next_attempt(replace(group, attempts=changed(group.attempts, _edited(group, current, former))))
         lost = FailureDigest(
             reason="ChildDeleted", message="its child was deleted from outside", stage=group.stage.name
         )
@@ -107,14 +109,18 @@ def group_stage(group: Group) -> StageView:
     awaited = word_awaited(cause, pods, group.now) if cause else None
     if cause and awaited is None:
         return _over(group, current, cause, child)
-    ended = bool(pods) and not running(pods)
-    if child.queue is not None and (child.suspended or (group.suspend and not ended)):
+    settling = bool(pods) and not running(pods)
+    if child.queue is not None and (child.suspended or (group.suspend and not settling)):
         return _queued(group, current, child)
-    if child.suspended or (group.suspend and not ended):
+    if child.suspended or (group.suspend and not settling):
         return _suspend(group, current, child)
     status = _running(group, child)
     reports = reports_of(child, pods, group.seen.reports)
     status = figures(status, group.stage, child, pods, reports, group.step_seconds)
+    unheard = not reports and current.last_step is None
+    if unheard:
+        # The time left that the former attempt told is not this one's.
+        status = status.model_copy(update={"eta": None})
     at_work = current.model_copy(
         update={
             "state": "Running",
@@ -133,6 +139,7 @@ def group_stage(group: Group) -> StageView:
         child=child,
         reports=reports,
         waiting=stuck(pods),
+        retrying=_starting(group, current) if unheard else None,
         attempts=changed(group.attempts, at_work),
         requeue_after=min((one for one in (awaited, health.look_again) if one is not None), default=None),
         health=health,
@@ -182,6 +189,7 @@ def _start(group: Group, attempt: Attempt) -> StageView:
     status = group.status
     if former and status.started_at:
         status = status.model_copy(update={"state": "Running"})
+    status = status.model_copy(update={"eta": None})
     view = StageView(group.stage, None, status, attempts=group.attempts)
     leftovers: list[Action] = [
         DeleteChild(child, "its attempt is over")
@@ -203,6 +211,23 @@ def _start(group: Group, attempt: Attempt) -> StageView:
                 view, waiting=Waiting("Restarting", message), requeue_after=(due - group.now).total_seconds()
             )
     return replace(view, launch=replace(group.launch, attempt=attempt.number))
+
+
+def _edited(group: Group, attempt: Attempt, child: Child) -> Attempt:
+    """An attempt at what the spec does not ask for any more. How it ended by itself before the edit stands."""
+    pods = group.seen.pods_of(child)
+    attempt, end = _started(attempt, child), timestamp(last_end(pods, group.now))
+    if not child.suspended and (cause := cause_of(child, pods)) is not None:
+        return ended(attempt, cause, end)
+    return attempt.model_copy(update={"state": "Failed", "reason": "SpecEdited", "finished_at": end})
+
+
+def _starting(group: Group, attempt: Attempt) -> str | None:
+    """What there is to say of a further attempt until it is heard of, which is once the model is loaded."""
+    former = next((one for one in reversed(group.attempts) if one.number < attempt.number), None)
+    if former is None or former.reason is None:
+        return None
+    return f"attempt {attempt.number} is starting; the former one ended with {former.reason}"
 
 
 def _alive(group: Group, child: Child) -> bool:

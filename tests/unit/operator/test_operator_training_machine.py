@@ -7,7 +7,7 @@ numbers rise one by one, the right budget pays, no GPU hour is wasted that was n
 from __future__ import annotations
 
 import os
-from functools import partial
+from functools import cache, partial
 from itertools import pairwise
 from typing import Any
 
@@ -30,6 +30,7 @@ NEUTRAL: tuple[dict[str, Any], ...] = (
 PICK = st.integers(0, 3)
 
 
+@cache
 def expected_digest(rate: float) -> str | None:
     """The adapter of a run in peace."""
     world = PlanWorld()
