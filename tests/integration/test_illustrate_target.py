@@ -88,7 +88,7 @@ def test_no_picture_is_drawn_that_the_dataset_cannot_use(build: Build) -> None:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize(("shards", "concurrency"), [(1, 1), (1, 8), (3, 2)])
+@pytest.mark.parametrize(("shards", "concurrency"), [(1, 8), (3, 2)])
 def test_a_picture_that_cannot_be_had_is_made_up_for(build: Build, shards: int, concurrency: int) -> None:
     build.bedrock.faults = Faults(seed=7, filtered_image=0.2)
     build.draw("whole", 1, target=1000)

@@ -22,7 +22,7 @@ class Shared:
     def __init__(self, amounts: list[int]) -> None:
         self.amounts, self.done = amounts, dict[str, int]()
         self.begun: list[int] = []
-        self.lock = threading.Lock()
+        self.lock, self.stopping = threading.Lock(), threading.Event()
 
     @staticmethod
     def key(position: int) -> str:
@@ -32,19 +32,26 @@ class Shared:
         with self.lock:
             return {key: amount for key, amount in self.done.items() if key not in known}
 
-    def shard(self, number: int, shards: int, wanted: int, dice: random.Random, patience: float = 60) -> None:
-        """One shard with two threads."""
+    def shard(
+        self, number: int, shards: int, wanted: int, dice: random.Random, patience: float = 60, most_begun: int = 10**6
+    ) -> None:
+        """One shard with two threads. All are told to stop when they have begun `most_begun` units together."""
         frontier = Frontier(
-            wanted, MOST, self.look, threading.Event(), poll_seconds=0.001, patience_seconds=patience
+            wanted, MOST, self.look, self.stopping, poll_seconds=0.001, patience_seconds=patience
         )  # fmt: skip
+        for key, amount in list(self.done.items()):
+            if int(key, 16) % shards == number:
+                frontier.ended(key, amount)
         pauses = {position: dice.choice((0, 0, 0.001)) for position in range(len(self.amounts))}
 
         def work(position: int) -> None:
             key = self.key(position)
-            if not frontier.admit(position, key):
+            if key in self.done or not frontier.admit(position, key):
                 return
             with self.lock:
                 self.begun.append(position)
+                if len(self.begun) >= most_begun:
+                    self.stopping.set()
             threading.Event().wait(pauses[position])
             with self.lock:
                 self.done[key] = self.amounts[position]
@@ -54,19 +61,19 @@ class Shared:
             list(threads.map(work, range(number, len(self.amounts), shards)))
 
 
-def run_all(amounts: list[int], wanted: int, shards: int, seed: int) -> list[int]:
-    shared, dice = Shared(amounts), random.Random(seed)
+def run_all(shared: Shared, wanted: int, shards: int, seed: int, most_begun: int = 10**6) -> None:
+    """All shards at once, begun in any order."""
+    shared.stopping.clear()
     numbers = list(range(shards))
-    dice.shuffle(numbers)
+    random.Random(seed).shuffle(numbers)
     at_work = [
-        threading.Thread(target=shared.shard, args=(number, shards, wanted, random.Random(seed + number)))
-        for number in numbers
+        threading.Thread(target=shared.shard, args=(one, shards, wanted, random.Random(seed + one), 60, most_begun))
+        for one in numbers
     ]
     for one in at_work:
         one.start()
     for one in at_work:
         one.join()
-    return sorted(shared.begun)
 
 
 def expected(amounts: list[int], wanted: int) -> list[int]:
@@ -75,7 +82,25 @@ def expected(amounts: list[int], wanted: int) -> list[int]:
 
 @given(st.lists(st.integers(0, MOST), max_size=30), st.integers(1, 40), st.integers(1, 5), st.integers(0, 9))
 def test_any_shards_do_what_is_needed_and_nothing_else(amounts: list[int], wanted: int, shards: int, seed: int) -> None:
-    assert run_all(amounts, wanted, shards, seed) == expected(amounts, wanted)
+    shared = Shared(amounts)
+    run_all(shared, wanted, shards, seed)
+    assert sorted(shared.begun) == expected(amounts, wanted)
+
+
+@given(
+    st.lists(st.integers(0, MOST), min_size=5, max_size=30), st.integers(5, 40), st.integers(1, 4), st.integers(1, 4),
+    st.integers(1, 10),
+)  # fmt: skip
+def test_stopped_and_gone_on_with_other_shards_and_a_higher_target(
+    amounts: list[int], wanted: int, before: int, after: int, most_begun: int
+) -> None:
+    shared = Shared(amounts)
+    run_all(shared, wanted, before, most_begun, most_begun)
+    assert set(shared.begun) <= set(expected(amounts, wanted))
+    run_all(shared, wanted, after, most_begun)
+    assert sorted(shared.begun) == expected(amounts, wanted)
+    run_all(shared, wanted + 3, before, most_begun)
+    assert sorted(shared.begun) == expected(amounts, wanted + 3)
 
 
 def test_needed_is_the_shortest_run_that_makes_the_amount() -> None:
