@@ -27,10 +27,12 @@ NF4_BYTES = 0.516
 """4 bits, 8 of a scale for each 64 weights, and 32 for each 256 of those (QLoRA; Dettmers et al., 2023)."""
 LOGIT_BYTES = 12
 """bf16 logits, their fp32 copy, and the gradients of both."""
+LOGITS_AT_ONCE = 2**27
+"""As many as the worker computes at a time where the output matrix is frozen."""
 VISION_BYTES = 34
 """Activations of one layer of the vision tower for each patch and hidden unit, in bf16 with fused attention
 (Korthikanti et al., 2022). It is frozen, so only the layer at work holds any."""
-USABLE = 0.95
+USABLE = 0.9
 """Share of a GPU's memory that fragmentation leaves at the peak."""
 UTILISATION = 0.3
 """Share of the peak that the hours assume."""
@@ -126,12 +128,15 @@ def memory_of(spec: FineTuneRunSpec, model: ModelFacts) -> Memory:
     recomputed = math.ceil(model.layers / training.recompute_every) if training.gradient_checkpointing else 0
     anew = recomputed * tokens * model.hidden * width + layer if recomputed else 0
     activations = anew + (model.layers - recomputed) * layer
+    logits = tokens * model.vocabulary
+    if not full and "lm_head" not in spec.lora.target_modules:
+        logits = min(logits, LOGITS_AT_ONCE)
     in_bytes = (
         weights,
         gathered,
         state if offload == "none" else 0.0,
         activations + _vision(spec, model, tokens),
-        tokens * model.vocabulary * LOGIT_BYTES,
+        logits * LOGIT_BYTES,
         moved * spec.topology.gpus_per_node,
     )
     return Memory(*(amount / GIB for amount in in_bytes))
