@@ -10,9 +10,7 @@ import os
 import time
 from collections.abc import Sequence
 
-import assembly
-import quota
-import reader
+# What is measured is imported where it is: a process of its own imports this file too, and its memory counts.
 
 SIZES = (10_000, 50_000, 100_000, 200_000)
 EPISODES = 1_000_000
@@ -32,6 +30,8 @@ def percent(share: float) -> str:
 
 
 def quotas() -> None:
+    import quota
+
     table(
         ("trial", "who", "right after: quota used", "throttled", "then: quota used", "throttled", "calls", "given up",
          "cores")
@@ -48,6 +48,8 @@ def quotas() -> None:
 
 
 def readers(episodes: int) -> None:
+    import reader
+
     table(("records", "MiB", "seconds", "records/s", "peak MiB"))
     for one in reader.by_size(SIZES):
         row(*_reading(one))
@@ -64,6 +66,8 @@ def _reading(one: dict[str, float]) -> tuple[str, ...]:
 
 
 def assemblies() -> None:
+    import assembly
+
     table(("samples", "parts", "seconds", "samples/s", "peak MiB"))
     one = assembly.assembly(SAMPLES, SCENES)
     rate = one["samples"] / one["seconds"]
