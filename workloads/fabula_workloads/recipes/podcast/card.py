@@ -37,7 +37,7 @@ def card(
     ]
     by_images = Counter(len(sample.pictures) for sample in samples)
     lines = [
-        *front_matter(["train", "validation"] if num_validation else ["train"], bool(shown(samples))),
+        *_front_matter(samples, validation),
         "# Dialogues with pictures",
         "",
         "Excerpts of podcasts, each with pictures of its scenes in order: given the pictures, write the dialogue.",
@@ -77,6 +77,17 @@ def card(
         "",
     ]
     return "\n".join(lines)
+
+
+def _front_matter(samples: Sequence[Sample], validation: frozenset[str]) -> list[str]:
+    """The YAML for the splits that have samples; with pictures where each split has some, or its column had no type."""
+    pictures = {False: 0, True: 0}
+    for sample in samples:
+        pictures[sample.podcast in validation] += len(sample.pictures)
+    splits = {"train": pictures[False]}
+    if any(sample.podcast in validation for sample in samples):
+        splits["validation"] = pictures[True]
+    return front_matter(list(splits), all(splits.values()))
 
 
 def _told(turns: Mapping[str, Any]) -> str:
