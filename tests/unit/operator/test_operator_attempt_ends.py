@@ -1,0 +1,168 @@
+"""How an attempt of a group ended, who pays for it, and what is told of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from tests.support.observations import (
+    DIGEST,
+    NOW,
+    condition,
+    edited,
+    failed_saying,
+    observed,
+    reported,
+    step,
+    with_child,
+    with_pod,
+)
+
+from fabula_api.fine_tune_run import Attempt, FineTuneRunStatus
+from fabula_api.worker import GRACE_TOO_SHORT, PEER_LOST, RESUMED_METRIC
+from fabula_operator.plan.actions import DeleteChild
+from fabula_operator.plan.attempts import PEER_WAIT_SECONDS, backoff_seconds
+from fabula_operator.plan.children import Pod
+from fabula_operator.plan.lifecycle import plan
+from fabula_operator.plan.observed import Observed
+
+TWO_NODES = {"topology": {"nodes": 2, "gpusPerNode": 2, "device": "cpu"}}
+LATER = NOW + timedelta(minutes=5)
+
+
+def status(seen: Observed) -> FineTuneRunStatus:
+    found = seen.run.status
+    assert isinstance(found, FineTuneRunStatus)
+    return found
+
+
+def at_work(**spec: Any) -> Observed:
+    """Two nodes, both pods running, step 7 of 12 reported with a checkpoint of step 6."""
+    seen, _ = step(step(observed("FineTuneRun", {**TWO_NODES, **spec}))[0])
+    checkpoint = {"uri": "file:///c", "step": 6, "digest": DIGEST, "committedAt": "2026-03-01T12:00:30Z"}
+    seen = reported(seen, 60, done=7, total=12, metrics={"loss": 2.0}, checkpoint=checkpoint)
+    pods = {pod.name: pod for pod in seen.pods}
+    first = min(pods.values(), key=lambda pod: pod.index)
+    report = replace(seen.reports[-1], body=seen.reports[-1].body.model_copy(update={"shard": 0}), pod=first.name)
+    return step(replace(seen, reports=(report,)), NOW + timedelta(minutes=1))[0]
+
+
+def ending(seen: Observed, index: int, message: str | None = None, **how: Any) -> Observed:
+    """The pod of a node has ended."""
+    ended = {"phase": "Failed", "exit_code": 1, "finished_at": LATER, "termination_message": message, **how}
+    pods = (replace(pod, **ended) if pod.index == index else pod for pod in seen.pods)
+    return replace(seen, pods=tuple(pods))
+
+
+def first_attempt(seen: Observed, minutes: float = 0) -> Attempt:
+    """The first attempt after another look."""
+    return status(step(seen, LATER + timedelta(minutes=minutes))[0]).attempts[0]
+
+
+def test_a_pod_deleted_from_outside_ends_the_attempt_before_its_controller_makes_it_anew() -> None:
+    seen, made = step(with_pod(at_work(), deleting=True), LATER)
+    first, second = status(seen).attempts
+    assert (first.state, first.reason, first.budget) == ("Failed", "PodDeleted", "infrastructure")
+    assert second.state == "Pending"
+    assert [type(action) for action in made.actions] == [DeleteChild]
+
+
+def test_a_pod_that_leaves_as_disrupted_says_by_what() -> None:
+    found = first_attempt(with_pod(at_work(), deleting=True, disrupted="PreemptionByScheduler"))
+    assert (found.reason, found.budget) == ("PreemptionByScheduler", "infrastructure")
+
+
+def test_the_rank_that_began_it_is_waited_for_and_named() -> None:
+    seen = with_child(ending(at_work(), 0, failed_saying(PEER_LOST, rank=0)), failed=True)
+    waiting = plan(seen, LATER + timedelta(seconds=1))
+    assert waiting.requeue_after == pytest.approx(PEER_WAIT_SECONDS - 1)
+    assert first_attempt(seen).state == "Running"
+    both = ending(seen, 1, failed_saying("RankKilled", "rank 3 was killed by SIGKILL", rank=3))
+    found = first_attempt(both)
+    assert (found.state, found.reason, found.budget) == ("Failed", "RankKilled", "failure")
+    # A launcher that never speaks holds nothing up.
+    assert first_attempt(seen, minutes=1).reason == PEER_LOST
+
+
+def test_ranks_that_lost_a_pod_which_is_gone_do_not_pay_for_it() -> None:
+    seen = with_child(ending(at_work(), 0, failed_saying(PEER_LOST)), failed=True)
+    alone = replace(seen, pods=tuple(pod for pod in seen.pods if pod.index == 0))
+    found = first_attempt(replace(alone, pods=(*alone.pods, _leaving(seen.pods[1]))))
+    assert (found.reason, found.budget) == ("PodLost", "infrastructure")
+
+
+def _leaving(pod: Pod) -> Pod:
+    return replace(pod, deleting=True, phase="Running")
+
+
+def test_a_grace_period_too_short_to_save_is_not_the_runs_failure() -> None:
+    message = failed_saying(GRACE_TOO_SHORT, "killed before its ranks had saved")
+    seen = ending(ending(at_work(), 0, message, exit_code=137), 1, message, exit_code=137)
+    found = first_attempt(with_child(seen, failed=True, finished_at=LATER))
+    # All pods have ended and the child says so.
+    assert (found.reason, found.budget) == (GRACE_TOO_SHORT, "infrastructure")
+
+
+def test_a_crash_is_charged_even_if_the_run_is_suspended_a_moment_later() -> None:
+    seen = ending(ending(at_work(), 0), 1)
+    suspended, made = step(edited(seen, suspend=True), LATER)
+    assert made.actions == ()
+    assert status(suspended).attempts[0].state == "Running"  # until the controller says how it ended
+    found = first_attempt(with_child(suspended, failed=True, finished_at=LATER))
+    assert (found.state, found.budget) == ("Failed", "failure")
+
+
+def test_a_crash_is_charged_even_if_the_spec_is_edited_a_moment_later() -> None:
+    seen = with_child(ending(ending(at_work(), 0), 1), failed=True, finished_at=LATER)
+    found = first_attempt(edited(seen, training={"learningRate": 1e-5}))
+    assert (found.reason, found.budget) == ("Crashed", "failure")
+
+
+def test_a_suspended_attempt_tells_which_steps_are_repeated() -> None:
+    seen, _ = step(edited(at_work(), suspend=True), LATER)
+    gone = with_child(replace(seen, pods=()), suspended=True)
+    found = first_attempt(gone)
+    assert (found.state, found.message) == (
+        "Suspended", "its pods ended at step 7, and the last checkpoint is of step 6",
+    )  # fmt: skip
+
+
+def test_every_report_tells_where_an_attempt_began() -> None:
+    seen = at_work()
+    body = seen.reports[0].body.model_copy(update={"done": 9, "metrics": {"loss": 1.0, RESUMED_METRIC: 6.0}})
+    found = first_attempt(replace(seen, reports=(replace(seen.reports[0], body=body),)))
+    assert (found.resumed_from_step, found.last_step) == (6, 9)
+
+
+def test_an_attempt_that_is_starting_shows_no_time_left_of_the_former_one() -> None:
+    seen = with_child(ending(ending(at_work(), 0), 1), failed=True, finished_at=LATER)
+    assert status(seen).stages[0].eta is not None
+    for minutes in (6, 12):
+        seen, made = step(seen, NOW + timedelta(minutes=minutes))
+    assert status(seen).stages[0].eta is None
+    seen, made = step(seen, NOW + timedelta(minutes=13))
+    assert (status(seen).state, status(seen).reason) == ("Running", "Retrying")
+    assert condition(made.status, "Running") == ("True", "Retrying")
+
+
+def attempts(*committed: int | None) -> list[Attempt]:
+    return [
+        Attempt(number=number, state="Failed", committed_step=step) for number, step in enumerate(committed, start=1)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("situation", "made", "seconds"),
+    [
+        ("the first failure", attempts(None), 10),
+        ("three in a row without a checkpoint", attempts(None, None, None), 40),
+        ("the last one committed a checkpoint", attempts(None, None, 5), 10),
+        ("one after it did not", attempts(None, 5, None), 20),
+        ("none yet", [], 0),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_the_wait_doubles_only_where_no_progress_is_made(situation: str, made: list[Attempt], seconds: float) -> None:
+    assert backoff_seconds(made, 10) == seconds
