@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import yaml
@@ -26,15 +26,29 @@ LARGE = {"name": "Qwen/Qwen3-VL-235B-A22B-Instruct"}
 A100 = {"gpusPerNode": 8, "product": "NVIDIA-A100-SXM4-80GB", "device": "cuda"}
 
 
+LLAMA = json.dumps({"model_type": "llama", "architectures": ["LlamaForCausalLM"], "hidden_size": 64}).encode()
+
+
 class Hub(BaseHTTPRequestHandler):
-    """A Hugging Face Hub that has no repository."""
+    """A Hugging Face Hub that has one repository, of a model that is not trained here, and tells what it was asked."""
+
+    asked: ClassVar[list[str]] = []
 
     def do_GET(self) -> None:
-        """Every repository is unknown."""
-        self.send_response(404)
-        self.send_header("X-Error-Code", "RepoNotFound")
-        self.send_header("Content-Length", "0")
-        self.end_headers()
+        """The one config.json; all else is unknown."""
+        self.asked.append(self.path)
+        if self.path == "/some/llama/resolve/main/config.json":
+            self.send_response(200)
+            self.send_header("ETag", '"1"')
+            self.send_header("X-Repo-Commit", "1" * 40)
+            self.send_header("Content-Length", str(len(LLAMA)))
+            self.end_headers()
+            self.wfile.write(LLAMA if self.command == "GET" else b"")
+        else:
+            self.send_response(404)
+            self.send_header("X-Error-Code", "RepoNotFound")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
 
     do_HEAD = do_GET
 
@@ -75,6 +89,10 @@ def bad_runs(hub: str) -> dict[str, tuple[dict[str, Any], list[str]]]:
         "not-on-the-hub": (
             spec(model={"name": "nobody/nothing"}, template={"env": {"HF_ENDPOINT": hub, "NO_PROXY": "127.0.0.1"}}),
             ["InputInvalid", "model: nobody/nothing is not on the Hub, or HF_TOKEN may not see it"],
+        ),
+        "other-architecture-on-the-hub": (
+            spec(model={"name": "some/llama"}, template={"env": {"HF_ENDPOINT": hub, "NO_PROXY": "127.0.0.1"}}),
+            ["InputInvalid", "model: some/llama is a llama (LlamaForCausalLM); this worker trains qwen3_vl"],
         ),
         "other-architecture": (
             spec(model={"uri": "models/llama"}),
@@ -174,6 +192,8 @@ def test_each_bad_run_is_refused_with_the_field_and_what_would_work(product: Pro
         assert len(status.get("attempts", [])) <= 1, (name, [one["reason"] for one in status["attempts"]])
     refused = {name for name, status in statuses.items() if not status.get("attempts")}
     assert refused == {"wrong-module-of-a-known-model", "build-of-another-recipe", "does-not-fit"}
+    # Nothing but its config was asked for: no weights are downloaded to be refused.
+    assert {path for path in Hub.asked if "llama" in path} == {"/some/llama/resolve/main/config.json"}
     assert "DoesNotFit" in product.kubectl("get", "ftr", "does-not-fit")
     assert "440.6 GiB" in product.kubectl("describe", "ftr", "does-not-fit")
     until(lambda: not [pod for pod in product.items("pods") if pod["status"]["phase"] == "Running"], 20, "no pod left")

@@ -26,16 +26,19 @@ def model_folder(context: StageContext, source: ModelSource, field: str) -> Path
     return Path(_from_hub(source, field, context.cache / "models"))
 
 
+def model_config(context: StageContext, source: ModelSource, field: str) -> bytes:
+    """A model's config.json. Nothing else of the model is downloaded."""
+    if source.uri is None:
+        return Path(_from_hub(source, field, context.cache / "models", "config.json")).read_bytes()
+    try:
+        return open_store(context.resolve(source.uri)).read("config.json")
+    except NotFound as error:
+        raise _no_folder(field, error) from error
+
+
 def model_config_digest(context: StageContext, source: ModelSource, field: str) -> str:
-    """`sha256:<hex>` of a model's config.json. Nothing else of the model is downloaded."""
-    if source.uri is not None:
-        try:
-            data = open_store(context.resolve(source.uri)).read("config.json")
-        except NotFound as error:
-            raise _no_folder(field, error) from error
-    else:
-        data = Path(_from_hub(source, field, context.cache / "models", "config.json")).read_bytes()
-    return "sha256:" + hashlib.sha256(data).hexdigest()
+    """`sha256:<hex>` of a model's config.json."""
+    return "sha256:" + hashlib.sha256(model_config(context, source, field)).hexdigest()
 
 
 def artifact_folder(context: StageContext, store: Store, manifest: Manifest) -> Path:

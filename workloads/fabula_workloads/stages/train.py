@@ -15,6 +15,7 @@ from typing import Any
 
 from fabula_api.artifact import Manifest
 from fabula_api.fine_tune_run import FineTuneRunSpec
+from fabula_api.shared_spec import ModelSource
 from fabula_api.status import FailureDigest
 from fabula_api.worker import GRACE_TOO_SHORT, RESUMED_METRIC, ExitCode, WorkerResult
 from fabula_workloads.runtime.context import StageContext, StageResult
@@ -28,10 +29,11 @@ from fabula_workloads.runtime.failures import (
     WorkerError,
 )
 from fabula_workloads.runtime.termination import write_termination_message
-from fabula_workloads.stages.model_folder import model_folder
+from fabula_workloads.stages.model_folder import model_config, model_folder
 from fabula_workloads.training.events import EventReader
 from fabula_workloads.training.failure import RankFailure
 from fabula_workloads.training.group import Group
+from fabula_workloads.training.model_files import check_architecture
 from fabula_workloads.training.prepare import Prepared, prepare
 from fabula_workloads.training.trackers import About, Outcome, Trackers, settings_of
 from fabula_workloads.training.tuned_artifact import commit_tuned, sample_counts
@@ -53,7 +55,7 @@ def run(context: StageContext) -> StageResult:
     spec = context.config.spec
     if not isinstance(spec, FineTuneRunSpec):
         raise ConfigInvalid(f"stage train belongs to a FineTuneRun, not to a {context.config.run.kind}")
-    prepared = prepare(context, spec, lambda: model_folder(context, spec.model, "model"))
+    prepared = prepare(context, spec, lambda: _model(context, spec.model))
     work = prepared.job.work
     outcome: Outcome = "failed"
     try:
@@ -70,6 +72,12 @@ def run(context: StageContext) -> StageResult:
             trackers.close(outcome)
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def _model(context: StageContext, source: ModelSource) -> Path:
+    """Local folder of the base model. A model that cannot be trained is refused before its weights are downloaded."""
+    check_architecture(model_config(context, source, "model"), source.uri or source.name or "it")
+    return model_folder(context, source, "model")
 
 
 def _trackers(context: StageContext, spec: FineTuneRunSpec, prepared: Prepared) -> Trackers:

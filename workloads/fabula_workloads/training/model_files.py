@@ -44,12 +44,18 @@ class ModelFiles:
         return str(self.config.get("model_type"))
 
 
-def read_model(folder: Path, name: str) -> ModelFiles:
-    """What is in the folder of the model `name`.
+def check_architecture(data: bytes, name: str) -> dict[str, Any]:
+    """The content of a config.json, for a model of a kind that this worker trains.
 
-    Raises InputInvalid naming the file that is missing, damaged or of a model that this worker does not train.
+    Raises InputInvalid for any other, and for what is no config of a language model.
     """
-    config, digest = _config(folder, name)
+    try:
+        config: dict[str, Any] = json.loads(data)
+        hidden_size_of(config)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputInvalid(
+            f"model: {name} has a config.json that is no config of a language model: {error!r}"
+        ) from None
     kind = config.get("model_type")
     if kind not in TRAINABLE_MODEL_TYPES:
         architecture = ", ".join(map(str, config.get("architectures") or ())) or "no named architecture"
@@ -57,10 +63,24 @@ def read_model(folder: Path, name: str) -> ModelFiles:
             f"model: {name} is a {kind} ({architecture}); this worker trains {' and '.join(TRAINABLE_MODEL_TYPES)}. "
             "Use such a model, or a training image of your own (template.image and template.command)"
         )
+    return config
+
+
+def read_model(folder: Path, name: str) -> ModelFiles:
+    """What is in the folder of the model `name`.
+
+    Raises InputInvalid naming the file that is missing, damaged or of a model that this worker does not train.
+    """
+    try:
+        data = (folder / "config.json").read_bytes()
+    except OSError as error:
+        raise InputInvalid(f"model: {name} holds no model: config.json: {error.strerror}") from None
+    config = check_architecture(data, name)
     for what, names in (("image processor", _IMAGE_PROCESSORS), ("tokenizer", _TOKENIZERS)):
         if not any((folder / one).is_file() for one in names):
             raise InputInvalid(f"model: {name} has no {what}: none of {', '.join(names)} is in its folder")
     shapes = _weights(folder, name)
+    digest = "sha256:" + hashlib.sha256(data).hexdigest()
     # Quantised weights are stored in other shapes, which tell nothing of the layers.
     return ModelFiles(config, digest, frozenset() if "quantization_config" in config else _linear_layers(shapes))
 
@@ -73,20 +93,6 @@ def check_targets(targets: Iterable[str], files: ModelFiles, name: str) -> None:
             f"lora.targetModules: {', '.join(unknown)} is no linear layer of {name}; it has "
             f"{', '.join(sorted(files.linear_layers))}"
         )
-
-
-def _config(folder: Path, name: str) -> tuple[dict[str, Any], str]:
-    try:
-        data = (folder / "config.json").read_bytes()
-        config: dict[str, Any] = json.loads(data)
-        hidden_size_of(config)
-    except OSError as error:
-        raise InputInvalid(f"model: {name} holds no model: config.json: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputInvalid(
-            f"model: {name} has a config.json that is no config of a language model: {error!r}"
-        ) from None
-    return config, "sha256:" + hashlib.sha256(data).hexdigest()
 
 
 def _weights(folder: Path, name: str) -> dict[str, list[int]]:
