@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,9 @@ class MLflow:
 
     def start(self) -> None:
         """Find the run of a former attempt, or make one."""
+        # Whoever calls this tries again by itself; the client's own tries would fill the log for minutes.
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(_SECONDS))
         from mlflow.entities import Param, RunTag
         from mlflow.tracking import MlflowClient
 
