@@ -187,11 +187,19 @@ def test_an_overtaken_attempt_commits_nothing_and_ends(world: World) -> None:
     assert world.ranks() == {}
 
 
-def test_a_launcher_killed_without_a_word_leaves_no_rank_behind(world: World) -> None:
+def test_killed_before_its_ranks_could_save_it_leaves_a_word_and_no_rank_behind(world: World) -> None:
     process = world.start("orphaned", lora={"targetModules": ["q_proj"]}, deepspeed={"stage": 2})
-    wait_for(lambda: len(world.ranks()) == 2, process)
+    wait_for(lambda: "step 1/" in world.log("orphaned"), process)
+    word = world.folder / "orphaned.termination"
+    process.send_signal(signal.SIGTERM)
+    wait_for(lambda: word.exists() and word.stat().st_size > 0, process, pause_seconds=0.001)
     process.kill()
     process.wait()
+    failure = WorkerResult.model_validate_json(word.read_bytes()).failure
+    assert failure is not None
+    assert (failure.reason, failure.exit_code) == ("GraceTooShort", 75)
+    assert "a step takes" in failure.message
+    assert "raise the operator's --worker-grace" in failure.message
     deadline = time.monotonic() + 10
     while world.ranks():
         assert time.monotonic() < deadline

@@ -45,20 +45,28 @@ def commit_tuned(
     context: StageContext, prepared: Prepared, started: dict[str, Any], ended: dict[str, Any], metrics: dict[str, float]
 ) -> Manifest:
     """Store and commit what was trained. The manifest's details say what inference must know: base, pixels, prompt.
+    Raises Overtaken when a later start of the run was announced.
 
     Logs are stored beside it and are no parts: they differ from run to run, and the same inputs give the same digest.
     """
     job, store = prepared.job, context.store
+
+    def stored(path: str, content: bytes | Path) -> Part:
+        # A whole model takes long: an attempt that has begun since must not find its files written over.
+        prepared.checkpoints.ensure_current()
+        return add_part(store, path, content)
+
     method = job.spec.training.method
     files = [path for path in sorted(job.final.iterdir()) if path.name not in ("README.md", _CONFIG)]
-    parts = [add_part(store, path.name, path) for path in files]
+    parts = [stored(path.name, path) for path in files]
     if method == "full":
-        parts.append(add_part(store, _CONFIG, _named(job.final / _CONFIG, parts)))
+        parts.append(stored(_CONFIG, _named(job.final / _CONFIG, parts)))
     curve = loss_curve(ended["history"])
-    parts.append(add_part(store, "loss.jsonl", b"".join(canonical_json(row) + b"\n" for row in curve)))
-    parts.append(add_part(store, "ds_config.json", json.dumps(job.deepspeed, indent=2, sort_keys=True).encode()))
+    parts.append(stored("loss.jsonl", b"".join(canonical_json(row) + b"\n" for row in curve)))
+    parts.append(stored("ds_config.json", json.dumps(job.deepspeed, indent=2, sort_keys=True).encode()))
     losses = [row["loss"] for row in curve if "loss" in row]
     step = int(ended["step"])
+    prepared.checkpoints.ensure_current()
     return commit(
         store,
         kind=KINDS[method],
