@@ -195,8 +195,9 @@ class Trouble:
     def patch(self, **spec: Any) -> None:
         self.kubectl("patch", "ftr", "tiny", "--type=merge", "-p", json.dumps({"spec": spec}))
 
-    def last_attempt(self) -> dict[str, Any]:
-        return dict(self._world.status(self._namespace)["attempts"][-1])
+    def attempt(self, number: int) -> dict[str, Any]:
+        attempts = self._world.status(self._namespace)["attempts"]
+        return dict(next(one for one in attempts if one["number"] == number))
 
     def pod(self, attempt: int) -> str:
         return self.kubectl("get", "pods", "-l", f"fabula.dev/attempt={attempt}", "-o", "name").split()[0]

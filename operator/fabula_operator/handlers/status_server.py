@@ -97,13 +97,20 @@ class StatusServer:
         if given is not None and report.attempt != given:
             report = report.model_copy(update={"attempt": given})
         stop = self._stop(obj, report.stage, report.attempt)
-        if not stop:
+        if not stop or self._held(obj, report.stage, report.attempt):
             now = self.now()
             self.reports.put(uid, report, pod_name, now)
             self.changed(key)
-            if key.kind == "DatasetBuild":
+            if key.kind == "DatasetBuild" and not stop:
                 return answer(self.cache, self.reports, obj, report, now, pod_name)
         return Allowance(stop=stop)
+
+    @staticmethod
+    def _held(obj: Obj, stage: str, attempt: int) -> bool:
+        """The run is suspended, and its pods still tell what they saved before they ended."""
+        state = (obj.get("status") or {}).get("state")
+        overtaken = stage == "train" and attempt < _last_attempt(obj)
+        return bool((obj.get("spec") or {}).get("suspend")) and state not in ("Succeeded", "Failed") and not overtaken
 
     @staticmethod
     def _stop(obj: Obj, stage: str, attempt: int) -> bool:

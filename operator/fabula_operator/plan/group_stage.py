@@ -326,6 +326,12 @@ def _queued(group: Group, attempt: Attempt, child: Child) -> StageView:
     return _next_attempt(group)
 
 
+def _last_words(group: Group, child: Child) -> dict[int, Report]:
+    """The last report of an attempt that was stopped: it tells of the checkpoint that its ranks saved in the end."""
+    said = _last_report(group, child)
+    return {} if said is None else {0: said}
+
+
 def _suspended(attempt: Attempt, reason: str, end: str) -> Attempt:
     return attempt.model_copy(
         update={"state": "Suspended", "reason": reason, "message": repeated(attempt), "finished_at": end}
@@ -343,6 +349,7 @@ def _suspend(group: Group, attempt: Attempt, child: Child) -> StageView:
             None,
             _running(group, child),
             child=child,
+            reports=_last_words(group, child),
             attempts=at_work,
             actions=(SuspendChild(child, True),),
         )
@@ -356,5 +363,5 @@ def _suspend(group: Group, attempt: Attempt, child: Child) -> StageView:
     group = replace(group, attempts=changed(group.attempts, over))
     if group.suspend:
         status = _running(group, child).model_copy(update={"eta": None})
-        return StageView(group.stage, None, status, attempts=group.attempts)
+        return StageView(group.stage, None, status, reports=_last_words(group, child), attempts=group.attempts)
     return _next_attempt(group)

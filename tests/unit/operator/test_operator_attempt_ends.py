@@ -22,6 +22,7 @@ from tests.support.observations import (
 
 from fabula_api.fine_tune_run import Attempt, FineTuneRunStatus
 from fabula_api.worker import GRACE_TOO_SHORT, PEER_LOST, RESUMED_METRIC
+from fabula_operator.handlers.status_server import StatusServer
 from fabula_operator.plan.actions import DeleteChild
 from fabula_operator.plan.attempts import PEER_WAIT_SECONDS, backoff_seconds
 from fabula_operator.plan.children import Pod
@@ -166,3 +167,33 @@ def attempts(*committed: int | None) -> list[Attempt]:
 )
 def test_the_wait_doubles_only_where_no_progress_is_made(situation: str, made: list[Attempt], seconds: float) -> None:
     assert backoff_seconds(made, 10) == seconds
+
+
+@pytest.mark.parametrize(
+    ("situation", "spec", "state", "attempt", "kept"),
+    [
+        ("suspended, and its pods are stopping", {"suspend": True}, "Running", 2, True),
+        ("at work", {}, "Running", 2, False),
+        ("an attempt before the last", {"suspend": True}, "Running", 1, False),
+        ("over", {"suspend": True}, "Succeeded", 2, False),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_the_pods_of_a_suspended_run_save_in_the_end_is_heard(
+    situation: str, spec: dict[str, Any], state: str, attempt: int, kept: bool
+) -> None:
+    run = {"metadata": {}, "spec": spec, "status": {"state": state, "attempts": [{"number": 1}, {"number": 2}]}}
+    assert StatusServer._held(run, "train", attempt) is kept
+
+
+def test_a_checkpoint_saved_while_stopping_is_on_the_resource() -> None:
+    seen, _ = step(edited(at_work(), suspend=True), LATER)
+    saved = {"uri": "file:///c", "step": 8, "digest": DIGEST, "committedAt": "2026-03-01T12:05:00Z"}
+    body = seen.reports[0].body.model_copy(update={"done": 8, "checkpoint": saved})
+    last = replace(seen.reports[0], body=body, received_at=LATER)
+    seen, _ = step(with_child(replace(seen, pods=(), reports=(last,)), suspended=True), LATER)
+    (attempt,) = status(seen).attempts
+    assert (attempt.state, attempt.committed_step, attempt.message) == ("Suspended", 8, None)
+    checkpoint = status(seen).checkpoint
+    assert checkpoint is not None
+    assert checkpoint.step == 8
