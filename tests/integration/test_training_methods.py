@@ -21,19 +21,25 @@ from fabula_workloads.runtime.failures import ConfigInvalid, InputInvalid
 from fabula_workloads.runtime.ledger import Ledger
 from fabula_workloads.runtime.store import open_store
 
-pytestmark = [pytest.mark.torch, pytest.mark.slow]
+pytestmark = [pytest.mark.torch, pytest.mark.slow, pytest.mark.timeout(600)]
 
 STEPS, EVERY = 6, 3
 PIXELS = {"minPixels": 1024, "maxPixels": 8192}
 # What falls otherwise with other ranks is off, so that curves can be compared.
 TRAINING = {"maxSteps": STEPS, "neftuneNoiseAlpha": 0, "learningRate": 2e-3}
-FULL: dict[str, Any] = {"training": TRAINING | {"method": "full"}, "checkpoints": {"everySteps": EVERY}}
-NF4: dict[str, Any] = {
-    "training": TRAINING | {"learningRate": 0.01},
+# Packed, the eight samples are four sequences, and a step sees all of them.
+FULL: dict[str, Any] = {
+    "training": TRAINING | {"method": "full", "packing": True, "maxLength": 250},
     "checkpoints": {"everySteps": EVERY},
-    "lora": {"dropout": 0.0, "quantization": "nf4"},
 }
 ONE_RANK = {"gpusPerNode": 1, "device": "cpu"}
+NF4: dict[str, Any] = {
+    "training": TRAINING | {"learningRate": 0.01, "gradientAccumulationSteps": 4},
+    "checkpoints": {"everySteps": EVERY},
+    "lora": {"dropout": 0.0, "quantization": "nf4"},
+    "topology": ONE_RANK,
+    "deepspeed": {"stage": 2},
+}
 
 
 @pytest.fixture(scope="module")
@@ -80,8 +86,8 @@ def full(world: World) -> Manifest:
 
 @pytest.fixture(scope="module")
 def quantized(world: World) -> Manifest:
-    """An adapter trained on a 4-bit base under ZeRO-2."""
-    return run(world, "nf4", **NF4, deepspeed={"stage": 2})
+    """An adapter trained on a 4-bit base under ZeRO-2, by one rank."""
+    return run(world, "nf4", **NF4)
 
 
 def test_full_fine_tuning_makes_a_whole_model(world: World, full: Manifest) -> None:
@@ -105,6 +111,30 @@ def test_full_fine_tuning_makes_a_whole_model(world: World, full: Manifest) -> N
     assert {"rank-00000-00000.safetensors", "rank-00001-00000.safetensors", "scheduler.pt"} <= parts.keys()
     trained = sum(tensor.numel() for name, tensor in made.items() if name not in frozen)
     assert sum(size for name, size in parts.items() if name.startswith("rank-")) == pytest.approx(12 * trained, rel=0.1)
+
+
+def test_the_first_loss_is_the_base_models_on_the_answers(world: World, full: Manifest) -> None:
+    import torch
+
+    from fabula_api.shared_spec import PixelWindow
+    from fabula_workloads.models.loading import load_base
+    from fabula_workloads.models.processor import load_processor
+    from fabula_workloads.training.dataset import read_samples
+    from fabula_workloads.training.encode import IGNORED, Encoder
+
+    root = world.folder / "root"
+    encoder = Encoder(load_processor(root / "model", PixelWindow.model_validate(PIXELS)), root / "dataset")
+    model = load_base(root / "model", device="cpu", precision="fp32")
+    losses = []
+    for sample in read_samples(root / "dataset", "train"):
+        encoded = encoder.encode(sample)
+        labels = encoded.pop("labels")[1:]
+        pictures = {name: encoded.pop(name) for name in ("pixel_values", "image_grid_thw")}
+        with torch.inference_mode():
+            logits = model(**{name: value[None] for name, value in encoded.items()}, **pictures).logits[0, :-1]
+        answer = labels != IGNORED
+        losses.append(torch.nn.functional.cross_entropy(logits[answer], labels[answer], reduction="none"))
+    assert world.curve("full")[0]["loss"] == pytest.approx(float(torch.cat(losses).mean()), rel=1e-5)
 
 
 def test_a_killed_full_run_ends_as_an_undisturbed_one(world: World, full: Manifest) -> None:
@@ -134,12 +164,19 @@ def test_a_4_bit_run_goes_on_to_the_bit(world: World, quantized: Manifest) -> No
     curve = world.curve("nf4")
     assert curve[-1]["loss"] < curve[0]["loss"] - 1
     give_checkpoint(world, "nf4", "nf4-again")
-    assert run(world, "nf4-again", **NF4, deepspeed={"stage": 2}).digest == quantized.digest
+    assert run(world, "nf4-again", **NF4).digest == quantized.digest
 
 
-def test_a_4_bit_run_goes_on_under_zero_3_with_all_of_it_on_the_cpu(world: World, quantized: Manifest) -> None:
+def test_a_4_bit_run_goes_on_with_two_ranks_under_zero_3_with_all_of_it_on_the_cpu(
+    world: World, quantized: Manifest
+) -> None:
     give_checkpoint(world, "nf4", "nf4-offloaded")
-    run(world, "nf4-offloaded", **NF4, deepspeed={"stage": 3, "offload": "all"})
+    two = {
+        "training": NF4["training"] | {"gradientAccumulationSteps": 2},
+        "topology": {"gpusPerNode": 2, "device": "cpu"},
+        "deepspeed": {"stage": 3, "offload": "all"},
+    }
+    run(world, "nf4-offloaded", **NF4 | two)
     assert_same_curve(world, "nf4-offloaded", "nf4")
 
 

@@ -60,6 +60,8 @@ class World:
             TERMINATION_LOG_VARIABLE: str(self.folder / f"{name}.termination"),
             "FABULA_CACHE": str(self.folder / "cache"),
             "TENSORBOARD_LOGGING_DIR": str(self.folder / "board"),
+            # A tiny model gains nothing from threads, and on a busy machine they wait for each other, spinning.
+            "OMP_NUM_THREADS": "1",
         }
         with (self.folder / f"{name}-{attempt}.log").open("wb") as log:
             process = subprocess.Popen(
