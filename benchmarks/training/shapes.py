@@ -69,10 +69,6 @@ def model(shape: str, device: str, *, liger: bool = False) -> Any:
     if liger:
         use_liger(made)
     # No dropout: the losses of the variants are compared.
-    tuned = add_lora(made, Lora(dropout=0.0), shape).train()
-    # peft makes the update fp32, and DeepSpeed bf16 with fp32 copies in the optimizer; products in fp32 would take
-    # tenfold on a GPU.
-    for parameter in tuned.parameters():  # rotary frequencies are buffers, and stay fp32
-        parameter.data = parameter.data.to(device=device, dtype=dtype)
+    tuned = add_lora(made, Lora(dropout=0.0), shape).train().to(device)
     tuned.enable_input_require_grads()
     return tuned

@@ -323,3 +323,13 @@ def test_a_packed_samples_noise_is_as_strong_as_alone() -> None:
         assert 0.9 * bound < part.max().item() <= bound * (1 + 1e-5)
     embeddings.eval()
     assert torch.equal(embeddings(ids)[0, 0], embeddings.weight[0])
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("precision", ["bf16", "fp32"])
+def test_an_update_is_computed_in_the_bases_precision(model_folder: Path, precision: Any) -> None:
+    from fabula_workloads.models.loading import load_for_training
+    from fabula_workloads.training.lora import add_lora
+
+    model = add_lora(load_for_training(model_folder, precision=precision), Lora(), "m")
+    assert len({parameter.dtype for parameter in model.parameters()}) == 1

@@ -38,7 +38,13 @@ def add_lora(model: Any, lora: Lora, base_name: str) -> Any:
             bias="none",
             task_type="CAUSAL_LM",
         ),
+        autocast_adapter_dtype=False,
     )
+    # peft would make the update fp32, and DeepSpeed leave it so under ZeRO-3: each layer's input would be copied to fp32
+    # and multiplied in it, which GPUs are slow at. The optimizer keeps fp32 weights of its own.
+    for parameter in tuned.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.to(model.get_input_embeddings().weight.dtype)
     # Otherwise the adapter would name a folder of this pod as its base.
     tuned.peft_config["default"].base_model_name_or_path = base_name
     return tuned
