@@ -28,10 +28,15 @@ pytestmark = [pytest.mark.slow, pytest.mark.torch, pytest.mark.timeout(3600 if S
 STEPS, EVERY, KEEP = 12, 3, 2
 PATIENCE = 240.0
 SHORT = {
-    2: ("half its parts uploaded", "pruning", "parts of the final adapter"),
-    3: ("all parts, no manifest", "manifest just committed", "before the termination message"),
+    2: ("all parts, no manifest", "parts of the final adapter"),
+    3: ("half its parts uploaded", "before the termination message"),
 }
-COMPANION = {"pruning": "operator", "manifest just committed": "control plane"}
+COMPANION = {
+    "half its parts uploaded": "operator",
+    "manifest just committed": "control plane",
+    "pruning": "operator",
+    "parts of the final adapter": "control plane",
+}
 """What is killed together with the run's process."""
 
 
