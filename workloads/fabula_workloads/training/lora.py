@@ -40,7 +40,7 @@ def add_lora(model: Any, lora: Lora, base_name: str) -> Any:
         ),
         autocast_adapter_dtype=False,
     )
-    # peft would make the update fp32, and DeepSpeed leave it so under ZeRO-3: each layer's input would be copied to fp32
+    # peft would make the update fp32, and DeepSpeed leave it so under ZeRO-3: each input would be copied to fp32
     # and multiplied in it, which GPUs are slow at. The optimizer keeps fp32 weights of its own.
     for parameter in tuned.parameters():
         if parameter.requires_grad:
