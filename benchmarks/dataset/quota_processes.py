@@ -118,7 +118,8 @@ class Shard:
 
     def __init__(self, trial: Trial, clock: ScaledClock, name: str, index: int, endpoint: str, port: int) -> None:
         self.clock, self.stopping = clock, threading.Event()
-        folder = Path(tempfile.mkdtemp(prefix=f"{name}-{index}-"))
+        self._folder = tempfile.TemporaryDirectory(prefix=f"{name}-{index}-")
+        folder = Path(self._folder.name)
         (folder / "token").write_text("token")
         os.environ[SERVER_TOKEN_VARIABLE] = str(folder / "token")
         made = build(trial, name, BUILDS[name])
@@ -168,6 +169,7 @@ class Shard:
             left = sum(one.is_alive() for one in self._threads)
             self.reporter.update(done=CONCURRENCY - left, total=CONCURRENCY)
         self.reporter.close()
+        self._folder.cleanup()
 
     def _work(self, thread: int) -> None:
         prompts, number = Prompts(f"{self.name}-{thread}"), 0
