@@ -76,6 +76,8 @@ class Bedrock:
     token: str | None = None
     """Bearer token to insist on; None takes any credentials, SigV4 ones unverified."""
     seconds_per_token: float = 0
+    gate: threading.Event | None = None
+    """Requests that come in while it is there are answered once it is set."""
     endpoint: str = ""
     certificates: str = ""
     """File with its certificate authority, when it speaks TLS."""
@@ -143,7 +145,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         bedrock, length = self.bedrock, int(self.headers.get("Content-Length", "0"))
-        began = bedrock.clock.now()
+        began, gate = bedrock.clock.now(), bedrock.gate
         if len(raw := self.rfile.read(length)) < length:  # the caller died while it sent
             self.close_connection = True
             return
@@ -180,6 +182,8 @@ class _Handler(BaseHTTPRequestHandler):
             else:
                 reply = self._paint(request, content)
             bedrock.clock.sleep(bedrock.faults.seconds(content) + tokens_out * bedrock.seconds_per_token)
+            if gate is not None:
+                gate.wait(300)
         finally:
             bedrock.settle(tokens_in + most, tokens_in, tokens_out)
         images = len(reply.get("images", ()))
