@@ -159,7 +159,7 @@ class FineTuneRunSpec(RunSpec):
     @property
     def decisive_training(self) -> dict[str, Any]:
         """What of `training` decides the result. Its batch counts as a whole, however ranks and passes cut it up."""
-        cut = {"per_device_batch_size", "gradient_accumulation_steps", "loader_workers"}
+        cut = {"per_device_batch_size", "gradient_accumulation_steps", "loader_workers", "recompute_every"}
         if self.training.bad_samples == "stop":
             cut.add("bad_samples")  # where none is bad, nothing hangs on it
         decisive = self.training.model_dump(mode="json", by_alias=True, exclude=cut)

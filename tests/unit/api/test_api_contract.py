@@ -141,7 +141,10 @@ def test_how_ranks_cut_up_a_batch_does_not_decide_an_adapter() -> None:
     wire: dict[str, Any] = {"dataset": {"uri": "d"}, "model": {"name": "m"}}
     spec = FineTuneRunSpec.model_validate(wire)
     assert spec.global_batch_size == 32
-    half = {"topology": {"gpusPerNode": 4}, "training": {"gradientAccumulationSteps": 8, "loaderWorkers": 1}}
+    half = {
+        "topology": {"gpusPerNode": 4},
+        "training": {"gradientAccumulationSteps": 8, "loaderWorkers": 1, "recomputeEvery": 2},
+    }
     assert FineTuneRunSpec.model_validate(wire | half).decisive_training == spec.decisive_training
     for training in (
         {"gradientAccumulationSteps": 2}, {"learningRate": 0.5}, {"packing": True}, {"method": "full"},
