@@ -79,6 +79,16 @@ def test_each_step_is_told_once_and_a_validation_loss_at_its_own_step() -> None:
     assert (recorder.started, recorder.outcome) == (1, "finished")
 
 
+def test_a_resumed_run_does_not_tell_the_former_attempts_validation_loss_again() -> None:
+    recorder = Recorder()
+    trackers = feeding(recorder)
+    trackers.log(figures(6, validationLoss=3.5))
+    trackers.log(figures(7, validationLoss=3.5))
+    trackers.log(figures(7, validationLoss=3.25))
+    trackers.close("finished")
+    assert [(step, told.get("validationLoss")) for step, told in recorder.told] == [(6, None), (7, None), (7, 3.25)]
+
+
 def test_a_tracker_that_is_down_is_said_once_and_told_later(caplog: pytest.LogCaptureFixture) -> None:
     recorder = Recorder(failures=3)
     with caplog.at_level(logging.INFO, "fabula.train"):

@@ -112,8 +112,8 @@ class Trackers:
         figures = {key: value for key, value in metrics.items() if key not in _NO_METRICS and math.isfinite(value)}
         former = self._last[1] if self._last[0] == step else {}
         new = {key: value for key, value in figures.items() if former.get(key) != value}
-        # The validation loss stays among a run's figures until the next one; it belongs to the step it was measured at.
-        if self._last[0] != step and figures.get("validationLoss") == self._last[1].get("validationLoss"):
+        if self._last[0] != step:
+            # The last validation loss stays among a run's figures; a new one comes once its step has been told.
             new.pop("validationLoss", None)
         self._last = (step, figures)
         if new:
