@@ -263,7 +263,7 @@ SAVED_FIRST = ("suspend", "delete_pod", "preempt")
 """These stop the ranks in time to save the step they are at."""
 
 
-@pytest.mark.parametrize("seed", range(1, 9) if SOAK else [2])
+@pytest.mark.parametrize("seed", range(1, 9) if SOAK else [6])
 def test_a_random_sequence_ends_as_the_undisturbed_run(world: World, seed: int) -> None:
     source = random.Random(seed)
     stage, namespace = 2 + seed % 2, f"random-{seed}"
@@ -291,5 +291,6 @@ def test_a_random_sequence_ends_as_the_undisturbed_run(world: World, seed: int) 
     for name, at, step in made:
         ended, after = attempts[at - 1], attempts[at]
         assert (ended["state"], ended.get("budget"), ended["reason"]) in ENDED_BY[name], (name, ended)
-        if name in SAVED_FIRST:
+        # One that was told to stop after its last step commits the adapter, and the next attempt takes that.
+        if name in SAVED_FIRST and not (at == len(made) and status["stages"][0]["reused"]):
             assert after["resumedFromStep"] >= step, (name, ended, after)
