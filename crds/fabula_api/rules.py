@@ -6,8 +6,13 @@ still waiting, or has failed, may be edited: that is how a mistake is mended.
 
 from __future__ import annotations
 
+import json
 from typing import TypedDict
 
+from pydantic import BaseModel
+
+from fabula_api.dataset_build import Images
+from fabula_api.fine_tune_run import Lora
 from fabula_api.recipes import Kind
 
 
@@ -18,6 +23,12 @@ class Rule(TypedDict, total=False):
     message: str
     fieldPath: str
     reason: str
+
+
+def _untouched(model: type[BaseModel], path: str, *fields: str) -> str:
+    """The CEL expression that says that fields (all of them where none is named) have their defaults."""
+    defaults = model().model_dump(mode="json", by_alias=True)
+    return " && ".join(f"{path}.{name} == {json.dumps(defaults[name])}" for name in fields or defaults)
 
 
 BLOCKS: dict[str, tuple[Rule, ...]] = {
@@ -43,7 +54,7 @@ BLOCKS: dict[str, tuple[Rule, ...]] = {
         },
         {
             "rule": "self.provider != 'bedrock' || "
-            "(self.width == 1344 && self.steps == 28 && self.guidanceScale == 4.5 && self.batchSize == 1)",
+            f"({_untouched(Images, 'self', 'width', 'steps', 'guidanceScale', 'batchSize')})",
             "message": "width, steps, guidanceScale and batchSize are for diffusers; leave them out with bedrock",
         },
     ),
@@ -75,9 +86,7 @@ BLOCKS: dict[str, tuple[Rule, ...]] = {
             "fieldPath": ".training.kernels",
         },
         {
-            "rule": "self.training.method != 'full' || (self.lora.rank == 16 && self.lora.alpha == 32 && "
-            "self.lora.dropout == 0.05 && self.lora.quantization == 'none' && self.lora.targetModules == "
-            "['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj'])",
+            "rule": f"self.training.method != 'full' || ({_untouched(Lora, 'self.lora')})",
             "message": "lora is for training.method lora; leave it out with full",
             "fieldPath": ".lora",
         },
