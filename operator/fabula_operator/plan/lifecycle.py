@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from fabula_api.base import duration_seconds
 from fabula_api.eval_run import EvalRunSpec, EvalRunStatus
 from fabula_api.fine_tune_run import FineTuneRunStatus
 from fabula_api.status import FailureDigest, Lineage, Progress, RunStatus
@@ -18,6 +17,7 @@ from fabula_operator.plan.actions import Action, DeleteChild, DeleteRun, EnsureC
 from fabula_operator.plan.backend import choose_backend
 from fabula_operator.plan.children import Child, parse_time, running
 from fabula_operator.plan.conditions import Wanted, timestamp
+from fabula_operator.plan.deadline import deadline_exceeded, deadline_of, seconds_left, seconds_to_live
 from fabula_operator.plan.gpu_hours import timed
 from fabula_operator.plan.group_stage import OPEN
 from fabula_operator.plan.kind_status import fold, gates, left_undone, outcome, stopped_by, verdict
@@ -65,8 +65,8 @@ def plan(seen: Observed, now: datetime) -> Plan:
             return _succeed(seen, spec, status, now)
     if broken is not None:
         return _fail(seen, spec, status, broken, now)
-    if (over := _deadline(spec, status)) and now >= over:
-        return _fail(seen, spec, status, _late(spec), now)
+    if (over := deadline_of(spec, status)) and now >= over:
+        return _fail(seen, spec, status, deadline_exceeded(spec), now)
     if spec.suspend:
         return _suspend(seen, spec, status, views, now)
     return _work(seen, spec, status, views, now)
@@ -202,7 +202,7 @@ def _succeed(seen: Observed, spec: Spec, status: RunStatus, now: datetime) -> Pl
         spec,
         status,
         condition.succeeded(message, "DryRun" if is_dry_run(spec) else "Succeeded"),
-        requeue_after=_ttl(spec),
+        requeue_after=seconds_to_live(spec),
         now=now,
     )
 
@@ -228,7 +228,7 @@ def _fail(seen: Observed, spec: Spec, status: RunStatus, failure: FailureDigest,
         }
     )
     wanted = condition.failed(failure.reason, failure.message)
-    return _finish(seen, spec, status, wanted, actions=_halt(seen), requeue_after=_ttl(spec), now=now)
+    return _finish(seen, spec, status, wanted, actions=_halt(seen), requeue_after=seconds_to_live(spec), now=now)
 
 
 def _halt(seen: Observed) -> tuple[Action, ...]:
@@ -278,7 +278,7 @@ def _suspend(seen: Observed, spec: Spec, status: RunStatus, views: list[StageVie
         status,
         wanted,
         actions=tuple(actions),
-        requeue_after=_seconds_to_deadline(spec, status, now),
+        requeue_after=seconds_left(spec, status, now),
         now=now,
     )
 
@@ -319,7 +319,7 @@ def _work(seen: Observed, spec: Spec, status: RunStatus, views: list[StageView],
         health = next((view.health for view in views if view.health is not None), None)
         wanted = {**wanted, "Healthy": healthy(status, health)}
     due = [view.requeue_after for view in views if view.requeue_after is not None]
-    if (deadline := _seconds_to_deadline(spec, status, now)) is not None:
+    if (deadline := seconds_left(spec, status, now)) is not None:
         due.append(deadline)
     return _finish(seen, spec, status, wanted, actions=tuple(actions), requeue_after=min(due) if due else None, now=now)
 
@@ -365,35 +365,12 @@ def _superseded(seen: Observed, views: list[StageView]) -> list[Action]:
 def _finished(seen: Observed, now: datetime) -> Plan:
     """Nothing is left to do but to stop stragglers, and to go when the time to live is over."""
     accepted = accept(seen)
-    ttl = accepted.spec.ttl if isinstance(accepted, Accepted) else None
+    ttl = seconds_to_live(accepted.spec) if isinstance(accepted, Accepted) else None
     actions = _halt(seen) if seen.run.status.state == "Failed" else ()
     finished = parse_time(seen.run.status.finished_at)
     if ttl is None or finished is None:
         return Plan(actions=actions)
-    left = (finished + timedelta(seconds=duration_seconds(ttl)) - now).total_seconds()
+    left = (finished + timedelta(seconds=ttl) - now).total_seconds()
     if left <= 0:
         return Plan(actions=(DeleteRun(),))
     return Plan(actions=actions, requeue_after=left)
-
-
-def _ttl(spec: Spec) -> float | None:
-    return float(duration_seconds(spec.ttl)) if spec.ttl else None
-
-
-def _deadline(spec: Spec, status: RunStatus) -> datetime | None:
-    """When the run must have finished; suspension does not stop this clock."""
-    started = parse_time(status.started_at)
-    return started + timedelta(seconds=duration_seconds(spec.deadline)) if spec.deadline and started else None
-
-
-def _seconds_to_deadline(spec: Spec, status: RunStatus, now: datetime) -> float | None:
-    over = _deadline(spec, status)
-    return max(0.0, (over - now).total_seconds()) if over else None
-
-
-def _late(spec: Spec) -> FailureDigest:
-    return FailureDigest(
-        reason="DeadlineExceeded",
-        message=f"the run did not finish within spec.deadline ({spec.deadline}) of its start; what is finished stays "
-        "and is reused when the deadline is raised",
-    )
