@@ -41,6 +41,8 @@ def small(namespace: str) -> str:
                 spec["retries"] = {"failure": 4, "infrastructure": 10}
             case "EvalRun":
                 spec["samples"]["count"] = 4
+                spec["arms"] = [arm for arm in spec["arms"] if arm["name"] == "finetuned"]
+                spec["metrics"] = ["turns", "format-compliance"]
                 spec["generation"]["maxNewTokens"] = 48
                 spec["gates"] = []
         documents.append(document)

@@ -195,7 +195,7 @@ async def live(stage: Stage, driver: Driver, feed: Feed, *, resync_every: int | 
 async def ended(stage: Stage, gates: list[CrashGate]) -> End:
     def plain(value: Any) -> Any:
         if isinstance(value, dict):
-            times = {"startedAt", "finishedAt", "lastTransitionTime", "committedAt"}
+            times = {"startedAt", "finishedAt", "lastTransitionTime", "committedAt", "duration"}
             return {key: plain(one) for key, one in value.items() if key not in times}
         if isinstance(value, list):
             return [plain(one) for one in value]
