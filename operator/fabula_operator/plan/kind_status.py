@@ -83,7 +83,9 @@ def outcome(status: RunStatus) -> str:
         return f"{status.samples} samples" if status.samples is not None else "dataset committed"
     if isinstance(status, FineTuneRunStatus):
         loss = status.metrics.loss if status.metrics else None
-        made = "adapter committed" if status.adapter else "trained, without an adapter"
+        made = "trained, without an adapter"
+        if status.adapter or status.model:
+            made = "adapter committed" if status.adapter else "model committed"
         return f"{made}, loss {loss:.4g}" if loss is not None else made
     if isinstance(status, EvalRunStatus):
         return status.score or "report committed"

@@ -112,6 +112,8 @@ def test_a_full_fine_tuning_ends_with_a_model() -> None:
     status = tune_status(finished(observed("FineTuneRun", {"training": {"method": "full"}})))
     assert status.adapter is None
     assert status.model is not None
+    assert status.progress is not None
+    assert str(status.progress.summary).startswith("model committed")
     assert status.model.digest == tune_status(finished(observed("FineTuneRun"))).adapter.digest  # type: ignore[union-attr]
 
 
