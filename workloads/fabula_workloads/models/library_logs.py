@@ -6,15 +6,19 @@ import logging
 import os
 
 
+def quiet_bitsandbytes() -> None:
+    """Take no advice to fetch a faster kernel for CPUs. Call before peft, diffusers or DeepSpeed import bitsandbytes."""
+    logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
+
+
 def quiet_libraries() -> None:
     """Let transformers log errors only, without progress bars. Call before loading a model."""
+    quiet_bitsandbytes()
     import torch
 
     if not torch.cuda.is_available():
         # transformers imports DeepSpeed, which otherwise guesses the accelerator and warns of its guess.
         os.environ.setdefault("DS_ACCELERATOR", "cpu")
-        # peft imports bitsandbytes, which advises to fetch a faster kernel for CPUs.
-        logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.set_verbosity_error()
@@ -23,8 +27,8 @@ def quiet_libraries() -> None:
 
 def quiet_diffusers() -> None:
     """The same for diffusers, which also warns of every key in model_index.json that is not its own."""
+    quiet_libraries()
     from diffusers.utils import logging as diffusers_logging
 
-    quiet_libraries()
     diffusers_logging.set_verbosity_error()
     diffusers_logging.disable_progress_bar()

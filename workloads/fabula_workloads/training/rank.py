@@ -189,8 +189,10 @@ def _prepare_libraries(*, cuda: bool) -> None:
     os.environ["DISABLE_KUBEFLOW_INTEGRATION"] = "TRUE"
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    from fabula_workloads.models.library_logs import quiet_bitsandbytes
     from fabula_workloads.models.torchvision_shim import prepare_torchvision
 
+    quiet_bitsandbytes()
     prepare_torchvision()
     if not cuda:
         os.environ.setdefault("DS_ACCELERATOR", "cpu")
