@@ -7,7 +7,7 @@ import os
 
 
 def quiet_bitsandbytes() -> None:
-    """Take no advice to fetch a faster kernel for CPUs. Call before peft, diffusers or DeepSpeed import bitsandbytes."""
+    """Take no advice to fetch a faster kernel for CPUs. Call before anything imports it."""
     logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
 
 
