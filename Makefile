@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit conformance e2e lint generate check-generated clean
+.PHONY: help demo test unit invariants conformance e2e lint generate check-generated clean
 
 help: ## Show these targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -19,6 +19,9 @@ test: $(VENV)/.test ## Run every test
 
 unit: $(VENV)/.test ## Run the fast tests only
 	$(BIN)/python -m pytest tests/unit $(PYTEST_ARGS)
+
+invariants: $(VENV)/.test ## What every training run may rely on: coverage, equality after a resume, packed, at inference
+	$(BIN)/python -m pytest -m invariant $(PYTEST_ARGS)
 
 conformance: $(VENV)/.test ## Compare an API server with what Kubernetes answers (the laptop's, or KUBECONFIG's)
 	$(BIN)/python -m pytest tests/conformance $(PYTEST_ARGS)

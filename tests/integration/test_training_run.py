@@ -17,7 +17,7 @@ from tests.support.training_world import DEADLINE_SECONDS, EVERY, STEPS, World, 
 from fabula_api.artifact import MANIFEST, Manifest
 from fabula_api.worker import WorkerResult
 
-pytestmark = [pytest.mark.torch, pytest.mark.slow]
+pytestmark = [pytest.mark.torch, pytest.mark.slow, pytest.mark.invariant]
 
 
 @pytest.fixture(scope="module")

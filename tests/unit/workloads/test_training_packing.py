@@ -17,6 +17,8 @@ from fabula_workloads.training.order import epoch_order, rank_batches
 from fabula_workloads.training.packing import fill, pack, singly
 from fabula_workloads.training.steps import plan_steps
 
+pytestmark = pytest.mark.invariant
+
 lengths_and_capacity = st.integers(32, 400).flatmap(
     lambda capacity: st.tuples(st.lists(st.integers(1, capacity), min_size=1, max_size=200), st.just(capacity))
 )

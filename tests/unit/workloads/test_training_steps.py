@@ -12,6 +12,8 @@ from fabula_api.fine_tune_run import FineTuneRunSpec
 from fabula_workloads.training.order import Coverage, RankBatches, epoch_order, rank_batches
 from fabula_workloads.training.steps import plan_steps
 
+pytestmark = pytest.mark.invariant
+
 
 def spec(**changes: dict[str, object]) -> FineTuneRunSpec:
     wire: dict[str, object] = {"dataset": {"uri": "d"}, "model": {"name": "m"}}

@@ -20,7 +20,7 @@ from fabula_workloads.models.segments import rope_index
 from fabula_workloads.training.dataset import read_samples
 from fabula_workloads.training.encode import IGNORED, Encoder
 
-pytestmark = pytest.mark.torch
+pytestmark = [pytest.mark.torch, pytest.mark.invariant]
 TRAINING, INFERENCE = PixelWindow(), PixelWindow(min_pixels=262_144, max_pixels=524_288)
 SMALL = PixelWindow(min_pixels=1024, max_pixels=8192)
 
