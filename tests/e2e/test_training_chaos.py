@@ -263,7 +263,7 @@ SAVED_FIRST = ("suspend", "delete_pod", "preempt")
 """These stop the ranks in time to save the step they are at."""
 
 
-@pytest.mark.parametrize("seed", range(1, 9) if SOAK else [6])
+@pytest.mark.parametrize("seed", range(1, 13) if SOAK else [6])
 def test_a_random_sequence_ends_as_the_undisturbed_run(world: World, seed: int) -> None:
     source = random.Random(seed)
     stage, namespace = 2 + seed % 2, f"random-{seed}"

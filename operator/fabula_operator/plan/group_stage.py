@@ -91,7 +91,9 @@ def group_stage(group: Group) -> StageView:
     child = group.child(current.number)
     if child is None:
         if current.state == "Pending":
-            return _start(group, current)
+            # Nothing was made of it yet: the spec as it is now starts it, and its budgets pay.
+            current = current.model_copy(update={"generation": group.seen.run.generation})
+            return _start(replace(group, attempts=changed(group.attempts, current)), current)
         if (former := group.superseded(current.number)) is not None:
             return _next_attempt(replace(group, attempts=changed(group.attempts, _edited(group, current, former))))
         lost = FailureDigest(
@@ -180,7 +182,9 @@ def _next_attempt(group: Group) -> StageView:
     last = group.attempts[-1] if group.attempts else None
     number = last.number + 1 if last else 1
     attempt = group.attempt(number, group.seen.run.generation)
-    return _start(replace(group, attempts=changed(group.attempts, attempt)), attempt)
+    view = _start(replace(group, attempts=changed(group.attempts, attempt)), attempt)
+    # While the run is suspended none is due, and the one that is due then belongs to the spec that resumes it.
+    return replace(view, launch=None, attempts=group.attempts) if group.suspend else view
 
 
 def _start(group: Group, attempt: Attempt) -> StageView:
@@ -326,10 +330,12 @@ def _queued(group: Group, attempt: Attempt, child: Child) -> StageView:
     return _next_attempt(group)
 
 
-def _last_words(group: Group, child: Child) -> dict[int, Report]:
-    """The last report of an attempt that was stopped: it tells of the checkpoint that its ranks saved in the end."""
+def _last_words(group: Group, child: Child) -> tuple[StageStatus, dict[int, Report]]:
+    """The figures of an attempt that is stopped, and its last report, which tells what its ranks saved in the end."""
     said = _last_report(group, child)
-    return {} if said is None else {0: said}
+    reports = {} if said is None else {0: said}
+    status = figures(_running(group, child), group.stage, child, (), reports)
+    return status.model_copy(update={"eta": None}), reports
 
 
 def _suspended(attempt: Attempt, reason: str, end: str) -> Attempt:
@@ -342,26 +348,16 @@ def _suspend(group: Group, attempt: Attempt, child: Child) -> StageView:
     """Stop the attempt's pods; once they are gone the attempt is over."""
     pods = group.seen.pods_of(child)
     attempt = _started(attempt, child)
+    status, reports = _last_words(group, child)
+    view = StageView(group.stage, None, status, child=child, reports=reports, attempts=group.attempts)
     if not child.suspended:
-        at_work = changed(group.attempts, attempt)
-        return StageView(
-            group.stage,
-            None,
-            _running(group, child),
-            child=child,
-            reports=_last_words(group, child),
-            attempts=at_work,
-            actions=(SuspendChild(child, True),),
-        )
+        return replace(view, attempts=changed(group.attempts, attempt), actions=(SuspendChild(child, True),))
     if running(pods):
         waiting = Waiting("Suspending", f"pod {running(pods)[0].name} commits and stops")
-        return StageView(
-            group.stage, None, _running(group, child), child=child, waiting=waiting, attempts=group.attempts
-        )
+        return replace(view, waiting=waiting)
     end = timestamp(last_end(pods, group.now))
     over = _suspended(attempt, "Suspended", end)
     group = replace(group, attempts=changed(group.attempts, over))
     if group.suspend:
-        status = _running(group, child).model_copy(update={"eta": None})
-        return StageView(group.stage, None, status, reports=_last_words(group, child), attempts=group.attempts)
+        return replace(view, child=None, attempts=group.attempts)
     return _next_attempt(group)

@@ -13,6 +13,7 @@ from tests.support.observations import (
     condition,
     edited,
     failed_saying,
+    launches,
     observed,
     reported,
     step,
@@ -197,3 +198,27 @@ def test_a_checkpoint_saved_while_stopping_is_on_the_resource() -> None:
     checkpoint = status(seen).checkpoint
     assert checkpoint is not None
     assert checkpoint.step == 8
+    progress = status(seen).progress
+    assert progress is not None
+    assert (progress.done, progress.eta, progress.summary) == (8, None, "step 8/12")
+
+
+def test_while_suspended_no_attempt_is_due_and_the_next_one_is_charged_to_the_spec_that_starts_it() -> None:
+    seen, _ = step(edited(at_work(), suspend=True), LATER)
+    seen = with_child(replace(seen, pods=()), suspended=True)
+    for _ in range(3):
+        seen, made = step(seen, LATER)
+        assert [one.state for one in status(seen).attempts] == ["Suspended"]
+    assert [type(action) for action in made.actions] == [DeleteChild]
+    seen, made = step(edited(replace(seen, children=()), suspend=False), LATER)
+    assert [(one.number, one.state, one.generation) for one in status(seen).attempts][1:] == [(2, "Pending", 3)]
+    assert [launch.attempt for launch in launches(made)] == [2]
+
+
+def test_an_attempt_that_waits_while_the_spec_is_edited_is_charged_to_the_edited_spec() -> None:
+    seen = with_child(ending(ending(at_work(), 0), 1), failed=True, finished_at=LATER)
+    seen, _ = step(seen, LATER)
+    assert [one.state for one in status(seen).attempts] == ["Failed", "Pending"]
+    seen, _ = step(edited(seen, retries={"failure": 1}), LATER + timedelta(minutes=10))
+    seen, _ = step(seen, LATER + timedelta(minutes=20))
+    assert [one.generation for one in status(seen).attempts] == [1, 2]
