@@ -110,6 +110,7 @@ PODCAST = Recipe(
                 external=("dataset",),
                 device="topology.device",
                 resources="resources",
+                version=2,
                 unit="step",
             ),
         ),

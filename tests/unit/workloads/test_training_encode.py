@@ -131,7 +131,7 @@ def test_a_batch_pads_on_the_right_and_joins_all_pictures(encoder: Encoder, data
         assert batch["input_ids"][row, : lengths[row]].tolist() == sample["input_ids"].tolist()
         assert (batch["labels"][row, lengths[row] :] == IGNORED).all()
         assert (batch["mm_token_type_ids"][row, lengths[row] :] == 0).all()
-    assert batch["measures"] == {"tokens": sum(lengths), "samples": 6, "flops": 0.0}
+    assert batch["measures"] == {"tokens": sum(lengths), "samples": 6, "flops": 0.0, "lengths": tuple(lengths)}
     assert batch["image_grid_thw"].shape[0] == 1 + 2 + 3 + 4 + 5 + 6
     assert batch["pixel_values"].shape[0] == sum(len(sample["pixel_values"]) for sample in encoded)
 

@@ -308,26 +308,6 @@ def test_positions_start_anew_with_each_sample_as_the_model_counts_them(
 
 
 @pytest.mark.torch
-def test_a_packed_samples_noise_is_as_strong_as_alone() -> None:
-    import torch
-
-    from fabula_workloads.training.neftune import SampleNoise
-
-    torch.manual_seed(0)
-    noise = SampleNoise(5.0)
-    embeddings = torch.nn.Embedding(10, 16).train()
-    noise.segments = (64, 16)
-    embeddings.register_forward_hook(noise)
-    ids = torch.zeros(1, 80, dtype=torch.long)
-    added = (embeddings(ids) - embeddings.weight[0])[0].abs()
-    for part, length in ((added[:64], 64), (added[64:], 16)):
-        bound = 5.0 / (length * 16) ** 0.5
-        assert 0.9 * bound < part.max().item() <= bound * (1 + 1e-5)
-    embeddings.eval()
-    assert torch.equal(embeddings(ids)[0, 0], embeddings.weight[0])
-
-
-@pytest.mark.torch
 @pytest.mark.parametrize("precision", ["bf16", "fp32"])
 def test_an_update_is_computed_in_the_bases_precision(model_folder: Path, precision: Any) -> None:
     from fabula_workloads.models.loading import load_for_training

@@ -77,10 +77,11 @@ def _pictures(samples: Sequence[Encoded]) -> dict[str, Any]:
 
 
 def _figures(samples: Sequence[Encoded], needed: Needed | None) -> dict[str, Any]:
-    """What `Measures` adds up, as plain numbers: counted here, in a loader's process, they cost the GPU no wait."""
+    """What `Measures` adds up, and the samples' lengths, as plain numbers: counted here, in a loader's process, they
+    cost the GPU no wait."""
     lengths = [len(sample["input_ids"]) for sample in samples]
     flops = 0.0
     if needed is not None:
         labelled = sum(int((sample["labels"][1:] != IGNORED).sum()) for sample in samples)
         flops = needed(lengths, labelled, [grid for sample in samples for grid in sample["image_grid_thw"].tolist()])
-    return {"tokens": sum(lengths), "samples": len(samples), "flops": flops}
+    return {"tokens": sum(lengths), "samples": len(samples), "flops": flops, "lengths": tuple(lengths)}

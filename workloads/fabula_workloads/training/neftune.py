@@ -1,6 +1,7 @@
-"""NEFTune's noise for packed sequences: as much for each sample as it would get alone.
+"""NEFTune's noise: as much for each sample as it would get alone, whatever it is padded to or packed with.
 
-The noise is scaled by 1/sqrt(length x width). The length of a packed row would make it fainter the better it is packed.
+The noise is scaled by 1/sqrt(length x width), with the sample's own length (Jain et al. 2023, arXiv 2310.05914). The
+length of a padded or packed row would make it fainter, the more so the less alike the samples of a batch are.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ class SampleNoise:
 
     def __init__(self, alpha: float) -> None:
         self._alpha = alpha
-        self.segments: Sequence[int] = ()
-        """Lengths of the samples in the row that comes next."""
+        self.lengths: Sequence[int] = ()
+        """Lengths of the samples that come next: one to a row, or all of them one after the other in a single row."""
 
     def attach(self, model: Any) -> None:
         """Add noise to this model's embeddings while it trains."""
@@ -27,8 +28,12 @@ class SampleNoise:
     def __call__(self, module: Any, _: Any, output: torch.Tensor) -> torch.Tensor:
         if not module.training:
             return output
-        scales = [self._alpha / math.sqrt(length * output.shape[-1]) for length in self.segments]
-        bound = torch.tensor(scales, device=output.device, dtype=output.dtype).repeat_interleave(
-            torch.tensor(self.segments, device=output.device), output_size=output.shape[1]
-        )
-        return output + torch.empty_like(output).uniform_(-1, 1) * bound[None, :, None]
+        rows, tokens, width = output.shape
+        scales = [self._alpha / math.sqrt(length * width) for length in self.lengths]
+        bound = torch.tensor(scales, device=output.device, dtype=output.dtype)
+        if rows == 1:
+            bound = bound.repeat_interleave(torch.tensor(self.lengths, device=output.device), output_size=tokens)
+            bound = bound[None, :, None]
+        else:
+            bound = bound[:, None, None]
+        return output + torch.empty_like(output).uniform_(-1, 1) * bound

@@ -109,7 +109,7 @@ def train(job: TrainingJob, rank: int) -> None:
         use_liger(base)
     model = train_language(base) if training.method == "full" else add_lora(base, spec.lora, job.base_name)
     noise = None
-    if training.packing and training.neftune_noise_alpha:
+    if training.neftune_noise_alpha:
         noise = SampleNoise(training.neftune_noise_alpha)
         noise.attach(base)
     events = EventWriter(job.events_file) if local_rank() == 0 else None

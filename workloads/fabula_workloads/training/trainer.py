@@ -62,7 +62,7 @@ class FineTuner(Trainer):  # type: ignore[misc]
         head: LossHead | None = None,
         **arguments: Any,
     ) -> None:
-        """`noise` is told the samples of each packed row before it is trained on, and `head` each batch's labels.
+        """`noise` is told the samples of each batch before it is trained on, and `head` each batch's labels.
         `base` is the base model's folder; `lengths` are as in `RankBatches`."""
         super().__init__(**arguments)
         self._lengths, self._head = lengths, head
@@ -89,9 +89,10 @@ class FineTuner(Trainer):  # type: ignore[misc]
 
     def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> torch.Tensor:
         """As Trainer's, with the batch counted."""
-        self.measures.add(inputs.pop(measures.KEY))
+        figures = inputs.pop(measures.KEY)
+        self.measures.add(figures)
         if self._noise is not None:
-            self._noise.segments = inputs["segments"]
+            self._noise.lengths = figures["lengths"]
         loss: torch.Tensor = super().training_step(model, inputs, num_items_in_batch)
         return loss
 
@@ -172,8 +173,8 @@ def training_arguments(job: TrainingJob, plan: StepPlan) -> TrainingArguments:
         weight_decay=training.weight_decay,
         max_grad_norm=training.max_grad_norm,
         optim="adamw_torch",
-        # Packed rows have noise of their own (`neftune`).
-        neftune_noise_alpha=None if training.packing else training.neftune_noise_alpha or None,
+        # Trainer's own would follow the length of the padded or packed row (`neftune`).
+        neftune_noise_alpha=None,
         activation_checkpointing=training.gradient_checkpointing,
         activation_checkpointing_kwargs={"use_reentrant": False, "every_n_layers": training.recompute_every},
         bf16=training.precision == "bf16",
