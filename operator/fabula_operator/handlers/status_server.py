@@ -107,10 +107,11 @@ class StatusServer:
 
     @staticmethod
     def _held(obj: Obj, stage: str, attempt: int) -> bool:
-        """The run is suspended, and its pods still tell what they saved before they ended."""
+        """The run is suspended or the attempt overtaken, and its pods still tell what they saved before they ended."""
         state = (obj.get("status") or {}).get("state")
         overtaken = stage == "train" and attempt < _last_attempt(obj)
-        return bool((obj.get("spec") or {}).get("suspend")) and state not in ("Succeeded", "Failed") and not overtaken
+        suspended = bool((obj.get("spec") or {}).get("suspend"))
+        return state not in ("Succeeded", "Failed") and (suspended or overtaken)
 
     @staticmethod
     def _stop(obj: Obj, stage: str, attempt: int) -> bool:

@@ -122,6 +122,18 @@ def heard(attempt: Attempt, body: StageReport) -> dict[str, object]:
     return update
 
 
+def heard_late(attempt: Attempt, body: StageReport) -> Attempt:
+    """The attempt, which is over, with a checkpoint that its last pod committed after the first one had ended it.
+
+    Nothing else of such a report counts: a pod on a lost node may train on for hours, and commits nothing.
+    """
+    step, at = (heard(attempt, body).get(name) for name in ("committed_step", "committed_at"))
+    if not isinstance(step, int) or step <= (attempt.committed_step or 0):
+        return attempt
+    last = max(attempt.last_step or 0, step)
+    return attempt.model_copy(update={"committed_step": step, "committed_at": at, "last_step": last})
+
+
 def repeated(attempt: Attempt) -> str | None:
     """A sentence on the steps that the next attempt makes again; None when there are none."""
     saved = max(attempt.committed_step or 0, attempt.resumed_from_step or 0)

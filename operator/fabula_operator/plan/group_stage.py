@@ -19,6 +19,7 @@ from fabula_operator.plan.attempts import (
     ended,
     exhausted,
     heard,
+    heard_late,
     last_end,
     repeated,
     resumed_step,
@@ -26,6 +27,7 @@ from fabula_operator.plan.attempts import (
 )
 from fabula_operator.plan.children import Child, parse_time, running
 from fabula_operator.plan.conditions import timestamp
+from fabula_operator.plan.gpu_hours import OVER
 from fabula_operator.plan.job_stage import stuck, unreadable
 from fabula_operator.plan.observed import Observed, Report, Waiting
 from fabula_operator.plan.progress import figures, finished_figures, reports_of
@@ -84,7 +86,7 @@ class Group:
 
 def group_stage(group: Group) -> StageView:
     """How the group stands, and what to do for it."""
-    group = replace(group, attempts=_adopted(group))
+    group = replace(group, attempts=_told_late(group, _adopted(group)))
     current = group.attempts[-1] if group.attempts else None
     if current is None or current.state not in OPEN:
         return _next_attempt(group)
@@ -170,6 +172,14 @@ def _adopted(group: Group) -> tuple[Attempt, ...]:
         if child.stage == group.stage.name and child.key == group.launch.key and child.attempt not in known:
             attempts = changed(attempts, group.attempt(child.attempt, child.generation))
     return attempts
+
+
+def _told_late(group: Group, attempts: tuple[Attempt, ...]) -> tuple[Attempt, ...]:
+    """The attempts, those that are over with what their pods have told since."""
+    reports = {one.body.attempt: one.body for one in group.seen.reports if one.body.stage == group.stage.name}
+    return tuple(
+        heard_late(one, reports[one.number]) if one.state in OVER and one.number in reports else one for one in attempts
+    )
 
 
 def _running(group: Group, child: Child) -> StageStatus:

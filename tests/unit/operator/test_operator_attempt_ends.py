@@ -175,12 +175,12 @@ def test_the_wait_doubles_only_where_no_progress_is_made(situation: str, made: l
     [
         ("suspended, and its pods are stopping", {"suspend": True}, "Running", 2, True),
         ("at work", {}, "Running", 2, False),
-        ("an attempt before the last", {"suspend": True}, "Running", 1, False),
+        ("an attempt before the last, whose last pod is stopping", {}, "Running", 1, True),
         ("over", {"suspend": True}, "Succeeded", 2, False),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_what_the_pods_of_a_suspended_run_save_in_the_end_is_heard(
+def test_what_pods_save_in_the_end_is_heard(
     situation: str, spec: dict[str, Any], state: str, attempt: int, kept: bool
 ) -> None:
     run = {"metadata": {}, "spec": spec, "status": {"state": state, "attempts": [{"number": 1}, {"number": 2}]}}
@@ -222,3 +222,25 @@ def test_an_attempt_that_waits_while_the_spec_is_edited_is_charged_to_the_edited
     seen, _ = step(edited(seen, retries={"failure": 1}), LATER + timedelta(minutes=10))
     seen, _ = step(seen, LATER + timedelta(minutes=20))
     assert [one.generation for one in status(seen).attempts] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("situation", "done", "saved", "told"),
+    [
+        ("its other node has committed a checkpoint since", 9, 9, (9, 9)),
+        ("its other node trains on and commits nothing", 11, 6, (7, 6)),
+        ("an old report comes again", 3, 3, (7, 6)),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_an_attempt_that_is_over_may_still_tell_of_a_checkpoint(
+    situation: str, done: int, saved: int, told: tuple[int, int]
+) -> None:
+    seen = with_child(ending(at_work(), 1), failed=True, finished_at=LATER)
+    seen, _ = step(seen, LATER)
+    assert [one.state for one in status(seen).attempts] == ["Failed", "Pending"]
+    checkpoint = {"uri": "file:///c", "step": saved, "digest": DIGEST, "committedAt": "2026-03-01T12:06:00Z"}
+    body = seen.reports[0].body.model_copy(update={"done": done, "checkpoint": checkpoint})
+    seen, _ = step(replace(seen, reports=(replace(seen.reports[0], body=body, received_at=LATER),)), LATER)
+    attempt = status(seen).attempts[0]
+    assert (attempt.last_step, attempt.committed_step, attempt.state) == (*told, "Failed")
