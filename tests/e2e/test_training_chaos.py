@@ -40,8 +40,8 @@ COMPANION = {
 """What is killed together with the run's process."""
 
 
-def run_of(stage: int, namespace: str) -> list[dict[str, Any]]:
-    """A namespace with the run in it."""
+def run_of(stage: int, namespace: str, **changes: Any) -> list[dict[str, Any]]:
+    """A namespace with the run in it; `changes` replace blocks of its spec."""
     spec = {
         "dataset": {"uri": "chaos/dataset"},
         "model": {"uri": "chaos/model"},
@@ -55,6 +55,8 @@ def run_of(stage: int, namespace: str) -> list[dict[str, Any]]:
         "backend": "PyTorchJob",
         "checkpoints": {"everySteps": EVERY, "keep": KEEP},
         "retries": {"failure": 100, "infrastructure": 100},
+        # Sums depend on the number of threads, which by default depends on the ranks of a node.
+        "template": {"env": {"OMP_NUM_THREADS": "1"}},
     }  # fmt: skip
     return [
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}},
@@ -62,7 +64,7 @@ def run_of(stage: int, namespace: str) -> list[dict[str, Any]]:
             "apiVersion": "fabula.dev/v1alpha1",
             "kind": "FineTuneRun",
             "metadata": {"name": "tiny", "namespace": namespace},
-            "spec": spec,
+            "spec": spec | changes,
         },
     ]
 
@@ -75,9 +77,9 @@ class World:
         self._ends: dict[int, dict[str, bytes]] = {}
         self.root = Path(unquote(urlsplit(product.parts()["artifactRoot"]).path))
 
-    def apply(self, stage: int, namespace: str) -> None:
+    def apply(self, stage: int, namespace: str, **changes: Any) -> None:
         path = self._folder / f"{namespace}.yaml"
-        path.write_text(yaml.safe_dump_all(run_of(stage, namespace)))
+        path.write_text(yaml.safe_dump_all(run_of(stage, namespace, **changes)))
         self.product.kubectl("apply", "-n", namespace, "-f", str(path))
 
     def status(self, namespace: str) -> dict[str, Any]:
@@ -186,6 +188,26 @@ def test_killed_at_named_moments_it_ends_as_the_undisturbed_run(world: World, st
     assert world.end(namespace) == expected
     assert len(status["attempts"]) >= len(killed) + 1
     check_attempts(status["attempts"])
+
+
+def test_a_rank_dies_on_one_of_two_nodes_and_they_end_as_one_node_with_as_many_ranks(world: World) -> None:
+    expected = world.undisturbed(2)
+    namespace = "nodes"
+    world.apply(2, namespace, topology={"nodes": 2, "gpusPerNode": 1, "device": "cpu"})
+    launcher, work = attempt_after(namespace, "tiny", 0, PATIENCE)
+    scene = Scene(launcher, work, 0, EVERY, KEEP)
+    until(lambda: len(scene.steps()) > EVERY, PATIENCE, "steps after the first checkpoint")
+    assert len([one for one in training(namespace) if one.role == "launcher"]) == 2
+    send(one for one in training(namespace) if one.rank == 1)
+    status = world.finish(namespace)
+    table(status["attempts"])
+    check_attempts(status["attempts"])
+    assert len(status["attempts"]) == 2
+    assert status["attempts"][1]["resumedFromStep"] >= EVERY
+    found = world.end(namespace)
+    # Their DeepSpeed config differs, for each node has a disk of its own, and with it the digest of the whole.
+    for part in ("adapter_model.safetensors", "adapter_config.json", "loss.jsonl"):
+        assert found[part] == expected[part], part
 
 
 class Trouble:
