@@ -243,3 +243,31 @@ async def test_two_nodes_on_a_job_have_a_service_of_their_run(api: Api) -> None:
     assert service["spec"]["clusterIP"] == "None"
     assert [owner["uid"] for owner in service["metadata"]["ownerReferences"]] == [run["metadata"]["uid"]]
     assert sorted(index for _, index in cluster.runs) == [0, 1]
+
+
+async def test_of_two_runs_that_make_the_same_one_waits_and_takes_what_the_other_commits(api: Api) -> None:
+    namespace = await make_namespace(api, "twins")
+    names = ("first", "second")
+    for name in names:
+        body = run_object("FineTuneRun", namespace, name, TUNE_OF_A_FOLDER)
+        await api.request("POST", RUNS["FineTuneRun"].path(namespace), body=body)
+    driver, feed, cluster = Driver(api, Clock()), Feed(api, namespace), ScriptedCluster(api, namespace)
+    driver.feed(await feed.events())
+    driver.due.clear()
+    # Both looks at once, as the operator takes them.
+    await asyncio.gather(*(driver.reconciler.look(Key("FineTuneRun", namespace, name)) for name in names))
+    started = [job["metadata"]["ownerReferences"][0]["name"] for job in await api.list(JOB, namespace)]
+    assert len(started) == 1
+    (other,) = set(names) - set(started)
+    waiting = await api.get(RUNS["FineTuneRun"], namespace, other) or {}
+    assert (waiting["status"]["state"], waiting["status"]["reason"]) == ("Pending", "WaitingForSameWork")
+    assert f"{namespace}/{started[0]}" in next(
+        one["message"] for one in waiting["status"]["conditions"] if one["type"] == "Running"
+    )
+    await settle(driver, feed, cluster)
+    await driver.resync(namespace)  # in place of the time after which the other one looks again
+    await settle(driver, feed, cluster)
+    found = [(await api.get(RUNS["FineTuneRun"], namespace, name) or {})["status"] for name in names]
+    assert [one["state"] for one in found] == ["Succeeded", "Succeeded"]
+    ended, began = (found[names.index(name)]["attempts"][0] for name in (started[0], other))
+    assert ended["finishedAt"] <= began["startedAt"]

@@ -5,6 +5,7 @@ No action rests on a watch event alone: stale, lost, repeated or reordered event
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable
@@ -59,6 +60,7 @@ class Reconciler:
         self._written: dict[str, datetime] = {}
         self._obstacles: dict[str, Waiting] = {}
         self._errors: dict[Key, int] = {}
+        self._starting = asyncio.Lock()
 
     async def look(self, key: Key, *, live: bool = False) -> float | None:
         """Reconcile the run; seconds after which to look again, or None. Never raises for what the API answers.
@@ -105,7 +107,15 @@ class Reconciler:
             wanted = plan(seen, self._now())
             if self._quiet(key, wanted):
                 return wanted.requeue_after
-        await self._applier.apply(key, wanted)
+        if wanted.starts_group:
+            # One at a time, so that of two runs that would make the same the second one sees the first one's claim.
+            async with self._starting:
+                if (seen := self._observe(key)) is None:
+                    return None
+                wanted = plan(seen, self._now())
+                await self._applier.apply(key, wanted)
+        else:
+            await self._applier.apply(key, wanted)
         self._written[uid] = self._now()
         if self._obstacles.pop(uid, None) is not None:
             return SOON_SECONDS

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from fabula_api.recipes import Kind
+from fabula_operator.kube.claims import Claims, base_of
 from fabula_operator.kube.resources import CHILDREN, RUNS, Obj
 from fabula_operator.plan.children import Child, Pod, controller_uid
 from fabula_operator.plan.observed import Environment, Observed, Reference, Report, Run, Waiting, read_status
@@ -47,6 +48,7 @@ class Cache:
         self._deleted: OrderedDict[str, None] = OrderedDict()
         self._admissions: dict[str, dict[str, str]] = {}
         """Run uid to what Kueue says of its queued children, by their uid."""
+        self._claims = Claims()
 
     def put(self, obj: Obj) -> set[Key]:
         """Take news of an object; the runs that may be affected. News older than what is known are ignored."""
@@ -163,7 +165,8 @@ class Cache:
             for kind, name in sorted(named_runs(key.kind, obj.get("spec") or {}))
         }
         admissions = self._admissions.get(uid, {})
-        return Observed(run, environment, children, pods, references, reports, admissions, obstacle)
+        claims = self._claims.at_work(base_of(obj)) if key.kind == "FineTuneRun" else {}
+        return Observed(run, environment, children, pods, references, reports, admissions, obstacle, claims)
 
     def _reference(self, key: Key) -> Reference:
         obj = self._runs.get(key)
@@ -190,3 +193,4 @@ class Cache:
             for kind, name in named_runs(key.kind, (obj or {}).get("spec") or {}):
                 waiting = self._named_by.setdefault(Key(kind, key.namespace, name), set())
                 (waiting.add if add else waiting.discard)(key)
+        self._claims.change(f"{key.namespace}/{key.name}", old, new)

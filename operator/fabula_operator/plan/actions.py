@@ -61,3 +61,8 @@ class Plan:
     notices: tuple[Notice, ...] = ()
     requeue_after: float | None = None
     """Seconds after which to look again even if nothing happens."""
+
+    @property
+    def starts_group(self) -> bool:
+        """Whether a group of ranks is started."""
+        return any(isinstance(one, EnsureChild) and one.launch.shape == "group" for one in self.actions)

@@ -37,6 +37,8 @@ from fabula_operator.plan.watchdog import Health, Watched, examine
 from fabula_operator.render.launch import Launch
 
 OPEN = ("Pending", "Running")
+TWIN_SECONDS = 5.0
+"""How often a run looks whether another one, which makes the same, is through: a look of memory, without a write."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +95,8 @@ def group_stage(group: Group) -> StageView:
     child = group.child(current.number)
     if child is None:
         if current.state == "Pending":
-            # Nothing was made of it yet: the spec as it is now starts it, and its budgets pay.
-            current = current.model_copy(update={"generation": group.seen.run.generation})
-            return _start(replace(group, attempts=changed(group.attempts, current)), current)
+            # Nothing was made of it yet: it is due anew, under the spec as it is now, whose budgets pay.
+            return _next_attempt(replace(group, attempts=group.attempts[:-1]))
         if (former := group.superseded(current.number)) is not None:
             return _next_attempt(replace(group, attempts=changed(group.attempts, _edited(group, current, former))))
         lost = FailureDigest(
@@ -193,8 +194,15 @@ def _next_attempt(group: Group) -> StageView:
     number = last.number + 1 if last else 1
     attempt = group.attempt(number, group.seen.run.generation)
     view = _start(replace(group, attempts=changed(group.attempts, attempt)), attempt)
-    # While the run is suspended none is due, and the one that is due then belongs to the spec that resumes it.
-    return replace(view, launch=None, attempts=group.attempts) if group.suspend else view
+    twin = group.seen.twin(group.launch.key)
+    if not group.suspend and twin is None:
+        return view
+    # None is due: the one that will be belongs to the spec that resumes it, and an open one would claim the artifact.
+    view = replace(view, launch=None, attempts=group.attempts)
+    if view.waiting is None and twin is not None:
+        message = f"FineTuneRun {twin} makes the same of the same inputs; this run takes what it commits"
+        view = replace(view, waiting=Waiting("WaitingForSameWork", message), requeue_after=TWIN_SECONDS)
+    return view
 
 
 def _start(group: Group, attempt: Attempt) -> StageView:
@@ -231,6 +239,8 @@ def _edited(group: Group, attempt: Attempt, child: Child) -> Attempt:
     """An attempt at what the spec does not ask for any more. How it ended by itself before the edit stands."""
     pods = group.seen.pods_of(child)
     attempt, end = _started(attempt, child), timestamp(last_end(pods, group.now))
+    if child.complete:  # it was through, and what it committed is there for whoever asks for it again
+        return attempt.model_copy(update={"state": "Succeeded", "finished_at": end})
     if not child.suspended and (cause := cause_of(child, pods)) is not None:
         return ended(attempt, cause, end)
     return attempt.model_copy(update={"state": "Failed", "reason": "SpecEdited", "finished_at": end})

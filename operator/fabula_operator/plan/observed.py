@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -137,7 +137,14 @@ class Observed:
     """What Kueue says of a queued child, by the child's uid."""
     obstacle: Waiting | None = None
     """What the API server said when it last refused a child."""
+    claims: Mapping[str, Collection[str]] = field(default_factory=dict)
+    """Keys of group stages to the FineTuneRuns, as `namespace/name`, that are at work on them in the same place."""
 
     def pods_of(self, child: Child) -> tuple[Pod, ...]:
         """The child's pods."""
         return tuple(pod for pod in self.pods if pod.owner_uid == child.uid)
+
+    def twin(self, key: str) -> str | None:
+        """Another run that is at work on that stage key, and so on the same artifact."""
+        own = f"{self.run.identity.namespace}/{self.run.identity.name}"
+        return next((one for one in sorted(self.claims.get(key, ())) if one != own), None)
