@@ -57,8 +57,14 @@ def plan_pytorchjob(job: Obj, pods: Sequence[Obj], now: datetime) -> PyTorchJobP
     plan.status.setdefault("startTime", timestamps.rfc3339(now))
     by_place = {_place(pod): pod for pod in pods}
     plan.status["replicaStatuses"] = _count(job, pods)
-    failure = _failure(job, plan, pods, by_place, now)
-    if failure is not None:
+    exceeded = _exceeded(job, plan, pods, now)
+    failure = None if exceeded is not None else _failure(job, plan, by_place)
+    if exceeded is not None:
+        _finish(plan, "Failed", "PyTorchJobFailed", exceeded, pods, policy, now)
+        # The training operator cleans up before it writes down that the job has failed, and cleanPodPolicy counts only
+        # from then on: with a limit that is exceeded every pod goes, and its last word with it.
+        plan.delete, plan.delete_services = [pod for pod in pods if not podinfo.deleting(pod)], True
+    elif failure is not None:
         _finish(plan, "Failed", "PyTorchJobFailed", failure, pods, policy, now)
     elif _succeeded(job, by_place):
         message = f"PyTorchJob {name} is successfully completed."
@@ -92,19 +98,32 @@ def _succeeded(job: Obj, by_place: dict[tuple[str, int], Obj]) -> bool:
     return all(place in by_place and podinfo.phase(by_place[place]) == "Succeeded" for place in wanted)
 
 
-def _failure(
-    job: Obj, plan: PyTorchJobPlan, pods: Sequence[Obj], by_place: dict[tuple[str, int], Obj], now: datetime
-) -> str | None:
-    """The message of the job's failure; retryable failures are planned as restarts instead."""
+def _exceeded(job: Obj, plan: PyTorchJobPlan, pods: Sequence[Obj], now: datetime) -> str | None:
+    """The message of a limit in runPolicy that the job has exceeded."""
     name, policy = job["metadata"]["name"], job["spec"].get("runPolicy") or {}
+    backoff = policy.get("backoffLimit")
+    if backoff is not None:
+        restarted = sum(podinfo.restarts(pod) for pod in pods) + int(plan.status.get("restartCount", 0))
+        known = ((job.get("status") or {}).get("replicaStatuses") or {}).values()
+        failed = sum(podinfo.phase(pod) == "Failed" for pod in pods)
+        active = sum(not podinfo.finished(pod) and not podinfo.deleting(pod) for pod in pods)
+        news = failed > sum(int(one.get("failed", 0)) for one in known) and active != sum(replicas(job).values())
+        # Without restarts only a limit of 0 is one: the first failure exceeds it.
+        if (news and int(backoff) == 0) or restarted >= max(int(backoff), 1):
+            return f"PyTorchJob {name} has failed because it has reached the specified backoff limit"
     limit = policy.get("activeDeadlineSeconds")
     if limit is not None:
         left = (timestamps.parse(plan.status["startTime"]) + timedelta(seconds=int(limit)) - now).total_seconds()
         if left <= 0:
             return f"PyTorchJob {name} has failed because it was active longer than specified deadline"
         plan.again_seconds = left
-    backoff = policy.get("backoffLimit")
-    restarted = sum(podinfo.restarts(pod) for pod in pods) + int(plan.status.get("restartCount", 0))
+    return None
+
+
+def _failure(job: Obj, plan: PyTorchJobPlan, by_place: dict[tuple[str, int], Obj]) -> str | None:
+    """The message of the job's failure; retryable failures are planned as restarts instead."""
+    name = job["metadata"]["name"]
+    restarted = int(plan.status.get("restartCount", 0))
     for (kind, _), pod in by_place.items():
         if podinfo.phase(pod) != "Failed" or podinfo.deleting(pod):
             continue
@@ -113,12 +132,8 @@ def _failure(
         if not by_exit_code or any(0 < code < RETRYABLE_FROM for code in exit_codes):
             failed = plan.status["replicaStatuses"][kind].get("failed", 1)
             return f"PyTorchJob {name} is failed because {failed} {kind} replica(s) failed."
-        if backoff is not None and restarted >= int(backoff):
-            return f"PyTorchJob {name} has failed because it has reached the specified backoff limit"
         plan.delete.append(pod)
         plan.status["restartCount"] = restarted = restarted + 1
-    if backoff is not None and not plan.delete and restarted >= max(int(backoff), 1):
-        return f"PyTorchJob {name} has failed because it has reached the specified backoff limit"
     return None
 
 

@@ -23,7 +23,9 @@ def pytorch_job(launch: Launch, settings: WorkerSettings) -> dict[str, Any]:
         "metadata": metadata(launch),
         "spec": {
             "nprocPerNode": str(launch.spec.topology.gpus_per_node),
-            "runPolicy": {"backoffLimit": 0, "cleanPodPolicy": "None", "suspend": launch.queue is not None},
+            # No backoffLimit: the training operator deletes all pods once one is exceeded, cleanPodPolicy or not, and
+            # with them what they say of their end. With restartPolicy Never the first failure fails the job anyway.
+            "runPolicy": {"cleanPodPolicy": "None", "suspend": launch.queue is not None},
             "pytorchReplicaSpecs": replicas,
         },
     }

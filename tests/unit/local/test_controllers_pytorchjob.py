@@ -95,6 +95,15 @@ def test_restarts_have_a_limit() -> None:
     assert "Failed" in true(plan)
 
 
+@pytest.mark.parametrize(("policy", "gone"), [({"backoffLimit": 0}, 3), ({}, 0)])
+def test_a_first_failure_over_the_limit_takes_all_pods_along(policy: dict[str, Any], gone: int) -> None:
+    """As training operator 1.8 and 1.9 do (kubeflow/trainer 3419), whatever cleanPodPolicy says."""
+    pods = group("Running", "Failed", "Running", code=1)
+    plan = plan_pytorchjob(job(cleanPodPolicy="None", **policy), pods, NOW)
+    assert "Failed" in true(plan)
+    assert len(plan.delete) == gone
+
+
 def test_suspending_and_resuming() -> None:
     suspended = plan_pytorchjob(job(suspend=True), group("Running", "Running", "Running"), NOW)
     assert len(suspended.delete) == 3

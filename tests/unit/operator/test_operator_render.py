@@ -239,6 +239,16 @@ def test_a_queued_child_waits_suspended_and_its_pods_carry_no_queue() -> None:
         assert QUEUE not in template["metadata"]["labels"]
 
 
+@pytest.mark.parametrize("case", [name for name in CASES if name.startswith("pytorchjob")])
+def test_a_pytorchjob_keeps_the_pods_of_a_failed_attempt(case: str) -> None:
+    """They say why it failed. With a backoffLimit the training operator deletes them all."""
+    made: Any = manifest(CASES[case], SETTINGS)
+    assert "backoffLimit" not in made["spec"]["runPolicy"]
+    assert made["spec"]["runPolicy"]["cleanPodPolicy"] == "None"
+    replicas = made["spec"]["pytorchReplicaSpecs"].values()
+    assert {one["restartPolicy"] for one in replicas} == {"Never"}
+
+
 def templates(made: Any) -> list[dict[str, Any]]:
     spec = made["spec"]
     if "template" in spec:
