@@ -20,8 +20,9 @@ GENERATION = "fabula.dev/generation"
 QUEUE = "kueue.x-k8s.io/queue-name"
 """Kueue's label on a child; never on its pods, which Kueue would then queue one by one."""
 
-# Pods of an Indexed Job are called <job>-<index>-<5 letters>, and a pod's name is used as its host name: at most 63.
-CHILD_NAME_LIMIT = 52
+# A pod's name is used as its host name: at most 63. Pods of an Indexed Job are called <job>-<index>-<5 letters>, and
+# those of a PyTorchJob, with their Services, <job>-worker-<index>.
+CHILD_NAME_LIMIT = 51
 LABEL_LIMIT = 63
 
 
@@ -40,6 +41,9 @@ def child_name(run: str, stage: str, arm: str | None, key: str, attempt: int | N
     if "." in run:
         # A host name has no dots. The hash keeps `a.b` and `a-b` apart.
         run = f"{run.replace('.', '-')}-{hashlib.sha256(run.encode()).hexdigest()[:6]}"
+    if attempt and run[0].isdigit():
+        # Names of PyTorchJobs and of Services begin with a letter. The hash keeps `3b` and `r3b` apart.
+        run = f"r{run}-{hashlib.sha256(run.encode()).hexdigest()[:6]}"
     if len(run) + 1 + len(tail) <= CHILD_NAME_LIMIT:
         return f"{run}-{tail}"
     if len(tail) <= CHILD_NAME_LIMIT - 12:

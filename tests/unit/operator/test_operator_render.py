@@ -277,6 +277,15 @@ def test_runs_whose_names_differ_by_a_dot_have_different_children() -> None:
     assert child_name("a.b", "s", None, "sha256:" + "a" * 64) != child_name("a-b", "s", None, "sha256:" + "a" * 64)
 
 
+@pytest.mark.parametrize("run", ["32b", "8b.lora", "1" * 63, "4" * 200])
+def test_a_pytorchjob_has_a_name_that_the_training_operator_takes(run: str) -> None:
+    """A DNS label as of RFC 1035, and so has the Service of each of 1,024 replicas."""
+    name = child_name(run, "train", None, "sha256:" + "a" * 64, 64)
+    assert re.fullmatch(r"[a-z]([-a-z0-9]*[a-z0-9])?", name)
+    assert len(f"{name}-worker-1022") <= 63
+    assert name != child_name(f"r{run}", "train", None, "sha256:" + "a" * 64, 64)
+
+
 def test_long_names_become_valid_labels() -> None:
     assert len(label_value("n" * 200)) == 63
     assert label_value("short") == "short"
