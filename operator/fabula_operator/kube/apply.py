@@ -38,6 +38,14 @@ class ChildRefused(Exception):
         self.message = message
 
 
+def suspension(kind: str, *, suspend: bool) -> Obj:
+    """The change of a child's spec that stops its pods, or lets it make them again."""
+    if kind != "PyTorchJob":
+        return {"suspend": suspend}
+    # One that is over is asked for its cleanPodPolicy alone: Running stops what is left, and keeps what has ended.
+    return {"runPolicy": {"suspend": suspend, **({"cleanPodPolicy": "Running"} if suspend else {})}}
+
+
 class Applier:
     """Writes what plans ask for."""
 
@@ -111,10 +119,7 @@ class Applier:
                 logger.info("%s %s/%s: deleting %s %s: %s", *key, child.kind, child.name, why)
                 await self._api.delete(CHILDREN[child.kind], key.namespace, child.name, child.uid)
             case SuspendChild(child, suspend):
-                spec: Obj = {"suspend": suspend}
-                if child.kind == "PyTorchJob":
-                    spec = {"runPolicy": spec}
-                patch = {"metadata": {"uid": child.uid}, "spec": spec}
+                patch = {"metadata": {"uid": child.uid}, "spec": suspension(child.kind, suspend=suspend)}
                 await self._patch_child(key.namespace, child.kind, child.name, patch)
             case DeleteRun():
                 logger.info("%s %s/%s: deleting it, its ttl is over", *key)

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from fabula_api.eval_run import EvalRunSpec, EvalRunStatus
 from fabula_api.fine_tune_run import FineTuneRunStatus
@@ -31,6 +31,8 @@ from fabula_operator.plan.stage_engine import Walk, pending, walk
 from fabula_operator.plan.stage_view import StageView
 from fabula_operator.plan.watchdog import healthy
 
+STRAGGLER_SECONDS = 60.0
+"""A PyTorchJob has succeeded once its master has. So long the other ranks may take to end beside it."""
 _ACCEPTED = {"may not fit": "MayNotFit", "does not fit": "DoesNotFit"}
 
 
@@ -197,12 +199,13 @@ def _succeed(seen: Observed, spec: Spec, status: RunStatus, now: datetime) -> Pl
     message = f"{made}; {left}" if left else made
     # What was left has a column of its own, the reason.
     status = status.model_copy(update={"progress": Progress(percent=100, summary=made[:120])})
+    waits = [seconds_to_live(spec), STRAGGLER_SECONDS if running(seen.pods) else None]
     return _finish(
         seen,
         spec,
         status,
         condition.succeeded(message, "DryRun" if is_dry_run(spec) else "Succeeded"),
-        requeue_after=seconds_to_live(spec),
+        requeue_after=min((one for one in waits if one is not None), default=None),
         now=now,
     )
 
@@ -242,8 +245,9 @@ def _halt(seen: Observed) -> tuple[Action, ...]:
 
 
 def _stop(child: Child) -> list[Action]:
-    """Let a child make no more pods. Kueue would start a suspended one again, so a queued one has to go."""
-    if child.queue is not None:
+    """Let a child make no more pods. Kueue would start a suspended one again, so a queued one has to go, unless it is
+    over."""
+    if child.queue is not None and not child.terminal:
         return [DeleteChild(child, "the run is held or over, and its queue must not admit it any more")]
     return [] if child.suspended else [SuspendChild(child, True)]
 
@@ -366,11 +370,15 @@ def _finished(seen: Observed, now: datetime) -> Plan:
     """Nothing is left to do but to stop stragglers, and to go when the time to live is over."""
     accepted = accept(seen)
     ttl = seconds_to_live(accepted.spec) if isinstance(accepted, Accepted) else None
-    actions = _halt(seen) if seen.run.status.state == "Failed" else ()
     finished = parse_time(seen.run.status.finished_at)
-    if ttl is None or finished is None:
-        return Plan(actions=actions)
-    left = (finished + timedelta(seconds=ttl) - now).total_seconds()
-    if left <= 0:
+    if finished is None:
+        return Plan()
+    age = (now - finished).total_seconds()
+    if ttl is not None and age >= ttl:
         return Plan(actions=(DeleteRun(),))
-    return Plan(actions=actions, requeue_after=left)
+    waits = [] if ttl is None else [ttl - age]
+    succeeded = seen.run.status.state == "Succeeded"
+    if succeeded and age < STRAGGLER_SECONDS and running(seen.pods):
+        waits.append(STRAGGLER_SECONDS - age)
+    actions = () if succeeded and age < STRAGGLER_SECONDS else _halt(seen)
+    return Plan(actions=actions, requeue_after=min(waits, default=None))
