@@ -73,7 +73,9 @@ def expected(seen: Observed, spec: Spec) -> Preflight | None:
     if not isinstance(spec, FineTuneRunSpec):
         return None
     dataset = seen.references.get(("DatasetBuild", spec.dataset.ref)) if spec.dataset.ref else None
-    return preflight(spec, dataset.samples if dataset and dataset.ready else None)
+    if dataset is None or not dataset.ready:
+        return preflight(spec)
+    return preflight(spec, dataset.samples if dataset.train_samples is None else dataset.train_samples)
 
 
 def _enforced(spec: Spec) -> bool:

@@ -56,16 +56,23 @@ class Memory:
     logits: float
     host: float
     """In CPU memory, of all ranks of a pod."""
+    unsharded: float = 0.0
+    """Weights that each rank holds whole until ZeRO-3 shards them."""
 
     @property
     def least(self) -> float:
         """Without which no step can be made."""
-        return self.weights + self.gathered + self.state + CONTEXT_GIB
+        return max(self._at_rest, self.unsharded + CONTEXT_GIB)
 
     @property
     def peak(self) -> float:
         """In the backward pass of the longest sample, or of a full sequence."""
-        return self.least + self.activations + self.logits
+        return max(self._at_rest + self.activations + self.logits, self.unsharded + CONTEXT_GIB)
+
+    @property
+    def _at_rest(self) -> float:
+        """Between two steps."""
+        return self.weights + self.gathered + self.state + CONTEXT_GIB
 
 
 Verdict = Literal["fits", "may not fit", "does not fit", "unknown"]
@@ -138,6 +145,8 @@ def memory_of(spec: FineTuneRunSpec, model: ModelFacts) -> Memory:
         activations + _vision(spec, model, tokens),
         logits * LOGIT_BYTES,
         moved * spec.topology.gpus_per_node,
+        # Quantised on the GPU where it is used, and no part of it anywhere else.
+        held if spec.lora.quantization == "nf4" and spec.deepspeed.stage == 3 else 0.0,
     )
     return Memory(*(amount / GIB for amount in in_bytes))
 
@@ -182,13 +191,16 @@ def _judged(
         why = f"the memory of {product} is not known" if product else "topology.product is not given"
         return Preflight(estimate, "unknown", f"{needs}; {why}, so it is not compared")
     if memory.least > card.memory_gib:
-        message = f"{needs}, but {product} has {card.memory_gib:.1f} GiB; {_instead(spec, model, card)}"
+        message = (
+            f"{needs}, but {product} has {card.memory_gib:.1f} GiB; {_instead(spec, model, card.memory_gib)}; "
+            "preflight.policy warn starts it nevertheless"
+        )
         return Preflight(estimate, "does not fit", message)
     if memory.peak > USABLE * card.memory_gib:
         what = "a packed sequence" if spec.training.packing else "a sample"
         message = (
             f"{needs} and {memory.peak:.1f} GiB for {what} of {spec.training.max_length} tokens, but {product} has "
-            f"{card.memory_gib:.1f} GiB; {_safer(spec)} makes it safe"
+            f"{card.memory_gib:.1f} GiB; {_safer(spec, model, memory, USABLE * card.memory_gib)}"
         )
         return Preflight(estimate, "may not fit", message)
     return Preflight(
@@ -196,34 +208,38 @@ def _judged(
     )
 
 
-def _safer(spec: FineTuneRunSpec) -> str:
-    """What lowers the peak."""
+def _safer(spec: FineTuneRunSpec, model: ModelFacts, memory: Memory, room: float) -> str:
+    """What lowers the peak; where weights and state alone take the room, what makes them less."""
+    if memory.least > room:
+        return _instead(spec, model, room)
     levers = ["a lower training.maxLength or perDeviceBatchSize"]
+    if spec.deepspeed.stage == 2:
+        levers.insert(0, "deepspeed.stage 3")
     if not spec.training.gradient_checkpointing:
         levers.insert(0, "training.gradientCheckpointing")
     elif spec.training.recompute_every > 1:
         levers.insert(0, "training.recomputeEvery 1")
     if spec.training.method == "full" and spec.deepspeed.offload == "none":
         levers.insert(0, "deepspeed.offload optimizer")
-    return ", or ".join(levers)
+    return f"{', or '.join(levers)} makes it safe"
 
 
-def _instead(spec: FineTuneRunSpec, model: ModelFacts, card: Gpu) -> str:
-    """What would work, as far as the numbers tell."""
+def _instead(spec: FineTuneRunSpec, model: ModelFacts, limit: float) -> str:
+    """What would need at most so many GiB, as far as the numbers tell."""
     ways = []
     for words, change in _changes(spec, model):
         memory = memory_of(change, model)
-        if memory.least <= card.memory_gib:
+        if memory.least <= limit:
             host = f" and {memory.host:.0f} GiB of CPU memory in each pod" if memory.host else ""
             ways.append(f"{words} needs {memory.least:.1f} GiB{host}")
             break
     ranks = spec.topology.nodes * spec.topology.gpus_per_node
     whole = memory_of(_with(spec, stage=3, offload="none"), model)
     spread = (whole.weights + whole.state) * ranks
-    room = card.memory_gib - CONTEXT_GIB - LIVE_PARAMETERS * (4 if spec.training.precision == "fp32" else 2) / GIB
-    if room > 0 and (enough := math.ceil(spread / room)) > ranks:
+    room = limit - CONTEXT_GIB - LIVE_PARAMETERS * (4 if spec.training.precision == "fp32" else 2) / GIB
+    if room > 0 and whole.unsharded + CONTEXT_GIB <= limit and (enough := math.ceil(spread / room)) > ranks:
         ways.append(f"deepspeed.stage 3 on {enough} such GPUs or more holds it")
-    return f"{', or '.join(ways) or 'use a GPU with more memory'}; preflight.policy warn starts it nevertheless"
+    return ", or ".join(ways) or "use a GPU with more memory"
 
 
 def _changes(spec: FineTuneRunSpec, model: ModelFacts) -> Iterator[tuple[str, FineTuneRunSpec]]:
@@ -239,6 +255,9 @@ def _changes(spec: FineTuneRunSpec, model: ModelFacts) -> Iterator[tuple[str, Fi
         yield "deepspeed.stage 3 with offload optimizer", _with(spec, stage=3, offload="optimizer")
         tuned = spec.model_copy(update={"training": spec.training.model_copy(update={"method": "lora"})})
         yield "training.method lora", _with(tuned, stage=3)
+    if spec.lora.quantization == "nf4":
+        whole = spec.model_copy(update={"lora": spec.lora.model_copy(update={"quantization": "none"})})
+        yield "lora.quantization none with deepspeed.stage 3", _with(whole, stage=3)
     yield "deepspeed.stage 3 with offload all", _with(spec, stage=3, offload="all")
 
 
@@ -250,8 +269,9 @@ def _parts(spec: FineTuneRunSpec, memory: Memory) -> str:
     every = ", all of them on every rank" if spec.deepspeed.stage == 2 else ""
     gathered = f", {memory.gathered:.1f} gathered layers" if memory.gathered else ""
     held = " in 4 bits" if spec.lora.quantization == "nf4" else ""
+    first = f", {memory.unsharded:.1f} until they are sharded" if memory.unsharded else ""
     return (
-        f"{memory.weights:.1f} weights{held} under ZeRO-{spec.deepspeed.stage}{every}{gathered}, "
+        f"{memory.weights:.1f} weights{held} under ZeRO-{spec.deepspeed.stage}{every}{first}{gathered}, "
         f"{memory.state:.1f} gradients and optimizer, {CONTEXT_GIB} CUDA"
     )
 

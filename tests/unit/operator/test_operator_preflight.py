@@ -106,6 +106,26 @@ def test_the_update_of_the_published_adapter_has_its_parameters() -> None:
         ),
         ("32B in 4 bits fits one GPU", parsed(B32, 2, 1, lora=NF4), "fits", "19.2 weights in 4 bits under ZeRO-2"),
         (
+            "32B in 4 bits under ZeRO-3 does not fit a card that cannot hold it whole",
+            parsed(B32, product="Tesla-T4", lora=NF4),
+            "does not fit",
+            "at least 20.7 GiB (2.4 weights in 4 bits under ZeRO-3, 19.2 until they are sharded, 1.9 gathered layers, "
+            "0.2 gradients and optimizer, 1.5 CUDA), but Tesla-T4 has 15.0 GiB; lora.quantization none with "
+            "deepspeed.stage 3 needs 11.4 GiB",
+        ),
+        (
+            "sharding lets 32B train in room",
+            parsed(B32, 2),
+            "may not fit",
+            "deepspeed.stage 3, or a lower",
+        ),
+        (
+            "no shorter sample makes room where weights take it all",
+            parsed("Qwen3-VL-235B-A22B", gpus=6),
+            "may not fit",
+            "but NVIDIA-A100-SXM4-80GB has 80.0 GiB; deepspeed.stage 3 with offload all needs",
+        ),
+        (
             "32B without checkpointing",
             parsed(B32, training={"gradientCheckpointing": False}),
             "may not fit",
@@ -289,7 +309,7 @@ def test_a_refused_run_starts_once_it_is_edited_to_fit() -> None:
 
 
 def test_hours_follow_the_dataset_and_stay_when_it_goes() -> None:
-    built = {("DatasetBuild", "data"): reference("DatasetBuild", samples=4004)}
+    built = {("DatasetBuild", "data"): reference("DatasetBuild", samples=5005, train_samples=4004)}
     seen, made = step(observed("FineTuneRun", spec_of("Qwen3-VL-32B"), references=built))
     assert isinstance(made.status, FineTuneRunStatus)
     assert made.status.estimate is not None
