@@ -26,6 +26,8 @@ FOREIGN_METRICS = {
     "total_steps": "steps",
     "max_steps": "steps",
 }
+MOST = 2**53
+"""Of steps; what is more than that, or no number, is none."""
 
 
 class Reports:
@@ -88,10 +90,11 @@ class Reports:
                 del self._lent[pool]
 
 
-def foreign_report(body: ProgressBody, attempt: int, former: StageReport | None = None) -> StageReport:
+def foreign_report(body: ProgressBody, attempt: int, former: StageReport | None = None) -> StageReport | None:
     """The report of a trainer that speaks only KEP-2779: metrics by their usual names, values as text.
 
-    `former` is its report before: the last one of a training does not name the steps any more.
+    `former` is its report before: the last one of a training does not name the steps any more. None where it only says
+    that it begins: taken for step 0, that would make the steps before a resume those of the first minute.
     """
     status = body.trainer_status
     metrics: dict[str, float] = {}
@@ -105,7 +108,9 @@ def foreign_report(body: ProgressBody, attempt: int, former: StageReport | None 
         if name is not None and not (metric.name == "train_loss" and "loss" in metrics):
             metrics[name] = value
     step, total = (_count(metrics.pop(name, None)) for name in ("step", "steps"))
-    percent = status.progress_percentage
+    percent = None if status.progress_percentage is None else min(100, max(0, status.progress_percentage))
+    if step is None and not percent and not metrics and former is None:
+        return None
     total = total if total is not None else former.total if former else None
     if step is None and percent is not None:
         if total is None:
@@ -123,4 +128,4 @@ def foreign_report(body: ProgressBody, attempt: int, former: StageReport | None 
 
 
 def _count(value: float | None) -> int | None:
-    return int(value) if value is not None and math.isfinite(value) and value >= 0 else None
+    return int(value) if value is not None and 0 <= value <= MOST else None

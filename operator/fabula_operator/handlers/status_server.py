@@ -94,6 +94,8 @@ class StatusServer:
             return Allowance()
         uid, attempt = obj["metadata"]["uid"], given or _last_attempt(obj)
         report = body.fabula or foreign_report(body, attempt, self.reports.last(uid, "train", attempt))
+        if report is None:
+            return Allowance(stop=self._stop(obj, "train", attempt))
         if given is not None and report.attempt != given:
             report = report.model_copy(update={"attempt": given})
         stop = self._stop(obj, report.stage, report.attempt)

@@ -16,6 +16,7 @@ from fabula_operator.kube.cache import Cache
 from fabula_operator.kube.client import Write
 from fabula_operator.plan.lifecycle import plan
 from fabula_operator.plan.not_landed import NOT_LANDED, NotLanded
+from fabula_operator.plan.progress import seconds_left
 from fabula_operator.rights import cluster_role
 from fabula_operator.settings import parser, read
 
@@ -86,6 +87,7 @@ def test_a_trainer_that_speaks_only_the_kubeflow_protocol_is_understood() -> Non
         }
     )
     report = foreign_report(body, attempt=3)
+    assert report is not None
     assert (report.attempt, report.done, report.total, report.eta_seconds) == (3, 63, 126, None)
     assert report.metrics["loss"] == 2.5
     assert report.metrics["gradNorm"] == 0.25
@@ -113,7 +115,40 @@ def test_a_price_that_is_none_is_refused_by_name(text: str, capsys: pytest.Captu
 def test_the_last_report_of_a_foreign_trainer_names_no_steps_and_still_counts_them() -> None:
     former = foreign_report(foreign(98, loss="1.5", current_step="124", total_steps="126"), 1)
     last = foreign_report(foreign(100, loss="1.25", train_loss="3.5"), 1, former)
+    assert last is not None
     assert (last.done, last.total, last.metrics["loss"]) == (126, 126, 1.25)
+
+
+def test_a_trainer_that_only_begins_makes_no_steps_of_those_before_a_resume() -> None:
+    """Hugging Face's callback says 0 % at every start, and the checkpoint's step plus one a while later."""
+    reports, now = Reports(), datetime(2026, 1, 1, tzinfo=UTC)
+    told = [(0, foreign(0, total_steps="126"))]
+    told += [(300 * step, foreign(50, current_step=str(62 + step), total_steps="126")) for step in (1, 2, 3)]
+    for seconds, body in told:
+        report = foreign_report(body, 2, reports.last("u", "train", 2))
+        if report is not None:
+            reports.put("u", report, "pod", now + timedelta(seconds=seconds))
+    (last,) = reports.of("u")
+    assert (last.first_done, last.body.done, last.body.total) == (63, 65, 126)
+    assert seconds_left(last) == (126 - 65) * 300
+    assert last.pulse is not None
+    assert last.pulse.seconds == (300, 300)
+
+
+@pytest.mark.parametrize(
+    ("percent", "metrics", "done"),
+    [
+        (-5, {"loss": "1"}, 0),
+        (250, {}, 100),
+        (10, {"current_step": "1e300"}, 10),
+        (10, {"current_step": "-4"}, 10),
+        (10, {"total_steps": "inf"}, 10),
+    ],
+)
+def test_figures_that_cannot_be_are_left_out(percent: int, metrics: dict[str, str], done: int) -> None:
+    report = foreign_report(foreign(percent, **metrics), 1)
+    assert report is not None
+    assert (report.done, report.total) == (done, 100)
 
 
 def foreign(percent: int, **metrics: str) -> ProgressBody:
