@@ -7,10 +7,20 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from fabula_operator.render.names import ARM, ATTEMPT, GENERATION, KEY, QUEUE, STAGE
+from fabula_operator.render.names import (
+    ARM,
+    ATTEMPT,
+    GENERATION,
+    KEY,
+    PYTORCH_CONTAINER,
+    QUEUE,
+    STAGE,
+    WORKER_CONTAINER,
+)
 
 INDEX_ANNOTATION = "batch.kubernetes.io/job-completion-index"
 Obj = Mapping[str, Any]
+_OWN = (WORKER_CONTAINER, PYTORCH_CONTAINER)
 
 # Reasons of a waiting container that do not pass by themselves; the others (ContainerCreating, PodInitializing) do.
 STUCK_REASONS = frozenset(
@@ -166,8 +176,9 @@ class Pod:
         """The pod in an API object."""
         meta, status = obj["metadata"], obj.get("status") or {}
         labels, annotations = meta.get("labels") or {}, meta.get("annotations") or {}
-        statuses = status.get("containerStatuses") or ()
-        state: Obj = (statuses[0].get("state") or {}) if statuses else {}
+        # Others may be in the pod beside it, such as a service mesh's, and the kubelet tells of them by name.
+        own = [one for one in status.get("containerStatuses") or () if one.get("name") in _OWN]
+        state: Obj = (own[0].get("state") or {}) if own else {}
         ended: Obj = state.get("terminated") or {}
         waiting, message = _waiting(status, state)
         disruption = _conditions(obj).get("DisruptionTarget")

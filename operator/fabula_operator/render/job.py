@@ -6,7 +6,7 @@ from typing import Any
 
 from fabula_api.worker import FINAL_EXIT_CODES
 from fabula_operator.render.launch import Launch, WorkerSettings
-from fabula_operator.render.names import metadata
+from fabula_operator.render.names import WORKER_CONTAINER, metadata
 from fabula_operator.render.pod import pod_template
 
 
@@ -32,7 +32,7 @@ def job(launch: Launch, settings: WorkerSettings) -> dict[str, Any]:
                     # Bad configuration, bad input and refused credentials strike every shard alike.
                     "action": "FailJob",
                     "onExitCodes": {
-                        "containerName": "worker",
+                        "containerName": WORKER_CONTAINER,
                         "operator": "In",
                         "values": [int(code) for code in FINAL_EXIT_CODES],
                     },

@@ -20,6 +20,10 @@ GENERATION = "fabula.dev/generation"
 QUEUE = "kueue.x-k8s.io/queue-name"
 """Kueue's label on a child; never on its pods, which Kueue would then queue one by one."""
 
+WORKER_CONTAINER = "worker"
+PYTORCH_CONTAINER = "pytorch"
+"""The worker's container in a PyTorchJob, whose controller looks for that name."""
+
 # A pod's name is used as its host name: at most 63. Pods of an Indexed Job are called <job>-<index>-<5 letters>, and
 # those of a PyTorchJob, with their Services, <job>-worker-<index>.
 CHILD_NAME_LIMIT = 51

@@ -16,7 +16,7 @@ from fabula_api.worker import (
     WorkerConfig,
 )
 from fabula_operator.render.launch import Launch, WorkerSettings
-from fabula_operator.render.names import labels
+from fabula_operator.render.names import WORKER_CONTAINER, labels
 from fabula_operator.render.placement import affinity, topology_annotations
 from fabula_operator.render.ranks_service import rendezvous, service_name
 from fabula_operator.render.status_ca import CONFIG_MAP, KEY
@@ -54,8 +54,8 @@ def worker_config(launch: Launch, root: str) -> WorkerConfig:
     )
 
 
-def pod_template(launch: Launch, settings: WorkerSettings, *, container: str = "worker") -> dict[str, Any]:
-    """Template of the launch's pods; the training operator wants its container to be called `pytorch`."""
+def pod_template(launch: Launch, settings: WorkerSettings, *, container: str = WORKER_CONTAINER) -> dict[str, Any]:
+    """Template of the launch's pods."""
     spec = launch.spec
     template: dict[str, Any] = {
         "restartPolicy": "Never",

@@ -6,14 +6,14 @@ from typing import Any
 
 from fabula_api.fine_tune_run import FineTuneRunSpec
 from fabula_operator.render.launch import Launch, WorkerSettings
-from fabula_operator.render.names import metadata
+from fabula_operator.render.names import PYTORCH_CONTAINER, metadata
 from fabula_operator.render.pod import pod_template
 
 
 def pytorch_job(launch: Launch, settings: WorkerSettings) -> dict[str, Any]:
     """The PyTorchJob of one attempt: a master and `nodes - 1` workers that are never restarted on their own."""
     assert isinstance(launch.spec, FineTuneRunSpec)
-    template = pod_template(launch, settings, container="pytorch")
+    template = pod_template(launch, settings, container=PYTORCH_CONTAINER)
     replicas: dict[str, Any] = {"Master": {"replicas": 1, "restartPolicy": "Never", "template": template}}
     if launch.shards > 1:
         replicas["Worker"] = {"replicas": launch.shards - 1, "restartPolicy": "Never", "template": template}

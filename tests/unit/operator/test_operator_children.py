@@ -1,0 +1,34 @@
+"""What is read of pods: the worker's own container, whatever else is in its pod."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from fabula_operator.plan.children import Pod
+
+
+def pod(*statuses: dict[str, Any]) -> Pod:
+    """A pod whose containers stand so; the kubelet tells of them by name in alphabetical order."""
+    return Pod.from_object(
+        {
+            "metadata": {"name": "p", "uid": "u"},
+            "status": {"phase": "Failed", "containerStatuses": sorted(statuses, key=lambda one: str(one["name"]))},
+        }
+    )
+
+
+def ended(name: str, code: int, message: str = "") -> dict[str, Any]:
+    return {"name": name, "state": {"terminated": {"exitCode": code, "message": message, "reason": "Error"}}}
+
+
+@pytest.mark.parametrize("own", ["worker", "pytorch"])
+@pytest.mark.parametrize("other", ["istio-proxy", "zz-logs"])
+def test_the_workers_word_is_its_own_containers(own: str, other: str) -> None:
+    found = pod(ended(own, 64, "said"), ended(other, 0, "bye"))
+    assert (found.exit_code, found.termination_message) == (64, "said")
+
+
+def test_a_pod_without_statuses_has_not_ended() -> None:
+    assert pod().exit_code is None
