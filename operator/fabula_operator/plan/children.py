@@ -214,9 +214,10 @@ def _waiting(status: Obj, state: Obj) -> tuple[str | None, str | None]:
             if condition.get("reason") == "SchedulingGated":
                 return "SchedulingGated", condition.get("message")
             return "Unschedulable", condition.get("message")
-    waiting: Obj = state.get("waiting") or {}
-    if waiting.get("reason") in STUCK_REASONS:
-        return waiting["reason"], waiting.get("message")
+    before = [one.get("state") or {} for one in status.get("initContainerStatuses") or ()]
+    for waiting in (one.get("waiting") or {} for one in (*before, state)):
+        if waiting.get("reason") in STUCK_REASONS:
+            return waiting["reason"], waiting.get("message")
     return None, None
 
 

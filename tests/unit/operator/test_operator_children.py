@@ -32,3 +32,12 @@ def test_the_workers_word_is_its_own_containers(own: str, other: str) -> None:
 
 def test_a_pod_without_statuses_has_not_ended() -> None:
     assert pod().exit_code is None
+
+
+def test_a_pod_whose_init_container_cannot_start_says_so() -> None:
+    """The training operator gives workers one that waits for the master."""
+    init = {"name": "init-pytorch", "state": {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}}
+    own = {"name": "pytorch", "state": {"waiting": {"reason": "PodInitializing"}}}
+    status = {"phase": "Pending", "initContainerStatuses": [init], "containerStatuses": [own]}
+    found = Pod.from_object({"metadata": {"name": "p", "uid": "u"}, "status": status})
+    assert (found.waiting, found.waiting_message) == ("ImagePullBackOff", "no such image")
