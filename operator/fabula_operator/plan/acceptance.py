@@ -16,6 +16,7 @@ from fabula_operator.plan.not_landed import first_not_landed
 from fabula_operator.plan.observed import Observed
 from fabula_operator.plan.preflight import Preflight, preflight
 from fabula_operator.plan.unfit import unfit
+from fabula_operator.render.pod import GPU
 
 _OURS = ("FABULA_", "KUBEFLOW_TRAINER_", "PET_", "MASTER_", "JOB_COMPLETION_INDEX")
 
@@ -100,6 +101,20 @@ def infeasible(seen: Observed, spec: Spec) -> Refusal | None:
                 )
     if isinstance(spec, FineTuneRunSpec) and (taken := _reserved(spec.template.env)):
         return Refusal("InvalidSpec", f"spec.template.env: {taken} is set by the operator; leave it out")
+    return _gpus(spec) if isinstance(spec, FineTuneRunSpec) else None
+
+
+def _gpus(spec: FineTuneRunSpec) -> Refusal | None:
+    """GPUs that `resources` names beside the topology, which counts them."""
+    wanted = spec.topology.gpus_per_node if spec.topology.device == "cuda" else 0
+    for block in ("limits", "requests"):
+        named = getattr(spec.resources, block).get(GPU)
+        if named is not None and named != str(wanted):
+            return Refusal(
+                "InvalidSpec",
+                f"spec.resources.{block}: {GPU} is {named}, but spec.topology takes {wanted} in each pod; leave it "
+                "out, or change topology.gpusPerNode or topology.device",
+            )
     return None
 
 

@@ -144,3 +144,23 @@ def test_a_started_run_is_not_refused_for_what_becomes_of_its_dataset() -> None:
 def test_a_refused_run_starts_once_it_is_edited() -> None:
     seen, _ = step(given({"training": {"perDeviceBatchSize": 4}}, train_samples=6))
     assert len(launches(plan(edited(seen, training={"perDeviceBatchSize": 3}), NOW))) == 1
+
+
+@pytest.mark.parametrize(
+    ("topology", "resources", "told"),
+    [
+        ({"gpusPerNode": 8}, {"limits": {"nvidia.com/gpu": "4"}}, "limits: nvidia.com/gpu is 4, but"),
+        ({"gpusPerNode": 8}, {"requests": {"nvidia.com/gpu": "4"}}, "requests: nvidia.com/gpu is 4, but"),
+        ({"gpusPerNode": 2, "device": "cpu"}, {"limits": {"nvidia.com/gpu": "2"}}, "takes 0 in each pod; leave it out"),
+        ({"gpusPerNode": 8}, {"limits": {"nvidia.com/gpu": "8"}}, None),
+    ],
+)
+def test_a_pod_has_as_many_gpus_as_ranks(topology: dict[str, Any], resources: dict[str, Any], told: str | None) -> None:
+    """With fewer the ranks would share them, and GPU hours and price would count others than are held."""
+    made = plan(given({"topology": topology, "resources": resources}), NOW)
+    if told is None:
+        assert launches(made)
+        return
+    assert condition(made.status, "Accepted") == ("False", "InvalidSpec")
+    assert "spec.resources." in message(made.status)
+    assert told in message(made.status)
