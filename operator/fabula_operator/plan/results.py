@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,9 +22,15 @@ def result_of(pod: Pod) -> WorkerResult | None:
     if not pod.termination_message:
         return None
     try:
-        return WorkerResult.model_validate_json(pod.termination_message)
+        result = WorkerResult.model_validate_json(pod.termination_message)
     except ValidationError:
         return None
+    return result.model_copy(update={"counts": _finite(result.counts), "metrics": _finite(result.metrics)})
+
+
+def _finite(figures: dict[str, float]) -> dict[str, float]:
+    """Without those that are no number, which no status can hold."""
+    return {name: value for name, value in figures.items() if math.isfinite(value)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -72,3 +73,17 @@ def test_variables_that_the_operator_sets_cannot_be_given(name: str) -> None:
     assert made.status is not None
     assert made.status.failure is not None
     assert f"spec.template.env: {name}" in made.status.failure.message
+
+
+@pytest.mark.parametrize(
+    "figures", ['"metrics":{"step":NaN}', '"metrics":{"loss":Infinity}', '"counts":{"step/ok":NaN}']
+)
+def test_figures_of_a_result_that_are_no_numbers_are_left_out(figures: str) -> None:
+    template = {"command": ["train"], "image": "theirs"}
+    seen, _ = step(step(observed("FineTuneRun", {"template": template}))[0])
+    message = f'{{"outcome":"Succeeded",{figures}}}'
+    seen = with_pod(seen, phase="Succeeded", exit_code=0, termination_message=message, finished_at=NOW)
+    made = plan(with_child(seen, complete=True, finished_at=NOW), NOW)
+    assert made.status is not None
+    assert made.status.state == "Succeeded"
+    json.dumps(made.status.to_wire(), allow_nan=False)
