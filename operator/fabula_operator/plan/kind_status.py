@@ -227,7 +227,11 @@ def _fine_tune(
         update["checkpoint"] = found[0]
     gpus = spec.topology.nodes * spec.topology.gpus_per_node if spec.topology.device == "cuda" else 0
     seen_at = report.received_at if report else None
-    update["gpu_hours"] = gpu_hours(update.get("attempts", status.attempts), gpus, seen_at)
+    spent = gpu_hours(update.get("attempts", status.attempts), gpus, seen_at)
+    if status.gpu_hours is not None and spent.used < status.gpu_hours.used:
+        # An operator that has just started knows of no report yet of the attempt at work.
+        spent = spent.model_copy(update={"used": status.gpu_hours.used})
+    update["gpu_hours"] = spent
     update["cost_usd"] = cost_usd(update["gpu_hours"], spec, prices)
     return status.model_copy(update=update)
 

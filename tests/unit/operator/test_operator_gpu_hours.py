@@ -82,6 +82,17 @@ def test_what_came_after_the_last_checkpoint_is_wasted_as_soon_as_the_attempt_fa
     assert hours.wasted == pytest.approx(8 * (1 - 31 / 80), abs=1e-4)
 
 
+def test_what_an_attempt_has_used_stays_when_an_operator_has_heard_nothing_yet() -> None:
+    spec = {"topology": {"gpusPerNode": 8}, "gpuHourUsd": 2}
+    seen, _ = step(observed("FineTuneRun", spec))
+    seen, made = step(reported(seen, 3600, done=100, total=126))
+    restarted = plan(replace(seen, reports=()), NOW + timedelta(hours=1))
+    for one in (made.status, restarted.status):
+        assert isinstance(one, FineTuneRunStatus)
+        assert one.gpu_hours == GpuHours(used=8, wasted=0)
+        assert one.cost_usd == 16
+
+
 def test_ranks_on_cpus_use_no_gpu_hours_and_cost_nothing() -> None:
     seen, _ = step(observed("FineTuneRun", {"gpuHourUsd": 2}))
     seen, _ = step(reported(seen, 3600, done=80, total=126))
