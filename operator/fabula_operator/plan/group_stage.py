@@ -161,7 +161,8 @@ def _last_report(group: Group, child: Child) -> Report | None:
 
 
 def _health(group: Group, attempt: Attempt, report: Report | None) -> Health:
-    watched = Watched(report, attempt.last_step, group.step_seconds, group.seen.environment.listening_since)
+    since, steps = group.seen.environment.listening_since, group.status.total
+    watched = Watched(report, attempt.last_step, group.step_seconds, since, steps)
     return examine(group.spec.watchdog, watched, group.now)
 
 

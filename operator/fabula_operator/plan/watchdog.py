@@ -61,6 +61,8 @@ class Watched:
     """Usual step time that is recorded, for an operator that has not heard enough reports itself."""
     listening_since: datetime | None
     """When this operator began to take reports."""
+    steps: int | None = None
+    """Steps in all, as far as they are recorded."""
 
 
 def examine(watchdog: Watchdog, seen: Watched, now: datetime) -> Health:
@@ -91,8 +93,11 @@ def _silence(watchdog: Watchdog, seen: Watched, now: datetime) -> tuple[Finding 
     pulse = seen.report.pulse if seen.report else None
     body = seen.report.body if seen.report else None
     usual = (pulse.usual_seconds if pulse else None) or seen.step_seconds
+    if usual is None or seen.last_step is None:
+        return None, None
     # Before the first step a model is loaded, and after the last one it is written; neither has a usual time.
-    if usual is None or seen.last_step is None or (body and body.total is not None and body.done >= body.total):
+    done, steps = (body.done, body.total) if body else (seen.last_step, seen.steps)
+    if steps is not None and done >= steps:
         return None, None
     begun = [time for time in (pulse.step_at if pulse else None, seen.listening_since) if time is not None]
     if not begun:

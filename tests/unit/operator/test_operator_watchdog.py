@@ -135,6 +135,14 @@ def test_a_restarted_operator_gives_no_false_alarm_and_still_finds_a_stall() -> 
     assert condition(plan(fresh, after(restarted + 601)).status, "Healthy") == ("False", "StepStalled")
 
 
+def test_a_restarted_operator_takes_the_writing_after_the_last_step_for_no_stall() -> None:
+    seen, _ = step(told(at_work("fail"), 12, total=12), after(PACE * 12))
+    restarted = listening(replace(seen, reports=()), after(PACE * 12))
+    made = plan(restarted, after(PACE * 12 + 7200))
+    assert made.status is not None
+    assert made.status.state == "Running"
+
+
 def test_a_known_stall_stays_known_to_a_restarted_operator() -> None:
     seen = told(at_work())
     seen = written(seen, plan(seen, after(10_000)))
