@@ -19,6 +19,7 @@ from fabula_operator.plan.unfit import unfit
 from fabula_operator.render.pod import GPU
 
 _OURS = ("FABULA_", "KUBEFLOW_TRAINER_", "PET_", "MASTER_", "JOB_COMPLETION_INDEX")
+_THEIRS = ("WORLD_SIZE", "RANK")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +121,7 @@ def _gpus(spec: FineTuneRunSpec) -> Refusal | None:
 
 def _reserved(names: Iterable[str]) -> str | None:
     """The first name that the operator or the training operator sets itself."""
-    return next((name for name in sorted(names) if name.startswith(_OURS)), None)
+    return next((name for name in sorted(names) if name.startswith(_OURS) or name in _THEIRS), None)
 
 
 def _in_words(error: ValidationError) -> str:

@@ -66,7 +66,9 @@ def test_another_command_is_another_work_and_another_image_of_ours_is_not() -> N
     assert key({"command": ["a"]}) != key({})
 
 
-@pytest.mark.parametrize("name", ["FABULA_CONFIG", "PET_NNODES", "MASTER_ADDR", "KUBEFLOW_TRAINER_SERVER_URL"])
+@pytest.mark.parametrize(
+    "name", ["FABULA_CONFIG", "PET_NNODES", "MASTER_ADDR", "KUBEFLOW_TRAINER_SERVER_URL", "WORLD_SIZE", "RANK"]
+)
 def test_variables_that_the_operator_sets_cannot_be_given(name: str) -> None:
     made = plan(observed("FineTuneRun", {"template": {"env": {name: "x"}}}), NOW)
     assert condition(made.status, "Accepted") == ("False", "InvalidSpec")
