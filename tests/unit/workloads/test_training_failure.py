@@ -4,8 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from fabula_api.worker import PEER_LOST
 from fabula_workloads.runtime.failures import ConfigInvalid, InputInvalid
 from fabula_workloads.training.failure import RankFailure, first_cause, from_exception, from_exit_code
+
+NCCL_WITHOUT_MEMORY = """NCCL error in: /pytorch/torch/csrc/distributed/c10d/NCCLUtils.cpp:94, unhandled cuda error, \
+NCCL version 2.27.5
+ncclUnhandledCudaError: Call to CUDA function failed.
+Last error:
+Failed to CUDA calloc async 608 bytes: Cuda failure 2 'out of memory'"""
+ABORTED = """[rank1]:[E1128 20:11:09.1 ProcessGroupNCCL.cpp:2068] [PG ID 0 PG GUID 0(default_pg) Rank 1] Process group \
+watchdog thread terminated with exception: {}
+Exception raised from checkForNCCLErrorsInternal at /pytorch/torch/csrc/distributed/c10d/ProcessGroupNCCL.cpp:2461
+terminate called after throwing an instance of 'c10::DistBackendError'
+"""
 
 
 def test_a_killed_rank_is_blamed_and_not_the_one_that_lost_its_connection() -> None:
@@ -28,15 +40,34 @@ def test_of_two_exceptions_the_earlier_began_it() -> None:
     assert first_cause([late, early]) is early
 
 
-def test_out_of_memory_is_recognised_in_its_three_forms() -> None:
+def test_out_of_memory_is_recognised_in_its_forms() -> None:
     for error in (
         MemoryError(),
         RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB"),
         RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 10 bytes"),
+        RuntimeError(NCCL_WITHOUT_MEMORY),
     ):
         failure = from_exception(2, error)
-        assert failure.reason == "OutOfMemory"
+        assert (failure.reason, failure.consequence) == ("OutOfMemory", False)
         assert "training.maxLength" in failure.message
+
+
+def test_a_rank_that_nccl_aborted_when_another_was_gone_is_not_blamed() -> None:
+    """The watchdog ends it from a thread of its own, so it leaves no word, only its log."""
+    began = from_exception(3, RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB"))
+    aborted = from_exit_code(1, -6, at=began.at + 1, said=ABORTED.format("NCCL error: remote process exited"))
+    assert (aborted.reason, aborted.consequence) == (PEER_LOST, True)
+    assert "rank 1 was ended by NCCL: NCCL error: remote process exited" in aborted.message
+    assert first_cause([aborted, began]) is began
+    late = from_exit_code(2, -6, said=ABORTED.format("Watchdog caught collective operation timeout: WorkNCCL(...)"))
+    assert late.reason == PEER_LOST
+
+
+def test_a_rank_that_nccl_aborted_for_an_error_of_its_own_device_is_blamed() -> None:
+    own = from_exit_code(1, -6, said=ABORTED.format("CUDA error: an illegal memory access was encountered"))
+    assert (own.reason, own.consequence) == ("RankKilled", False)
+    assert "an illegal memory access was encountered" in own.message
+    assert from_exit_code(1, -6).message == "rank 1 was killed by SIGABRT"
 
 
 def test_a_named_failure_keeps_name_and_exit_code() -> None:

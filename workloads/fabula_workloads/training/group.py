@@ -139,7 +139,7 @@ class Group:
         with contextlib.suppress(OSError, ValueError):
             for rank, end in json.loads(self._verdict.read_text()).items():
                 if int(rank) not in spoken:
-                    left.append(from_exit_code(int(rank), end["exit_code"], end["at"]))
+                    left.append(from_exit_code(int(rank), end["exit_code"], end["at"], self._said(int(rank))))
         if not left:
             return from_exit_code(self._ranks[0], self._process.returncode or 1)
         return first_cause(left)
@@ -156,6 +156,11 @@ class Group:
                         file.write(_tail(source))
             collected[rank] = target
         return collected
+
+    def _said(self, rank: int) -> str:
+        """The last part of what a rank said."""
+        sources = self._logs.glob(f"*/attempt_0/{rank - self._ranks[0]}/stderr.log")
+        return b"".join(map(_tail, sources)).decode(errors="replace")
 
 
 def _tail(path: Path) -> bytes:
