@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import socket
+import time
 from pathlib import Path
 
 import pytest
 
-from fabula_api.fine_tune_run import Topology
+from fabula_api.fine_tune_run import FineTuneRunSpec, Topology
+from fabula_api.worker import ExitCode
 from fabula_workloads.runtime.failures import ConfigInvalid
 from fabula_workloads.training.events import EventReader, EventWriter
-from fabula_workloads.training.group import Node, rank_environment, torchrun_arguments
+from fabula_workloads.training.group import Group, Node, rank_environment, torchrun_arguments
+from fabula_workloads.training.job import TrainingJob
 from fabula_workloads.training.tuned_artifact import loss_curve
 
 TWO_NODES = Topology(nodes=2, gpus_per_node=8)
@@ -31,6 +35,27 @@ def test_several_nodes_meet_where_the_controller_says(tmp_path: Path) -> None:
     node = Node.from_environment(TWO_NODES, CONTROLLER)
     arguments = torchrun_arguments(TWO_NODES, node, tmp_path)
     assert {"--nnodes=2", "--node-rank=1", "--master-addr=run-master-0", "--master-port=23456"} <= set(arguments)
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_node_whose_others_do_not_come_says_so_and_is_tried_again(tmp_path: Path, rank: int) -> None:
+    """No rank was started, so none is blamed, and the budget of failures pays for nothing."""
+    spec = FineTuneRunSpec.model_validate(
+        {"dataset": {"uri": "d"}, "model": {"name": "m"}, "topology": {"nodes": 2, "gpusPerNode": 1, "device": "cpu"}}
+    )
+    job = TrainingJob(spec=spec, dataset=tmp_path, model=tmp_path, base_name="m", deepspeed={}, work=tmp_path)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        node = Node(rank, "127.0.0.1", free.getsockname()[1])
+    group = Group(job, node, meeting_seconds=1)
+    until = time.monotonic() + 120
+    while group.poll() is None:
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    failure = group.first_failure()
+    assert (failure.reason, failure.exit_code) == ("NodesApart", ExitCode.RETRY)
+    assert failure.message.startswith(f"the group's 2 nodes did not meet at 127.0.0.1:{node.port}: ")
 
 
 def test_a_group_without_a_meeting_point_is_refused() -> None:

@@ -8,18 +8,22 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from fabula_api.fine_tune_run import Topology
+from fabula_api.worker import ExitCode
 from fabula_workloads.runtime.failures import ConfigInvalid
 from fabula_workloads.training.failure import RankFailure, first_cause, from_exit_code
 from fabula_workloads.training.job import JOB_VARIABLE, TrainingJob
-from fabula_workloads.training.process import PARENT_VARIABLE
+from fabula_workloads.training.process import PARENT_VARIABLE, UNMET
 
 _SHUTDOWN_SECONDS = 2
+MEETING_SECONDS = 1800
+"""How long nodes wait for each other: one may still be scheduled, or download a model that another has at hand."""
 _TAIL_BYTES = 256 * 1024
 
 
@@ -50,7 +54,7 @@ class Node:
         return cls(int(rank), master, int(port))
 
 
-def torchrun_arguments(topology: Topology, node: Node, logs: Path) -> list[str]:
+def torchrun_arguments(topology: Topology, node: Node, logs: Path, meeting_seconds: int = MEETING_SECONDS) -> list[str]:
     """torchrun's arguments for this node. Ranks never restart alone: the whole group does, from a checkpoint."""
     if topology.nodes == 1:
         # Port 0: a free one on loopback, so that two runs on one machine never meet.
@@ -67,6 +71,7 @@ def torchrun_arguments(topology: Topology, node: Node, logs: Path) -> list[str]:
             f"--node-rank={node.rank}",
             f"--master-addr={node.master}",
             f"--master-port={node.port}",
+            f"--rdzv-conf=timeout={meeting_seconds}",
         ]
     return [
         *place,
@@ -102,7 +107,7 @@ def rank_environment(topology: Topology, job_file: Path, environment: Mapping[st
 class Group:
     """The running ranks of this node."""
 
-    def __init__(self, job: TrainingJob, node: Node) -> None:
+    def __init__(self, job: TrainingJob, node: Node, meeting_seconds: int = MEETING_SECONDS) -> None:
         self._job, self._node = job, node
         topology = job.spec.topology
         self._ranks = range(node.rank * topology.gpus_per_node, (node.rank + 1) * topology.gpus_per_node)
@@ -112,7 +117,7 @@ class Group:
         self._process = subprocess.Popen(
             [
                 sys.executable, "-m", "fabula_workloads.training.agent", str(self._verdict),
-                *torchrun_arguments(topology, node, self._logs),
+                *torchrun_arguments(topology, node, self._logs, meeting_seconds),
             ],
             env=rank_environment(topology, job.write(), os.environ),
             start_new_session=True,
@@ -137,12 +142,24 @@ class Group:
         left = [found for rank in self._ranks if (found := RankFailure.read(self._job.failure_file(rank)))]
         spoken = {failure.rank for failure in left}
         with contextlib.suppress(OSError, ValueError):
-            for rank, end in json.loads(self._verdict.read_text()).items():
+            verdict = json.loads(self._verdict.read_text())
+            if (unmet := verdict.get(UNMET)) is not None:
+                return self._apart(unmet)
+            for rank, end in verdict.items():
                 if int(rank) not in spoken:
                     left.append(from_exit_code(int(rank), end["exit_code"], end["at"], self._said(int(rank))))
         if not left:
             return from_exit_code(self._ranks[0], self._process.returncode or 1)
         return first_cause(left)
+
+    def _apart(self, unmet: str) -> RankFailure:
+        """The failure of nodes that never met: no rank was started, and nothing is wrong with the run."""
+        place = f"{self._node.master}:{self._node.port}"
+        message = (
+            f"the group's {self._job.spec.topology.nodes} nodes did not meet at {place}: {unmet} A pod of it was not "
+            "running in time, or cannot be reached; see the group's pods and their events."
+        )
+        return RankFailure(self._ranks[0], "NodesApart", message, ExitCode.RETRY, at=time.time())
 
     def collect_logs(self) -> dict[int, Path]:
         """One file for each rank with the last part of what it said."""

@@ -9,6 +9,8 @@ import sys
 
 PARENT_VARIABLE = "FABULA_PARENT_PID"
 """Environment variable with the process id of whoever started a process that is to die with it."""
+UNMET = "unmet"
+"""Key in an agent's verdict of why the nodes never met; else it maps ranks to their ends."""
 _PR_SET_PDEATHSIG = 1
 
 
