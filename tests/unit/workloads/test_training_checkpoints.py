@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from fabula_workloads.runtime.failures import InputInvalid, Overtaken
+from fabula_workloads.runtime.failures import InputInvalid, Overtaken, TryAgain
 from fabula_workloads.runtime.store import Store, open_store
 from fabula_workloads.training.checkpoints import Checkpoints
 
@@ -163,6 +164,17 @@ def test_a_checkpoint_of_two_nodes_is_committed_when_both_have_uploaded(store: S
     assert manifest is not None
     names = [part.path.rsplit("/", 1)[1] for part in manifest.parts]
     assert sorted(names) == ["optim_states.pt", "rng_state_1.pth", "trainer_state.json"]
+
+
+def test_a_node_that_is_gone_is_not_waited_for_once_the_group_has_failed(store: Store, tmp_path: Path) -> None:
+    checkpoints = Checkpoints(store, 1)
+    with ThreadPoolExecutor(1) as uploads:
+        upload = uploads.submit(checkpoints.save, 4, saved(tmp_path, 4), nodes=2, details={})
+        checkpoints.hurry(0)
+        with pytest.raises(TryAgain, match="node 1 did not upload its part") as raised:
+            upload.result(timeout=20)
+    assert raised.value.reason == "CheckpointIncomplete"
+    assert checkpoints.steps() == []
 
 
 def test_saving_what_is_committed_changes_nothing(store: Store, tmp_path: Path) -> None:

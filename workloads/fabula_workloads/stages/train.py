@@ -217,6 +217,8 @@ class _Watch:
 
     def _finish_uploads(self, *, failed: bool) -> None:
         """Wait for checkpoints on their way: also after a failure, for they are whole and spare the next attempt."""
+        if failed:
+            self._checkpoints.hurry()
         for upload in self._pending:
             try:
                 upload.result()

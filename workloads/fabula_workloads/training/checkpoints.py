@@ -22,7 +22,8 @@ from fabula_workloads.training.fence import Fence
 
 KIND = "checkpoint"
 _STEP = re.compile(r"step-(\d{6,})")
-_NODE_WAIT_SECONDS = 600
+_NODE_WAIT_SECONDS, _HURRY_SECONDS = 600.0, 60.0
+"""For another node's part of a checkpoint; and when the group has failed, for it may be that node which is gone."""
 _NOT_STATE = ("README.md", "training_args.bin", "zero_to_fp32.py", "zero_to_torch.py")
 """Files that Trainer and DeepSpeed write beside the state; they name local paths, or are code."""
 
@@ -35,6 +36,7 @@ class Checkpoints:
         self._store, self._attempt, self._node = store, attempt, node
         self._fence = Fence(store, run, attempt, node)
         self._swept = False
+        self._patience = _NODE_WAIT_SECONDS
 
     def enter(self) -> None:
         """Announce this attempt. Raises Overtaken when a later one was announced already."""
@@ -123,6 +125,10 @@ class Checkpoints:
                 return committed
             raise
 
+    def hurry(self, seconds: float = _HURRY_SECONDS) -> None:
+        """Let what waits for other nodes' parts, in another thread, wait no longer than that in all."""
+        self._patience = seconds
+
     def prune(self, keep: int) -> None:
         """Remove all but the newest `keep`; the manifest goes first, so that no half of one is ever seen as whole."""
         steps = self.steps()
@@ -162,15 +168,15 @@ class Checkpoints:
 
     def _parts_of(self, folder: Store, node: int) -> list[Part]:
         """What another node uploaded, once it says so in the store; nodes share nothing else."""
-        deadline = time.monotonic() + _NODE_WAIT_SECONDS
+        began = time.monotonic()
         while True:
             try:
                 listing = folder.read(_listing(self._fence.writer_of(node), node))
                 return [Part.model_validate(item) for item in json.loads(listing)]
             except NotFound:
-                if time.monotonic() > deadline:
+                if (waited := time.monotonic() - began) > self._patience:
                     raise TryAgain(
-                        f"node {node} did not upload its part of {folder.uri} in {_NODE_WAIT_SECONDS} s",
+                        f"node {node} did not upload its part of {folder.uri} in {waited:.0f} s",
                         "CheckpointIncomplete",
                     ) from None
                 time.sleep(1)
