@@ -115,6 +115,16 @@ def test_a_tracker_that_hangs_holds_up_neither_steps_nor_the_end(caplog: pytest.
     block.set()
 
 
+def test_several_that_hang_are_waited_for_at_the_same_time() -> None:
+    block = threading.Event()
+    trackers = Trackers([_Feed(str(one), Recorder(block=block), close_seconds=1.0) for one in range(4)])
+    trackers.log(figures(1))
+    begin = time.monotonic()
+    trackers.close("stopped")
+    assert time.monotonic() - begin < 2.5
+    block.set()
+
+
 def test_a_package_that_the_image_lacks_is_said_before_training(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ConfigInvalid) as raised:

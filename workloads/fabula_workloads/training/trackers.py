@@ -10,6 +10,7 @@ import importlib.util
 import logging
 import math
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -124,8 +125,10 @@ class Trackers:
         """Tell what is still to be told, for half a minute at most."""
         for feed in self._feeds:
             feed.end(outcome)
+        since = time.monotonic()
         for feed in self._feeds:
-            feed.join()
+            # All at once: a pod that was told to stop has one grace period, however many trackers are down.
+            feed.join(time.monotonic() - since)
 
 
 @dataclass
@@ -157,9 +160,9 @@ class _Feed:
         self._closing.set()
         self._changed.set()
 
-    def join(self) -> None:
-        """Wait for the rest to be told, within limits."""
-        self._thread.join(self.close_seconds)
+    def join(self, waited: float = 0.0) -> None:
+        """Wait for the rest to be told, within limits, of which so many seconds have passed."""
+        self._thread.join(max(0.0, self.close_seconds - waited))
         if self._thread.is_alive() or self._steps:
             _log.warning("%s was not told of %d steps; they are in loss.jsonl", self.title, len(self._steps))
 
