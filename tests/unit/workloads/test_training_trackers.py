@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -181,6 +183,47 @@ def test_mlflow_goes_on_in_the_run_of_the_former_attempt(tmp_path: Path, monkeyp
     assert run.data.tags["fabula.dev/attempt"] == "2"
     assert run.data.params["lora.rank"] == "8"
     assert [one.step for one in client.get_metric_history(run.info.run_id, "loss")] == [1, 2, 2, 3]
+
+
+class MLflowServer(BaseHTTPRequestHandler):
+    """As much of a tracking server as one run needs."""
+
+    def do_GET(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        info = {"run_id": "r", "run_uuid": "r", "experiment_id": "1", "status": "RUNNING", "lifecycle_stage": "active"}
+        answers = {
+            "get-by-name": {"experiment": {"experiment_id": "1", "name": "fabula", "lifecycle_stage": "active"}},
+            "search": {"runs": []},
+            "create": {"run": {"info": info}},
+            "get": {"run": {"info": info}},
+        }
+        content = json.dumps(answers.get(self.path.partition("?")[0].rsplit("/", 1)[1], {})).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    do_POST = do_GET
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+def test_mlflows_client_does_not_print_the_address_with_its_credentials(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("mlflow")
+    with ThreadingHTTPServer(("127.0.0.1", 0), MLflowServer) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://user:secret@127.0.0.1:{server.server_port}"  # pragma: allowlist secret
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+        tracker = MLflow(about(), {})
+        tracker.start()
+        tracker.log(1, {"loss": 1.0})
+        tracker.finish("finished")
+        server.shutdown()
+    said = capfd.readouterr()
+    assert "secret" not in said.out + said.err
 
 
 def test_weights_and_biases_resumes_by_the_resources_uid(monkeypatch: pytest.MonkeyPatch) -> None:

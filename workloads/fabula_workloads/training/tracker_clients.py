@@ -32,6 +32,8 @@ class MLflow:
         # Whoever calls this tries again by itself; the client's own tries would fill the log for minutes.
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(_SECONDS))
+        # Links to the run, at its end: they hold the address as it was given, with a password where it has one.
+        os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
         from mlflow.entities import Param, RunTag
         from mlflow.tracking import MlflowClient
 
