@@ -196,6 +196,7 @@ class _Watch:
             lineage=self._prepared.lineage,
         )
         shutil.rmtree(local, ignore_errors=True)
+        self._keep_logs()
         if manifest is None:
             return
         _log.info("checkpoint of step %d committed", step)
@@ -207,7 +208,6 @@ class _Watch:
                 "committedAt": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             }
         )
-        self._keep_logs()
         try:
             self._checkpoints.prune(self._job.spec.checkpoints.keep)
         except Overtaken:
