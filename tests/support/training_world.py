@@ -21,6 +21,24 @@ STEPS, EVERY = 14, 5
 DEADLINE_SECONDS = 240
 
 
+@dataclass(frozen=True)
+class Node:
+    """One of two nodes, which are both on this machine."""
+
+    rank: int
+    port: int
+    output: str = "out"
+    """Folder of the artifacts, to let a node see other ones."""
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a controller sets."""
+        return {
+            "PET_NODE_RANK": str(self.rank), "PET_NNODES": "2", "MASTER_ADDR": "127.0.0.1",
+            "MASTER_PORT": str(self.port), "GLOO_SOCKET_IFNAME": "lo",
+        }  # fmt: skip
+
+
 @dataclass
 class World:
     """An artifact root with a dataset and a model, in which runs are started by name."""
@@ -31,8 +49,8 @@ class World:
     def output(self, name: str) -> Path:
         return self.folder / "root" / "out" / name
 
-    def start(self, name: str, attempt: int = 1, **spec: Any) -> subprocess.Popen[bytes]:
-        """Start `fabula-worker train` as the operator would."""
+    def start(self, name: str, attempt: int = 1, *, node: Node | None = None, **spec: Any) -> subprocess.Popen[bytes]:
+        """Start `fabula-worker train` as the operator would; `node` is its place where the run has several."""
         training = {
             "learningRate": 0.01, "maxSteps": STEPS, "perDeviceBatchSize": 1, "gradientAccumulationSteps": 2,
             "precision": "fp32", "loaderWorkers": 0, "maxGradNorm": 1.0,
@@ -42,7 +60,7 @@ class World:
             "stage": "train",
             "attempt": attempt,
             "root": f"file://{self.folder}/root",
-            "output": f"out/{name}",
+            "output": f"{node.output if node else 'out'}/{name}",
             "key": "sha256:" + "0" * 64,
             "inputs": [{"name": "dataset", "uri": spec.pop("dataset", "dataset"), "digest": "unknown"}],
             "spec": {
@@ -57,13 +75,16 @@ class World:
         }
         environment = os.environ | {
             CONFIG_VARIABLE: json.dumps(config),
-            TERMINATION_LOG_VARIABLE: str(self.folder / f"{name}.termination"),
             "FABULA_CACHE": str(self.folder / "cache"),
             "TENSORBOARD_LOGGING_DIR": str(self.folder / "board"),
             # A tiny model gains nothing from threads, and on a busy machine they wait for each other, spinning.
             "OMP_NUM_THREADS": "1",
         }
-        with (self.folder / f"{name}-{attempt}.log").open("wb") as log:
+        if node is not None:
+            environment |= node.environment | {"FABULA_CACHE": str(self.folder / f"cache-{node.rank}")}
+        suffix = f"-node-{node.rank}" if node and node.rank else ""
+        environment[TERMINATION_LOG_VARIABLE] = str(self.folder / f"{name}{suffix}.termination")
+        with (self.folder / f"{name}-{attempt}{suffix}.log").open("wb") as log:
             process = subprocess.Popen(
                 [Path(sys.executable).parent / "fabula-worker", "train"], env=environment, stdout=log, stderr=log
             )

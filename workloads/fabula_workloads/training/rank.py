@@ -11,7 +11,7 @@ import sys
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from fabula_workloads.runtime.failures import InputInvalid
+from fabula_workloads.runtime.failures import InputInvalid, TryAgain
 from fabula_workloads.training.failure import from_exception, print_traceback
 from fabula_workloads.training.job import TrainingJob
 from fabula_workloads.training.process import die_with_parent
@@ -84,6 +84,7 @@ def train(job: TrainingJob, rank: int) -> None:
     if cuda:
         torch.cuda.set_device(local_rank())
     deepspeed.init_distributed("nccl" if cuda else "gloo", auto_mpi_discovery=False)
+    _agree_on_start(job)
     encoder = Encoder(load_processor(job.model, spec.pixels), job.dataset)
     training = spec.training
     split = usable(job.dataset, "train", encoder, training)
@@ -167,6 +168,19 @@ def train(job: TrainingJob, rank: int) -> None:
     if events is not None:
         history = trainer.state.log_history if rank == 0 else []
         events.emit("interrupted" if boundary.interrupted else "finished", step=step, history=history)
+
+
+def _agree_on_start(job: TrainingJob) -> None:
+    """Raise TryAgain where ranks would go on from different steps.
+
+    Each node looks for the newest checkpoint itself, and a former attempt's last can be committed between two looks.
+    """
+    import torch.distributed as dist
+
+    found: list[str | None] = [None] * dist.get_world_size()
+    dist.all_gather_object(found, job.resume.name if job.resume else "no checkpoint")
+    if len(different := sorted({str(one) for one in found})) > 1:
+        raise TryAgain(f"nodes would begin from different places: {', '.join(different)}", "CheckpointsDiffer")
 
 
 def _needed(base: Any, model: Any) -> Needed | None:
