@@ -82,6 +82,19 @@ def test_a_whole_run(world: World, undisturbed: WorkerResult) -> None:
     assert [step for step, _ in saved[5].details["losses"]] == [1, 2, 3, 4, 5]
 
 
+def test_each_rank_draws_dropout_and_noise_of_its_own(world: World, undisturbed: WorkerResult) -> None:
+    """Drawn alike, they would be one draw for all samples that a pass takes over all ranks."""
+    import torch
+
+    folder = world.output("undisturbed") / "checkpoints" / "step-000005"
+    seeds = set()
+    for file in folder.glob("*/rng_state_*.pth"):
+        generator = torch.Generator()
+        generator.set_state(torch.load(file, weights_only=False)["cpu"])
+        seeds.add(generator.initial_seed())
+    assert len(seeds) == 2
+
+
 def test_a_finished_run_is_not_made_again(world: World, undisturbed: WorkerResult) -> None:
     started = time.monotonic()
     code, result = world.run("undisturbed", attempt=2)

@@ -141,6 +141,8 @@ def train(job: TrainingJob, rank: int) -> None:
         callbacks=[boundary],
         compute_loss_func=token_loss,
     )
+    # Trainer has seeded all ranks alike: samples of one pass would share one draw of dropout and noise.
+    set_seed(training.seed + rank)
     trainer.remove_callback(PrinterCallback)
     boundary.attach(trainer)
     if events is not None:
