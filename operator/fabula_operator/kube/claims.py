@@ -1,7 +1,7 @@
 """Which FineTuneRuns are at work on which stage key, so that no two of them make the same artifact at once.
 
-A claim is what the status says: the key of the group's stage, and an attempt that is not over. It is written before the
-attempt's child is made, and seen by the next look of any other run.
+A claim is what the status says: the key of the group's stage, and an attempt that is not over, in a run that is not. It
+is written before the attempt's child is made, and seen by the next look of any other run.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 
 from fabula_operator.kube.resources import Obj
+from fabula_operator.plan.group_stage import OPEN
 
-OPEN = ("Pending", "Running")
 Base = Hashable
 
 
@@ -27,7 +27,7 @@ class Claim:
 def base_of(obj: Obj) -> Base:
     """What two runs must share for their stages of one key to have the same folder."""
     uri = ((obj.get("spec") or {}).get("output") or {}).get("uri")
-    return ("uri", uri) if uri else ("namespace", obj["metadata"]["namespace"])
+    return ("uri", uri.rstrip("/")) if uri else ("namespace", obj["metadata"]["namespace"])
 
 
 def claim_of(obj: Obj) -> Claim | None:
@@ -37,7 +37,11 @@ def claim_of(obj: Obj) -> Claim | None:
     status = obj.get("status") or {}
     key = next((stage["key"] for stage in status.get("stages") or () if stage.get("key")), None)
     attempts = status.get("attempts") or []
-    return Claim(base_of(obj), key, bool(attempts) and attempts[-1].get("state") in OPEN) if key else None
+    if key is None:
+        return None
+    # A run that was refused after an edit keeps its last attempt as it was.
+    at_work = bool(attempts) and attempts[-1].get("state") in OPEN and not status.get("finishedAt")
+    return Claim(base_of(obj), key, at_work)
 
 
 class Claims:

@@ -68,6 +68,15 @@ def test_only_what_has_the_same_folder_is_the_same_work(situation: str, other: d
     assert twin_of(cache, "b") == twin
 
 
+def test_a_run_that_was_refused_at_work_claims_nothing_any_more() -> None:
+    cache = Cache()
+    cache.put(run("b", 1))
+    refused = run("a", 2, "Running")
+    refused["status"] |= {"state": "Failed", "finishedAt": "2026-03-01T12:00:00Z"}
+    cache.put(refused)
+    assert twin_of(cache, "b") is None
+
+
 def key_of(seen: Observed) -> str:
     (launch,) = launches(plan(seen, NOW))
     return launch.key
