@@ -96,11 +96,16 @@ class Cache:
             del owned[obj["kind"], meta["name"]]
         return {self._keys[uid]} if uid in self._keys else set()
 
-    def sync(self, uid: str, found: Iterable[Obj]) -> None:
-        """Take a live list of all children and pods of a run: what is not in it is gone."""
+    def owned(self, uid: str) -> list[Obj]:
+        """A run's children and pods as last heard of."""
+        return list(self._owned.get(uid, {}).values())
+
+    def sync(self, before: Iterable[Obj], found: Iterable[Obj]) -> None:
+        """Take a live list of a run's children and pods: what was known `before` it was asked for and is not in it is
+        gone. What was heard of meanwhile may be younger than the list."""
         objects = list(found)
         there = {obj["metadata"]["uid"] for obj in objects}
-        for obj in list(self._owned.get(uid, {}).values()):
+        for obj in before:
             if obj["metadata"]["uid"] not in there:
                 self.drop(obj)
         for obj in objects:

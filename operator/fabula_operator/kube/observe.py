@@ -38,16 +38,18 @@ class Observer:
         for kind, name in named_runs(key.kind, obj.get("spec") or {}):
             await self._one(Key(kind, key.namespace, name))
         uid = obj["metadata"]["uid"]
+        # A resync reads a run that may be at work: what is created while the lists are on their way is not in them.
+        before = self._cache.owned(uid)
         found = []
         # Pods last: a child that says it has failed, with pods from before that, would look as if it had lost them.
         for resource in (JOB, *((PYTORCH_JOB,) if self.pytorch_jobs else ()), POD):
             found += await self._api.list(resource, key.namespace, f"{RUN_UID}={uid}")
-        self._cache.sync(uid, found)
+        self._cache.sync(before, found)
         self._cache.admit(uid, await self.admissions.of(key.namespace, found))
 
     async def _one(self, key: Key) -> bool:
-        obj = await self._api.get(RUNS[key.kind], key.namespace, key.name)
         known = self._cache.get(key)
+        obj = await self._api.get(RUNS[key.kind], key.namespace, key.name)
         if known is not None and (obj is None or obj["metadata"]["uid"] != known["metadata"]["uid"]):
             self._cache.drop(known)
         if obj is not None:

@@ -73,7 +73,7 @@ def test_a_live_list_heals_a_lost_deletion() -> None:
     cache = Cache()
     cache.put(obj("DatasetBuild", "data", 1))
     cache.put(owned("Job", "gone", 3))
-    cache.sync("u-data", [owned("Job", "there", 4)])
+    cache.sync(cache.owned("u-data"), [owned("Job", "there", 4)])
     assert children(cache) == ["there"]
 
 
