@@ -77,6 +77,6 @@ def test_two_nodes_killed_stopped_and_apart_go_on_to_the_end(world: World) -> No
     assert f"different places: checkpoint-{saved}, no checkpoint" in word(world, 0).failure.message
 
     assert ends(start(world, 4)) == [0, 0]
-    # That this is where undisturbed ranks of one node end is held through the operator (tests/e2e/test_training_chaos.py).
+    # That undisturbed ranks of one node end here too is held through the operator: tests/e2e/test_training_chaos.py.
     assert word(world, 0).summary["resumedFromStep"] == saved
     assert [row["step"] for row in world.curve("nodes")] == list(range(1, STEPS + 1))
