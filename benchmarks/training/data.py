@@ -31,9 +31,9 @@ CPU = (
     Data("podcast, an eighth", 24, (120, 180), (1, 5), (14, 14), 1024),
 )
 GPU = (
-    Data("short", 160, (64, 512), (1, 1), (16, 16), 8192),
     Data("podcast", 24, (900, 1400), (1, 5), (30, 54), 8192, mfu_goal=0.40),
     Data("long text", 12, (2000, 8000), (1, 1), (4, 4), 8192, mfu_goal=0.45),
+    Data("short", 96, (64, 512), (1, 1), (16, 16), 8192),
 )
 """30 x 54 patches are the 405 tokens of a 1344 x 768 picture in the default window; 8,192 is the default maxLength."""
 

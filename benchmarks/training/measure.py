@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import gc
+import math
+import re
 import statistics
+import sys
 import time
+import traceback
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,13 +39,14 @@ class Figures:
     """Share of the positions computed that hold no token."""
     tokens_per_second: float = 0.0
     samples_per_second: float = 0.0
-    versus_reference: float = 0.0
+    versus_reference: float | None = None
     spread: float = 0.0
     """Slowest turn by fastest."""
     loss: float = 0.0
     mfu: float | None = None
     memory_gib: float | None = None
-    out_of_memory: bool = False
+    missing: str | None = None
+    """Why there are no figures."""
 
 
 @dataclass
@@ -59,8 +65,9 @@ class _Course:
 class Bench:
     """One model, trained by all variants in turn."""
 
-    def __init__(self, shape: str, device: str, *, liger: bool = False) -> None:
-        self._device = device
+    def __init__(self, shape: str, device: str, *, liger: bool = False, end: float = math.inf) -> None:
+        """After `end`, on the clock `time.monotonic`, nothing more is begun."""
+        self._device, self._end = device, end
         self._model = shapes.model(shape, device, liger=liger)
         self._trained = [p for p in self._model.parameters() if p.requires_grad]
         self._optimizer = torch.optim.AdamW(self._trained, lr=0.0, fused=device == "cuda")
@@ -69,21 +76,38 @@ class Bench:
         self._needed = ModelFlops.of(config.to_dict(), sum(p.numel() for p in self._trained)).needed
 
     def measure(
-        self, chosen: data.Data, variants: list[Variant], repeats: int, profile: Path | None = None
+        self,
+        chosen: data.Data,
+        variants: list[Variant],
+        repeats: int,
+        *,
+        until: float = math.inf,
+        profile: Path | None = None,
     ) -> list[Figures]:
-        """A turn to warm up and `repeats` to time for each variant; the median counts."""
+        """A turn to warm up and `repeats` to time for each variant, of which the median counts.
+
+        After `until` no variant takes a second one. A trace is kept of the first variant and of the fastest.
+        """
         encoded = data.samples(chosen, self._vocabulary)
         labelled = sum(int((sample["labels"][1:] != -100).sum()) for sample in encoded)
         courses = [self._course(chosen, variant, encoded) for variant in variants]
         for turn in range(repeats + 1):
             for course in courses:
-                if not course.figures.out_of_memory and sum(course.seconds) < TURN_LIMIT_SECONDS:
+                if course.figures.missing:
+                    continue
+                if not course.seconds and time.monotonic() > self._end:
+                    course.figures.missing = "no time left"
+                elif not course.seconds or (
+                    sum(course.seconds) < TURN_LIMIT_SECONDS and time.monotonic() < min(until, self._end)
+                ):
                     self._turn(course, labelled, timed=turn > 0)
-        for course in courses:
-            if course.seconds:
-                self._conclude(course)
-                if profile:
-                    self._profile(course, labelled, profile)
+        measured = [course for course in courses if not course.figures.missing]
+        for course in measured:
+            self._conclude(course)
+        if profile and measured:
+            fastest = max(measured, key=lambda course: course.figures.tokens_per_second)
+            for course in {id(one): one for one in (measured[0], fastest)}.values():
+                self._profile(course, labelled, profile)
         return [course.figures for course in courses]
 
     def _course(self, chosen: data.Data, variant: Variant, encoded: list[data.Encoded]) -> _Course:
@@ -92,35 +116,44 @@ class Bench:
         total = measures.Measures()
         for batch in batches:
             total.add(batch.pop(measures.KEY))
+            if self._device == "cuda":  # as the trainer's loader does
+                batch |= {name: value.pin_memory() for name, value in batch.items() if isinstance(value, torch.Tensor)}
         lengths = [len(sample["input_ids"]) for sample in encoded]
         share = padding(variant.rows(chosen, lengths), lengths)
         figures = Figures(chosen.name, variant.name, share)
         return _Course(variant, batches, figures, total.tokens, total.samples, total.flops)
 
     def _turn(self, course: _Course, labelled: int, *, timed: bool) -> None:
-        """Forward and backward over all samples, one optimizer step."""
+        """Forward and backward over all samples, one optimizer step. What fails is noted, and spoils no other."""
         cuda = self._device == "cuda"
-        head = course.variant.configure(self._model, self._device)
         if cuda:
             torch.cuda.synchronize()
             torch.cuda.reset_peak_memory_stats()
         since = self._now()
         try:
-            parts = [self._pass(batch, head, labelled) for batch in course.batches]
-            torch.nn.utils.clip_grad_norm_(self._trained, 0.3)
-            self._optimizer.step()
-            course.figures.loss = torch.stack(parts).sum().item()
-        except torch.cuda.OutOfMemoryError:
-            course.figures.out_of_memory = True
+            loss = self._step(course, labelled, course.batches if timed or not cuda else _telling(course.batches))
+        except Exception as error:
+            course.figures.missing = _why(error)
+        else:
+            if timed:
+                course.figures.loss = loss
+                course.seconds.append(self._now() - since)
         self._optimizer.zero_grad()
-        seconds = self._now() - since
+        if course.figures.missing:
+            # What the failed pass held hangs in cycles of its graph and of the error's frames.
+            gc.collect()
         if cuda:
             memory = torch.cuda.max_memory_allocated() / 1024**3
             course.figures.memory_gib = max(memory, course.figures.memory_gib or 0.0)
-            if course.figures.out_of_memory:
+            if course.figures.missing:
                 torch.cuda.empty_cache()
-        if timed and not course.figures.out_of_memory:
-            course.seconds.append(seconds)
+
+    def _step(self, course: _Course, labelled: int, batches: list[Any]) -> float:
+        head = course.variant.configure(self._model, self._device)
+        parts = [self._pass(batch, head, labelled) for batch in batches]
+        torch.nn.utils.clip_grad_norm_(self._trained, 0.3)
+        self._optimizer.step()
+        return torch.stack(parts).sum().item()  # waits for the GPU
 
     def _now(self) -> float:
         # The processor time of this process: others on the machine take its turns, but do not count in them.
@@ -155,7 +188,21 @@ class Bench:
             if self._device == "cuda":
                 torch.cuda.synchronize()
         self._optimizer.zero_grad()
-        name = f"{course.figures.data}-{course.variant.name}".replace(" ", "-").replace(",", "").replace(":", "")
-        profiler.export_chrome_trace(str(folder / f"{name}.json"))
+        name = re.sub(r"[ ,.:]+", "-", f"{course.figures.data} {course.variant.name}")
+        profiler.export_chrome_trace(str(folder / f"{name}.json.gz"))
         by = f"self_{self._device}_time_total"
         (folder / f"{name}.txt").write_text(profiler.key_averages().table(sort_by=by, row_limit=40))
+
+
+def _telling(batches: list[Any]) -> list[Any]:
+    """The longest pass and the first: enough to warm up a GPU, and to see what has no room."""
+    return [max(batches, key=lambda batch: batch["input_ids"].numel()), batches[0]]
+
+
+def _why(error: Exception) -> str:
+    """What to show in place of figures. CUDA and cuBLAS have their own ways to say that memory is out."""
+    said = str(error)
+    if isinstance(error, torch.OutOfMemoryError) or "out of memory" in said or "ALLOC_FAILED" in said:
+        return "out of memory"
+    traceback.print_exception(error, file=sys.stderr)
+    return f"failed: {type(error).__name__}"

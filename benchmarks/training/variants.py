@@ -12,6 +12,7 @@ from data import Data, Encoded
 from fabula_workloads.models.segments import packed_attention
 from fabula_workloads.training.loss_head import LossHead
 from fabula_workloads.training.packing import pack
+from fabula_workloads.training.recompute import recompute_layers
 
 STEP = 32
 """Samples of an optimizer step: the reference's 8 ranks x 1 x 4."""
@@ -55,10 +56,12 @@ class Variant:
         base = tuned.base_model.model
         attention = packed_attention(device) if self.packed else "sdpa"
         base.set_attn_implementation({"text_config": attention})
-        if self.recompute_every:
+        if not self.recompute_every:
+            base.activation_checkpointing_disable()
+        elif self is REFERENCE:
             base.activation_checkpointing_enable({"use_reentrant": False}, every_n_layers=self.recompute_every)
         else:
-            base.activation_checkpointing_disable()
+            recompute_layers(base, self.recompute_every)
         base.get_output_embeddings().__dict__.pop("forward", None)
         return LossHead.attach(base) if self.few_logits else None
 
@@ -80,6 +83,8 @@ def variants(shape: str, *, liger: bool) -> list[Variant]:
         _PACKED,
         less,
     ]
+    if fewer > 1:
+        found.append(replace(_PACKED, recompute_every=0, name=f"packed, {_recomputed(0)}"))  # for larger GPUs
     if liger:
         found.append(replace(less, liger=True, name=f"{less.name}, liger"))
     return found

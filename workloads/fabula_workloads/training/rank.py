@@ -71,6 +71,7 @@ def train(job: TrainingJob, rank: int) -> None:
     from fabula_workloads.training.order import Coverage
     from fabula_workloads.training.packing import fill, pack, singly
     from fabula_workloads.training.progress import StepBoundary, local_rank
+    from fabula_workloads.training.recompute import recompute_layers
     from fabula_workloads.training.steps import plan_steps, too_few
     from fabula_workloads.training.trainer import EncodedSamples, FineTuner, training_arguments
     from fabula_workloads.training.usable import usable
@@ -109,6 +110,8 @@ def train(job: TrainingJob, rank: int) -> None:
     if training.kernels == "liger":
         use_liger(base)
     model = train_language(base) if training.method == "full" else add_lora(base, spec.lora, job.base_name)
+    if training.gradient_checkpointing:
+        recompute_layers(base, training.recompute_every)
     noise = None
     if training.neftune_noise_alpha:
         noise = SampleNoise(training.neftune_noise_alpha)

@@ -175,8 +175,6 @@ def training_arguments(job: TrainingJob, plan: StepPlan) -> TrainingArguments:
         optim="adamw_torch",
         # Trainer's own would follow the length of the padded or packed row (`neftune`).
         neftune_noise_alpha=None,
-        activation_checkpointing=training.gradient_checkpointing,
-        activation_checkpointing_kwargs={"use_reentrant": False, "every_n_layers": training.recompute_every},
         bf16=training.precision == "bf16",
         seed=training.seed,
         dataloader_num_workers=training.loader_workers,

@@ -1,0 +1,77 @@
+"""How often ZeRO-3 gathers each frozen matrix of the layers in a pass: `python -m … MODEL FOLDER`, counts as JSON.
+
+One rank is enough: it gathers what eight would. A process of its own, for DeepSpeed stays in the one it was started in.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections import Counter
+from typing import Any
+
+os.environ |= {
+    "DS_ACCELERATOR": "cpu", "RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1",
+    "MASTER_PORT": "0",
+}  # fmt: skip
+PASSES = 3
+"""DeepSpeed knows the order of modules, and fetches ahead, from the third pass on."""
+
+
+def main() -> None:
+    from fabula_workloads.training.rank import _prepare_libraries
+
+    _prepare_libraries(cuda=False)
+    import deepspeed
+    import torch
+    from deepspeed.runtime.zero.partition_parameters import ZeroParamStatus
+    from deepspeed.runtime.zero.partitioned_param_coordinator import PartitionedParameterCoordinator as Coordinator
+    from transformers.integrations import HfDeepSpeedConfig
+
+    from fabula_api.fine_tune_run import FineTuneRunSpec, Lora
+    from fabula_workloads.models.loading import load_for_training
+    from fabula_workloads.training.deepspeed_config import render
+    from fabula_workloads.training.lora import add_lora
+    from fabula_workloads.training.recompute import recompute_layers
+
+    wire: dict[str, Any] = {"dataset": {"uri": "d"}, "model": {"uri": "m"}, "training": {"precision": "fp32"}}
+    config = render(
+        FineTuneRunSpec.model_validate(wire | {"topology": {"gpusPerNode": 1, "device": "cpu"}}), hidden_size=64
+    )
+    # A tiny model would stay on its rank as a whole.
+    config["zero_optimization"] |= {
+        "stage3_param_persistence_threshold": 500,
+        "stage3_prefetch_bucket_size": 10_000,
+        "stage3_max_live_parameters": 30_000,
+        "stage3_max_reuse_distance": 0,
+    }
+    deepspeed.init_distributed("gloo", auto_mpi_discovery=False)
+    _keep = HfDeepSpeedConfig(config)
+    base = load_for_training(sys.argv[1], precision="fp32")
+    model = add_lora(base, Lora(dropout=0.0), "m").train()
+    recompute_layers(base, 1)
+    trained = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad])
+    engine, *_ = deepspeed.initialize(model=model, optimizer=trained, config=config)
+
+    gather = Coordinator._PartitionedParameterCoordinator__all_gather_params_  # type: ignore[attr-defined]
+    names = {parameter.ds_id: name for name, parameter in model.named_parameters()}
+    gathered: Counter[str] = Counter()
+
+    def counting(self: Any, parameters: Any, *args: Any, **kwargs: Any) -> Any:
+        gathered.update(names[p.ds_id] for p in parameters if p.ds_status == ZeroParamStatus.NOT_AVAILABLE)
+        return gather(self, parameters, *args, **kwargs)
+
+    Coordinator._PartitionedParameterCoordinator__all_gather_params_ = counting  # type: ignore[attr-defined]
+    tokens = torch.arange(10, 40)[None]
+    for _ in range(PASSES):
+        gathered.clear()
+        engine.backward(engine(input_ids=tokens, labels=tokens).loss)
+    frozen = {name: times for name, times in gathered.items() if name.endswith("_proj.base_layer.weight")}
+    print(json.dumps(frozen))
+    sys.stdout.flush()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

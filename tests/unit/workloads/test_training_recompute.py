@@ -1,0 +1,150 @@
+"""Recomputation in the backward pass: which layers, when within one, and that nothing else changes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support.training_dataset import build_model, samples, write_dataset
+
+from fabula_api.fine_tune_run import Lora
+from fabula_api.shared_spec import PixelWindow
+
+pytestmark = [pytest.mark.torch, pytest.mark.invariant]
+
+
+@pytest.fixture(scope="module")
+def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_model(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="module")
+def batch(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    from fabula_workloads.models.processor import load_processor
+    from fabula_workloads.training.collate import Collator
+    from fabula_workloads.training.dataset import read_samples
+    from fabula_workloads.training.encode import Encoder
+
+    folder = tmp_path_factory.mktemp("dataset")
+    write_dataset(folder, samples(3, images=(1, 3, 2)))
+    encoder = Encoder(load_processor(model_folder, PixelWindow(min_pixels=1024, max_pixels=8192)), folder)
+    found = Collator(0)([[encoder.encode(sample)] for sample in read_samples(folder, "train")])
+    return {name: value for name, value in found.items() if name != "measures"}
+
+
+def load(model_folder: Path, every: int | None, *, method: str = "lora", dropout: float = 0.1) -> Any:
+    """The tiny model as a rank trains it, with LoRA factors that matter; `every` is `training.recomputeEvery`."""
+    import torch
+
+    from fabula_workloads.models.loading import load_for_training
+    from fabula_workloads.training.full import train_language
+    from fabula_workloads.training.lora import add_lora
+    from fabula_workloads.training.recompute import recompute_layers
+
+    base = load_for_training(model_folder, precision="fp32")
+    torch.manual_seed(7)
+    model = (train_language(base) if method == "full" else add_lora(base, Lora(dropout=dropout), "m")).train()
+    for name, parameter in model.named_parameters():
+        if "lora_" in name:
+            parameter.data.normal_(0, 0.05)
+    if every:
+        recompute_layers(base, every)
+    return model
+
+
+def loss_and_gradients(model: Any, batch: dict[str, Any]) -> tuple[float, dict[str, Any]]:
+    import torch
+
+    torch.manual_seed(11)  # of dropout
+    loss = model(**batch).loss
+    loss.backward()
+    return loss.item(), {name: p.grad for name, p in model.named_parameters() if p.requires_grad}
+
+
+@pytest.mark.parametrize("method", ["lora", "full"])
+@pytest.mark.parametrize("every", [1, 2])
+def test_recomputing_some_layers_changes_no_bit(
+    model_folder: Path, batch: dict[str, Any], every: int, method: str
+) -> None:
+    import torch
+
+    expected, gradients = loss_and_gradients(load(model_folder, None, method=method), batch)
+    model = load(model_folder, every, method=method)
+    layers = model.get_decoder().layers
+    assert len(layers) > 1
+    assert sum(layer.gradient_checkpointing for layer in layers) == len(layers) // every
+    loss, found = loss_and_gradients(model, batch)
+    assert loss == expected
+    assert found.keys() == gradients.keys()
+    for name, gradient in gradients.items():
+        assert torch.equal(found[name], gradient), name
+
+
+def test_a_layer_is_computed_anew_before_any_part_of_it_is_passed_backwards(
+    model_folder: Path, batch: dict[str, Any]
+) -> None:
+    # What ZeRO-3 gathers for the recomputation must not be let go with a part of the layer.
+    model = load(model_folder, 1)
+    seen: list[tuple[str, int, str]] = []
+    for number, layer in enumerate(model.get_decoder().layers):
+        for name, part in layer.named_modules():
+            if name.endswith("_proj"):
+                part.register_forward_hook(lambda *_, at=(number, name): seen.append(("forward", *at)))
+                part.register_full_backward_pre_hook(lambda *_, at=(number, name): seen.append(("backward", *at)))
+    loss_and_gradients(model, batch)
+    layers = len(model.get_decoder().layers)
+    parts = len({name for _, _, name in seen})
+    assert parts == 7
+    for number in range(layers):
+        order = [what for what, at, _ in seen if at == number]
+        assert order == ["forward"] * parts * 2 + ["backward"] * parts
+
+
+def test_a_layer_that_tells_more_than_its_hidden_states_is_recomputed_too() -> None:
+    import torch
+
+    from fabula_workloads.training.recompute import recompute_layers
+
+    class Layer(torch.nn.Linear):
+        def forward(self, hidden_states: Any) -> Any:
+            calls.append(1)
+            return super().forward(hidden_states).tanh(), "weights"
+
+    class Model:
+        def __init__(self) -> None:
+            self.layers = [Layer(4, 4), Layer(4, 4)]
+
+        def activation_checkpointing_enable(self, how: dict[str, Any], every_n_layers: int) -> None:
+            assert (how, every_n_layers) == ({"use_reentrant": False}, 1)
+
+        def disable_input_require_grads(self) -> None: ...
+
+        def get_decoder(self) -> Any:
+            return self
+
+    calls: list[int] = []
+    model = Model()
+    recompute_layers(model, 1)
+    hidden = torch.ones(2, 4)
+    for layer in model.layers:
+        hidden, more = layer._gradient_checkpointing_func(layer, hidden)
+        assert more == "weights"
+    hidden.sum().backward()
+    assert len(calls) == 4
+    assert all(layer.weight.grad is not None for layer in model.layers)
+
+
+def test_zero_3_gathers_each_frozen_matrix_twice_a_pass(model_folder: Path) -> None:
+    from transformers import AutoConfig
+
+    command = [sys.executable, "-m", "tests.support.gathered_weights", str(model_folder)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert ended.returncode == 0, ended.stderr[-2000:]
+    gathered = json.loads(ended.stdout.splitlines()[-1])
+    layers = AutoConfig.from_pretrained(model_folder).text_config.num_hidden_layers
+    assert len(gathered) == 7 * layers
+    assert set(gathered.values()) == {2}, gathered  # once forwards, once for all of the layer's backward pass
