@@ -10,7 +10,7 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 
 from fabula_operator.kube.resources import Obj
-from fabula_operator.plan.group_stage import OPEN
+from fabula_operator.plan.group import OPEN
 
 Base = Hashable
 

@@ -7,33 +7,27 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from fabula_api.eval_run import EvalRunSpec, EvalRunStatus
 from fabula_api.fine_tune_run import FineTuneRunStatus
-from fabula_api.status import FailureDigest, Lineage, Progress, RunStatus
+from fabula_api.status import Lineage, Progress, RunStatus
 from fabula_api.worker import Spec
 from fabula_operator.plan import conditions as condition
-from fabula_operator.plan.acceptance import Accepted, Refusal, accept, expected, is_dry_run
-from fabula_operator.plan.actions import Action, DeleteChild, DeleteRun, EnsureChild, Plan, SuspendChild
+from fabula_operator.plan.acceptance import Accepted, Refusal, accept
+from fabula_operator.plan.actions import Action, DeleteChild, EnsureChild, Plan, SuspendChild
 from fabula_operator.plan.backend import choose_backend
-from fabula_operator.plan.children import Child, parse_time, running
-from fabula_operator.plan.conditions import Wanted, timestamp
-from fabula_operator.plan.deadline import deadline_exceeded, deadline_of, seconds_left, seconds_to_live
-from fabula_operator.plan.gpu_hours import timed
-from fabula_operator.plan.group_stage import OPEN
-from fabula_operator.plan.kind_status import fold, gates, left_undone, outcome, stopped_by, verdict
-from fabula_operator.plan.notices import notices
+from fabula_operator.plan.children import running
+from fabula_operator.plan.conclude import conclude, estimated
+from fabula_operator.plan.conditions import timestamp
+from fabula_operator.plan.deadline import deadline_exceeded, deadline_of, seconds_left
+from fabula_operator.plan.ending import after_the_end, fail, refuse, succeed
+from fabula_operator.plan.kind_status import fold, verdict
 from fabula_operator.plan.observed import Observed, Waiting
-from fabula_operator.plan.preflight import Preflight
 from fabula_operator.plan.progress import overall
 from fabula_operator.plan.references import resolve_externals
 from fabula_operator.plan.results import camel_reason, lineage_of
 from fabula_operator.plan.stage_engine import Walk, pending, walk
 from fabula_operator.plan.stage_view import StageView
+from fabula_operator.plan.stops import pods_left, stop, superseded
 from fabula_operator.plan.watchdog import healthy
-
-STRAGGLER_SECONDS = 60.0
-"""A PyTorchJob has succeeded once its master has. So long the other ranks may take to end beside it."""
-_ACCEPTED = {"may not fit": "MayNotFit", "does not fit": "DoesNotFit"}
 
 
 def plan(seen: Observed, now: datetime) -> Plan:
@@ -42,10 +36,10 @@ def plan(seen: Observed, now: datetime) -> Plan:
     if run.deleting:
         return Plan()
     if run.status.finished_at is not None and run.status.observed_generation == run.generation:
-        return _finished(seen, now)
+        return after_the_end(seen, now)
     accepted = accept(seen)
     if isinstance(accepted, Refusal):
-        return _refuse(seen, accepted, now)
+        return refuse(seen, accepted, now)
     spec = accepted.spec
     inputs = resolve_externals(seen, spec)
     backend = choose_backend(seen, spec)
@@ -54,7 +48,7 @@ def plan(seen: Observed, now: datetime) -> Plan:
             return _wait(seen, accepted, obstacle, now)
     assert not isinstance(inputs, Waiting)
     assert not isinstance(backend, Waiting)
-    before = _estimated(_reopened(run.status), accepted.preflight)
+    before = estimated(_reopened(run.status), accepted.preflight)
     views = walk(Walk(seen, spec, accepted.stages, before, inputs, backend[0], now))
     status = _with_stages(before, views, inputs)
     if backend[1] is not None:
@@ -64,11 +58,11 @@ def plan(seen: Observed, now: datetime) -> Plan:
     if all(view.done for view in views):
         broken = verdict(status)
         if broken is None:
-            return _succeed(seen, spec, status, now)
+            return succeed(seen, spec, status, now)
     if broken is not None:
-        return _fail(seen, spec, status, broken, now)
+        return fail(seen, spec, status, broken, now)
     if (over := deadline_of(spec, status)) and now >= over:
-        return _fail(seen, spec, status, deadline_exceeded(spec), now)
+        return fail(seen, spec, status, deadline_exceeded(spec), now)
     if spec.suspend:
         return _suspend(seen, spec, status, views, now)
     return _work(seen, spec, status, views, now)
@@ -79,16 +73,6 @@ def _reopened(status: RunStatus) -> RunStatus:
     if status.finished_at is None:
         return status
     return status.model_copy(update={"finished_at": None, "started_at": None, "failure": None, "reason": None})
-
-
-def _estimated(status: RunStatus, made: Preflight | None) -> RunStatus:
-    """The status with the estimate. Hours that were once known stay, even if the dataset they came from goes."""
-    if not isinstance(status, FineTuneRunStatus):
-        return status
-    estimate = made.estimate if made else None
-    if estimate is not None and estimate.hours is None and status.estimate is not None and status.started_at:
-        estimate = estimate.model_copy(update={"hours": status.estimate.hours})
-    return status.model_copy(update={"estimate": estimate})
 
 
 def _with_stages(status: RunStatus, views: list[StageView], inputs: list[Lineage]) -> RunStatus:
@@ -124,49 +108,9 @@ def _progress(views: list[StageView]) -> Progress:
     return overall([view.status for view in views], units)
 
 
-def _finish(
-    seen: Observed, spec: Spec | None, status: RunStatus, wanted: Wanted, *, actions: tuple[Action, ...] = (),
-    requeue_after: float | None = None, now: datetime,
-) -> Plan:  # fmt: skip
-    """The plan with conditions set and the events that follow from what changed."""
-    run = seen.run
-    if isinstance(status, EvalRunStatus):
-        unknown: Wanted = {"GatesPassed": ("Unknown", "NotScored", "")}
-        wanted = {**wanted, **({"GatesPassed": gates(status, spec)} if isinstance(spec, EvalRunSpec) else unknown)}
-    if isinstance(status, FineTuneRunStatus):
-        wanted = {"Healthy": ("Unknown", "NotRunning", ""), **wanted}
-        status = status.model_copy(update={"attempts": timed(status.attempts)})
-    if spec is not None and (made := expected(seen, spec)) is not None:
-        wanted = {**wanted, "Accepted": ("True", _ACCEPTED.get(made.verdict, "Valid"), made.message)}
-    if spec is not None and is_dry_run(spec):
-        wanted = {**wanted, "Accepted": ("True", "DryRun", "an estimate only: no provider is called, nothing is spent")}
-    status = status.model_copy(
-        update={
-            "observed_generation": run.generation,
-            "conditions": condition.conditions(run.status.conditions, wanted, run.generation, now),
-        }
-    )
-    return Plan(status, actions, notices(run.status, status, run.generation), requeue_after)
-
-
-def _refuse(seen: Observed, refusal: Refusal, now: datetime) -> Plan:
-    digest = FailureDigest(reason=refusal.reason, message=refusal.message[:4096])
-    status = _estimated(seen.run.status, refusal.preflight).model_copy(
-        update={
-            "state": "Failed",
-            "reason": refusal.reason,
-            "failure": digest,
-            "progress": Progress(summary=refusal.reason),
-            "finished_at": timestamp(now),
-        }
-    )
-    wanted = condition.refused(refusal.reason, refusal.message)
-    return _finish(seen, None, status, wanted, actions=_halt(seen), now=now)
-
-
 def _wait(seen: Observed, accepted: Accepted, waiting: Waiting, now: datetime) -> Plan:
     """Nothing can start yet; pods that run on what is no longer ready are left alone."""
-    before = _estimated(_reopened(seen.run.status), accepted.preflight)
+    before = estimated(_reopened(seen.run.status), accepted.preflight)
     status = before.model_copy(
         update={
             "state": "Pending",
@@ -177,83 +121,9 @@ def _wait(seen: Observed, accepted: Accepted, waiting: Waiting, now: datetime) -
     )
     if accepted.spec.suspend:
         status = status.model_copy(update={"state": "Suspended", "reason": "SuspendedBySpec"})
-        return _finish(seen, accepted.spec, status, condition.suspended(waiting.message), now=now)
+        return conclude(seen, accepted.spec, status, condition.suspended(waiting.message), now=now)
     wanted = condition.waiting(waiting.reason, waiting.message, stalled=waiting.stalled)
-    return _finish(seen, accepted.spec, status, wanted, now=now)
-
-
-def _succeed(seen: Observed, spec: Spec, status: RunStatus, now: datetime) -> Plan:
-    former = seen.run.status
-    again = former.state == "Succeeded"
-    status = status.model_copy(
-        update={
-            "state": "Succeeded",
-            "reason": stopped_by(status),
-            "failure": None,
-            # An edit that leaves every stage as it was did not make the run start again.
-            "started_at": former.started_at if again else status.started_at,
-            "finished_at": former.finished_at if again else timestamp(now),
-        }
-    )
-    made, left = outcome(status), left_undone(status)
-    message = f"{made}; {left}" if left else made
-    # What was left has a column of its own, the reason.
-    status = status.model_copy(update={"progress": Progress(percent=100, summary=made[:120])})
-    waits = [seconds_to_live(spec), STRAGGLER_SECONDS if running(seen.pods) else None]
-    return _finish(
-        seen,
-        spec,
-        status,
-        condition.succeeded(message, "DryRun" if is_dry_run(spec) else "Succeeded"),
-        requeue_after=min((one for one in waits if one is not None), default=None),
-        now=now,
-    )
-
-
-def _fail(seen: Observed, spec: Spec, status: RunStatus, failure: FailureDigest, now: datetime) -> Plan:
-    stages = [
-        one.model_copy(update={"state": "Pending", "eta": None}) if one.state == "Running" else one
-        for one in status.stages
-    ]
-    if isinstance(status, FineTuneRunStatus):
-        over = {"state": "Failed", "reason": failure.reason, "finished_at": timestamp(now)}
-        attempts = [one.model_copy(update=over) if one.state in OPEN else one for one in status.attempts]
-        status = status.model_copy(update={"attempts": attempts})
-    percent = status.progress.percent if status.progress else None
-    status = status.model_copy(
-        update={
-            "state": "Failed",
-            "reason": failure.reason,
-            "failure": failure,
-            "stages": stages,
-            "progress": Progress(percent=percent, summary=f"{failure.stage or 'run'}: {failure.reason}"[:120]),
-            "finished_at": timestamp(now),
-        }
-    )
-    wanted = condition.failed(failure.reason, failure.message)
-    return _finish(seen, spec, status, wanted, actions=_halt(seen), requeue_after=seconds_to_live(spec), now=now)
-
-
-def _halt(seen: Observed) -> tuple[Action, ...]:
-    """Stop what still runs; suspending it keeps the logs of pods that have ended."""
-    return tuple(
-        action
-        for child in seen.children
-        if not child.deleting and (not child.terminal or _left(seen, child.uid))
-        for action in _stop(child)
-    )
-
-
-def _stop(child: Child) -> list[Action]:
-    """Let a child make no more pods. Kueue would start a suspended one again, so a queued one has to go, unless it is
-    over."""
-    if child.queue is not None and not child.terminal:
-        return [DeleteChild(child, "the run is held or over, and its queue must not admit it any more")]
-    return [] if child.suspended else [SuspendChild(child, True)]
-
-
-def _left(seen: Observed, uid: str) -> bool:
-    return bool(running(pod for pod in seen.pods if pod.owner_uid == uid and not pod.deleting))
+    return conclude(seen, accepted.spec, status, wanted, now=now)
 
 
 def _suspend(seen: Observed, spec: Spec, status: RunStatus, views: list[StageView], now: datetime) -> Plan:
@@ -263,11 +133,14 @@ def _suspend(seen: Observed, spec: Spec, status: RunStatus, views: list[StageVie
     ended = {
         view.child.uid
         for view in views
-        if view.stage.shape == "group" and view.child and seen.pods_of(view.child) and not _left(seen, view.child.uid)
+        if view.stage.shape == "group"
+        and view.child
+        and seen.pods_of(view.child)
+        and not pods_left(seen, view.child.uid)
     }
     for child in seen.children:
         if not (child.terminal or child.deleting or child.uid in asked | ended):
-            actions += _stop(child)
+            actions += stop(child)
     alive = running(seen.pods)
     count = "1 pod" if len(alive) == 1 else f"{len(alive)} pods"
     message = f"waiting for {count} to finish what is in hand" if alive else "no pod runs"
@@ -276,7 +149,7 @@ def _suspend(seen: Observed, spec: Spec, status: RunStatus, views: list[StageVie
         update={"state": "Suspended", "reason": "SuspendedBySpec", "failure": None, "progress": progress}
     )
     wanted = condition.suspended(message)
-    return _finish(
+    return conclude(
         seen,
         spec,
         status,
@@ -289,7 +162,7 @@ def _suspend(seen: Observed, spec: Spec, status: RunStatus, views: list[StageVie
 
 def _work(seen: Observed, spec: Spec, status: RunStatus, views: list[StageView], now: datetime) -> Plan:
     actions: list[Action] = [action for view in views for action in view.actions]
-    actions += _superseded(seen, views)
+    actions += superseded(seen, views)
     stages = list(status.stages)
     for position, view in enumerate(views):
         if view.launch is not None:
@@ -325,7 +198,9 @@ def _work(seen: Observed, spec: Spec, status: RunStatus, views: list[StageView],
     due = [view.requeue_after for view in views if view.requeue_after is not None]
     if (deadline := seconds_left(spec, status, now)) is not None:
         due.append(deadline)
-    return _finish(seen, spec, status, wanted, actions=tuple(actions), requeue_after=min(due) if due else None, now=now)
+    return conclude(
+        seen, spec, status, wanted, actions=tuple(actions), requeue_after=min(due) if due else None, now=now
+    )
 
 
 def _held(views: list[StageView]) -> Waiting | None:
@@ -351,34 +226,3 @@ def _blocked(views: list[StageView]) -> Waiting | None:
     if any(view.waiting is None for view in active):
         return None
     return next((view.waiting for view in active if view.waiting), None)
-
-
-def _superseded(seen: Observed, views: list[StageView]) -> list[Action]:
-    """Children that an edit of the spec made pointless."""
-    wanted = {view.child.uid for view in views if view.child} | {
-        action.child.uid for view in views for action in view.actions if isinstance(action, DeleteChild | SuspendChild)
-    }
-    groups = {view.stage.name for view in views if view.stage.shape == "group"}
-    return [
-        DeleteChild(child, "the spec was edited, so its output is not wanted any more")
-        for child in seen.children
-        if child.uid not in wanted and child.stage not in groups and not child.terminal and not child.deleting
-    ]
-
-
-def _finished(seen: Observed, now: datetime) -> Plan:
-    """Nothing is left to do but to stop stragglers, and to go when the time to live is over."""
-    accepted = accept(seen)
-    ttl = seconds_to_live(accepted.spec) if isinstance(accepted, Accepted) else None
-    finished = parse_time(seen.run.status.finished_at)
-    if finished is None:
-        return Plan()
-    age = (now - finished).total_seconds()
-    if ttl is not None and age >= ttl:
-        return Plan(actions=(DeleteRun(),))
-    waits = [] if ttl is None else [ttl - age]
-    succeeded = seen.run.status.state == "Succeeded"
-    if succeeded and age < STRAGGLER_SECONDS and running(seen.pods):
-        waits.append(STRAGGLER_SECONDS - age)
-    actions = () if succeeded and age < STRAGGLER_SECONDS else _halt(seen)
-    return Plan(actions=actions, requeue_after=min(waits, default=None))

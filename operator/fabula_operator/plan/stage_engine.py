@@ -13,7 +13,8 @@ from fabula_api.status import Lineage, RunStatus, StageStatus
 from fabula_api.worker import Spec, StageInput
 from fabula_operator.plan.children import running
 from fabula_operator.plan.grace import last_call_seconds
-from fabula_operator.plan.group_stage import Group, group_stage
+from fabula_operator.plan.group import Group
+from fabula_operator.plan.group_stage import group_stage
 from fabula_operator.plan.job_stage import job_stage
 from fabula_operator.plan.not_landed import value_at
 from fabula_operator.plan.observed import Observed, Waiting

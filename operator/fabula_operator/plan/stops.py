@@ -1,0 +1,44 @@
+"""Which children have to stop, and how."""
+
+from __future__ import annotations
+
+from fabula_operator.plan.actions import Action, DeleteChild, SuspendChild
+from fabula_operator.plan.children import Child, running
+from fabula_operator.plan.observed import Observed
+from fabula_operator.plan.stage_view import StageView
+
+
+def halt(seen: Observed) -> tuple[Action, ...]:
+    """Stop what still runs; suspending it keeps the logs of pods that have ended."""
+    return tuple(
+        action
+        for child in seen.children
+        if not child.deleting and (not child.terminal or pods_left(seen, child.uid))
+        for action in stop(child)
+    )
+
+
+def stop(child: Child) -> list[Action]:
+    """Let a child make no more pods. Kueue would start a suspended one again, so a queued one has to go, unless it is
+    over."""
+    if child.queue is not None and not child.terminal:
+        return [DeleteChild(child, "the run is held or over, and its queue must not admit it any more")]
+    return [] if child.suspended else [SuspendChild(child, True)]
+
+
+def pods_left(seen: Observed, uid: str) -> bool:
+    """Whether a child still has pods at work that nobody has told to end."""
+    return bool(running(pod for pod in seen.pods if pod.owner_uid == uid and not pod.deleting))
+
+
+def superseded(seen: Observed, views: list[StageView]) -> list[Action]:
+    """Children that an edit of the spec made pointless."""
+    wanted = {view.child.uid for view in views if view.child} | {
+        action.child.uid for view in views for action in view.actions if isinstance(action, DeleteChild | SuspendChild)
+    }
+    groups = {view.stage.name for view in views if view.stage.shape == "group"}
+    return [
+        DeleteChild(child, "the spec was edited, so its output is not wanted any more")
+        for child in seen.children
+        if child.uid not in wanted and child.stage not in groups and not child.terminal and not child.deleting
+    ]
