@@ -2,7 +2,10 @@
 
 import os
 
-from hypothesis import settings
+# Read when torch is imported. Tests of two workers at once would spin for each other's cores; theirs are tiny models.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from hypothesis import settings  # noqa: E402
 
 # A busy machine is no defect of the code under test, so no example has a deadline.
 settings.register_profile("search", deadline=None)

@@ -17,7 +17,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from fabula_api.artifact import MANIFEST, Manifest
 from fabula_api.worker import CONFIG_VARIABLE, TERMINATION_LOG_VARIABLE, WorkerResult
 
-STEPS, EVERY = 14, 5
+STEPS, EVERY = 10, 5
 DEADLINE_SECONDS = 240
 
 
