@@ -2,12 +2,11 @@
 
 import os
 
-# Read when torch is imported. Tests of two workers at once would spin for each other's cores; theirs are tiny models.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-
-from hypothesis import settings  # noqa: E402
+from hypothesis import settings
 
 # A busy machine is no defect of the code under test, so no example has a deadline.
 settings.register_profile("search", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "search")
+# Read when torch is imported. Tests that run side by side would spin for each other's cores, and their models are tiny.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
