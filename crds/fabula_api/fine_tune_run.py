@@ -254,6 +254,19 @@ class GpuHours(StatusModel):
     """Of those, hours between the checkpoint that the next attempt goes on from and the attempt's end."""
 
 
+class EarlierAttempts(StatusModel):
+    count: int = 0
+    """How many; their numbers are 1 to this one."""
+    gpu_hours: GpuHours = Field(default_factory=GpuHours)
+    """GPU time of all of them."""
+    generation: int | None = None
+    """Generation of the spec that the last of them was started for."""
+    infrastructure: int = 0
+    """How many of that generation were charged to this budget."""
+    failure: int = 0
+    """How many of that generation were charged to this budget."""
+
+
 class FineTuneRunStatus(RunStatus):
     estimate: Estimate | None = None
     """Memory and hours that the run is expected to need."""
@@ -263,6 +276,8 @@ class FineTuneRunStatus(RunStatus):
     """Last committed checkpoint."""
     attempts: Annotated[list[Attempt], Field(max_length=64)] = Field(default_factory=list)
     """Starts of the group, the last ones."""
+    earlier_attempts: EarlierAttempts | None = None
+    """Those before them, in sum."""
     gpu_hours: GpuHours | None = None
     """GPU time."""
     cost_usd: float | None = None

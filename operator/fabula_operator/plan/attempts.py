@@ -15,8 +15,7 @@ from typing import Literal
 
 from pydantic import ValidationError
 
-from fabula_api.fine_tune_run import Attempt, CheckpointStatus
-from fabula_api.shared_spec import Retries
+from fabula_api.fine_tune_run import Attempt, CheckpointStatus, EarlierAttempts
 from fabula_api.status import FailureDigest
 from fabula_api.worker import FINAL_EXIT_CODES, GRACE_TOO_SHORT, PEER_LOST, RESUMED_METRIC, ExitCode, StageReport
 from fabula_operator.plan.children import Child, Pod, running
@@ -24,7 +23,6 @@ from fabula_operator.plan.results import pod_failure, result_of
 
 Budget = Literal["infrastructure", "failure"]
 MAX_BACKOFF_SECONDS = 300.0
-KEPT = 64
 PEER_WAIT_SECONDS = 15.0
 """How long the word of the rank that began it is waited for; its launcher has a checkpoint or two to commit first."""
 _NEVER = datetime.max.replace(tzinfo=UTC)
@@ -142,15 +140,12 @@ def repeated(attempt: Attempt) -> str | None:
     return f"its pods ended at step {attempt.last_step}, and the last checkpoint is of step {saved}"
 
 
-def spent(attempts: Sequence[Attempt], budget: Budget, generation: int) -> int:
-    """How many attempts were charged to a budget since the spec was last edited."""
-    return sum(1 for one in attempts if one.budget == budget and one.generation == generation)
-
-
-def exhausted(attempts: Sequence[Attempt], budget: Budget, generation: int, retries: Retries) -> bool:
-    """Whether the budget pays for no further attempt."""
-    allowed = retries.infrastructure if budget == "infrastructure" else retries.failure
-    return spent(attempts, budget, generation) > allowed
+def spent(attempts: Sequence[Attempt], earlier: EarlierAttempts | None, budget: Budget, generation: int) -> int:
+    """How many attempts were charged to a budget since the spec was last edited; `earlier` are not listed any more."""
+    listed = sum(1 for one in attempts if one.budget == budget and one.generation == generation)
+    if earlier is None or earlier.generation != generation:
+        return listed
+    return listed + (earlier.infrastructure if budget == "infrastructure" else earlier.failure)
 
 
 def backoff_seconds(attempts: Sequence[Attempt], base: float) -> float:
@@ -171,7 +166,7 @@ def backoff_seconds(attempts: Sequence[Attempt], base: float) -> float:
 def changed(attempts: Sequence[Attempt], attempt: Attempt) -> tuple[Attempt, ...]:
     """The attempts with one of them replaced, or added at the end."""
     others = [one for one in attempts if one.number != attempt.number]
-    return tuple(sorted([*others, attempt], key=lambda one: one.number)[-KEPT:])
+    return tuple(sorted([*others, attempt], key=lambda one: one.number))
 
 
 def ended(attempt: Attempt, cause: Cause, at: str) -> Attempt:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from fabula_api.fine_tune_run import Attempt, FineTuneRunSpec
+from fabula_api.fine_tune_run import Attempt, EarlierAttempts, FineTuneRunSpec
 from fabula_api.recipes import Stage
 from fabula_api.shared_spec import Retries
 from fabula_api.status import StageStatus
+from fabula_operator.plan.attempts import Budget, spent
 from fabula_operator.plan.children import Child
 from fabula_operator.plan.conditions import timestamp
 from fabula_operator.plan.observed import Observed, Report
@@ -27,6 +28,8 @@ class Group:
     """As for attempt 1; the number is filled in."""
     status: StageStatus
     attempts: tuple[Attempt, ...]
+    earlier: EarlierAttempts | None
+    """Those that are not listed any more."""
     suspend: bool
     now: datetime
 
@@ -45,6 +48,11 @@ class Group:
         """What a step usually takes, as far as former reports told."""
         metrics = getattr(self.seen.run.status, "metrics", None)
         return metrics.step_seconds if metrics else None
+
+    def exhausted(self, budget: Budget) -> bool:
+        """Whether the budget pays for no further attempt."""
+        allowed = self.retries.infrastructure if budget == "infrastructure" else self.retries.failure
+        return spent(self.attempts, self.earlier, budget, self.seen.run.generation) > allowed
 
     def attempt(self, number: int, generation: int) -> Attempt:
         """An attempt that is due."""

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from fabula_api.fine_tune_run import Attempt
 from fabula_operator.plan.actions import Action, DeleteChild
-from fabula_operator.plan.attempts import Cause, backoff_seconds, changed, ended, exhausted, last_end
+from fabula_operator.plan.attempts import Cause, backoff_seconds, changed, ended, last_end
 from fabula_operator.plan.children import Child, parse_time, running
 from fabula_operator.plan.conditions import timestamp
 from fabula_operator.plan.group import Group, with_start
@@ -71,8 +71,7 @@ def attempt_over(group: Group, attempt: Attempt, cause: Cause, child: Child | No
     end = timestamp(last_end(pods, group.now))
     attempts = changed(group.attempts, ended(with_start(attempt, child), cause, end))
     group = replace(group, attempts=attempts)
-    generation = group.seen.run.generation
-    if cause.final or exhausted(attempts, cause.budget, generation, group.retries):
+    if cause.final or group.exhausted(cause.budget):
         failed = group.status.model_copy(update={"state": "Failed", "eta": None, "finished_at": end})
         digest = cause.digest
         if not cause.final:

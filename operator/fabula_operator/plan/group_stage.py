@@ -107,8 +107,10 @@ def _adopted(group: Group) -> tuple[Attempt, ...]:
     """The recorded attempts, and those of children of the present key that a crash left unrecorded."""
     attempts = group.attempts
     known = {one.number for one in attempts}
+    forgotten = group.earlier.count if group.earlier else 0
     for child in sorted(group.seen.children, key=lambda one: one.attempt):
-        if child.stage == group.stage.name and child.key == group.launch.key and child.attempt not in known:
+        own = child.stage == group.stage.name and child.key == group.launch.key
+        if own and child.attempt > forgotten and child.attempt not in known:
             attempts = changed(attempts, group.attempt(child.attempt, child.generation))
     return attempts
 

@@ -13,7 +13,8 @@ from fabula_api.eval_run import ArmStatus, Comparison, EvalRunSpec, EvalRunStatu
 from fabula_api.fine_tune_run import CheckpointStatus, FineTuneRunSpec, FineTuneRunStatus, Metrics
 from fabula_api.status import ConditionStatus, FailureDigest, RunStatus, Tally
 from fabula_api.worker import Spec, WorkerResult
-from fabula_operator.plan.gpu_hours import cost_usd, gpu_hours
+from fabula_operator.plan.earlier_attempts import listed
+from fabula_operator.plan.gpu_hours import cost_usd
 from fabula_operator.plan.observed import Report
 from fabula_operator.plan.results import add_up
 from fabula_operator.plan.stage_view import StageView
@@ -211,8 +212,6 @@ def _fine_tune(
     made = view.status.artifact if view.status.state == "Succeeded" else None
     full = spec.training.method == "full"
     update: dict[str, Any] = {"adapter": None if full else made, "model": made if full else None}
-    if view.attempts is not None:
-        update["attempts"] = list(view.attempts)
     report = view.reports.get(0)
     figures = dict(report.body.metrics) if report else {}
     if view.result is not None:
@@ -227,7 +226,8 @@ def _fine_tune(
         update["checkpoint"] = found[0]
     gpus = spec.topology.nodes * spec.topology.gpus_per_node if spec.topology.device == "cuda" else 0
     seen_at = report.received_at if report else None
-    spent = gpu_hours(update.get("attempts", status.attempts), gpus, seen_at)
+    attempts = status.attempts if view.attempts is None else view.attempts
+    update["attempts"], update["earlier_attempts"], spent = listed(attempts, status.earlier_attempts, gpus, seen_at)
     if status.gpu_hours is not None and spent.used < status.gpu_hours.used:
         # An operator that has just started knows of no report yet of the attempt at work.
         spent = spent.model_copy(update={"used": status.gpu_hours.used})

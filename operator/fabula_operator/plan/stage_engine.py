@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from fabula_api.eval_run import Arm, EvalRunSpec
-from fabula_api.fine_tune_run import Attempt, FineTuneRunSpec
+from fabula_api.fine_tune_run import Attempt, EarlierAttempts, FineTuneRunSpec
 from fabula_api.recipes import Stage
 from fabula_api.shared_spec import Resources
 from fabula_api.status import Lineage, RunStatus, StageStatus
@@ -102,7 +102,8 @@ def _stage(
     if stage.shape != "group":
         return job_stage(this.seen, stage, launch, status, this.now)
     attempts: list[Attempt] = list(getattr(this.status, "attempts", []))
-    return group_stage(Group(this.seen, stage, launch, status, tuple(attempts), this.spec.suspend, this.now))
+    earlier: EarlierAttempts | None = getattr(this.status, "earlier_attempts", None)
+    return group_stage(Group(this.seen, stage, launch, status, tuple(attempts), earlier, this.spec.suspend, this.now))
 
 
 def _inputs(this: Walk, stage: Stage, arm: Arm | None, before: list[StageView]) -> tuple[StageInput, ...]:
