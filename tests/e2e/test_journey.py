@@ -1,9 +1,10 @@
-"""One journey of a newcomer: the demonstration, then kubectl by hand. Tests run in order over one cluster."""
+"""One journey of a newcomer: the demonstration, interrupted once, then kubectl by hand. Tests run in order."""
 
 from __future__ import annotations
 
 import json
 import re
+import signal
 import time
 from pathlib import Path
 from urllib.parse import unquote, urlparse
@@ -22,7 +23,24 @@ def local(uri: str) -> Path:
 
 
 @pytest.fixture(scope="module")
-def first_run(product: Product) -> str:
+def interrupted(product: Product) -> None:
+    """Ctrl-C in the middle of the first demonstration: nothing stays behind."""
+    if product.outside:
+        return  # a cluster of somebody else's goes on
+    process = product.start("demo")
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "Running  illustrate" in line:
+            break
+    process.send_signal(signal.SIGINT)
+    rest = process.stdout.read()
+    assert process.wait(60) == 130, rest
+    assert "goes on from here" in rest
+    until(lambda: not product.processes(), 15, "no process of this state folder")
+
+
+@pytest.fixture(scope="module")
+def first_run(product: Product, interrupted: None) -> str:
     code, output = product.fabula("demo", timeout=800)
     assert code == 0, output
     return output

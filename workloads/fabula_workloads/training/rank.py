@@ -49,7 +49,7 @@ def main() -> None:
 
 def train(job: TrainingJob, rank: int) -> None:
     """Train to the last step, or to the boundary at which a stop is asked for."""
-    _prepare_libraries(cuda=job.spec.topology.device == "cuda")
+    _prepare_libraries(cuda=job.spec.topology.device == "cuda", quantized=job.spec.lora.quantization != "none")
     import deepspeed
     import torch
     from transformers import PrinterCallback, set_seed
@@ -202,8 +202,13 @@ def _needed(base: Any, model: Any) -> Needed | None:
         return None
 
 
-def _prepare_libraries(*, cuda: bool) -> None:
+def _prepare_libraries(*, cuda: bool, quantized: bool = False) -> None:
     """What must be set before transformers and DeepSpeed are imported or initialised."""
+    # Libraries import each other wherever they are installed. A rank that does without these starts sooner, and none of
+    # them can break it. Nor does torch compile anything here, though DeepSpeed's decorators would load its compiler.
+    for package in ("datasets", "scipy", *([] if quantized else ["bitsandbytes"])):
+        sys.modules.setdefault(package, None)  # type: ignore[arg-type]  # as if it were not installed
+    os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")
     # The launcher reports; Trainer's own callback would report a second time, with an ETA that is wrong after a resume.
     os.environ["DISABLE_KUBEFLOW_INTEGRATION"] = "TRUE"
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
