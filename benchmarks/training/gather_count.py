@@ -141,16 +141,16 @@ def _in(tally: Tally, phase: str, function: Callable[..., Any], *args: Any, **kw
 def main() -> None:
     """Train the job of the environment, and leave the counts in the file given."""
     from fabula_workloads.training import rank as production
-    from fabula_workloads.training import recompute
+    from fabula_workloads.training import tuned_model
     from fabula_workloads.training.job import TrainingJob
 
     tally = Tally()
     number = int(os.environ["RANK"])
     count_collectives(tally)
-    production._prepare_libraries(cuda=False)
+    production.prepare_libraries(cuda=False)
     count_gathers(tally)
     if "--as-transformers" in sys.argv:
-        recompute.recompute_layers = recompute_as_transformers
+        tuned_model.recompute_layers = recompute_as_transformers
     job = TrainingJob.from_environment()
     production.train(job, number)
     if number == 0:

@@ -254,6 +254,10 @@ class GpuHours(StatusModel):
     """Of those, hours between the checkpoint that the next attempt goes on from and the attempt's end."""
 
 
+ATTEMPTS_LISTED = 64
+"""So many attempts a status lists, the last ones."""
+
+
 class EarlierAttempts(StatusModel):
     count: int = 0
     """How many; their numbers are 1 to this one."""
@@ -262,9 +266,9 @@ class EarlierAttempts(StatusModel):
     generation: int | None = None
     """Generation of the spec that the last of them was started for."""
     infrastructure: int = 0
-    """How many of that generation were charged to this budget."""
+    """How many of that generation `retries.infrastructure` paid for."""
     failure: int = 0
-    """How many of that generation were charged to this budget."""
+    """How many of that generation `retries.failure` paid for."""
 
 
 class FineTuneRunStatus(RunStatus):
@@ -274,7 +278,7 @@ class FineTuneRunStatus(RunStatus):
     """Figures of the last report."""
     checkpoint: CheckpointStatus | None = None
     """Last committed checkpoint."""
-    attempts: Annotated[list[Attempt], Field(max_length=64)] = Field(default_factory=list)
+    attempts: Annotated[list[Attempt], Field(max_length=ATTEMPTS_LISTED)] = Field(default_factory=list)
     """Starts of the group, the last ones."""
     earlier_attempts: EarlierAttempts | None = None
     """Those before them, in sum."""

@@ -9,6 +9,7 @@ import json
 import os
 import sys
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 os.environ |= {
@@ -20,25 +21,23 @@ PASSES = 3
 
 
 def main() -> None:
-    from fabula_workloads.training.rank import _prepare_libraries
+    from fabula_workloads.training.rank import prepare_libraries
 
-    _prepare_libraries(cuda=False)
+    prepare_libraries(cuda=False)
     import deepspeed
     import torch
     from deepspeed.runtime.zero.partition_parameters import ZeroParamStatus
     from deepspeed.runtime.zero.partitioned_param_coordinator import PartitionedParameterCoordinator as Coordinator
     from transformers.integrations import HfDeepSpeedConfig
 
-    from fabula_api.fine_tune_run import FineTuneRunSpec, Lora
-    from fabula_workloads.models.loading import load_for_training
+    from fabula_api.fine_tune_run import FineTuneRunSpec
     from fabula_workloads.training.deepspeed_config import render
-    from fabula_workloads.training.lora import add_lora
-    from fabula_workloads.training.recompute import recompute_layers
+    from fabula_workloads.training.job import TrainingJob
+    from fabula_workloads.training.tuned_model import build_model
 
     wire: dict[str, Any] = {"dataset": {"uri": "d"}, "model": {"uri": "m"}, "training": {"precision": "fp32"}}
-    config = render(
-        FineTuneRunSpec.model_validate(wire | {"topology": {"gpusPerNode": 1, "device": "cpu"}}), hidden_size=64
-    )
+    spec = FineTuneRunSpec.model_validate(wire | {"topology": {"gpusPerNode": 1, "device": "cpu"}})
+    config = render(spec, hidden_size=64)
     # A tiny model would stay on its rank as a whole.
     config["zero_optimization"] |= {
         "stage3_param_persistence_threshold": 500,
@@ -48,9 +47,10 @@ def main() -> None:
     }
     deepspeed.init_distributed("gloo", auto_mpi_discovery=False)
     _keep = HfDeepSpeedConfig(config)
-    base = load_for_training(sys.argv[1], precision="fp32")
-    model = add_lora(base, Lora(dropout=0.0), "m").train()
-    recompute_layers(base, 1)
+    job = TrainingJob(
+        spec=spec, dataset=Path(), model=Path(sys.argv[1]), base_name="tiny", deepspeed=config, work=Path()
+    )
+    model = build_model(job)[1].train()
     trained = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad])
     engine, *_ = deepspeed.initialize(model=model, optimizer=trained, config=config)
 

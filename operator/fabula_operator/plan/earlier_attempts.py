@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from fabula_api.fine_tune_run import Attempt, EarlierAttempts, GpuHours
+from fabula_api.fine_tune_run import ATTEMPTS_LISTED, Attempt, EarlierAttempts, GpuHours
 from fabula_operator.plan.gpu_hours import gpu_hours
-
-LISTED = 64
-"""So many attempts a status lists, the last ones."""
 
 
 def listed(
     attempts: Sequence[Attempt], earlier: EarlierAttempts | None, gpus: int, seen_at: datetime | None
 ) -> tuple[list[Attempt], EarlierAttempts | None, GpuHours]:
     """The attempts to list, those before them in sum, and the GPU hours of all; `attempts` are in order of number."""
-    kept, dropped = list(attempts[-LISTED:]), attempts[:-LISTED]
+    kept, dropped = list(attempts[-ATTEMPTS_LISTED:]), attempts[:-ATTEMPTS_LISTED]
     hours = gpu_hours(attempts, gpus, seen_at)
     before = earlier.gpu_hours if earlier else GpuHours()
     if dropped:

@@ -22,7 +22,7 @@ from fabula_operator.plan.children import Child, running
 from fabula_operator.plan.conditions import timestamp
 from fabula_operator.plan.gpu_hours import OVER
 from fabula_operator.plan.group import OPEN, Group, begun_at, last_report, running_status, with_start
-from fabula_operator.plan.group_attempts import attempt_over, next_attempt
+from fabula_operator.plan.group_restarts import attempt_over, next_attempt
 from fabula_operator.plan.group_stops import queued, stopping
 from fabula_operator.plan.job_stage import stuck, unreadable
 from fabula_operator.plan.observed import Report

@@ -11,7 +11,7 @@ from fabula_operator.plan.attempts import changed, last_end, repeated
 from fabula_operator.plan.children import Child, running
 from fabula_operator.plan.conditions import timestamp
 from fabula_operator.plan.group import Group, last_report, running_status, with_start
-from fabula_operator.plan.group_attempts import next_attempt
+from fabula_operator.plan.group_restarts import next_attempt
 from fabula_operator.plan.observed import Report, Waiting
 from fabula_operator.plan.progress import figures
 from fabula_operator.plan.stage_view import StageView

@@ -10,7 +10,7 @@ from tests.support.observations import NOW, condition, edited, launches, observe
 
 from fabula_operator.kube.cache import Cache, Key
 from fabula_operator.kube.resources import Obj
-from fabula_operator.plan.group_attempts import TWIN_SECONDS
+from fabula_operator.plan.group_restarts import TWIN_SECONDS
 from fabula_operator.plan.lifecycle import plan
 from fabula_operator.plan.observed import Environment, Observed
 

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from tests.support.training_dataset import build_model, samples, write_dataset
 
-from fabula_api.fine_tune_run import Lora
+from fabula_api.fine_tune_run import FineTuneRunSpec, Lora
 from fabula_api.shared_spec import PixelWindow
+from fabula_workloads.training.job import TrainingJob
 
 pytestmark = [pytest.mark.torch, pytest.mark.invariant]
 
@@ -104,40 +105,6 @@ def test_a_layer_is_computed_anew_before_any_part_of_it_is_passed_backwards(
         assert order == ["forward"] * parts * 2 + ["backward"] * parts
 
 
-def test_a_layer_that_tells_more_than_its_hidden_states_is_recomputed_too() -> None:
-    import torch
-
-    from fabula_workloads.training.recompute import recompute_layers
-
-    class Layer(torch.nn.Linear):
-        def forward(self, hidden_states: Any) -> Any:
-            calls.append(1)
-            return super().forward(hidden_states).tanh(), "weights"
-
-    class Model:
-        def __init__(self) -> None:
-            self.layers = [Layer(4, 4), Layer(4, 4)]
-
-        def activation_checkpointing_enable(self, how: dict[str, Any], every_n_layers: int) -> None:
-            assert (how, every_n_layers) == ({"use_reentrant": False}, 1)
-
-        def disable_input_require_grads(self) -> None: ...
-
-        def get_decoder(self) -> Any:
-            return self
-
-    calls: list[int] = []
-    model = Model()
-    recompute_layers(model, 1)
-    hidden = torch.ones(2, 4)
-    for layer in model.layers:
-        hidden, more = layer._gradient_checkpointing_func(layer, hidden)
-        assert more == "weights"
-    hidden.sum().backward()
-    assert len(calls) == 4
-    assert all(layer.weight.grad is not None for layer in model.layers)
-
-
 def test_zero_3_gathers_each_frozen_matrix_twice_a_pass(model_folder: Path) -> None:
     from transformers import AutoConfig
 
@@ -148,3 +115,23 @@ def test_zero_3_gathers_each_frozen_matrix_twice_a_pass(model_folder: Path) -> N
     layers = AutoConfig.from_pretrained(model_folder).text_config.num_hidden_layers
     assert len(gathered) == 7 * layers
     assert set(gathered.values()) == {2}, gathered  # once forwards, once for all of the layer's backward pass
+
+
+@pytest.mark.parametrize(
+    ("training", "share"),
+    [({}, 1.0), ({"recomputeEvery": 2}, 0.5), ({"gradientCheckpointing": False}, 0.0), ({"method": "full"}, 1.0)],
+)
+def test_a_rank_recomputes_the_layers_that_the_spec_names(
+    model_folder: Path, training: dict[str, Any], share: float
+) -> None:
+    from fabula_workloads.training.recompute import _checkpoint_whole
+    from fabula_workloads.training.tuned_model import build_model
+
+    wire = {"dataset": {"uri": "d"}, "model": {"uri": "m"}, "topology": {"gpusPerNode": 1, "device": "cpu"}}
+    spec = FineTuneRunSpec.model_validate(wire | {"training": {"precision": "fp32", **training}})
+    job = TrainingJob(spec=spec, dataset=Path(), model=model_folder, base_name="m", deepspeed={}, work=Path())
+    base, _ = build_model(job)
+    layers = base.get_decoder().layers
+    recomputed = [layer for layer in layers if layer.gradient_checkpointing]
+    assert len(recomputed) == share * len(layers)
+    assert all(layer._gradient_checkpointing_func is _checkpoint_whole for layer in recomputed)

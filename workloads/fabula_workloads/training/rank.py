@@ -49,31 +49,27 @@ def main() -> None:
 
 def train(job: TrainingJob, rank: int) -> None:
     """Train to the last step, or to the boundary at which a stop is asked for."""
-    _prepare_libraries(cuda=job.spec.topology.device == "cuda", quantized=job.spec.lora.quantization != "none")
+    prepare_libraries(cuda=job.spec.topology.device == "cuda", quantized=job.spec.lora.quantization != "none")
     import deepspeed
     import torch
     from transformers import PrinterCallback, set_seed
     from transformers.utils import logging as transformers_logging
 
-    from fabula_workloads.models.kernels import use_liger
-    from fabula_workloads.models.loading import load_for_training
     from fabula_workloads.models.processor import load_processor
-    from fabula_workloads.models.segments import packed_attention, rope_index
+    from fabula_workloads.models.segments import rope_index
     from fabula_workloads.training.collate import Collator, PackedCollator
     from fabula_workloads.training.encode import Encoder
     from fabula_workloads.training.events import EventWriter
     from fabula_workloads.training.flops import peak_of
-    from fabula_workloads.training.full import train_language
-    from fabula_workloads.training.lora import add_lora
     from fabula_workloads.training.loss import token_loss
     from fabula_workloads.training.loss_head import LossHead
     from fabula_workloads.training.neftune import SampleNoise
     from fabula_workloads.training.order import Coverage
     from fabula_workloads.training.packing import fill, pack, singly
     from fabula_workloads.training.progress import StepBoundary, local_rank
-    from fabula_workloads.training.recompute import recompute_layers
     from fabula_workloads.training.steps import plan_steps, too_few
     from fabula_workloads.training.trainer import EncodedSamples, FineTuner, training_arguments
+    from fabula_workloads.training.tuned_model import attention_of, build_model
     from fabula_workloads.training.usable import usable
 
     transformers_logging.disable_progress_bar()
@@ -100,18 +96,10 @@ def train(job: TrainingJob, rank: int) -> None:
     if problem := too_few(spec, len(rows)):
         raise InputInvalid(problem)
     plan = plan_steps(spec, len(rows))
-    # Trainer's arguments must exist before the model: ZeRO-3 shards weights while they are loaded.
+    # Before the model (`build_model`).
     arguments = training_arguments(job, plan)
     set_seed(training.seed)
-    attention = packed_attention(spec.topology.device) if training.packing else "sdpa"
-    base = load_for_training(
-        job.model, precision=training.precision, attention=attention, quantization=spec.lora.quantization
-    )
-    if training.kernels == "liger":
-        use_liger(base)
-    model = train_language(base) if training.method == "full" else add_lora(base, spec.lora, job.base_name)
-    if training.gradient_checkpointing:
-        recompute_layers(base, training.recompute_every)
+    base, model = build_model(job)
     noise = None
     if training.neftune_noise_alpha:
         noise = SampleNoise(training.neftune_noise_alpha)
@@ -157,7 +145,7 @@ def train(job: TrainingJob, rank: int) -> None:
         if training.packing:
             share = fill(rows, lengths, training.max_length)
             _log.info("packed in %d sequences of at most %d tokens, %.0f %% full, attention %s",
-                      len(rows), training.max_length, 100 * share, attention)  # fmt: skip
+                      len(rows), training.max_length, 100 * share, attention_of(job))  # fmt: skip
         _log.info(
             "%d samples (left out: %s), %d steps, warm-up %d, checkpoints after %s",
             len(samples), split.left_out or "none", plan.steps, plan.warmup_steps,
@@ -202,7 +190,7 @@ def _needed(base: Any, model: Any) -> Needed | None:
         return None
 
 
-def _prepare_libraries(*, cuda: bool, quantized: bool = False) -> None:
+def prepare_libraries(*, cuda: bool, quantized: bool = False) -> None:
     """What must be set before transformers and DeepSpeed are imported or initialised."""
     # Libraries import each other wherever they are installed. A rank that does without these starts sooner, and none of
     # them can break it. Nor does torch compile anything here, though DeepSpeed's decorators would load its compiler.

@@ -24,23 +24,20 @@ def recompute_layers(model: Any, every: int) -> None:
     # It also has the embedding's output ask for a gradient; ZeRO-3 would gather the embedding backwards for that.
     model.disable_input_require_grads()
     layers = model.get_decoder().layers
-    layers[0].register_forward_pre_hook(_ask_for_gradient, with_kwargs=True)
+    layers[0].register_forward_pre_hook(_ask_for_gradient)
     for layer in layers:
         layer._gradient_checkpointing_func = _checkpoint_whole
 
 
-def _ask_for_gradient(layer: Any, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
+def _ask_for_gradient(layer: Any, inputs: tuple[Any, ...]) -> None:
     """DeepSpeed knows by the gradient of a layer's input that the layer is done."""
     if layer.training and torch.is_grad_enabled():
-        (inputs[0] if inputs else named["hidden_states"]).requires_grad_(True)
+        inputs[0].requires_grad_(True)
 
 
 def _checkpoint_whole(function: Callable[..., Any], *inputs: Any) -> Any:
     def whole(*again: Any) -> Any:
-        found = function(*again)
-        if isinstance(found, tuple):  # some models' layers tell more than their hidden states
-            return (_RecomputeHere.apply(found[0]), *found[1:])  # type: ignore[no-untyped-call]
-        return _RecomputeHere.apply(found)  # type: ignore[no-untyped-call]
+        return _RecomputeHere.apply(function(*again))  # type: ignore[no-untyped-call]
 
     return checkpoint(whole, *inputs, use_reentrant=False)
 

@@ -1,4 +1,4 @@
-"""The attempts of a group: how one ends, and when the next one starts."""
+"""What follows the end of an attempt: the run fails, or the next one starts once it may."""
 
 from __future__ import annotations
 

@@ -1,0 +1,35 @@
+"""The model that a rank trains, put together as the spec says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fabula_workloads.models.kernels import use_liger
+from fabula_workloads.models.loading import load_for_training
+from fabula_workloads.models.segments import packed_attention
+from fabula_workloads.training.full import train_language
+from fabula_workloads.training.job import TrainingJob
+from fabula_workloads.training.lora import add_lora
+from fabula_workloads.training.recompute import recompute_layers
+
+
+def attention_of(job: TrainingJob) -> str:
+    """Which attention the language part uses, by transformers' name."""
+    return packed_attention(job.spec.topology.device) if job.spec.training.packing else "sdpa"
+
+
+def build_model(job: TrainingJob) -> tuple[Any, Any]:
+    """The base model, and what is trained: the base with an adapter on top, or with method `full` the base itself.
+
+    Under ZeRO-3 Trainer's arguments must exist before: weights are sharded while they are loaded.
+    """
+    spec, training = job.spec, job.spec.training
+    base = load_for_training(
+        job.model, precision=training.precision, attention=attention_of(job), quantization=spec.lora.quantization
+    )
+    if training.kernels == "liger":
+        use_liger(base)
+    model = train_language(base) if training.method == "full" else add_lora(base, spec.lora, job.base_name)
+    if training.gradient_checkpointing:
+        recompute_layers(base, training.recompute_every)
+    return base, model
