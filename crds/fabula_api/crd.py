@@ -6,6 +6,7 @@ them. This module translates, adds defaults of nested blocks, CEL rules, columns
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -130,23 +131,23 @@ def _translate(schema: Schema, definitions: Mapping[str, Schema], name: str | No
 
 
 def _with_block_defaults(schema: Schema, model: type[BaseModel]) -> Schema:
-    """Nested blocks default to `{}` so that the API server fills in their fields, and lists to what the model says."""
+    """Blocks and lists default to what the model says, so that the API server fills in the fields below them.
+
+    `{}` is enough for most blocks. But the server holds a default against its block's CEL rules as it stands, before
+    any field below is filled in: the default of a block with rules names its fields.
+    """
     for field_name, field in model.model_fields.items():
-        key = field.alias or field_name
-        if field.default_factory is None or key not in schema["properties"]:
+        block = schema["properties"][field.alias or field_name]
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            _with_block_defaults(block, field.annotation)
+        if field.default_factory is None:
             continue
-        value = field.get_default(call_default_factory=True)
-        if isinstance(value, BaseModel):
-            blank = type(value)() if not any(f.is_required() for f in type(value).model_fields.values()) else None
-            default = {} if value == blank else value.model_dump(mode="json", by_alias=True, exclude_none=True)
-        else:
-            default = value
-        schema["properties"][key]["default"] = default
-    for field_name, field in model.model_fields.items():
-        key = field.alias or field_name
-        nested = field.annotation
-        if isinstance(nested, type) and issubclass(nested, BaseModel):
-            _with_block_defaults(schema["properties"][key], nested)
+        default = field.get_default(call_default_factory=True)
+        if isinstance(default, BaseModel):
+            guarded = block["properties"] if "x-kubernetes-validations" in block else {}
+            filled = {name: below["default"] for name, below in guarded.items() if "default" in below}
+            default = {**filled, **default.model_dump(mode="json", by_alias=True, exclude_unset=True)}
+        block["default"] = copy.deepcopy(default)
     return schema
 
 

@@ -35,11 +35,19 @@ def _bounds(schema: Schema) -> str:
     return ", ".join(parts)
 
 
+def _said_here(field: Schema) -> Any:
+    """The field's default, without what the rows of the fields below it say themselves."""
+    default, below = field.get("default"), field.get("properties")
+    if not isinstance(default, dict) or not below:
+        return default
+    return {name: value for name, value in default.items() if value != below[name].get("default")}
+
+
 def _rows(schema: Schema, path: str) -> Iterator[str]:
     required = set(schema.get("required", ()))
     for name, field in schema.get("properties", {}).items():
         here = f"{path}.{name}" if path else name
-        default = field.get("default")
+        default = _said_here(field)
         shown = "required" if name in required else "" if default in (None, {}, []) else f"`{default}`"
         if default is True or default is False:
             shown = f"`{str(default).lower()}`"

@@ -9,12 +9,12 @@ from typing import Any
 from fabula_local.resource import Resource
 
 from . import errors
-from .cel import compile_errors
+from .cel import CelRules, compile_errors
 from .errors import FieldError
 from .json_path import JSONPathError, compile_path
 from .merge import clone
 from .scalar_checks import compile_pattern
-from .structural import apply_defaults, prune, validate
+from .structural import prune, validate
 
 Object = dict[str, Any]
 
@@ -82,8 +82,8 @@ def _version(version: Object, path: str, seen: set[str]) -> list[FieldError]:
         structural = _structural(schema, where)
         found += structural
         if not structural:
-            found += _defaults(schema, where)
-            found += [FieldError(one.reason, f"{where}{one.field}", one.message) for one in compile_errors(schema)]
+            unusable = [FieldError(one.reason, f"{where}{one.field}", one.message) for one in compile_errors(schema)]
+            found += unusable or _defaults(schema, where)
     for index, column in enumerate(version.get("additionalPrinterColumns") or []):
         found += _column(column, f"{path}.additionalPrinterColumns[{index}]")
     if (scale := (version.get("subresources") or {}).get("scale")) is not None:
@@ -175,8 +175,9 @@ def _default(schema: Object, path: str) -> list[FieldError]:
     }
     if prune(whole, holder):
         return [errors.invalid(f"{path}.default", schema["default"], "must not have unknown fields")]
-    apply_defaults(whole, holder)
-    return [FieldError(one.reason, f"{path}.{one.field}", one.message) for one in validate(whole, holder)]
+    # A default is checked as written: the defaults of fields below it are filled in only where it is used.
+    wrong = validate(whole, holder) or CelRules(holder).check(whole, None)
+    return [FieldError(one.reason, f"{path}.{one.field}", one.message) for one in wrong]
 
 
 def _list_type(schema: Object, path: str) -> list[FieldError]:

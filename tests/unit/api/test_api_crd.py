@@ -1,15 +1,20 @@
 """The generated CRDs: structural, bounded, described, and in step with the models."""
 
+import copy
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from fabula_api.crd import MODELS, crd
 from fabula_api.generate import outputs
 from fabula_api.recipes import RECIPES, Kind
 from fabula_api.rules import FIXED
+from fabula_local.schema.cel import CelRules
+from fabula_local.schema.crd import validate_crd
+from fabula_local.schema.structural import prune, validate
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -66,6 +71,42 @@ def test_nested_blocks_default_so_that_their_fields_do(kind: Kind) -> None:
         inner = field.get("properties", {})
         if inner and name not in spec.get("required", ()) and any("default" in f for f in inner.values()):
             assert "default" in field, f"spec.{name} must default, or its fields never get theirs"
+
+
+def defaults() -> Iterator[Any]:
+    """Each default of each generated file, with the schema of its own place."""
+    for path in sorted((ROOT / "crds").glob("*.yaml")):
+        definition = yaml.safe_load(path.read_text())
+        for version in definition["spec"]["versions"]:
+            for where, field in fields(version["schema"]["openAPIV3Schema"]):
+                if "default" in field:
+                    yield pytest.param(field, id=f"{definition['spec']['names']['kind']}{where}")
+
+
+@pytest.mark.parametrize("field", list(defaults()))
+def test_a_default_keeps_its_own_rules_as_written(field: dict[str, Any]) -> None:
+    """Kubernetes fills in nothing below a default before it checks it; one that breaks a rule refuses the whole CRD."""
+    holder = {"type": "object", "properties": {"default": field}}
+    value = {"default": field["default"]}
+    assert prune(copy.deepcopy(value), holder) == []
+    assert validate(value, holder) == []
+    assert CelRules(holder).check(value, None) == []
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_a_block_s_default_fills_in_what_its_fields_would(kind: Kind) -> None:
+    """A default that names its fields says what they say: a block that is left out equals one that is empty."""
+    for path, field in fields(schema_of(kind, "spec")):
+        if not isinstance(field.get("default"), dict) or "properties" not in field:
+            continue
+        for name, value in field["default"].items():
+            if (own := field["properties"][name].get("default")) is not None:
+                assert value == own, f"{path}.{name}"
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_the_laptop_s_api_accepts_the_definition(kind: Kind) -> None:
+    assert validate_crd(crd(kind)) == []
 
 
 def test_the_paper_s_values_are_the_defaults() -> None:
