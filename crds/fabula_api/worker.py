@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
@@ -73,8 +73,9 @@ class StageInput(SpecModel):
     """Stage (`ingest`), stage and arm (`infer/base`), or lineage name (`dataset`, `adapter`)."""
     uri: Uri
     """Folder."""
-    digest: Text
-    """Content digest of an artifact, or the key of a sharded stage's folder."""
+    digest: Annotated[str, Field(max_length=2100)]
+    """Content digest of an artifact, or the key of a sharded stage's folder; `uri:` and its place, where the content is
+    not known before it is read."""
 
 
 class WorkerConfig(SpecModel):

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from fabula_api.recipes import Kind
-from fabula_operator.kube.claims import Claims, base_of
+from fabula_operator.kube.claims import Claims
 from fabula_operator.kube.resources import CHILDREN, RUNS, Obj
 from fabula_operator.plan.children import Child, Pod, controller_uid
 from fabula_operator.plan.observed import Environment, Observed, Reference, Report, Run, Waiting, read_status
@@ -170,7 +170,7 @@ class Cache:
             for kind, name in sorted(named_runs(key.kind, obj.get("spec") or {}))
         }
         admissions = self._admissions.get(uid, {})
-        claims = self._claims.at_work(base_of(obj)) if key.kind == "FineTuneRun" else {}
+        claims = self._claims.beside(obj, environment.artifact_root) if key.kind == "FineTuneRun" else {}
         return Observed(run, environment, children, pods, references, reports, admissions, obstacle, claims)
 
     def _reference(self, key: Key) -> Reference:

@@ -6,28 +6,42 @@ is written before the attempt's child is made, and seen by the next look of any 
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from fabula_operator.kube.resources import Obj
 from fabula_operator.plan.group import OPEN
+from fabula_operator.plan.stage_key import base_folder
 
-Base = Hashable
+
+class Place(NamedTuple):
+    """What decides the base of a run's folders, as the run has it."""
+
+    output: str | None
+    namespace: str
+
+    def folder(self, root: str) -> str | None:
+        """The base in its one spelling, for places of two spellings may be the same; None where it is no place."""
+        try:
+            return base_folder(self.output, self.namespace, root)
+        except ValueError:
+            return None
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What one run makes: the base of its folders, the stage's key, and whether it is at work on it."""
+    """What one run makes: where its folders are, the stage's key, and whether it is at work on it."""
 
-    base: Base
+    place: Place
     key: str
     at_work: bool
 
 
-def base_of(obj: Obj) -> Base:
-    """What two runs must share for their stages of one key to have the same folder."""
+def place_of(obj: Obj) -> Place:
+    """What two runs must share for their stages of one key to have the same folder, once it is resolved."""
     uri = ((obj.get("spec") or {}).get("output") or {}).get("uri")
-    return ("uri", uri.rstrip("/")) if uri else ("namespace", obj["metadata"]["namespace"])
+    return Place(uri if isinstance(uri, str) else None, obj["metadata"]["namespace"])
 
 
 def claim_of(obj: Obj) -> Claim | None:
@@ -41,14 +55,14 @@ def claim_of(obj: Obj) -> Claim | None:
         return None
     # A run that was refused after an edit keeps its last attempt as it was.
     at_work = bool(attempts) and attempts[-1].get("state") in OPEN and not status.get("finishedAt")
-    return Claim(base_of(obj), key, at_work)
+    return Claim(place_of(obj), key, at_work)
 
 
 class Claims:
     """All claims of runs at work, by what is claimed. Runs are known by `namespace/name`."""
 
     def __init__(self) -> None:
-        self._at_work: dict[Base, dict[str, set[str]]] = {}
+        self._at_work: dict[str, dict[str, Place]] = {}
 
     def change(self, run: str, old: Obj | None, new: Obj | None) -> None:
         """Take news of a run: what was known of it, and what is."""
@@ -56,14 +70,26 @@ class Claims:
         if before == after:
             return
         if before is not None and before.at_work:
-            self._at_work[before.base][before.key].discard(run)
-            if not self._at_work[before.base][before.key]:
-                del self._at_work[before.base][before.key]
-            if not self._at_work[before.base]:
-                del self._at_work[before.base]
+            self._at_work[before.key].pop(run, None)
+            if not self._at_work[before.key]:
+                del self._at_work[before.key]
         if after is not None and after.at_work:
-            self._at_work.setdefault(after.base, {}).setdefault(after.key, set()).add(run)
+            self._at_work.setdefault(after.key, {})[run] = after.place
 
-    def at_work(self, base: Base) -> Mapping[str, set[str]]:
-        """Stage keys under a base to the runs at work on them; a view, not a copy."""
-        return self._at_work.get(base, {})
+    def beside(self, obj: Obj, root: str) -> Mapping[str, Collection[str]]:
+        """Stage keys to the runs at work on them in the folder that a run has them in; a view, not a copy."""
+        return _Beside(self._at_work, place_of(obj).folder(root), root)
+
+
+class _Beside(Mapping[str, Collection[str]]):
+    def __init__(self, at_work: Mapping[str, Mapping[str, Place]], folder: str | None, root: str) -> None:
+        self._at_work, self._folder, self._root = at_work, folder, root
+
+    def __getitem__(self, key: str) -> Collection[str]:
+        return [run for run, place in self._at_work[key].items() if place.folder(self._root) == self._folder]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._at_work)
+
+    def __len__(self) -> int:
+        return len(self._at_work)

@@ -11,6 +11,7 @@ from fabula_api.dataset_build import DatasetBuildSpec
 from fabula_api.eval_run import EvalRunSpec
 from fabula_api.fine_tune_run import FineTuneRunSpec
 from fabula_api.recipes import RECIPES, Stage, stages_of
+from fabula_api.uri import resolve_uri, uris_of
 from fabula_api.worker import SPEC_TYPES, Spec
 from fabula_operator.plan.not_landed import first_not_landed
 from fabula_operator.plan.observed import Observed
@@ -55,6 +56,8 @@ def accept(seen: Observed) -> Accepted | Refusal:
         return Refusal("UnknownRecipe", f"spec.recipe: {spec.recipe} has no {kind} in this version; it knows {known}")
     if problem := first_not_landed(kind, spec):
         return Refusal("NotImplemented", problem)
+    if problem := misplaced(spec, seen.environment.artifact_root):
+        return Refusal("InvalidSpec", problem)
     if refusal := infeasible(seen, spec):
         return refusal
     estimate = expected(seen, spec)
@@ -63,6 +66,16 @@ def accept(seen: Observed) -> Accepted | Refusal:
     if isinstance(spec, FineTuneRunSpec) and (why := unfit(seen, spec)):
         return Refusal(*why, estimate)
     return Accepted(spec, stages, estimate)
+
+
+def misplaced(spec: Spec, root: str) -> str | None:
+    """A sentence naming the first field whose URI is no place, or could lead out of the one it seems to name."""
+    for field, uri in uris_of(spec):
+        try:
+            resolve_uri(uri, root)
+        except ValueError as error:
+            return f"spec.{field}: {error}"
+    return None
 
 
 def is_dry_run(spec: Spec) -> bool:

@@ -9,10 +9,9 @@ from fabula_api.fine_tune_run import FineTuneRunSpec
 from fabula_api.recipes import Kind, Stage
 from fabula_api.shared_spec import ArtifactSource
 from fabula_api.status import Lineage
+from fabula_api.uri import resolve_uri
 from fabula_api.worker import Spec, StageInput
 from fabula_operator.plan.observed import Observed, Reference, Waiting
-
-UNKNOWN_DIGEST = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +70,8 @@ def resolve_externals(seen: Observed, spec: Spec) -> list[Lineage] | Waiting:
     found: list[Lineage] = []
     for one in externals(spec):
         if one.source.uri is not None:
-            found.append(Lineage(name=one.name, uri=one.source.uri, digest=None))
+            uri = resolve_uri(one.source.uri, seen.environment.artifact_root)
+            found.append(Lineage(name=one.name, uri=uri, digest=None))
             continue
         assert one.source.ref is not None
         run = f"{one.kind}/{one.source.ref}"
@@ -112,5 +112,7 @@ def external_inputs(stage: Stage, arm: str | None, spec: Spec, lineage: list[Lin
     for one in externals(spec):
         if one.input in stage.external and one.arm in (None, arm):
             entry = entries[one.name]
-            found.append(StageInput(name=one.input, uri=entry.uri or "", digest=entry.digest or UNKNOWN_DIGEST))
+            uri = entry.uri or ""
+            # Where the content is not known, at least no two places are ever taken for one.
+            found.append(StageInput(name=one.input, uri=uri, digest=entry.digest or f"uri:{uri}"))
     return found

@@ -19,7 +19,7 @@ from fabula_operator.plan.job_stage import job_stage
 from fabula_operator.plan.not_landed import value_at
 from fabula_operator.plan.observed import Observed, Waiting
 from fabula_operator.plan.references import external_inputs
-from fabula_operator.plan.stage_key import place_key, resolve, stage_folder, stage_key
+from fabula_operator.plan.stage_key import place_key, stage_folder, stage_key
 from fabula_operator.plan.stage_view import StageView
 from fabula_operator.render.launch import Backend, Device, Launch
 from fabula_operator.render.pod import GPU
@@ -87,7 +87,8 @@ def _stage(
     this: Walk, stage: Stage, name: str, arm: Arm | None, known: StageStatus | None, before: list[StageView]
 ) -> StageView:
     inputs = _inputs(this, stage, arm, before)
-    key = stage_key(this.spec.recipe, stage, this.spec, arm, inputs)
+    root = this.seen.environment.artifact_root
+    key = stage_key(this.spec.recipe, stage, this.spec, arm, inputs, root)
     if known is not None and known.key == key:
         if known.state == "Succeeded":
             return StageView(stage, arm.name if arm else None, known)
@@ -95,7 +96,7 @@ def _stage(
     else:
         status = StageStatus(name=name, key=key)
     bounded = {view.status.name for view in before if view.stage.extent}
-    place = place_key(this.spec.recipe, stage, this.spec, arm, inputs, bounded)
+    place = place_key(this.spec.recipe, stage, this.spec, arm, inputs, root, bounded)
     launch = _launch(this, stage, arm, key, place, inputs)
     if (still := _still_writing(this.seen, launch)) is not None:
         return StageView(stage, launch.arm, status, waiting=still)
@@ -148,7 +149,7 @@ def _launch(this: Walk, stage: Stage, arm: Arm | None, key: str, place: str, inp
         arm=arm_name,
         backend=this.backend if stage.shape == "group" else "Job",
         shards=shards,
-        inputs=tuple(one.model_copy(update={"uri": resolve(one.uri, root)}) for one in inputs),
+        inputs=inputs,
         device=device,
         gpus=gpus,
         resources=resources,

@@ -58,6 +58,8 @@ def test_the_claim_of_a_deleted_run_goes_with_it() -> None:
         ("in another namespace", {"namespace": "there"}, None),
         ("with another output.uri", {"output": {"uri": "s3://b/x"}}, None),
         ("in the same place", {}, "team/a"),
+        ("in the same place by another name", {"output": {"uri": "file:///a//team/"}}, "team/a"),
+        ("in a place that is none", {"output": {"uri": "../team"}}, None),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO
+from urllib.parse import quote
 
 from fabula_workloads.runtime.failures import ConfigInvalid, from_os_error
 from fabula_workloads.runtime.store import Entry, checked_path, local_path
@@ -112,7 +113,7 @@ class FileStore:
                 target.unlink(missing_ok=True)
 
     def child(self, path: str) -> FileStore:
-        return FileStore(f"{self.uri}/{checked_path(path)}")
+        return FileStore(f"{self.uri}/{quote(checked_path(path))}")
 
     @contextmanager
     def _named(self, path: str) -> Iterator[Path]:

@@ -30,6 +30,7 @@ from botocore.exceptions import (
 )
 from botocore.exceptions import ConnectionError as BotoConnectionError
 
+from fabula_api.uri import S3
 from fabula_workloads.runtime.failures import (
     ConfigInvalid,
     CredentialsRefused,
@@ -39,7 +40,7 @@ from fabula_workloads.runtime.failures import (
     WorkerError,
     from_os_error,
 )
-from fabula_workloads.runtime.store import S3, Entry, checked_path
+from fabula_workloads.runtime.store import Entry, checked_path
 
 _ATTEMPTS = 5
 _CONFLICTS = 8

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import unquote
 
+from fabula_api import uri as uris
+from fabula_api.uri import FILE, path_problem
 from fabula_workloads.runtime.failures import ConfigInvalid, NotFound
-
-FILE, S3 = "file://", "s3://"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,28 +74,18 @@ class Store(Protocol):
 
 
 def checked_path(path: str) -> str:
-    """The path itself when it stays inside the store. Raises ConfigInvalid for absolute paths and `..`."""
-    parts = path.split("/")
-    if path.startswith("/") or ".." in parts or "" in parts or "\0" in path:
-        raise ConfigInvalid(f"{path!r} is not a path below an artifact store: no leading slash, `..` or empty part")
+    """The path itself when it stays inside the store. Raises ConfigInvalid for one that does not, or may not."""
+    if problem := path_problem(path):
+        raise ConfigInvalid(f"{path!r} is not a path below an artifact store: {problem}")
     return path
 
 
 def resolve_uri(uri: str, root: str) -> str:
-    """Absolute `file://` or `s3://` URI, without a slash at the end; a URI without a scheme is below `root`."""
-    if uri.startswith((FILE, S3)):
-        scheme = FILE if uri.startswith(FILE) else S3
-        rest = uri.removeprefix(scheme).rstrip("/")
-        if not rest or (scheme == FILE and not rest.startswith("/")):
-            raise ConfigInvalid(f"{uri!r} names no folder: write file:///absolute/path or s3://bucket/key")
-        return scheme + rest
-    if "://" in uri:
-        raise ConfigInvalid(f"{uri!r} has a scheme that is not supported; file:// and s3:// are")
-    if not root.startswith((FILE, S3)):
-        raise ConfigInvalid(f"the artifact root {root!r} is neither a file:// nor an s3:// URI")
-    if uri.startswith("/"):
-        raise ConfigInvalid(f"{uri!r} has no scheme: write file://{uri}, or leave the slash out for the artifact root")
-    return f"{root.rstrip('/')}/{checked_path(uri.rstrip('/'))}"
+    """As `fabula_api.uri.resolve_uri`; what is no place raises ConfigInvalid."""
+    try:
+        return uris.resolve_uri(uri, root)
+    except ValueError as error:
+        raise ConfigInvalid(str(error)) from None
 
 
 def local_path(uri: str) -> Path:
@@ -116,9 +106,9 @@ def open_store(uri: str) -> Store:
 
 
 def split_uri(uri: str) -> tuple[str, str]:
-    """(folder, last part) of an absolute URI."""
+    """(folder, last part) of an absolute URI; the part as it is in the folder's store."""
     folder, _, name = uri.rpartition("/")
-    return folder, name
+    return folder, unquote(name) if uri.startswith(FILE) else name
 
 
 def materialize(uri: str, cache: Path) -> Path:

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from fabula_api.artifact import Manifest
 from fabula_api.shared_spec import ModelSource
+from fabula_api.uri import FILE
 from fabula_workloads.runtime.artifact import read_manifest
 from fabula_workloads.runtime.context import StageContext
 from fabula_workloads.runtime.failures import ConfigInvalid, CredentialsRefused, InputInvalid, NotFound, TryAgain
-from fabula_workloads.runtime.store import FILE, Store, open_store
+from fabula_workloads.runtime.store import Store, open_store
 
 
 def model_folder(context: StageContext, source: ModelSource, field: str) -> Path:
