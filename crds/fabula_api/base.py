@@ -6,10 +6,13 @@ Kubernetes charges CEL rules by the worst size of what they read, so every strin
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.alias_generators import to_camel
+
+from fabula_api.outside import MOST
 
 GROUP = "fabula.dev"
 VERSION = "v1alpha1"
@@ -38,6 +41,8 @@ class StatusModel(BaseModel):
         extra="ignore",
         frozen=True,
         use_attribute_docstrings=True,
+        # No status can hold what JSON cannot.
+        allow_inf_nan=False,
     )
 
     def to_wire(self) -> dict[str, object]:
@@ -60,7 +65,20 @@ Quantity = Annotated[str, StringConstraints(max_length=32, pattern=r"^[0-9]+(\.[
 Duration = Annotated[str, StringConstraints(max_length=32, pattern=r"^([0-9]+(h|m|s))+$")]
 """A duration such as `90s`, `15m`, `1h30m`."""
 Digest = Annotated[str, StringConstraints(max_length=80, pattern=r"^sha256:[0-9a-f]{64}$")]
-Timestamp = Annotated[str, StringConstraints(max_length=40), Field(json_schema_extra={"format": "date-time"})]
+Count = Annotated[int, Field(ge=0, le=MOST)]
+"""A whole number that every reader of JSON keeps as it is."""
+
+
+def _instant(text: str) -> str:
+    """Raises ValueError for a time that the API server would not take."""
+    if datetime.fromisoformat(text).tzinfo is None or text[10:11] not in ("T", "t"):
+        raise ValueError("is not an RFC 3339 time with an offset, such as 2026-01-31T12:00:00Z")
+    return text
+
+
+Timestamp = Annotated[
+    str, StringConstraints(max_length=40), AfterValidator(_instant), Field(json_schema_extra={"format": "date-time"})
+]
 """RFC 3339 in UTC, `2026-01-31T12:00:00Z`."""
 
 _DURATION_PART = re.compile(r"(\d+)([hms])")

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from fabula_api.base import Name, SpecModel, StatusModel, Text, Uri
+from fabula_api.base import Count, Name, SpecModel, StatusModel, Text, Uri
 from fabula_api.pricing import Price
 from fabula_api.shared_spec import ModelSource, Resources, Retries, RunSpec
 from fabula_api.status import ArtifactStatus, RunStatus, Tally
@@ -181,18 +181,18 @@ class DatasetBuildSpec(RunSpec):
 
 
 class TokenCount(StatusModel):
-    input: int = 0
+    input: Count = 0
     """Tokens sent."""
-    output: int = 0
+    output: Count = 0
     """Tokens received."""
 
 
 class CallCount(StatusModel):
-    paid: int = 0
+    paid: Count = 0
     """Calls that were paid for."""
-    saved: int = 0
+    saved: Count = 0
     """Calls that a restarted shard found in the ledger and did not pay for again."""
-    lost: int = 0
+    lost: Count = 0
     """Calls that may have been paid for although no answer came; the budget counts each at its worst."""
 
 
@@ -201,15 +201,15 @@ class StageBill(StatusModel):
     """Stage that paid."""
     cost_usd: float = 0
     """Dollars."""
-    input: int = 0
+    input: Count = 0
     """Tokens sent."""
-    output: int = 0
+    output: Count = 0
     """Tokens received."""
-    paid: int = 0
+    paid: Count = 0
     """Calls that were paid for."""
-    saved: int = 0
+    saved: Count = 0
     """Calls that were found in the ledger."""
-    lost: int = 0
+    lost: Count = 0
     """Calls that may have been paid for although no answer came."""
     lost_usd: float = 0
     """Dollars that those cost at most; not in `costUsd`."""
@@ -218,28 +218,28 @@ class StageBill(StatusModel):
 class BuildEstimate(StatusModel):
     """What a build would take, as its dry run has it from a sample of the source."""
 
-    calls: int = 0
+    calls: Count = 0
     """Calls to the providers."""
-    input_tokens: int = 0
+    input_tokens: Count = 0
     """Tokens to send, by their characters."""
-    output_tokens: int = 0
+    output_tokens: Count = 0
     """Tokens to receive, where every excerpt that fits is found."""
     usd: float | None = None
     """Dollars; not given where a price is not known."""
     minutes: float = 0
     """Time of the paid calls within quota and concurrency; pictures drawn by `diffusers` are not in it."""
-    excerpts: int = 0
+    excerpts: Count = 0
     """Excerpts at most."""
-    sampled_episodes: int = 0
+    sampled_episodes: Count = 0
     """Episodes that were looked at."""
 
 
 class DatasetBuildStatus(RunStatus):
     items: list[Tally] = Field(default_factory=list, max_length=64)
     """Episodes, excerpts and images by outcome and reason."""
-    samples_by_image_count: Annotated[dict[str, int], Field(max_length=16)] = Field(default_factory=dict)
+    samples_by_image_count: Annotated[dict[str, Count], Field(max_length=16)] = Field(default_factory=dict)
     """How many samples have how many pictures."""
-    samples_by_split: Annotated[dict[str, int], Field(max_length=8)] = Field(default_factory=dict)
+    samples_by_split: Annotated[dict[str, Count], Field(max_length=8)] = Field(default_factory=dict)
     """How many samples are for training, and how many for validation."""
     tokens: TokenCount | None = None
     """Tokens of paid calls."""
@@ -253,7 +253,7 @@ class DatasetBuildStatus(RunStatus):
     """Dollars spent so far."""
     estimate: BuildEstimate | None = None
     """What the last dry run found."""
-    samples: int | None = None
+    samples: Count | None = None
     """Samples in the artifact."""
     artifact: ArtifactStatus | None = None
     """The committed dataset."""

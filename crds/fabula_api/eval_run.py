@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from fabula_api.base import LongText, Name, SpecModel, StatusModel, Text, Uri
+from fabula_api.base import Count, LongText, Name, SpecModel, StatusModel, Text, Uri
 from fabula_api.shared_spec import ArtifactSource, ModelSource, PixelWindow, Resources, Retries, RunSpec
 from fabula_api.status import ArtifactStatus, RunStatus
 
@@ -122,11 +122,11 @@ class EvalRunSpec(RunSpec):
 
 
 class ShardCount(StatusModel):
-    done: int = 0
+    done: Count = 0
     """Finished."""
-    total: int = 0
+    total: Count = 0
     """In all."""
-    failed: int = 0
+    failed: Count = 0
     """Failed for good."""
 
 
@@ -139,7 +139,7 @@ class MetricStatus(StatusModel):
     """Lower end of the 95 % bootstrap interval."""
     high: float | None = None
     """Upper end."""
-    count: int = 0
+    count: Count = 0
     """Samples in the mean."""
     label: Text | None = None
     """What to know before believing it: `random weights` when the metric's own model was never trained."""
@@ -148,11 +148,11 @@ class MetricStatus(StatusModel):
 class ArmStatus(StatusModel):
     name: Text
     """Arm."""
-    done: int = 0
+    done: Count = 0
     """Answers written."""
-    failed: int = 0
+    failed: Count = 0
     """Answers that could not be generated."""
-    unparseable: int = 0
+    unparseable: Count = 0
     """Answers without a single turn; never counted as zero."""
     metrics: Annotated[list[MetricStatus], Field(max_length=32)] = Field(default_factory=list)
     """Means."""
@@ -171,7 +171,7 @@ class Comparison(StatusModel):
     """Lower end of the 95 % bootstrap interval."""
     high: float | None = None
     """Upper end."""
-    count: int = 0
+    count: Count = 0
     """Pairs."""
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from fabula_api.base import Name, Quantity, SpecModel, StatusModel, Text, Timestamp, Uri
+from fabula_api.base import Count, Name, Quantity, SpecModel, StatusModel, Text, Timestamp, Uri
 from fabula_api.fine_tune_blocks import Estimate, Preflight, Template, Watchdog
 from fabula_api.shared_spec import ArtifactSource, ModelSource, PixelWindow, Resources, Retries, RunSpec
 from fabula_api.status import ArtifactStatus, RunStatus
@@ -169,9 +169,9 @@ class FineTuneRunSpec(RunSpec):
 class Metrics(StatusModel):
     """Figures of the last report."""
 
-    step: int | None = None
+    step: Count | None = None
     """Optimizer steps done."""
-    steps: int | None = None
+    steps: Count | None = None
     """Optimizer steps in all."""
     epoch: float | None = None
     """Passes over the data so far."""
@@ -197,18 +197,18 @@ class Metrics(StatusModel):
     """Model FLOPs utilisation, 0 to 1; absent on a CPU, in fp32, and where the GPU's peak is not known."""
     gpu_memory: float | None = None
     """Peak memory of a rank, in GiB."""
-    unique_samples: int | None = None
+    unique_samples: Count | None = None
     """Samples of the training split that were seen at least once."""
     unique_share: float | None = None
     """Their share of the split, 0 to 1; samples left out as too long are never seen."""
-    skipped_samples: int | None = None
+    skipped_samples: Count | None = None
     """Samples left out: longer than `training.maxLength`, or bad with `training.badSamples: skip`."""
 
 
 class CheckpointStatus(StatusModel):
     uri: Uri
     """Folder of the checkpoint."""
-    step: int
+    step: Count
     """Step it was taken after."""
     digest: Text
     """Digest of its content."""
@@ -217,7 +217,7 @@ class CheckpointStatus(StatusModel):
 
 
 class Attempt(StatusModel):
-    number: int
+    number: Count
     """1 for the first."""
     state: Literal["Pending", "Running", "Succeeded", "Failed", "Suspended"]
     """How it stands."""
@@ -233,17 +233,17 @@ class Attempt(StatusModel):
     """When its last pod ended."""
     duration: Text | None = None
     """Time between the two, as `2m10s`, once it is over."""
-    resumed_from_step: int | None = None
+    resumed_from_step: Count | None = None
     """Step of the checkpoint it went on from."""
-    gpus: int | None = None
+    gpus: Count | None = None
     """GPUs it held; 0 with `device: cpu`."""
-    committed_step: int | None = None
+    committed_step: Count | None = None
     """Step of the last checkpoint it committed."""
     committed_at: Timestamp | None = None
     """When that was."""
-    last_step: int | None = None
+    last_step: Count | None = None
     """Last step it reported; the steps since the last checkpoint have to be repeated."""
-    generation: int | None = None
+    generation: Count | None = None
     """Generation of the spec it was started for; an edit after a failure starts with fresh budgets."""
 
 
@@ -259,15 +259,15 @@ ATTEMPTS_LISTED = 64
 
 
 class EarlierAttempts(StatusModel):
-    count: int = 0
+    count: Count = 0
     """How many; their numbers are 1 to this one."""
     gpu_hours: GpuHours = Field(default_factory=GpuHours)
     """GPU time of all of them."""
-    generation: int | None = None
+    generation: Count | None = None
     """Generation of the spec that the last of them was started for."""
-    infrastructure: int = 0
+    infrastructure: Count = 0
     """How many of that generation `retries.infrastructure` paid for."""
-    failure: int = 0
+    failure: Count = 0
     """How many of that generation `retries.failure` paid for."""
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from fabula_api.base import StatusModel, Text, Timestamp, Uri
+from fabula_api.base import Count, StatusModel, Text, Timestamp, Uri
 
 ConditionStatus = Literal["True", "False", "Unknown"]
 State = Literal["Pending", "Running", "Suspended", "Succeeded", "Failed"]
@@ -23,7 +23,7 @@ class Condition(StatusModel):
     """One CamelCase word for programs."""
     message: Annotated[str, Field(max_length=32768)] = ""
     """A sentence for people."""
-    observed_generation: int | None = None
+    observed_generation: Count | None = None
     """Generation of the spec that this condition speaks of."""
     last_transition_time: Timestamp
     """When `status` last changed."""
@@ -39,11 +39,11 @@ class ArtifactStatus(StatusModel):
 class Progress(StatusModel):
     stage: Text | None = None
     """Stage at work."""
-    done: int | None = None
+    done: Count | None = None
     """Items (or steps) done."""
-    total: int | None = None
+    total: Count | None = None
     """Items (or steps) in all, when known."""
-    percent: int | None = None
+    percent: Count | None = None
     """Whole per cent of the run, all stages weighed alike."""
     eta: Text | None = None
     """Time left, as `2m10s`."""
@@ -58,11 +58,11 @@ class StageStatus(StatusModel):
     """Where the stage is."""
     key: Text | None = None
     """Digest of everything that decides the stage's output; the same key is never computed twice."""
-    done: int | None = None
+    done: Count | None = None
     """Items done."""
-    total: int | None = None
+    total: Count | None = None
     """Items in all, when known."""
-    failed: int | None = None
+    failed: Count | None = None
     """Items that failed for good."""
     eta: Text | None = None
     """Time left, as `2m10s`."""
@@ -83,7 +83,7 @@ class Tally(StatusModel):
     """`ok`, `skipped`, `rejected`, `failed`."""
     reason: Text | None = None
     """Why, in one CamelCase word."""
-    count: int
+    count: Count
     """How many."""
 
 
@@ -96,11 +96,11 @@ class FailureDigest(StatusModel):
     """What is wrong, where, and what to do."""
     stage: Text | None = None
     """Stage that failed."""
-    shard: int | None = None
+    shard: Count | None = None
     """First failing shard."""
-    rank: int | None = None
+    rank: Count | None = None
     """First failing rank of a training run."""
-    exit_code: int | None = None
+    exit_code: Annotated[int, Field(ge=-(2**31), lt=2**31)] | None = None
     """Exit code of its process."""
     exception: Text | None = None
     """Class of the exception."""
@@ -126,7 +126,7 @@ class RunStatus(StatusModel):
     """One word: Pending, Running, Suspended, Succeeded or Failed."""
     reason: Text | None = None
     """Why it is in that state: what it waits for, or why it failed."""
-    observed_generation: int | None = None
+    observed_generation: Count | None = None
     """Generation of the spec that the status speaks of."""
     conditions: Annotated[
         list[Condition],

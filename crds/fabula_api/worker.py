@@ -5,10 +5,10 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from fabula_api.artifact import ArtifactReference
-from fabula_api.base import API_VERSION, Digest, Name, ObjectName, SpecModel, StatusModel, Text, Timestamp, Uri
+from fabula_api.base import API_VERSION, Digest, Name, ObjectName, SpecModel, StatusModel, Text, Uri
 from fabula_api.dataset_build import DatasetBuildSpec
 from fabula_api.eval_run import EvalRunSpec
 from fabula_api.fine_tune_run import FineTuneRunSpec
@@ -24,6 +24,8 @@ METRICS_PORT_VARIABLE = "FABULA_METRICS_PORT"
 SERVER_URL_VARIABLE = "KUBEFLOW_TRAINER_SERVER_URL"
 SERVER_CA_VARIABLE = "KUBEFLOW_TRAINER_SERVER_CA_CERT"
 SERVER_TOKEN_VARIABLE = "KUBEFLOW_TRAINER_SERVER_TOKEN"  # noqa: S105 - the name of a variable that holds a file's path
+SHARDS = 1024
+"""Most pods of one child: no spec asks for more."""
 TERMINATION_LIMIT = 4096
 """Bytes the kubelet keeps of a termination message."""
 
@@ -129,7 +131,7 @@ class TrainerStatus(StatusModel):
     progress_percentage: int | None = None
     estimated_remaining_seconds: int | None = None
     metrics: list[TrainerMetric] = Field(default_factory=list, max_length=256)
-    last_updated_time: Timestamp | None = None
+    last_updated_time: Text | None = None
 
 
 class StageCondition(StatusModel):
@@ -172,24 +174,36 @@ class QuotaLease(QuotaPart):
         return QuotaPart(share=self.share_after(seconds), fallback_share=fallback)
 
 
+ITEMS = 10**12
+"""Most items, tokens or dollars that one shard can tell of: the sum over all shards is a number that JSON keeps."""
+FIGURES = 256
+"""Most figures in one report or result."""
+FigureName = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[!-~]+$")]
+Items = Annotated[int, Field(ge=0, le=ITEMS)]
+Counts = Annotated[
+    dict[FigureName, Annotated[float, Field(ge=0, le=ITEMS, allow_inf_nan=False)]], Field(max_length=FIGURES)
+]
+"""Figures to add up over shards, as `kind/outcome` or `kind/outcome/Reason`."""
+Figures = Annotated[dict[FigureName, Annotated[float, Field(allow_inf_nan=True)]], Field(max_length=FIGURES)]
+"""Latest figures, by the camelCase names of FineTuneRun's status.metrics; a loss may be no number."""
+
+
 class StageReport(StatusModel):
-    """Our fields beside KEP-2779's."""
+    """Our fields beside KEP-2779's. Whoever runs a pod writes them, so each has a bound."""
 
     # JSON has no NaN; as a string it reaches the operator, which has to say that the loss is none.
     model_config = ConfigDict(ser_json_inf_nan="strings")
 
-    stage: Text
-    arm: Text | None = None
-    shard: int = 0
-    attempt: int = 1
-    done: int = 0
-    total: int | None = None
-    failed: int = 0
-    eta_seconds: int | None = None
-    counts: dict[str, float] = Field(default_factory=dict)
-    """Figures to add up over shards, as `kind/outcome` or `kind/outcome/Reason`."""
-    metrics: dict[str, float] = Field(default_factory=dict)
-    """Latest figures, by the camelCase names of FineTuneRun's status.metrics."""
+    stage: Name
+    arm: Name | None = None
+    shard: int = Field(0, ge=0, lt=SHARDS)
+    attempt: int = Field(1, ge=1, lt=2**31)
+    done: Items = 0
+    total: Items | None = None
+    failed: Items = 0
+    eta_seconds: Items | None = None
+    counts: Counts = Field(default_factory=dict)
+    metrics: Figures = Field(default_factory=dict)
     checkpoint: dict[str, Any] | None = None
     """Last committed checkpoint: uri, step, digest, committedAt."""
     condition: StageCondition | None = None
@@ -227,9 +241,9 @@ class WorkerResult(StatusModel):
     artifact: ArtifactReference | None = None
     reused: bool = False
     """True when a committed artifact was found and nothing was done."""
-    counts: dict[str, float] = Field(default_factory=dict)
+    counts: Counts = Field(default_factory=dict)
     """As in StageReport; figures that a status shows."""
-    metrics: dict[str, float] = Field(default_factory=dict)
+    metrics: Figures = Field(default_factory=dict)
     summary: dict[str, Any] = Field(default_factory=dict)
     """Stage-specific: `score` puts arms, comparisons, gates, selfTests; `train` checkpoint and resumedFromStep."""
     lineage: list[dict[str, Any]] = Field(default_factory=list)

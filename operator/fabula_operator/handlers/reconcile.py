@@ -8,8 +8,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+import traceback
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import PurePath
 from typing import Protocol
 
 from fabula_operator.handlers.reports import Reports
@@ -18,6 +20,7 @@ from fabula_operator.kube.cache import Cache, Key
 from fabula_operator.kube.client import ApiError
 from fabula_operator.kube.observe import Observer
 from fabula_operator.plan.actions import Plan
+from fabula_operator.plan.ending import end_unreadable
 from fabula_operator.plan.lifecycle import plan
 from fabula_operator.plan.observed import Environment, Observed, Waiting
 from fabula_operator.plan.significance import only_progress
@@ -60,6 +63,8 @@ class Reconciler:
         self._written: dict[str, datetime] = {}
         self._obstacles: dict[str, Waiting] = {}
         self._errors: dict[Key, int] = {}
+        self._raised: dict[Key, tuple[str, int, str]] = {}
+        """What the last look raised: the run's uid, its generation, the error's class and place."""
         self._starting = asyncio.Lock()
 
     async def look(self, key: Key, *, live: bool = False) -> float | None:
@@ -72,6 +77,7 @@ class Reconciler:
         try:
             again = await self._look(key, live)
             self._errors.pop(key, None)
+            self._raised.pop(key, None)
         except NameTaken as taken:
             logger.info("%s %s/%s: %s; trying again", *key, taken)
             again = NAME_TAKEN_SECONDS
@@ -81,6 +87,9 @@ class Reconciler:
         except ApiError as failed:
             error = failed.reason
             again = SOON_SECONDS if failed.code == 409 else self._backoff(key, failed)
+        except Exception as raised:
+            error = type(raised).__name__
+            again = await self._unplanned(key, raised)
         if self._watcher is not None:
             self._watcher.reconciled(key, time.monotonic() - started, error)
         return again
@@ -121,10 +130,30 @@ class Reconciler:
             return SOON_SECONDS
         return wanted.requeue_after
 
+    async def _unplanned(self, key: Key, raised: Exception) -> float:
+        """No plan could be made of what is there. The second time in a row the run ends and says so: silently trying
+        again would hold up whoever waits for it, for good."""
+        told = f"{type(raised).__name__} in {_place(raised)}"
+        # Neither the message nor a whole traceback: both may quote what a worker said.
+        logger.error("%s %s/%s: no plan can be made: %s", *key, told)
+        try:
+            if (seen := self._observe(key)) is None or seen.run.status.finished_at is not None:
+                return MAX_ERROR_SECONDS
+            mark = (seen.run.identity.uid, seen.run.generation, told)
+            if self._raised.get(key) != mark:
+                self._raised[key] = mark
+                return SOON_SECONDS
+            await self._applier.apply(key, end_unreadable(seen, type(raised).__name__, self._now()))
+        except Exception as again:
+            logger.error("%s %s/%s: nor can it be ended: %s in %s", *key, type(again).__name__, _place(again))
+            return MAX_ERROR_SECONDS
+        return SOON_SECONDS
+
     def _observe(self, key: Key) -> Observed | None:
         obj = self._cache.get(key)
         if obj is None:
             self._errors.pop(key, None)
+            self._raised.pop(key, None)
             return None
         uid = obj["metadata"]["uid"]
         return self._cache.observed(key, self._environment(), self._reports.of(uid), self._obstacles.get(uid))
@@ -164,3 +193,9 @@ class Reconciler:
         delay = error.retry_after or min(MAX_ERROR_SECONDS, 0.5 * 2.0 ** self._errors[key])
         logger.warning("%s %s/%s: %s; trying again in %.1f s", *key, error, delay)
         return delay
+
+
+def _place(error: BaseException) -> str:
+    """Where an error was raised, as `results.py:72`."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{PurePath(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "no place"

@@ -11,13 +11,14 @@ import logging
 from collections.abc import Callable
 from datetime import datetime
 
+from fabula_api.outside import camel_reason, plain
 from fabula_api.status import RunStatus
 from fabula_operator.kube.cache import Cache, Key
 from fabula_operator.kube.client import Api, ApiError
 from fabula_operator.kube.merge_patch import merge_patch
 from fabula_operator.kube.resources import CHILDREN, CONFIG_MAP, EVENT, RUNS, SERVICE, Obj
 from fabula_operator.plan.actions import Action, DeleteChild, DeleteRun, EnsureChild, Notice, Plan, SuspendChild
-from fabula_operator.plan.children import controller_uid
+from fabula_operator.plan.children import Child, controller_uid
 from fabula_operator.plan.conditions import timestamp
 from fabula_operator.plan.observed import read_status
 from fabula_operator.render import Launch, WorkerSettings, manifest, ranks_service, status_ca
@@ -38,12 +39,26 @@ class ChildRefused(Exception):
         self.message = message
 
 
+class StatusRefused(Exception):
+    """A planned status that no API server takes: what a worker said went into it and has no place there."""
+
+
 def suspension(kind: str, *, suspend: bool) -> Obj:
     """The change of a child's spec that stops its pods, or lets it make them again."""
     if kind != "PyTorchJob":
         return {"suspend": suspend}
     # One that is over is asked for its cleanPodPolicy alone: Running stops what is left, and keeps what has ended.
     return {"runPolicy": {"suspend": suspend, **({"cleanPodPolicy": "Running"} if suspend else {})}}
+
+
+def _valid(status: RunStatus) -> Obj:
+    """The status on the wire. Raises StatusRefused where its own model does not take it back."""
+    try:
+        wire: Obj = status.to_wire()
+        type(status).model_validate(wire)
+    except (ValueError, TypeError) as error:
+        raise StatusRefused(type(error).__name__) from error
+    return wire
 
 
 class Applier:
@@ -86,13 +101,18 @@ class Applier:
             return
         if self.settled(key, plan.status):
             return
-        old, new = obj.get("status") or {}, plan.status.to_wire()
+        old, new = obj.get("status") or {}, _valid(plan.status)
         meta = obj["metadata"]
         patch = {
             "metadata": {"uid": meta["uid"], "resourceVersion": meta["resourceVersion"]},
             "status": merge_patch(old, new),
         }
-        stored = await self._api.patch(RUNS[key.kind], key.namespace, key.name, patch, "status")
+        try:
+            stored = await self._api.patch(RUNS[key.kind], key.namespace, key.name, patch, "status")
+        except ApiError as error:
+            if error.code in (400, 413, 422):
+                raise StatusRefused(f"{error.code} {error.reason}") from error
+            raise
         self._cache.put(stored)
         self._sent.pop(meta["uid"], None)
         if read_status(key.kind, stored.get("status")).to_wire() != new:
@@ -143,6 +163,10 @@ class Applier:
                 raise NameTaken(f"{launch.backend} {name} belongs to another object") from error
             if "deletionTimestamp" in found["metadata"]:
                 raise NameTaken(f"{launch.backend} {name} is being deleted") from error
+            try:
+                Child.from_object(found)
+            except ValueError as foreign:
+                raise ChildRefused(f"{launch.backend} {name} is not as it was made: {foreign}; delete it") from error
             stored = found
         self._cache.put(stored)
 
@@ -194,8 +218,8 @@ class Applier:
                 "uid": meta["uid"],
             },
             "type": notice.type,
-            "reason": notice.reason,
-            "message": notice.message[:1024],
+            "reason": camel_reason(notice.reason),
+            "message": plain(notice.message)[:1024],
             "source": {"component": "fabula-operator"},
             "reportingComponent": "fabula.dev/operator",
             "reportingInstance": self._instance[:128],

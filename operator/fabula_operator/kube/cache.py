@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple, TypeVar
 
+from fabula_api.outside import plain
 from fabula_api.recipes import Kind
 from fabula_operator.kube.claims import Claims
 from fabula_operator.kube.resources import CHILDREN, RUNS, Obj
-from fabula_operator.plan.children import Child, Pod, controller_uid
+from fabula_operator.plan.children import Child, Pod, controller_kind, controller_uid
 from fabula_operator.plan.observed import Environment, Observed, Reference, Report, Run, Waiting, read_status
 from fabula_operator.plan.references import named_runs
 from fabula_operator.render.names import RUN_UID
 
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
 _REMEMBERED_DELETIONS = 10_000
 
 
@@ -42,8 +46,10 @@ class Cache:
     def __init__(self) -> None:
         self._runs: dict[Key, Obj] = {}
         self._keys: dict[str, Key] = {}
-        self._owned: dict[str, dict[tuple[str, str], Obj]] = {}
-        """Run uid to its children and pods by (kind, name)."""
+        self._owned: dict[tuple[str, str], dict[tuple[str, str], Obj]] = {}
+        """(Namespace, run uid) to children and pods by (kind, name): a label in another namespace reaches no run."""
+        self._foreign: dict[str, str] = {}
+        """Uid of an object that was left out to why, so that it is said once."""
         self._named_by: dict[Key, set[Key]] = {}
         self._deleted: OrderedDict[str, None] = OrderedDict()
         self._admissions: dict[str, dict[str, str]] = {}
@@ -67,11 +73,19 @@ class Cache:
         uid = run_uid(obj)
         if uid is None:
             return set()
-        owned = self._owned.setdefault(uid, {})
+        owned = self._owned.setdefault((meta["namespace"], uid), {})
         known = owned.get((obj["kind"], meta["name"]))
         if known is None or _version(known) <= _version(obj):
             owned[obj["kind"], meta["name"]] = obj
-        return {self._keys[uid]} if uid in self._keys else set()
+        return self._affected(meta["namespace"], uid)
+
+    def _affected(self, namespace: str, uid: str) -> set[Key]:
+        key = self._keys.get(uid)
+        return {key} if key is not None and key.namespace == namespace else set()
+
+    def _of(self, uid: str) -> dict[tuple[str, str], Obj]:
+        key = self._keys.get(uid)
+        return self._owned.get((key.namespace, uid), {}) if key is not None else {}
 
     def drop(self, obj: Obj) -> set[Key]:
         """Take news of a deletion; the runs that may be affected. Later news of the same object are ignored."""
@@ -86,19 +100,23 @@ class Cache:
                 self._index(key, known, None)
                 del self._runs[key]
             self._keys.pop(meta["uid"], None)
-            self._owned.pop(meta["uid"], None)
+            self._owned.pop((meta["namespace"], meta["uid"]), None)
             self._admissions.pop(meta["uid"], None)
             return {key, *self._named_by.get(key, ())}
-        uid = run_uid(obj)
-        owned = self._owned.get(uid or "", {})
+        self._foreign.pop(meta["uid"], None)
+        if (uid := run_uid(obj)) is None:
+            return set()
+        owned = self._owned.get((meta["namespace"], uid), {})
         known = owned.get((obj["kind"], meta["name"]))
         if known is not None and known["metadata"]["uid"] == meta["uid"]:
             del owned[obj["kind"], meta["name"]]
-        return {self._keys[uid]} if uid in self._keys else set()
+            if not owned:
+                del self._owned[meta["namespace"], uid]
+        return self._affected(meta["namespace"], uid)
 
     def owned(self, uid: str) -> list[Obj]:
         """A run's children and pods as last heard of."""
-        return list(self._owned.get(uid, {}).values())
+        return list(self._of(uid).values())
 
     def sync(self, before: Iterable[Obj], found: Iterable[Obj]) -> None:
         """Take a live list of a run's children and pods: what was known `before` it was asked for and is not in it is
@@ -126,17 +144,17 @@ class Cache:
 
     def pod(self, uid: str, name: str) -> Obj | None:
         """A pod of a run."""
-        return self._owned.get(uid, {}).get(("Pod", name))
+        return self._of(uid).get(("Pod", name))
 
     def pods(self, uid: str) -> list[Obj]:
         """All pods of a run."""
-        return [one for (kind, _), one in self._owned.get(uid, {}).items() if kind == "Pod"]
+        return [one for (kind, _), one in self._of(uid).items() if kind == "Pod"]
 
     def child_uids(self, uid: str) -> set[str]:
         """Uids of a run's Jobs and PyTorchJobs."""
         return {
             one["metadata"]["uid"]
-            for (kind, _), one in self._owned.get(uid, {}).items()
+            for (kind, _), one in self._of(uid).items()
             if kind in CHILDREN and controller_uid(one["metadata"]) == uid
         }
 
@@ -157,14 +175,16 @@ class Cache:
             return None
         run = Run.from_object(obj)
         uid = run.identity.uid
-        owned = self._owned.get(uid, {})
-        # Labels can be forged; an owner reference to the run's uid is checked as well.
-        children = tuple(
-            Child.from_object(one)
-            for (kind, _), one in sorted(owned.items())
-            if kind in CHILDREN and controller_uid(one["metadata"]) == uid
+        owned = [one for _, one in sorted(self._of(uid).items())]
+        # Labels can be forged: a child is controlled by the run, a pod by a child, which may be gone before its pods.
+        children = self._read(
+            Child.from_object,
+            (one for one in owned if one["kind"] in CHILDREN and controller_uid(one["metadata"]) == uid),
         )
-        pods = tuple(Pod.from_object(one) for (kind, _), one in sorted(owned.items()) if kind == "Pod")
+        pods = self._read(
+            Pod.from_object,
+            (one for one in owned if one["kind"] == "Pod" and controller_kind(one["metadata"]) in CHILDREN),
+        )
         references = {
             (kind, name): self._reference(Key(kind, key.namespace, name))
             for kind, name in sorted(named_runs(key.kind, obj.get("spec") or {}))
@@ -172,6 +192,19 @@ class Cache:
         admissions = self._admissions.get(uid, {})
         claims = self._claims.beside(obj, environment.artifact_root) if key.kind == "FineTuneRun" else {}
         return Observed(run, environment, children, pods, references, reports, admissions, obstacle, claims)
+
+    def _read(self, read: Callable[[Obj], T], objects: Iterable[Obj]) -> tuple[T, ...]:
+        """The objects as values. What does not parse was not made by us: it is left out, and the log says so once."""
+        found = []
+        for one in objects:
+            try:
+                found.append(read(one))
+            except (ValueError, TypeError, KeyError, AttributeError) as error:
+                meta, why = one["metadata"], str(error) or type(error).__name__
+                if self._foreign.get(meta["uid"]) != why:
+                    self._foreign[meta["uid"]] = why
+                    logger.warning("%s %s/%s is left out: %s", one["kind"], meta["namespace"], meta["name"], plain(why))
+        return tuple(found)
 
     def _reference(self, key: Key) -> Reference:
         obj = self._runs.get(key)

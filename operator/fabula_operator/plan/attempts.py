@@ -16,6 +16,7 @@ from typing import Literal
 from pydantic import ValidationError
 
 from fabula_api.fine_tune_run import Attempt, CheckpointStatus, EarlierAttempts
+from fabula_api.outside import whole
 from fabula_api.status import FailureDigest
 from fabula_api.worker import FINAL_EXIT_CODES, GRACE_TOO_SHORT, PEER_LOST, RESUMED_METRIC, ExitCode, StageReport
 from fabula_operator.plan.children import Child, Pod, running
@@ -97,8 +98,8 @@ def resumed_step(pods: Sequence[Pod]) -> int | None:
     """Step of the checkpoint that an attempt went on from, as its pods say."""
     for pod in pods:
         result = result_of(pod)
-        step = result.summary.get("resumedFromStep") if result else None
-        if isinstance(step, int):
+        step = whole(result.summary.get("resumedFromStep")) if result else None
+        if step is not None:
             return step
     return None
 
@@ -107,7 +108,7 @@ def heard(attempt: Attempt, body: StageReport) -> dict[str, object]:
     """What a report tells of its attempt: the step it is at, where it began, and the last checkpoint it committed."""
     update: dict[str, object] = {"last_step": body.done}
     if (resumed := body.metrics.get(RESUMED_METRIC)) is not None:
-        update["resumed_from_step"] = int(resumed)
+        update["resumed_from_step"] = whole(resumed)
     elif attempt.number > 1 and attempt.last_step is None and "loss" not in body.metrics:
         # A trainer of another kind: before its first step it tells the step of the checkpoint that it goes on from.
         update["resumed_from_step"] = body.done or None

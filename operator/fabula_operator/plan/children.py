@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+from fabula_api.outside import plain, whole
+from fabula_api.worker import SHARDS
 from fabula_operator.render.names import (
     ARM,
     ATTEMPT,
@@ -38,24 +40,48 @@ def parse_time(text: str | None) -> datetime | None:
 
 def controller_uid(meta: Obj) -> str | None:
     """Uid of the object's controlling owner."""
-    for owner in meta.get("ownerReferences") or ():
-        if owner.get("controller"):
-            return str(owner["uid"])
-    return None
+    return next((str(one["uid"]) for one in meta.get("ownerReferences") or () if one.get("controller")), None)
+
+
+def controller_kind(meta: Obj) -> str | None:
+    """Kind of the object's controlling owner."""
+    return next((str(one.get("kind")) for one in meta.get("ownerReferences") or () if one.get("controller")), None)
 
 
 def _conditions(obj: Obj) -> dict[str, Obj]:
     return {c["type"]: c for c in (obj.get("status") or {}).get("conditions") or () if c.get("status") == "True"}
 
 
-def indexes(text: str | None) -> frozenset[int]:
-    """The completion indexes in a Job's compressed list, such as `0,2-4`."""
+def indexes(text: str | None, size: int) -> frozenset[int]:
+    """The completion indexes below `size` in a Job's compressed list, such as `0,2-4`."""
     found: set[int] = set()
     for part in (text or "").split(","):
-        if part.strip():
-            first, _, last = part.partition("-")
-            found.update(range(int(first), int(last or first) + 1))
+        first, _, last = part.partition("-")
+        low, high = whole(first.strip()), whole((last or first).strip())
+        if low is not None and high is not None:
+            found.update(range(low, min(high + 1, size)))
     return frozenset(found)
+
+
+class Foreign(ValueError):
+    """An object with a run's labels that the operator cannot have made, or not so."""
+
+
+def _size(*pods: object) -> int:
+    """Pods that a child wants in all. Raises Foreign for a number that no launch asks for."""
+    found = [whole(one) for one in pods]
+    size = sum(one or 0 for one in found)
+    if None in found or not 1 <= size <= SHARDS:
+        raise Foreign(f"it wants {plain(str(pods))[:80]} pods, and no run asks for more than {SHARDS}")
+    return size
+
+
+def _number(text: object, of: str) -> int:
+    """A count in a label. Raises Foreign."""
+    found = whole(text)
+    if found is None:
+        raise Foreign(f"its {of} is {plain(str(text))[:80]!r}")
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,19 +124,19 @@ class Child:
 
     @classmethod
     def from_object(cls, obj: Obj) -> Child:
-        """The child in an API object of kind Job or PyTorchJob."""
+        """The child in a Job or PyTorchJob. Raises ValueError for one that the operator cannot have made."""
         meta, spec, status = obj["metadata"], obj.get("spec") or {}, obj.get("status") or {}
         labels, annotations = meta.get("labels") or {}, meta.get("annotations") or {}
         kind: Literal["Job", "PyTorchJob"] = "PyTorchJob" if obj["kind"] == "PyTorchJob" else "Job"
         conditions = _conditions(obj)
         if kind == "Job":
-            size = int(spec.get("completions") or 1)
+            size = _size(1 if spec.get("completions") is None else spec["completions"])
             suspended = bool(spec.get("suspend"))
             done, broken = conditions.get("Complete"), conditions.get("Failed")
-            failed_indexes = indexes(status.get("failedIndexes"))
-            retried = int(status.get("failed") or 0)
+            failed_indexes = indexes(status.get("failedIndexes"), size)
+            retried = whole(status.get("failed")) or 0
         else:
-            size = sum(int(one.get("replicas", 1)) for one in (spec.get("pytorchReplicaSpecs") or {}).values())
+            size = _size(*(one.get("replicas", 1) for one in (spec.get("pytorchReplicaSpecs") or {}).values()))
             suspended = bool((spec.get("runPolicy") or {}).get("suspend"))
             done, broken = conditions.get("Succeeded"), conditions.get("Failed")
             failed_indexes = frozenset()
@@ -122,9 +148,9 @@ class Child:
             uid=meta["uid"],
             stage=labels.get(STAGE, ""),
             arm=labels.get(ARM),
-            attempt=int(labels.get(ATTEMPT, "1")),
+            attempt=_number(labels.get(ATTEMPT, "1"), "attempt"),
             key=annotations.get(KEY, ""),
-            generation=int(annotations.get(GENERATION, "1")),
+            generation=_number(annotations.get(GENERATION, "1"), "generation"),
             size=size,
             suspended=suspended,
             complete=done is not None and broken is None,
@@ -173,7 +199,7 @@ class Pod:
 
     @classmethod
     def from_object(cls, obj: Obj) -> Pod:
-        """The pod in an API object."""
+        """The pod in an API object. Raises ValueError for one that no controller of a child can have made."""
         meta, status = obj["metadata"], obj.get("status") or {}
         labels, annotations = meta.get("labels") or {}, meta.get("annotations") or {}
         # Others may be in the pod beside it, such as a service mesh's, and the kubelet tells of them by name.
@@ -202,10 +228,16 @@ class Pod:
 def _index(labels: Obj, annotations: Obj) -> int:
     text = annotations.get(INDEX_ANNOTATION) or labels.get(INDEX_ANNOTATION)
     if text is not None:
-        return int(text)
-    replica = int(labels.get("training.kubeflow.org/replica-index") or 0)
+        return _below(_number(text, "completion index"))
+    replica = _below(_number(labels.get("training.kubeflow.org/replica-index") or "0", "replica index"))
     # The training operator numbers workers from 0 beside the master, which has rank 0.
     return replica + 1 if labels.get("training.kubeflow.org/replica-type", "").lower() == "worker" else replica
+
+
+def _below(index: int) -> int:
+    if index >= SHARDS:
+        raise Foreign(f"its index is {index}, and no child has more than {SHARDS} pods")
+    return index
 
 
 def _waiting(status: Obj, state: Obj) -> tuple[str | None, str | None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
+from fabula_api.outside import camel_reason, plain
 from fabula_api.status import Condition, ConditionStatus
 
 ORDER = (
@@ -32,8 +33,9 @@ def conditions(old: Iterable[Condition], wanted: Wanted, generation: int, now: d
             Condition(
                 type=type_,
                 status=status,
-                reason=reason,
-                message=message,
+                # The last place that both pass: much of what they tell was said by a worker or by another controller.
+                reason=camel_reason(reason),
+                message=plain(message)[:32768],
                 observed_generation=generation,
                 last_transition_time=former.last_transition_time if former and unchanged else timestamp(now),
             )

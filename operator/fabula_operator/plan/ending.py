@@ -68,7 +68,7 @@ def succeed(seen: Observed, spec: Spec, status: RunStatus, now: datetime) -> Pla
     )
 
 
-def fail(seen: Observed, spec: Spec, status: RunStatus, failure: FailureDigest, now: datetime) -> Plan:
+def fail(seen: Observed, spec: Spec | None, status: RunStatus, failure: FailureDigest, now: datetime) -> Plan:
     """The run fails, and what still runs stops."""
     stages = [
         one.model_copy(update={"state": "Pending", "eta": None}) if one.state == "Running" else one
@@ -90,7 +90,17 @@ def fail(seen: Observed, spec: Spec, status: RunStatus, failure: FailureDigest, 
         }
     )
     wanted = condition.failed(failure.reason, failure.message)
-    return conclude(seen, spec, status, wanted, actions=halt(seen), requeue_after=seconds_to_live(spec), now=now)
+    due = None if spec is None else seconds_to_live(spec)
+    return conclude(seen, spec, status, wanted, actions=halt(seen), requeue_after=due, now=now)
+
+
+def end_unreadable(seen: Observed, error: str, now: datetime) -> Plan:
+    """The run fails for what its pods or children say, which no plan can be made of; it holds up nobody else."""
+    message = (
+        f"what this run's pods or children say cannot be made into a status ({error}), twice in a row; "
+        "see the operator's log for the place, and check that the worker image belongs to this operator's version"
+    )
+    return fail(seen, None, seen.run.status, FailureDigest(reason="ResultUnreadable", message=message), now)
 
 
 def after_the_end(seen: Observed, now: datetime) -> Plan:

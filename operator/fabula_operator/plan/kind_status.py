@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from types import MappingProxyType
 from typing import Any
 
@@ -11,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from fabula_api.dataset_build import BuildEstimate, CallCount, DatasetBuildStatus, StageBill, TokenCount
 from fabula_api.eval_run import ArmStatus, Comparison, EvalRunSpec, EvalRunStatus, GateStatus, SelfTest, ShardCount
 from fabula_api.fine_tune_run import CheckpointStatus, FineTuneRunSpec, FineTuneRunStatus, Metrics
+from fabula_api.outside import whole
 from fabula_api.status import ConditionStatus, FailureDigest, RunStatus, Tally
 from fabula_api.worker import Spec, WorkerResult
 from fabula_operator.plan.earlier_attempts import listed
@@ -107,14 +109,20 @@ def stopped_by(status: RunStatus) -> str | None:
     return next((one.reason for one in status.items if one.outcome == "left"), None)
 
 
-def _of(model: type[BaseModel], entries: Any) -> list[Any]:
+def _of(model: type[BaseModel], entries: Any, most: int = 32) -> list[Any]:
     found = []
     for entry in entries if isinstance(entries, list) else []:
         try:
             found.append(model.model_validate(entry))
         except ValidationError:
             continue
-    return found
+    return found[:most]
+
+
+def _whole_figures(found: Any, most: int) -> dict[str, int]:
+    """Counts by name that a worker gave; what is none is left out."""
+    counts = ((name, whole(value)) for name, value in found.items()) if isinstance(found, dict) else ()
+    return dict(islice(((name[:1024], count) for name, count in counts if count is not None), most))
 
 
 def _results(views: Sequence[StageView]) -> list[WorkerResult]:
@@ -157,10 +165,8 @@ def _dataset(status: DatasetBuildStatus, views: Sequence[StageView]) -> DatasetB
             update["estimate"] = found[0] if found else None
         return status.model_copy(update=update)
     if last.result is not None:
-        by_count = last.result.summary.get("samplesByImageCount") or {}
-        update["samples_by_image_count"] = {str(key): int(value) for key, value in by_count.items()}
-        splits = last.result.summary.get("samplesBySplit") or {}
-        update["samples_by_split"] = {str(name): int(value) for name, value in splits.items()}
+        update["samples_by_image_count"] = _whole_figures(last.result.summary.get("samplesByImageCount"), 16)
+        update["samples_by_split"] = _whole_figures(last.result.summary.get("samplesBySplit"), 8)
         update["samples"] = int(last.result.counts.get("sample/ok", last.result.counts.get("samples", 0)))
     update["artifact"] = last.status.artifact if last.status.state == "Succeeded" else None
     return status.model_copy(update=update)
@@ -244,8 +250,8 @@ def _metrics(old: Metrics | None, figures: dict[str, float], report: Report | No
     if report is not None and "steps" not in values and report.body.total is not None:
         values["steps"] = report.body.total
     for name in ("step", "steps", "unique_samples", "skipped_samples"):
-        if name in values:
-            values[name] = int(values[name])
+        if name in values and (count := whole(values.pop(name))) is not None:
+            values[name] = count
     # More digits than five are noise, and make a column of `kubectl get` unreadable.
     values = {name: value if isinstance(value, int) else float(f"{value:.5g}") for name, value in values.items()}
     if report is not None and report.pulse is not None and (usual := report.pulse.usual_seconds) is not None:
@@ -273,12 +279,13 @@ def _eval(status: EvalRunStatus, spec: EvalRunSpec, views: Sequence[StageView]) 
     last = views[-1]
     if last.result is not None:
         summary = last.result.summary
-        update["comparisons"] = _of(Comparison, summary.get("comparisons"))
+        update["comparisons"] = _of(Comparison, summary.get("comparisons"), 128)
         update["gates"] = _of(GateStatus, summary.get("gates"))
         update["self_tests"] = _of(SelfTest, summary.get("selfTests"))
         scored = {arm.name: arm for arm in _of(ArmStatus, summary.get("arms"))}
         update["arms"] = [scored.get(arm.name, arms[arm.name]) for arm in spec.arms]
-        update["score"] = summary.get("score") or _score(update["arms"])
+        score = summary.get("score")
+        update["score"] = (score[:1024] if isinstance(score, str) else None) or _score(update["arms"])
     elif last.status.state != "Succeeded":
         update |= {"comparisons": [], "gates": [], "self_tests": [], "score": None}
     update["report"] = last.status.artifact if last.status.state == "Succeeded" else None

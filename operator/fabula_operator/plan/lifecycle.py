@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from fabula_api.fine_tune_run import FineTuneRunStatus
+from fabula_api.outside import camel_reason
 from fabula_api.status import Lineage, Progress, RunStatus
 from fabula_api.worker import Spec
 from fabula_operator.plan import conditions as condition
@@ -23,7 +24,7 @@ from fabula_operator.plan.kind_status import fold, verdict
 from fabula_operator.plan.observed import Observed, Waiting
 from fabula_operator.plan.progress import overall
 from fabula_operator.plan.references import resolve_externals
-from fabula_operator.plan.results import camel_reason, lineage_of
+from fabula_operator.plan.results import lineage_of
 from fabula_operator.plan.stage_engine import Walk, pending, walk
 from fabula_operator.plan.stage_view import StageView
 from fabula_operator.plan.stops import pods_left, stop, superseded
@@ -100,7 +101,7 @@ def _lineage(known: list[Lineage], views: list[StageView], inputs: list[Lineage]
             same = former is not None and former.digest in (None, entry.digest)
             run = entry.run or (former.run if former is not None and same else None)
             found[entry.name] = entry.model_copy(update={"run": run})
-    return sorted(found.values(), key=lambda entry: entry.name)
+    return sorted(found.values(), key=lambda entry: entry.name)[:64]
 
 
 def _progress(views: list[StageView]) -> Progress:

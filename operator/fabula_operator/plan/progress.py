@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fabula_api.base import duration_seconds
+from fabula_api.outside import whole
 from fabula_api.recipes import Stage
 from fabula_api.status import Progress, StageStatus
 from fabula_api.worker import WorkerResult
@@ -117,7 +118,7 @@ def finished_figures(status: StageStatus, stage: Stage, result: WorkerResult) ->
     done, failed = items(result, stage)
     if done == 0:
         # Training counts its steps among the metrics; a stage may count by another name than its unit.
-        done = int(result.metrics.get("step", 0)) or status.total or status.done or 0
+        done = whole(result.metrics.get("step")) or status.total or status.done or 0
         failed = status.failed or 0
     return status.model_copy(update={"done": done, "total": done, "failed": failed, "eta": None})
 

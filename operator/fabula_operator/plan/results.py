@@ -10,6 +10,7 @@ from typing import Literal
 
 from pydantic import ValidationError
 
+from fabula_api.outside import camel_reason, read_outside
 from fabula_api.status import FailureDigest, Lineage
 from fabula_api.worker import ExitCode, WorkerResult
 from fabula_operator.plan.children import Child, Pod
@@ -22,10 +23,10 @@ def result_of(pod: Pod) -> WorkerResult | None:
     if not pod.termination_message:
         return None
     try:
-        result = WorkerResult.model_validate_json(pod.termination_message)
-    except ValidationError:
+        result = WorkerResult.model_validate(read_outside(pod.termination_message))
+    except ValueError:
         return None
-    return result.model_copy(update={"counts": _finite(result.counts), "metrics": _finite(result.metrics)})
+    return result.model_copy(update={"metrics": _finite(result.metrics)})
 
 
 def _finite(figures: dict[str, float]) -> dict[str, float]:
@@ -47,7 +48,7 @@ def collect(child: Child, pods: Sequence[Pod]) -> Collected:
     """One result for a complete child: counts added up; artifact, metrics and summary of the first shard."""
     ended: dict[int, Pod] = {pod.index: pod for pod in pods if pod.phase == "Succeeded"}
     found: list[WorkerResult] = []
-    for shard in range(child.size):
+    for shard in range(child.size):  # which is at most SHARDS
         if shard not in ended:
             return Collected("lost", shard=shard)
         result = result_of(ended[shard])
@@ -120,6 +121,7 @@ def pod_failure(pod: Pod, stage: str) -> FailureDigest:
         said = result.failure
         return said.model_copy(
             update={
+                "reason": camel_reason(said.reason),
                 "stage": said.stage or stage,
                 "shard": pod.index if said.shard is None else said.shard,
                 "exit_code": pod.exit_code if said.exit_code is None else said.exit_code,
@@ -147,9 +149,3 @@ _EXIT_REASONS = {
     int(ExitCode.CREDENTIALS): "CredentialsRefused",
     int(ExitCode.RETRY): "TryAgain",
 }
-
-
-def camel_reason(text: str) -> str:
-    """A reason as conditions allow it: letters, digits and `_`, a letter first."""
-    kept = "".join(character for character in text if character.isalnum() or character == "_")
-    return kept if kept and kept[0].isalpha() else f"Reason{kept}"

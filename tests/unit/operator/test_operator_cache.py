@@ -28,7 +28,10 @@ def obj(kind: str, name: str, version: int, uid: str | None = None, **more: Any)
 
 
 def owned(kind: str, name: str, version: int, owner: str = "u-data", **more: Any) -> Obj:
-    metadata = {"labels": {"fabula.dev/run-uid": "u-data"}, "ownerReferences": [{"uid": owner, "controller": True}]}
+    metadata = {
+        "labels": {"fabula.dev/run-uid": "u-data"},
+        "ownerReferences": [{"kind": "Job", "uid": owner, "controller": True}],
+    }
     return obj(kind, name, version, metadata=metadata, **more)
 
 

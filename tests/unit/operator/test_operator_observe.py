@@ -24,7 +24,8 @@ def build(version: int = 1) -> Obj:
 def owned(kind: str, name: str, owner: str = "u-data") -> Obj:
     meta = {
         "name": name, "namespace": "team", "uid": f"u-{name}", "resourceVersion": "9",
-        "labels": {"fabula.dev/run-uid": "u-data"}, "ownerReferences": [{"uid": owner, "controller": True}],
+        "labels": {"fabula.dev/run-uid": "u-data"},
+        "ownerReferences": [{"kind": "Job", "uid": owner, "controller": True}],
     }  # fmt: skip
     return {"kind": kind, "metadata": meta}
 

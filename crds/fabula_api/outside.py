@@ -1,0 +1,83 @@
+"""Text and JSON that somebody else wrote, made safe before anything is made of them.
+
+A worker's report, a termination message, a label: whoever may run a pod in a namespace writes them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+DEPTH = 64
+"""So deep JSON may be nested."""
+MOST = 2**53 - 1
+"""The largest whole number that every reader of JSON keeps as it is."""
+
+# Control characters end a terminal's line or colour it; bidirectional marks show a text in another order than it has;
+# a lone surrogate cannot be sent at all.
+_UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+_BREAKS = re.compile("[\t\n\u0085\u2028\u2029]+")
+
+
+def plain(text: str) -> str:
+    """The text as one line without control and bidirectional characters; a line break becomes a space."""
+    return _UNSAFE.sub("", _BREAKS.sub(" ", text.replace("\r\n", "\n")))
+
+
+def camel_reason(text: str) -> str:
+    """A reason as conditions allow it: at most 128 ASCII letters, digits and `_`, a letter first."""
+    kept = "".join(one for one in text if one.isascii() and (one.isalnum() or one == "_"))[:128]
+    return kept if kept and kept[0].isalpha() else f"Reason{kept}"[:128]
+
+
+def whole(value: object) -> int | None:
+    """A count as it may stand in a status: None for what is no whole number from 0 to 2^53, text among it."""
+    if isinstance(value, str):
+        if not (value.isascii() and value.isdigit() and len(value) <= 16):
+            return None
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    # NaN compares with nothing, and so is none.
+    return int(value) if 0 <= value <= MOST else None
+
+
+def read_json(data: str | bytes, depth: int = DEPTH) -> Any:
+    """The JSON value. Raises ValueError for what is none, and for one nested deeper than `depth`."""
+    try:
+        value = json.loads(data)
+    except RecursionError as error:
+        raise ValueError(f"the JSON is nested deeper than {depth}") from error
+    level = [value]
+    for _ in range(depth + 1):
+        inner: list[Any] = []
+        for one in level:
+            if isinstance(one, dict):
+                inner += one.values()
+            elif isinstance(one, list):
+                inner += one
+        if not inner:
+            return value
+        level = inner
+    raise ValueError(f"the JSON is nested deeper than {depth}")
+
+
+def read_outside(data: str | bytes, depth: int = DEPTH) -> Any:
+    """JSON from a worker: whole numbers that every reader keeps, and texts that are safe to show, keys among them.
+
+    Raises ValueError, naming what is wrong.
+    """
+    return _safe(read_json(data, depth))
+
+
+def _safe(value: Any) -> Any:
+    if isinstance(value, str):
+        return plain(value)
+    if isinstance(value, dict):
+        return {plain(key): _safe(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_safe(one) for one in value]
+    if isinstance(value, int) and abs(value) > MOST:
+        raise ValueError(f"a whole number of {value.bit_length()} bits is none that JSON's readers agree on")
+    return value
