@@ -55,7 +55,7 @@ class Recipe:
     """The stages of a run with `dryRun`, by the kinds that have it."""
 
 
-_INGEST = Stage("ingest", "single", reads=("source",), unit="episode")
+_INGEST = Stage("ingest", "single", reads=("source",), version=2, unit="episode")
 
 PODCAST = Recipe(
     name="podcast",
@@ -73,6 +73,7 @@ PODCAST = Recipe(
                 after=("ingest",),
                 shards="extraction.workers",
                 resources="extraction.resources",
+                version=2,
                 unit="episode",
             ),
             Stage(
@@ -97,7 +98,7 @@ PODCAST = Recipe(
                 "single",
                 reads=("split", "target", "images.require", "images.per_sample"),
                 after=("ingest", "extract", "illustrate"),
-                version=3,
+                version=4,
                 unit="sample",
             ),
         ),
@@ -110,12 +111,12 @@ PODCAST = Recipe(
                 external=("dataset",),
                 device="topology.device",
                 resources="resources",
-                version=2,
+                version=3,
                 unit="step",
             ),
         ),
         "EvalRun": (
-            Stage("select", "single", reads=("samples",), unit="sequence"),
+            Stage("select", "single", reads=("samples",), version=2, unit="sequence"),
             Stage(
                 "infer",
                 "sharded",
@@ -125,6 +126,7 @@ PODCAST = Recipe(
                 shards="shards",
                 resources="resources",
                 for_each="arms",
+                version=2,
                 unit="answer",
             ),
             Stage(
@@ -132,6 +134,7 @@ PODCAST = Recipe(
                 "single",
                 reads=("arms", "baseline", "metrics", "profiles", "clip_model", "gates"),
                 after=("select", "infer"),
+                version=2,
                 unit="metric",
             ),
         ),

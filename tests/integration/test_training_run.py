@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from tests.inputs.pictures import sized
 from tests.support.training_dataset import build_model, samples, write_dataset
 from tests.support.training_world import DEADLINE_SECONDS, EVERY, STEPS, World, wait_for
 
@@ -283,9 +284,13 @@ def test_a_damaged_picture_stops_the_run_by_the_samples_name(world: World) -> No
     assert (result.failure.reason, result.failure.exception) == ("InputInvalid", "InputInvalid")
     assert records[2]["id"] in result.failure.message
 
-    training = {"badSamples": "skip", "maxSteps": 1}
+    narrow = world.folder / "root" / "damaged" / records[1]["images"][1]
+    narrow.write_bytes(sized(2048, 9))
+    training = {"badSamples": "skip", "maxSteps": 1, "gradientAccumulationSteps": 1}
     code, result = world.run("skipped", dataset="damaged", deepspeed={"stage": 2}, training=training)
     assert code == 0, world.log("skipped")
-    assert result.counts == {"sample/ok": 3, "sample/skipped/Unreadable": 1}
-    assert result.metrics["skippedSamples"] == 1
+    assert result.counts == {"sample/ok": 2, "sample/skipped/Unreadable": 2}
+    assert result.metrics["skippedSamples"] == 2
     assert f"left out: sample {records[2]['id']}: " in world.log("skipped")
+    told = f"left out: sample {records[1]['id']}: {records[1]['images'][1]} has 2048 x 9 pixels"
+    assert told in world.log("skipped")

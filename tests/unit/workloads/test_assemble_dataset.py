@@ -204,7 +204,7 @@ class TestDataset:
         build_inputs(tmp_path)
         drawn = open_store(f"{tmp_path.as_uri()}/illustrate")
         draw(drawn, hashlib.md5(b"0").hexdigest()[:16], 1, b"no picture")
-        with pytest.raises(InputInvalid, match=r"0-1\.png cannot be read as a picture"):
+        with pytest.raises(InputInvalid, match=r"0-1\.png is no picture of these formats"):
             run(tmp_path)
 
     def test_missing_pictures_leave_a_sample_out_or_a_gap(self, tmp_path: Path) -> None:

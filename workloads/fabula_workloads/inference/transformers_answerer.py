@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,7 +19,10 @@ from fabula_workloads.inference.sampling import Interrupted, processors
 from fabula_workloads.models.loading import Device, Precision, load_base, load_with_adapter
 from fabula_workloads.models.processor import load_processor
 from fabula_workloads.models.quantization import Quantization
+from fabula_workloads.pictures.opening import UnfitPicture, open_picture
 from fabula_workloads.recipes.podcast.conversation import messages
+
+_log = logging.getLogger(__name__)
 
 
 class TransformersAnswerer:
@@ -55,11 +59,19 @@ class TransformersAnswerer:
         config.do_sample = False
 
     def answer(self, requests: Sequence[Request], interrupted: Callable[[], bool]) -> list[Answer | Failure]:
-        """Answer a batch of requests."""
+        """Answer a batch of requests. One whose pictures cannot be used is a Failure, and costs the others nothing."""
+        opened = [_pictures(request) for request in requests]
+        fit = [(request, found) for request, found in zip(requests, opened, strict=True) if isinstance(found, list)]
+        answers = iter(self._answer(fit, interrupted) if fit else ())
+        return [found if isinstance(found, Failure) else next(answers) for found in opened]
+
+    def _answer(
+        self, opened: Sequence[tuple[Request, list[Image.Image]]], interrupted: Callable[[], bool]
+    ) -> list[Answer | Failure]:
         began = time.monotonic()
-        inputs = self._inputs(requests)
+        inputs = self._inputs(opened)
         sampling, check = processors(
-            [request.sampling_seed for request in requests],
+            [request.sampling_seed for request, _ in opened],
             temperature=self._generation.temperature,
             top_p=self._generation.top_p,
             top_k=self._top_k,
@@ -74,21 +86,21 @@ class TransformersAnswerer:
                 pad_token_id=self._pad,
                 do_sample=False,
             )
-        seconds = (time.monotonic() - began) / len(requests)
+        seconds = (time.monotonic() - began) / len(opened)
         rows = output[:, inputs["input_ids"].shape[1] :].tolist()
         return [
             Failure("NonFiniteLogits") if broken else self._decode(row, seconds)
             for row, broken in zip(rows, check.broken, strict=True)
         ]
 
-    def _inputs(self, requests: Sequence[Request]) -> Any:
+    def _inputs(self, opened: Sequence[tuple[Request, list[Image.Image]]]) -> Any:
         texts = [
             self._processor.apply_chat_template(
-                messages(len(request.pictures), request.prompt), tokenize=False, add_generation_prompt=True
+                messages(len(pictures), request.prompt), tokenize=False, add_generation_prompt=True
             )
-            for request in requests
+            for request, pictures in opened
         ]
-        pictures = [[_open(path) for path in request.pictures] for request in requests]
+        pictures = [pictures for _, pictures in opened]
         inputs = self._processor(text=texts, images=pictures, padding=True, return_tensors="pt")
         return inputs.to(self._model.device)
 
@@ -99,6 +111,12 @@ class TransformersAnswerer:
         return Answer(text, len(kept), seconds, "length" if end is None else "stop")
 
 
-def _open(path: Path) -> Image.Image:
-    with Image.open(path) as image:
-        return image.convert("RGB")
+def _pictures(request: Request) -> list[Image.Image] | Failure:
+    pictures = []
+    for path in request.pictures:
+        try:
+            pictures.append(open_picture(path))
+        except UnfitPicture as error:
+            _log.warning("%s cannot be answered: its picture %s %s", request.sample, path.name, error.what)
+            return Failure(f"Photo{error.reason}")
+    return pictures

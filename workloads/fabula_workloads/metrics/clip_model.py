@@ -17,6 +17,7 @@ from fabula_workloads.metrics.clip_score import Vectors
 from fabula_workloads.models.library_logs import quiet_libraries
 from fabula_workloads.models.loading import RANDOM_WEIGHTS_KEY
 from fabula_workloads.models.torchvision_shim import prepare_torchvision
+from fabula_workloads.pictures.opening import open_picture
 
 PAPER_CHARACTERS = 500
 """The published evaluation scores only this much of a transcript's head."""
@@ -83,7 +84,7 @@ class ClipModel:
         side = self.model.config.vision_config.image_size
         vectors = []
         for batch in _batches(list(paths)):
-            images = [Image.open(path).convert("RGB") for path in batch]
+            images = [open_picture(path) for path in batch]
             if squash:
                 images = [image.resize((side, side), Image.Resampling.BICUBIC) for image in images]
             pixels = self.processor(images=images, return_tensors="pt")["pixel_values"].to(self.device)

@@ -7,10 +7,10 @@ import struct
 
 from PIL import Image
 
+from fabula_workloads.pictures.opening import UnfitPicture, is_flat, open_picture, picture_size
+
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _DRAWN = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"})
-_FLAT_SPREAD = 2
-"""A picture whose channels all vary less than this, of 255, is one flat colour: a blanked or failed drawing."""
 
 
 def encode_png(image: Image.Image) -> bytes:
@@ -27,14 +27,12 @@ def flaw_of(png: bytes, width: int, height: int) -> str | None:
     if not png.startswith(SIGNATURE):
         return "NotPng"
     try:
-        with Image.open(io.BytesIO(png)) as image:
-            image.load()
-            size, extrema = image.size, image.convert("RGB").getextrema()
-    except (OSError, SyntaxError, ValueError):
-        return "UnreadablePng"
-    if size != (width, height):
-        return "WrongSize"
-    if all(high - low < _FLAT_SPREAD for low, high in extrema):  # type: ignore[misc]
+        if picture_size(png) != (width, height):
+            return "WrongSize"
+        picture = open_picture(png)
+    except UnfitPicture as error:
+        return "UnreadablePng" if error.reason == "Unreadable" else "WrongSize"
+    if is_flat(picture):
         return "FlatPicture"
     return "HasMetadata" if set(chunks_of(png)) - _DRAWN else None
 

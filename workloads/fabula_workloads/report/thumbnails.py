@@ -6,7 +6,7 @@ import base64
 import io
 from pathlib import Path
 
-from PIL import Image
+from fabula_workloads.pictures.opening import open_picture
 
 MAX_BYTES = 40_000
 _WIDTH, _HEIGHT = 360, 360
@@ -14,8 +14,7 @@ _WIDTH, _HEIGHT = 360, 360
 
 def thumbnail(path: Path) -> str:
     """A `data:image/jpeg` URI of at most 40 KB of JPEG, at most 360 pixels on a side, metadata left out."""
-    with Image.open(path) as image:
-        small = image.convert("RGB")
+    small = open_picture(path)
     small.thumbnail((_WIDTH, _HEIGHT))
     for quality in (80, 65, 50, 35, 20):
         buffer = io.BytesIO()

@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+from dataclasses import dataclass
 
-from PIL import Image, ImageOps
+from PIL import Image
+
+from fabula_workloads.pictures.opening import is_flat, open_picture
 
 _QUALITY = 95
 
 
-class UnreadablePhoto(Exception):
-    """The bytes are no picture that can be decoded."""
+@dataclass(frozen=True, slots=True)
+class BarePhoto:
+    """A photo as the arms will see it."""
+
+    jpeg: bytes
+    digest: str
+    """Of its pixels: the same picture under two names has the same one."""
+    flat: bool
+    """Whether it is one flat colour."""
 
 
-def bare_jpeg(data: bytes) -> bytes:
-    """The photo as an RGB JPEG, turned as its EXIF orientation says, without any metadata. Raises UnreadablePhoto."""
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            upright = ImageOps.exif_transpose(image).convert("RGB")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise UnreadablePhoto(type(error).__name__) from error
-    bare = Image.new("RGB", upright.size)
-    bare.paste(upright)
+def bare_photo(data: bytes) -> BarePhoto:
+    """The photo as an RGB JPEG, turned as its EXIF orientation says, without any metadata. Raises UnfitPicture."""
+    picture = open_picture(data)
+    bare = Image.new("RGB", picture.size)
+    bare.paste(picture)
     buffer = io.BytesIO()
     bare.save(buffer, "JPEG", quality=_QUALITY)
-    return buffer.getvalue()
+    digest = hashlib.sha256(repr(bare.size).encode() + bare.tobytes()).hexdigest()
+    return BarePhoto(buffer.getvalue(), digest, is_flat(bare))

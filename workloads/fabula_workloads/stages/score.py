@@ -14,6 +14,7 @@ from fabula_workloads.metrics.answers import ClipFigures, GivenAnswer
 from fabula_workloads.metrics.evaluation import Evaluation, evaluate
 from fabula_workloads.metrics.self_tests import Tried
 from fabula_workloads.metrics.summary import summarize
+from fabula_workloads.pictures.opening import UnfitPicture
 from fabula_workloads.report.document import document
 from fabula_workloads.report.page import page
 from fabula_workloads.report.tables import samples_csv, summary_csv
@@ -40,11 +41,15 @@ def run(context: StageContext) -> StageResult:
     pictures = {sample.id: [folder / path for path in sample.images] for sample in samples}
     context.reporter.update(done=0, total=len(spec.metrics))
     answers = [answer for arm in spec.arms for answer in read_answers(context, spec, arm.name, samples)]
-    clip, clip_tests = _clip(context, spec, answers, pictures)
-    evaluation = evaluate(spec, answers, clip, clip_tests)
-    context.check_stop()
-    context.reporter.update(done=len(spec.metrics), total=len(spec.metrics))
-    return _commit(context, spec, evaluation, pictures)
+    try:
+        clip, clip_tests = _clip(context, spec, answers, pictures)
+        evaluation = evaluate(spec, answers, clip, clip_tests)
+        context.check_stop()
+        context.reporter.update(done=len(spec.metrics), total=len(spec.metrics))
+        return _commit(context, spec, evaluation, pictures)
+    except UnfitPicture as error:
+        of = next((sample for sample, paths in pictures.items() if error.path in paths), "")
+        raise InputInvalid(f"{select.uri}: sample {of}: {error.path} {error.what}; choose the samples anew") from error
 
 
 def read_answers(context: StageContext, spec: EvalRunSpec, arm: str, samples: Sequence[Sample]) -> list[GivenAnswer]:

@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 import logging
 from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
 
 from fabula_api.artifact import Part
 from fabula_api.eval_run import EvalRunSpec, Samples
 from fabula_api.status import Lineage
+from fabula_workloads.pictures.opening import UnfitPicture
 from fabula_workloads.runtime.artifact import add_part, commit
 from fabula_workloads.runtime.context import StageContext, StageResult
 from fabula_workloads.runtime.failures import ConfigInvalid, InputInvalid, NotFound
 from fabula_workloads.runtime.store import Store, open_store, split_uri
 from fabula_workloads.sequences.choice import Sequence, choose
 from fabula_workloads.sequences.directories import read_directories
-from fabula_workloads.sequences.photo import UnreadablePhoto, bare_jpeg
+from fabula_workloads.sequences.photo import BarePhoto, bare_photo
 from fabula_workloads.sequences.vist import read_vist
 
 _log = logging.getLogger(__name__)
@@ -30,24 +33,11 @@ def run(context: StageContext) -> StageResult:
     if not isinstance(spec, EvalRunSpec):
         raise ConfigInvalid(f"stage select belongs to an EvalRun, not to a {context.config.run.kind}")
     store, sequences, tally = _read(context, spec.samples)
-    parts: list[Part] = []
-    lines: list[str] = []
-    chosen = choose(sequences, seed=spec.samples.seed, skipped=tally)
-    while len(lines) < spec.samples.count and (sequence := next(chosen, None)) is not None:
-        context.check_stop()
-        try:
-            pictures = [bare_jpeg(store.read(path)) for path in sequence.pictures]
-        except (UnreadablePhoto, NotFound):
-            tally["sequence/skipped/PhotoUnreadable"] += 1
-            continue
-        sample = sequence.sample_id(len(lines) + 1, spec.samples.count)
-        paths = [f"pictures/{sample}/image_{number}.jpg" for number in range(1, len(pictures) + 1)]
-        parts += [add_part(context.store, path, data) for path, data in zip(paths, pictures, strict=True)]
-        record = {"id": sample, "images": paths, **({"story": sequence.story} if sequence.story else {})}
-        lines.append(json.dumps(record, ensure_ascii=False))
-        context.reporter.update(done=len(lines), total=spec.samples.count)
-    if not lines:
-        raise InputInvalid(f"samples.uri: {store.uri} holds no usable sequence: {_why(tally)}")
+    with context.scratch() as scratch:
+        chosen = _Choosing(context, store, tally, scratch).choose(sequences, spec.samples)
+        if not chosen:
+            raise InputInvalid(f"samples.uri: {store.uri} holds no usable sequence: {_why(tally)}")
+        parts, lines = _stored(context, chosen, spec.samples.count)
     tally["sequence/ok"] = len(lines)
     parts.append(add_part(context.store, "samples.jsonl", ("\n".join(lines) + "\n").encode()))
     if len(lines) < spec.samples.count:
@@ -67,6 +57,82 @@ def run(context: StageContext) -> StageResult:
     return StageResult(artifact=manifest, counts=counts, lineage=lineage)
 
 
+@dataclass
+class _Choosing:
+    """Reads the photos of sequences in their seeded order until there are enough whose photos can be used."""
+
+    context: StageContext
+    store: Store
+    tally: Counter[str]
+    scratch: Path
+    taken: dict[int, tuple[Sequence, list[Path]]] = field(default_factory=dict)
+    """By its place in the order: the sequence, and its clean photos."""
+    holders: dict[str, tuple[str, int]] = field(default_factory=dict)
+    """By a photo's content: the id it was first met under, and where in the order."""
+
+    def choose(self, sequences: list[Sequence], samples: Samples) -> list[tuple[Sequence, list[Path]]]:
+        """The chosen sequences, in order."""
+        for place, sequence in enumerate(choose(sequences, seed=samples.seed, skipped=self.tally)):
+            if len(self.taken) == samples.count:
+                break
+            self.context.check_stop()
+            if reason := self._look(place, sequence):
+                self.tally[f"sequence/skipped/{reason}"] += 1
+            self.context.reporter.update(done=len(self.taken), total=samples.count)
+        return list(self.taken.values())
+
+    def _look(self, place: int, sequence: Sequence) -> str | None:
+        """Take the sequence, or say why not."""
+        photos: list[BarePhoto] = []
+        for path in sequence.pictures:
+            try:
+                photos.append(bare_photo(self.store.read(path)))
+            except NotFound:
+                return self._left_out(sequence, path, "PhotoMissing", "is not there")
+            except UnfitPicture as error:
+                return self._left_out(sequence, path, f"Photo{error.reason}", error.what)
+            if photos[-1].flat:
+                return self._left_out(sequence, path, "PhotoFlat", "is one flat colour")
+        # The picture that a site shows in place of a photo it no longer has comes under the ids of many photos.
+        others = [
+            (path, before)
+            for path, name, photo in zip(sequence.pictures, sequence.photos, photos, strict=True)
+            if (before := self.holders.setdefault(photo.digest, (name, place)))[0] != name
+        ]
+        for path, (name, first) in others:
+            self._left_out(sequence, path, "PhotoRepeated", f"is the very picture of photo {name}")
+            if first in self.taken:
+                del self.taken[first]
+                self.tally["sequence/skipped/PhotoRepeated"] += 1
+        if others:
+            return "PhotoRepeated"
+        files = [self.scratch / f"{place}-{number}.jpg" for number in range(1, len(photos) + 1)]
+        for file, photo in zip(files, photos, strict=True):
+            file.write_bytes(photo.jpeg)
+        self.taken[place] = sequence, files
+        return None
+
+    def _left_out(self, sequence: Sequence, path: str, reason: str, what: str) -> str:
+        _log.warning("story %s is left out (%s): %s %s", sequence.story_id, reason, path, what)
+        return reason
+
+
+def _stored(
+    context: StageContext, chosen: list[tuple[Sequence, list[Path]]], asked: int
+) -> tuple[list[Part], list[str]]:
+    """(parts, lines of samples.jsonl) of the chosen sequences, whose photos are stored."""
+    parts: list[Part] = []
+    lines: list[str] = []
+    for sequence, photos in chosen:
+        context.check_stop()
+        sample = sequence.sample_id(len(lines) + 1, asked)
+        paths = [f"pictures/{sample}/image_{number}.jpg" for number in range(1, len(photos) + 1)]
+        parts += [add_part(context.store, path, photo) for path, photo in zip(paths, photos, strict=True)]
+        record = {"id": sample, "images": paths, **({"story": sequence.story} if sequence.story else {})}
+        lines.append(json.dumps(record, ensure_ascii=False))
+    return parts, lines
+
+
 def _read(context: StageContext, samples: Samples) -> tuple[Store, list[Sequence], Counter[str]]:
     uri = context.resolve(samples.uri)
     if samples.format == "directories":
@@ -80,4 +146,4 @@ def _read(context: StageContext, samples: Samples) -> tuple[Store, list[Sequence
 
 def _why(tally: Counter[str]) -> str:
     skipped = [f"{count} {name.rpartition('/')[2]}" for name, count in sorted(tally.items()) if name != "sequence/ok"]
-    return ", ".join(skipped) or "there is none"
+    return ", ".join(skipped) or "the source has no more"

@@ -7,12 +7,15 @@ happens to occur in a text can open or close a span.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
+from fabula_workloads.pictures.opening import UnfitPicture, open_picture, picture_size
 from fabula_workloads.recipes.podcast.conversation import messages
 from fabula_workloads.runtime.failures import ConfigInvalid, InputInvalid
 from fabula_workloads.training.dataset import Sample
@@ -77,26 +80,21 @@ class Encoder:
         merged = image_processor.merge_size**2
         length = len(self._tokens(rendered.prompt)) + len(self._tokens(rendered.answer)) - len(sample.images)
         for path in sample.images:
-            with self._open(sample, path) as image:
-                length += image_processor.get_number_of_image_patches(image.height, image.width, {}) // merged
+            with _named(sample, path):
+                width, height = picture_size(self._folder / path)
+            length += image_processor.get_number_of_image_patches(height, width, {}) // merged
         return length
 
     def check(self, sample: Sample) -> None:
         """Decode every picture. Raises InputInvalid for one that is damaged."""
-        for path in sample.images:
-            with self._open(sample, path) as image:
-                self._decode(sample, path, image)
+        self._pictures(sample)
 
     def encode(self, sample: Sample) -> dict[str, Any]:
         """Tensors of one sample: input_ids, labels, mm_token_type_ids (one dimension), pixel_values, image_grid_thw."""
         import torch
 
         rendered = self.render(sample)
-        images = []
-        for path in sample.images:
-            with self._open(sample, path) as image:
-                images.append(self._decode(sample, path, image))
-        inputs = self._processor(text=[rendered.prompt], images=images, return_tensors="pt")
+        inputs = self._processor(text=[rendered.prompt], images=self._pictures(sample), return_tensors="pt")
         prompt_ids = inputs["input_ids"][0]
         answer_ids = torch.tensor(self._tokens(rendered.answer), dtype=prompt_ids.dtype)
         types = inputs["mm_token_type_ids"][0]
@@ -112,16 +110,19 @@ class Encoder:
         ids: list[int] = self._processor.tokenizer(text, add_special_tokens=False)["input_ids"]
         return ids
 
-    def _decode(self, sample: Sample, path: str, image: Image.Image) -> Image.Image:
-        try:
-            return image.convert("RGB")
-        except (OSError, SyntaxError) as error:
-            raise InputInvalid(f"sample {sample.id}: {path} is a damaged picture: {error}") from None
+    def _pictures(self, sample: Sample) -> list[Image.Image]:
+        pictures = []
+        for path in sample.images:
+            with _named(sample, path):
+                pictures.append(open_picture(self._folder / path))
+        return pictures
 
-    def _open(self, sample: Sample, path: str) -> Image.Image:
-        try:
-            return Image.open(self._folder / path)
-        except FileNotFoundError:
-            raise InputInvalid(f"sample {sample.id}: {path} is not in the dataset") from None
-        except (UnidentifiedImageError, OSError) as error:
-            raise InputInvalid(f"sample {sample.id}: {path} is no picture: {error}") from None
+
+@contextmanager
+def _named(sample: Sample, path: str) -> Iterator[None]:
+    """An unfit picture as InputInvalid, with sample and path."""
+    try:
+        yield
+    except UnfitPicture as error:
+        what = "is not in the dataset" if error.reason == "Missing" else error.what
+        raise InputInvalid(f"sample {sample.id}: {path} {what}") from None

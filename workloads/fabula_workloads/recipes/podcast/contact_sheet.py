@@ -8,8 +8,9 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Sequence, Set
 
-from PIL import Image, ImageDraw, UnidentifiedImageError
+from PIL import Image, ImageDraw
 
+from fabula_workloads.pictures.opening import UnfitPicture, open_picture
 from fabula_workloads.recipes.podcast.figures import FAINT, INK, PAPER, font
 from fabula_workloads.recipes.podcast.samples import Picture, Sample
 from fabula_workloads.runtime.failures import InputInvalid
@@ -71,10 +72,7 @@ def _leave_empty(draw: ImageDraw.ImageDraw, corner: tuple[int, int], height: int
 
 def _small(data: bytes, picture: Picture) -> Image.Image:
     try:
-        with Image.open(io.BytesIO(data)) as opened:
-            whole = opened.convert("RGB")
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
-        raise InputInvalid(
-            f"{picture.path} cannot be read as a picture ({type(error).__name__}); delete its outcome to draw it again"
-        ) from error
+        whole = open_picture(data)
+    except UnfitPicture as error:
+        raise InputInvalid(f"{picture.path} {error.what}; delete its outcome to draw it again") from error
     return whole.resize((_WIDTH, max(1, round(whole.height * _WIDTH / whole.width))), Image.Resampling.LANCZOS)
