@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fabula_operator.render.launch import WorkerSettings
+from fabula_operator.render.worker_defaults import WorkerDefaults, read_defaults
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,7 @@ def parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     option("--status-ca", None, "certificate authority that pods check it against, PEM; default: the certificate", Path)
     option("--image-cpu", "fabula-cpu", "image of workers without a GPU")
     option("--image-gpu", "fabula-gpu", "image of workers with GPUs")
+    option("--workers-file", None, "YAML file with what each worker pod gets beside what its run asks for", Path)
     option("--worker-metrics-port", 9400, "port of the workers' Prometheus metrics; 0 turns them off", int)
     option("--worker-grace", 60, "seconds between SIGTERM and SIGKILL of a worker", int)
     option("--metrics-host", "0.0.0.0", "address of /metrics, /healthz and /readyz")  # noqa: S104 - scraped from outside
@@ -116,7 +118,12 @@ def read(arguments: Sequence[str] | None = None, environment: Mapping[str, str] 
         prices = read_prices(given.gpu_hour_usd or "")
     except ValueError as error:
         command_line.error(f"--gpu-hour-usd: {error}")
+    try:
+        defaults = read_defaults(given.workers_file) if given.workers_file else WorkerDefaults()
+    except ValueError as error:
+        command_line.error(f"--workers-file: {error}")
     worker = WorkerSettings(
+        defaults=defaults,
         artifact_root=given.artifact_root,
         status_url=given.status_url,
         image_cpu=given.image_cpu,

@@ -12,6 +12,7 @@ from fabula_api.recipes import Kind, Shape
 from fabula_api.shared_spec import Resources, Retries
 from fabula_api.worker import Spec, StageInput
 from fabula_operator.render.names import child_name
+from fabula_operator.render.worker_defaults import WorkerDefaults
 
 Backend = Literal["Job", "PyTorchJob"]
 Device = Literal["cpu", "cuda"]
@@ -104,3 +105,5 @@ class WorkerSettings:
     """PersistentVolumeClaim mounted at the path of a `file://` artifact root."""
     grace_seconds: int = 60
     """Time between SIGTERM and SIGKILL, in which a worker commits what it has."""
+    defaults: WorkerDefaults = field(default_factory=WorkerDefaults)
+    """What each pod gets beside what its run asks for."""

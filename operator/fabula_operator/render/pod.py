@@ -20,6 +20,7 @@ from fabula_operator.render.names import WORKER_CONTAINER, labels
 from fabula_operator.render.placement import affinity, topology_annotations
 from fabula_operator.render.ranks_service import rendezvous, service_name
 from fabula_operator.render.status_ca import CONFIG_MAP, KEY
+from fabula_operator.render.worker_defaults import Placement
 
 RUN_FOLDER = "/var/run/fabula"
 SCRATCH = "/scratch"
@@ -74,15 +75,18 @@ def pod_template(launch: Launch, settings: WorkerSettings, *, container: str = W
     }
     if launch.linked:
         template["subdomain"] = service_name(launch)
-    if spec.service_account_name:
-        template["serviceAccountName"] = spec.service_account_name
-    selector = dict(spec.scheduling.node_selector)
+    defaults, place = settings.defaults, settings.defaults.gpu if launch.gpus else settings.defaults.cpu
+    if account := spec.service_account_name or defaults.service_account_name:
+        template["serviceAccountName"] = account
+    if defaults.image_pull_secrets:
+        template["imagePullSecrets"] = [{"name": name} for name in defaults.image_pull_secrets]
+    selector = {**place.node_selector, **spec.scheduling.node_selector}
     product = getattr(getattr(spec, "topology", None), "product", None)
     if product and launch.device == "cuda":
         selector[GPU_PRODUCT_LABEL] = product
     if selector:
         template["nodeSelector"] = selector
-    if tolerations := _tolerations(launch):
+    if tolerations := _tolerations(launch, place):
         template["tolerations"] = tolerations
     if spec.scheduling.priority_class_name:
         template["priorityClassName"] = spec.scheduling.priority_class_name
@@ -101,11 +105,10 @@ def pod_template(launch: Launch, settings: WorkerSettings, *, container: str = W
     return {"metadata": metadata, "spec": template}
 
 
-def _tolerations(launch: Launch) -> list[dict[str, Any]]:
-    """The spec's own, and the taint that usually keeps pods without a GPU from nodes with them."""
-    found = [
-        one.model_dump(mode="json", by_alias=True, exclude_none=True) for one in launch.spec.scheduling.tolerations
-    ]
+def _tolerations(launch: Launch, place: Placement) -> list[dict[str, Any]]:
+    """The spec's own, the installation's, and the taint that usually keeps pods without a GPU from nodes with them."""
+    wanted = [*launch.spec.scheduling.tolerations, *place.tolerations]
+    found = [one.model_dump(mode="json", by_alias=True, exclude_none=True) for one in wanted]
     if launch.gpus and not any(one.get("key") == GPU for one in found):
         found.append({"key": GPU, "operator": "Exists", "effect": "NoSchedule"})
     return found
@@ -129,7 +132,7 @@ def _container(launch: Launch, settings: WorkerSettings, name: str) -> dict[str,
         environment[METRICS_PORT_VARIABLE] = str(settings.metrics_port)
     if launch.gpus and launch.shape == "group":
         environment |= NCCL
-    environment |= launch.template.env
+    environment |= settings.defaults.env | launch.template.env
     mounts = [
         {"name": "fabula", "mountPath": RUN_FOLDER, "readOnly": True},
         {"name": "scratch", "mountPath": SCRATCH},
@@ -156,8 +159,8 @@ def _container(launch: Launch, settings: WorkerSettings, name: str) -> dict[str,
         "terminationMessagePolicy": "File",
         "volumeMounts": mounts,
     }
-    if launch.spec.secret_ref:
-        container["envFrom"] = [{"secretRef": {"name": launch.spec.secret_ref.name}}]
+    if secret := launch.spec.secret_ref.name if launch.spec.secret_ref else settings.defaults.secret_name:
+        container["envFrom"] = [{"secretRef": {"name": secret}}]
     if settings.metrics_port:
         container["ports"] = [{"name": "metrics", "containerPort": settings.metrics_port}]
     return container

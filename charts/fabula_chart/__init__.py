@@ -1,0 +1,1 @@
+"""What is generated of the Helm chart: values with their schema and reference, CRDs, rights."""

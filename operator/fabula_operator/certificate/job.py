@@ -1,0 +1,88 @@
+"""The command `fabula-certificate`: makes or renews the status server's certificate in a Secret, as a Job of the chart.
+
+It needs `create` on Secrets and `get` and `update` on this one; the operator itself reads no Secret through the API.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import base64
+import logging
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from fabula_operator.certificate.issue import Issued, issue, why_renew
+from fabula_operator.kube.client import Api, ApiError
+from fabula_operator.kube.resources import SECRET, Obj
+
+logger = logging.getLogger("fabula_operator.certificate")
+CERTIFICATE, KEY, AUTHORITY = "tls.crt", "tls.key", "ca.crt"
+
+
+def secret(namespace: str, name: str, issued: Issued) -> Obj:
+    """The Secret as the chart mounts it."""
+    files = {CERTIFICATE: issued.certificate, KEY: issued.key, AUTHORITY: issued.authority}
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {
+            "name": name,
+            "namespace": namespace,
+            "labels": {
+                "app.kubernetes.io/part-of": "fabula",
+                "app.kubernetes.io/managed-by": "fabula-certificate",
+            },
+        },
+        "type": "Opaque",
+        "data": {file: base64.b64encode(content).decode() for file, content in files.items()},
+    }
+
+
+async def ensure(api: Api, namespace: str, name: str, names: Sequence[str], now: datetime) -> str:
+    """Make or renew the Secret if that is due; what was done. Raises ApiError."""
+    for _ in range(5):
+        found = await api.get(SECRET, namespace, name)
+        held = base64.b64decode(((found or {}).get("data") or {}).get(CERTIFICATE) or "")
+        if (why := why_renew(held, names, now)) is None:
+            return f"secret {namespace}/{name} serves as it is"
+        wanted = secret(namespace, name, issue(names, now))
+        try:
+            if found is None:
+                await api.create(SECRET, wanted)
+            else:
+                await api.replace(SECRET, {**found, "data": wanted["data"]})
+        except ApiError as error:
+            if error.code != 409:
+                raise
+            continue  # Another Job was faster; see what it made.
+        return f"secret {namespace}/{name} made: {why}"
+    raise ApiError(409, "Conflict", f"secret {namespace}/{name} is being written by others all the time")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry of `fabula-certificate`. Exit code 1 when the API server refuses."""
+    parser = argparse.ArgumentParser(prog="fabula-certificate", description=__doc__)
+    parser.add_argument("--kubeconfig", type=Path, help="kubeconfig file; without it, the cluster this pod runs in")
+    parser.add_argument("--namespace", required=True, help="namespace of the Secret")
+    parser.add_argument("--secret", required=True, help="name of the Secret")
+    parser.add_argument("--name", action="append", required=True, dest="names", help="DNS name or IP address; repeat")
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level="INFO", stream=sys.stdout, format="%(asctime)s %(levelname)s %(message)s")
+    for noisy in ("httpx2", "httpx"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+
+    async def run() -> str:
+        api = Api.connect(options.kubeconfig)
+        try:
+            return await ensure(api, options.namespace, options.secret, options.names, datetime.now(UTC))
+        finally:
+            await api.close()
+
+    try:
+        logger.info("%s", asyncio.run(run()))
+    except ApiError as error:
+        logger.error("%s", error)
+        sys.exit(1)

@@ -1,0 +1,59 @@
+"""What an installation gives each worker pod, beside what its run asks for; read from a file at the start."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import yaml
+from pydantic import Field, ValidationError, field_validator
+
+from fabula_api.base import ObjectName, SpecModel, Text
+from fabula_api.shared_spec import Toleration
+
+
+class Placement(SpecModel):
+    """Where pods of one kind run."""
+
+    node_selector: dict[Text, Text] = Field(default_factory=dict)
+    """Labels of the nodes; a run's own selector adds to them and wins."""
+    tolerations: list[Toleration] = Field(default_factory=list)
+    """Taints they tolerate, beside the run's own."""
+
+    @field_validator("tolerations", mode="before")
+    @classmethod
+    def _without_blanks(cls, value: object) -> object:
+        """A chart writes what is not given as an empty string."""
+        if not isinstance(value, list):
+            return value
+        return [{k: v for k, v in one.items() if v != ""} if isinstance(one, dict) else one for one in value]
+
+
+class WorkerDefaults(SpecModel):
+    """Defaults of worker pods."""
+
+    service_account_name: ObjectName | None = None
+    """ServiceAccount where the run names none."""
+    secret_name: ObjectName | None = None
+    """Secret whose keys become environment variables where the run has no `secretRef`."""
+    env: Annotated[dict[Text, str], Field(max_length=128)] = Field(default_factory=dict)
+    """Environment variables of each worker; the run's own win."""
+    image_pull_secrets: list[ObjectName] = Field(default_factory=list)
+    """Pull Secrets, in each namespace with runs."""
+    cpu: Placement = Field(default_factory=Placement)
+    """Pods without a GPU."""
+    gpu: Placement = Field(default_factory=Placement)
+    """Pods with GPUs."""
+
+
+def read_defaults(path: Path) -> WorkerDefaults:
+    """Read a YAML file. Raises ValueError that names file and field."""
+    try:
+        return WorkerDefaults.model_validate(yaml.safe_load(path.read_text()) or {})
+    except OSError as error:
+        raise ValueError(f"{path}: {error.strerror}") from error
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path} is no YAML: {error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ValueError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
