@@ -35,10 +35,12 @@ lint: $(VENV)/.lint ## Lint, types, import contracts, generated files, secrets
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m fabula_api.generate --check
+	$(BIN)/python -m fabula_chart.generate --check
 	git ls-files -z | xargs -0 $(BIN)/detect-secrets-hook --baseline .secrets.baseline
 
-generate: $(VENV)/.demo ## Write CRDs and API reference from the models
+generate: $(VENV)/.demo ## Write what is generated: CRDs, API reference, the chart's values, rights and README
 	$(BIN)/python -m fabula_api.generate
+	$(BIN)/python -m fabula_chart.generate
 
 # torch comes first and alone: pinned exactly, pip takes the CPU build where one is offered. On PyPI's own Linux wheels it
 # is the CUDA build; both run the quickstart.

@@ -261,7 +261,7 @@ class Crds(Values):
 
 class ModelCache(Values):
     claim: Annotated[str, Field(max_length=253)] = ""
-    """A PersistentVolumeClaim (ReadWriteMany) with models in Hugging Face's cache layout, in each namespace with runs."""
+    """A PersistentVolumeClaim (ReadWriteMany) with models in Hugging Face's cache layout, in each namespace of runs."""
     host_path: Annotated[str, Field(pattern=r"^(/.*)?$", max_length=1024)] = ""
     """Or a folder of each node, for example on its local NVMe disk."""
     warm: list[Text] = []

@@ -24,7 +24,7 @@ def schema() -> str:
 
 
 def _draft_07(node: Any) -> Any:
-    """Pydantic writes 2020-12; what it uses of it differs from draft 7 in the name of `$defs` and siblings of `$ref`."""
+    """Pydantic writes 2020-12; of what it uses, draft 7 names `$defs` otherwise and ignores siblings of `$ref`."""
     if isinstance(node, list):
         return [_draft_07(one) for one in node]
     if not isinstance(node, dict):
@@ -43,7 +43,9 @@ def _draft_07(node: Any) -> Any:
 
 def values_yaml() -> str:
     """The commented file of defaults."""
-    head = "# Generated from charts/fabula_chart/values.py by `make generate`. Do not edit; give a file of your own to\n"
+    head = (
+        "# Generated from charts/fabula_chart/values.py by `make generate`. Do not edit; give a file of your own to\n"
+    )
     head += "# `helm install -f`, with only what differs.\n"
     return head + "\n".join(_block(ChartValues(), "")) + "\n"
 
@@ -94,7 +96,9 @@ def _rows(model: type[BaseModel], values: Values | None, path: str) -> Iterator[
         if isinstance(value, Values):
             yield from _rows(type(value), value, here)
             continue
-        shown = "required" if field.is_required() and values is None else f"`{_flow(value)}`" if value is not None else ""
+        shown = (
+            "required" if field.is_required() and values is None else f"`{_flow(value)}`" if value is not None else ""
+        )
         yield f"| `{here}` | {shown} | {_about(field).replace('|', chr(92) + '|')} |"
         if (inner := _item_model(field)) is not None:
             yield from _rows(inner, None, here + ("[]" if isinstance(value, list) else ""))

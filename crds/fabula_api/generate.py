@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import yaml
@@ -27,12 +28,17 @@ def outputs() -> dict[str, str]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Entry of `python -m fabula_api.generate`."""
-    parser = argparse.ArgumentParser(prog="fabula_api.generate", description=__doc__)
+    return write_or_check(outputs(), "fabula_api.generate", __doc__, arguments)
+
+
+def write_or_check(files: Mapping[str, str], program: str, about: str | None, arguments: list[str] | None) -> int:
+    """Write files below the repository's root, or with --check tell which differ; the exit code."""
+    parser = argparse.ArgumentParser(prog=program, description=about)
     parser.add_argument("--check", action="store_true", help="write nothing; fail when a file differs")
     parser.add_argument("--root", type=Path, default=Path.cwd(), help="the repository (default: here)")
     options = parser.parse_args(arguments)
     stale = []
-    for path, content in outputs().items():
+    for path, content in files.items():
         target = options.root / path
         if target.exists() and target.read_text() == content:
             continue

@@ -86,7 +86,7 @@ capabilities: {drop: [ALL]}
 {{- end -}}
 
 {{- define "fabula.pullSecrets" -}}
-{{- with .Values.images.pullSecrets }}
+{{- with .Values.images.pullSecrets -}}
 imagePullSecrets:
 {{- range . }}
   - name: {{ . }}

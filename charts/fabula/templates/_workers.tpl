@@ -4,12 +4,12 @@
 {{- with .Values.store.s3.endpointUrl }}{{- $_ := set $env "AWS_ENDPOINT_URL_S3" . }}{{- end -}}
 {{- with .Values.store.s3.region }}{{- $_ := set $env "AWS_REGION" . }}{{- end -}}
 {{- $env = merge (deepCopy .Values.workers.env) $env -}}
-{{- with .Values.workers.serviceAccountName }}
+{{- with .Values.workers.serviceAccountName -}}
 serviceAccountName: {{ . }}
-{{- end }}
-{{- with .Values.workers.secretName }}
+{{ end -}}
+{{- with .Values.workers.secretName -}}
 secretName: {{ . }}
-{{- end }}
+{{ end -}}
 env: {{- toYaml $env | nindent 2 }}
 imagePullSecrets: {{- toYaml .Values.images.pullSecrets | nindent 2 }}
 cpu: {{- include "fabula.placement" .Values.workers.cpu | nindent 2 }}

@@ -1,0 +1,66 @@
+"""Writes what is generated of the chart, or, with --check, says which files would change."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from fabula_api.crd import crds
+from fabula_api.generate import write_or_check
+from fabula_chart.values_file import schema, table, values_yaml
+from fabula_operator.rights import CLUSTER_RULES, LEASE_RULES
+
+CHART = "charts/fabula"
+_HEADER = "{{- /* Generated from the sources by `make generate`. Do not edit. */ -}}\n"
+_KEPT = "metadata:\n  {{- if .Values.crds.keep }}\n  annotations:\n    helm.sh/resource-policy: keep\n  {{- end }}\n"
+_READ_ME = Path(__file__).with_name("README.md.in")
+
+
+def literal(text: str) -> str:
+    """Text that a Helm template prints as it stands."""
+    return text.replace("{{", '{{ "{{" }}')
+
+
+def crd_template() -> str:
+    """The CRDs as one template: Helm installs what lies in `crds/` once and never upgrades it."""
+    parts = [_HEADER, "{{- if .Values.crds.enabled }}\n"]
+    for crd in crds():
+        text = literal(yaml.safe_dump(crd, sort_keys=False, width=120))
+        parts.append("---\n" + text.replace("metadata:\n", _KEPT, 1))
+    return "".join([*parts, "{{- end }}\n"])
+
+
+def rights_template() -> str:
+    """The operator's rules, as named templates that the Roles include."""
+    reviews = [rule for rule in CLUSTER_RULES if "tokenreviews" in rule["resources"]]
+    named = {"runs": CLUSTER_RULES, "reviews": reviews, "lease": LEASE_RULES}
+    return _HEADER + "\n".join(_define(name, rules) for name, rules in named.items())
+
+
+def _define(name: str, rules: Sequence[dict[str, Any]]) -> str:
+    text = yaml.safe_dump([dict(rule) for rule in rules], sort_keys=False, default_flow_style=None, width=110)
+    return f'{{{{- define "fabula.rights.{name}" -}}}}\n{literal(text)}{{{{- end -}}}}\n'
+
+
+def outputs() -> dict[str, str]:
+    """Path below the repository's root, and content, of each generated file."""
+    return {
+        f"{CHART}/values.yaml": values_yaml(),
+        f"{CHART}/values.schema.json": schema(),
+        f"{CHART}/README.md": _READ_ME.read_text().replace("@VALUES@\n", table()),
+        f"{CHART}/templates/crds.yaml": crd_template(),
+        f"{CHART}/templates/_rights.tpl": rights_template(),
+    }
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Entry of `python -m fabula_chart.generate`."""
+    return write_or_check(outputs(), "fabula_chart.generate", __doc__, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

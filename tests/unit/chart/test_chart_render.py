@@ -1,0 +1,157 @@
+"""The chart rendered by Helm's own engine: golden manifests of three installations, and values that are refused.
+
+FABULA_REWRITE_GOLDENS=1 writes the goldens anew; read the difference before a commit.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from fabula_operator.render.worker_defaults import read_defaults
+from fabula_operator.settings import read
+
+helm = pytest.importorskip("helm_python", reason="Helm's engine comes with the test extra")
+CHART = Path(__file__).parents[3] / "charts" / "fabula"
+HERE = Path(__file__).parent
+MINIMAL = {"store": {"root": "s3://stories/fabula"}}
+INSTALLATIONS = ("minimal", "eks", "namespaced")
+
+
+def render(values: dict[str, Any], namespace: str = "fabula-system") -> dict[str, str]:
+    with helm.Chart.load(CHART) as chart:
+        found: dict[str, str] = chart.render(values, name="fabula", namespace=namespace)
+    return found
+
+
+def objects(values: dict[str, Any]) -> list[dict[str, Any]]:
+    texts = [text for name, text in render(values).items() if not name.endswith("NOTES.txt")]
+    return [one for text in texts for one in yaml.safe_load_all(text) if one]
+
+
+def values_of(installation: str) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load((HERE / f"values-{installation}.yaml").read_text())
+    return found
+
+
+def by_kind(found: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
+    return [one for one in found if one["kind"] == kind]
+
+
+def pods(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [one["spec"]["template"]["spec"] for one in found if one["kind"] in ("Deployment", "Job")]
+
+
+@pytest.mark.parametrize("installation", INSTALLATIONS)
+def test_the_rendered_installation_is_the_golden_one(installation: str) -> None:
+    found = [one for one in objects(values_of(installation)) if one["kind"] != "CustomResourceDefinition"]
+    found.sort(key=lambda one: (one["kind"], one["metadata"].get("namespace", ""), one["metadata"]["name"]))
+    text = "---\n".join(yaml.safe_dump(one, sort_keys=True, width=110) for one in found)
+    golden = HERE / "golden" / f"{installation}.yaml"
+    if os.environ.get("FABULA_REWRITE_GOLDENS") == "1":
+        golden.write_text(text)
+    assert text == golden.read_text()
+
+
+@pytest.mark.parametrize("installation", INSTALLATIONS)
+def test_helm_lints_it_without_a_warning(installation: str) -> None:
+    report = helm.lint(CHART, values_of(installation), strict=True)
+    assert not report["errors"]
+    assert [one for one in report["messages"] if one["severity"] > 1] == []
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({}, "store.root"),
+        ({"store": {"rooot": "s3://b/f"}}, "rooot"),
+        ({**MINIMAL, "operater": {}}, "operater"),
+        ({**MINIMAL, "operator": {"replicas": 0}}, "/operator/replicas"),
+        ({"store": {"root": "https://bucket"}}, "/store/root"),
+        ({**MINIMAL, "images": {"cpu": {"digest": "abc"}}}, "/images/cpu/digest"),
+        ({**MINIMAL, "namespaces": [{"serviceAccount": {}}]}, "name"),
+        ({**MINIMAL, "namespaces": [{"name": "a", "serviceaccount": {}}]}, "serviceaccount"),
+        ({**MINIMAL, "statusServer": {"tls": {"mode": "secret"}}}, "statusServer.tls.secretName"),
+        ({**MINIMAL, "statusServer": {"url": "http://plain"}}, "/statusServer/url"),
+        ({**MINIMAL, "gpuHourUsd": {"A100": "cheap"}}, "/gpuHourUsd"),
+        ({**MINIMAL, "workers": {"gpu": {"tolerations": [{"opperator": "Exists"}]}}}, "opperator"),
+    ],
+    ids=lambda one: one if isinstance(one, str) else "",
+)
+def test_a_wrong_value_is_refused_by_its_name(values: dict[str, Any], words: str) -> None:
+    with pytest.raises(helm.HelmError, match=words):
+        render(values)
+
+
+def test_the_crds_are_those_that_the_models_make_and_stay_when_the_release_goes() -> None:
+    from fabula_api.crd import crds
+
+    found = by_kind(objects(MINIMAL), "CustomResourceDefinition")
+    for one in found:
+        assert one["metadata"].pop("annotations") == {"helm.sh/resource-policy": "keep"}
+    assert sorted(found, key=str) == sorted(crds(), key=str)
+    assert by_kind(objects({**MINIMAL, "crds": {"enabled": False}}), "CustomResourceDefinition") == []
+    left = by_kind(objects({**MINIMAL, "crds": {"keep": False}}), "CustomResourceDefinition")
+    assert all("annotations" not in one["metadata"] for one in left)
+
+
+@pytest.mark.parametrize("installation", INSTALLATIONS)
+def test_every_pod_meets_the_restricted_standard(installation: str) -> None:
+    """Pod Security Standards, level restricted (kubernetes.io/docs/concepts/security/pod-security-standards)."""
+    found = pods(objects(values_of(installation)))
+    assert found
+    for pod in found:
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert not pod.get("hostNetwork")
+        assert not pod.get("hostPID")
+        assert all("hostPath" not in volume for volume in pod["volumes"])
+        for container in [*pod["containers"], *pod.get("initContainers", [])]:
+            context = container["securityContext"]
+            assert context["allowPrivilegeEscalation"] is False
+            assert context["capabilities"] == {"drop": ["ALL"]}
+            assert context["readOnlyRootFilesystem"] is True
+            assert container["resources"]["requests"]
+            assert container["resources"]["limits"]["memory"]
+
+
+@pytest.mark.parametrize("installation", INSTALLATIONS)
+def test_the_operator_takes_the_options_it_is_given(installation: str, tmp_path: Path) -> None:
+    found = objects(values_of(installation))
+    (operator,) = by_kind(found, "Deployment")
+    arguments = operator["spec"]["template"]["spec"]["containers"][0]["args"]
+    (workers,) = (one for one in by_kind(found, "ConfigMap") if one["metadata"]["name"] == "fabula-workers")
+    file = tmp_path / "workers.yaml"
+    file.write_text(workers["data"]["workers.yaml"])
+    settings = read([one.replace("/etc/fabula/workers.yaml", str(file)) for one in arguments], {})
+    assert settings.worker.defaults == read_defaults(file)
+    assert settings.worker.artifact_root == values_of(installation)["store"]["root"]
+    assert settings.namespace == values_of(installation).get("watch", {}).get("namespace")
+
+
+def test_one_namespace_needs_no_cluster_wide_right_but_the_review_of_tokens() -> None:
+    found = objects(values_of("namespaced"))
+    (role,) = by_kind(found, "ClusterRole")
+    assert role["rules"] == [
+        {"apiGroups": ["authentication.k8s.io"], "resources": ["tokenreviews"], "verbs": ["create"]}
+    ]
+    assert {one["metadata"]["namespace"] for one in by_kind(found, "Role")} == {"stories", "fabula-system"}
+
+
+def test_the_reference_names_every_value() -> None:
+    """A value that the README does not list is one that nobody finds."""
+
+    def paths(node: Any, path: str = "") -> list[str]:
+        if not isinstance(node, dict) or not node:
+            return [path]
+        return [one for key, value in node.items() for one in paths(value, f"{path}.{key}" if path else key)]
+
+    text = (CHART / "README.md").read_text()
+    with helm.Chart.load(CHART) as chart:
+        known = [path for path in paths(chart.values) if not path.startswith(("operator.resources", "monitoring.dash"))]
+    assert len(known) > 40
+    assert [path for path in known if f"`{path}`" not in text] == []
