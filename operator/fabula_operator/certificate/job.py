@@ -67,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="fabula-certificate", description=__doc__)
     parser.add_argument("--kubeconfig", type=Path, help="kubeconfig file; without it, the cluster this pod runs in")
     parser.add_argument("--namespace", required=True, help="namespace of the Secret")
-    parser.add_argument("--secret", required=True, help="name of the Secret")
+    parser.add_argument("--into", required=True, dest="secret", help="name of the Secret")
     parser.add_argument("--name", action="append", required=True, dest="names", help="DNS name or IP address; repeat")
     options = parser.parse_args(arguments)
     logging.basicConfig(level="INFO", stream=sys.stdout, format="%(asctime)s %(levelname)s %(message)s")
