@@ -12,11 +12,12 @@ from typing import Any
 from aiohttp import web
 
 from fabula_operator.handlers import endpoints, watch
+from fabula_operator.handlers.limits import Buckets
 from fabula_operator.handlers.loop import resync, resync_forever, work
 from fabula_operator.handlers.metrics import Metrics
 from fabula_operator.handlers.reconcile import Reconciler
 from fabula_operator.handlers.reports import Reports
-from fabula_operator.handlers.status_server import StatusServer, server_tls
+from fabula_operator.handlers.status_server import REVIEWS_AT_ONCE, REVIEWS_PER_SECOND, StatusServer, server_tls
 from fabula_operator.handlers.work_queue import WorkQueue
 from fabula_operator.kube.apply import Applier
 from fabula_operator.kube.cache import Cache, Key
@@ -159,7 +160,7 @@ class Operator:
         server = StatusServer(
             self.cache,
             self.reports,
-            TokenReviewer(self.api),
+            TokenReviewer(self.api, Buckets(REVIEWS_PER_SECOND, REVIEWS_AT_ONCE).take),
             self.queue.add,
             utc_now,
             lambda namespace, name: self.api.get(POD, namespace, name),

@@ -162,9 +162,9 @@ async def test_a_pods_own_token_and_no_other_reports(
             "fabula": {"stage": "ingest", "done": 4, "total": 8, "etaSeconds": 65},
         }
 
-        async def post(token: str, content: object = body) -> httpx2.Response:
+        async def post(token: str, content: object = body, to: str = url) -> httpx2.Response:
             async with httpx2.AsyncClient(verify=_trust(tls), trust_env=False, timeout=60) as http:
-                return await http.post(url, json=content, headers={"Authorization": f"Bearer {token}"})
+                return await http.post(to, json=content, headers={"Authorization": f"Bearer {token}"})
 
         good = await token(api, namespace, audience, pod)
         answer = await post(good)
@@ -178,9 +178,16 @@ async def test_a_pods_own_token_and_no_other_reports(
             return bool(progress.get("summary") == "ingest 4/8" and progress.get("eta") == "1m05s")
 
         await until(shown)
-        assert (await post("nonsense")).status_code == 401
-        assert (await post(await token(api, namespace, "fabula.dev/other", pod))).status_code == 401
-        assert (await post(await token(api, "default", audience, None))).status_code == 403
+        refused = [
+            await post("nonsense"),
+            await post(await token(api, namespace, "fabula.dev/other", pod)),
+            await post(await token(api, "default", audience, None)),
+            await post(good, to=url.replace("/data/", "/nothing/")),
+            await post(good, to=url.replace(namespace, "nowhere")),
+        ]
+        assert {(one.status_code, one.text) for one in refused} == {(403, refused[0].text)}
+        podless = await post(await token(api, namespace, audience, None))
+        assert (podless.status_code, "bound to no pod" in podless.text) == (403, True)
         wrong = await post(good, {"fabula": {}})
         assert wrong.status_code == 400
         assert "trainerStatus" in wrong.json()["error"]

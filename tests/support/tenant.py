@@ -5,6 +5,7 @@ The next kind, field or trick is one more row; every test that reads the table t
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import Any
 
@@ -162,3 +163,29 @@ def forged() -> dict[str, dict[str, Any]]:
                 owned("PyTorchJob", "job", RUN), "spec>pytorchReplicaSpecs", roles
             )
     return found
+
+
+def token(namespace: str = "team", pod: str | None = "pod-0", *, audience: str, signed: bool = True) -> str:
+    """A ServiceAccount's token; one that is not `signed` by the API server is the tenant's own work."""
+    claims: dict[str, Any] = {"aud": [audience], "kubernetes.io": {"namespace": namespace}}
+    if pod is not None:
+        claims["kubernetes.io"]["pod"] = {"name": pod, "uid": f"u-{namespace}-{pod}"}
+    payload = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")
+    return f"e30.{payload}.{'good' if signed else 'bad'}"
+
+
+AUDIENCE = f"fabula.dev/datasetbuilds/team/data/{RUN}"
+
+
+def tokens() -> dict[str, str]:
+    """Tokens that are none of the run's pods', by what is wrong with them; one answer fits all."""
+    return {
+        "no JWT": "nonsense",
+        "no JSON inside": "e30.bm90aGluZw.good",
+        "deep JSON inside": f"e30.{base64.urlsafe_b64encode(b'[' * 4000).decode()}.good",
+        "for another run": token(audience="fabula.dev/datasetbuilds/team/data/u-other"),
+        "for the API server": token(audience="https://kubernetes.default.svc"),
+        "of another namespace": token("elsewhere", audience=AUDIENCE),
+        "made by the tenant": token(audience=AUDIENCE, signed=False),
+        "made by the tenant in another's name": token("elsewhere", audience=AUDIENCE, signed=False),
+    }

@@ -6,7 +6,7 @@ import math
 from collections.abc import Hashable
 from datetime import datetime
 
-from fabula_api.worker import ProgressBody, StageReport
+from fabula_api.worker import SHARDS, ProgressBody, StageReport
 from fabula_operator.plan.lending import Holding, Shard
 from fabula_operator.plan.observed import Report
 from fabula_operator.plan.pulse import beat
@@ -26,6 +26,8 @@ FOREIGN_METRICS = {
     "total_steps": "steps",
     "max_steps": "steps",
 }
+KEPT = SHARDS + 64
+"""Reports of one run: those of the largest child, and the last of attempts before it."""
 MOST = 2**53
 """Of steps; what is more than that, or no number, is none."""
 
@@ -43,16 +45,22 @@ class Reports:
         """Remember a report. A pod's first one is kept beside it, because two points give a rate."""
         run = self._reports.setdefault(uid, {})
         place = (body.stage, body.arm, body.shard, body.attempt)
+        # A pod has one place. Where its labels are changed, what it told from the former one goes.
+        if pod is not None and (moved := [at for at, one in run.items() if one.pod == pod and at != place]):
+            del run[moved[0]]
         former = run.get(place)
         same_pod = former is not None and former.pod == pod and former.first_done <= body.done
         first = (former.first_done, former.first_at) if former and same_pod else (body.done, now)
         pulse = None
         if body.stage == "train":
             pulse = beat(former.pulse if former and same_pod else None, body, now)
-            # What is no number has no place in a status; the pulse remembers that it was there.
-            metrics = {name: value for name, value in body.metrics.items() if math.isfinite(value)}
-            body = body.model_copy(update={"metrics": metrics})
+        # What is no number has no place in a status; the pulse remembers that it was there.
+        metrics = {name: value for name, value in body.metrics.items() if math.isfinite(value)}
+        body = body.model_copy(update={"metrics": metrics})
+        run.pop(place, None)
         run[place] = Report(body, now, first[0], first[1], pod, pulse)
+        while len(run) > KEPT:
+            del run[next(iter(run))]
 
     def of(self, uid: str) -> tuple[Report, ...]:
         """All reports of a run."""

@@ -5,27 +5,35 @@ from __future__ import annotations
 import logging
 import ssl
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 
 from aiohttp import web
 from pydantic import ValidationError
 
 from fabula_api.base import GROUP
+from fabula_api.outside import plain, read_outside, whole
 from fabula_api.recipes import Kind
 from fabula_api.worker import Allowance, ProgressBody
 from fabula_operator.handlers.allowances import answer
+from fabula_operator.handlers.limits import Buckets
 from fabula_operator.handlers.reports import Reports, foreign_report
 from fabula_operator.kube.cache import Cache, Key, run_uid
 from fabula_operator.kube.client import ApiError
 from fabula_operator.kube.resources import Obj
-from fabula_operator.kube.token_review import TokenReviewer, Unauthenticated
-from fabula_operator.plan.children import controller_uid
+from fabula_operator.kube.token_review import TokenReviewer, TooManyReviews, Unauthenticated
+from fabula_operator.plan.children import Pod, controller_uid
 from fabula_operator.render.launch import PLURALS, RunIdentity
-from fabula_operator.render.names import ATTEMPT
+from fabula_operator.render.names import ARM, ATTEMPT, STAGE
 
 logger = logging.getLogger(__name__)
 BODY_LIMIT = 64 * 1024
+REPORTS_PER_SECOND, REPORTS_AT_ONCE = 8.0, 40.0
+"""Of one pod. A worker that waits for its part of a quota reports four times a second."""
+REVIEWS_PER_SECOND, REVIEWS_AT_ONCE = 50.0, 1200.0
+"""TokenReviews for the pods of one namespace: a child has at most 1024, and each token is reviewed once a minute."""
+NOT_YOURS = "there is no such run, or the token is none of its pods'"
+"""One answer for both, so that nobody learns which runs other namespaces have."""
 KINDS: dict[str, Kind] = {plural: kind for kind, plural in PLURALS.items()}
 OBJECT_PATH = "/v1alpha1/namespaces/{namespace}/{plural}/{name}/status"
 
@@ -42,6 +50,7 @@ class StatusServer:
     now: Callable[[], datetime]
     pod_of: Callable[[str, str], Awaitable[Obj | None]]
     """Reads a pod, by namespace and name, that the cache has not heard of yet."""
+    pods: Buckets = field(default_factory=lambda: Buckets(REPORTS_PER_SECOND, REPORTS_AT_ONCE))
 
     def application(self) -> web.Application:
         """The aiohttp application."""
@@ -59,45 +68,50 @@ class StatusServer:
         if token is None:
             return _refusal(401, "send the projected token as Authorization: Bearer")
         obj = self.cache.get(key)
-        if obj is None:
-            # A deleted run's pods are told to stop; whose they are does not matter for that.
-            return _reply(Allowance(stop=True))
-        identity = RunIdentity(kind, key.namespace, key.name, obj["metadata"]["uid"])
+        uid = self.cache.gone(key) if obj is None else str(obj["metadata"]["uid"])
+        if uid is None:
+            return _refusal(403, NOT_YOURS)
+        identity = RunIdentity(kind, key.namespace, key.name, uid)
         try:
-            caller = await self.reviewer.caller(token, identity.audience)
-        except Unauthenticated as error:
-            return _refusal(401, str(error))
+            caller = await self.reviewer.caller(token, key.namespace, identity.audience)
+        except Unauthenticated:
+            return _refusal(403, NOT_YOURS)
+        except TooManyReviews as error:
+            return _refusal(429, f"{error}; try again")
         except ApiError as error:
             logger.warning("a token could not be reviewed: %s", error)
             return _refusal(503, "tokens cannot be reviewed at the moment; try again")
         if caller.namespace != key.namespace:
-            return _refusal(403, f"a ServiceAccount of namespace {caller.namespace} may not report in {key.namespace}")
-        pod: Obj | None = None
-        if caller.pod is not None:
-            pod = await self._pod(identity, caller.pod)
-            if pod is None:
-                return _refusal(403, f"pod {caller.pod} does not belong to {kind} {key.name}")
+            return _refusal(403, NOT_YOURS)
+        if caller.pod is None:
+            return _refusal(403, "the token is bound to no pod; use the one that is projected into the pod")
+        if not self.pods.take((uid, caller.pod)):
+            return _refusal(429, f"pod {caller.pod} reports too often; at most {REPORTS_PER_SECOND:.0f} times a second")
+        if obj is None:
+            return _reply(Allowance(stop=True))
+        pod = await self._pod(identity, caller.pod)
+        if pod is None:
+            return _refusal(403, f"pod {caller.pod} does not belong to {kind} {key.name}")
         try:
-            body = ProgressBody.model_validate_json(await request.read())
+            body = ProgressBody.model_validate(read_outside(await request.read()))
+            place = Place.of(pod)
         except ValidationError as error:
             return _refusal(400, "; ".join(f"{_path(one['loc'])}: {one['msg']}" for one in error.errors()[:5]))
+        except ValueError as error:
+            return _refusal(400, f"the report cannot be read: {plain(str(error))[:200]}")
         if request.transport is None or request.transport.is_closing():
             # It gave up waiting and may have sent newer figures meanwhile; what it is not told it does not hold.
             return _refusal(499, "the caller is gone")
-        return _reply(self._take(key, obj, body, caller.pod, pod))
+        return _reply(self._take(key, obj, body, caller.pod, place))
 
-    def _take(self, key: Key, obj: Obj, body: ProgressBody, pod_name: str | None, pod: Obj | None) -> Allowance:
-        labels = (pod["metadata"].get("labels") or {}) if pod else {}
-        # What the pod says of its attempt is checked against what it was given.
-        given = int(labels[ATTEMPT]) if ATTEMPT in labels else None
+    def _take(self, key: Key, obj: Obj, body: ProgressBody, pod_name: str, place: Place) -> Allowance:
         if body.fabula is None and key.kind != "FineTuneRun":
             return Allowance()
-        uid, attempt = obj["metadata"]["uid"], given or _last_attempt(obj)
-        report = body.fabula or foreign_report(body, attempt, self.reports.last(uid, "train", attempt))
+        uid = obj["metadata"]["uid"]
+        report = body.fabula or foreign_report(body, place.attempt, self.reports.last(uid, "train", place.attempt))
         if report is None:
-            return Allowance(stop=self._stop(obj, "train", attempt))
-        if given is not None and report.attempt != given:
-            report = report.model_copy(update={"attempt": given})
+            return Allowance(stop=self._stop(obj, "train", place.attempt))
+        report = report.model_copy(update=asdict(place))
         stop = self._stop(obj, report.stage, report.attempt)
         if not stop or self._held(obj, report.stage, report.attempt):
             now = self.now()
@@ -137,6 +151,25 @@ class StatusServer:
         owner = controller_uid(pod["metadata"])
         children = self.cache.child_uids(run.uid)
         return pod if owner in children else None
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Whose figures a pod may tell: what it was given, whatever it says of itself."""
+
+    stage: str
+    arm: str | None
+    shard: int
+    attempt: int
+
+    @classmethod
+    def of(cls, pod: Obj) -> Place:
+        """The place in a pod's labels. Raises ValueError where they are none that a child's pod has."""
+        labels = pod["metadata"].get("labels") or {}
+        attempt = whole(labels.get(ATTEMPT, "1"))
+        if not labels.get(STAGE) or not attempt:
+            raise ValueError("the pod's labels name no stage and attempt")
+        return cls(str(labels[STAGE]), labels.get(ARM), Pod.from_object(pod).index, attempt)
 
 
 def _last_attempt(obj: Obj) -> int:

@@ -52,6 +52,8 @@ class Cache:
         """Uid of an object that was left out to why, so that it is said once."""
         self._named_by: dict[Key, set[Key]] = {}
         self._deleted: OrderedDict[str, None] = OrderedDict()
+        self._gone: OrderedDict[Key, str] = OrderedDict()
+        """Deleted runs to their uids."""
         self._admissions: dict[str, dict[str, str]] = {}
         """Run uid to what Kueue says of its queued children, by their uid."""
         self._claims = Claims()
@@ -100,6 +102,10 @@ class Cache:
                 self._index(key, known, None)
                 del self._runs[key]
             self._keys.pop(meta["uid"], None)
+            self._gone[key] = meta["uid"]
+            self._gone.move_to_end(key)
+            while len(self._gone) > _REMEMBERED_DELETIONS:
+                self._gone.popitem(last=False)
             self._owned.pop((meta["namespace"], meta["uid"]), None)
             self._admissions.pop(meta["uid"], None)
             return {key, *self._named_by.get(key, ())}
@@ -137,6 +143,10 @@ class Cache:
     def get(self, key: Key) -> Obj | None:
         """The run as last heard of."""
         return self._runs.get(key)
+
+    def gone(self, key: Key) -> str | None:
+        """Uid of the run of that name that was deleted last."""
+        return self._gone.get(key)
 
     def key_of(self, uid: str) -> Key | None:
         """The run with that uid."""
