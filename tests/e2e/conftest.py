@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,19 @@ import pytest
 
 BIN = Path(sys.executable).parent
 ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Process:
+    """A process of this machine."""
+
+    pid: int
+    command: str
+    environment: str = field(repr=False)
+
+    @property
+    def text(self) -> str:
+        return self.command + self.environment
 
 
 @dataclass(frozen=True)
@@ -67,17 +80,17 @@ class Product:
     def parts(self) -> dict[str, Any]:
         return dict(json.loads((self.home / "supervisor.json").read_text()))
 
-    def processes(self) -> list[str]:
-        """Command lines of processes that belong to this state folder."""
+    def processes(self) -> list[Process]:
+        """Processes that belong to this state folder, and to no other test's beside it."""
         mine = []
         for entry in Path("/proc").glob("[0-9]*"):
             try:
-                text = (entry / "cmdline").read_bytes() + (entry / "environ").read_bytes()
                 command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                environment = (entry / "environ").read_bytes().decode(errors="replace")
             except OSError:
                 continue
-            if str(self.home).encode() in text and int(entry.name) != os.getpid():
-                mine.append(f"{entry.name} {command[:160]}")
+            if str(self.home) in command + environment and int(entry.name) != os.getpid():
+                mine.append(Process(int(entry.name), command, environment))
         return mine
 
 

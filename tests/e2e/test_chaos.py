@@ -59,18 +59,9 @@ def status(product: Product, namespace: str, kind: str) -> dict[str, Any]:
     return dict(product.get("-n", namespace, kind, "quickstart").get("status") or {})
 
 
-def processes(marker: str) -> list[int]:
-    """Worker processes whose command line or config mentions `marker`."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            command = (entry / "cmdline").read_bytes()
-            environment = (entry / "environ").read_bytes()
-        except OSError:
-            continue
-        if b"fabula" in command and marker.encode() in command + environment and int(entry.name) != os.getpid():
-            found.append(int(entry.name))
-    return found
+def processes(product: Product, marker: str) -> list[int]:
+    """Worker processes of this state folder whose command line or config mentions `marker`."""
+    return [one.pid for one in product.processes() if "fabula" in one.command and marker in one.text]
 
 
 def kill(pids: list[int]) -> bool:
@@ -131,9 +122,9 @@ def test_everything_killed_ends_as_in_peace(product: Product, tmp_path: Path) ->
     apply(product, "storm", tmp_path)
     while_working(product, "dsb", "illustrate", lambda s: (s.get("done") or 0) >= 1)
     assert kill([product.parts()["parts"]["operator"]["pid"]])
-    assert kill(processes('"stage":"illustrate"'))
+    assert kill(processes(product, '"stage":"illustrate"'))
     while_working(product, "ftr", "train", lambda s: (s.get("done") or 0) >= 3)
-    assert kill(processes("fabula_workloads.training")[:1])
+    assert kill(processes(product, "fabula_workloads.training")[:1])
     until(lambda: len(status(product, "storm", "ftr").get("attempts") or []) >= 2, 120, "a second attempt")
     while_working(product, "ftr", "train", lambda s: (s.get("done") or 0) >= 4)
     assert kill([product.parts()["parts"]["control plane"]["pid"]])
@@ -142,7 +133,7 @@ def test_everything_killed_ends_as_in_peace(product: Product, tmp_path: Path) ->
     finish(product, "storm", "dsb")
     finish(product, "storm", "ftr")
     while_working(product, "evr", "infer", lambda s: True)
-    until(lambda: kill(processes('"stage":"infer"')), 60, "an inference shard to kill")
+    until(lambda: kill(processes(product, '"stage":"infer"')), 60, "an inference shard to kill")
     finish(product, "storm", "evr")
 
     assert parts_of(product, "storm", "dsb", "artifact") == parts_of(product, "peace", "dsb", "artifact")

@@ -167,7 +167,7 @@ def test_killed_at_named_moments_it_ends_as_the_undisturbed_run(world: World, st
     killed: list[str] = []
     for name in tuple(MOMENTS) if SOAK else SHORT[stage]:
         for _ in range(4):
-            launcher, work = attempt_after(namespace, "tiny", number, PATIENCE)
+            launcher, work = attempt_after(world.root, namespace, "tiny", number)
             number = launcher.attempt
             scene = Scene(launcher, work, parts, EVERY, KEEP)
             try:
@@ -194,11 +194,11 @@ def test_a_rank_dies_on_one_of_two_nodes_and_they_end_as_one_node_with_as_many_r
     expected = world.undisturbed(2)
     namespace = "nodes"
     world.apply(2, namespace, topology={"nodes": 2, "gpusPerNode": 1, "device": "cpu"})
-    launcher, work = attempt_after(namespace, "tiny", 0, PATIENCE)
+    launcher, work = attempt_after(world.root, namespace, "tiny", 0)
     scene = Scene(launcher, work, 0, EVERY, KEEP)
     until(lambda: len(scene.steps()) > EVERY, PATIENCE, "steps after the first checkpoint")
-    assert len([one for one in training(namespace) if one.role == "launcher"]) == 2
-    send(one for one in training(namespace) if one.rank == 1)
+    assert len([one for one in training(world.root, namespace) if one.role == "launcher"]) == 2
+    send(one for one in training(world.root, namespace) if one.rank == 1)
     status = world.finish(namespace)
     table(status["attempts"])
     check_attempts(status["attempts"])
@@ -231,7 +231,7 @@ class Trouble:
 
     def suspend(self, attempt: int) -> None:
         self.patch(suspend=True)
-        until(lambda: not list(training(self._namespace)), PATIENCE, "no process of a suspended run")
+        until(lambda: not list(training(self._world.root, self._namespace)), PATIENCE, "no process of a suspended run")
         until(
             lambda: self._world.status(self._namespace)["attempts"][-1]["state"] == "Suspended", PATIENCE, "suspended"
         )
@@ -251,10 +251,10 @@ class Trouble:
         self.kubectl("delete", "pytorchjob", "-l", f"fabula.dev/attempt={attempt}", "--wait=false")
 
     def kill_rank(self, attempt: int) -> None:
-        send(one for one in training(self._namespace) if one.rank == 1)
+        send(one for one in training(self._world.root, self._namespace) if one.rank == 1)
 
     def kill_launcher(self, attempt: int) -> None:
-        send(one for one in training(self._namespace) if one.role == "launcher")
+        send(one for one in training(self._world.root, self._namespace) if one.role == "launcher")
 
     def kill_operator_and_rank(self, attempt: int) -> None:
         self._world.kill_part("operator")
@@ -294,7 +294,7 @@ def test_a_random_sequence_ends_as_the_undisturbed_run(world: World, seed: int) 
     trouble, number = Trouble(world, namespace), 0
     made: list[tuple[str, int, int]] = []
     for name in source.sample(sorted(ENDED_BY), 3):
-        launcher, work = attempt_after(namespace, "tiny", number, PATIENCE)
+        launcher, work = attempt_after(world.root, namespace, "tiny", number)
         scene = Scene(launcher, work, 0, EVERY, KEEP)
         steps = source.randint(1, 2)
         until(lambda: len(scene.steps()) >= steps, PATIENCE, f"{steps} steps of attempt {launcher.attempt}")  # noqa: B023

@@ -18,7 +18,7 @@ from tests.support.stage_context import stage_context
 from fabula_workloads.painting.png import chunks_of
 from fabula_workloads.painting.soften import soften
 from fabula_workloads.runtime.context import StageContext, StageResult
-from fabula_workloads.runtime.failures import ConfigInvalid
+from fabula_workloads.runtime.failures import ConfigInvalid, WorkerError
 from fabula_workloads.runtime.ledger import Ledger
 from fabula_workloads.runtime.store import open_store
 from fabula_workloads.stages.illustrate import run
@@ -140,6 +140,22 @@ def test_a_picture_that_was_paid_for_is_found_again(bench: Bench, lost: str) -> 
     assert {key: one["sha256"] for key, one in bench.outcomes().items()} == {
         key: one["sha256"] for key, one in before.items()
     }
+
+
+def test_a_picture_that_the_store_does_not_take_may_be_on_the_bill(bench: Bench) -> None:
+    """The disk is full once the picture is there: it is paid for, and the next start knows."""
+    bench.scenes(1)
+    context = bench.context(images={"concurrency": 1})
+    (context.cache.parent / "pics").mkdir(exist_ok=True)
+    blocked = bench.root / "pics" / "pictures"
+    blocked.write_text("no folder")
+    with pytest.raises(WorkerError):
+        bench.run(context)
+    assert len(bench.bedrock.bill.paid) == 1
+    blocked.unlink()
+    counts = bench.run(bench.context()).counts
+    assert (counts["image/ok"], counts["calls/lost"]) == (5, 1)
+    assert counts["cost/usd"] + counts["cost/lostUsd"] == pytest.approx(bench.bedrock.bill.usd)
 
 
 def test_any_number_of_shards_draws_the_same_pictures(bench: Bench) -> None:

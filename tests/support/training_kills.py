@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from tests.support.patience import until
 from tests.support.training_processes import Process, send, training
 
 MANIFEST = "manifest.json"
@@ -106,9 +107,9 @@ def _loading(scene: Scene) -> bool:
     return len(ranks) == 2 and all(_resident_mib(one.pid) > 250 for one in ranks)
 
 
-def _run(scene: Scene) -> tuple[str, str]:
+def _run(scene: Scene) -> tuple[Path, str, str]:
     run = scene.launcher.config["run"]
-    return run["namespace"], run["name"]
+    return scene.launcher.root, run["namespace"], run["name"]
 
 
 def _resident_mib(pid: int) -> float:
@@ -193,19 +194,18 @@ class Missed(Exception):
     """The attempt ended before the moment was seen, or what the kill left shows another one."""
 
 
-def attempt_after(namespace: str, name: str, former: int, seconds: float) -> tuple[Process, Path]:
+def attempt_after(root: Path, namespace: str, name: str, former: int) -> tuple[Process, Path]:
     """The launcher of the next attempt, and its scratch folder, once it has one. No process of a former one is left."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        found = list(training(namespace, name))
+
+    def look() -> tuple[Process, Path] | None:
+        found = list(training(root, namespace, name))
         attempts = {one.attempt for one in found}
         assert len(attempts) <= 1, f"two attempts are alive at once: {found}"
         launcher = next((one for one in found if one.role == "launcher" and one.attempt > former), None)
         job = next((one.job for one in found if one.job is not None), None)
-        if launcher is not None and job is not None:
-            return launcher, job.parent
-        time.sleep(0.1)
-    raise AssertionError(f"no attempt after {former} within {seconds:.0f} s")
+        return None if launcher is None or job is None else (launcher, job.parent)
+
+    return until(look, f"an attempt after {former}", 0.1)
 
 
 def strike(moment: Moment, scene: Scene, seconds: float) -> None:

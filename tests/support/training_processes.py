@@ -37,7 +37,16 @@ class Process:
         uri = self.config["output"]
         if "://" not in uri:
             uri = f"{self.config['root'].rstrip('/')}/{uri}"
-        return Path(unquote(urlsplit(uri).path))
+        return _local(uri)
+
+    @property
+    def root(self) -> Path:
+        """The artifact root, which tells the runs of one test from those of another beside it."""
+        return _local(self.config["root"])
+
+
+def _local(uri: str) -> Path:
+    return Path(unquote(urlsplit(uri).path))
 
 
 def _variables(pid: str) -> dict[str, str]:
@@ -62,8 +71,8 @@ def _role(pid: str, variables: dict[str, str]) -> Role | None:
     return "launcher" if "fabula-worker train" in command else None
 
 
-def training(namespace: str, name: str | None = None) -> Iterator[Process]:
-    """Processes of a namespace's training runs, as they are now."""
+def training(root: Path, namespace: str, name: str | None = None) -> Iterator[Process]:
+    """Processes of a namespace's training runs over one artifact root, as they are now."""
     for entry in os.scandir("/proc"):
         if not entry.name.isdigit():
             continue
@@ -75,6 +84,8 @@ def training(namespace: str, name: str | None = None) -> Iterator[Process]:
         except ValueError:
             continue
         run = config.get("run", {})
+        if _local(str(config.get("root", ""))) != root:
+            continue
         if config.get("stage") != "train" or run.get("namespace") != namespace or name not in (None, run.get("name")):
             continue
         if role := _role(entry.name, variables):

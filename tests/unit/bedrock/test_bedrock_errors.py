@@ -9,8 +9,12 @@ from botocore.exceptions import (
     ClientError,
     ConnectionClosedError,
     EndpointConnectionError,
+    HTTPClientError,
+    IncompleteReadError,
     NoCredentialsError,
+    ProxyConnectionError,
     ReadTimeoutError,
+    SSLError,
 )
 
 from fabula_workloads.bedrock.errors import Rejected, Transient, classify
@@ -70,7 +74,12 @@ def test_what_will_not_pass(code: str, status: int, message: str, kind: type[Exc
     [
         (ConnectionClosedError(endpoint_url="http://x"), True),
         (ReadTimeoutError(endpoint_url="http://x"), True),
+        (IncompleteReadError(actual_bytes=1, expected_bytes=2), True),
+        (HTTPClientError(error="what nobody foresaw"), True),
+        (SSLError(endpoint_url="https://x", error="EOF occurred in violation of protocol"), True),
+        (SSLError(endpoint_url="https://x", error="[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed"), False),
         (EndpointConnectionError(endpoint_url="http://x"), False),
+        (ProxyConnectionError(proxy_url="http://p"), False),
     ],
 )
 def test_a_broken_connection_may_have_cost_something(error: Any, lost: bool) -> None:

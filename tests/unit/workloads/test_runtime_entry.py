@@ -240,6 +240,20 @@ def test_a_second_sigterm_does_not_cut_off_what_is_in_hand(tmp_path: Path) -> No
     assert (ended.code, ended.result["failure"]["reason"]) == (ExitCode.RETRY, "Interrupted")
 
 
+def test_a_signal_in_the_moment_in_which_the_stage_asks_whether_to_stop(tmp_path: Path) -> None:
+    """The event's lock is held by the very thread that the signal interrupts."""
+    body = """
+with context.stopping._cond:
+    os.kill(os.getpid(), signal.SIGTERM)
+    os.kill(os.getpid(), signal.SIGTERM)
+print("went on", flush=True)
+context.stopping.wait()
+context.check_stop()
+"""
+    ended = run_worker_process(tmp_path, config(tmp_path), script=script(body))
+    assert (ended.code, ended.result["failure"]["reason"]) == (ExitCode.RETRY, "Interrupted")
+
+
 def test_a_second_ctrl_c_ends_at_once(tmp_path: Path) -> None:
     process = start_worker(tmp_path, config(tmp_path), script=script("import sys\n" + IN_HAND))
     wait_for(process, "begun")

@@ -53,6 +53,8 @@ class Answer:
     quota_tokens: float = 0
     """Tokens in the count of the provider's quota."""
     usd: float = 0.0
+    attach: Callable[[], None] = lambda: None
+    """Stores what the record points to; called before the record is stored."""
 
 
 @dataclass
@@ -101,6 +103,7 @@ class Usage:
 
 
 Send = Callable[[], Answer]
+"""Asks the provider and does nothing else: a WorkerError of it is taken for the provider's word."""
 
 
 @dataclass
@@ -113,7 +116,7 @@ class _Tries:
     notes: Notes | None
 
     def begin(self) -> None:
-        """The call is about to be sent. Raises SentElsewhere when another run has sent it."""
+        """The call is about to be sent. Raises SentElsewhere when another worker has sent it."""
         if self.notes is not None:
             self.notes.claim(self.call.id, self.lost + 1, self.call.usd)
 
@@ -182,6 +185,7 @@ class Caller:
         return self._keep(call, answer, max(0, self.unanswered.get(call.id, 0) - 1))
 
     def _keep(self, call: Call, answer: Answer, lost: int) -> dict[str, Any]:
+        answer.attach()
         record = {
             **call.facts, "requestId": answer.request_id, "tokensIn": answer.tokens_in, "tokensOut": answer.tokens_out,
             "usd": round(answer.usd, 9), "lost": lost, "lostUsd": round(lost * call.usd, 9), "reply": answer.reply,
@@ -194,12 +198,13 @@ class Caller:
         return record
 
     def _answer_of(self, other: SentElsewhere, call: Call) -> dict[str, Any] | None:
-        """The record of a call that another run sent, once it is there; None if its answer can come no more."""
+        """The record of a call that another worker sent, once it is there; None if its answer can come no more."""
         assert self.notes is not None
         before = self.unanswered.get(call.id, 0)
-        _log.info("call %s is in flight for another run over this folder; its answer is awaited", call.id)
+        if other.until > self.notes.now():
+            _log.info("call %s is in flight for another worker over this folder; its answer is awaited", call.id)
         while (record := self.ledger.get(call.id)) is None:
-            if self.notes.now() > other.until:
+            if self.notes.now() >= other.until:
                 self.notes.given_up.add(call.id)
                 more = max(0, other.sent - before)
                 self.unanswered[call.id] = before + more

@@ -10,13 +10,16 @@ from botocore.exceptions import (
     ConnectionClosedError,
     ConnectTimeoutError,
     EndpointConnectionError,
+    IncompleteReadError,
     InvalidEndpointConfigurationError,
     NoAuthTokenError,
     NoCredentialsError,
     NoRegionError,
     PartialCredentialsError,
+    ProxyConnectionError,
     ReadTimeoutError,
     ResponseStreamingError,
+    SSLError,
     TokenRetrievalError,
 )
 
@@ -30,8 +33,9 @@ _REFUSED = frozenset(
         "InvalidClientTokenId", "MissingAuthenticationTokenException", "IncompleteSignature",
     }
 )  # fmt: skip
-_LOST = (ReadTimeoutError, ConnectionClosedError, ResponseStreamingError)
-_UNREACHED = (EndpointConnectionError, ConnectTimeoutError)
+_ENDED = (ReadTimeoutError, ConnectionClosedError, ResponseStreamingError, IncompleteReadError)
+_UNREACHED = (EndpointConnectionError, ConnectTimeoutError, ProxyConnectionError)
+_NO_TRUST = "CERTIFICATE_VERIFY_FAILED"
 _LONGEST_RETRY_AFTER = 120.0
 
 
@@ -64,9 +68,9 @@ def classify(error: BotoCoreError | ClientError, model: str) -> Transient | Reje
     if isinstance(error, ClientError):
         return _answered(error, model)
     kind = type(error).__name__
-    if isinstance(error, _LOST):
+    if isinstance(error, _ENDED):
         return Transient("ProviderUnavailable", f"the connection to the provider ended ({kind})", lost=True)
-    if isinstance(error, _UNREACHED):
+    if isinstance(error, _UNREACHED) or (isinstance(error, SSLError) and _NO_TRUST in str(error)):
         return Transient("ProviderUnavailable", f"the provider cannot be reached ({kind})")
     if isinstance(error, (NoCredentialsError, PartialCredentialsError, TokenRetrievalError, NoAuthTokenError)):
         return CredentialsRefused(
@@ -75,7 +79,8 @@ def classify(error: BotoCoreError | ClientError, model: str) -> Transient | Reje
         )
     if isinstance(error, (NoRegionError, InvalidEndpointConfigurationError)) or kind.startswith("Param"):
         return ConfigInvalid(f"Bedrock cannot be called with this configuration: {error}")
-    return Transient("ProviderUnavailable", f"the call did not go through ({kind})")
+    # Whether the request had been sent is not known, and then it may be on the bill.
+    return Transient("ProviderUnavailable", f"the call did not go through ({kind})", lost=True)
 
 
 def _answered(error: ClientError, model: str) -> Transient | Rejected | WorkerError:

@@ -1,27 +1,29 @@
 """Notes of calls that are on their way: how many tries may be on the bill, and that nobody else should send the same.
 
-A note without a record is of a call that died with its worker, if it is this run's. If it is another run's over the
-same folder (one that was deleted meanwhile, or one that is alike), the call may still be in flight, and its answer will
-do for both.
+A note without a record is of a call that died with its worker, if that was of this run and ended before this one
+began. If it is of another run over the same folder (one that was deleted meanwhile, or one that is alike), or of a
+worker that nobody could end (its node is out of reach, and its pod was deleted by force), the call may still be in
+flight, and its answer will do for both.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from fabula_workloads.runtime.ledger import Ledger
 
 
 @dataclass
 class SentElsewhere(Exception):
-    """Another run has sent this very call."""
+    """Another worker has sent this very call."""
 
     sent: int
     """How often."""
     until: float
-    """Until then its answer may come, in seconds since 1970."""
+    """Until then its answer may come, in seconds since 1970; 0 when it can come no more, but may be there."""
 
 
 @dataclass
@@ -35,21 +37,38 @@ class Notes:
     """Longest time from a call to the record of its answer."""
     now: Callable[[], float] = time.time
     given_up: set[str] = field(default_factory=set)
-    """Calls of other runs whose answer never came."""
+    """Calls of other workers whose answer never came."""
+    _own: set[str] = field(default_factory=set)
+    """Calls whose note is this worker's."""
+    _began: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._began = self.now()
 
     def claim(self, call: str, sent: int, usd: float) -> None:
-        """Note that a call is sent now, for the `sent`-th time. Raises SentElsewhere when another run has sent it."""
-        if self.ledger.put_if_absent(call, self._note(sent, usd)):
-            return
-        other = self.ledger.get(call) or {}
-        is_own = str(other.get("run", self.run)) == self.run
-        if not is_own and other["sent"] and call not in self.given_up:
-            raise SentElsewhere(int(other["sent"]), float(other["until"]))
+        """Note that a call is sent now, for the `sent`-th time. Raises SentElsewhere when another worker has sent it.
+
+        That worker may have stored the answer since this one looked for it, so who catches that looks again.
+        """
+        if call not in self._own | self.given_up:
+            if self.ledger.put_if_absent(call, self._note(sent, usd)):
+                self._own.add(call)
+                return
+            other = self.ledger.get(call) or {}
+            if other.get("sent"):
+                raise SentElsewhere(int(other["sent"]), self._answered_until(other))
         self.write(call, sent, usd)
+        self._own.add(call)
 
     def write(self, call: str, sent: int, usd: float) -> None:
         """Note how many tries of a call may be on the bill, and what each of them costs at most."""
         self.ledger.put(call, self._note(sent, usd))
 
+    def _answered_until(self, other: Mapping[str, Any]) -> float:
+        """A worker of this run whose note is older than this worker is dead; one that still writes notes is not."""
+        until = float(other.get("until", 0))
+        is_own = str(other.get("run", self.run)) == self.run
+        return 0.0 if is_own and until - self.reply_seconds <= self._began else until
+
     def _note(self, sent: int, usd: float) -> dict[str, object]:
-        return {"sent": sent, "usd": usd, "run": self.run, "until": round(self.now() + self.reply_seconds)}
+        return {"sent": sent, "usd": usd, "run": self.run, "until": self.now() + self.reply_seconds}

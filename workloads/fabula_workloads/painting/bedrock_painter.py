@@ -144,10 +144,9 @@ class BedrockPainter:
             png = b""
         if png is None:
             return Answer({"finish": reasons[0] or "no picture", "sha256": None}, request_id)
-        png = without_metadata(png)
-        self._store.write(path, png)
-        kept = {"finish": reasons[0], "sha256": hashlib.sha256(png).hexdigest()}
-        return Answer(kept, request_id, usd=self._price.per_image)
+        whole = without_metadata(png)
+        kept = {"finish": reasons[0], "sha256": hashlib.sha256(whole).hexdigest()}
+        return Answer(kept, request_id, usd=self._price.per_image, attach=lambda: self._store.write(path, whole))
 
     def _found(self, path: str) -> Answer:
         kept = {"finish": None, "sha256": hashlib.sha256(self._store.read(path)).hexdigest()}

@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from queue import SimpleQueue
 from types import FrameType, TracebackType
 
 from pydantic import BaseModel, ValidationError
@@ -97,9 +98,11 @@ class Termination:
     def __init__(self) -> None:
         self.stopping = threading.Event()
         self._interrupted = False
+        self._told: SimpleQueue[None] = SimpleQueue()
 
     def install(self) -> None:
         """Take over SIGTERM and SIGINT."""
+        threading.Thread(target=self._stop_when_told, name="termination", daemon=True).start()
         signal.signal(signal.SIGTERM, self._on_signal)
         signal.signal(signal.SIGINT, self._on_signal)
 
@@ -108,6 +111,11 @@ class Termination:
             if self._interrupted:
                 os._exit(ExitCode.RETRY)
             self._interrupted = True
+        # Setting the event here could wait for ever: its lock may be held by the very code that the signal interrupts.
+        self._told.put(None)
+
+    def _stop_when_told(self) -> None:
+        self._told.get()
         self.stopping.set()
 
 
