@@ -164,6 +164,7 @@ class Operator:
             self.queue.add,
             utc_now,
             lambda namespace, name: self.api.get(POD, namespace, name),
+            settings.quota_groups,
         )
         tls = None
         if not settings.insecure_status:

@@ -11,6 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
+
+from fabula_operator.plan.quota_groups import QuotaGroup, read_groups
 from fabula_operator.render.launch import WorkerSettings
 from fabula_operator.render.worker_defaults import WorkerDefaults, read_defaults
 
@@ -37,6 +40,7 @@ class Settings:
     resync: float
     retry_backoff: float
     gpu_hour_usd: Mapping[str, float]
+    quota_groups: tuple[QuotaGroup, ...]
     workers: int
     log_level: str
 
@@ -79,6 +83,9 @@ def parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     option("--resync", 60.0, "seconds between two full reads", float)
     option("--retry-backoff", 10.0, "seconds before a group's second attempt, doubled for each further one", float)
     option("--gpu-hour-usd", None, "dollars for a GPU hour by product: NVIDIA-A100-SXM4-80GB=1.8,NVIDIA-H200=3.5")
+    option(
+        "--quota-groups", None, "YAML file of quotas that namespaces share; without it, a group is a namespace's", Path
+    )
     option("--workers", 8, "runs looked at side by side", int)
     option("--log-level", "INFO", "DEBUG, INFO, WARNING or ERROR")
     made.add_argument(
@@ -122,6 +129,12 @@ def read(arguments: Sequence[str] | None = None, environment: Mapping[str, str] 
         defaults = read_defaults(given.workers_file) if given.workers_file else WorkerDefaults()
     except ValueError as error:
         command_line.error(f"--workers-file: {error}")
+    groups: tuple[QuotaGroup, ...] = ()
+    if given.quota_groups:
+        try:
+            groups = read_groups(yaml.safe_load(given.quota_groups.read_text()))
+        except (OSError, ValueError, yaml.YAMLError) as error:
+            command_line.error(f"--quota-groups: {given.quota_groups}: {error}")
     worker = WorkerSettings(
         defaults=defaults,
         artifact_root=given.artifact_root,
@@ -151,6 +164,7 @@ def read(arguments: Sequence[str] | None = None, environment: Mapping[str, str] 
         resync=given.resync,
         retry_backoff=given.retry_backoff,
         gpu_hour_usd=prices,
+        quota_groups=groups,
         workers=given.workers,
         log_level=given.log_level,
     )

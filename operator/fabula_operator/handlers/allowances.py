@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from datetime import datetime
 from typing import Any
 
@@ -13,7 +13,7 @@ from fabula_api.worker import Allowance, QuotaLease, StageReport
 from fabula_operator.handlers.reports import Reports
 from fabula_operator.kube.cache import Cache
 from fabula_operator.plan.children import INDEX_ANNOTATION, parse_time
-from fabula_operator.plan.lending import ENDS_SECONDS, Holding, Shard, lend
+from fabula_operator.plan.lending import ENDS_SECONDS, Holding, Shard, believed, lend
 from fabula_operator.plan.quota import (
     EXTRACT,
     Claim,
@@ -26,21 +26,29 @@ from fabula_operator.plan.quota import (
     stage_budget,
     weight,
 )
+from fabula_operator.plan.quota_groups import QuotaGroup
 from fabula_operator.render.names import STAGE
 
 
 def answer(
-    cache: Cache, reports: Reports, obj: Mapping[str, Any], report: StageReport, now: datetime, pod: str | None = None
+    cache: Cache,
+    reports: Reports,
+    obj: Mapping[str, Any],
+    report: StageReport,
+    now: datetime,
+    pod: str | None = None,
+    groups: Sequence[QuotaGroup] = (),
 ) -> Allowance:
-    """What the shard of a build that sent `report`, already among `reports`, may do. `pod` is the one that sent it."""
+    """What the shard of a build that sent `report`, already among `reports`, may do. `pod` is the one that sent it;
+    `groups` are the quotas that namespaces share."""
     uid = str(obj["metadata"]["uid"])
     if (spec := _spec(obj)) is None:
         return Allowance()
     own = [one.body for one in reports.of(uid)]
-    claim = claim_of(uid, spec, report.stage, own)
+    claim = claim_of(uid, spec, report.stage, own, str(obj["metadata"]["namespace"]), groups)
     if claim is None:
         return Allowance()
-    pool, lease = _lease(cache, reports, claim, report, now, pod)
+    pool, lease = _lease(cache, reports, claim, report, now, pod, groups)
     return Allowance(
         requests_per_minute=None if pool.requests is None else pool.requests * lease.share,
         tokens_per_minute=None if pool.tokens is None else pool.tokens * lease.share,
@@ -50,10 +58,16 @@ def answer(
 
 
 def _lease(
-    cache: Cache, reports: Reports, claim: Claim, report: StageReport, now: datetime, pod: str | None
+    cache: Cache,
+    reports: Reports,
+    claim: Claim,
+    report: StageReport,
+    now: datetime,
+    pod: str | None,
+    groups: Sequence[QuotaGroup],
 ) -> tuple[Pool, QuotaLease]:
     """The quota that `claim` draws on, and what of it is lent to the shard."""
-    claims = _claims(cache, reports, claim) if claim.quota.group else [claim]
+    claims = _claims(cache, reports, claim, groups) if claim.quota.group else [claim]
     pool, lent, shard = pool_of(claim, claims), reports.lent(claim.pool), (claim.run, report.shard)
     at_work = {one.run for one in claims}
     for other, holding in list(lent.items()):
@@ -63,10 +77,10 @@ def _lease(
     others = [holding for other, holding in lent.items() if other != shard]
     size = weight(report, claim.concurrency)
     since = reports.answering_since(now)
-    unknown = (now - since).total_seconds() <= ENDS_SECONDS and any(
-        _has_unheard(cache, uid, claim.stage, lent.keys() | {shard}, since) for uid in at_work
-    )
-    lease, part = lend(report.quota, size, others, pool.shards, unknown, now)
+    young = (now - since).total_seconds() <= ENDS_SECONDS
+    unknown = young and any(_has_unheard(cache, uid, claim.stage, lent.keys() | {shard}, since) for uid in at_work)
+    held = believed(report.quota, lent.get(shard), young)
+    lease, part = lend(held, size, others, pool.shards, unknown, now)
     if ended(report):
         lent.pop(shard, None)
     else:
@@ -96,14 +110,15 @@ def _has_unheard(cache: Cache, uid: str, stage: str, heard: Set[Shard], since: d
     return False
 
 
-def _claims(cache: Cache, reports: Reports, wanted: Claim) -> list[Claim]:
+def _claims(cache: Cache, reports: Reports, wanted: Claim, groups: Sequence[QuotaGroup]) -> list[Claim]:
     """All claims on the pool of `wanted`: of builds whose stage is at work."""
     found = []
     for obj in cache.runs():
         if obj["kind"] != "DatasetBuild" or not _at_work(obj, wanted.stage) or (spec := _spec(obj)) is None:
             continue
         uid = str(obj["metadata"]["uid"])
-        claim = claim_of(uid, spec, wanted.stage, [one.body for one in reports.of(uid)])
+        told = [one.body for one in reports.of(uid)]
+        claim = claim_of(uid, spec, wanted.stage, told, str(obj["metadata"]["namespace"]), groups)
         if claim is not None and claim.pool == wanted.pool:
             found.append(claim)
     # The status may not say yet that this stage has started.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 
@@ -23,6 +23,7 @@ from fabula_operator.kube.client import ApiError
 from fabula_operator.kube.resources import Obj
 from fabula_operator.kube.token_review import TokenReviewer, TooManyReviews, Unauthenticated
 from fabula_operator.plan.children import Pod, controller_uid
+from fabula_operator.plan.quota_groups import QuotaGroup
 from fabula_operator.render.launch import PLURALS, RunIdentity
 from fabula_operator.render.names import ARM, ATTEMPT, STAGE
 
@@ -50,6 +51,8 @@ class StatusServer:
     now: Callable[[], datetime]
     pod_of: Callable[[str, str], Awaitable[Obj | None]]
     """Reads a pod, by namespace and name, that the cache has not heard of yet."""
+    groups: Sequence[QuotaGroup] = ()
+    """Quotas that namespaces share."""
     pods: Buckets = field(default_factory=lambda: Buckets(REPORTS_PER_SECOND, REPORTS_AT_ONCE))
 
     def application(self) -> web.Application:
@@ -118,7 +121,7 @@ class StatusServer:
             self.reports.put(uid, report, pod_name, now)
             self.changed(key)
             if key.kind == "DatasetBuild" and not stop:
-                return answer(self.cache, self.reports, obj, report, now, pod_name)
+                return answer(self.cache, self.reports, obj, report, now, pod_name, self.groups)
         return Allowance(stop=stop)
 
     @staticmethod

@@ -54,6 +54,20 @@ class Holding:
         return now - self.heard_at <= timedelta(seconds=VALID_SECONDS)
 
 
+def believed(said: QuotaPart | None, lent: Holding | None, others_unknown: bool) -> QuotaPart | None:
+    """What a shard that says it holds `said` can hold: never more than it was lent.
+
+    What the operator before this one lent is not known, so while it may still hold, the shard's word is taken for it.
+    """
+    if said is None or (lent is None and not others_unknown):
+        return None
+    if lent is None:
+        return said
+    return QuotaPart(
+        share=min(said.share, lent.part.share), fallback_share=min(said.fallback_share, lent.part.fallback_share)
+    )
+
+
 def lend(
     held: QuotaPart | None, weight: float, others: Iterable[Holding], expected: int, others_unknown: bool, now: datetime
 ) -> tuple[QuotaLease, QuotaPart]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from fabula_api.dataset_build import DatasetBuildSpec, Quota, RequestQuota
 from fabula_api.worker import StageReport
+from fabula_operator.plan.quota_groups import QuotaGroup
 
 EXTRACT, ILLUSTRATE = "extract", "illustrate"
 _ENDED = frozenset({"BudgetReached", "TargetReached"})
@@ -29,11 +30,19 @@ class Claim:
     """Shards that have not ended."""
     concurrency: int = 1
     """Items that a shard has in hand."""
+    payer: tuple[str, ...] = ()
+    """Namespace, provider, region and model: what differs in one of them is never one quota."""
+    declared: QuotaGroup | None = None
+    """The operator's own word on the group."""
 
     @property
-    def pool(self) -> tuple[str, str]:
+    def pool(self) -> tuple[str, ...]:
         """Claims with the same pool share one quota."""
-        return (self.stage, f"group/{self.quota.group}" if self.quota.group else f"run/{self.run}")
+        if self.declared is not None:
+            return ("declared", self.declared.name)
+        if self.quota.group:
+            return (self.stage, "group", self.quota.group, *self.payer)
+        return (self.stage, "run", self.run)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,17 +56,27 @@ class Pool:
     """When all of them are at work."""
 
 
-def claim_of(run: str, spec: DatasetBuildSpec, stage: str, reports: Iterable[StageReport]) -> Claim | None:
-    """What a build's stage at work draws on; None for a stage that pays nobody."""
+def claim_of(
+    run: str,
+    spec: DatasetBuildSpec,
+    stage: str,
+    reports: Iterable[StageReport],
+    namespace: str = "",
+    groups: Iterable[QuotaGroup] = (),
+) -> Claim | None:
+    """What a build's stage at work draws on, among it the declared `groups`; None for a stage that pays nobody."""
     if stage == EXTRACT and spec.extraction.provider == "bedrock":
         quota: RequestQuota = spec.extraction.quota
         workers, concurrency = spec.extraction.workers, spec.extraction.concurrency
+        payer = (namespace, spec.extraction.provider, spec.extraction.region, spec.extraction.model)
     elif stage == ILLUSTRATE and spec.images.provider == "bedrock":
         quota, workers, concurrency = spec.images.quota, spec.images.workers, spec.images.concurrency
+        payer = (namespace, spec.images.provider, spec.images.region, spec.images.bedrock_model)
     else:
         return None
     over = sum(ended(report) for report in reports if report.stage == stage)
-    return Claim(run, stage, quota, max(1, workers - over), concurrency)
+    declared = next((one for one in groups if one.covers(namespace, quota.group, *payer[1:])), None)
+    return Claim(run, stage, quota, max(1, workers - over), concurrency, payer, declared)
 
 
 def ended(report: StageReport) -> bool:
@@ -75,8 +94,10 @@ def weight(report: StageReport, concurrency: int) -> float:
 
 
 def pool_of(claim: Claim, claims: Iterable[Claim]) -> Pool:
-    """The pool that `claim` is in. Where builds of a group disagree, the smallest figure counts."""
+    """The pool that `claim` is in. Where builds of a namespace's group disagree, the smallest figure counts."""
     pool = [one for one in claims if one.pool == claim.pool] or [claim]
+    if (own := claim.declared) is not None:
+        return Pool(own.requests_per_minute, own.tokens_per_minute, sum(one.at_work for one in pool))
     requests = [one.quota.requests_per_minute for one in pool if one.quota.requests_per_minute]
     tokens = [
         one.quota.tokens_per_minute for one in pool if isinstance(one.quota, Quota) and one.quota.tokens_per_minute

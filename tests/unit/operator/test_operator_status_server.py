@@ -63,7 +63,7 @@ class World:
         limit = Buckets(1, 5, now=lambda: self.time)
         self.server = StatusServer(
             self.cache, self.reports, TokenReviewer(self.api, limit.take), self.changed.append, lambda: NOW, self.read,
-            Buckets(8, 40, now=lambda: self.time),
+            pods=Buckets(8, 40, now=lambda: self.time),
         )  # fmt: skip
 
     def pod(self, shard: int, **labels: str) -> dict[str, Any]:
