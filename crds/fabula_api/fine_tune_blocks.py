@@ -11,7 +11,8 @@ from fabula_api.base import Duration, SpecModel, StatusModel, Text
 
 class Template(SpecModel):
     """Changes of the training pod. With a `command` of its own the image need not be Fabula's: it reports by Kubeflow
-    Trainer's protocol (KEP-2779), as Hugging Face's Trainer does by itself, and its exit code 0 ends the run well."""
+    Trainer's protocol (KEP-2779), as Hugging Face's Trainer does by itself, and its exit code 0 ends the run well.
+    In `command`, `args` and `env` Kubernetes expands `$(NAME)`, as in any pod; `$$` is one `$`."""
 
     image: Text | None = None
     """Image in place of the operator's."""

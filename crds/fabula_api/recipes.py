@@ -45,6 +45,8 @@ class Stage:
     """Raise it when the stage's code makes other output from the same input."""
     unit: str = "item"
     """What is counted, for people."""
+    commits: bool = True
+    """Whether its result names an artifact. A sharded stage leaves a ledger, and a foreign trainer what it likes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +150,7 @@ PODCAST = Recipe(
                 reads=("extraction", "images", "prices", "target"),
                 after=("ingest",),
                 unit="episode",
+                commits=False,
             ),
         ),
     },

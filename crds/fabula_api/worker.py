@@ -11,9 +11,9 @@ from fabula_api.artifact import ArtifactReference
 from fabula_api.base import API_VERSION, Digest, Name, ObjectName, SpecModel, StatusModel, Text, Uri
 from fabula_api.dataset_build import DatasetBuildSpec
 from fabula_api.eval_run import EvalRunSpec
-from fabula_api.fine_tune_run import FineTuneRunSpec
+from fabula_api.fine_tune_run import CheckpointStatus, FineTuneRunSpec
 from fabula_api.recipes import Kind
-from fabula_api.status import FailureDigest
+from fabula_api.status import FailureDigest, Lineage
 
 CONFIG_VARIABLE = "FABULA_CONFIG"
 """Environment variable with the WorkerConfig as JSON."""
@@ -204,8 +204,8 @@ class StageReport(StatusModel):
     eta_seconds: Items | None = None
     counts: Counts = Field(default_factory=dict)
     metrics: Figures = Field(default_factory=dict)
-    checkpoint: dict[str, Any] | None = None
-    """Last committed checkpoint: uri, step, digest, committedAt."""
+    checkpoint: CheckpointStatus | None = None
+    """Last committed checkpoint."""
     condition: StageCondition | None = None
     """What keeps it from going on just now; None when nothing does."""
     quota: QuotaPart | None = None
@@ -245,8 +245,9 @@ class WorkerResult(StatusModel):
     """As in StageReport; figures that a status shows."""
     metrics: Figures = Field(default_factory=dict)
     summary: dict[str, Any] = Field(default_factory=dict)
-    """Stage-specific: `score` puts arms, comparisons, gates, selfTests; `train` checkpoint and resumedFromStep."""
-    lineage: list[dict[str, Any]] = Field(default_factory=list)
+    """Stage-specific; `fabula_api.summary` has what is read of it."""
+    lineage: list[Lineage] = Field(default_factory=list)
+    """What the stage read."""
     failure: FailureDigest | None = None
 
     def encode(self, limit: int = TERMINATION_LIMIT) -> bytes:

@@ -8,7 +8,7 @@ from decimal import ROUND_CEILING, Decimal
 from fabula_local.kinds import Obj
 from fabula_local.node.quantity import parse_quantity
 
-REFERENCE = re.compile(r"\$(\$)?\(([^()$]+)\)")
+REFERENCE = re.compile(r"\$(?:(\$)|\(([^)]*)\))")
 SUBSCRIPT = re.compile(r"metadata\.(labels|annotations)\['(.+)'\]")
 
 
@@ -64,12 +64,10 @@ def container_env(container: Obj, pod: Obj, sources: Sources) -> dict[str, str]:
 
 
 def expand(text: str, env: Mapping[str, str]) -> str:
-    """Replace $(NAME) by the variable; unknown names stay, $$(NAME) is an escaped $(NAME)."""
+    """Replace $(NAME) by the variable, and $$ by $ wherever it stands; unknown names stay as they are."""
 
     def substitute(match: re.Match[str]) -> str:
-        if match[1]:
-            return f"$({match[2]})"
-        return env.get(match[2], match[0])
+        return "$" if match[1] else env.get(match[2], match[0])
 
     return REFERENCE.sub(substitute, text)
 

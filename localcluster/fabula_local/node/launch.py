@@ -77,7 +77,7 @@ def build_launch(container: Obj, pod: Obj, around: Surroundings, folder: PodFold
     env["FABULA_MOUNTS"] = json.dumps(mounts, sort_keys=True)
     cwd = folder.home
     if container.get("workingDir"):
-        cwd = Path(rewrite_paths(expand(container["workingDir"], own), mounts))
+        cwd = Path(rewrite_paths(container["workingDir"], mounts))
         if not cwd.is_dir():
             raise StartError(f"workingDir {container['workingDir']} is not a directory on this machine")
     program = shutil.which(argv[0] if os.sep not in argv[0] else str(cwd / argv[0]), path=env["PATH"])

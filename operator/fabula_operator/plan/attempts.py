@@ -15,12 +15,22 @@ from typing import Literal
 
 from pydantic import ValidationError
 
-from fabula_api.fine_tune_run import Attempt, CheckpointStatus, EarlierAttempts
+from fabula_api.fine_tune_run import Attempt, EarlierAttempts
 from fabula_api.outside import whole
 from fabula_api.status import FailureDigest
-from fabula_api.worker import FINAL_EXIT_CODES, GRACE_TOO_SHORT, PEER_LOST, RESUMED_METRIC, ExitCode, StageReport
+from fabula_api.summary import TrainSummary
+from fabula_api.worker import (
+    FINAL_EXIT_CODES,
+    GRACE_TOO_SHORT,
+    PEER_LOST,
+    RESUMED_METRIC,
+    ExitCode,
+    StageReport,
+    WorkerResult,
+)
 from fabula_operator.plan.children import Child, Pod, running
-from fabula_operator.plan.results import pod_failure, result_of
+from fabula_operator.plan.pod_failures import cannot_start, pod_failure
+from fabula_operator.plan.results import result_of, summary_of
 
 Budget = Literal["infrastructure", "failure"]
 MAX_BACKOFF_SECONDS = 300.0
@@ -67,12 +77,16 @@ def cause_of(child: Child, pods: Sequence[Pod]) -> Cause | None:
     disrupted = next((pod for pod in judged if pod.disrupted), None)
     if disrupted is not None:
         return Cause(pod_failure(disrupted, child.stage), "infrastructure", False, resumed_step(judged))
+    mistaken = next((pod for pod in judged if cannot_start(pod)), None)
+    if mistaken is not None:
+        return Cause(pod_failure(mistaken, child.stage), "failure", True)
     digests = [(pod, pod_failure(pod, child.stage)) for pod in judged]
     first, digest = min(digests, key=lambda one: (one[1].reason == PEER_LOST, *_end_of(one[0])))
     if digest.reason == PEER_LOST and (len(pods) < child.size or any(pod.deleting for pod in pods)):
         return _lost(child, "PodLost", f"{child.kind} {child.name}: a pod was deleted or its node is gone")
-    if first.exit_code in (ExitCode.RETRY, None) or digest.reason == GRACE_TOO_SHORT:
-        # No exit code: the kubelet refused or evicted the pod before its process could end.
+    if first.exit_code in (ExitCode.RETRY, None) or first.not_started or digest.reason == GRACE_TOO_SHORT:
+        # No exit code: the kubelet refused or evicted the pod before its process could end. One that could not start
+        # its container for a reason that passes is no failure of the run either.
         return Cause(digest, "infrastructure", False, resumed_step(judged))
     return Cause(digest, "failure", first.exit_code in FINAL_EXIT_CODES, resumed_step(judged))
 
@@ -98,10 +112,17 @@ def resumed_step(pods: Sequence[Pod]) -> int | None:
     """Step of the checkpoint that an attempt went on from, as its pods say."""
     for pod in pods:
         result = result_of(pod)
-        step = whole(result.summary.get("resumedFromStep")) if result else None
-        if step is not None:
+        if result is not None and (step := _train_summary(result).resumed_from_step) is not None:
             return step
     return None
+
+
+def _train_summary(result: WorkerResult) -> TrainSummary:
+    """What a pod says of its training; nothing where it says something else, such as one that failed."""
+    try:
+        return summary_of(TrainSummary, result)
+    except ValidationError:
+        return TrainSummary()
 
 
 def heard(attempt: Attempt, body: StageReport) -> dict[str, object]:
@@ -112,11 +133,7 @@ def heard(attempt: Attempt, body: StageReport) -> dict[str, object]:
     elif attempt.number > 1 and attempt.last_step is None and "loss" not in body.metrics:
         # A trainer of another kind: before its first step it tells the step of the checkpoint that it goes on from.
         update["resumed_from_step"] = body.done or None
-    try:
-        checkpoint = CheckpointStatus.model_validate(body.checkpoint) if body.checkpoint else None
-    except ValidationError:
-        checkpoint = None
-    if checkpoint is not None:
+    if (checkpoint := body.checkpoint) is not None:
         update |= {"committed_step": checkpoint.step, "committed_at": checkpoint.committed_at}
     return update
 

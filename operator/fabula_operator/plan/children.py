@@ -23,6 +23,8 @@ from fabula_operator.render.names import (
 INDEX_ANNOTATION = "batch.kubernetes.io/job-completion-index"
 Obj = Mapping[str, Any]
 _OWN = (WORKER_CONTAINER, PYTORCH_CONTAINER)
+_NEVER_RAN = frozenset({"StartError", "ContainerCannotRun"})
+"""What the kubelet says of a container that no runtime could start: its message is the runtime's, not the worker's."""
 
 # Reasons of a waiting container that do not pass by themselves; the others (ContainerCreating, PodInitializing) do.
 STUCK_REASONS = frozenset(
@@ -184,13 +186,23 @@ class Pod:
     ended_reason: str | None = None
     """The kubelet's word: `OOMKilled`, `Error`, `Evicted` ..."""
     termination_message: str | None = None
+    not_started: str | None = None
+    """What the container's runtime said when it could not start it."""
+    message: str | None = None
+    """What the kubelet says of the pod as a whole: why it was evicted or not admitted, or which container before the
+    worker's failed."""
     waiting: str | None = None
     """Reason it cannot start: `Unschedulable`, `ImagePullBackOff` ..."""
     waiting_message: str | None = None
     disrupted: str | None = None
     """Reason of its DisruptionTarget condition: preempted, evicted, its node gone."""
     deleting: bool = False
+    created_at: datetime | None = None
+    begun_at: datetime | None = None
+    """When the worker's container began."""
     finished_at: datetime | None = None
+    beside: str | None = None
+    """Another container of the pod that runs on although the worker's has ended."""
 
     @property
     def terminal(self) -> bool:
@@ -206,6 +218,7 @@ class Pod:
         own = [one for one in status.get("containerStatuses") or () if one.get("name") in _OWN]
         state: Obj = (own[0].get("state") or {}) if own else {}
         ended: Obj = state.get("terminated") or {}
+        never_ran = ended.get("reason") in _NEVER_RAN
         waiting, message = _waiting(status, state)
         disruption = _conditions(obj).get("DisruptionTarget")
         return cls(
@@ -216,13 +229,34 @@ class Pod:
             index=_index(labels, annotations),
             exit_code=ended.get("exitCode"),
             ended_reason=ended.get("reason") or status.get("reason"),
-            termination_message=ended.get("message"),
+            termination_message=None if never_ran else ended.get("message"),
+            not_started=plain(str(ended.get("message") or ended["reason"]))[:2000] if never_ran else None,
+            message=plain(status.get("message") or "")[:1000] or (None if ended else _failed_before(status)),
             waiting=waiting,
             waiting_message=message,
             disrupted=(disruption.get("reason") or "DisruptionTarget") if disruption else None,
             deleting="deletionTimestamp" in meta,
+            created_at=parse_time(meta.get("creationTimestamp")),
+            begun_at=parse_time((ended or state.get("running") or {}).get("startedAt")),
             finished_at=parse_time(ended.get("finishedAt")),
+            beside=_beside(status) if ended else None,
         )
+
+
+def _beside(status: Obj) -> str | None:
+    """A container that runs beside the worker's; those that Kubernetes itself ends with the pod are none."""
+    others = (one for one in status.get("containerStatuses") or () if one.get("name") not in _OWN)
+    return next((str(one["name"]) for one in others if "terminated" not in (one.get("state") or {})), None)
+
+
+def _failed_before(status: Obj) -> str | None:
+    """Which container before the worker's failed, so that it never ran."""
+    for one in status.get("initContainerStatuses") or ():
+        ended = (one.get("state") or {}).get("terminated") or {}
+        if ended.get("exitCode"):
+            what = f"{ended.get('reason') or 'Error'}, exit code {ended['exitCode']}"
+            return f"init container {one['name']} failed ({what})"
+    return None
 
 
 def _index(labels: Obj, annotations: Obj) -> int:

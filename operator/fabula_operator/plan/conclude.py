@@ -12,8 +12,8 @@ from fabula_operator.plan import conditions as condition
 from fabula_operator.plan.acceptance import expected, is_dry_run
 from fabula_operator.plan.actions import Action, Plan
 from fabula_operator.plan.conditions import Wanted
+from fabula_operator.plan.gates import gates
 from fabula_operator.plan.gpu_hours import timed
-from fabula_operator.plan.kind_status import gates
 from fabula_operator.plan.notices import notices
 from fabula_operator.plan.observed import Observed
 from fabula_operator.plan.preflight import Preflight

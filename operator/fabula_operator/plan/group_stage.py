@@ -24,10 +24,10 @@ from fabula_operator.plan.gpu_hours import OVER
 from fabula_operator.plan.group import OPEN, Group, begun_at, last_report, running_status, with_start
 from fabula_operator.plan.group_restarts import attempt_over, next_attempt
 from fabula_operator.plan.group_stops import queued, stopping
-from fabula_operator.plan.job_stage import stuck, unreadable
+from fabula_operator.plan.job_stage import stuck
 from fabula_operator.plan.observed import Report
 from fabula_operator.plan.progress import figures, finished_figures, reports_of
-from fabula_operator.plan.results import result_of
+from fabula_operator.plan.results import flaw, result_of, unreadable
 from fabula_operator.plan.stage_view import StageView, succeeded_status
 from fabula_operator.plan.watchdog import Health, Watched, examine
 
@@ -150,16 +150,22 @@ def _complete(group: Group, attempt: Attempt, child: Child) -> StageView:
     if first is None:
         lost = FailureDigest(reason="ResultLost", message="the pod is gone, and its result with it", stage=child.stage)
         return attempt_over(group, attempt, Cause(lost, "infrastructure", False), child)
-    result = result_of(first)
-    if result is None and group.spec.template.foreign:
-        # A trainer of another kind knows nothing of results: its exit code says that it is done.
-        result = WorkerResult(outcome="Succeeded")
-    if result is None:
+    why = flaw(first, group.stage, foreign=group.spec.template.foreign)
+    # A trainer of another kind knows nothing of results: its exit code says that it is done.
+    result = result_of(first) or WorkerResult(outcome="Succeeded")
+    if why is None and result.artifact is None and not group.spec.template.foreign:
+        why = "its result names no artifact"
+    if why is not None:
         failed = group.status.model_copy(update={"state": "Failed", "eta": None, "finished_at": end})
         broken = attempt.model_copy(update={"state": "Failed", "reason": "ResultUnreadable", "finished_at": end})
         attempts = changed(group.attempts, broken)
         return StageView(
-            group.stage, None, failed, child=child, failure=unreadable(group.stage.name, 0), attempts=attempts
+            group.stage,
+            None,
+            failed,
+            child=child,
+            failure=unreadable(group.stage.name, first, why),
+            attempts=attempts,
         )
     resumed = resumed_step([first])
     status = finished_figures(running_status(group, child), group.stage, result)

@@ -6,14 +6,15 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from fabula_api.recipes import Stage
-from fabula_api.status import FailureDigest, StageStatus
+from fabula_api.status import StageStatus
 from fabula_api.worker import WorkerResult
 from fabula_operator.plan.actions import DeleteChild
 from fabula_operator.plan.children import Child, Pod, running
 from fabula_operator.plan.conditions import timestamp
 from fabula_operator.plan.observed import Observed, Waiting
+from fabula_operator.plan.pod_failures import cannot_start, failure_of, pod_failure
 from fabula_operator.plan.progress import figures, finished_figures, reports_of
-from fabula_operator.plan.results import collect, failure_of, pod_failure
+from fabula_operator.plan.results import collect
 from fabula_operator.plan.stage_view import StageView, succeeded_status
 from fabula_operator.render.launch import Launch
 
@@ -26,11 +27,13 @@ def job_stage(seen: Observed, stage: Stage, launch: Launch, status: StageStatus,
     if child.deleting:
         return StageView(stage, launch.arm, status, waiting=Waiting("Replacing", f"Job {child.name} is being deleted"))
     pods = seen.pods_of(child)
-    if child.failed:
+    mistaken = next((pod for pod in sorted(pods, key=lambda one: one.index) if cannot_start(pod)), None)
+    if child.failed or mistaken is not None:
         if child.generation < seen.run.generation:
             # The spec was edited after the failure (or just before it), so the stage has its tries anew.
             return _discard(stage, launch, status, child, "the spec was edited after it failed")
-        failure = failure_of(child, pods)
+        # What no try can start is not tried again, though the Job's controller would.
+        failure = pod_failure(mistaken, stage.name) if mistaken is not None else failure_of(child, pods)
         ended = status.model_copy(
             update={"state": "Failed", "eta": None, "finished_at": timestamp(child.finished_at or now)}
         )
@@ -60,35 +63,24 @@ def _discard(stage: Stage, launch: Launch, status: StageStatus, child: Child, wh
 def _complete(
     stage: Stage, launch: Launch, status: StageStatus, child: Child, pods: Sequence[Pod], now: datetime
 ) -> StageView:
-    collected = collect(child, pods)
+    collected = collect(child, stage, pods)
     if collected.state == "lost":
         # The work is done and committed; a new pod finds it there and says so.
         return _discard(
             stage, launch, status, child, f"the pod of shard {collected.shard} is gone, and its result with it"
         )
     finished_at = timestamp(child.finished_at or now)
-    if collected.state == "unreadable":
+    if collected.failure is not None:
         return StageView(
             stage,
             launch.arm,
             status.model_copy(update={"state": "Failed", "eta": None, "finished_at": finished_at}),
             child=child,
-            failure=unreadable(stage.name, collected.shard or 0),
+            failure=collected.failure,
         )
     result: WorkerResult = collected.result  # type: ignore[assignment]
     status = succeeded_status(finished_figures(status, stage, result), launch, result, finished_at)
     return StageView(stage, launch.arm, status, child=child, result=result)
-
-
-def unreadable(stage: str, shard: int) -> FailureDigest:
-    """The failure of a worker that ended well without saying what it made."""
-    return FailureDigest(
-        reason="ResultUnreadable",
-        message=f"a pod of stage {stage} succeeded but left no valid result in its termination message; "
-        "check that the worker image belongs to this operator's version",
-        stage=stage,
-        shard=shard,
-    )
 
 
 def stuck(pods: Sequence[Pod]) -> Waiting | None:

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import islice
 from types import MappingProxyType
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
-
-from fabula_api.dataset_build import BuildEstimate, CallCount, DatasetBuildStatus, StageBill, TokenCount
-from fabula_api.eval_run import ArmStatus, Comparison, EvalRunSpec, EvalRunStatus, GateStatus, SelfTest, ShardCount
+from fabula_api.dataset_build import CallCount, DatasetBuildStatus, StageBill, TokenCount
+from fabula_api.eval_run import ArmStatus, EvalRunSpec, EvalRunStatus, ShardCount
 from fabula_api.fine_tune_run import CheckpointStatus, FineTuneRunSpec, FineTuneRunStatus, Metrics
 from fabula_api.outside import whole
-from fabula_api.status import ConditionStatus, FailureDigest, RunStatus, Tally
+from fabula_api.status import FailureDigest, RunStatus, Tally
+from fabula_api.summary import DatasetSummary, EstimateSummary, ScoreSummary, TrainSummary
 from fabula_api.worker import Spec, WorkerResult
 from fabula_operator.plan.earlier_attempts import listed
+from fabula_operator.plan.gates import answered
 from fabula_operator.plan.gpu_hours import cost_usd
 from fabula_operator.plan.observed import Report
-from fabula_operator.plan.results import add_up
+from fabula_operator.plan.results import add_up, summary_of
 from fabula_operator.plan.stage_view import StageView
 
 BILLED = ("tokens", "calls", "cost", "verbatim")
@@ -51,32 +50,6 @@ def verdict(status: RunStatus) -> FailureDigest | None:
     return None
 
 
-def gates(status: EvalRunStatus, spec: EvalRunSpec) -> tuple[ConditionStatus, str, str]:
-    """(status, reason, message) of the condition GatesPassed."""
-    if not status.gates:
-        return ("True", "NoGates", "") if not spec.gates and status.report else ("Unknown", "NotScored", "")
-    if all(gate.passed for gate in status.gates):
-        return "True", "AllPassed", f"{len(status.gates)} gates passed"
-    told = [_broken(gate, position, status, spec) for position, gate in enumerate(status.gates) if not gate.passed]
-    return "False", "GateFailed", "; ".join(told)
-
-
-def _broken(found: GateStatus, position: int, status: EvalRunStatus, spec: EvalRunSpec) -> str:
-    """`format-compliance of finetuned versus base is 0, below 0.05`."""
-    what = f"{found.metric} of {found.arm}{f' versus {found.versus}' if found.versus else ''}"
-    if found.value is None:
-        return f"{what} could not be computed"
-    told = f"{what} is {found.value:.4g}"
-    asked = spec.gates[position] if len(spec.gates) == len(status.gates) else None
-    if asked is None or (asked.metric, asked.arm, asked.versus) != (found.metric, found.arm, found.versus):
-        asked = next((one for one in spec.gates if (one.metric, one.arm) == (found.metric, found.arm)), None)
-    if asked is not None and asked.min is not None and found.value < asked.min:
-        return f"{told}, below {asked.min:.4g}"
-    if asked is not None and asked.max is not None and found.value > asked.max:
-        return f"{told}, above {asked.max:.4g}"
-    return told
-
-
 def outcome(status: RunStatus) -> str:
     """A sentence on what a successful run made."""
     if isinstance(status, DatasetBuildStatus):
@@ -107,22 +80,6 @@ def stopped_by(status: RunStatus) -> str | None:
     if not isinstance(status, DatasetBuildStatus):
         return None
     return next((one.reason for one in status.items if one.outcome == "left"), None)
-
-
-def _of(model: type[BaseModel], entries: Any, most: int = 32) -> list[Any]:
-    found = []
-    for entry in entries if isinstance(entries, list) else []:
-        try:
-            found.append(model.model_validate(entry))
-        except ValidationError:
-            continue
-    return found[:most]
-
-
-def _whole_figures(found: Any, most: int) -> dict[str, int]:
-    """Counts by name that a worker gave; what is none is left out."""
-    counts = ((name, whole(value)) for name, value in found.items()) if isinstance(found, dict) else ()
-    return dict(islice(((name[:1024], count) for name, count in counts if count is not None), most))
 
 
 def _results(views: Sequence[StageView]) -> list[WorkerResult]:
@@ -161,12 +118,12 @@ def _dataset(status: DatasetBuildStatus, views: Sequence[StageView]) -> DatasetB
     last = views[-1]
     if last.stage.name == "estimate":  # what a former build made stays
         if last.result is not None:
-            found = _of(BuildEstimate, [last.result.summary.get("estimate")])
-            update["estimate"] = found[0] if found else None
+            update["estimate"] = summary_of(EstimateSummary, last.result).estimate
         return status.model_copy(update=update)
     if last.result is not None:
-        update["samples_by_image_count"] = _whole_figures(last.result.summary.get("samplesByImageCount"), 16)
-        update["samples_by_split"] = _whole_figures(last.result.summary.get("samplesBySplit"), 8)
+        summary = summary_of(DatasetSummary, last.result)
+        update["samples_by_image_count"] = summary.samples_by_image_count
+        update["samples_by_split"] = summary.samples_by_split
         update["samples"] = int(last.result.counts.get("sample/ok", last.result.counts.get("samples", 0)))
     update["artifact"] = last.status.artifact if last.status.state == "Succeeded" else None
     return status.model_copy(update=update)
@@ -225,11 +182,10 @@ def _fine_tune(
     if report or view.result:
         update["metrics"] = _metrics(status.metrics, figures, report)
     checkpoint = report.body.checkpoint if report else None
-    if view.result is not None and view.result.summary.get("checkpoint"):
-        checkpoint = view.result.summary["checkpoint"]
-    found = _of(CheckpointStatus, [checkpoint])
-    if found:
-        update["checkpoint"] = found[0]
+    if view.result is not None:
+        checkpoint = _last_checkpoint(view, checkpoint or status.checkpoint)
+    if checkpoint is not None:
+        update["checkpoint"] = checkpoint
     gpus = spec.topology.nodes * spec.topology.gpus_per_node if spec.topology.device == "cuda" else 0
     seen_at = report.received_at if report else None
     attempts = status.attempts if view.attempts is None else view.attempts
@@ -240,6 +196,19 @@ def _fine_tune(
     update["gpu_hours"] = spent
     update["cost_usd"] = cost_usd(update["gpu_hours"], spec, prices)
     return status.model_copy(update=update)
+
+
+def _last_checkpoint(view: StageView, told: CheckpointStatus | None) -> CheckpointStatus | None:
+    """The checkpoint that a training ended with; `told` is the last one that was reported."""
+    assert view.result is not None
+    last = summary_of(TrainSummary, view.result).checkpoint
+    if last is None or (told is not None and (told.step, told.digest) == (last.step, last.digest)):
+        return told
+    # Where its own time is not known, it was committed before the training ended.
+    at = last.committed_at or view.status.finished_at
+    if at is None:
+        return told
+    return CheckpointStatus(uri=last.uri, step=last.step, digest=last.digest, committed_at=at)
 
 
 def _metrics(old: Metrics | None, figures: dict[str, float], report: Report | None) -> Metrics:
@@ -278,14 +247,13 @@ def _eval(status: EvalRunStatus, spec: EvalRunSpec, views: Sequence[StageView]) 
     }
     last = views[-1]
     if last.result is not None:
-        summary = last.result.summary
-        update["comparisons"] = _of(Comparison, summary.get("comparisons"), 128)
-        update["gates"] = _of(GateStatus, summary.get("gates"))
-        update["self_tests"] = _of(SelfTest, summary.get("selfTests"))
-        scored = {arm.name: arm for arm in _of(ArmStatus, summary.get("arms"))}
+        summary = summary_of(ScoreSummary, last.result)
+        update["comparisons"] = summary.comparisons
+        update["gates"] = answered(spec, summary.gates)
+        update["self_tests"] = summary.self_tests
+        scored = {arm.name: arm for arm in summary.arms}
         update["arms"] = [scored.get(arm.name, arms[arm.name]) for arm in spec.arms]
-        score = summary.get("score")
-        update["score"] = (score[:1024] if isinstance(score, str) else None) or _score(update["arms"])
+        update["score"] = summary.score or _score(update["arms"])
     elif last.status.state != "Succeeded":
         update |= {"comparisons": [], "gates": [], "self_tests": [], "score": None}
     update["report"] = last.status.artifact if last.status.state == "Succeeded" else None

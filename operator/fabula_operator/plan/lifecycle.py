@@ -24,7 +24,6 @@ from fabula_operator.plan.kind_status import fold, verdict
 from fabula_operator.plan.observed import Observed, Waiting
 from fabula_operator.plan.progress import overall
 from fabula_operator.plan.references import resolve_externals
-from fabula_operator.plan.results import lineage_of
 from fabula_operator.plan.stage_engine import Walk, pending, walk
 from fabula_operator.plan.stage_view import StageView
 from fabula_operator.plan.stops import pods_left, stop, superseded
@@ -93,7 +92,7 @@ def _lineage(known: list[Lineage], views: list[StageView], inputs: list[Lineage]
     found = {entry.name: entry for entry in known if entry.run is None or entry.name in names}
     found |= {entry.name: entry for entry in inputs}
     for view in views:
-        for entry in lineage_of(view.result) if view.result is not None else ():
+        for entry in view.result.lineage if view.result is not None else ():
             if entry.name.partition("/")[0] in own:
                 continue
             # A worker knows the digest of what it read; the operator knows which run made it.

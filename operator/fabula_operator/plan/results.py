@@ -1,21 +1,22 @@
-"""The last words of a child's pods: results added up over shards, or why the child failed."""
+"""The last words of a child's pods: results added up over shards, or what is wrong with them."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Literal
+from typing import Literal, TypeVar
 
 from pydantic import ValidationError
 
-from fabula_api.outside import camel_reason, read_outside
-from fabula_api.status import FailureDigest, Lineage
-from fabula_api.worker import ExitCode, WorkerResult
+from fabula_api.outside import read_outside
+from fabula_api.recipes import Stage
+from fabula_api.status import FailureDigest
+from fabula_api.summary import SUMMARIES, Summary
+from fabula_api.worker import WorkerResult
 from fabula_operator.plan.children import Child, Pod
 
-_LAST = datetime.max.replace(tzinfo=UTC)
+S = TypeVar("S", bound=Summary)
 
 
 def result_of(pod: Pod) -> WorkerResult | None:
@@ -34,6 +35,65 @@ def _finite(figures: dict[str, float]) -> dict[str, float]:
     return {name: value for name, value in figures.items() if math.isfinite(value)}
 
 
+def summary_of(model: type[S], result: WorkerResult) -> S:
+    """What the stage says beside its counts. Raises ValidationError where it is not what the stage has to say."""
+    return model.model_validate(result.summary)
+
+
+def flaw(pod: Pod, stage: Stage, *, foreign: bool = False) -> str | None:
+    """What is wrong with the last word of a pod that ended well; None where all of it can be read.
+
+    `foreign` trainers need not leave any; what they leave as Fabula's result has to be one.
+    """
+    text = pod.termination_message
+    if foreign and not _claims_to_be_a_result(text):
+        return None
+    if not text:
+        return "it left no termination message"
+    try:
+        result = WorkerResult.model_validate(read_outside(text))
+    except ValueError as error:
+        return f"its termination message is no result: {_in_words(error)}"
+    if result.outcome != "Succeeded":
+        return "its termination message says that it failed"
+    if result.artifact is None and stage.commits and stage.shape == "single":
+        return "its result names no artifact"
+    try:
+        summary_of(SUMMARIES.get(stage.name, Summary), result)
+    except ValidationError as error:
+        return f"the summary of its result does not parse: {_in_words(error)}"
+    return None
+
+
+def _claims_to_be_a_result(text: str | None) -> bool:
+    try:
+        found = read_outside(text or "")
+    except ValueError:
+        return False
+    return isinstance(found, dict) and "outcome" in found
+
+
+def _in_words(error: ValueError) -> str:
+    """Which field, and why; never the value, which may be anything."""
+    if not isinstance(error, ValidationError):
+        return str(error)
+    first = error.errors(include_url=False, include_input=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return f"{where}: {first['msg']}" if where else str(first["msg"])
+
+
+def unreadable(stage: str, pod: Pod, why: str) -> FailureDigest:
+    """The failure of a worker that ended well without saying, in words of this version, what it made."""
+    return FailureDigest(
+        reason="ResultUnreadable",
+        message=f"pod {pod.name} of stage {stage} succeeded, but {why}; check that the worker image belongs to this "
+        "operator's version",
+        stage=stage,
+        shard=pod.index,
+        exit_code=pod.exit_code,
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Collected:
     """What the pods of a complete child said."""
@@ -42,18 +102,20 @@ class Collected:
     """`lost`: a pod of some shard is gone; `unreadable`: it is there but left no valid result."""
     result: WorkerResult | None = None
     shard: int | None = None
+    failure: FailureDigest | None = None
+    """What is wrong with the one that cannot be read."""
 
 
-def collect(child: Child, pods: Sequence[Pod]) -> Collected:
+def collect(child: Child, stage: Stage, pods: Sequence[Pod]) -> Collected:
     """One result for a complete child: counts added up; artifact, metrics and summary of the first shard."""
     ended: dict[int, Pod] = {pod.index: pod for pod in pods if pod.phase == "Succeeded"}
     found: list[WorkerResult] = []
     for shard in range(child.size):  # which is at most SHARDS
         if shard not in ended:
             return Collected("lost", shard=shard)
-        result = result_of(ended[shard])
-        if result is None:
-            return Collected("unreadable", shard=shard)
+        why, result = flaw(ended[shard], stage), result_of(ended[shard])
+        if why is not None or result is None:
+            return Collected("unreadable", shard=shard, failure=unreadable(stage.name, ended[shard], why or ""))
         found.append(result)
     return Collected("whole", merged(found))
 
@@ -61,10 +123,9 @@ def collect(child: Child, pods: Sequence[Pod]) -> Collected:
 def merged(results: Sequence[WorkerResult]) -> WorkerResult:
     """Results of all shards as one."""
     counts = add_up(result.counts for result in results)
-    lineage = [entry for result in results for entry in result.lineage]
-    unique = {repr(sorted(entry.items())): entry for entry in lineage}
+    lineage = dict.fromkeys(entry for result in results for entry in result.lineage)
     return results[0].model_copy(
-        update={"counts": counts, "reused": all(one.reused for one in results), "lineage": list(unique.values())}
+        update={"counts": counts, "reused": all(one.reused for one in results), "lineage": list(lineage)}
     )
 
 
@@ -75,77 +136,3 @@ def add_up(counts: Iterable[dict[str, float]]) -> dict[str, float]:
         for key, value in one.items():
             total[key] = total.get(key, 0) + value
     return total
-
-
-def lineage_of(result: WorkerResult) -> list[Lineage]:
-    """The inputs that a worker names; entries that are none are left out."""
-    found = []
-    for entry in result.lineage:
-        try:
-            found.append(Lineage.model_validate(entry))
-        except ValidationError:
-            continue
-    return found
-
-
-def first_failed(child: Child, pods: Sequence[Pod]) -> Pod | None:
-    """The pod that failed first and for a reason of its own, of a shard that failed for good where that is known."""
-    failed = [pod for pod in pods if pod.phase == "Failed"]
-    final = [pod for pod in failed if pod.index in child.failed_indexes]
-    own = [pod for pod in final or failed if pod.disrupted is None]
-    # Of a group, the first to die took the others with it. Of a shard, the last try is what it failed of.
-    ordered = sorted(own or failed, key=lambda pod: (pod.finished_at or _LAST, pod.index, pod.name))
-    if not ordered:
-        return None
-    shard = ordered[0].index
-    tries = [pod for pod in ordered if pod.index == shard]
-    return tries[-1] if child.failed_indexes else ordered[0]
-
-
-def failure_of(child: Child, pods: Sequence[Pod]) -> FailureDigest:
-    """Why a child failed, by its first failing pod's own account, else by what Kubernetes says of it."""
-    pod = first_failed(child, pods)
-    if pod is None:
-        return FailureDigest(
-            reason=camel_reason(child.reason or "ChildFailed"),
-            message=f"{child.kind} {child.name} failed: {child.message or 'no pod is left that says why'}",
-            stage=child.stage,
-        )
-    return pod_failure(pod, child.stage)
-
-
-def pod_failure(pod: Pod, stage: str) -> FailureDigest:
-    """Why one pod failed."""
-    result = result_of(pod)
-    if result is not None and result.failure is not None:
-        said = result.failure
-        return said.model_copy(
-            update={
-                "reason": camel_reason(said.reason),
-                "stage": said.stage or stage,
-                "shard": pod.index if said.shard is None else said.shard,
-                "exit_code": pod.exit_code if said.exit_code is None else said.exit_code,
-            }
-        )
-    if pod.disrupted:
-        reason, message = camel_reason(pod.disrupted), f"pod {pod.name} was disrupted: {pod.disrupted}"
-    elif pod.ended_reason == "OOMKilled":
-        reason = "OOMKilled"
-        message = f"pod {pod.name} used more memory than its limit and was killed; raise resources.limits.memory"
-    elif pod.exit_code is not None:
-        reason = _EXIT_REASONS.get(pod.exit_code, "Crashed")
-        message = f"pod {pod.name} ended with exit code {pod.exit_code} and left no account; see its log"
-        if pod.exit_code > 128:
-            reason, message = "Killed", f"pod {pod.name} was killed by signal {pod.exit_code - 128}"
-    else:
-        reason = camel_reason(pod.ended_reason or "PodFailed")
-        message = f"pod {pod.name} failed: {pod.ended_reason or 'Kubernetes names no reason'}"
-    return FailureDigest(reason=reason, message=message, stage=stage, shard=pod.index, exit_code=pod.exit_code)
-
-
-_EXIT_REASONS = {
-    int(ExitCode.CONFIG): "ConfigInvalid",
-    int(ExitCode.INPUT): "InputInvalid",
-    int(ExitCode.CREDENTIALS): "CredentialsRefused",
-    int(ExitCode.RETRY): "TryAgain",
-}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from fabula_api.eval_run import Arm, EvalRunSpec
@@ -12,8 +12,9 @@ from fabula_api.shared_spec import Resources
 from fabula_api.status import Lineage, RunStatus, StageStatus
 from fabula_api.worker import Spec, StageInput
 from fabula_operator.plan.children import running
+from fabula_operator.plan.conditions import timestamp
 from fabula_operator.plan.grace import last_call_seconds
-from fabula_operator.plan.group import Group
+from fabula_operator.plan.group import OPEN, Group
 from fabula_operator.plan.group_stage import group_stage
 from fabula_operator.plan.job_stage import job_stage
 from fabula_operator.plan.not_landed import value_at
@@ -21,6 +22,7 @@ from fabula_operator.plan.observed import Observed, Waiting
 from fabula_operator.plan.references import external_inputs
 from fabula_operator.plan.stage_key import place_key, stage_folder, stage_key
 from fabula_operator.plan.stage_view import StageView
+from fabula_operator.plan.too_large import too_large
 from fabula_operator.render.launch import Backend, Device, Launch
 from fabula_operator.render.pod import GPU
 
@@ -101,10 +103,22 @@ def _stage(
     if (still := _still_writing(this.seen, launch)) is not None:
         return StageView(stage, launch.arm, status, waiting=still)
     if stage.shape != "group":
-        return job_stage(this.seen, stage, launch, status, this.now)
+        return _startable(this, job_stage(this.seen, stage, launch, status, this.now))
     attempts: list[Attempt] = list(getattr(this.status, "attempts", []))
     earlier: EarlierAttempts | None = getattr(this.status, "earlier_attempts", None)
-    return group_stage(Group(this.seen, stage, launch, status, tuple(attempts), earlier, this.spec.suspend, this.now))
+    group = Group(this.seen, stage, launch, status, tuple(attempts), earlier, this.spec.suspend, this.now)
+    return _startable(this, group_stage(group))
+
+
+def _startable(this: Walk, view: StageView) -> StageView:
+    """The view, failed before a child exists where no process could be told what to do."""
+    failure = too_large(view.launch, this.seen.environment.artifact_root) if view.launch else None
+    if failure is None:
+        return view
+    status = view.status.model_copy(update={"state": "Failed", "eta": None, "finished_at": timestamp(this.now)})
+    # An attempt that never had a child is none.
+    attempts = None if view.attempts is None else tuple(one for one in view.attempts if one.state not in OPEN)
+    return replace(view, launch=None, status=status, failure=failure, attempts=attempts)
 
 
 def _inputs(this: Walk, stage: Stage, arm: Arm | None, before: list[StageView]) -> tuple[StageInput, ...]:

@@ -16,6 +16,7 @@ from fabula_api.worker import (
     WorkerConfig,
 )
 from fabula_operator.render.launch import Launch, WorkerSettings
+from fabula_operator.render.literal import literal, variable
 from fabula_operator.render.names import WORKER_CONTAINER, labels
 from fabula_operator.render.placement import affinity, topology_annotations
 from fabula_operator.render.ranks_service import rendezvous, service_name
@@ -53,6 +54,12 @@ def worker_config(launch: Launch, root: str) -> WorkerConfig:
         inputs=list(launch.inputs),
         spec=launch.spec,
     )
+
+
+def config_text(launch: Launch, root: str) -> str:
+    """What FABULA_CONFIG says to the pods of a launch."""
+    config = worker_config(launch, root).model_dump(mode="json", by_alias=True, exclude_none=True)
+    return canonical_json(config).decode()
 
 
 def pod_template(launch: Launch, settings: WorkerSettings, *, container: str = WORKER_CONTAINER) -> dict[str, Any]:
@@ -116,10 +123,9 @@ def _tolerations(launch: Launch, place: Placement) -> list[dict[str, Any]]:
 
 def _container(launch: Launch, settings: WorkerSettings, name: str) -> dict[str, Any]:
     run = launch.run
-    config = worker_config(launch, settings.artifact_root).model_dump(mode="json", by_alias=True, exclude_none=True)
     status_path = f"/v1alpha1/namespaces/{run.namespace}/{run.plural}/{run.name}/status"
     environment = {
-        CONFIG_VARIABLE: canonical_json(config).decode(),
+        CONFIG_VARIABLE: config_text(launch, settings.artifact_root),
         SERVER_URL_VARIABLE: settings.status_url.rstrip("/") + status_path,
         SERVER_CA_VARIABLE: f"{RUN_FOLDER}/ca.crt",
         SERVER_TOKEN_VARIABLE: f"{RUN_FOLDER}/token",
@@ -132,7 +138,11 @@ def _container(launch: Launch, settings: WorkerSettings, name: str) -> dict[str,
         environment[METRICS_PORT_VARIABLE] = str(settings.metrics_port)
     if launch.gpus and launch.shape == "group":
         environment |= NCCL
-    environment |= settings.defaults.env | launch.template.env
+    environment |= settings.defaults.env
+    # Command, arguments and variables of a spec's template are a pod's own fields, in which `$(NAME)` means what it
+    # means in any pod; they may override ours, which are data.
+    template = launch.template
+    ours = {key: value for key, value in environment.items() if key not in template.env}
     mounts = [
         {"name": "fabula", "mountPath": RUN_FOLDER, "readOnly": True},
         {"name": "scratch", "mountPath": SCRATCH},
@@ -143,11 +153,12 @@ def _container(launch: Launch, settings: WorkerSettings, name: str) -> dict[str,
         mounts.append({"name": "artifacts", "mountPath": settings.artifact_root.removeprefix("file://")})
     container: dict[str, Any] = {
         "name": name,
-        "image": launch.template.image or (settings.image_gpu if launch.device == "cuda" else settings.image_cpu),
-        "command": list(launch.template.command) or ["fabula-worker", launch.stage],
-        **({"args": list(launch.template.args)} if launch.template.args else {}),
+        "image": template.image or (settings.image_gpu if launch.device == "cuda" else settings.image_cpu),
+        "command": list(template.command) or ["fabula-worker", literal(launch.stage)],
+        **({"args": list(template.args)} if template.args else {}),
         "env": [
-            *({"name": key, "value": value} for key, value in environment.items()),
+            *(variable(key, value) for key, value in ours.items()),
+            *({"name": key, "value": value} for key, value in template.env.items()),
             *(rendezvous(launch) if launch.linked else ()),
         ],
         "resources": _resources(launch),

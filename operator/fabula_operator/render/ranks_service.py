@@ -10,6 +10,7 @@ from typing import Any
 
 from fabula_api.fine_tune_run import FineTuneRunSpec
 from fabula_operator.render.launch import Launch
+from fabula_operator.render.literal import variable
 from fabula_operator.render.names import RUN_UID, STAGE, labels, owner, shortened
 
 PORT = 29500
@@ -59,4 +60,4 @@ def rendezvous(launch: Launch) -> list[dict[str, Any]]:
     }
     # JOB_COMPLETION_INDEX comes after our variables, so that it cannot be referred to.
     rank = {"name": "PET_NODE_RANK", "valueFrom": {"fieldRef": {"fieldPath": INDEX_FIELD}}}
-    return [*({"name": key, "value": value} for key, value in fixed.items()), rank]
+    return [*(variable(key, value) for key, value in fixed.items()), rank]

@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from fabula_local.node.environment import MissingSourceError, Sources, container_env
+from fabula_local.node.environment import MissingSourceError, Sources, container_env, expand
 from fabula_local.node.lifecycle import next_step
 from fabula_local.node.pod_status import SHUTDOWN, build_status
 from fabula_local.node.ports import LocalPorts
@@ -41,6 +43,24 @@ def test_environment_is_resolved_in_order() -> None:
     }
     env = container_env(container, pod(), Sources(config_maps={"c": {"k": "v"}}))
     assert env == {"P_k": "v", "A": "1", "B": "1-$(LATER)-$(A)", "LATER": "x", "N": "p", "L": "b", "K": "v"}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("$(A)", "1"), ("$$(A)", "$(A)"), ("$$$(A)", "$1"), ("$$$$(A)", "$$(A)"), ("costs $$5", "costs $5"),
+        ("$5 $", "$5 $"), ("$(", "$("), ("$(A", "$(A"), ("$()", "$()"), ("$(NONE)", "$(NONE)"),
+        ("$(B$(A))", "$(B$(A))"),
+        ("$$$$", "$$"), ("$A", "$A"), ("x$(A)y$(A)", "x1y1"), ("$(two\nlines)", "$(two\nlines)"),
+    ],
+)  # fmt: skip
+def test_values_are_expanded_as_kubernetes_does(text: str, expected: str) -> None:
+    assert expand(text, {"A": "1"}) == expected
+
+
+@given(st.text(alphabet="$()AB x", max_size=30))
+def test_a_value_that_was_escaped_arrives_unchanged(text: str) -> None:
+    assert expand(text.replace("$", "$$"), {"A": "1", "AB": "2", "": "3"}) == text
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from tests.support.observations import (
     with_pod,
 )
 
-from fabula_api.fine_tune_run import Attempt, FineTuneRunStatus
+from fabula_api.fine_tune_run import Attempt, CheckpointStatus, FineTuneRunStatus
 from fabula_api.worker import GRACE_TOO_SHORT, PEER_LOST, RESUMED_METRIC
 from fabula_operator.handlers.status_server import StatusServer
 from fabula_operator.plan.actions import DeleteChild
@@ -190,7 +190,7 @@ def test_what_pods_save_in_the_end_is_heard(
 def test_a_checkpoint_saved_while_stopping_is_on_the_resource() -> None:
     seen, _ = step(edited(at_work(), suspend=True), LATER)
     saved = {"uri": "file:///c", "step": 8, "digest": DIGEST, "committedAt": "2026-03-01T12:05:00Z"}
-    body = seen.reports[0].body.model_copy(update={"done": 8, "checkpoint": saved})
+    body = seen.reports[0].body.model_copy(update={"done": 8, "checkpoint": CheckpointStatus.model_validate(saved)})
     last = replace(seen.reports[0], body=body, received_at=LATER)
     seen, _ = step(with_child(replace(seen, pods=(), reports=(last,)), suspended=True), LATER)
     (attempt,) = status(seen).attempts
@@ -240,7 +240,9 @@ def test_an_attempt_that_is_over_may_still_tell_of_a_checkpoint(
     seen, _ = step(seen, LATER)
     assert [one.state for one in status(seen).attempts] == ["Failed", "Pending"]
     checkpoint = {"uri": "file:///c", "step": saved, "digest": DIGEST, "committedAt": "2026-03-01T12:06:00Z"}
-    body = seen.reports[0].body.model_copy(update={"done": done, "checkpoint": checkpoint})
+    body = seen.reports[0].body.model_copy(
+        update={"done": done, "checkpoint": CheckpointStatus.model_validate(checkpoint)}
+    )
     seen, _ = step(replace(seen, reports=(replace(seen.reports[0], body=body, received_at=LATER),)), LATER)
     attempt = status(seen).attempts[0]
     assert (attempt.last_step, attempt.committed_step, attempt.state) == (*told, "Failed")

@@ -78,14 +78,19 @@ def test_variables_that_the_operator_sets_cannot_be_given(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "figures", ['"metrics":{"step":NaN}', '"metrics":{"loss":Infinity}', '"counts":{"step/ok":NaN}']
+    ("figures", "state"),
+    [
+        ('"metrics":{"step":NaN}', "Succeeded"),
+        ('"metrics":{"loss":Infinity}', "Succeeded"),
+        ('"counts":{"a":NaN}', "Failed"),
+    ],
 )
-def test_figures_of_a_result_that_are_no_numbers_are_left_out(figures: str) -> None:
+def test_metrics_that_are_no_numbers_are_left_out_and_counts_have_to_be_some(figures: str, state: str) -> None:
     template = {"command": ["train"], "image": "theirs"}
     seen, _ = step(step(observed("FineTuneRun", {"template": template}))[0])
     message = f'{{"outcome":"Succeeded",{figures}}}'
     seen = with_pod(seen, phase="Succeeded", exit_code=0, termination_message=message, finished_at=NOW)
     made = plan(with_child(seen, complete=True, finished_at=NOW), NOW)
     assert made.status is not None
-    assert made.status.state == "Succeeded"
+    assert made.status.state == state
     json.dumps(made.status.to_wire(), allow_nan=False)

@@ -161,10 +161,10 @@ def test_a_gate_versus_uses_pairs() -> None:
     assert (status.value, status.passed) == (4.0, True)
 
 
-def test_a_failed_gate_is_in_the_summary_however_many_there_are() -> None:
+def test_every_gate_is_answered_in_the_summary_however_many_there_are() -> None:
     gates = [{"metric": "words", "arm": "tuned", "versus": "base", "min": index} for index in range(31)]
     gates.append({"metric": "words", "arm": "tuned", "max": 0})
     crowded = evaluate(spec(8, gates=gates, metrics=["words"], profiles=["paper-v1"]), answers(4, 8), None)
-    summary = summarize(crowded, limit=1500)
-    assert len(json.dumps(summary, separators=(",", ":"))) <= 1500
-    assert any(not gate["passed"] for gate in summary["gates"])
+    summary = summarize(crowded, limit=1600)
+    assert len(json.dumps(summary, separators=(",", ":"))) <= 1600
+    assert [gate["passed"] for gate in summary["gates"]] == [found.passed for _, found in crowded.gates]

@@ -28,7 +28,8 @@ def summarize(evaluation: Evaluation, limit: int = SUMMARY_LIMIT) -> Summary:
     """`arms`, `comparisons`, `gates` and `selfTests` of the first profile, as in EvalRun's status.
 
     Where that is over `limit` bytes, what the report tells anyway goes first: messages, intervals, comparisons, metrics
-    without a gate. Gates go last, passed ones before failed ones, so that a failed gate is never hidden by its number.
+    without a gate. Gates come last, and lose what the spec tells anyway: they answer it by their position. None is left
+    out, since a gate that is not answered has failed.
     """
     summary = _whole(evaluation)
     gated = {gate.metric for gate, _ in evaluation.gates} | {_HEADLINE}
@@ -40,10 +41,7 @@ def summarize(evaluation: Evaluation, limit: int = SUMMARY_LIMIT) -> Summary:
         if _size(summary) <= limit:
             return summary
         summary = shorten(summary)
-    gates = sorted(summary["gates"], key=lambda gate: bool(gate["passed"]))
-    while gates and _size({**summary, "gates": gates}) > limit:
-        gates.pop()
-    return {**summary, "gates": gates}
+    return _answer_in_order(summary) if _size(summary) > limit else summary
 
 
 def _label(evaluation: Evaluation, metric: str) -> str | None:
@@ -128,6 +126,11 @@ def _keep_metrics(kept: set[str]) -> Callable[[Summary], Summary]:
         return {**summary, "arms": arms}
 
     return shorten
+
+
+def _answer_in_order(summary: Summary) -> Summary:
+    gates = [{key: gate[key] for key in ("value", "passed") if key in gate} for gate in summary["gates"]]
+    return {**summary, "gates": gates}
 
 
 def _without_interval(entry: dict[str, Any]) -> dict[str, Any]:

@@ -118,5 +118,5 @@ class StageResult:
             counts=self.counts,
             metrics=self.metrics,
             summary=self.summary,
-            lineage=[entry.to_wire() for entry in self.lineage],
+            lineage=list(self.lineage),
         )

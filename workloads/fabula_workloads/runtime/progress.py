@@ -16,10 +16,10 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
+from fabula_api.fine_tune_run import CheckpointStatus
 from fabula_api.worker import (
     SERVER_CA_VARIABLE,
     SERVER_TOKEN_VARIABLE,
@@ -137,7 +137,7 @@ class Reporter:
         failed: int | None = None,
         counts: Mapping[str, float] | None = None,
         metrics: Mapping[str, float] | None = None,
-        checkpoint: Mapping[str, Any] | None = None,
+        checkpoint: CheckpointStatus | None = None,
     ) -> None:
         """Set the given figures and have them posted soon. `done` includes earlier runs' work. Cheap; never raises."""
         given = {
@@ -146,7 +146,7 @@ class Reporter:
             "failed": failed,
             "counts": None if counts is None else dict(counts),
             "metrics": None if metrics is None else dict(metrics),
-            "checkpoint": None if checkpoint is None else dict(checkpoint),
+            "checkpoint": checkpoint,
         }
         with self._lock:
             report = self._report.model_copy(update={key: value for key, value in given.items() if value is not None})

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from fabula_api.artifact import Manifest
-from fabula_api.fine_tune_run import FineTuneRunSpec
+from fabula_api.fine_tune_run import CheckpointStatus, FineTuneRunSpec
 from fabula_api.shared_spec import ModelSource
 from fabula_api.status import FailureDigest
 from fabula_api.worker import GRACE_TOO_SHORT, RESUMED_METRIC, ExitCode, WorkerResult
@@ -201,12 +201,12 @@ class _Watch:
             return
         _log.info("checkpoint of step %d committed", step)
         self._context.reporter.update(
-            checkpoint={
-                "uri": self._checkpoints.uri(step),
-                "step": step,
-                "digest": manifest.digest,
-                "committedAt": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-            }
+            checkpoint=CheckpointStatus(
+                uri=self._checkpoints.uri(step),
+                step=step,
+                digest=manifest.digest,
+                committed_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            )
         )
         try:
             self._checkpoints.prune(self._job.spec.checkpoints.keep)

@@ -1,0 +1,58 @@
+"""The gates of an evaluation: what was found for each that was asked for, and what the condition GatesPassed says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fabula_api.eval_run import EvalRunSpec, EvalRunStatus, Gate, GateStatus
+from fabula_api.status import ConditionStatus
+from fabula_api.summary import GateAnswer
+
+
+def answered(spec: EvalRunSpec, answers: Sequence[GateAnswer]) -> list[GateStatus]:
+    """A status for each gate of the spec, in its order. One that nobody answered has no figure, and has failed."""
+    left = list(answers)
+    by_position = len(left) == len(spec.gates) and all(one.metric is None for one in left)
+    found = []
+    for gate in spec.gates:
+        answer = left.pop(0) if by_position else _take(left, gate)
+        value = answer.value if answer is not None else None
+        # Without a figure nothing can have kept a bound.
+        passed = answer is not None and answer.passed and value is not None
+        found.append(GateStatus(metric=gate.metric, arm=gate.arm, versus=gate.versus, value=value, passed=passed))
+    return found
+
+
+def _take(left: list[GateAnswer], gate: Gate) -> GateAnswer | None:
+    """The first answer that speaks of the gate's figure, taken out of those that are left: two gates may bound one."""
+    asked = (gate.metric, gate.arm, gate.versus)
+    position = next((at for at, one in enumerate(left) if (one.metric, one.arm, one.versus) == asked), None)
+    return None if position is None else left.pop(position)
+
+
+def gates(status: EvalRunStatus, spec: EvalRunSpec) -> tuple[ConditionStatus, str, str]:
+    """(status, reason, message) of the condition GatesPassed. A run that asks for none has not passed any."""
+    if not spec.gates:
+        return "Unknown", "NoGates", ""
+    if not status.gates:
+        return "Unknown", "NotScored", ""
+    if all(gate.passed for gate in status.gates):
+        return "True", "AllPassed", f"{len(status.gates)} gates passed"
+    broken = [(position, gate) for position, gate in enumerate(status.gates) if not gate.passed]
+    return "False", "GateFailed", "; ".join(_broken(gate, position, status, spec) for position, gate in broken)
+
+
+def _broken(found: GateStatus, position: int, status: EvalRunStatus, spec: EvalRunSpec) -> str:
+    """`format-compliance of finetuned versus base is 0, below 0.05`."""
+    what = f"{found.metric} of {found.arm}{f' versus {found.versus}' if found.versus else ''}"
+    if found.value is None:
+        return f"{what} could not be computed"
+    told = f"{what} is {found.value:.4g}"
+    asked = spec.gates[position] if len(spec.gates) == len(status.gates) else None
+    if asked is not None and (asked.metric, asked.arm, asked.versus) != (found.metric, found.arm, found.versus):
+        asked = None
+    if asked is not None and asked.min is not None and found.value < asked.min:
+        return f"{told}, below {asked.min:.4g}"
+    if asked is not None and asked.max is not None and found.value > asked.max:
+        return f"{told}, above {asked.max:.4g}"
+    return told
