@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit invariants conformance e2e lint generate check-generated clean
+.PHONY: help demo test unit invariants conformance real-crd-server e2e lint generate check-generated clean
 
 help: ## Show these targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -23,8 +23,13 @@ unit: $(VENV)/.test ## Run the fast tests only
 invariants: $(VENV)/.test ## What every training run may rely on: coverage, equality after a resume, packed, at inference
 	$(BIN)/python -m pytest -m invariant $(PYTEST_ARGS)
 
+# With FABULA_REAL_CRD_SERVER, what concerns custom resources runs on Kubernetes' own server too.
 conformance: $(VENV)/.test ## Compare an API server with what Kubernetes answers (the laptop's, or KUBECONFIG's)
 	$(BIN)/python -m pytest tests/conformance $(PYTEST_ARGS)
+
+# From Debian's packages, into a folder outside the checkout, which it prints. Nothing is installed on the system.
+real-crd-server: $(VENV)/.test ## Build Kubernetes' CRD server for the tests: 7 CPU minutes, once (Debian only)
+	@$(BIN)/python -m tests.real_crd_server build
 
 e2e: $(VENV)/.test ## Run the whole quickstart as a test (on the laptop's cluster, or KUBECONFIG's)
 	$(BIN)/python -m pytest tests/e2e $(PYTEST_ARGS)

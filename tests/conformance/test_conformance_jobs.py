@@ -20,7 +20,8 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def kubeconfig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def pods_kubeconfig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A cluster that runs pods."""
     if found := os.environ.get("KUBECONFIG"):
         yield Path(found)
         return
@@ -29,8 +30,8 @@ def kubeconfig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture
-async def cluster(kubeconfig: Path) -> AsyncIterator[Cluster]:
-    async with Cluster(Api.from_kubeconfig(kubeconfig), f"jobs-{uuid.uuid4().hex[:8]}") as found:
+async def cluster(pods_kubeconfig: Path) -> AsyncIterator[Cluster]:
+    async with Cluster(Api.from_kubeconfig(pods_kubeconfig), f"jobs-{uuid.uuid4().hex[:8]}") as found:
         yield found
 
 

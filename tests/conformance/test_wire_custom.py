@@ -1,7 +1,16 @@
 """Custom kinds: schema, defaults, pruning, rules, the status subresource."""
 
 import pytest
+from tests.conformance.conftest import DEFINITIONS
 from tests.support.wire import MERGE, STRATEGIC, Object, Wire
+
+pytestmark = pytest.mark.custom_resources
+
+
+NOT_CHECKED = (
+    "Invalid value: null: some validation rules were not checked because the object was invalid; correct the existing"
+    " errors to complete validation"
+)
 
 
 def widget(wire: Wire, widgets: str, name: str = "w", **spec: object) -> Object:
@@ -39,12 +48,14 @@ def test_defaults_are_filled_and_generation_begins(wire: Wire, widgets: str) -> 
     ids=["bound", "enum", "required", "type"],
 )
 def test_violations_name_field_and_bound(wire: Wire, widgets: str, spec: Object, field: str, message: str) -> None:
+    field_only = "in body should" in message  # a bound that is broken does not keep rules from being checked
     bad = widget(wire, widgets)
     bad["spec"] = {key: value for key, value in {**bad["spec"], **spec}.items() if value is not None}
     refused = wire.call("POST", widgets, bad)
     group = widgets.split("/")[2]
     assert (refused.status, refused.body["reason"]) == (422, "Invalid")
-    assert refused.body["message"] == f'Widget.{group} "w" is invalid: {field}: {message}'
+    said = f"{field}: {message}" if field_only else f"[{field}: {message}, <nil>: {NOT_CHECKED}]"
+    assert refused.body["message"] == f'Widget.{group} "w" is invalid: {said}'
     cause = refused.body["details"]["causes"][0]
     assert (cause["field"], cause["message"]) == (field, message)
 
@@ -107,15 +118,50 @@ def test_the_kind_is_discovered(wire: Wire, widget_group: str) -> None:
     assert entries["widgets"]["kind"] == "Widget"
     assert entries["widgets"]["shortNames"] == ["wd"]
     assert "widgets/status" in entries
-    assert widget_group in [item["name"] for item in wire.ok("GET", "/apis")["groups"]]
+    assert wire.ok("GET", f"/apis/{widget_group}")["preferredVersion"]["groupVersion"] == f"{widget_group}/v1"
 
 
 def test_a_definition_without_structure_is_refused(wire: Wire) -> None:
     version = {"name": "v1", "served": True, "storage": True}
     version["schema"] = {"openAPIV3Schema": {"type": "object", "properties": {"spec": {"description": "untyped"}}}}
+    assert causes_of(wire, version) == [
+        (
+            "spec.validation.openAPIV3Schema.properties[spec].type",
+            "Required value: must not be empty for specified object fields",
+        )
+    ]
+
+
+RANGE: Object = {
+    "type": "object",
+    "properties": {"min": {"type": "integer", "default": 1}, "max": {"type": "integer", "default": 2}},
+    "x-kubernetes-validations": [{"rule": "self.min <= self.max", "message": "min above max", "fieldPath": ".min"}],
+}
+
+
+@pytest.mark.parametrize(
+    ("default", "field", "message"),
+    [
+        ({}, "", 'Invalid value: "object": no such key: min evaluating rule: min above max'),
+        ({"min": 3, "max": 1}, ".min", "Invalid value: min above max"),
+        ({"min": 1, "max": 2, "odd": 1}, "", 'Invalid value: {"max":2,"min":1,"odd":1}: must not have unknown fields'),
+        ({"min": "x"}, ".min", 'Invalid value: "string": min in body must be of type integer: "string"'),
+        ("x", "", 'Invalid value: "string":  in body must be of type object: "string"'),
+    ],
+    ids=["empty", "broken", "unknown", "type below", "type"],
+)
+def test_a_default_is_checked_as_written(wire: Wire, default: object, field: str, message: str) -> None:
+    version = {"name": "v1", "served": True, "storage": True}
+    block = {**RANGE, "default": default}
+    version["schema"] = {"openAPIV3Schema": {"type": "object", "properties": {"block": block}}}
+    where = "spec.validation.openAPIV3Schema.properties[block].default"
+    assert causes_of(wire, version) == [(where + field, message)]
+
+
+def causes_of(wire: Wire, version: Object) -> list[tuple[str, str]]:
+    """Why a definition with this version is refused."""
     names = {"plural": "gadgets", "kind": "Gadget"}
     spec = {"group": "bad.example.com", "scope": "Namespaced", "names": names, "versions": [version]}
-    path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-    refused = wire.call("POST", path, {"metadata": {"name": "gadgets.bad.example.com"}, "spec": spec})
-    assert refused.status == 422
-    assert any("must not be empty" in cause["message"] for cause in refused.body["details"]["causes"])
+    refused = wire.call("POST", DEFINITIONS, {"metadata": {"name": "gadgets.bad.example.com"}, "spec": spec})
+    assert refused.status == 422, refused.text
+    return [(cause["field"], cause["message"]) for cause in refused.body["details"]["causes"]]

@@ -186,8 +186,8 @@ class Writer:
             )
         errors += found
         rules = self.registry.rules(resource)
-        if not found and rules is not None:
-            errors += rules.check(new, old)
+        if rules is not None:
+            errors += rules.check(new, old, errors)
         return errors + strategy_of(resource).validate(new)
 
     def _track(self, call: Call, resource: Resource, old: Object | None, new: Object, subresource: str) -> None:

@@ -6,7 +6,7 @@ change.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -29,6 +29,18 @@ _RULES = "x-kubernetes-validations"
 _ABSENT = object()
 _NOTHING = OptionalValue.none()
 _DURATION_PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
+_BLOCKING = frozenset(
+    (
+        *("FieldValueNotSupported", "FieldValueRequired", "FieldValueTooLong", "FieldValueTooMany"),
+        "FieldValueTypeInvalid",
+    )
+)
+_NOT_CHECKED = errors.invalid(
+    "<nil>",
+    None,
+    "some validation rules were not checked because the object was invalid; correct the existing errors to complete"
+    " validation",
+)
 _SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -58,11 +70,20 @@ class CelRules:
     def __init__(self, schema: Schema) -> None:
         self._root = _node(schema, root=True)
 
-    def check(self, new: Object, old: Object | None) -> list[FieldError]:
-        """What breaks a rule; `old` is the stored object on an update, None on a create."""
+    def check(
+        self, new: Object, old: Object | None, known: Sequence[FieldError] = (), *, ratchet: bool = True
+    ) -> list[FieldError]:
+        """What breaks a rule; `old` is the stored object on an update, None on a create.
+
+        `known` is what is wrong with the object already. Rules need an object of the right shape: where it has not,
+        none is checked, and the one error says so. Without `ratchet`, what did not change is checked too.
+        """
+        if self._root is None:
+            return []
+        if any(error.reason in _BLOCKING for error in known):
+            return [_NOT_CHECKED]
         found: list[FieldError] = []
-        if self._root is not None:
-            self._root.check(new, _ABSENT if old is None else old, "", found, False)
+        self._root.check(new, _ABSENT if old is None else old, "", found, False if ratchet else None)
         return found
 
 
@@ -96,10 +117,12 @@ class _Node:
             node.has_transitions for node in below
         )
 
-    def check(self, value: Any, old: Any, path: str, found: list[FieldError], same: bool) -> None:
+    def check(self, value: Any, old: Any, path: str, found: list[FieldError], same: bool | None) -> None:
+        """`same` says that the value is known not to have changed; None that it does not matter whether it has."""
         if value is None:
             return
-        same = same or (old is not _ABSENT and old == value)
+        if same is False:
+            same = old is not _ABSENT and old == value
         if same and not self.has_transitions:
             return
         if self.rules:
@@ -126,7 +149,7 @@ class _Node:
                 was = _or_absent(keyed, keys[index]) if keys else _ABSENT
                 self.items.check(one, was, f"{path}[{index}]", found, same)
 
-    def _evaluate(self, value: Any, old: Any, path: str, found: list[FieldError], same: bool) -> None:
+    def _evaluate(self, value: Any, old: Any, path: str, found: list[FieldError], same: bool | None) -> None:
         has_old = old is not _ABSENT and old is not None
         now = self.convert(value) if self.convert else value
         was = (self.convert(old) if self.convert else old) if has_old else None
@@ -148,9 +171,9 @@ class _Node:
                 found.append(errors.invalid(path or "<nil>", self.kind, _engine_error(problem, rule)))
                 continue
             if passed is not True:
-                found.append(self._failure(rule, context, path))
+                found.append(self._failure(rule, context, path, value))
 
-    def _failure(self, rule: _Rule, context: cel.Context, path: str) -> FieldError:
+    def _failure(self, rule: _Rule, context: cel.Context, path: str, value: Any) -> FieldError:
         detail = rule.failed
         if rule.message_program is not None:
             try:
@@ -164,9 +187,10 @@ class _Node:
             return errors.forbidden(where, detail)
         if rule.reason == "FieldValueRequired":
             return errors.required(where, detail)
+        about = errors.OMITTED if isinstance(value, dict | list) else value
         if rule.reason == "FieldValueDuplicate":
-            return errors.duplicate(where, self.kind)
-        return errors.invalid(where, self.kind, detail)
+            return errors.duplicate(where, about)
+        return errors.invalid(where, about, detail)
 
 
 def _engine_error(problem: Exception, rule: _Rule) -> str:

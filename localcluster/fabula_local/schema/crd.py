@@ -60,50 +60,65 @@ def validate_crd(crd: Object) -> list[FieldError]:
         found.append(errors.invalid("spec.versions", versions, message))
     seen: set[str] = set()
     for index, version in enumerate(versions):
-        found += _version(version, f"spec.versions[{index}]", seen)
+        name = version.get("name", "")
+        where = f"spec.versions[{index}].name"
+        if name in seen:
+            found.append(errors.duplicate(where, name))
+        seen.add(name)
+        if not _DNS_LABEL.fullmatch(name):
+            found.append(errors.invalid(where, name, _LABEL_MESSAGE))
+    for path, schema in _parts(versions, "schema", "spec.validation"):
+        found += _schema((schema or {}).get("openAPIV3Schema"), f"{path}.openAPIV3Schema")
+    for path, columns in _parts(versions, "additionalPrinterColumns", "spec.additionalPrinterColumns"):
+        for index, column in enumerate(columns or []):
+            found += _column(column, f"{path}[{index}]")
+    for path, subresources in _parts(versions, "subresources", "spec.subresources"):
+        found += _scale((subresources or {}).get("scale"), f"{path}.scale")
     return found
 
 
-def _version(version: Object, path: str, seen: set[str]) -> list[FieldError]:
-    found: list[FieldError] = []
-    name = version.get("name", "")
-    if name in seen:
-        found.append(errors.duplicate(f"{path}.name", name))
-    seen.add(name)
-    if not _DNS_LABEL.fullmatch(name):
-        found.append(errors.invalid(f"{path}.name", name, _LABEL_MESSAGE))
-    schema = (version.get("schema") or {}).get("openAPIV3Schema")
-    where = f"{path}.schema.openAPIV3Schema"
+def _parts(versions: list[Object], key: str, shared: str) -> list[tuple[str, Any]]:
+    """A part of each version with its path; what all versions share stands once, where the server itself keeps it."""
+    parts = [version.get(key) for version in versions]
+    if parts and parts[0] and all(part == parts[0] for part in parts):
+        return [(shared, parts[0])]
+    return [(f"spec.versions[{index}].{key}", part) for index, part in enumerate(parts)]
+
+
+def _schema(schema: Object | None, path: str) -> list[FieldError]:
     if schema is None:
-        found.append(errors.required(where, "schemas are required"))
-    else:
-        if schema.get("type") != "object":
-            found.append(errors.invalid(f"{where}.type", schema.get("type", ""), "must be object at the root"))
-        structural = _structural(schema, where)
-        found += structural
-        if not structural:
-            unusable = [FieldError(one.reason, f"{where}{one.field}", one.message) for one in compile_errors(schema)]
-            found += unusable or _defaults(schema, where)
-    for index, column in enumerate(version.get("additionalPrinterColumns") or []):
-        found += _column(column, f"{path}.additionalPrinterColumns[{index}]")
-    if (scale := (version.get("subresources") or {}).get("scale")) is not None:
-        for field, start in (("specReplicasPath", ".spec."), ("statusReplicasPath", ".status.")):
-            if not scale.get(field, "").startswith(start):
-                message = f"should be a json path under {start[:-1]}"
-                where = f"{path}.subresources.scale.{field}"
-                found.append(errors.invalid(where, scale.get(field, ""), message))
+        return [errors.required(path)]
+    found: list[FieldError] = []
+    if schema.get("type") != "object":
+        found.append(errors.invalid(f"{path}.type", schema.get("type", ""), "must be object at the root"))
+    structural = _structural(schema, path)
+    found += structural
+    if not structural:
+        unusable = [FieldError(one.reason, f"{path}{one.field}", one.message) for one in compile_errors(schema)]
+        found += unusable or _defaults(schema, path)
     return found
+
+
+def _scale(scale: Object | None, path: str) -> list[FieldError]:
+    return [
+        errors.invalid(f"{path}.{field}", (scale or {}).get(field, ""), f"should be a json path under {start[:-1]}")
+        for field, start in (("specReplicasPath", ".spec."), ("statusReplicasPath", ".status."))
+        if scale is not None and not scale.get(field, "").startswith(start)
+    ]
 
 
 def _column(column: Object, path: str) -> list[FieldError]:
-    found = [errors.required(f"{path}.{field}") for field in ("name", "type", "jsonPath") if not column.get(field)]
+    fields = {"name": "name", "type": "type", "jsonPath": "JSONPath"}
+    found = [errors.required(f"{path}.{shown}") for field, shown in fields.items() if not column.get(field)]
     if column.get("type") and column["type"] not in _COLUMN_TYPES:
         found.append(errors.not_supported(f"{path}.type", column["type"], list(_COLUMN_TYPES)))
     if text := column.get("jsonPath"):
         try:
             compile_path(text)
         except JSONPathError as problem:
-            found.append(errors.invalid(f"{path}.jsonPath", text, str(problem)))
+            simple = text.startswith(".")
+            detail = str(problem) if simple else "must be a simple json path starting with ."
+            found.append(errors.invalid(f"{path}.JSONPath", text, detail))
     return found
 
 
@@ -151,21 +166,23 @@ def _structural(schema: Object, path: str, *, root: bool = True) -> list[FieldEr
 
 
 def _defaults(schema: Object, path: str, *, root: bool = True) -> list[FieldError]:
-    """Defaults that break the schema they stand in; looked at only where the schema itself is sound."""
+    """Defaults that break the schema they stand in; looked at only where the schema itself is sound.
+
+    As on a real server, those below additionalProperties are not looked at.
+    """
     found = []
     if "default" in schema:
         found += _default(schema, path)
     for name, sub in (schema.get("properties") or {}).items():
         if not (root and name == "metadata"):
             found += _defaults(sub, f"{path}.properties[{name}]", root=False)
-    for key in ("items", "additionalProperties"):
-        if isinstance(sub := schema.get(key), dict):
-            found += _defaults(sub, f"{path}.{key}", root=False)
+    if isinstance(items := schema.get("items"), dict):
+        found += _defaults(items, f"{path}.items", root=False)
     return found
 
 
 def _default(schema: Object, path: str) -> list[FieldError]:
-    value = clone(schema["default"])
+    value = schema["default"]
     if value is None:
         return [] if schema.get("nullable") else [errors.invalid(f"{path}.default", None, "must not be null")]
     whole = {"default": value}
@@ -173,11 +190,17 @@ def _default(schema: Object, path: str) -> list[FieldError]:
         "type": "object",
         "properties": {"default": {key: one for key, one in schema.items() if key != "default"}},
     }
-    if prune(whole, holder):
-        return [errors.invalid(f"{path}.default", schema["default"], "must not have unknown fields")]
+    found = []
+    if prune(clone(whole), holder):
+        found.append(errors.invalid(f"{path}.default", value, "must not have unknown fields"))
     # A default is checked as written: the defaults of fields below it are filled in only where it is used.
-    wrong = validate(whole, holder) or CelRules(holder).check(whole, None)
-    return [FieldError(one.reason, f"{path}.{one.field}", one.message) for one in wrong]
+    wrong = validate(whole, holder) or CelRules(holder).check(whole, whole, ratchet=False)
+    return found + [FieldError(one.reason, f"{path}.{one.field}", _from_default(one)) for one in wrong]
+
+
+def _from_default(error: FieldError) -> str:
+    """The message with paths that begin below the default, not at it."""
+    return error.message.replace(f"{error.field} in body", f"{error.field[len('default.') :]} in body", 1)
 
 
 def _list_type(schema: Object, path: str) -> list[FieldError]:

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+OMITTED = object()
+"""In place of a value that a message does not show: an object or a list that breaks a CEL rule."""
+
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
@@ -54,7 +57,7 @@ def shown(value: Any) -> str:
 
 def invalid(field: str, value: Any, detail: str) -> FieldError:
     """A value that breaks a bound, a pattern or a rule."""
-    return FieldError("FieldValueInvalid", field, _body(f"Invalid value: {shown(value)}", detail))
+    return FieldError("FieldValueInvalid", field, _body(_about("Invalid value", value), detail))
 
 
 def type_invalid(field: str, value: Any, detail: str) -> FieldError:
@@ -74,7 +77,7 @@ def forbidden(field: str, detail: str) -> FieldError:
 
 def duplicate(field: str, value: Any) -> FieldError:
     """A second item with the same identity."""
-    return FieldError("FieldValueDuplicate", field, f"Duplicate value: {shown(value)}")
+    return FieldError("FieldValueDuplicate", field, _about("Duplicate value", value))
 
 
 def not_supported(field: str, value: Any, allowed: list[Any]) -> FieldError:
@@ -96,6 +99,10 @@ def too_many(field: str, actual: int, limit: int) -> FieldError:
     return FieldError(
         "FieldValueTooMany", field, f"Too many: {actual}: must have at most {limit} item{'' if limit == 1 else 's'}"
     )
+
+
+def _about(head: str, value: Any) -> str:
+    return head if value is OMITTED else f"{head}: {shown(value)}"
 
 
 def _body(head: str, detail: str) -> str:

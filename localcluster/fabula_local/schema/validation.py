@@ -169,9 +169,6 @@ def _object_checks(schema: Schema) -> list[Check]:
 
         def members(value: Any, path: str, found: list[FieldError]) -> None:
             prefix = f"{path}." if path else ""
-            for name in needed:
-                if name not in value:
-                    found.append(errors.required(prefix + name))
             for name, one in value.items():
                 known = properties.get(name)
                 if known is not None:
@@ -180,6 +177,9 @@ def _object_checks(schema: Schema) -> list[Check]:
                     other(one, prefix + name, found)
                 elif closed:
                     found.append(errors.invalid(path, name, f"{path}.{name} in body is a forbidden property"))
+            for name in needed:
+                if name not in value:
+                    found.append(errors.required(prefix + name))
 
         checks.append(members)
     return checks

@@ -92,19 +92,17 @@ def check(rule: str | dict[str, Any], spec: dict[str, Any], old: dict[str, Any] 
 def test_rules_people_write(rule: str, good: dict[str, Any], bad: dict[str, Any] | None) -> None:
     assert check(rule, good) == []
     if bad is not None:
-        assert check(rule, bad) == [
-            FieldError("FieldValueInvalid", "spec", f'Invalid value: "object": failed rule: {rule}')
-        ]
+        assert check(rule, bad) == [FieldError("FieldValueInvalid", "spec", f"Invalid value: failed rule: {rule}")]
 
 
 @pytest.mark.parametrize(
     ("rule", "spec", "message"),
     [
-        ({"rule": "self.a > 1", "message": "a is small"}, {"a": 1}, 'Invalid value: "object": a is small'),
+        ({"rule": "self.a > 1", "message": "a is small"}, {"a": 1}, "Invalid value: a is small"),
         (
             {"rule": "self.a > 1", "messageExpression": "'a is ' + string(self.a)"},
             {"a": 1},
-            'Invalid value: "object": a is 1',
+            "Invalid value: a is 1",
         ),
         ({"rule": "self.a > 1"}, {}, 'Invalid value: "object": no such key: a evaluating rule: self.a > 1'),
         ({"rule": "self.a > 1", "reason": "FieldValueForbidden", "message": "no"}, {"a": 1}, "Forbidden: no"),
@@ -116,6 +114,39 @@ def test_what_a_broken_rule_says(rule: dict[str, Any], spec: dict[str, Any], mes
     assert (found.field, found.message) == ("spec", message)
 
 
+@pytest.mark.parametrize(
+    ("schema", "value", "message"),
+    [
+        ({"type": "string"}, "bad", 'Invalid value: "bad": no'),
+        ({"type": "integer"}, 5, "Invalid value: 5: no"),
+        ({"type": "boolean"}, False, "Invalid value: false: no"),
+        ({"type": "number"}, 1.5, "Invalid value: 1.5: no"),
+        ({"type": "array", "items": {"type": "integer"}}, [1], "Invalid value: no"),
+        ({"type": "object", "additionalProperties": {"type": "string"}}, {"a": "b"}, "Invalid value: no"),
+    ],
+)
+def test_a_scalar_that_breaks_a_rule_is_shown(schema: dict[str, Any], value: Any, message: str) -> None:
+    guarded = {**schema, "x-kubernetes-validations": [{"rule": "1 > 2", "message": "no"}]}
+    (found,) = CelRules({"type": "object", "properties": {"field": guarded}}).check({"field": value}, None)
+    assert (found.field, found.message) == ("field", message)
+
+
+@pytest.mark.parametrize(
+    ("known", "said"),
+    [
+        (FieldError("FieldValueRequired", "spec.a", "Required value"), "<nil>"),
+        (FieldError("FieldValueTypeInvalid", "spec.a", "Invalid value"), "<nil>"),
+        (FieldError("FieldValueInvalid", "spec.a", "Invalid value: 0: too small"), "spec"),
+    ],
+    ids=["missing", "of another type", "out of bounds"],
+)
+def test_rules_need_an_object_of_the_right_shape(known: FieldError, said: str) -> None:
+    rules = CelRules(spec_schema({"rule": "self.a > 1"}))
+    (found,) = rules.check({"spec": {"a": 0}}, None, [known])
+    assert found.field == said
+    assert CelRules({"type": "object"}).check({}, None, [known]) == [], "where there are no rules, none was left out"
+
+
 def test_field_path_points_below() -> None:
     (found,) = check({"rule": "self.a > 1", "fieldPath": ".a"}, {"a": 1})
     assert found.field == "spec.a"
@@ -125,7 +156,7 @@ def test_transition_rules_run_on_update_only() -> None:
     rule = {"rule": "self.a == oldSelf.a", "message": "a is immutable"}
     assert check(rule, {"a": 1}) == []
     assert check(rule, {"a": 1, "b": 1}, {"a": 1}) == []
-    assert [one.message for one in check(rule, {"a": 2}, {"a": 1})] == ['Invalid value: "object": a is immutable']
+    assert [one.message for one in check(rule, {"a": 2}, {"a": 1})] == ["Invalid value: a is immutable"]
 
 
 def test_optional_old_self_runs_on_create_too() -> None:
