@@ -84,7 +84,7 @@ def wire(kubeconfig: Path) -> Wire:
 
 @pytest.fixture
 def namespace(wire: Wire) -> Iterator[str]:
-    """A namespace of the test's own, with what the cluster puts into each; only a name where there are no namespaces."""
+    """A namespace of the test's own, with what the cluster puts into each; a mere name where there are none."""
     name = f"conformance-{uuid.uuid4().hex[:8]}"
     if wire.call("GET", "/api/v1").status == 404:
         yield name
