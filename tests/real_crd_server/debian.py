@@ -80,12 +80,10 @@ class _Apt:
 
 def _mirror(folder: Path) -> str:
     """The mirror that this system itself uses."""
-    targets = _run(
-        ["apt-get", "indextargets", "--format", "$(SITE)", "Origin: Debian", "Label: Debian"], folder
-    ).split()
-    if not targets:
-        raise DebianError("apt knows no Debian mirror: this needs Debian, with its package lists (apt-get update)")
-    return targets[0]
+    sources = _run(["apt-get", "--print-uris", "update"], folder)
+    if found := re.search(r"'(\S+/debian)/dists/", sources):
+        return found[1]
+    raise DebianError("apt's sources name no mirror of Debian; the server is built from Debian's packages")
 
 
 def _run(command: list[str], folder: Path) -> str:

@@ -23,7 +23,7 @@ _NEEDS_CORE = "NamespaceLifecycle,MutatingAdmissionPolicy,MutatingAdmissionWebho
 
 
 class RealCrdServer:
-    """`with RealCrdServer(folder, state) as server: ... server.kubeconfig`: what a cluster's administrator would have."""
+    """`with RealCrdServer(folder, state) as server: ... server.kubeconfig`, with an administrator's rights."""
 
     def __init__(self, folder: Path, state: Path) -> None:
         self.kubeconfig = state / "kubeconfig"
