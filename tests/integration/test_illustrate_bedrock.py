@@ -18,7 +18,7 @@ from tests.support.stage_context import stage_context
 from fabula_workloads.painting.png import chunks_of
 from fabula_workloads.painting.soften import soften
 from fabula_workloads.runtime.context import StageContext, StageResult
-from fabula_workloads.runtime.failures import ConfigInvalid, WorkerError
+from fabula_workloads.runtime.failures import ConfigInvalid, TryAgain, WorkerError
 from fabula_workloads.runtime.ledger import Ledger
 from fabula_workloads.runtime.store import open_store
 from fabula_workloads.stages.illustrate import run
@@ -178,6 +178,17 @@ def test_what_extraction_took_is_not_there_for_pictures(bench: Bench) -> None:
     assert condition is not None and condition.reason == "BudgetReached"
     assert bench.run(bench.context(budget={"usd": 5})).counts["image/ok"] == 20
     assert bench.bedrock.bill.usd == pytest.approx(1.6)
+
+
+def test_the_first_report_of_a_restarted_shard_says_what_was_spent(bench: Bench) -> None:
+    """The operator divides the budget by it, before the shard has drawn anything."""
+    bench.scenes(2)
+    bench.run(bench.context(budget={"usd": 0.02 + 0.08 * 7}))
+    context = bench.context(budget={"usd": 5})
+    context.stopping.set()
+    with pytest.raises(TryAgain):
+        bench.run(context)
+    assert context.reporter.report.counts["cost/usd"] == pytest.approx(0.56)
 
 
 def test_an_aspect_ratio_that_bedrock_lacks(bench: Bench) -> None:

@@ -12,7 +12,7 @@ from fabula_api.dataset_build import DatasetBuildSpec
 from fabula_api.worker import Allowance, QuotaLease, StageReport
 from fabula_operator.handlers.reports import Reports
 from fabula_operator.kube.cache import Cache
-from fabula_operator.plan.children import INDEX_ANNOTATION, parse_time
+from fabula_operator.plan.children import INDEX_ANNOTATION, controller_uid, parse_time
 from fabula_operator.plan.lending import ENDS_SECONDS, Holding, Shard, believed, lend
 from fabula_operator.plan.quota import (
     EXTRACT,
@@ -44,8 +44,10 @@ def answer(
     uid = str(obj["metadata"]["uid"])
     if (spec := _spec(obj)) is None:
         return Allowance()
-    own = [one.body for one in reports.of(uid)]
-    claim = claim_of(uid, spec, report.stage, own, str(obj["metadata"]["namespace"]), groups)
+    known, child = reports.of(uid), _child_of(cache, uid, pod)
+    # A raised budget makes a new child. Who ended before that, for want of dollars, is at work again.
+    present = [one.body for one in known if child is None or _child_of(cache, uid, one.pod) == child]
+    claim = claim_of(uid, spec, report.stage, present, str(obj["metadata"]["namespace"]), groups)
     if claim is None:
         return Allowance()
     pool, lease = _lease(cache, reports, claim, report, now, pod, groups)
@@ -53,8 +55,21 @@ def answer(
         requests_per_minute=None if pool.requests is None else pool.requests * lease.share,
         tokens_per_minute=None if pool.tokens is None else pool.tokens * lease.share,
         lease=lease,
-        budget_usd=_dollars(reports, obj, spec, report, own),
+        budget_usd=_dollars(
+            spec,
+            report,
+            total=stage_budget(spec, report.stage, paid_for(obj.get("status") or {}, EXTRACT)),
+            known=[one.body for one in known],
+            present=present,
+            granted=reports.granted(uid, report.stage, child),
+        ),
     )
+
+
+def _child_of(cache: Cache, uid: str, name: str | None) -> str | None:
+    """Uid of the child that made the pod; None where the pod is not known."""
+    pod = None if name is None else cache.pod(uid, name)
+    return None if pod is None else controller_uid(pod["metadata"])
 
 
 def _lease(
@@ -126,17 +141,27 @@ def _claims(cache: Cache, reports: Reports, wanted: Claim, groups: Sequence[Quot
 
 
 def _dollars(
-    reports: Reports, obj: Mapping[str, Any], spec: DatasetBuildSpec, report: StageReport, own: list[StageReport]
+    spec: DatasetBuildSpec,
+    report: StageReport,
+    *,
+    total: float | None,
+    known: list[StageReport],
+    present: list[StageReport],
+    granted: dict[int, float],
 ) -> float | None:
-    total = stage_budget(spec, report.stage, paid_for(obj.get("status") or {}, EXTRACT))
+    """Dollars that the shard may have spent in all; None without a bound. Writes into `granted`.
+
+    What shards have spent counts whichever child they were of, for it was spent on the same folder; that they ended
+    counts only of the present one.
+    """
     if total is None:
         return None
-    stage = {one.shard: one for one in own if one.stage == report.stage}
     spent = {
-        shard: one.counts.get("cost/usd", 0.0) + one.counts.get("cost/lostUsd", 0.0) for shard, one in stage.items()
+        one.shard: one.counts.get("cost/usd", 0.0) + one.counts.get("cost/lostUsd", 0.0)
+        for one in known
+        if one.stage == report.stage
     }
-    over = {shard for shard, one in stage.items() if ended(one)}
-    granted = reports.granted(str(obj["metadata"]["uid"]), report.stage)
+    over = {one.shard for one in present if one.stage == report.stage and ended(one)}
     shards = spec.extraction.workers if report.stage == EXTRACT else spec.images.workers
     granted[report.shard] = grant(total, spent, granted, over, report.shard, shards)
     return granted[report.shard]

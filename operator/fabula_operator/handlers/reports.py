@@ -37,7 +37,7 @@ class Reports:
 
     def __init__(self) -> None:
         self._reports: dict[str, dict[tuple[str, str | None, int, int], Report]] = {}
-        self._granted: dict[str, dict[str, dict[int, float]]] = {}
+        self._granted: dict[str, dict[str, tuple[str | None, dict[int, float]]]] = {}
         self._lent: dict[Hashable, dict[Shard, Holding]] = {}
         self._answering_since: datetime | None = None
 
@@ -71,12 +71,16 @@ class Reports:
         found = self._reports.get(uid, {}).get((stage, None, 0, attempt))
         return found.body if found else None
 
-    def granted(self, uid: str, stage: str) -> dict[int, float]:
-        """Dollars that each shard of a stage was told that it may spend; the caller writes into it.
+    def granted(self, uid: str, stage: str, child: str | None = None) -> dict[int, float]:
+        """Dollars that each shard of a stage's child was told that it may spend; the caller writes into it.
 
-        After a restart of the operator it is empty: a shard then counts as holding an equal part until it reports.
+        For a new child, and after a restart of the operator, it is empty: a shard then counts as holding an equal part
+        until it reports.
         """
-        return self._granted.setdefault(uid, {}).setdefault(stage, {})
+        stages = self._granted.setdefault(uid, {})
+        if stage not in stages or stages[stage][0] != child:
+            stages[stage] = child, {}
+        return stages[stage][1]
 
     def lent(self, pool: Hashable) -> dict[Shard, Holding]:
         """What shards hold of a quota; the caller writes into it. After a restart it is empty until they report."""

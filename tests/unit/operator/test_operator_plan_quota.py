@@ -156,6 +156,31 @@ class TestAnswers:
         reports.forget("uid-one")
         assert reports.granted("uid-one", "extract") == {}
 
+    @pytest.mark.parametrize("workers", [2, 3])
+    def test_a_raised_budget_is_divided_anew_among_shards_that_had_ended_for_want_of_it(self, workers: int) -> None:
+        """It is raised so soon after the end that the operator has not forgotten the reports of the former pods."""
+        cache, reports = Cache(), Reports()
+        extraction = PAID["extraction"] | {"workers": workers}
+        build = self.build("one", budget={"usd": 12, "extractionShare": 0.25}, extraction=extraction)
+
+        def posts(child: str, shard: int, **fields: Any) -> float | None:
+            name, owner = f"{child}-{shard}", {"kind": "Job", "name": child, "uid": child, "controller": True}
+            labels = {"fabula.dev/run-uid": "uid-one"}
+            meta = {"name": name, "namespace": "team", "uid": name, "resourceVersion": "1", "labels": labels}
+            cache.put({"apiVersion": "v1", "kind": "Pod", "metadata": {**meta, "ownerReferences": [owner]}})
+            body = report(shard, **fields)
+            reports.put("uid-one", body, name, NOW)
+            return answer(cache, reports, build, body, NOW, name).budget_usd
+
+        cache.put(build)
+        spent = dict.fromkeys(range(workers), 3 / workers - 0.01)
+        for shard, usd in spent.items():
+            posts("job-1", shard)
+            posts("job-1", shard, counts={"cost/usd": usd}, condition={"reason": "BudgetReached", "message": ""})
+        build["spec"]["budget"] = {"usd": 400, "extractionShare": 0.25}
+        granted = {shard: posts("job-2", shard, counts={"cost/usd": usd}) for shard, usd in spent.items()}
+        assert granted == {shard: pytest.approx(100 / workers, abs=0.1) for shard in spent}
+
     def test_an_unreadable_spec_bounds_nothing(self) -> None:
         broken = self.build("one", source={})
         assert answer(Cache(), Reports(), broken, report(0), NOW).requests_per_minute is None

@@ -35,7 +35,6 @@ def illustrate_paid(context: StageContext, clock: Clock | None = None) -> StageR
     outcomes, unfinished = take_stock(context, ledger, scenes_of(extract, spec.images), wanted)
     pending = wanted.among(unfinished)
     tally, total = Counter(count_name(outcome) for outcome in outcomes), len(outcomes) + len(pending)
-    context.reporter.update(done=tally.total(), total=total, failed=tally.total() - tally["image/ok"])
     painter, usage = _painter(context, spec, unfinished, outcomes, extract, clock)
 
     def draw(scene: Scene) -> dict[str, Any] | None:
@@ -56,14 +55,18 @@ def illustrate_paid(context: StageContext, clock: Clock | None = None) -> StageR
     def counts() -> dict[str, float]:
         return {name: float(count) for name, count in sorted(tally.items())} | usage.counts()
 
+    def report() -> None:
+        failed = tally.total() - tally["image/ok"]
+        context.reporter.update(done=tally.total(), total=total, failed=failed, counts=counts())
+
+    report()  # with what earlier starts spent, by which the operator divides the budget
     stopped_by = "TargetReached"
     try:
         to_do = takewhile(lambda scene: not wanted.enough(scene), pending)
         for _, outcome in in_flight(to_do, draw, spec.images.concurrency, context.stopping):
             if outcome is not None:
                 tally[count_name(outcome)] += 1
-                failed = tally.total() - tally["image/ok"]
-                context.reporter.update(done=tally.total(), total=total, failed=failed, counts=counts())
+                report()
     except BudgetReached:
         stopped_by = "BudgetReached"
     final, left = counts(), total - tally.total()
