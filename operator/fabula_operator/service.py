@@ -22,7 +22,7 @@ from fabula_operator.handlers.work_queue import WorkQueue
 from fabula_operator.kube.apply import Applier
 from fabula_operator.kube.cache import Cache, Key
 from fabula_operator.kube.client import Api
-from fabula_operator.kube.lease import Leadership
+from fabula_operator.kube.lease import LeaderGate, Leadership
 from fabula_operator.kube.observe import Observer
 from fabula_operator.kube.resources import POD
 from fabula_operator.kube.token_review import TokenReviewer
@@ -32,6 +32,8 @@ from fabula_operator.settings import Settings
 logger = logging.getLogger(__name__)
 STOP_SECONDS = 1.0
 """How long the watches may take to stop; they hold nothing that would be lost."""
+LIST_AGAIN_SECONDS = 1.0
+"""Wait after a first list that failed."""
 
 
 def utc_now() -> datetime:
@@ -55,11 +57,13 @@ class Operator:
         self.cache = Cache()
         self.queue: WorkQueue[Key] = WorkQueue()
         self.metrics = Metrics(self.cache, lambda: len(self.queue))
-        self.api = Api.connect(settings.kubeconfig, self.metrics)
+        self.api = Api.connect(settings.kubeconfig, LeaderGate(self.metrics, lambda: self.leadership))
         self.reports = Reports()
         self.observer = Observer(self.api, self.cache)
         certificate = settings.status_ca.read_text() if settings.status_ca else ""
-        applier = Applier(self.api, self.cache, settings.worker, certificate, utc_now, settings.identity)
+        applier = Applier(
+            self.api, self.cache, settings.worker, certificate, utc_now, self.queue.add, settings.identity
+        )
         self.reconciler = Reconciler(
             self.cache,
             self.observer,
@@ -71,9 +75,11 @@ class Operator:
             watcher=self.metrics,
         )
         self.leadership = Leadership(self.api, settings.lease_namespace, settings.lease_name, settings.identity)
+        self.metrics.leader.set_function(lambda: float(self.leadership.leading))
         self.status_port = settings.status_port
         self.metrics_port = settings.metrics_port
         self._listening_since: datetime | None = None
+        self._listed = False
         self._watches: watch.Watches | None = None
         self._runners: list[web.AppRunner] = []
 
@@ -94,10 +100,8 @@ class Operator:
             await self._serve_endpoints()
             if await self._until(stop, self.leadership.acquire()):
                 return
-            self.metrics.leader.set(1)
             await self._lead(stop)
         finally:
-            self.metrics.leader.set(0)
             self.queue.close()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(1.5):
@@ -108,21 +112,10 @@ class Operator:
     async def _lead(self, stop: asyncio.Event) -> None:
         settings = self.settings
         lease = asyncio.create_task(self.leadership.keep(), name="lease")
-        await resync(self.queue, self.reconciler, self.observer, self.cache, settings.namespace)
-        # Only now: pods of a run that is not known yet would be told to stop.
         await self._serve_status()
         tasks: list[asyncio.Task[None]] = [
             asyncio.create_task(self._watch(), name="watches"),
-            asyncio.create_task(
-                resync_forever(
-                    settings.resync, self.queue, self.reconciler, self.observer, self.cache, settings.namespace
-                ),
-                name="resync",
-            ),
-            *(
-                asyncio.create_task(work(self.queue, self.reconciler), name=f"worker-{n}")
-                for n in range(settings.workers)
-            ),
+            asyncio.create_task(self._work(), name="work"),
         ]
         stopped: asyncio.Task[Any] = asyncio.create_task(stop.wait(), name="stop")
         try:
@@ -137,6 +130,18 @@ class Operator:
             for task in (lease, stopped, *tasks):
                 task.cancel()
             await asyncio.gather(lease, stopped, *tasks, return_exceptions=True)
+
+    async def _work(self) -> None:
+        """Look at runs once all that belongs to them is known, for else it would seem not to be there."""
+        queue, settings = self.queue, self.settings
+        while not await resync(queue, self.observer, self.cache, settings.namespace):  # noqa: ASYNC110 - no event tells
+            await asyncio.sleep(LIST_AGAIN_SECONDS)
+        self._listed = True
+        self.reports.answering_since(utc_now())
+        async with asyncio.TaskGroup() as group:
+            group.create_task(resync_forever(settings.resync, queue, self.observer, self.cache, settings.namespace))
+            for _ in range(settings.workers):
+                group.create_task(work(queue, self.reconciler))
 
     async def _watch(self) -> None:
         """Watch for ever; anew when the training operator's CRD comes or goes."""
@@ -164,6 +169,7 @@ class Operator:
             self.queue.add,
             utc_now,
             lambda namespace, name: self.api.get(POD, namespace, name),
+            lambda: self._listed,
             settings.quota_groups,
         )
         tls = None
@@ -175,7 +181,7 @@ class Operator:
         app.middlewares.append(self._count_report)
         runner, self.status_port = await endpoints.serve(app, settings.status_host, settings.status_port, tls)
         self._runners.append(runner)
-        self._listening_since = self.reports.answering_since(utc_now())
+        self._listening_since = utc_now()
         logger.info(
             "status server on %s:%d, for pods %s", settings.status_host, self.status_port, settings.worker.status_url
         )
@@ -189,6 +195,8 @@ class Operator:
     def _missing(self) -> str | None:
         if self.leadership.leading and not (self._watches and self._watches.ready):
             return "the watches have not started"
+        if self.leadership.leading and not self._listed:
+            return "the cluster has not been listed yet"
         # A waiting operator is ready: it takes over at any time.
         return None
 

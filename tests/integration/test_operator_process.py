@@ -96,7 +96,7 @@ async def test_a_build_ends_under_the_rights_of_the_service_account_alone(
         assert operator.stop() < 8.0
     log = operator.log.read_text()
     assert "Traceback" not in log, log
-    assert "403" not in log, log
+    assert " 403 " not in log, log
 
 
 async def test_two_operators_the_second_waits_and_takes_over(

@@ -92,7 +92,8 @@ class Driver:
         self.reports = Reports()
         self.observer = Observer(api, self.cache)
         self.now = now
-        applier = Applier(api, self.cache, WORKERS, CERTIFICATE, now)
+        self.due: dict[Key, None] = {}
+        applier = Applier(api, self.cache, WORKERS, CERTIFICATE, now, self.due.setdefault)
         self.reconciler = Reconciler(
             self.cache,
             self.observer,
@@ -102,7 +103,6 @@ class Driver:
             now,
             progress_seconds=progress_seconds,
         )
-        self.due: dict[Key, None] = {}
         self.later: dict[Key, float] = {}
 
     def environment(self) -> Environment:
@@ -112,7 +112,7 @@ class Driver:
         """Take watch events."""
         for type_, obj in events:
             keys = self.cache.drop(obj) if type_ == "DELETED" else self.cache.put(obj)
-            self.due |= dict.fromkeys(keys)
+            self.due.update(dict.fromkeys(keys))
 
     async def drain(self, limit: int = 50) -> None:
         """Look at what is due until nothing is, or the limit."""
@@ -128,10 +128,9 @@ class Driver:
                 self.later[key] = again
 
     async def resync(self, namespace: str) -> None:
-        """The periodic full read."""
-        for key in await self.observer.all_runs(namespace):
-            await self.observer.run(key)
-            self.due[key] = None
+        """The periodic lists."""
+        await self.observer.everything(namespace)
+        self.due.update(dict.fromkeys(self.cache.keys()))
         await self.drain()
 
 

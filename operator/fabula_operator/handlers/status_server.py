@@ -51,6 +51,8 @@ class StatusServer:
     now: Callable[[], datetime]
     pod_of: Callable[[str, str], Awaitable[Obj | None]]
     """Reads a pod, by namespace and name, that the cache has not heard of yet."""
+    complete: Callable[[], bool]
+    """Whether all runs, children and pods are known. Before that this server only asks to be asked again."""
     groups: Sequence[QuotaGroup] = ()
     """Quotas that namespaces share."""
     pods: Buckets = field(default_factory=lambda: Buckets(REPORTS_PER_SECOND, REPORTS_AT_ONCE))
@@ -70,6 +72,9 @@ class StatusServer:
         token = _bearer(request)
         if token is None:
             return _refusal(401, "send the projected token as Authorization: Bearer")
+        if not self.complete():
+            # Whose pod it is, and what one build may spend, follows from all that there is.
+            return _refusal(503, "the operator has just started and does not know all runs yet; try again")
         obj = self.cache.get(key)
         uid = self.cache.gone(key) if obj is None else str(obj["metadata"]["uid"])
         if uid is None:
@@ -150,7 +155,8 @@ class StatusServer:
             pod = await self.pod_of(run.namespace, name)
             if pod is None or run_uid(pod) != run.uid:
                 return None
-            self.cache.put(pod)
+            for key in self.cache.put(pod):
+                self.changed(key)
         owner = controller_uid(pod["metadata"])
         children = self.cache.child_uids(run.uid)
         return pod if owner in children else None

@@ -9,12 +9,12 @@ import asyncio
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import kopf
 
 from fabula_operator.kube.cache import Cache, Key
-from fabula_operator.kube.client import load_config
+from fabula_operator.kube.client import PAGE, load_config
 from fabula_operator.kube.resources import JOB, POD, PYTORCH_JOB, RUNS, Obj, Resource
 from fabula_operator.render.names import RUN_UID
 
@@ -43,13 +43,24 @@ def registry(cache: Cache, changed: Callable[[Key], None], *, pytorch_jobs: bool
             # This runs in kopf's thread; cache and queue belong to the main one.
             loop.call_soon_threadsafe(feed, cache, changed, type, obj)
 
-        labels = None if resource in RUNS.values() else {RUN_UID: kopf.PRESENT}
-        on = kopf.on.event(resource.group, resource.version, resource.plural, registry=made, labels=labels)
-        on(handle)
+        kopf.on.event(resource.group, resource.version, resource.plural, registry=made)(handle)
 
     for resource in (*RUNS.values(), JOB, POD, *((PYTORCH_JOB,) if pytorch_jobs else ())):
         watch(resource)
     return made
+
+
+class _NothingKept(kopf.DiffBaseStorage):
+    """kopf works out at each event what has changed since the last one it kept; nobody here asks it for that."""
+
+    def build(self, *, body: kopf.Body, extra_fields: object = None) -> kopf.BodyEssence:
+        return cast(kopf.BodyEssence, {})
+
+    def fetch(self, *, body: kopf.Body) -> kopf.BodyEssence | None:
+        return None
+
+    def store(self, *, body: kopf.Body, patch: kopf.Patch, essence: kopf.BodyEssence) -> None:
+        return None
 
 
 def settings() -> kopf.OperatorSettings:
@@ -58,13 +69,18 @@ def settings() -> kopf.OperatorSettings:
     made.posting.enabled = False
     made.peering.standalone = True
     made.scanning.disabled = True
+    made.persistence.diffbase_storage = _NothingKept()
     made.watching.server_timeout = SERVER_TIMEOUT
     made.watching.client_timeout = CLIENT_TIMEOUT
     made.watching.connect_timeout = 10
+    made.watching.chunk_size = PAGE
+    for resource in (JOB, PYTORCH_JOB, POD):
+        made.watching.label_selectors[resource.group, resource.version, resource.plural] = RUN_UID
     made.networking.request_timeout = 30
-    # Burst events are collapsed by our own queue.
-    made.queueing.worker_limit = 64
-    made.queueing.idle_timeout = 1.0
+    # An object's task stays for the idle time after each of its events, and a limit would let no other in meanwhile.
+    # Bursts of events are collapsed by our own queue.
+    made.queueing.worker_limit = None
+    made.queueing.idle_timeout = 0.05
     made.queueing.exit_timeout = 0.5
     made.process.ultimate_exiting_timeout = None
     made.background.instant_exit_timeout = 0.1

@@ -1,46 +1,94 @@
-"""Runs to look at: each key at most once in the queue and never twice at work, with a delay where one is asked for."""
+"""Runs to look at: each key at most once in the queue and never twice at work, with a delay where one is asked for.
+
+What has changed comes before what is only looked at again, so that a new run never waits for a resync of all others.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
 from collections.abc import Hashable
+from enum import IntEnum
 from typing import Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
+TURN = 16
+"""Of so many keys taken one is of the less urgent ones, so that a lasting burst does not keep them out for ever."""
+
+
+class Urgency(IntEnum):
+    """Why a run is to be looked at, the most urgent first."""
+
+    CHANGED = 0
+    """Something happened to it, or the time it asked for has come."""
+    RESYNCED = 1
+    """It was read again, and nothing is known to have happened."""
+
+
+class Lane(Generic[K]):
+    """Keys of one urgency, in the order in which they are due."""
+
+    def __init__(self) -> None:
+        self._keys: OrderedDict[K, None] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._keys
+
+    def add(self, key: K) -> None:
+        """Put the key at the end, unless it is in already."""
+        self._keys.setdefault(key)
+
+    def discard(self, key: K) -> None:
+        """Take the key out, if it is in."""
+        self._keys.pop(key, None)
+
+    def pop(self) -> K:
+        """Take the next key out."""
+        return self._keys.popitem(last=False)[0]
 
 
 class WorkQueue(Generic[K]):
-    """A set of due keys and a table of delayed ones."""
+    """A lane of due keys for each urgency, and a table of delayed ones."""
 
     def __init__(self) -> None:
-        self._due: OrderedDict[K, None] = OrderedDict()
+        self._lanes: tuple[Lane[K], ...] = tuple(Lane() for _ in Urgency)
         self._active: set[K] = set()
-        self._again: set[K] = set()
+        self._again: dict[K, Urgency] = {}
         self._timers: dict[K, asyncio.TimerHandle] = {}
         self._wake = asyncio.Event()
+        self._taken = 0
 
     def __len__(self) -> int:
-        return len(self._due)
+        return sum(map(len, self._lanes))
 
     @property
     def idle(self) -> bool:
         """Nothing is due and nothing is at work."""
-        return not self._due and not self._active
+        return not len(self) and not self._active
 
-    def add(self, key: K) -> None:
+    def add(self, key: K, urgency: Urgency = Urgency.CHANGED) -> None:
         """Look at the key soon; once more after the present look, if it is at work."""
         if key in self._active:
-            self._again.add(key)
+            self._again[key] = min(urgency, self._again.get(key, urgency))
             return
-        self._due.setdefault(key)
+        if any(key in lane for lane in self._lanes[:urgency]):
+            return
+        for lane in self._lanes[urgency + 1 :]:
+            lane.discard(key)
+        self._lanes[urgency].add(key)
         self._wake.set()
 
     def add_after(self, key: K, seconds: float) -> None:
         """Look at the key after a while; the earliest of several such wishes counts."""
+        if seconds <= 0:
+            self.add(key)
+            return
         loop = asyncio.get_running_loop()
         timer = self._timers.get(key)
-        at = loop.time() + max(0.0, seconds)
+        at = loop.time() + seconds
         if timer is not None and not timer.cancelled():
             if timer.when() <= at:
                 return
@@ -53,19 +101,20 @@ class WorkQueue(Generic[K]):
 
     async def get(self) -> K:
         """The next key; call `done` after looking at it."""
-        while not self._due:
+        while not len(self):
             self._wake.clear()
             await self._wake.wait()
-        key, _ = self._due.popitem(last=False)
+        self._taken += 1
+        order = reversed(self._lanes) if self._taken % TURN == 0 else iter(self._lanes)
+        key = next(lane for lane in order if len(lane)).pop()
         self._active.add(key)
         return key
 
     def done(self, key: K) -> None:
         """The look is over."""
         self._active.discard(key)
-        if key in self._again:
-            self._again.discard(key)
-            self.add(key)
+        if (urgency := self._again.pop(key, None)) is not None:
+            self.add(key, urgency)
 
     def close(self) -> None:
         """Cancel all delays."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from fabula_operator.kube.client import Api, ApiError
-from fabula_operator.kube.resources import CHILDREN, KUEUE, WORKLOAD, Obj, Resource
+from fabula_operator.kube.resources import KUEUE, WORKLOAD, Obj, Resource
 from fabula_operator.render.names import QUEUE
 
 logger = logging.getLogger(__name__)
@@ -29,28 +29,27 @@ class Admissions:
         """Whether Kueue was there when it was last asked for."""
         return self._resource is not None
 
-    async def discover(self) -> None:
-        """Ask which version of Workloads is served."""
-        group = await self._api.get_path(f"/apis/{KUEUE}")
-        version = ((group or {}).get("preferredVersion") or {}).get("version")
+    def discovered(self, groups: Iterable[Obj]) -> None:
+        """Take from the API groups of the cluster which version of Workloads is served."""
+        group = next((one for one in groups if one["name"] == KUEUE), {})
+        version = (group.get("preferredVersion") or {}).get("version")
         self._resource = replace(WORKLOAD, version=version) if version else None
 
-    async def of(self, namespace: str, children: Iterable[Obj]) -> dict[str, str]:
-        """Messages of the queued children among these objects, by uid."""
+    async def told(self, namespace: str | None) -> dict[str, str]:
+        """Messages for children that are not admitted, by their uid: one list for all of them."""
         found: dict[str, str] = {}
-        for child in children:
-            meta = child["metadata"]
-            if self._resource is None or child["kind"] not in CHILDREN or not waits(child):
-                continue
-            try:
-                workloads = await self._api.list(self._resource, namespace, f"{JOB_UID}={meta['uid']}")
-            except ApiError as error:
-                if not self._complained:
-                    self._complained = True
-                    logger.warning("Kueue's Workloads cannot be read, so that runs cannot say why they wait: %s", error)
-                return {}
-            if message := next((said for one in workloads if (said := told(one))), None):
-                found[meta["uid"]] = message
+        if self._resource is None:
+            return found
+        try:
+            async for page in self._api.pages(self._resource, namespace, JOB_UID):
+                for workload in page:
+                    if message := told(workload):
+                        found[workload["metadata"]["labels"][JOB_UID]] = message
+        except ApiError as error:
+            if not self._complained:
+                self._complained = True
+                logger.warning("Kueue's Workloads cannot be read, so that runs cannot say why they wait: %s", error)
+            return {}
         return found
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 
 from fabula_api.outside import camel_reason, plain
@@ -22,7 +22,7 @@ from fabula_operator.plan.children import Child, controller_uid
 from fabula_operator.plan.conditions import timestamp
 from fabula_operator.plan.observed import read_status
 from fabula_operator.render import Launch, WorkerSettings, manifest, ranks_service, status_ca
-from fabula_operator.render.names import shortened
+from fabula_operator.render.names import RUN_UID, shortened
 
 logger = logging.getLogger(__name__)
 
@@ -71,13 +71,16 @@ class Applier:
         settings: WorkerSettings,
         status_ca_certificate: str,
         now: Callable[[], datetime],
+        changed: Callable[[Key], None],
         instance: str = "fabula-operator",
     ) -> None:
+        """`changed` is told of runs about which a write brought news, as the watch would tell of them later."""
         self._api = api
         self._cache = cache
         self._settings = settings
         self._certificate = status_ca_certificate
         self._now = now
+        self._changed = changed
         self._instance = instance
         self._sent: dict[str, tuple[str, Obj]] = {}
         """Run uid to (resourceVersion after our last status write, what was sent), where the answer differed."""
@@ -113,7 +116,7 @@ class Applier:
             if error.code in (400, 413, 422):
                 raise StatusRefused(f"{error.code} {error.reason}") from error
             raise
-        self._cache.put(stored)
+        self._tell(self._cache.put(stored))
         self._sent.pop(meta["uid"], None)
         if read_status(key.kind, stored.get("status")).to_wire() != new:
             logger.error("%s %s/%s: the API server stored another status than was sent; update the CRDs", *key)
@@ -137,13 +140,16 @@ class Applier:
                 await self._create(launch)
             case DeleteChild(child, why):
                 logger.info("%s %s/%s: deleting %s %s: %s", *key, child.kind, child.name, why)
-                await self._api.delete(CHILDREN[child.kind], key.namespace, child.name, child.uid)
+                left = await self._api.delete(CHILDREN[child.kind], key.namespace, child.name, child.uid)
+                self._learn_child(obj, child, left)
             case SuspendChild(child, suspend):
                 patch = {"metadata": {"uid": child.uid}, "spec": suspension(child.kind, suspend=suspend)}
-                await self._patch_child(key.namespace, child.kind, child.name, patch)
+                await self._patch_child(obj, child, patch)
             case DeleteRun():
                 logger.info("%s %s/%s: deleting it, its ttl is over", *key)
-                await self._api.delete(RUNS[key.kind], key.namespace, key.name, obj["metadata"]["uid"])
+                uid = obj["metadata"]["uid"]
+                left = await self._api.delete(RUNS[key.kind], key.namespace, key.name, uid)
+                self._tell(self._cache.drop(obj) if left is None else self._cache.put(left))
 
     async def _create(self, launch: Launch) -> None:
         resource = CHILDREN[launch.backend]
@@ -168,7 +174,7 @@ class Applier:
             except ValueError as foreign:
                 raise ChildRefused(f"{launch.backend} {name} is not as it was made: {foreign}; delete it") from error
             stored = found
-        self._cache.put(stored)
+        self._tell(self._cache.put(stored))
 
     async def _ensure_service(self, launch: Launch) -> None:
         """The pods' names must be there before the pods. The name holds the run's uid, so it is nobody else's."""
@@ -180,12 +186,30 @@ class Applier:
             if error.reason != "AlreadyExists":
                 raise
 
-    async def _patch_child(self, namespace: str, kind: str, name: str, patch: Obj) -> None:
+    async def _patch_child(self, run: Obj, child: Child, patch: Obj) -> None:
+        resource, namespace = CHILDREN[child.kind], run["metadata"]["namespace"]
+        stored: Obj | None
         try:
-            self._cache.put(await self._api.patch(CHILDREN[kind], namespace, name, patch))
+            stored = await self._api.patch(resource, namespace, child.name, patch)
         except ApiError as error:
-            if error.code != 404:
+            if error.code not in (404, 409):
                 raise
+            # It is gone, or another one has its name.
+            stored = await self._api.get(resource, namespace, child.name)
+        self._learn_child(run, child, stored)
+
+    def _learn_child(self, run: Obj, child: Child, stored: Obj | None) -> None:
+        """What is under a child's name after a write; the child itself is gone when that is nothing or another one."""
+        if stored is not None:
+            self._tell(self._cache.put(stored))
+        if stored is None or stored["metadata"]["uid"] != child.uid:
+            named = {"name": child.name, "namespace": run["metadata"]["namespace"], "uid": child.uid}
+            labels = {RUN_UID: run["metadata"]["uid"]}
+            self._tell(self._cache.drop({"kind": child.kind, "metadata": {**named, "labels": labels}}))
+
+    def _tell(self, keys: Iterable[Key]) -> None:
+        for key in keys:
+            self._changed(key)
 
     async def _ensure_status_ca(self, namespace: str) -> None:
         # Asked each time: a namespace may have been deleted and made again, and without it no pod of a run starts.

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple, TypeVar
 
 from fabula_api.outside import plain
 from fabula_api.recipes import Kind
+from fabula_operator.kube.admission import waits
 from fabula_operator.kube.claims import Claims
 from fabula_operator.kube.resources import CHILDREN, RUNS, Obj
 from fabula_operator.plan.children import Child, Pod, controller_kind, controller_uid
@@ -40,8 +41,19 @@ def _version(obj: Obj) -> int:
     return int(text) if text.isdigit() else 0
 
 
+def _newer(obj: Obj, known: Obj) -> bool:
+    """Whether `obj` is news. An object that was made again under its name is another one, and so always is."""
+    if obj["metadata"]["uid"] != known["metadata"]["uid"]:
+        return True
+    version = obj["metadata"].get("resourceVersion")
+    return bool(version != known["metadata"].get("resourceVersion")) and _version(obj) >= _version(known)
+
+
 class Cache:
-    """Runs, their children and pods. Feed it with `put` and `drop`; both tell which runs to look at again."""
+    """Runs, their children and pods. Feed it with `put` and `drop`; both tell which runs to look at again.
+
+    What is known already is no news, such as the watch's echo of what was put in when it was written.
+    """
 
     def __init__(self) -> None:
         self._runs: dict[Key, Obj] = {}
@@ -66,7 +78,7 @@ class Cache:
         if obj["kind"] in RUNS:
             key = Key(obj["kind"], meta["namespace"], meta["name"])
             known = self._runs.get(key)
-            if known is not None and _version(known) > _version(obj):
+            if known is not None and not _newer(obj, known):
                 return set()
             self._index(key, known, obj)
             self._runs[key] = obj
@@ -77,8 +89,9 @@ class Cache:
             return set()
         owned = self._owned.setdefault((meta["namespace"], uid), {})
         known = owned.get((obj["kind"], meta["name"]))
-        if known is None or _version(known) <= _version(obj):
-            owned[obj["kind"], meta["name"]] = obj
+        if known is not None and not _newer(obj, known):
+            return set()
+        owned[obj["kind"], meta["name"]] = obj
         return self._affected(meta["namespace"], uid)
 
     def _affected(self, namespace: str, uid: str) -> set[Key]:
@@ -135,10 +148,31 @@ class Cache:
         for obj in objects:
             self.put(obj)
 
-    def admit(self, uid: str, said: dict[str, str]) -> None:
-        """Take what Kueue says of a run's queued children, by their uid."""
-        if said or uid in self._admissions:
-            self._admissions[uid] = said
+    def waiting(self) -> dict[str, str]:
+        """Uids of children that a queue has not admitted, with the uids of their runs."""
+        return {
+            child["metadata"]["uid"]: uid
+            for (_, uid), owned in self._owned.items()
+            for (kind, _), child in owned.items()
+            if kind in CHILDREN and waits(child)
+        }
+
+    def admit(self, waiting: Mapping[str, str], told: Mapping[str, str]) -> set[Key]:
+        """Take what Kueue says of the children that wait, by their uid; the runs for which that is news."""
+        found: dict[str, dict[str, str]] = {}
+        for child, uid in waiting.items():
+            if child in told:
+                found.setdefault(uid, {})[child] = told[child]
+        changed = {uid for uid in {*found, *self._admissions} if found.get(uid) != self._admissions.get(uid)}
+        self._admissions = found
+        return {self._keys[uid] for uid in changed if uid in self._keys}
+
+    def uids(self, kind: str) -> dict[str, Obj]:
+        """All objects of a kind by their uid."""
+        if kind in RUNS:
+            return {obj["metadata"]["uid"]: obj for key, obj in self._runs.items() if key.kind == kind}
+        owned = (one for all_ in self._owned.values() for one in all_.items())
+        return {obj["metadata"]["uid"]: obj for (owned_kind, _), obj in owned if owned_kind == kind}
 
     def get(self, key: Key) -> Obj | None:
         """The run as last heard of."""

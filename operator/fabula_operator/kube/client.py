@@ -6,7 +6,7 @@ it has no delete preconditions, and a level-triggered operator needs them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -131,22 +131,27 @@ class Api:
             raise
         return found
 
-    async def list(self, resource: Resource, namespace: str | None, labels: str | None = None) -> list[Obj]:
-        """All objects, with apiVersion and kind filled in."""
+    async def pages(
+        self, resource: Resource, namespace: str | None, labels: str | None = None
+    ) -> AsyncIterator[Sequence[Obj]]:
+        """All objects, a page at a time, so that nobody need hold them all; apiVersion and kind are filled in."""
         params = {"limit": str(PAGE)}
         if labels:
             params["labelSelector"] = labels
-        found: list[Obj] = []
         while True:
             page = await self.request("GET", resource.path(namespace), params=params)
-            found += page.get("items") or ()
+            items: Sequence[Obj] = page.get("items") or ()
+            for item in items:
+                item.setdefault("apiVersion", resource.api_version)
+                item.setdefault("kind", resource.kind)
+            yield items
             if not (token := page["metadata"].get("continue")):
-                break
+                return
             params["continue"] = token
-        for item in found:
-            item.setdefault("apiVersion", resource.api_version)
-            item.setdefault("kind", resource.kind)
-        return found
+
+    async def list(self, resource: Resource, namespace: str | None, labels: str | None = None) -> list[Obj]:
+        """All objects, with apiVersion and kind filled in."""
+        return [one async for page in self.pages(resource, namespace, labels) for one in page]
 
     async def create(self, resource: Resource, obj: Obj) -> Obj:
         """Create the object; the stored one."""
@@ -179,8 +184,9 @@ class Api:
         stored: Obj = await self._write(write, "PUT", path, obj, {"fieldManager": FIELD_MANAGER})
         return stored
 
-    async def delete(self, resource: Resource, namespace: str | None, name: str, uid: str) -> bool:
-        """Delete that very object and, in the background, what it owns; False if it was gone already."""
+    async def delete(self, resource: Resource, namespace: str | None, name: str, uid: str) -> Obj | None:
+        """Delete that very object and, in the background, what it owns; the object while something holds it back, else
+        None: it is gone, or was already."""
         options = {
             "apiVersion": "v1",
             "kind": "DeleteOptions",
@@ -189,12 +195,12 @@ class Api:
         }
         write = Write("delete", resource.plural, namespace, name)
         try:
-            await self._write(write, "DELETE", resource.path(namespace, name), options)
+            answer: Obj = await self._write(write, "DELETE", resource.path(namespace, name), options)
         except ApiError as error:
             if error.code in (404, 409):
-                return False
+                return None
             raise
-        return True
+        return answer if "uid" in (answer.get("metadata") or {}) else None
 
     async def _write(
         self,

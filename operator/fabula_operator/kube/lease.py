@@ -1,16 +1,35 @@
-"""Leader election by a Lease: of two operators one works and the other waits until the first is gone."""
+"""Leader election by a Lease: of two operators one works and the other waits until the first is gone.
+
+Who has not renewed for a while stops writing, for certain before another may begin. If nobody took the Lease meanwhile,
+as when the API server was away, the work goes on as if nothing had been.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 
-from fabula_operator.kube.client import Api, ApiError
+from fabula_operator.kube.client import Api, ApiError, Write, WriteGate
 from fabula_operator.kube.resources import LEASE, Obj
 
 logger = logging.getLogger(__name__)
+
+
+DURATION_SECONDS = 6
+"""A killed leader's work is taken up so long after its last renewal, and a look of the other's later."""
+RENEW_SECONDS = 1.5
+WATCH_SECONDS = 0.75
+"""How often one that waits looks at the Lease."""
+
+
+class NotLeading(ApiError):
+    """The Lease was not renewed in time: another operator may be at work."""
+
+    def __init__(self, write: Write) -> None:
+        super().__init__(503, "NotLeading", f"{write.verb} {write.resource} {write.name}: the lease was not renewed")
 
 
 class Leadership:
@@ -23,17 +42,25 @@ class Leadership:
         name: str,
         identity: str,
         *,
-        duration_seconds: int = 15,
-        retry_seconds: float = 3.0,
+        duration_seconds: int = DURATION_SECONDS,
+        renew_seconds: float = RENEW_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._api = api
         self._namespace = namespace
         self._name = name
         self._identity = identity
         self._duration = duration_seconds
-        self._retry = retry_seconds
+        self._renew = renew_seconds
+        self._clock = clock
         self._seen: tuple[str, float] = ("", 0.0)
-        self.leading = False
+        self._renewed: float | None = None
+        """When the last renewal that came through was sent; None while the Lease is another's."""
+
+    @property
+    def leading(self) -> bool:
+        """Whether no other operator can be at work, by our own clock: also right after this process was stopped."""
+        return self._renewed is not None and self._clock() - self._renewed < self._duration * 2 / 3
 
     async def acquire(self) -> None:
         """Wait until the Lease is ours."""
@@ -41,33 +68,35 @@ class Leadership:
         while True:
             holder = await self._try()
             if holder == self._identity:
-                self.leading = True
                 logger.info("leading as %s", self._identity)
                 return
             if holder != told:
                 logger.info("waiting for the lease %s/%s, held by %s", self._namespace, self._name, holder or "nobody")
                 told = holder
-            await asyncio.sleep(self._retry)
+            await asyncio.sleep(WATCH_SECONDS)
 
     async def keep(self) -> None:
-        """Renew the Lease until it is lost, for certain before another operator may take it."""
-        renewed = time.monotonic()
-        while time.monotonic() - renewed < self._duration * 2 / 3:
-            await asyncio.sleep(self._retry)
-            started = time.monotonic()
+        """Renew the Lease until another operator has it."""
+        paused = False
+        while True:
+            await asyncio.sleep(self._renew)
             holder = await self._try()
-            if holder == self._identity:
-                renewed = started
-            elif holder:
+            if holder and holder != self._identity:
                 break
-        self.leading = False
-        logger.error("lost the lease %s/%s", self._namespace, self._name)
+            if paused is self.leading:
+                paused = not self.leading
+                logger.warning(
+                    "the lease %s/%s %s", self._namespace, self._name,
+                    "could not be renewed: nothing is written until it is" if paused else "is renewed again",
+                )  # fmt: skip
+        self._renewed = None
+        logger.error("lost the lease %s/%s to %s", self._namespace, self._name, holder)
 
     async def release(self) -> None:
         """Give the Lease back, so that the next operator need not wait for it to run out."""
         if not self.leading:
             return
-        self.leading = False
+        self._renewed = None
         try:
             lease = await self._api.get(LEASE, self._namespace, self._name)
             if lease and lease["spec"].get("holderIdentity") == self._identity:
@@ -77,29 +106,44 @@ class Leadership:
 
     async def _try(self) -> str:
         """Take or renew the Lease if that is allowed; its holder afterwards, empty when the API did not answer."""
+        started = self._clock()
         try:
-            lease = await self._api.get(LEASE, self._namespace, self._name)
-            if lease is None:
-                await self._api.create(LEASE, self._wanted(None))
-                return self._identity
-            holder = lease["spec"].get("holderIdentity") or ""
-            if holder != self._identity and holder and not self._run_out(lease):
-                return str(holder)
-            await self._api.replace(LEASE, self._wanted(lease))
+            # An answer that comes later than that says nothing any more.
+            async with asyncio.timeout(self._duration * 2 / 3):
+                holder = await self._take()
+        except TimeoutError:
+            return ""
         except ApiError as error:
             if error.code != 409:
                 logger.warning("lease %s/%s: %s", self._namespace, self._name, error)
             return ""
+        if holder == self._identity:
+            self._renewed = started
+        return holder
+
+    async def _take(self) -> str:
+        lease = await self._api.get(LEASE, self._namespace, self._name)
+        if lease is None:
+            await self._api.create(LEASE, self._wanted(None))
+            return self._identity
+        holder = str(lease["spec"].get("holderIdentity") or "")
+        if holder != self._identity:
+            if self._renewed is not None:
+                # Another one has had it since: what it did is not known here.
+                return holder or "another operator, which gave it back"
+            if holder and not self._run_out(lease):
+                return holder
+        await self._api.replace(LEASE, self._wanted(lease))
         return self._identity
 
     def _run_out(self, lease: Obj) -> bool:
         """Whether the holder has not renewed for a whole duration, by our own clock: others' clocks may be wrong."""
         version = str(lease["metadata"]["resourceVersion"])
         if self._seen[0] != version:
-            self._seen = (version, time.monotonic())
+            self._seen = (version, self._clock())
             return False
         duration = float(lease["spec"].get("leaseDurationSeconds") or self._duration)
-        return time.monotonic() - self._seen[1] > duration
+        return self._clock() - self._seen[1] > duration
 
     def _wanted(self, lease: Obj | None) -> Obj:
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
@@ -116,3 +160,19 @@ class Leadership:
             "metadata": {"name": self._name, "namespace": self._namespace},
             "spec": spec,
         }
+
+
+class LeaderGate:
+    """Lets only a leader write, in front of another gate; the Lease itself is what makes one a leader."""
+
+    def __init__(self, gate: WriteGate, leadership: Callable[[], Leadership]) -> None:
+        self._gate = gate
+        self._leadership = leadership
+
+    async def before(self, write: Write) -> None:
+        if write.resource != LEASE.plural and not self._leadership().leading:
+            raise NotLeading(write)
+        await self._gate.before(write)
+
+    async def after(self, write: Write) -> None:
+        await self._gate.after(write)

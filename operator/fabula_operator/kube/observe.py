@@ -5,7 +5,7 @@ from __future__ import annotations
 from fabula_operator.kube.admission import Admissions
 from fabula_operator.kube.cache import Cache, Key
 from fabula_operator.kube.client import Api
-from fabula_operator.kube.resources import JOB, POD, PYTORCH_JOB, RUNS
+from fabula_operator.kube.resources import JOB, POD, PYTORCH_JOB, RUNS, Resource
 from fabula_operator.plan.references import named_runs
 from fabula_operator.render.names import RUN_UID
 
@@ -21,12 +21,15 @@ class Observer:
         """Whether the training operator's CRD is installed."""
 
     async def discover(self) -> bool:
-        """Ask whether PyTorchJobs are served, and remember it."""
-        found = await self._api.get_path(f"/apis/{PYTORCH_JOB.group}/{PYTORCH_JOB.version}")
-        names = {one["name"] for one in (found or {}).get("resources") or ()}
-        self.pytorch_jobs = PYTORCH_JOB.plural in names
-        await self.admissions.discover()
+        """Ask whether PyTorchJobs and Kueue's Workloads are served, and remember it."""
+        groups = ((await self._api.get_path("/apis")) or {}).get("groups") or ()
+        self.admissions.discovered(groups)
+        self.pytorch_jobs = any(one["name"] == PYTORCH_JOB.group for one in groups) and await self._serves(PYTORCH_JOB)
         return self.pytorch_jobs
+
+    async def _serves(self, resource: Resource) -> bool:
+        found = await self._api.get_path(f"/apis/{resource.group}/{resource.version}")
+        return resource.plural in {one["name"] for one in (found or {}).get("resources") or ()}
 
     async def run(self, key: Key) -> None:
         """Read the run, the runs it names, its children and pods."""
@@ -45,7 +48,6 @@ class Observer:
         for resource in (JOB, *((PYTORCH_JOB,) if self.pytorch_jobs else ()), POD):
             found += await self._api.list(resource, key.namespace, f"{RUN_UID}={uid}")
         self._cache.sync(before, found)
-        self._cache.admit(uid, await self.admissions.of(key.namespace, found))
 
     async def _one(self, key: Key) -> bool:
         known = self._cache.get(key)
@@ -56,12 +58,29 @@ class Observer:
             self._cache.put(obj)
         return obj is not None
 
-    async def all_runs(self, namespace: str | None) -> list[Key]:
-        """Read all runs of all kinds; what is not among them any more is dropped. Returns them and the dropped ones."""
-        there: set[Key] = set()
-        for kind, resource in RUNS.items():
-            for obj in await self._api.list(resource, namespace):
-                self._cache.put(obj)
-                there.add(Key(kind, obj["metadata"]["namespace"], obj["metadata"]["name"]))  # type: ignore[arg-type]
-        gone = [key for key in self._cache.keys() if key not in there]  # noqa: SIM118 - a method, no dict
-        return [*there, *gone]
+    async def everything(self, namespace: str | None) -> set[Key]:
+        """List every kind once, a page at a time; the runs about which that brought news. Heals lost watch events.
+
+        Runs come first and pods last, so that what is said of pods is never older than what is said of their child.
+        """
+        changed: set[Key] = set()
+        for resource in RUNS.values():
+            changed |= await self._all(resource, namespace)
+        changed |= await self._all(JOB, namespace, RUN_UID)
+        if self.pytorch_jobs:
+            changed |= await self._all(PYTORCH_JOB, namespace, RUN_UID)
+        changed |= await self._all(POD, namespace, RUN_UID)
+        waiting = self._cache.waiting()
+        return changed | self._cache.admit(waiting, await self.admissions.told(namespace) if waiting else {})
+
+    async def _all(self, resource: Resource, namespace: str | None, labels: str | None = None) -> set[Key]:
+        changed: set[Key] = set()
+        # What is created while the pages are on their way is in none of them, and was not known before.
+        missing = self._cache.uids(resource.kind)
+        async for page in self._api.pages(resource, namespace, labels):
+            for obj in page:
+                missing.pop(obj["metadata"]["uid"], None)
+                changed |= self._cache.put(obj)
+        for obj in missing.values():
+            changed |= self._cache.drop(obj)
+        return changed

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fabula_operator.handlers.work_queue import WorkQueue
+from fabula_operator.handlers.work_queue import Urgency, WorkQueue
 from fabula_operator.kube.cache import Cache, Key
 from fabula_operator.kube.merge_patch import merge_patch
 from fabula_operator.kube.resources import Obj
@@ -146,3 +146,40 @@ def test_a_model_that_was_tuned_in_full_is_what_a_run_refers_to() -> None:
     assert seen is not None
     reference = seen.references["FineTuneRun", "tune"]
     assert (reference.uri, reference.digest, reference.ready) == (made["uri"], made["digest"], True)
+
+
+async def test_what_has_changed_comes_before_what_is_only_looked_at_again() -> None:
+    queue: WorkQueue[str] = WorkQueue()
+    for key in "abc":
+        queue.add(key, Urgency.RESYNCED)
+    queue.add("new")
+    queue.add("c")
+    queue.add("new", Urgency.RESYNCED)
+    taken = []
+    while len(queue):
+        taken.append(await queue.get())
+    assert taken == ["new", "c", "a", "b"]
+    queue.add("a", Urgency.RESYNCED)
+    queue.add("a", Urgency.CHANGED)
+    queue.add("b", Urgency.RESYNCED)
+    queue.done("b")
+    queue.done("a")
+    assert [await queue.get(), await queue.get()] == ["a", "b"]
+
+
+async def test_a_burst_that_does_not_end_keeps_nothing_out_for_ever() -> None:
+    queue: WorkQueue[str] = WorkQueue()
+    queue.add("quiet", Urgency.RESYNCED)
+    for number in range(1000):
+        queue.add(f"changed {number}")
+        if await queue.get() == "quiet":
+            break
+    else:
+        raise AssertionError("it was never looked at")
+
+
+def test_the_echo_of_what_is_known_is_no_news_and_what_was_made_again_is() -> None:
+    cache = Cache()
+    assert cache.put(obj("DatasetBuild", "data", 5)) == {KEY}
+    assert cache.put(obj("DatasetBuild", "data", 5)) == set()
+    assert cache.put(obj("DatasetBuild", "data", 3, uid="another")) == {KEY}

@@ -75,6 +75,11 @@ class Bench:
             }  # fmt: skip
             self.cache.put(self.builds[build])
 
+    def tell_build(self, build: str, **changes: Any) -> None:
+        self.version += 1
+        told = {**self.builds[build], **changes}
+        self.cache.put({**told, "metadata": {**told["metadata"], "resourceVersion": str(self.version)}})
+
     def tell_pod(self, shard: Shard, phase: str) -> None:
         self.version += 1
         self.cache.put(
@@ -209,13 +214,13 @@ class TestTheWholeIsLent:
     def test_a_shard_that_was_cut_off_has_the_fallback_that_it_last_heard_of(self) -> None:
         bench = Bench()
         for build in ("b", "c"):
-            bench.cache.put({**bench.builds[build], "status": {"state": "Pending"}})
+            bench.tell_build(build, status={"state": "Pending"})
         silent, other = bench.shards[:2]
         for shard in (silent, other):
             bench.start(shard)
         bench.settle(2)
         for build in ("b", "c"):
-            bench.cache.put(bench.builds[build])
+            bench.tell_build(build)
         bench.post(silent, answered=False)
         bench.wait(VALID_SECONDS + 1)
         bench.post(other)

@@ -51,6 +51,7 @@ class World:
     reports: Reports = field(default_factory=Reports)
     api: Reviews = field(default_factory=Reviews)
     time: float = 0.0
+    complete: bool = True
     changed: list[Key] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -63,7 +64,7 @@ class World:
         limit = Buckets(1, 5, now=lambda: self.time)
         self.server = StatusServer(
             self.cache, self.reports, TokenReviewer(self.api, limit.take), self.changed.append, lambda: NOW, self.read,
-            pods=Buckets(8, 40, now=lambda: self.time),
+            complete=lambda: self.complete, pods=Buckets(8, 40, now=lambda: self.time),
         )  # fmt: skip
 
     def pod(self, shard: int, **labels: str) -> dict[str, Any]:
@@ -114,6 +115,16 @@ async def test_a_token_of_nobody_gets_the_answer_of_a_run_that_is_not_there(
     assert world.kept() == []
 
 
+async def test_before_all_is_known_nobody_is_told_anything_but_to_ask_again(
+    world: World, http: TestClient[Any, Any]
+) -> None:
+    world.complete = False
+    assert {(await post(http, GOOD, run=run))[0] for run in ("data", "nothing")} == {503}
+    assert (world.kept(), world.changed) == ([], [])
+    world.complete = True
+    assert (await post(http, GOOD))[0] == 200
+
+
 async def test_a_token_without_a_pod_is_refused(world: World, http: TestClient[Any, Any]) -> None:
     code, text = await post(http, tenant.token(pod=None, audience=tenant.AUDIENCE))
     assert (code, "bound to no pod" in text) == (403, True)
@@ -129,7 +140,9 @@ async def test_a_pod_tells_of_its_own_shard_whatever_it_says(world: World, http:
 
 async def test_a_pod_whose_labels_change_leaves_nothing_behind(world: World, http: TestClient[Any, Any]) -> None:
     for attempt in range(1, 20):
-        world.cache.put(world.pod(0, **{"fabula.dev/attempt": str(attempt)}))
+        pod = world.pod(0, **{"fabula.dev/attempt": str(attempt)})
+        pod["metadata"]["resourceVersion"] = str(int(pod["metadata"]["resourceVersion"]) + attempt)
+        world.cache.put(pod)
         assert (await post(http, GOOD))[0] == 200
     assert world.kept() == [("extract", None, 0, 19)]
 
@@ -138,7 +151,9 @@ async def test_a_pod_whose_labels_change_leaves_nothing_behind(world: World, htt
 async def test_labels_that_no_child_has_are_refused(
     world: World, http: TestClient[Any, Any], labels: dict[str, str]
 ) -> None:
-    world.cache.put(world.pod(0, **labels))
+    pod = world.pod(0, **labels)
+    pod["metadata"]["resourceVersion"] += "0"
+    world.cache.put(pod)
     assert (await post(http, GOOD))[0] == 400
 
 
