@@ -67,6 +67,8 @@ Duration = Annotated[str, StringConstraints(max_length=32, pattern=r"^([0-9]+(h|
 Digest = Annotated[str, StringConstraints(max_length=80, pattern=r"^sha256:[0-9a-f]{64}$")]
 Count = Annotated[int, Field(ge=0, le=MOST)]
 """A whole number that every reader of JSON keeps as it is."""
+ContentDigest = Annotated[str, StringConstraints(max_length=80, pattern=r"^(sha256:[0-9a-f]{64}|commit:[0-9a-f]{40})$")]
+"""Digest of an artifact or folder, or the commit of a repository on the Hub."""
 
 
 def _instant(text: str) -> str:

@@ -84,7 +84,11 @@ class Extraction(SpecModel):
 class Images(SpecModel):
     provider: Literal["bedrock", "diffusers", "none"] = "bedrock"
     """Who draws: Stable Diffusion 3.5 on Bedrock, the same locally through diffusers, or nobody."""
-    model: ModelSource = Field(default_factory=lambda: ModelSource(name="stabilityai/stable-diffusion-3.5-large"))
+    model: ModelSource = Field(
+        default_factory=lambda: ModelSource(
+            name="stabilityai/stable-diffusion-3.5-large", revision="ceddf0a7fdf2064ea28e2213e3b84e4afa170a0f"
+        )
+    )
     """Weights for `diffusers`; unused by `bedrock`."""
     bedrock_model: Text = "stability.sd3-5-large-v1:0"
     """Model for `bedrock`; unused by `diffusers`."""

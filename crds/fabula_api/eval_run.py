@@ -109,7 +109,11 @@ class EvalRunSpec(RunSpec):
     """Metrics to compute."""
     profiles: list[Profile] = Field(default_factory=_default_profiles, min_length=1, max_length=2)
     """Metric definitions: `paper-v1` as published, with its defects; `v2` mended. Status and gates use the first."""
-    clip_model: ModelSource = Field(default_factory=lambda: ModelSource(name="openai/clip-vit-base-patch32"))
+    clip_model: ModelSource = Field(
+        default_factory=lambda: ModelSource(
+            name="openai/clip-vit-base-patch32", revision="3d74acf9a28c67741b2f4f2ea7635f0aaf6f0268"
+        )
+    )
     """Model of `clip-score`."""
     judges: list[Judge] = Field(default_factory=list, max_length=8)
     """Models that compare two arms' answers blindly."""

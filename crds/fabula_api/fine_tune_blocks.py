@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from fabula_api.base import Duration, SpecModel, StatusModel, Text
+
+CODE_BEARING = ("PYTHON", "LD_", "HF_", "TRANSFORMERS_", "AWS_ENDPOINT")
+"""Beginnings of environment variables that can change what a worker computes, or where it reads from."""
 
 
 class Template(SpecModel):
@@ -27,6 +30,13 @@ class Template(SpecModel):
     def foreign(self) -> bool:
         """Whether something else than Fabula's own worker trains."""
         return bool(self.command)
+
+    @property
+    def code(self) -> dict[str, Any] | None:
+        """The image and the variables that decide which code runs and whom it asks; None where there are none."""
+        env = {name: value for name, value in self.env.items() if name.startswith(CODE_BEARING)}
+        found = ({"image": self.image} if self.image else {}) | ({"env": env} if env else {})
+        return found or None
 
 
 class Preflight(SpecModel):

@@ -153,8 +153,10 @@ class FineTuneRunSpec(RunSpec):
 
     @property
     def decisive_template(self) -> dict[str, Any] | None:
-        """What of `template` decides the output: all of it where a foreign command trains, else nothing."""
-        return self.template.model_dump(mode="json", by_alias=True) if self.template.foreign else None
+        """What of `template` decides the output: all of it where a foreign command trains, else what brings code."""
+        if self.template.foreign:
+            return self.template.model_dump(mode="json", by_alias=True)
+        return self.template.code
 
     @property
     def decisive_training(self) -> dict[str, Any]:

@@ -28,7 +28,12 @@ class Stage:
     after: tuple[str, ...] = ()
     """Stages whose artifacts it reads."""
     external: tuple[str, ...] = ()
-    """Artifacts of other runs it reads, by lineage name: `dataset`, `adapter`."""
+    """Artifacts of other runs and models that it reads, by `External.input`: `dataset`, `adapter`, `model`."""
+    resolves: bool = False
+    """It makes nothing: it finds out the digests of what the run reads from outside, and is skipped where a spec gives
+    them all."""
+    by_content: bool = False
+    """It looks at its source each time, and picks a folder of its own by what it finds there."""
     shards: str | None = None
     """Spec field with the number of shards."""
     device: str = "cpu"
@@ -57,12 +62,19 @@ class Recipe:
     """The stages of a run with `dryRun`, by the kinds that have it."""
 
 
-_INGEST = Stage("ingest", "single", reads=("source",), version=2, unit="episode")
+_INGEST = Stage("ingest", "single", reads=("source",), by_content=True, version=2, unit="episode")
+_RESOLVE = "resolve"
+
+
+def _resolve(*reads: str) -> Stage:
+    return Stage(_RESOLVE, "single", reads=reads, resolves=True, unit="input")
+
 
 PODCAST = Recipe(
     name="podcast",
     stages={
         "DatasetBuild": (
+            _resolve("images.provider", "images.model"),
             _INGEST,
             Stage(
                 "extract",
@@ -87,12 +99,14 @@ PODCAST = Recipe(
                 ),
                 # How many more are drawn depends on how many pictures make a sample complete.
                 extent=("target.samples", "budget", "retry_failed", "images.require"),
-                after=("ingest", "extract"),
+                after=(_RESOLVE, "ingest", "extract"),
+                external=("imageModel",),
                 shards="images.workers",
                 device="images.device",
                 remote_when=("images.provider", ("bedrock",)),
                 resources="images.resources",
                 skip_unless=("images.provider", ("bedrock", "diffusers")),
+                version=2,
                 unit="image",
             ),
             Stage(
@@ -105,12 +119,14 @@ PODCAST = Recipe(
             ),
         ),
         "FineTuneRun": (
+            _resolve("dataset", "model"),
             Stage(
                 "train",
                 "group",
                 # Not how many ranks, nor what each of them holds: a run goes on from a checkpoint with other ones.
                 reads=("model", "lora", "decisive_training", "pixels", "topology.device", "decisive_template"),
-                external=("dataset",),
+                after=(_RESOLVE,),
+                external=("dataset", "model"),
                 device="topology.device",
                 resources="resources",
                 version=3,
@@ -118,13 +134,14 @@ PODCAST = Recipe(
             ),
         ),
         "EvalRun": (
-            Stage("select", "single", reads=("samples",), version=2, unit="sequence"),
+            _resolve("arms", "metrics", "clip_model"),
+            Stage("select", "single", reads=("samples",), by_content=True, version=3, unit="sequence"),
             Stage(
                 "infer",
                 "sharded",
                 reads=("prompt", "pixels", "generation", "engine"),
-                after=("select",),
-                external=("adapter",),
+                after=(_RESOLVE, "select"),
+                external=("model", "adapter"),
                 shards="shards",
                 resources="resources",
                 for_each="arms",
@@ -135,7 +152,8 @@ PODCAST = Recipe(
                 "score",
                 "single",
                 reads=("arms", "baseline", "metrics", "profiles", "clip_model", "gates"),
-                after=("select", "infer"),
+                after=(_RESOLVE, "select", "infer"),
+                external=("clipModel",),
                 version=2,
                 unit="metric",
             ),

@@ -35,8 +35,12 @@ BLOCKS: dict[str, tuple[Rule, ...]] = {
     "ModelSource": (
         {"rule": "has(self.name) != has(self.uri)", "message": "give exactly one of name and uri"},
         {"rule": "!has(self.revision) || has(self.name)", "message": "revision goes with name"},
+        {"rule": "!has(self.digest) || has(self.uri)", "message": "digest goes with uri; a name has a revision"},
     ),
-    "ArtifactSource": ({"rule": "has(self.ref) != has(self.uri)", "message": "give exactly one of ref and uri"},),
+    "ArtifactSource": (
+        {"rule": "has(self.ref) != has(self.uri)", "message": "give exactly one of ref and uri"},
+        {"rule": "!has(self.digest) || has(self.uri)", "message": "digest goes with uri; a run's is known"},
+    ),
     "PixelWindow": (
         {"rule": "self.minPixels <= self.maxPixels", "message": "minPixels must not be greater than maxPixels"},
     ),

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from fabula_api.base import Duration, Name, ObjectName, Quantity, SpecModel, Text, Uri
+from fabula_api.base import Digest, Duration, Name, ObjectName, Quantity, SpecModel, Text, Uri
 
 ResourceMap = Annotated[dict[Text, Quantity], Field(max_length=16)]
 
@@ -69,7 +69,11 @@ class ModelSource(SpecModel):
     uri: Uri | None = None
     """Folder with weights, config and processor."""
     revision: Text | None = None
-    """Branch, tag or commit of the Hub repository. Pin it: without it, two runs may see two models."""
+    """Branch, tag or commit of the Hub repository. A commit (40 hex digits) is taken as it is; else the run looks up,
+    once, which one it is, and keeps to that."""
+    digest: Digest | None = None
+    """Digest of the folder's content, as `status.lineage` of an earlier run has it; a folder with another one is
+    refused. Without it, the run finds it out before it starts."""
 
 
 class ArtifactSource(SpecModel):
@@ -79,6 +83,9 @@ class ArtifactSource(SpecModel):
     """Name of the run, in this namespace, that makes it. This run waits for it and records its digest."""
     uri: Uri | None = None
     """Folder of a committed artifact (one that has a manifest)."""
+    digest: Digest | None = None
+    """Digest in its manifest; an artifact with another one is refused. Without it, the run finds it out before it
+    starts."""
 
 
 class PixelWindow(SpecModel):

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from fabula_api.base import Count, StatusModel, Text, Timestamp, Uri
+from fabula_api.base import ContentDigest, Count, StatusModel, Text, Timestamp, Uri
 
 ConditionStatus = Literal["True", "False", "Unknown"]
 State = Literal["Pending", "Running", "Suspended", "Succeeded", "Failed"]
@@ -70,6 +70,8 @@ class StageStatus(StatusModel):
     """True when a finished artifact with the same key was taken."""
     artifact: ArtifactStatus | None = None
     """What the stage made."""
+    digests: Annotated[dict[Text, ContentDigest], Field(max_length=64)] | None = None
+    """What `resolve` found: digests of what the run reads from outside, by the names that `lineage` has for it."""
     started_at: Timestamp | None = None
     """When its first pod was asked for."""
     finished_at: Timestamp | None = None

@@ -8,7 +8,17 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from fabula_api.artifact import ArtifactReference
-from fabula_api.base import API_VERSION, Digest, Name, ObjectName, SpecModel, StatusModel, Text, Uri
+from fabula_api.base import (
+    API_VERSION,
+    ContentDigest,
+    Digest,
+    Name,
+    ObjectName,
+    SpecModel,
+    StatusModel,
+    Text,
+    Uri,
+)
 from fabula_api.dataset_build import DatasetBuildSpec
 from fabula_api.eval_run import EvalRunSpec
 from fabula_api.fine_tune_run import CheckpointStatus, FineTuneRunSpec
@@ -248,6 +258,8 @@ class WorkerResult(StatusModel):
     """Stage-specific; `fabula_api.summary` has what is read of it."""
     lineage: list[Lineage] = Field(default_factory=list)
     """What the stage read."""
+    digests: Annotated[dict[Text, ContentDigest], Field(max_length=64)] = Field(default_factory=dict)
+    """Of `resolve`: digests of what the run reads from outside, by lineage name."""
     failure: FailureDigest | None = None
 
     def encode(self, limit: int = TERMINATION_LIMIT) -> bytes:

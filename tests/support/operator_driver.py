@@ -189,21 +189,32 @@ def run_object(kind: str, namespace: str, name: str, spec: dict[str, Any]) -> Ob
     }
 
 
+MODEL_DIGEST = "sha256:" + "d" * 64
+"""Given in the specs below, so that their runs need not look at what lies nowhere."""
 DATASET_SPEC: dict[str, Any] = {
     "source": {"uri": "quickstart/episodes.jsonl.gz"},
     "extraction": {"provider": "rules", "workers": 2},
-    "images": {"provider": "diffusers", "model": {"uri": "quickstart/models/tiny-sd3"}, "device": "cpu"},
+    "images": {
+        "provider": "diffusers",
+        "model": {"uri": "quickstart/models/tiny-sd3", "digest": MODEL_DIGEST},
+        "device": "cpu",
+    },
 }
 FINE_TUNE_SPEC: dict[str, Any] = {
     "dataset": {"ref": "data"},
-    "model": {"uri": "quickstart/models/tiny-qwen3-vl"},
+    "model": {"uri": "quickstart/models/tiny-qwen3-vl", "digest": MODEL_DIGEST},
     "topology": {"gpusPerNode": 2, "device": "cpu"},
 }
 EVAL_SPEC: dict[str, Any] = {
     "samples": {"uri": "quickstart/vist", "count": 6},
     "arms": [
-        {"name": "base", "model": {"uri": "m"}, "gpusPerShard": 0},
-        {"name": "finetuned", "model": {"uri": "m"}, "adapter": {"ref": "tune"}, "gpusPerShard": 0},
+        {"name": "base", "model": {"uri": "m", "digest": MODEL_DIGEST}, "gpusPerShard": 0},
+        {
+            "name": "finetuned",
+            "model": {"uri": "m", "digest": MODEL_DIGEST},
+            "adapter": {"ref": "tune"},
+            "gpusPerShard": 0,
+        },
     ],
     "shards": 2,
     "gates": [{"metric": "format-compliance", "arm": "finetuned", "versus": "base", "min": 0}],

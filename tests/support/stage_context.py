@@ -25,9 +25,12 @@ def stage_context(
     shard: int = 0,
     shards: int = 1,
     arm: str | None = None,
+    digests: dict[str, str] | None = None,
 ) -> StageContext:
-    """Context of one stage; `inputs` maps names to folders below `root`."""
-    given = [{"name": name, "uri": uri, "digest": "unknown"} for name, uri in (inputs or {}).items()]
+    """Context of one stage; `inputs` maps names to folders below `root`, `digests` names to what they were."""
+    known = digests or {}
+    places = dict.fromkeys(known, "elsewhere") | (inputs or {})
+    given = [{"name": name, "uri": uri, "digest": known.get(name, f"uri:{uri}")} for name, uri in places.items()]
     config = WorkerConfig.model_validate(
         {
             "run": {"kind": kind, "namespace": "default", "name": "trial", "uid": "1"},

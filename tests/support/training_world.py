@@ -62,7 +62,7 @@ class World:
             "root": f"file://{self.folder}/root",
             "output": f"{node.output if node else 'out'}/{name}",
             "key": "sha256:" + "0" * 64,
-            "inputs": [{"name": "dataset", "uri": spec.pop("dataset", "dataset"), "digest": "unknown"}],
+            "inputs": [{"name": "dataset", "uri": spec.pop("dataset", "dataset"), "digest": "uri:dataset"}],
             "spec": {
                 "dataset": {"uri": "dataset"},
                 "model": {"uri": "model"},

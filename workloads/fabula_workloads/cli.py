@@ -17,7 +17,7 @@ PREPARE = "prepare-quickstart"
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
-    stages = [stage for _, stage in STAGES]
+    stages = list(dict.fromkeys(stage for _, stage in STAGES))
     parser = argparse.ArgumentParser(
         prog="fabula-worker",
         description="Runs one stage of a Fabula run. The operator starts it in pods.",

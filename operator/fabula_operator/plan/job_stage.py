@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from fabula_api.externals import unresolved
 from fabula_api.recipes import Stage
-from fabula_api.status import StageStatus
+from fabula_api.status import FailureDigest, StageStatus
 from fabula_api.worker import WorkerResult
 from fabula_operator.plan.actions import DeleteChild
 from fabula_operator.plan.children import Child, Pod, running
@@ -79,8 +80,20 @@ def _complete(
             failure=collected.failure,
         )
     result: WorkerResult = collected.result  # type: ignore[assignment]
+    if stage.resolves and (lacking := {one.name for one in unresolved(launch.spec)} - result.digests.keys()):
+        failed = status.model_copy(update={"state": "Failed", "eta": None, "finished_at": finished_at})
+        return StageView(stage, launch.arm, failed, child=child, failure=_undigested(stage.name, lacking))
     status = succeeded_status(finished_figures(status, stage, result), launch, result, finished_at)
     return StageView(stage, launch.arm, status, child=child, result=result)
+
+
+def _undigested(stage: str, names: set[str]) -> FailureDigest:
+    return FailureDigest(
+        reason="ResultUnreadable",
+        message=f"stage {stage} succeeded but told no digest of {', '.join(sorted(names))}; check that the worker "
+        "image belongs to this operator's version",
+        stage=stage,
+    )
 
 
 def stuck(pods: Sequence[Pod]) -> Waiting | None:

@@ -23,8 +23,8 @@ from fabula_operator.plan.ending import after_the_end, fail, refuse, succeed
 from fabula_operator.plan.kind_status import fold, verdict
 from fabula_operator.plan.observed import Observed, Waiting
 from fabula_operator.plan.progress import overall
-from fabula_operator.plan.references import resolve_externals
-from fabula_operator.plan.stage_engine import Walk, pending, walk
+from fabula_operator.plan.references import resolve_externals, with_digests
+from fabula_operator.plan.stage_engine import Walk, pending, resolved, walk
 from fabula_operator.plan.stage_view import StageView
 from fabula_operator.plan.stops import pods_left, stop, superseded
 from fabula_operator.plan.watchdog import healthy
@@ -50,7 +50,7 @@ def plan(seen: Observed, now: datetime) -> Plan:
     assert not isinstance(backend, Waiting)
     before = estimated(_reopened(run.status), accepted.preflight)
     views = walk(Walk(seen, spec, accepted.stages, before, inputs, backend[0], now))
-    status = _with_stages(before, views, inputs)
+    status = _with_stages(before, views, with_digests(inputs, resolved(views)))
     if backend[1] is not None:
         status = status.model_copy(update={"backend": backend[1]})
     status = fold(status, spec, views, seen.environment.gpu_hour_usd)

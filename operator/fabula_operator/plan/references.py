@@ -2,43 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 
-from fabula_api.eval_run import EvalRunSpec
-from fabula_api.fine_tune_run import FineTuneRunSpec
+from fabula_api.externals import External, externals
 from fabula_api.recipes import Kind, Stage
-from fabula_api.shared_spec import ArtifactSource
+from fabula_api.shared_spec import ModelSource
 from fabula_api.status import Lineage
 from fabula_api.uri import resolve_uri
 from fabula_api.worker import Spec, StageInput
 from fabula_operator.plan.observed import Observed, Reference, Waiting
-
-
-@dataclass(frozen=True, slots=True)
-class External:
-    """One artifact of another run that a run reads."""
-
-    name: str
-    """Lineage name: `dataset`, or `adapter/<arm>`."""
-    input: str
-    """Name under which a stage declares it: `dataset`, `adapter`."""
-    kind: Kind
-    """Kind that makes such artifacts."""
-    source: ArtifactSource
-    arm: str | None = None
-
-
-def externals(spec: Spec) -> tuple[External, ...]:
-    """What a spec reads from other runs or from finished artifacts."""
-    if isinstance(spec, FineTuneRunSpec):
-        return (External("dataset", "dataset", "DatasetBuild", spec.dataset),)
-    if isinstance(spec, EvalRunSpec):
-        return tuple(
-            External(f"adapter/{arm.name}", "adapter", "FineTuneRun", arm.adapter, arm.name)
-            for arm in spec.arms
-            if arm.adapter
-        )
-    return ()
 
 
 def named_runs(kind: Kind, spec: dict[str, object]) -> set[tuple[Kind, str]]:
@@ -60,7 +32,7 @@ def named_runs(kind: Kind, spec: dict[str, object]) -> set[tuple[Kind, str]]:
 
 
 def resolve_externals(seen: Observed, spec: Spec) -> list[Lineage] | Waiting:
-    """Lineage entries with uri and digest of every external, or the first thing to wait for.
+    """Lineage entries of every external, with the digests that are known, or the first thing to wait for.
 
     What a started run reads stays what it was when it started, even if the run that made it changes meanwhile.
     """
@@ -69,13 +41,12 @@ def resolve_externals(seen: Observed, spec: Spec) -> list[Lineage] | Waiting:
     recorded = {entry.name: entry for entry in status.lineage}
     found: list[Lineage] = []
     for one in externals(spec):
-        if one.source.uri is not None:
-            uri = resolve_uri(one.source.uri, seen.environment.artifact_root)
-            found.append(Lineage(name=one.name, uri=uri, digest=None))
+        if one.ref is None:
+            found.append(Lineage(name=one.name, uri=_place(one, seen.environment.artifact_root), digest=one.digest))
             continue
-        assert one.source.ref is not None
-        run = f"{one.kind}/{one.source.ref}"
-        reference = seen.references.get((one.kind, one.source.ref))
+        assert one.made_by is not None
+        run = f"{one.made_by}/{one.ref}"
+        reference = seen.references.get((one.made_by, one.ref))
         entry = recorded.get(one.name)
         known = entry if entry and entry.run == run and entry.digest else None
         if known and (started or reference is None or not reference.ready):
@@ -87,10 +58,17 @@ def resolve_externals(seen: Observed, spec: Spec) -> list[Lineage] | Waiting:
     return found
 
 
+def _place(one: External, root: str) -> str | None:
+    """Folder of what no run makes; of a model on the Hub, its name there."""
+    if one.source.uri is not None:
+        return resolve_uri(one.source.uri, root)
+    return one.source.name if isinstance(one.source, ModelSource) else None
+
+
 def _wait(one: External, reference: Reference | None) -> Waiting:
     """Why it is not ready. What somebody has to mend is called by another reason than what only takes time."""
-    what = "Dataset" if one.kind == "DatasetBuild" else "Adapter"
-    name = f"{one.kind} {one.source.ref}"
+    what = "Dataset" if one.made_by == "DatasetBuild" else "Adapter"
+    name = f"{one.made_by} {one.ref}"
     if reference is None or not reference.exists:
         return Waiting(f"WaitingFor{what}", f"{name} does not exist yet")
     if reference.state == "Failed":
@@ -103,6 +81,14 @@ def _wait(one: External, reference: Reference | None) -> Waiting:
     if reference.state == "Succeeded":
         return Waiting(f"{what}Missing", f"{name} has succeeded but names no artifact", stalled=True)
     return Waiting(f"WaitingFor{what}", f"{name} is {reference.state or 'Pending'}")
+
+
+def with_digests(lineage: list[Lineage], digests: Mapping[str, str]) -> list[Lineage]:
+    """The entries, those whose digest was not known with what `resolve` found."""
+    return [
+        entry.model_copy(update={"digest": entry.digest or digests.get(entry.name)}) if entry.name in digests else entry
+        for entry in lineage
+    ]
 
 
 def external_inputs(stage: Stage, arm: str | None, spec: Spec, lineage: list[Lineage]) -> list[StageInput]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from fabula_api.eval_run import Arm, EvalRunSpec
+from fabula_api.externals import unresolved
 from fabula_api.fine_tune_run import Attempt, EarlierAttempts, FineTuneRunSpec
 from fabula_api.recipes import Stage
 from fabula_api.shared_spec import Resources
@@ -19,7 +20,7 @@ from fabula_operator.plan.group_stage import group_stage
 from fabula_operator.plan.job_stage import job_stage
 from fabula_operator.plan.not_landed import value_at
 from fabula_operator.plan.observed import Observed, Waiting
-from fabula_operator.plan.references import external_inputs
+from fabula_operator.plan.references import external_inputs, with_digests
 from fabula_operator.plan.stage_key import place_key, stage_folder, stage_key
 from fabula_operator.plan.stage_view import StageView
 from fabula_operator.plan.too_large import too_large
@@ -53,7 +54,9 @@ def pending(stages: tuple[Stage, ...], spec: Spec, status: RunStatus) -> list[St
 
 
 def instances(stage: Stage, spec: Spec) -> list[tuple[str, Arm | None]]:
-    """(name, arm) for each time the stage runs."""
+    """(name, arm) for each time the stage runs; nothing for one that would have nothing to find out."""
+    if stage.resolves and not unresolved(spec):
+        return []
     if stage.for_each == "arms":
         assert isinstance(spec, EvalRunSpec)
         return [(f"{stage.name}/{arm.name}", arm) for arm in spec.arms]
@@ -127,8 +130,14 @@ def _inputs(this: Walk, stage: Stage, arm: Arm | None, before: list[StageView]) 
         if view.stage.name in stage.after and view.status.artifact is not None:
             artifact = view.status.artifact
             found.append(StageInput(name=view.status.name, uri=artifact.uri, digest=artifact.digest))
-    found += external_inputs(stage, arm.name if arm else None, this.spec, this.lineage)
+    lineage = with_digests(this.lineage, resolved(before))
+    found += external_inputs(stage, arm.name if arm else None, this.spec, lineage)
     return tuple(found)
+
+
+def resolved(views: list[StageView]) -> dict[str, str]:
+    """Digests that `resolve` has found, by lineage name."""
+    return {name: digest for view in views for name, digest in (view.status.digests or {}).items()}
 
 
 def _still_writing(seen: Observed, launch: Launch) -> Waiting | None:

@@ -19,8 +19,9 @@ from fabula_api.worker import Spec, StageInput
 from fabula_operator.plan.not_landed import value_at
 from fabula_operator.render.launch import RunIdentity
 
-# How many GPUs compute an answer does not change it, so moving an arm to other hardware reuses what is there.
-_UNDECISIVE = frozenset({"gpusPerShard"})
+# How many GPUs compute an answer does not change it, so moving an arm to other hardware reuses what is there. A digest
+# that a spec gives is among the stage's inputs, as one that was found out would be.
+_UNDECISIVE = frozenset({"gpusPerShard", "digest"})
 
 
 def _plain(value: Any, root: str) -> Any:
@@ -42,8 +43,9 @@ def stage_key(recipe: str, stage: Stage, spec: Spec, arm: Arm | None, inputs: Se
     """`sha256:<hex>` of everything that decides the stage's output, and how much of it there is."""
     arm_value = None
     if arm is not None:
-        # Which run made the adapter does not matter; its digest is among the inputs.
-        arm_value = {key: value for key, value in _plain(arm, root).items() if key != "adapter"}
+        # Where model and adapter lie, and who made them, does not matter; their digests are among the inputs.
+        named = {one.name for one in inputs}
+        arm_value = {key: value for key, value in _plain(arm, root).items() if key not in {"adapter", "model"} & named}
     return digest_of(
         {
             "recipe": recipe,

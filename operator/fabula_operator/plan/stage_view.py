@@ -59,5 +59,11 @@ def succeeded_status(status: StageStatus, launch: Launch, result: WorkerResult, 
         # A ledger folder has no manifest of its own: its key says what is in it.
         artifact = ArtifactStatus(uri=launch.output, digest=launch.key)
     return status.model_copy(
-        update={"state": "Succeeded", "artifact": artifact, "reused": result.reused, "finished_at": finished_at}
+        update={
+            "state": "Succeeded",
+            "artifact": artifact,
+            "reused": result.reused,
+            "digests": result.digests or None,
+            "finished_at": finished_at,
+        }
     )

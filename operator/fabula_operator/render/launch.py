@@ -74,8 +74,11 @@ class Launch:
 
     @property
     def template(self) -> Template:
-        """What the run changes in its pod; nothing for kinds without such a block."""
-        return self.spec.template if isinstance(self.spec, FineTuneRunSpec) else Template()
+        """What the run changes in its pod; nothing for kinds without such a block, nor, but for the environment, in
+        pods that do not train."""
+        if not isinstance(self.spec, FineTuneRunSpec):
+            return Template()
+        return self.spec.template if self.shape == "group" else Template(env=self.spec.template.env)
 
     @property
     def linked(self) -> bool:

@@ -57,11 +57,14 @@ def test_our_own_worker_without_a_result_is_a_failure_all_the_same() -> None:
     assert step(seen)[0].run.status.reason == "ResultUnreadable"
 
 
-def test_another_command_is_another_work_and_another_image_of_ours_is_not() -> None:
+def test_what_brings_other_code_is_other_work() -> None:
     def key(template: dict[str, Any]) -> str:
         return launches(plan(observed("FineTuneRun", {"template": template}), NOW))[0].key
 
-    assert key({"image": "mirror/fabula"}) == key({}) == key({"env": {"NCCL_DEBUG": "INFO"}})
+    assert key({}) == key({"env": {"NCCL_DEBUG": "INFO"}})
+    others = [{"image": "mirror/fabula"}, {"image": "other/fabula"}]
+    others += [{"env": {name: "x"}} for name in ("PYTHONPATH", "LD_PRELOAD", "HF_ENDPOINT", "AWS_ENDPOINT_URL_S3")]
+    assert len({key(other) for other in [{}, *others]}) == 1 + len(others)
     assert key({"command": ["a"]}) != key({"command": ["b"]})
     assert key({"command": ["a"]}) != key({})
 

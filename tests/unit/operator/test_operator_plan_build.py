@@ -334,4 +334,4 @@ def test_what_the_workers_read_within_the_run_is_no_lineage() -> None:
     inside = {"name": "ingest", "uri": "file:///i", "digest": "sha256:" + "b" * 64}
     source = {"name": "source", "uri": "file:///s", "digest": "sha256:" + "c" * 64}
     seen = finished(observed("DatasetBuild"), lineage=[inside, source])
-    assert [entry.name for entry in seen.run.status.lineage] == ["source"]
+    assert [entry.name for entry in seen.run.status.lineage] == ["imageModel", "source"]

@@ -15,7 +15,7 @@ from tests.support.stage_context import stage_context
 from tests.support.vist_folder import annotation, draw_photo, write_vist
 
 from fabula_workloads.runtime.failures import InputInvalid
-from fabula_workloads.runtime.store import open_store
+from fabula_workloads.runtime.store import local_path, open_store
 from fabula_workloads.sequences.choice import Sequence, choose
 from fabula_workloads.sequences.directories import read_directories, story_text
 from fabula_workloads.sequences.photo import bare_photo
@@ -28,7 +28,8 @@ def spec(uri: str = "vist", **samples: object) -> dict[str, object]:
 
 
 def chosen(root: Path, output: str) -> list[dict[str, object]]:
-    return [json.loads(line) for line in (root / output / "samples.jsonl").read_text().splitlines()]
+    (file,) = (root / output).glob("*/samples.jsonl")
+    return [json.loads(line) for line in file.read_text().splitlines()]
 
 
 def test_the_order_of_the_file_decides_nothing(tmp_path: Path) -> None:
@@ -47,13 +48,13 @@ def test_the_order_of_the_file_decides_nothing(tmp_path: Path) -> None:
 
 def test_pictures_come_in_photo_order_and_bare(tmp_path: Path) -> None:
     write_vist(tmp_path / "vist", 3, shuffle=3)
-    select.run(stage_context(tmp_path, "EvalRun", "select", spec(count=3), "out"))
+    result = select.run(stage_context(tmp_path, "EvalRun", "select", spec(count=3), "out"))
     for record in chosen(tmp_path, "out"):
         story = str(record["id"]).rpartition("_")[2]
         assert record["images"] == [f"pictures/{record['id']}/image_{k}.jpg" for k in range(1, 6)]
         assert record["story"] == " ".join(f"sentence {order} of {story} ." for order in range(5))
         for order, path in enumerate(record["images"]):  # type: ignore[arg-type, var-annotated]
-            data = (tmp_path / "out" / path).read_bytes()
+            data = (local_path(result.uri or "") / path).read_bytes()
             assert b"Secret" not in data
             source = Image.open(tmp_path / "vist" / "images" / f"{int(story) - 4000:03d}{order}.jpg")
             assert _difference(Image.open(io.BytesIO(data)), source) < 12

@@ -56,12 +56,16 @@ def add_parts(store: Store, contents: Iterable[tuple[str, bytes | Path]]) -> lis
     return parts
 
 
+def part_of(path: str, content: bytes | Path) -> Part:
+    """What a manifest says of bytes or a local file as the part `path`."""
+    if isinstance(content, bytes):
+        return Part(path=path, size=len(content), sha256=hashlib.sha256(content).hexdigest())
+    with content.open("rb") as file:
+        return Part(path=path, size=content.stat().st_size, sha256=sha256_of(file))
+
+
 def _add_part(store: Store, path: str, content: bytes | Path, committed: Manifest | None) -> Part:
-    if isinstance(content, Path):
-        with content.open("rb") as file:
-            part = Part(path=path, size=content.stat().st_size, sha256=sha256_of(file))
-    else:
-        part = Part(path=path, size=len(content), sha256=hashlib.sha256(content).hexdigest())
+    part = part_of(path, content)
     if committed is not None:
         if part in committed.parts:
             return part

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fabula_api.artifact import ArtifactReference, Manifest
+from fabula_api.externals import COMMIT
 from fabula_api.status import Lineage
 from fabula_api.worker import WorkerConfig, WorkerResult
 from fabula_workloads.runtime.failures import ConfigInvalid, TryAgain, from_os_error
@@ -58,6 +59,11 @@ class StageContext:
         except KeyError as error:
             raise ConfigInvalid(str(error.args[0])) from error
 
+    def given(self, name: str) -> str | None:
+        """The digest that an input was resolved to; None where the config names no such input, or only its place."""
+        found = next((one.digest for one in self.config.inputs if one.name == name), None)
+        return found if found is not None and found.startswith(("sha256:", COMMIT)) else None
+
     def local(self, uri: str) -> Path:
         """Local path of a stored file or folder: the file itself for `file://`, a download for `s3://`."""
         return materialize(self.resolve(uri), self.cache)
@@ -91,6 +97,8 @@ class StageResult:
     metrics: dict[str, float] = field(default_factory=dict)
     summary: dict[str, Any] = field(default_factory=dict)
     lineage: Iterable[Lineage] = ()
+    digests: dict[str, str] = field(default_factory=dict)
+    """Of `resolve`: what it found, by lineage name."""
     reused: bool = False
 
     @classmethod
@@ -119,4 +127,5 @@ class StageResult:
             metrics=self.metrics,
             summary=self.summary,
             lineage=list(self.lineage),
+            digests=self.digests,
         )

@@ -14,6 +14,7 @@ from types import FrameType, TracebackType
 
 from pydantic import BaseModel, ValidationError
 
+from fabula_api.dataset_build import DatasetBuildSpec
 from fabula_api.recipes import stages_of
 from fabula_api.worker import CONFIG_VARIABLE, SHARD_VARIABLE, SPEC_TYPES, ExitCode, WorkerConfig, WorkerResult
 from fabula_workloads.runtime import metrics
@@ -170,9 +171,11 @@ def _run_stage(
 
 
 def _reusable(config: WorkerConfig) -> bool:
-    """Whether a manifest in the output folder is the whole result (ingest picks a folder of its own by content)."""
-    shapes = {stage.name: stage.shape for stage in stages_of(config.spec.recipe, config.run.kind) or ()}
-    return config.stage != "ingest" and shapes.get(config.stage) in ("single", "group")
+    """Whether a manifest in the output folder is the whole result."""
+    dry = isinstance(config.spec, DatasetBuildSpec) and config.spec.dry_run
+    stages = {stage.name: stage for stage in stages_of(config.spec.recipe, config.run.kind, dry) or ()}
+    stage = stages.get(config.stage)
+    return stage is not None and stage.shape != "sharded" and not (stage.by_content or stage.resolves)
 
 
 def _frames_only(error: BaseException) -> tuple[type[BaseException], BaseException, TracebackType | None] | None:

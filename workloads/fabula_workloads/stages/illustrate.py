@@ -135,7 +135,7 @@ def picture_size(images: Images) -> tuple[int, int]:
 def open_painter(context: StageContext) -> Painter:
     """The painter that `images.provider` names, with its model loaded."""
     images = images_of(context)
-    folder = model_folder(context, images.model, "images.model")
+    folder = model_folder(context, images.model, "images.model", "imageModel")
     from fabula_workloads.painting.diffusers_painter import DiffusersPainter
 
     if images.device == "cpu":

@@ -1,4 +1,7 @@
-"""Where a model's files are: a folder of the artifact store, or a Hugging Face Hub repository, downloaded once."""
+"""Where a model's files are: a folder of the artifact store, or a Hugging Face Hub repository, downloaded once.
+
+What is there is held to the digest that the run was given, so that all its pods see one model, or say that it changed.
+"""
 
 from __future__ import annotations
 
@@ -9,28 +12,39 @@ from fabula_api.artifact import Manifest
 from fabula_api.shared_spec import ModelSource
 from fabula_api.uri import FILE
 from fabula_workloads.runtime.artifact import read_manifest
+from fabula_workloads.runtime.content import content_digest, require_content
 from fabula_workloads.runtime.context import StageContext
-from fabula_workloads.runtime.failures import ConfigInvalid, CredentialsRefused, InputInvalid, NotFound, TryAgain
+from fabula_workloads.runtime.failures import InputInvalid, NotFound
 from fabula_workloads.runtime.store import Store, open_store
+from fabula_workloads.stages.hub import from_hub
 
 
-def model_folder(context: StageContext, source: ModelSource, field: str) -> Path:
-    """Local folder of a model; `field` is the spec field that an error names, such as `images.model`."""
-    if source.uri is not None:
-        try:
-            store = open_store(context.resolve(source.uri))
-            if not store.uri.startswith(FILE) and (manifest := read_manifest(store)):
-                return artifact_folder(context, store, manifest)
-            return context.local(source.uri)
-        except NotFound as error:
-            raise _no_folder(field, error) from error
-    return Path(_from_hub(source, field, context.cache / "models"))
+def model_folder(context: StageContext, source: ModelSource, field: str, given: str = "model") -> Path:
+    """Local folder of a model; `field` is the spec field that an error names, such as `images.model`, and `given` the
+    input under which the stage was given its digest.
+
+    Raises InputInvalid (InputChanged) where the folder holds something else.
+    """
+    digest = context.given(given)
+    if source.uri is None:
+        return Path(from_hub(source, field, context.cache / "models", digest))
+    try:
+        store = open_store(context.resolve(source.uri))
+        if (manifest := read_manifest(store)) is not None:
+            require_content(store.uri, manifest.digest, digest)
+            return artifact_folder(context, store, manifest)
+        if digest is not None:
+            require_content(store.uri, content_digest(store.uri, context.cache, context.check_stop), digest)
+        return context.local(source.uri)
+    except NotFound as error:
+        raise _no_folder(field, error) from error
 
 
 def model_config(context: StageContext, source: ModelSource, field: str) -> bytes:
     """A model's config.json. Nothing else of the model is downloaded."""
     if source.uri is None:
-        return Path(_from_hub(source, field, context.cache / "models", "config.json")).read_bytes()
+        cache, digest = context.cache / "models", context.given("model")
+        return Path(from_hub(source, field, cache, digest, "config.json")).read_bytes()
     try:
         return open_store(context.resolve(source.uri)).read("config.json")
     except NotFound as error:
@@ -64,33 +78,3 @@ def model_label(source: ModelSource) -> str:
 
 def _no_folder(field: str, error: NotFound) -> InputInvalid:
     return InputInvalid(f"{field}.uri: there is no model folder at {error.uri}")
-
-
-def _from_hub(source: ModelSource, field: str, cache: Path, file: str | None = None) -> str:
-    """Local path of a repository, or of one file of it."""
-    from huggingface_hub import hf_hub_download, snapshot_download
-    from huggingface_hub.errors import (
-        GatedRepoError,
-        HfHubHTTPError,
-        HFValidationError,
-        LocalEntryNotFoundError,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
-    )
-
-    name, revision = source.name, source.revision
-    if name is None:
-        raise ConfigInvalid(f"{field} names no model: set {field}.name or {field}.uri")
-    where = f"{field}: {name}" + (f" at {revision}" if revision else "")
-    try:
-        if file is not None:
-            return str(hf_hub_download(name, file, revision=revision, cache_dir=cache))
-        return str(snapshot_download(name, revision=revision, cache_dir=cache))
-    except GatedRepoError as error:
-        raise CredentialsRefused(f"{where} is gated: accept its terms and put HF_TOKEN into secretRef") from error
-    except (RepositoryNotFoundError, RevisionNotFoundError, HFValidationError) as error:
-        raise InputInvalid(f"{where} is not on the Hub, or HF_TOKEN may not see it") from error
-    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
-        raise TryAgain(
-            f"{where} could not be downloaded from the Hub ({type(error).__name__})", "HubUnavailable"
-        ) from error

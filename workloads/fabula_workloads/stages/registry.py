@@ -11,6 +11,9 @@ from fabula_workloads.runtime.entry import StageFunction
 from fabula_workloads.runtime.failures import ConfigInvalid
 
 STAGES: dict[tuple[Kind, str], str] = {
+    ("DatasetBuild", "resolve"): "fabula_workloads.stages.resolve:run",
+    ("FineTuneRun", "resolve"): "fabula_workloads.stages.resolve:run",
+    ("EvalRun", "resolve"): "fabula_workloads.stages.resolve:run",
     ("DatasetBuild", "ingest"): "fabula_workloads.stages.ingest:run",
     ("DatasetBuild", "estimate"): "fabula_workloads.stages.estimate:run",
     ("DatasetBuild", "extract"): "fabula_workloads.stages.extract:run",

@@ -79,7 +79,7 @@ def _clip(
 ) -> tuple[ClipFigures | None, list[Tried]]:
     if "clip-score" not in spec.metrics:
         return None, []
-    folder = model_folder(context, spec.clip_model, "clipModel")
+    folder = model_folder(context, spec.clip_model, "clipModel", "clipModel")
     from fabula_workloads.metrics.clip_model import ClipModel
     from fabula_workloads.metrics.grounding import measure_grounding
 

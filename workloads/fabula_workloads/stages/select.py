@@ -1,18 +1,21 @@
-"""Stage `select`: the picture sequences that every arm gets, chosen once, copied, and freed of camera and GPS data."""
+"""Stage `select`: the picture sequences that every arm gets, chosen once, copied, and freed of camera and GPS data.
+
+Its artifact lies in a folder named by its own content: samples that changed make another one, whatever their place.
+"""
 
 from __future__ import annotations
 
 import json
 import logging
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from fabula_api.artifact import Part
+from fabula_api.artifact import artifact_digest
 from fabula_api.eval_run import EvalRunSpec, Samples
 from fabula_api.status import Lineage
 from fabula_workloads.pictures.opening import UnfitPicture
-from fabula_workloads.runtime.artifact import add_part, commit
+from fabula_workloads.runtime.artifact import add_parts, commit, part_of, read_manifest
 from fabula_workloads.runtime.context import StageContext, StageResult
 from fabula_workloads.runtime.failures import ConfigInvalid, InputInvalid, NotFound
 from fabula_workloads.runtime.store import Store, open_store, split_uri
@@ -21,6 +24,7 @@ from fabula_workloads.sequences.directories import read_directories
 from fabula_workloads.sequences.photo import BarePhoto, bare_photo
 from fabula_workloads.sequences.vist import read_vist
 
+KIND = "sample-set"
 _log = logging.getLogger(__name__)
 
 
@@ -37,24 +41,33 @@ def run(context: StageContext) -> StageResult:
         chosen = _Choosing(context, store, tally, scratch).choose(sequences, spec.samples)
         if not chosen:
             raise InputInvalid(f"samples.uri: {store.uri} holds no usable sequence: {_why(tally)}")
-        parts, lines = _stored(context, chosen, spec.samples.count)
-    tally["sequence/ok"] = len(lines)
-    parts.append(add_part(context.store, "samples.jsonl", ("\n".join(lines) + "\n").encode()))
-    if len(lines) < spec.samples.count:
-        _log.warning("%d sequences were asked for, %d are usable: %s", spec.samples.count, len(lines), _why(tally))
+        tally["sequence/ok"] = len(chosen)
+        return _commit(context, spec.samples, _contents(chosen, spec.samples.count), tally)
+
+
+def _commit(
+    context: StageContext, samples: Samples, contents: list[tuple[str, bytes | Path]], tally: Counter[str]
+) -> StageResult:
+    chosen = tally["sequence/ok"]
+    if chosen < samples.count:
+        _log.warning("%d sequences were asked for, %d are usable: %s", samples.count, chosen, _why(tally))
     counts = {name: float(count) for name, count in sorted(tally.items())}
-    context.reporter.update(done=len(lines), total=len(lines), counts=counts)
+    context.reporter.update(done=chosen, total=chosen, counts=counts)
+    named = artifact_digest(KIND, [part_of(path, content) for path, content in contents])
+    place = context.store.child(named.removeprefix("sha256:")[:16])
+    lineage = [Lineage(name="samples", uri=place.uri, digest=named)]
+    if (committed := read_manifest(place)) is not None:
+        return replace(StageResult.reuse(committed, place.uri), lineage=lineage)
     manifest = commit(
-        context.store,
-        kind="sample-set",
-        parts=parts,
+        place,
+        kind=KIND,
+        parts=add_parts(place, contents),
         counts=counts,
-        lineage=[Lineage(name="samples", uri=context.resolve(spec.samples.uri))],
-        details={"format": spec.samples.format, "asked": spec.samples.count, "seed": spec.samples.seed},
+        lineage=[Lineage(name="samples", uri=context.resolve(samples.uri))],
+        details={"format": samples.format, "asked": samples.count, "seed": samples.seed},
         attempt=context.config.attempt,
     )
-    lineage = [Lineage(name="samples", uri=context.store.uri, digest=manifest.digest)]
-    return StageResult(artifact=manifest, counts=counts, lineage=lineage)
+    return StageResult(artifact=manifest, uri=place.uri, counts=counts, lineage=lineage)
 
 
 @dataclass
@@ -117,20 +130,17 @@ class _Choosing:
         return reason
 
 
-def _stored(
-    context: StageContext, chosen: list[tuple[Sequence, list[Path]]], asked: int
-) -> tuple[list[Part], list[str]]:
-    """(parts, lines of samples.jsonl) of the chosen sequences, whose photos are stored."""
-    parts: list[Part] = []
+def _contents(chosen: list[tuple[Sequence, list[Path]]], asked: int) -> list[tuple[str, bytes | Path]]:
+    """The parts of the chosen sequences: their photos, and the lines of samples.jsonl."""
+    contents: list[tuple[str, bytes | Path]] = []
     lines: list[str] = []
     for sequence, photos in chosen:
-        context.check_stop()
         sample = sequence.sample_id(len(lines) + 1, asked)
         paths = [f"pictures/{sample}/image_{number}.jpg" for number in range(1, len(photos) + 1)]
-        parts += [add_part(context.store, path, photo) for path, photo in zip(paths, photos, strict=True)]
+        contents += zip(paths, photos, strict=True)
         record = {"id": sample, "images": paths, **({"story": sequence.story} if sequence.story else {})}
         lines.append(json.dumps(record, ensure_ascii=False))
-    return parts, lines
+    return [*contents, ("samples.jsonl", ("\n".join(lines) + "\n").encode())]
 
 
 def _read(context: StageContext, samples: Samples) -> tuple[Store, list[Sequence], Counter[str]]:

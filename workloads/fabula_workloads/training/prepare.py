@@ -119,7 +119,11 @@ def prepare(context: StageContext, spec: FineTuneRunSpec, fetch_model: Callable[
     )
     lineage = [
         Lineage(name="dataset", uri=context.resolve(uri), digest=dataset.digest),
-        Lineage(name="model", uri=context.resolve(spec.model.uri) if spec.model.uri else base_name, digest=base_digest),
+        Lineage(
+            name="model",
+            uri=context.resolve(spec.model.uri) if spec.model.uri else base_name,
+            digest=context.given("model") or base_digest,
+        ),
     ]
     return Prepared(job, node, checkpoints, dataset, base_digest, lineage, resumed_from)
 

@@ -1,0 +1,80 @@
+"""What a run reads from outside: other runs' artifacts and models. Which they are, and which of them need a look first.
+
+The operator makes stage keys of their digests. It cannot read stores or the Hub: where a spec names only a place, the
+stage `resolve` finds the digest out.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from fabula_api.dataset_build import DatasetBuildSpec
+from fabula_api.fine_tune_run import FineTuneRunSpec
+from fabula_api.recipes import Kind
+from fabula_api.shared_spec import ArtifactSource, ModelSource
+from fabula_api.worker import Spec
+
+COMMIT = "commit:"
+"""Begins the digest of a model on the Hub: the commit of its repository, which names all its files' contents."""
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+@dataclass(frozen=True, slots=True)
+class External:
+    """One artifact or model that a run reads and does not make."""
+
+    name: str
+    """Lineage name: `dataset`, `model`, `imageModel`, `clipModel`; in an EvalRun `adapter/<arm>` and `model/<arm>`."""
+    input: str
+    """Name under which a stage declares it: the same without the arm."""
+    field: str
+    """The spec field that names it, as a person writes it."""
+    source: ArtifactSource | ModelSource
+    made_by: Kind | None = None
+    """Kind of run that makes such artifacts; None for a model."""
+    arm: str | None = None
+
+    @property
+    def ref(self) -> str | None:
+        """Name of the run that makes it, where the spec names one."""
+        return self.source.ref if isinstance(self.source, ArtifactSource) else None
+
+    @property
+    def digest(self) -> str | None:
+        """Digest of its content, where the spec gives it: as such, or as the commit of a Hub repository."""
+        if self.source.digest is not None:
+            return self.source.digest
+        revision = self.source.revision if isinstance(self.source, ModelSource) else None
+        return COMMIT + revision if revision and _COMMIT.fullmatch(revision) else None
+
+    @property
+    def unresolved(self) -> bool:
+        """Whether the spec says only where it is."""
+        return self.ref is None and self.digest is None
+
+
+def externals(spec: Spec) -> tuple[External, ...]:
+    """What a spec reads from outside, as far as its digest can be told before: all but a foreign trainer's model."""
+    if isinstance(spec, DatasetBuildSpec):
+        drawn = spec.images.provider == "diffusers" and not spec.dry_run
+        return (External("imageModel", "imageModel", "images.model", spec.images.model),) if drawn else ()
+    if isinstance(spec, FineTuneRunSpec):
+        dataset = External("dataset", "dataset", "dataset", spec.dataset, "DatasetBuild")
+        # A foreign trainer may know models that nobody else does.
+        return (dataset,) if spec.template.foreign else (dataset, External("model", "model", "model", spec.model))
+    found = []
+    for arm in spec.arms:
+        field = f"arms[{arm.name}]"
+        found.append(External(f"model/{arm.name}", "model", f"{field}.model", arm.model, arm=arm.name))
+        if arm.adapter:
+            name = f"adapter/{arm.name}"
+            found.append(External(name, "adapter", f"{field}.adapter", arm.adapter, "FineTuneRun", arm.name))
+    if "clip-score" in spec.metrics:
+        found.append(External("clipModel", "clipModel", "clipModel", spec.clip_model))
+    return tuple(found)
+
+
+def unresolved(spec: Spec) -> tuple[External, ...]:
+    """Those of which a spec says only where they are."""
+    return tuple(one for one in externals(spec) if one.unresolved)

@@ -1,0 +1,52 @@
+"""Stage `resolve`: what lies at the places that a run names, by digest, before anything is made of it.
+
+The digests become part of the later stages' keys, and each reader holds what it finds to them. No library of models is
+loaded for it, so it takes a second or two and as long as it takes to read what no manifest tells of.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from fabula_api.externals import External, unresolved
+from fabula_api.shared_spec import ModelSource
+from fabula_workloads.runtime.artifact import require_manifest
+from fabula_workloads.runtime.content import content_digest
+from fabula_workloads.runtime.context import StageContext, StageResult
+from fabula_workloads.runtime.failures import InputInvalid, NotFound
+from fabula_workloads.runtime.store import open_store
+from fabula_workloads.stages.hub import hub_commit
+
+_log = logging.getLogger(__name__)
+
+
+def run(context: StageContext) -> StageResult:
+    """The digest of each input that the spec names by its place alone. Raises InputInvalid naming the field."""
+    wanted = unresolved(context.config.spec)
+    found: dict[str, str] = {}
+    known: dict[str, str] = {}
+    for one in wanted:
+        context.check_stop()
+        same = one.source.model_dump_json()
+        if same not in known:
+            known[same] = _digest(context, one)
+            _log.info("%s is %s", one.field, known[same])
+        found[one.name] = known[same]
+        context.reporter.update(done=len(found), total=len(wanted))
+    return StageResult(counts={"input/ok": float(len(found))}, digests=found)
+
+
+def _digest(context: StageContext, one: External) -> str:
+    source = one.source
+    if isinstance(source, ModelSource) and source.uri is None:
+        return hub_commit(source, one.field)
+    uri = context.resolve(source.uri or "")
+    if not isinstance(source, ModelSource):
+        try:
+            return require_manifest(open_store(uri)).digest
+        except InputInvalid as error:
+            raise InputInvalid(f"{one.field}.uri: {error.message}") from error
+    try:
+        return content_digest(uri, context.cache, context.check_stop)
+    except NotFound as error:
+        raise InputInvalid(f"{one.field}.uri: there is no model folder at {error.uri}") from error
