@@ -20,7 +20,7 @@ from fabula_workloads.metrics.transcript_file import load
 from fabula_workloads.runtime.context import StageContext
 from fabula_workloads.runtime.failures import ConfigInvalid, InputInvalid, TryAgain
 from fabula_workloads.runtime.ledger import Ledger
-from fabula_workloads.runtime.store import open_store
+from fabula_workloads.runtime.store import local_path, open_store
 from fabula_workloads.stages import infer, score, select
 
 SAMPLES = 4
@@ -50,7 +50,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_vist(root / "vist", SAMPLES)
     qwen3_vl.build(root / "models" / "qwen", CORPUS)
     clip.build(root / "models" / "clip", CORPUS)
-    select.run(stage_context(root, "EvalRun", "select", spec(), "select"))
+    chosen = select.run(stage_context(root, "EvalRun", "select", spec(), "selected"))
+    local_path(chosen.uri or "").rename(root / "select")
     return root
 
 

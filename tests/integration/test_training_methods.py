@@ -19,7 +19,7 @@ from tests.support.vist_folder import write_vist
 from fabula_api.artifact import MANIFEST, Manifest
 from fabula_workloads.runtime.failures import ConfigInvalid, InputInvalid
 from fabula_workloads.runtime.ledger import Ledger
-from fabula_workloads.runtime.store import open_store
+from fabula_workloads.runtime.store import local_path, open_store
 
 pytestmark = [pytest.mark.torch, pytest.mark.slow, pytest.mark.invariant, pytest.mark.timeout(600)]
 
@@ -208,7 +208,8 @@ def test_answers_come_from_what_was_tuned(world: World, full: Manifest, quantize
         ((_, outcome),) = Ledger(open_store(f"file://{root}/{output}")).items()
         return str(outcome["text"])
 
-    select.run(stage_context(root, "EvalRun", "select", spec(), "select"))
+    chosen = select.run(stage_context(root, "EvalRun", "select", spec(), "selected"))
+    local_path(chosen.uri or "").rename(root / "select")
     base = answer("by-base")
     tuned = {answer("by-full", world.output("full")), answer("by-nf4", world.output("nf4"))}
     # Holding the base otherwise answers otherwise too, so an adapter has to meet its base as it was in training.
