@@ -12,11 +12,13 @@ import yaml
 from fabula_api.crd import crds
 from fabula_api.generate import write_or_check
 from fabula_chart.values_file import schema, table, values_yaml
-from fabula_operator.rights import CLUSTER_RULES, LEASE_RULES
+from fabula_operator.rights import CLUSTER_RULES, REVIEW_RULES, lease_rules
 
 CHART = "charts/fabula"
 _HEADER = "{{- /* Generated from the sources by `make generate`. Do not edit. */ -}}\n"
 _KEPT = "metadata:\n  {{- if .Values.crds.keep }}\n  annotations:\n    helm.sh/resource-policy: keep\n  {{- end }}\n"
+_LEASE = "THE-LEASE"
+"""Stands for the name that the release gives to its lease."""
 _READ_ME = Path(__file__).with_name("README.md.in")
 
 
@@ -36,9 +38,9 @@ def crd_template() -> str:
 
 def rights_template() -> str:
     """The operator's rules, as named templates that the Roles include."""
-    reviews = [rule for rule in CLUSTER_RULES if "tokenreviews" in rule["resources"]]
-    named = {"runs": CLUSTER_RULES, "reviews": reviews, "lease": LEASE_RULES}
-    return _HEADER + "\n".join(_define(name, rules) for name, rules in named.items())
+    named = {"runs": CLUSTER_RULES, "reviews": REVIEW_RULES, "lease": lease_rules(_LEASE)}
+    text = "\n".join(_define(name, rules) for name, rules in named.items())
+    return _HEADER + text.replace(_LEASE, '{{ include "fabula.fullname" . }}')
 
 
 def _define(name: str, rules: Sequence[dict[str, Any]]) -> str:

@@ -91,6 +91,7 @@ class Operator:
             retry_backoff_seconds=self.settings.retry_backoff,
             gpu_hour_usd=self.settings.gpu_hour_usd,
             kueue=self.observer.admissions.installed,
+            shared=self.settings.shared,
             listening_since=self._listening_since,
         )
 

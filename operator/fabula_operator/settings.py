@@ -13,6 +13,7 @@ from pathlib import Path
 
 import yaml
 
+from fabula_api.uri import resolve_uri
 from fabula_operator.plan.quota_groups import QuotaGroup, read_groups
 from fabula_operator.render.launch import WorkerSettings
 from fabula_operator.render.worker_defaults import WorkerDefaults, read_defaults
@@ -40,6 +41,8 @@ class Settings:
     resync: float
     retry_backoff: float
     gpu_hour_usd: Mapping[str, float]
+    shared: tuple[str, ...] | None
+    """Prefixes that runs of every namespace may read; None where runs are not confined to their namespace."""
     quota_groups: tuple[QuotaGroup, ...]
     workers: int
     log_level: str
@@ -86,6 +89,10 @@ def parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     option(
         "--quota-groups", None, "YAML file of quotas that namespaces share; without it, a group is a namespace's", Path
     )
+    option(
+        "--confine", "auto", "on: runs read and write below their namespace's folder only; auto: without --namespace"
+    )
+    option("--shared-prefixes", None, "comma-separated URIs or paths that runs of every namespace may read as well")
     option("--workers", 8, "runs looked at side by side", int)
     option("--log-level", "INFO", "DEBUG, INFO, WARNING or ERROR")
     made.add_argument(
@@ -129,6 +136,15 @@ def read(arguments: Sequence[str] | None = None, environment: Mapping[str, str] 
         defaults = read_defaults(given.workers_file) if given.workers_file else WorkerDefaults()
     except ValueError as error:
         command_line.error(f"--workers-file: {error}")
+    if given.confine not in ("auto", "on", "off"):
+        command_line.error(f"--confine: {given.confine!r} is none of auto, on, off")
+    shared = tuple(filter(None, (one.strip() for one in (given.shared_prefixes or "").split(","))))
+    confined = given.confine == "on" or (given.confine == "auto" and not given.namespace)
+    try:
+        for prefix in shared:
+            resolve_uri(prefix, given.artifact_root)
+    except ValueError as error:
+        command_line.error(f"--shared-prefixes: {error}")
     groups: tuple[QuotaGroup, ...] = ()
     if given.quota_groups:
         try:
@@ -164,6 +180,7 @@ def read(arguments: Sequence[str] | None = None, environment: Mapping[str, str] 
         resync=given.resync,
         retry_backoff=given.retry_backoff,
         gpu_hour_usd=prices,
+        shared=shared if confined else None,
         quota_groups=groups,
         workers=given.workers,
         log_level=given.log_level,

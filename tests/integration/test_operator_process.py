@@ -99,6 +99,30 @@ async def test_a_build_ends_under_the_rights_of_the_service_account_alone(
     assert " 403 " not in log, log
 
 
+async def test_one_namespace_needs_no_right_beyond_it(
+    laptop: LaptopApi, api: Api, tls: Certificates, tmp_path: Path
+) -> None:
+    own, watched = await make_namespace(api, "own"), await make_namespace(api, "watched")
+    account = await account_kubeconfig(api, laptop.kubeconfig, tmp_path / "kubeconfig", own, watched)
+    cluster = ScriptedCluster(api, watched)
+    options = ("--namespace", watched, "--lease-namespace", own)
+    with OperatorProcess(account, tmp_path, tls, "roles", *options) as operator:
+        await leading(operator)
+        body = run_object("DatasetBuild", watched, "data", DATASET_SPEC)
+        await api.request("POST", RUNS["DatasetBuild"].path(watched), body=body)
+
+        async def finished() -> bool:
+            await cluster.step()
+            run = await api.get(RUNS["DatasetBuild"], watched, "data")
+            assert run is not None
+            return bool(run.get("status", {}).get("state") == "Succeeded")
+
+        await until(finished)
+    log = operator.log.read_text()
+    assert "Traceback" not in log, log
+    assert "403" not in log, log
+
+
 async def test_two_operators_the_second_waits_and_takes_over(
     api: Api, account: Path, tls: Certificates, tmp_path: Path
 ) -> None:

@@ -18,19 +18,29 @@ import yaml
 
 from fabula_operator.kube.client import Api
 from fabula_operator.kube.resources import Resource
-from fabula_operator.rights import cluster_role, cluster_role_binding
+from fabula_operator.rights import cluster_role, cluster_role_binding, namespaced
 
-ROLE = Resource("rbac.authorization.k8s.io", "v1", "ClusterRole", "clusterroles", namespaced=False)
-BINDING = Resource("rbac.authorization.k8s.io", "v1", "ClusterRoleBinding", "clusterrolebindings", namespaced=False)
+LEASES = ("fabula-operator", "pair", "reports", "foreign", "again")
 ACCOUNT = Resource("", "v1", "ServiceAccount", "serviceaccounts")
 
 
-async def account_kubeconfig(admin: Api, kubeconfig: Path, target: Path, namespace: str = "default") -> Path:
-    """Create the operator's ServiceAccount with its rights, and a kubeconfig with a token of it."""
+async def account_kubeconfig(
+    admin: Api, kubeconfig: Path, target: Path, namespace: str = "default", watched: str | None = None
+) -> Path:
+    """Create the operator's ServiceAccount with its rights, and a kubeconfig with a token of it.
+
+    `watched` is the one namespace that it may look after; without it, all. Each of its leases has a role of its own.
+    """
     account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "fabula-operator"}}
     await admin.request("POST", ACCOUNT.path(namespace), body=account)
-    await admin.request("POST", ROLE.path(), body=cluster_role())
-    await admin.request("POST", BINDING.path(), body=cluster_role_binding(namespace))
+    objects = [] if watched is None else namespaced(watched, namespace)
+    for lease in () if watched else LEASES:
+        name = f"fabula-operator-{lease}"
+        objects += [cluster_role(name, lease), cluster_role_binding(namespace, name=name)]
+    for one in objects:
+        kind, place = one["kind"], one["metadata"].get("namespace")
+        resource = Resource("rbac.authorization.k8s.io", "v1", kind, f"{kind.lower()}s", namespaced=place is not None)
+        await admin.request("POST", resource.path(place), body=one)
     request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 3600}}
     answer = await admin.request("POST", ACCOUNT.path(namespace, "fabula-operator", "token"), body=request)
     config = yaml.safe_load(kubeconfig.read_text())
@@ -100,7 +110,7 @@ class OperatorProcess:
             "--status-url", f"https://127.0.0.1:{self.status_port}",
             "--tls-cert", str(tls.cert), "--tls-key", str(tls.key), "--status-ca", str(tls.authority),
             "--metrics-host", "127.0.0.1", "--metrics-port", str(self.metrics_port),
-            "--identity", identity,
+            "--identity", identity, "--confine", "off",
             *options,
         ]  # fmt: skip
         self.process: subprocess.Popen[bytes] | None = None

@@ -20,7 +20,11 @@
   verbs: [get, list, watch]
 - apiGroups: ['']
   resources: [configmaps]
-  verbs: [get, create, patch]
+  verbs: [create]
+- apiGroups: ['']
+  resources: [configmaps]
+  resourceNames: [fabula-status-ca]
+  verbs: [get, patch]
 - apiGroups: ['']
   resources: [services]
   verbs: [create]
@@ -44,5 +48,9 @@
 {{- define "fabula.rights.lease" -}}
 - apiGroups: [coordination.k8s.io]
   resources: [leases]
-  verbs: [get, create, update]
+  verbs: [create]
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  resourceNames: [{{ include "fabula.fullname" . }}]
+  verbs: [get, update]
 {{- end -}}

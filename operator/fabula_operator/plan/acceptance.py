@@ -13,6 +13,7 @@ from fabula_api.fine_tune_run import FineTuneRunSpec
 from fabula_api.recipes import RECIPES, Stage, stages_of
 from fabula_api.uri import resolve_uri, uris_of
 from fabula_api.worker import SPEC_TYPES, Spec
+from fabula_operator.plan.confinement import out_of_bounds
 from fabula_operator.plan.not_landed import first_not_landed
 from fabula_operator.plan.observed import Observed
 from fabula_operator.plan.preflight import Preflight, preflight
@@ -58,6 +59,8 @@ def accept(seen: Observed) -> Accepted | Refusal:
         return Refusal("NotImplemented", problem)
     if problem := misplaced(spec, seen.environment.artifact_root):
         return Refusal("InvalidSpec", problem)
+    if problem := out_of_bounds(seen, spec):
+        return Refusal("OutsideNamespace", problem)
     if refusal := infeasible(seen, spec):
         return refusal
     estimate = expected(seen, spec)

@@ -119,6 +119,8 @@ class Environment:
     """Dollars for a GPU hour, by product."""
     kueue: bool = True
     """Whether Kueue is installed."""
+    shared: tuple[str, ...] | None = None
+    """Prefixes that runs of every namespace may read beside their own folders; None where runs are not confined."""
     listening_since: datetime | None = None
     """When this operator began to take reports; what came before, it cannot have heard."""
 

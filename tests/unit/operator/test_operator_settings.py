@@ -17,7 +17,7 @@ from fabula_operator.kube.client import Write
 from fabula_operator.plan.lifecycle import plan
 from fabula_operator.plan.not_landed import NOT_LANDED, NotLanded
 from fabula_operator.plan.progress import seconds_left
-from fabula_operator.rights import cluster_role
+from fabula_operator.rights import cluster_role, namespaced
 from fabula_operator.settings import parser, read
 
 NEEDED = ["--artifact-root", "file:///a", "--status-url", "https://x", "--tls-cert", "c", "--tls-key", "k"]
@@ -48,6 +48,23 @@ def test_the_operator_may_not_read_secrets_nor_write_pods() -> None:
     }
     assert not any(name == "secrets" or "*" in (group, name, verb) for group, name, verb in granted)
     assert {verb for _, name, verb in granted if name == "pods"} == {"get", "list", "watch"}
+
+
+def test_what_has_one_name_is_granted_by_it() -> None:
+    """A name cannot bound a creation; everything else that is done to ConfigMaps and Leases is bounded."""
+    for rule in cluster_role(lease="mine")["rules"]:
+        if {"configmaps", "leases"} & set(rule["resources"]):
+            named = rule.get("resourceNames")
+            assert named in (["fabula-status-ca"], ["mine"]) if rule["verbs"] != ["create"] else named is None
+
+
+def test_one_namespace_gets_roles_and_nothing_of_the_cluster_but_reviews() -> None:
+    objects = namespaced("team", "system")
+    wide = [one for one in objects if one["kind"] == "ClusterRole"]
+    assert [rule["resources"] for one in wide for rule in one["rules"]] == [["tokenreviews"]]
+    assert {one["metadata"]["namespace"] for one in objects if one["kind"] in ("Role", "RoleBinding")} == {
+        "team", "system",
+    }  # fmt: skip
 
 
 def test_runs_are_shown_to_prometheus_from_their_status() -> None:
