@@ -15,7 +15,8 @@ from PIL import Image
 
 from fabula_workloads.metrics.clip_score import Vectors
 from fabula_workloads.models.library_logs import quiet_libraries
-from fabula_workloads.models.loading import RANDOM_WEIGHTS_KEY
+from fabula_workloads.models.loading import RANDOM_WEIGHTS_KEY, check_loaded
+from fabula_workloads.models.stored_files import check_folder
 from fabula_workloads.models.torchvision_shim import prepare_torchvision
 from fabula_workloads.pictures.opening import open_picture
 
@@ -28,13 +29,20 @@ class ClipModel:
     """A `transformers` CLIP with its tokenizer and image processor."""
 
     def __init__(self, source: str | Path, *, revision: str | None = None, device: str = "cpu") -> None:
+        """Raises OSError, ValueError or DamagedFile where `source` holds no CLIP, or not all of one."""
         prepare_torchvision()
         quiet_libraries()
         from transformers import CLIPModel, CLIPTokenizer
         from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
         self.device = device
-        self.model: Any = CLIPModel.from_pretrained(source, revision=revision).to(device).eval()
+        if Path(source).is_dir():
+            check_folder(Path(source))
+        model, told = CLIPModel.from_pretrained(
+            source, revision=revision, output_loading_info=True, ignore_mismatched_sizes=True
+        )
+        check_loaded(told)
+        self.model: Any = model.to(device).eval()
         self.tokenizer: Any = CLIPTokenizer.from_pretrained(source, revision=revision)
         # Pillow resizes the same on every machine; the torchvision backend depends on its build.
         self.processor: Any = CLIPImageProcessorPil.from_pretrained(source, revision=revision)

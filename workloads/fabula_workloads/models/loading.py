@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from fabula_workloads.models.adapter import check_adapter_files, with_adapter
 from fabula_workloads.models.quantization import Quantization, nf4_config, settle
+from fabula_workloads.models.stored_files import check_folder
 from fabula_workloads.models.torchvision_shim import prepare_torchvision
 
 RANDOM_WEIGHTS_KEY = "fabula_random_weights"
 """Key in config.json (model_index.json of a pipeline) of models built with random weights."""
 Precision = Literal["bf16", "fp32"]
 Device = Literal["cuda", "cpu"]
+
+
+class UnfitWeights(ValueError):
+    """Weights that are not those of the model that config.json tells of."""
 
 
 def has_random_weights(path: Path | str) -> bool:
@@ -27,7 +34,7 @@ def has_random_weights(path: Path | str) -> bool:
 def load_base(path: Path | str, *, device: Device, precision: Precision, quantization: Quantization = "none") -> Any:
     """A vision-language model for generation from a local folder, in evaluation mode on `device`.
 
-    Raises OSError where the folder holds no model.
+    Raises OSError where the folder holds no model, DamagedFile and UnfitWeights where it does not hold all of it.
     """
     return _from_pretrained(path, precision, quantization, device).to(device).eval()
 
@@ -42,12 +49,11 @@ def load_with_adapter(
 ) -> Any:
     """As `load_base`, with a LoRA adapter in peft's format on top.
 
-    It is merged, so that generation pays nothing for it; not into a 4-bit base, which would be rounded anew.
+    It is merged, so that generation pays nothing for it; not into a 4-bit base, which would be rounded anew. Raises
+    UnfitAdapter where it does not fit this base, before anything is answered.
     """
-    from peft import PeftModel
-
-    base = _from_pretrained(path, precision, quantization, device)
-    model = PeftModel.from_pretrained(base, str(adapter), is_trainable=False)
+    check_adapter_files(Path(adapter))  # before the base is loaded, which takes long
+    model = with_adapter(_from_pretrained(path, precision, quantization, device), Path(adapter))
     return (model.merge_and_unload() if quantization == "none" else model).to(device).eval()
 
 
@@ -66,6 +72,20 @@ def load_for_training(
     return model
 
 
+def check_loaded(told: Mapping[str, Any]) -> None:
+    """Raise UnfitWeights where some weights did not come from the files: transformers makes those up at random.
+
+    `told` is what it says with `output_loading_info`; tied weights are not among what it misses.
+    """
+    if missing := sorted(told["missing_keys"]):
+        has = sorted(told["unexpected_keys"])
+        instead = f", and it has {len(has)} that the model has no place for, first {has[0]}" if has else ""
+        raise UnfitWeights(f"its files lack {len(missing)} weights, first {missing[0]}{instead}")
+    if mismatched := sorted(told["mismatched_keys"]):
+        name, found, expected = mismatched[0]
+        raise UnfitWeights(f"{name} has shape {list(found)}, and config.json tells of {list(expected)}")
+
+
 def _from_pretrained(
     path: Path | str, precision: Precision, quantization: Quantization = "none", device: Device | None = None
 ) -> Any:
@@ -78,7 +98,10 @@ def _from_pretrained(
     if quantization == "nf4":
         # Weights are quantised where they are going to be used.
         extra = {"quantization_config": nf4_config(dtype)} | ({"device_map": {"": device}} if device else {})
-    model = AutoModelForImageTextToText.from_pretrained(
-        str(path), dtype=dtype, attn_implementation="sdpa", local_files_only=True, **extra
-    )
+    check_folder(Path(path))
+    model, told = AutoModelForImageTextToText.from_pretrained(
+        str(path), dtype=dtype, attn_implementation="sdpa", local_files_only=True, output_loading_info=True,
+        ignore_mismatched_sizes=True, **extra,
+    )  # fmt: skip
+    check_loaded(told)
     return model if quantization == "none" else settle(model)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from fabula_api.dataset_build import DatasetBuildSpec, Images
+from fabula_workloads.models.stored_files import DamagedFile, check_folder
 from fabula_workloads.painting.png import flaw_of
 from fabula_workloads.painting.scene import (
     Painter,
@@ -143,10 +144,11 @@ def open_painter(context: StageContext) -> Painter:
     model = model_label(images.model)
     _log.info("loading %s on %s", model, images.device)
     try:
+        check_folder(folder, below=True)
         return DiffusersPainter(
             folder, model=model, device=images.device, steps=images.steps, guidance_scale=images.guidance_scale
         )
-    except OSError as error:
+    except (OSError, ValueError, DamagedFile) as error:
         raise InputInvalid(f"images.model: {model} is not a Stable Diffusion 3 pipeline: {error}") from error
 
 

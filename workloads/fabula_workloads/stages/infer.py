@@ -86,7 +86,9 @@ def open_answerer(context: StageContext) -> Answerer:
         )
     field = f"arms[{arm.name}].model"
     model, adapter, quantization = _weights(context, spec, arm, field)
+    from fabula_workloads.models.adapter import UnfitAdapter
     from fabula_workloads.models.library_logs import quiet_libraries
+    from fabula_workloads.models.stored_files import DamagedFile, check_folder
     from fabula_workloads.models.torchvision_shim import prepare_torchvision
 
     prepare_torchvision()
@@ -100,6 +102,7 @@ def open_answerer(context: StageContext) -> Answerer:
     held = "" if quantization == "none" else f" in {quantization}"
     _log.info("loading %s%s%s on %s", model_label(arm.model), tuned, held, device)
     try:
+        check_folder(model)
         return TransformersAnswerer(
             model,
             adapter,
@@ -108,7 +111,9 @@ def open_answerer(context: StageContext) -> Answerer:
             generation=spec.generation,
             quantization=quantization,
         )
-    except (OSError, ValueError) as error:
+    except UnfitAdapter as error:
+        raise InputInvalid(f"arms[{arm.name}].adapter: {context.config.input('adapter').uri} {error}") from error
+    except (OSError, ValueError, DamagedFile) as error:
         raise InputInvalid(f"{field}: {model_label(arm.model)} cannot be loaded: {error}") from error
 
 

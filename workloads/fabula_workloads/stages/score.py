@@ -14,6 +14,7 @@ from fabula_workloads.metrics.answers import ClipFigures, GivenAnswer
 from fabula_workloads.metrics.evaluation import Evaluation, evaluate
 from fabula_workloads.metrics.self_tests import Tried
 from fabula_workloads.metrics.summary import summarize
+from fabula_workloads.models.stored_files import DamagedFile
 from fabula_workloads.pictures.opening import UnfitPicture
 from fabula_workloads.report.document import document
 from fabula_workloads.report.page import page
@@ -87,7 +88,7 @@ def _clip(
     name = model_label(spec.clip_model)
     try:
         model = ClipModel(folder)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, DamagedFile) as error:
         raise InputInvalid(f"clipModel: {name} is no CLIP model: {error}") from error
     return measure_grounding(model, name, spec.profiles, answers, pictures, context.check_stop)
 

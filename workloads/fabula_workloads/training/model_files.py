@@ -7,25 +7,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fabula_workloads.models.stored_files import INDEX, SINGLE, DamagedFile, check_folder, weight_shapes
 from fabula_workloads.runtime.failures import ConfigInvalid, InputInvalid
 from fabula_workloads.training.deepspeed_config import hidden_size_of
 
 TRAINABLE_MODEL_TYPES = ("qwen3_vl", "qwen3_vl_moe")
 """`model_type` of the models whose batches, positions and labels are tested."""
-INDEX, SINGLE = "model.safetensors.index.json", "model.safetensors"
 _PICKLED = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 _IMAGE_PROCESSORS = ("processor_config.json", "preprocessor_config.json")
 _TOKENIZERS = ("tokenizer.json", "vocab.json", "tokenizer.model")
 _NO_LINEAR_LAYERS = frozenset({"embed_tokens", "pos_embed", "gate"})
 """Matrices of other layers: embeddings, and the router of a mixture of experts."""
-_HEADER_LIMIT = 100 * 1024 * 1024
-_LFS = b"version https://git-lfs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +76,16 @@ def read_model(folder: Path, name: str) -> ModelFiles:
     for what, names in (("image processor", _IMAGE_PROCESSORS), ("tokenizer", _TOKENIZERS)):
         if not any((folder / one).is_file() for one in names):
             raise InputInvalid(f"model: {name} has no {what}: none of {', '.join(names)} is in its folder")
-    shapes = _weights(folder, name)
+    try:
+        check_folder(folder)
+        shapes = weight_shapes(folder)
+    except DamagedFile as error:
+        raise InputInvalid(f"model: {name} is damaged: {error}") from None
+    if shapes is None and not any((folder / one).is_file() for one in _PICKLED):
+        raise InputInvalid(f"model: {name} has no weights: neither {SINGLE} nor {INDEX} is in its folder")
     digest = "sha256:" + hashlib.sha256(data).hexdigest()
     # Quantised weights are stored in other shapes, which tell nothing of the layers.
-    return ModelFiles(config, digest, frozenset() if "quantization_config" in config else _linear_layers(shapes))
+    return ModelFiles(config, digest, frozenset() if "quantization_config" in config else _linear_layers(shapes or {}))
 
 
 def check_targets(targets: Iterable[str], files: ModelFiles, name: str) -> None:
@@ -95,52 +98,6 @@ def check_targets(targets: Iterable[str], files: ModelFiles, name: str) -> None:
         )
 
 
-def _weights(folder: Path, name: str) -> dict[str, list[int]]:
-    """Shapes of all tensors by name, from the headers of the weight files; each file must be as long as it says."""
-    if (folder / INDEX).is_file():
-        try:
-            wanted: dict[str, str] = json.loads((folder / INDEX).read_bytes())["weight_map"]
-            files = sorted(set(wanted.values()))
-        except (ValueError, KeyError, TypeError, AttributeError):
-            raise _damaged(name, INDEX, "it is no index of weights") from None
-    elif (folder / SINGLE).is_file():
-        wanted, files = {}, [SINGLE]
-    elif any((folder / one).is_file() for one in _PICKLED):
-        return {}
-    else:
-        raise InputInvalid(f"model: {name} has no weights: neither {SINGLE} nor {INDEX} is in its folder")
-    shapes: dict[str, list[int]] = {}
-    for file in files:
-        shapes |= _header(folder / file, name)
-    if lost := next((tensor for tensor in wanted if tensor not in shapes), None):
-        raise _damaged(name, wanted[lost], f"the index places {lost} there, but it is not in it")
-    return shapes
-
-
-def _header(file: Path, name: str) -> dict[str, list[int]]:
-    try:
-        size = file.stat().st_size
-        with file.open("rb") as content:
-            begin = content.read(max(8, len(_LFS)))
-            if begin.startswith(_LFS):
-                raise _damaged(name, file.name, "it is a Git LFS pointer, not the file itself")
-            length = struct.unpack("<Q", begin[:8])[0] if size >= 8 else 0
-            if not 0 < length <= min(size, _HEADER_LIMIT):
-                raise _damaged(name, file.name, "it does not begin as safetensors do")
-            content.seek(8)
-            header = json.loads(content.read(length))
-        header.pop("__metadata__", None)
-        end = 8 + length + max((entry["data_offsets"][1] for entry in header.values()), default=0)
-        shapes = {tensor: list(entry["shape"]) for tensor, entry in header.items()}
-    except OSError as error:
-        raise _damaged(name, file.name, error.strerror or type(error).__name__) from None
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError):
-        raise _damaged(name, file.name, "its header cannot be read") from None
-    if size != end:
-        raise _damaged(name, file.name, f"it has {size} bytes, but its header tells of {end}")
-    return shapes
-
-
 def _linear_layers(shapes: dict[str, list[int]]) -> frozenset[str]:
     found = {
         tensor.split(".")[-2]
@@ -148,7 +105,3 @@ def _linear_layers(shapes: dict[str, list[int]]) -> frozenset[str]:
         if tensor.endswith(".weight") and tensor.count(".") and len(shape) == 2
     }
     return frozenset(found - _NO_LINEAR_LAYERS)
-
-
-def _damaged(name: str, file: str, what: str) -> InputInvalid:
-    return InputInvalid(f"model: {name} is damaged: {file}: {what}; fetch it again")

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from fabula_workloads.models.kernels import use_liger
-from fabula_workloads.models.loading import load_for_training
+from fabula_workloads.models.loading import UnfitWeights, load_for_training
 from fabula_workloads.models.segments import packed_attention
+from fabula_workloads.models.stored_files import DamagedFile
+from fabula_workloads.runtime.failures import InputInvalid
 from fabula_workloads.training.full import train_language
 from fabula_workloads.training.job import TrainingJob
 from fabula_workloads.training.lora import add_lora
@@ -21,12 +23,16 @@ def attention_of(job: TrainingJob) -> str:
 def build_model(job: TrainingJob) -> tuple[Any, Any]:
     """The base model, and what is trained: the base with an adapter on top, or with method `full` the base itself.
 
-    Under ZeRO-3 Trainer's arguments must exist before: weights are sharded while they are loaded.
+    Under ZeRO-3 Trainer's arguments must exist before: weights are sharded while they are loaded. Raises InputInvalid
+    where the files do not hold all of the model.
     """
     spec, training = job.spec, job.spec.training
-    base = load_for_training(
-        job.model, precision=training.precision, attention=attention_of(job), quantization=spec.lora.quantization
-    )
+    try:
+        base = load_for_training(
+            job.model, precision=training.precision, attention=attention_of(job), quantization=spec.lora.quantization
+        )
+    except (UnfitWeights, DamagedFile) as error:
+        raise InputInvalid(f"model: {job.base_name} cannot be loaded: {error}") from error
     if training.kernels == "liger":
         use_liger(base)
     model = train_language(base) if training.method == "full" else add_lora(base, spec.lora, job.base_name)
