@@ -25,7 +25,10 @@ def read_sample_set(store: Store) -> list[Sample]:
     """The samples, in order. Raises InputInvalid when nothing is committed there or a line is no sample."""
     require_manifest(store, "sample-set")
     samples = []
-    for number, line in enumerate(store.read("samples.jsonl").decode().splitlines(), 1):
+    # By line feeds alone: a story may hold other marks that Python splits lines at.
+    for number, line in enumerate(store.read("samples.jsonl").split(b"\n"), 1):
+        if not line.strip():
+            continue
         try:
             samples.append(Sample.model_validate_json(line))
         except ValidationError as error:

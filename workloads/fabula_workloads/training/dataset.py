@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from fabula_api.fine_tune_run import FineTuneRunSpec
+from fabula_workloads.recipes.podcast.plain_text import has_text
 from fabula_workloads.runtime.failures import InputInvalid
 from fabula_workloads.runtime.termination import validation_lines
 from fabula_workloads.training.steps import too_few
@@ -18,16 +20,30 @@ Split = Literal["train", "validation"]
 SPLITS: tuple[Split, ...] = ("train", "validation")
 
 
+def _visible(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("it has half of a surrogate pair, which is no character") from None
+    if not has_text(text):
+        raise ValueError("it is blank")
+    return text
+
+
+Text = Annotated[str, AfterValidator(_visible)]
+"""Text with something to see in it, which can be written down as UTF-8."""
+
+
 class Sample(BaseModel):
     """What training needs of one line of `train.jsonl`. Image paths are below the artifact's folder."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
-    id: Annotated[str, Field(min_length=1)]
+    id: Text
     # No picture at all would leave ranks apart under ZeRO-3: some would gather the vision tower and some would not.
     images: Annotated[list[str], Field(min_length=1, max_length=MAX_IMAGES)]
-    prompt: Annotated[str, Field(min_length=1)]
-    response: Annotated[str, Field(min_length=1)]
+    prompt: Text
+    response: Text
 
 
 def read_samples(folder: Path, split: Split, left_out: list[str] | None = None) -> list[Sample]:
@@ -41,8 +57,10 @@ def read_samples(folder: Path, split: Split, left_out: list[str] | None = None) 
     seen: set[str] = set()
     if not file.exists():
         return samples
-    with file.open(encoding="utf-8") as lines:
+    with file.open("rb") as lines:
         for number, line in enumerate(lines, 1):
+            if number == 1:
+                line = line.removeprefix(codecs.BOM_UTF8)
             if not line.strip():
                 continue
             try:
@@ -67,10 +85,15 @@ def check_samples(folder: Path, spec: FineTuneRunSpec, name: str) -> None:
     """
     skip = spec.training.bad_samples == "skip"
     for split in SPLITS:
-        samples = read_samples(folder, split, left_out=[] if skip else None)
+        bad: list[str] = []
+        samples = read_samples(folder, split, left_out=bad if skip else None)
         for sample in samples if not skip else ():
             if lost := next((path for path in sample.images if not (folder / path).is_file()), None):
                 raise InputInvalid(f"sample {sample.id}: {lost} is not in the dataset {name}")
+        if split == "train" and bad and not samples:
+            raise InputInvalid(
+                f"dataset: {name}: none of the {len(bad)} lines of {split}.jsonl is a sample; first: {bad[0]}"
+            )
         if split == "train" and not samples:
             raise InputInvalid(f"dataset: {name} has an empty training split; build it from more podcasts, or with a "
                                "smaller split.validation")  # fmt: skip
@@ -79,11 +102,17 @@ def check_samples(folder: Path, spec: FineTuneRunSpec, name: str) -> None:
             raise InputInvalid(problem)
 
 
-def _parse(line: str, where: str) -> Sample:
+def _parse(line: bytes, where: str) -> Sample:
     try:
-        record: Any = json.loads(line)
-    except ValueError as error:
-        raise InputInvalid(f"{where} is not JSON: {error}") from None
+        record: Any = json.loads(line.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise InputInvalid(
+            f"{where} is not UTF-8 (byte {error.start + 1} of the line); save the file as UTF-8"
+        ) from None
+    except (ValueError, RecursionError) as error:
+        hint = "; write one object a line, not one array" if line.lstrip().startswith(b"[") else ""
+        what = error if isinstance(error, ValueError) else "it is nested too deeply"
+        raise InputInvalid(f"{where} is not JSON: {what}{hint}") from None
     try:
         sample = Sample.model_validate(record)
     except ValidationError as error:

@@ -88,10 +88,7 @@ def train(job: TrainingJob, rank: int) -> None:
     samples, lengths, left_out = split.samples, split.lengths, split.num_left_out
     validation = usable(job.dataset, "validation", encoder, training).samples
     if not samples:
-        raise InputInvalid(
-            f"no sample of the training split has at most {training.max_length} tokens and can be read "
-            f"({split.left_out}); raise training.maxLength"
-        )
+        raise InputInvalid(split.nothing_left(training.max_length))
     rows = pack(lengths, training.max_length, training.seed) if training.packing else singly(len(samples))
     if problem := too_few(spec, len(rows)):
         raise InputInvalid(problem)

@@ -27,10 +27,19 @@ class Usable:
     """Tokens of each."""
     left_out: dict[str, int]
     """Samples by the reason why they were left out."""
+    first_unreadable: str | None
+    """What is wrong with the first one that cannot be read."""
 
     @property
     def num_left_out(self) -> int:
         return sum(self.left_out.values())
+
+    def nothing_left(self, max_length: int) -> str:
+        """Why there is no sample to train on, and what to do."""
+        unreadable, too_long = self.left_out.get(UNREADABLE, 0), self.left_out.get(TOO_LONG, 0)
+        told = [f"{too_long} have more than {max_length} tokens: raise training.maxLength"] if too_long else []
+        told += [f"{unreadable} cannot be read, the first since {self.first_unreadable}"] if unreadable else []
+        return f"no sample of the training split can be used: {'; '.join(told) or 'it is empty'}"
 
 
 def usable(folder: Path, split: Split, encoder: Encoder, training: Training) -> Usable:
@@ -46,24 +55,26 @@ def usable(folder: Path, split: Split, encoder: Encoder, training: Training) -> 
     bad: list[str] = []
     samples = read_samples(folder, split, left_out=bad if skip else None)
     own = [_length(sample, encoder, skip=skip) for sample in samples[rank::world]]
-    shares: list[list[int | None]] = [[] for _ in range(world)]
+    shares: list[list[int | str]] = [[] for _ in range(world)]
     dist.all_gather_object(shares, own)
     lengths = [shares[index % world][index // world] for index in range(len(samples))]
-    kept = [(sample, length) for sample, length in zip(samples, lengths, strict=True) if length is not None]
+    kept = [(sample, length) for sample, length in zip(samples, lengths, strict=True) if isinstance(length, int)]
+    unreadable = bad + [problem for problem in lengths if isinstance(problem, str)]
     fitting = [(sample, length) for sample, length in kept if length <= training.max_length]
     if rank == 0:
         for message in bad:
             _log.warning("left out: %s", message)
-    left_out = {TOO_LONG: len(kept) - len(fitting), UNREADABLE: len(bad) + len(samples) - len(kept)}
+    left_out = {TOO_LONG: len(kept) - len(fitting), UNREADABLE: len(unreadable)}
     return Usable(
         [sample for sample, _ in fitting],
         [length for _, length in fitting],
         {reason: count for reason, count in left_out.items() if count},
+        unreadable[0] if unreadable else None,
     )
 
 
-def _length(sample: Sample, encoder: Encoder, *, skip: bool) -> int | None:
-    """Tokens of a sample; None for one that is left out since it cannot be read."""
+def _length(sample: Sample, encoder: Encoder, *, skip: bool) -> int | str:
+    """Tokens of a sample; what is wrong with one that is left out since it cannot be read."""
     if not skip:
         return encoder.length(sample)
     try:
@@ -71,4 +82,4 @@ def _length(sample: Sample, encoder: Encoder, *, skip: bool) -> int | None:
         return encoder.length(sample)
     except InputInvalid as error:
         _log.warning("left out: %s", error.message)
-        return None
+        return error.message

@@ -69,6 +69,8 @@ def run(context: StageContext) -> StageResult:
             "samplesByImageCount": {str(count): number for count, number in sorted(by_images.items())},
         }
         counts = {"sample/ok": len(samples)}
+        if cleaned := sum(sample.cleaned for sample in samples):
+            counts["sample/cleaned/ControlToken"] = cleaned
         counts |= {f"sample/skipped/{reason}": count for reason, count in sorted(left_out.items())}
         manifest = commit(
             context.store,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fabula_api.artifact import digest_of
+from fabula_workloads.recipes.podcast.plain_text import without_control_tokens
 from fabula_workloads.recipes.podcast.prompt import PROMPT_VERSION, training_prompt
 
 
@@ -29,6 +30,8 @@ class Sample:
     text: str
     scenes: tuple[tuple[int, str], ...]
     pictures: tuple[Picture, ...]
+    cleaned: bool = False
+    """Whether its text held a model's control tokens, whose brackets were taken off."""
 
     @property
     def id(self) -> str:
@@ -91,5 +94,7 @@ def samples_of(outcomes: dict[str, Any], episode: str, pictures: Mapping[str, Pi
         scenes = tuple((scene["index"], scene["prompt"]) for scene in excerpt["scenes"])
         keys = [f"{episode}-{excerpt['index']}-{scene}" for scene, _ in scenes]
         found = tuple(pictures[key] for key in keys if key in pictures)
-        samples.append(Sample(episode, outcomes["podcast"], excerpt["index"], excerpt["text"], scenes, found))
+        text = without_control_tokens(excerpt["text"])
+        cleaned = text != excerpt["text"]
+        samples.append(Sample(episode, outcomes["podcast"], excerpt["index"], text, scenes, found, cleaned))
     return samples
