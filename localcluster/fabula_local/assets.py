@@ -1,23 +1,17 @@
 """A real kube-apiserver and etcd instead of the laptop's own server: `--control-plane assets`.
 
-The binaries come from the folder that KUBEBUILDER_ASSETS names (the envtest convention). What decides on command lines
-is pure; only `serve_assets` starts anything.
+The programs come from the folder that KUBEBUILDER_ASSETS names (the envtest convention). Nothing is started here:
+`lay_out` writes what they need and says how to run them, and whoever runs them keeps them alive.
 """
 
-import asyncio
 import base64
 import json
 import os
 import secrets
-import signal
 import socket
-import ssl
-import subprocess
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx2
 import trustme
 import yaml
 from cryptography.hazmat.primitives import serialization
@@ -26,13 +20,10 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 VARIABLE = "KUBEBUILDER_ASSETS"
 ISSUER = "https://kubernetes.default.svc.cluster.local"
 SERVICE_RANGE = "10.0.0.0/24"
-READY_SECONDS = 60.0
-STOP_SECONDS = 15.0
-LOG_LINES = 20
 USER = "fabula-admin"
 
 
-class AssetsError(RuntimeError):
+class AssetsError(Exception):
     """The real control plane cannot be started; the message says why and what to do."""
 
 
@@ -88,18 +79,16 @@ class Files:
         return self.root / "ports.json"
 
 
-def find_binaries(environment: Mapping[str, str]) -> Binaries:
-    """The programs named by KUBEBUILDER_ASSETS; AssetsError if they are not there."""
-    folder = environment.get(VARIABLE)
-    if not folder:
+def find_binaries(folder: Path | None) -> Binaries:
+    """The programs in the folder that KUBEBUILDER_ASSETS names; AssetsError if they are not there."""
+    if folder is None:
         raise AssetsError(
             f"{VARIABLE} is not set: it must name a folder with etcd and kube-apiserver (setup-envtest makes one)"
         )
-    root = Path(folder)
     for name in ("etcd", "kube-apiserver"):
-        if not os.access(root / name, os.X_OK) or not (root / name).is_file():
+        if not os.access(folder / name, os.X_OK) or not (folder / name).is_file():
             raise AssetsError(f"{VARIABLE} is {folder}, but there is no program {name} in it")
-    return Binaries(root / "etcd", root / "kube-apiserver")
+    return Binaries(folder / "etcd", folder / "kube-apiserver")
 
 
 def etcd_command(binaries: Binaries, files: Files, ports: Ports) -> list[str]:
@@ -187,83 +176,23 @@ def write_kubeconfig(path: Path, url: str, authority: bytes, token: str) -> None
     _write(path, yaml.safe_dump(document, sort_keys=False).encode())
 
 
-class RunningAssets:
-    """etcd and kube-apiserver, running."""
+@dataclass(frozen=True, slots=True)
+class Assets:
+    """How to run both, and where they will answer."""
 
-    def __init__(self, url: str, kubeconfig_path: Path, processes: Sequence["subprocess.Popen[bytes]"]) -> None:
-        self.url = url
-        self.kubeconfig_path = kubeconfig_path
-        self._processes = processes
-
-    async def stop(self) -> None:
-        """End both, the server before its store."""
-        for process in reversed(self._processes):
-            await asyncio.to_thread(_end, process)
+    etcd: list[str]
+    apiserver: list[str]
+    kubeconfig: Path
+    ports: Ports
 
 
-def _end(process: "subprocess.Popen[bytes]") -> None:
-    if process.poll() is None:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+def lay_out(state_dir: Path, folder: Path | None) -> Assets:
+    """Write keys, certificates and the administrator's kubeconfig below the state folder, or keep those of before.
 
-
-def _start(command: Sequence[str], log: Path) -> "subprocess.Popen[bytes]":
-    with log.open("ab") as output:
-        # A group of their own: Ctrl-C must reach the control plane first, which ends them in order.
-        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True)
-
-
-async def serve_assets(
-    state_dir: Path, environment: Mapping[str, str], *, ready_seconds: float = READY_SECONDS
-) -> RunningAssets:
-    """Start both and wait until the server is ready; AssetsError with the end of its log if it does not get so."""
-    binaries = find_binaries(environment)
-    files = Files(state_dir / "assets")
+    Raises AssetsError where the folder lacks a program.
+    """
+    binaries, files = find_binaries(folder), Files(state_dir / "assets")
     ports, token = prepare(files)
-    processes: list[subprocess.Popen[bytes]] = []
-    url = f"https://127.0.0.1:{ports.apiserver}"
-    running = RunningAssets(url, state_dir / "kubeconfig", processes)
-    try:
-        for name, command in (
-            ("etcd", etcd_command(binaries, files, ports)),
-            ("kube-apiserver", apiserver_command(binaries, files, ports)),
-        ):
-            processes.append(_start(command, files.root / f"{name}.log"))
-        await _wait_ready(url, token, files, processes, ready_seconds)
-    except BaseException:
-        await running.stop()
-        raise
-    write_kubeconfig(running.kubeconfig_path, url, files.authority.read_bytes(), token)
-    return running
-
-
-async def _wait_ready(
-    url: str, token: str, files: Files, processes: Sequence["subprocess.Popen[bytes]"], seconds: float
-) -> None:
-    names = ("etcd", "kube-apiserver")
-    headers = {"Authorization": f"Bearer {token}"}
-    async with httpx2.AsyncClient(
-        verify=ssl.create_default_context(cafile=files.authority), trust_env=False, headers=headers
-    ) as http:
-        deadline = asyncio.get_running_loop().time() + seconds
-        while True:
-            for name, process in zip(names, processes, strict=True):
-                if process.poll() is not None:
-                    raise AssetsError(f"{name} ended with exit code {process.returncode}:\n{_tail(files, name)}")
-            try:
-                if (await http.get(f"{url}/readyz")).status_code == 200:
-                    return
-            except httpx2.HTTPError:
-                pass
-            if asyncio.get_running_loop().time() > deadline:
-                raise AssetsError(f"kube-apiserver was not ready in {seconds:g} s:\n{_tail(files, names[1])}")
-            await asyncio.sleep(0.2)
-
-
-def _tail(files: Files, name: str) -> str:
-    text = (files.root / f"{name}.log").read_text(errors="replace")
-    return "\n".join(text.splitlines()[-LOG_LINES:])
+    kubeconfig = state_dir / "kubeconfig"
+    write_kubeconfig(kubeconfig, f"https://127.0.0.1:{ports.apiserver}", files.authority.read_bytes(), token)
+    return Assets(etcd_command(binaries, files, ports), apiserver_command(binaries, files, ports), kubeconfig, ports)

@@ -2,16 +2,14 @@
 
 import argparse
 import logging
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import uvloop
 
 from fabula_local import logs
-from fabula_local.apiserver import RunningServer, ServerConfig, serve
+from fabula_local.apiserver import ServerConfig, serve
 from fabula_local.apiserver.server import StartError
-from fabula_local.assets import AssetsError, RunningAssets, serve_assets
 from fabula_local.client import Api
 from fabula_local.controllers import registry
 from fabula_local.node.settings import NodeSettings
@@ -39,28 +37,22 @@ async def run_control_plane(
     pass_env: Sequence[str] = (),
     backoff_seconds: float = LAPTOP_BACKOFF_SECONDS,
     stop_pods: bool = True,
-    assets: bool = False,
     ready: Callable[[], None] | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, then end all pods (`stop_pods`) and leave the state for the next start.
 
-    With `assets` a real kube-apiserver and etcd take the place of our own server (see fabula_local.assets). Writes
-    `kubeconfig` and `control-plane.pid` into `state_dir`. `ready` is called once when pods can run.
+    Writes `kubeconfig` and `control-plane.pid` into `state_dir`. `ready` is called once when pods can run.
     """
     state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)  # noqa: ASYNC240 - before anything else runs
     stopped = stop_signal()
-    server: RunningServer | RunningAssets
-    if assets:
-        server = await serve_assets(state_dir, os.environ)
-    else:
-        server = await serve(ServerConfig(state_dir=state_dir, port=port, logs_dir=state_dir / "pods"))
+    server = await serve(ServerConfig(state_dir=state_dir, port=port, logs_dir=state_dir / "pods"))
     try:
         with pid_file(state_dir / PID_FILE):
             api = Api.from_kubeconfig(server.kubeconfig_path, user_agent="fabula-local")
-            # A real API server fetches logs from the node; ours reads them from the state directory.
-            settings = NodeSettings(state_dir, gpus=gpus, cpus=cpus, pass_env=tuple(pass_env), serve_logs=assets)
+            # Logs are not served: our own API server reads them from the state directory.
+            settings = NodeSettings(state_dir, gpus=gpus, cpus=cpus, pass_env=tuple(pass_env))
             # Our own server looks after ServiceAccounts and namespaces itself.
-            names = [name for name in registry.NAMES if assets or name not in OF_OWN_SERVER]
+            names = [name for name in registry.NAMES if name not in OF_OWN_SERVER]
             workers = Workers(api, settings, names, backoff_seconds=backoff_seconds)
             try:
                 await workers.start()
@@ -80,12 +72,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Command line of the control plane."""
     parser = argparse.ArgumentParser(description="Run a Kubernetes cluster for one machine in one process.")
     parser.add_argument("--port", type=int, default=0, help="port of the API server (default: that of the last start)")
-    parser.add_argument(
-        "--control-plane",
-        choices=("laptop", "assets"),
-        default="laptop",
-        help="laptop: our own API server; assets: kube-apiserver and etcd from KUBEBUILDER_ASSETS",
-    )
     add_node_arguments(parser)
     chosen = parser.parse_args(arguments)
     logs.configure()
@@ -98,10 +84,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 cpus=chosen.cpus,
                 pass_env=chosen.pass_env,
                 stop_pods=not chosen.keep_pods,
-                assets=chosen.control_plane == "assets",
             )
         )
-    except (AssetsError, StartError) as error:
+    except StartError as error:
         raise SystemExit(f"fabula control plane: {error}") from error
 
 

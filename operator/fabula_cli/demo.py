@@ -11,6 +11,7 @@ from rich.console import Console
 
 from fabula_api.recipes import Kind
 from fabula_cli import laptop
+from fabula_cli.choice import choose
 from fabula_cli.cluster import connect
 from fabula_cli.display import Display, PlainDisplay, display, figures
 from fabula_cli.home import Home, checkout
@@ -46,14 +47,14 @@ def prepare_input(artifact_root: str, tell: PlainDisplay) -> None:
         raise DemoFailed(f"preparing the quickstart's input failed with exit code {done.returncode}; see above")
 
 
-def follow(home: Home, outside: Path | None, namespace: str, show: Display, minutes: float) -> list[Run]:
+def follow(home: Home, namespace: str, show: Display, minutes: float) -> list[Run]:
     """Watch until every run has finished, starting again what died. Raises DemoFailed after `minutes`."""
     deadline = time.monotonic() + minutes * 60
     runs: list[Run] = []
     while time.monotonic() < deadline:
         if not home.supervised():
             show.tell("the laptop cluster's supervisor is gone; starting it again")
-            laptop.start(home, outside=outside, tell=show.tell)
+            laptop.start(home, tell=show.tell)
         try:
             client = connect(home.kubeconfig)
             found = [read(client, kind, name, namespace) for kind, name in RUNS]
@@ -79,7 +80,7 @@ def run_demo(
     began = time.monotonic()
     plain = PlainDisplay(console)
     folder = quickstart_folder()
-    laptop.start(home, outside=outside, tell=plain.tell)
+    laptop.start(home, choice=choose(home, None, outside), tell=plain.tell)
     prepare_input(str(home.read_state()["artifactRoot"]), plain)
     plain.tell(f"kubectl apply -f {folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder}")
     applied = kubectl(home.kubeconfig, "apply", "-n", namespace, "-f", str(folder))
@@ -88,7 +89,7 @@ def run_demo(
     if applied.returncode != 0:
         raise DemoFailed(f"kubectl apply failed:\n{applied.stderr.strip()}")
     with display(console) as show:
-        runs = follow(home, outside, namespace, show, minutes)
+        runs = follow(home, namespace, show, minutes)
     return conclude(runs, console, time.monotonic() - began, stays_up=stays_up)
 
 

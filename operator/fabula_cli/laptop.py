@@ -12,9 +12,11 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
+from fabula_cli.choice import Choice, last_choice
 from fabula_cli.home import Home, NotRunning, wait_until
+from fabula_cli.parts import end_left_over
 
-_START_SECONDS = 60.0
+_START_SECONDS = 120.0
 _STOP_SECONDS = 45.0
 
 
@@ -41,26 +43,29 @@ def operator_ready(home: Home) -> bool:
 def start(
     home: Home,
     *,
-    outside: Path | None = None,
-    control_plane: str = "laptop",
+    choice: Choice | None = None,
     gpus: int = 0,
     artifact_root: str | None = None,
     tell: Callable[[str], None] = print,
 ) -> None:
-    """Start what is not running and wait until the operator watches. Raises UpFailed."""
+    """Start what is not running and wait until the operator watches. Raises UpFailed.
+
+    Without a choice, the cluster is the one that this state folder ran last.
+    """
     home.prepare()
-    ours = not home.supervised()
+    ours, last = not home.supervised(), last_choice(home)
+    chosen = choice or last
+    if not ours and chosen != last:
+        raise UpFailed(f"{home.root} is up on {last}; for {chosen}, end it first with `fabula down`")
     if ours:
-        tell(f"starting the laptop cluster in {home.root}")
+        tell(f"starting on {chosen}, in {home.root}")
         command = [
             sys.executable, "-m", "fabula_cli.supervisor",
             "--home", str(home.root),
-            "--control-plane", control_plane,
+            *chosen.arguments(),
             "--gpus", str(gpus),
             "--artifact-root", artifact_root or home.artifacts.as_uri(),
         ]  # fmt: skip
-        if outside is not None:
-            command += ["--kubeconfig", str(outside.resolve())]
         with (home.logs / "supervisor.log").open("ab") as out:
             subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True)
         wait_until(home.supervised, 20)
@@ -96,9 +101,9 @@ def link_kubeconfig(home: Home) -> None:
 
 
 def stop(home: Home) -> bool:
-    """End everything `start` started, pods included. False when nothing ran."""
+    """End everything `start` started, pods included, also where the supervisor was killed. False when nothing ran."""
     if not home.supervised():
-        return False
+        return bool(end_left_over(home, signal.SIGTERM))
     pid = home.supervisor_pid()
     if pid is None:
         return False

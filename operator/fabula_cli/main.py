@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import sys
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from fabula_cli.choice import ChoiceError, choose, real_clusters
 from fabula_cli.home import Home, NotRunning, default_home
 
 app = typer.Typer(
@@ -41,14 +41,20 @@ def _fail(error: Exception) -> typer.Exit:
     return typer.Exit(1)
 
 
-@app.command()
+@app.command(
+    epilog="A real cluster is better where there is one; the laptop's own is for a machine that has nothing. "
+    + real_clusters()
+)
 def up(
     home: HomeOption = None,
     kubeconfig: KubeconfigOption = None,
     control_plane: Annotated[
-        str,
-        typer.Option(help="`laptop`, or `assets`: the real kube-apiserver and etcd in $KUBEBUILDER_ASSETS."),
-    ] = "laptop",
+        str | None,
+        typer.Option(
+            help="`laptop`: our own API; `assets`: the real kube-apiserver and etcd in $KUBEBUILDER_ASSETS. "
+            "Default: as this state folder ran last, at first `laptop`."
+        ),
+    ] = None,
     gpus: Annotated[int, typer.Option(min=0, help="GPUs that the node offers to pods.")] = 0,
     artifact_root: Annotated[
         str | None, typer.Option(help="Where artifacts go, file:// or s3://. Default: below the state folder.")
@@ -57,19 +63,13 @@ def up(
     """Start the laptop cluster and the operator in the background, and wait until they are ready."""
     from fabula_cli import laptop
 
-    if control_plane not in ("laptop", "assets"):
-        raise _fail(ValueError(f"--control-plane is {control_plane!r}; it is `laptop` or `assets`"))
-    if control_plane == "assets" and not os.environ.get("KUBEBUILDER_ASSETS"):
-        raise _fail(
-            ValueError("--control-plane assets needs KUBEBUILDER_ASSETS: a folder with kube-apiserver and etcd")
-        )
     place = _home(home)
     try:
         laptop.start(
-            place, outside=kubeconfig, control_plane=control_plane, gpus=gpus, artifact_root=artifact_root,
+            place, choice=choose(place, control_plane, kubeconfig), gpus=gpus, artifact_root=artifact_root,
             tell=lambda line: _console.print(line, markup=False, highlight=False),
         )  # fmt: skip
-    except laptop.UpFailed as error:
+    except (laptop.UpFailed, ChoiceError) as error:
         raise _fail(error) from None
     _console.print('up. In any terminal: eval "$(fabula env)", then kubectl get dsb,ftr,evr', highlight=False)
 
@@ -159,7 +159,7 @@ def demo(
         _console.print("\ninterrupted; ending everything that was started. `fabula demo` goes on from here.")
         laptop.stop(place)
         raise typer.Exit(130) from None
-    except (DemoFailed, laptop.UpFailed, FileNotFoundError) as error:
+    except (DemoFailed, laptop.UpFailed, ChoiceError, FileNotFoundError) as error:
         raise _fail(error) from None
     finally:
         if stop_after:

@@ -1,7 +1,9 @@
-"""Keeps a laptop's parts alive: the control plane (or the node, for an outside cluster) and the operator.
+"""Keeps a laptop's parts alive: the operator and what it runs on.
 
-A process of its own, so that the terminal that started it may close. A part that dies is started again after a short,
-growing wait; state on disk makes that safe. SIGTERM ends the operator first, then the pods, then the control plane.
+That is one control plane on the laptop's own API; etcd, kube-apiserver and a node with controllers where the real ones
+are asked for; a node alone for an outside cluster. It is a process of its own, so that the terminal that started it may
+close. A part that dies is started again after a short, growing wait; state on disk makes that safe. SIGTERM ends the
+parts in the opposite order of their start: the operator first, then the pods, then what stores them.
 """
 
 from __future__ import annotations
@@ -12,88 +14,29 @@ import json
 import logging
 import os
 import signal
-import socket
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from fabula_cli.bootstrap import NAMESPACE, install, write_operator_kubeconfig
 from fabula_cli.certificates import ensure_certificates
+from fabula_cli.choice import Choice
 from fabula_cli.cluster import reachable
 from fabula_cli.home import Home
+from fabula_cli.parts import Part, end_left_over, free_port, listens
+from fabula_local.assets import lay_out
 
 log = logging.getLogger("fabula.supervisor")
 _FIRST_WAIT, _LONGEST_WAIT, _STEADY = 0.3, 10.0, 30.0
-_READY_SECONDS = 60.0
-
-
-@dataclass
-class Part:
-    """One supervised process."""
-
-    name: str
-    command: list[str]
-    log_file: Path
-    stop_seconds: float
-    process: asyncio.subprocess.Process | None = None
-    starts: int = 0
-    last_exit: int | None = None
-    environment: dict[str, str] = field(default_factory=dict)
-
-    async def start(self) -> asyncio.subprocess.Process:
-        self.starts += 1
-        with self.log_file.open("ab") as out:
-            self.process = await asyncio.create_subprocess_exec(
-                *self.command,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=out,
-                stderr=out,
-                start_new_session=True,
-                env={**os.environ, **self.environment},
-            )
-        log.info("%s started, pid %d", self.name, self.process.pid)
-        return self.process
-
-    async def stop(self) -> None:
-        """SIGTERM, then SIGKILL after `stop_seconds`."""
-        process = self.process
-        if process is None or process.returncode is not None:
-            return
-        process.terminate()
-        try:
-            await asyncio.wait_for(process.wait(), self.stop_seconds)
-        except TimeoutError:
-            log.warning("%s did not end in %.0f s; killing it", self.name, self.stop_seconds)
-            process.kill()
-            await process.wait()
-
-
-def free_port(*taken: int) -> int:
-    """A loopback port that is free now."""
-    while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = int(probe.getsockname()[1])
-        if port not in taken:
-            return port
-
-
-def command_line(pid: int) -> bytes:
-    """The command line of a living process; empty when there is none."""
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return b""
 
 
 class Supervisor:
     """Starts the parts in order and restarts what dies until it is told to stop."""
 
-    def __init__(self, home: Home, *, outside: Path | None, control_plane: str, gpus: int, artifact_root: str) -> None:
+    def __init__(self, home: Home, choice: Choice, *, gpus: int, artifact_root: str) -> None:
         self.home = home
-        self.outside = outside
+        self.choice = choice
         self.stopping = asyncio.Event()
         self.ready = False
         self.problem: str | None = None
@@ -101,8 +44,7 @@ class Supervisor:
         self.status_port = before.get("status") or free_port()
         self.metrics_port = before.get("metrics") or free_port(self.status_port)
         self.artifact_root = artifact_root
-        self.cluster = self._cluster_part(control_plane, gpus)
-        self.operator = self._operator_part()
+        self.parts = [*self._cluster_parts(gpus), self._operator_part()]
 
     def _ports_before(self) -> dict[str, int]:
         """Ports of the last run: pods that outlived it still report to them."""
@@ -111,31 +53,26 @@ class Supervisor:
         except (FileNotFoundError, ValueError):
             return {}
 
-    async def end_orphans(self) -> None:
-        """Kill parts that outlived a killed supervisor: two control planes on one state folder would fight.
-
-        SIGKILL leaves the pods running; the next node adopts them.
-        """
-        try:
-            parts = json.loads(self.home.state.read_text()).get("parts", {})
-        except (FileNotFoundError, ValueError):
-            return
-        for name, part in parts.items():
-            pid = part.get("pid")
-            if pid and str(self.home.root).encode() in command_line(pid):
-                log.warning("killing the %s of a former supervisor, pid %d", name, pid)
-                os.kill(pid, signal.SIGKILL)
-                await self._until(lambda pid=pid: not command_line(pid))  # type: ignore[misc]
-
-    def _cluster_part(self, control_plane: str, gpus: int) -> Part:
+    def _cluster_parts(self, gpus: int) -> list[Part]:
+        """What the operator runs on, in the order of its start."""
         state = ["--state-dir", str(self.home.cluster), "--gpus", str(gpus)]
-        if self.outside is not None:
-            command = [sys.executable, "-m", "fabula_local.process_node", "--kubeconfig", str(self.outside), *state]
-            name = "node"
-        else:
-            command = [sys.executable, "-m", "fabula_local.controlplane", *state, "--control-plane", control_plane]
-            name = "control plane"
-        return Part(name, command, self.home.logs / "cluster.log", stop_seconds=20)
+        log_file = self.home.logs / "cluster.log"
+        node = [sys.executable, "-m", "fabula_local.process_node", "--kubeconfig", str(self.kubeconfig), *state]
+        if self.choice.outside is not None:
+            return [Part("node", node, log_file, stop_seconds=20)]
+        if self.choice.control_plane == "laptop":
+            command = [sys.executable, "-m", "fabula_local.controlplane", *state]
+            return [Part("control plane", command, log_file, stop_seconds=20)]
+        assets = lay_out(self.home.cluster, self.choice.assets)
+        etcd_port = assets.ports.etcd_client
+        return [
+            Part("etcd", assets.etcd, self.home.logs / "etcd.log", stop_seconds=15),
+            Part(
+                "kube-apiserver", assets.apiserver, self.home.logs / "kube-apiserver.log", stop_seconds=15,
+                before=lambda: listens(etcd_port),
+            ),
+            Part("node", node, log_file, stop_seconds=20, before=lambda: reachable(self.kubeconfig)),
+        ]  # fmt: skip
 
     def _operator_part(self) -> Part:
         certificates = ensure_certificates(self.home.tls)
@@ -162,11 +99,14 @@ class Supervisor:
             "--retry-backoff", "1",
             "--progress-interval", "1",
         ]  # fmt: skip
-        return Part("operator", command, self.home.logs / "operator.log", stop_seconds=10)
+        return Part(
+            "operator", command, self.home.logs / "operator.log", stop_seconds=10,
+            before=lambda: self.ready and reachable(self.kubeconfig),
+        )  # fmt: skip
 
     @property
     def kubeconfig(self) -> Path:
-        return self.outside or self.home.cluster / "kubeconfig"
+        return self.choice.outside or self.home.cluster / "kubeconfig"
 
     def publish(self) -> None:
         """Write the state file that `fabula status` and `fabula demo` read."""
@@ -175,6 +115,7 @@ class Supervisor:
                 "pid": os.getpid(),
                 "ready": self.ready,
                 "problem": self.problem,
+                "choice": self.choice.to_wire(),
                 "kubeconfig": str(self.kubeconfig),
                 "artifactRoot": self.artifact_root,
                 "ports": {"status": self.status_port, "metrics": self.metrics_port},
@@ -185,16 +126,16 @@ class Supervisor:
                         "lastExit": part.last_exit,
                         "log": str(part.log_file),
                     }
-                    for part in (self.cluster, self.operator)
+                    for part in self.parts
                 },
             }
         )
 
-    async def keep(self, part: Part, before: Callable[[], bool] | None = None) -> None:
-        """Run a part until told to stop; `before` must hold before each start."""
+    async def keep(self, part: Part) -> None:
+        """Run a part until told to stop."""
         wait = _FIRST_WAIT
         while not self.stopping.is_set():
-            if before is not None and not await self._until(before):
+            if part.before is not None and not await self._until(part.before):
                 return
             began = time.monotonic()
             process = await part.start()
@@ -246,17 +187,15 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stopping.set)
-        await self.end_orphans()
+        # Two of a part on one state folder would fight.
+        await asyncio.to_thread(end_left_over, self.home, signal.SIGKILL)
         self.publish()
-        keepers = [
-            asyncio.create_task(self.keep(self.cluster)),
-            asyncio.create_task(self.install_when_reachable()),
-            asyncio.create_task(self.keep(self.operator, before=lambda: self.ready and reachable(self.kubeconfig))),
-        ]
+        keepers = [asyncio.create_task(self.keep(part)) for part in self.parts]
+        keepers.append(asyncio.create_task(self.install_when_reachable()))
         await self.stopping.wait()
         log.info("stopping")
-        await self.operator.stop()
-        await self.cluster.stop()
+        for part in reversed(self.parts):
+            await part.stop()
         await asyncio.gather(*keepers, return_exceptions=True)
         self.ready = False
         self.publish()
@@ -268,6 +207,7 @@ def main() -> int:
     parser.add_argument("--home", type=Path, required=True)
     parser.add_argument("--kubeconfig", type=Path, help="an outside cluster; without it, the laptop's own")
     parser.add_argument("--control-plane", choices=("laptop", "assets"), default="laptop")
+    parser.add_argument("--assets", type=Path, help="folder with kube-apiserver and etcd")
     parser.add_argument("--gpus", type=int, default=0)
     parser.add_argument("--artifact-root", required=True)
     options = parser.parse_args()
@@ -284,8 +224,7 @@ def main() -> int:
     async def supervise() -> None:
         await Supervisor(
             home,
-            outside=options.kubeconfig,
-            control_plane=options.control_plane,
+            Choice(options.control_plane, options.assets, options.kubeconfig),
             gpus=options.gpus,
             artifact_root=options.artifact_root,
         ).run()

@@ -21,6 +21,7 @@ LEASE_NAMESPACE = "kube-node-lease"
 HEARTBEAT_SECONDS = 10.0
 LEASE_SECONDS = 40
 MAX_PODS = 110
+NOT_READY = "node.kubernetes.io/not-ready"
 
 
 def node_object(settings: NodeSettings, old: Obj | None, *, kubelet_port: int, ready: bool) -> Obj:
@@ -53,10 +54,8 @@ def node_object(settings: NodeSettings, old: Obj | None, *, kubelet_port: int, r
             **status,
             "capacity": offered,
             "allocatable": offered,
-            "addresses": [
-                {"type": "InternalIP", "address": "127.0.0.1"},
-                {"type": "Hostname", "address": settings.name},
-            ],
+            # No Hostname: an API server dials that first, and nothing resolves the name of this node.
+            "addresses": [{"type": "InternalIP", "address": "127.0.0.1"}],
             "daemonEndpoints": {"kubeletEndpoint": {"Port": kubelet_port}},
             "conditions": conditions,
             "nodeInfo": {
@@ -75,6 +74,21 @@ def node_object(settings: NodeSettings, old: Obj | None, *, kubelet_port: int, r
     }
 
 
+def without_not_ready(node: Obj) -> Obj | None:
+    """The Node without the taint that an API server gives to each new one; None where it has none.
+
+    The node controller of a kube-controller-manager clears it once the node is ready. Where none runs, nobody does, and
+    no scheduler would ever bind a pod here.
+    """
+    spec = node.get("spec") or {}
+    taints = spec.get("taints") or []
+    left = [taint for taint in taints if taint.get("key") != NOT_READY]
+    if len(left) == len(taints):
+        return None
+    kept = {key: value for key, value in spec.items() if key != "taints"}
+    return {**node, "spec": {**kept, "taints": left} if left else kept}
+
+
 def _reason(condition: str) -> str:
     return {"MemoryPressure": "SufficientMemory", "DiskPressure": "NoDiskPressure"}[condition]
 
@@ -90,7 +104,9 @@ async def register(api: Api, settings: NodeSettings, *, kubelet_port: int, ready
             elif old["metadata"].get("labels") != wanted["metadata"]["labels"]:
                 old = await api.replace(NODE, {**wanted, "status": old.get("status") or {}})
             if (old.get("status") or {}) != wanted["status"]:
-                await api.replace(NODE, {**old, "status": wanted["status"]}, "status")
+                old = await api.replace(NODE, {**old, "status": wanted["status"]}, "status")
+            if ready and (left := without_not_ready(old)) is not None:
+                await api.replace(NODE, left)
         except ApiError as error:
             if not error.conflict:
                 raise

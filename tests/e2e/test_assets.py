@@ -1,0 +1,104 @@
+"""`fabula up --control-plane assets`: every part comes back when it is killed, and `down` ends them all."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import Product, until
+from tests.support.stand_in_assets import make_assets
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif("KUBECONFIG" in os.environ, reason="a control plane of our own is what is tried here"),
+]
+PARTS = ("etcd", "kube-apiserver", "node", "operator")
+SECONDS = 120
+POD = """
+apiVersion: v1
+kind: Pod
+metadata: {name: steady}
+spec:
+  restartPolicy: Never
+  containers: [{name: main, image: none, command: [sh, -c, "sleep 3600"]}]
+"""
+
+
+@pytest.fixture(scope="module")
+def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
+    folder = tmp_path_factory.mktemp("assets")
+    os.environ["KUBEBUILDER_ASSETS"] = str(make_assets(folder / "bin"))
+    found = Product(folder / "home", None, "default")
+    try:
+        code, output = found.fabula("up", "--control-plane", "assets", timeout=300)
+        assert code == 0, output
+        del os.environ["KUBEBUILDER_ASSETS"]
+        yield found
+    finally:
+        os.environ.pop("KUBEBUILDER_ASSETS", None)
+        found.fabula("down")
+
+
+def pids(product: Product) -> dict[str, int | None]:
+    """The parts that live, by what the supervisor says and the machine confirms."""
+    found = {name: part["pid"] for name, part in product.parts()["parts"].items()}
+    return {name: pid if pid and Path(f"/proc/{pid}/cmdline").read_bytes() else None for name, pid in found.items()}
+
+
+def phase(product: Product) -> str:
+    return product.kubectl("get", "pod", "steady", "-o", "jsonpath={.status.phase}", check=False)
+
+
+def test_each_part_is_told_by_status(product: Product) -> None:
+    code, output = product.fabula("status")
+    assert code == 0, output
+    for name in PARTS:
+        assert any(line.startswith(name) and "pid" in line for line in output.splitlines()), output
+    applied = product.home / "pod.yaml"
+    applied.write_text(POD)
+    product.kubectl("apply", "-f", str(applied))
+    until(lambda: phase(product) == "Running", SECONDS, "the pod runs")
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_a_killed_part_comes_back_and_the_pod_goes_on(product: Product, name: str) -> None:
+    uid = product.kubectl("get", "pod", "steady", "-o", "jsonpath={.metadata.uid}")
+    before = pids(product)[name]
+    assert before
+    os.kill(before, signal.SIGKILL)
+    until(lambda: pids(product).get(name) not in (None, before), SECONDS, f"{name} is started again")
+    until(lambda: product.fabula("status")[0] == 0, SECONDS, "the operator is ready")
+    assert product.parts()["parts"][name]["starts"] >= 2
+    until(lambda: phase(product) == "Running", SECONDS, "the pod is seen")
+    assert product.kubectl("get", "pod", "steady", "-o", "jsonpath={.metadata.uid}") == uid
+
+
+def test_a_killed_supervisor_s_parts_give_way_to_the_next_and_the_choice_is_kept(product: Product) -> None:
+    old = pids(product)
+    os.kill(product.parts()["pid"], signal.SIGKILL)
+    code, output = product.fabula("up", timeout=300)
+    assert code == 0, output
+    assert "kube-apiserver and etcd of" in output
+    new = pids(product)
+    assert set(new) == set(PARTS)
+    assert not set(new.values()) & set(old.values())
+    assert not [pid for pid in old.values() if pid and Path(f"/proc/{pid}").exists()]
+    until(lambda: phase(product) == "Running", SECONDS, "the pod is adopted")
+
+
+def test_another_choice_needs_an_end_first(product: Product) -> None:
+    code, output = product.fabula("up", "--control-plane", "laptop")
+    assert code == 1
+    assert "end it first with `fabula down`" in output
+
+
+def test_down_ends_everything_also_after_a_killed_supervisor(product: Product) -> None:
+    os.kill(product.parts()["pid"], signal.SIGKILL)
+    code, output = product.fabula("down")
+    assert (code, output.splitlines()[-1]) == (0, "down"), output
+    until(lambda: product.processes() == [], SECONDS, "nothing of the cluster and its pods runs")
+    assert product.fabula("down")[1].strip() == "nothing was up"
