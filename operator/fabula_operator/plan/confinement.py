@@ -14,11 +14,11 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from fabula_api.externals import externals
 from fabula_api.shared_spec import ModelSource
 from fabula_api.uri import resolve_uri, uris_of
 from fabula_api.worker import Spec
 from fabula_operator.plan.observed import Observed
-from fabula_operator.plan.references import externals
 
 _HUB = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
 OUTPUT = "output.uri"
@@ -59,9 +59,9 @@ def out_of_bounds(seen: Observed, spec: Spec) -> str | None:
         if not _HUB.fullmatch(name):
             return f"{field}: {name!r} is no name on the Hugging Face Hub; a folder goes into `uri`"
     for one in externals(spec):
-        named = seen.references.get((one.kind, one.source.ref)) if one.source.ref else None
+        named = seen.references.get((one.made_by, one.ref)) if one.made_by and one.ref else None
         if named is not None and named.uri and (problem := bounds.problem(named.uri, written=False)):
-            return f"spec: the {one.name} of {one.kind} {named.name}: {problem}"
+            return f"spec: the {one.name} of {one.made_by} {named.name}: {problem}"
     return None
 
 
