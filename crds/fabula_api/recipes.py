@@ -30,7 +30,7 @@ class Stage:
     external: tuple[str, ...] = ()
     """Artifacts of other runs and models that it reads, by `External.input`: `dataset`, `adapter`, `model`."""
     resolves: bool = False
-    """It makes nothing: it finds out the digests of what the run reads from outside, and is skipped where a spec gives
+    """It makes nothing, but finds out the digests of what the run reads from outside, and is skipped where a spec gives
     them all."""
     by_content: bool = False
     """It looks at its source each time, and picks a folder of its own by what it finds there."""
@@ -67,7 +67,7 @@ _RESOLVE = "resolve"
 
 
 def _resolve(*reads: str) -> Stage:
-    return Stage(_RESOLVE, "single", reads=reads, resolves=True, unit="input")
+    return Stage(_RESOLVE, "single", reads=reads, resolves=True, commits=False, unit="input")
 
 
 PODCAST = Recipe(
