@@ -85,6 +85,16 @@ def wire(kubeconfig: Path) -> Wire:
 @pytest.fixture
 def namespace(wire: Wire) -> Iterator[str]:
     """A namespace of the test's own, with what the cluster puts into each; a mere name where there are none."""
+    yield from _namespace(wire)
+
+
+@pytest.fixture(scope="module")
+def shared_namespace(wire: Wire) -> Iterator[str]:
+    """A namespace that the tests of a module share."""
+    yield from _namespace(wire)
+
+
+def _namespace(wire: Wire) -> Iterator[str]:
     name = f"conformance-{uuid.uuid4().hex[:8]}"
     if wire.call("GET", "/api/v1").status == 404:
         yield name

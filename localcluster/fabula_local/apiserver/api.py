@@ -117,7 +117,7 @@ class Api:
             raise invalid(resource, stored.name, [unversioned])
         if unknown := self.writer.read_fields(call, resource, obj):
             raise codec.strict_error(resource, unknown)
-        return self.writer.update(call, resource, stored, obj, subresource)
+        return self.writer.update(call, resource, stored, obj, subresource, replaced=True)
 
     def _stored(self, resource: Resource, namespace: str, name: str) -> Stored:
         stored = self.writer.store.get(storage_key(resource), namespace, name)
@@ -162,6 +162,8 @@ class Api:
         match name, info.verb:
             case "log", "get":
                 asked_log = log_request(call, stored, self.config.pod_logs)
+                if asked_log is None:
+                    return Reply(204, b"", "text/plain")
                 elsewhere = kubelet_log(self.writer.store, call, stored, asked_log)
                 if elsewhere is not None and not asked_log.path.exists():
                     return Stream(elsewhere, "text/plain")

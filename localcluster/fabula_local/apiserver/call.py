@@ -4,9 +4,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from fabula_local.apiserver.errors import ApiError, bad_request, invalid_option
+from fabula_local.apiserver.errors import ApiError, bad_request, invalid_options
 from fabula_local.apiserver.request import RequestInfo
+from fabula_local.schema.errors import not_supported, too_long
 
+_OPTIONS = {
+    "create": "CreateOptions",
+    "update": "UpdateOptions",
+    "patch": "PatchOptions",
+    "delete": "DeleteOptions",
+    "deletecollection": "DeleteOptions",
+}
 FIELD_VALIDATION = ("Ignore", "Warn", "Strict")
 
 
@@ -47,11 +55,16 @@ class Call:
         return self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
 
     @property
+    def options_kind(self) -> str:
+        """The kind of the options that the query of this request stands for."""
+        return _OPTIONS.get(self.info.verb, "ListOptions")
+
+    @property
     def field_manager(self) -> str:
         """Who is recorded in managedFields: fieldManager, else the first word of the user agent."""
         if manager := self.query.get("fieldManager"):
             if len(manager) > 128:
-                raise invalid_option("fieldManager", manager, "may not be more than 128 bytes")
+                raise invalid_options(self.options_kind, too_long("fieldManager", 128))
             return manager
         return self.headers.get("User-Agent", "").partition("/")[0][:128] or "unknown"
 
@@ -60,14 +73,15 @@ class Call:
         """Ignore, Warn or Strict; the server's default is Warn."""
         value = self.query.get("fieldValidation") or "Warn"
         if value not in FIELD_VALIDATION:
-            raise invalid_option("fieldValidation", value, 'supported values: "Ignore", "Strict", "Warn"')
+            wrong = not_supported("fieldValidation", value, ["Ignore", "Strict", "Warn"])
+            raise invalid_options(self.options_kind, wrong)
         return value
 
     def dry_run(self, options: Mapping[str, Any] | None = None) -> bool:
         """Whether nothing must be kept; asked by query, or in DeleteOptions."""
         values = (options or {}).get("dryRun") or ([self.query["dryRun"]] if self.query.get("dryRun") else [])
         if any(value != "All" for value in values):
-            raise invalid_option("dryRun", str(values), 'supported values: "All"')
+            raise invalid_options(self.options_kind, not_supported("dryRun", values, ["All"]))
         return bool(values)
 
     def flag(self, name: str) -> bool:

@@ -1,6 +1,7 @@
 """Request bodies: JSON, YAML or protobuf in, an object of the right kind out."""
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -10,6 +11,7 @@ from fabula_local.apiserver.call import Call
 from fabula_local.apiserver.errors import ApiError, bad_request, unsupported_media_type
 from fabula_local.resource import Resource
 from fabula_local.schema import protobuf
+from fabula_local.schema.errors import UNDECODABLE, FieldError
 
 Object = dict[str, Any]
 
@@ -100,6 +102,17 @@ def strict_error(resource: Resource, unknown: list[str]) -> ApiError:
         f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}: '
         f"strict decoding error: {listed}"
     )
+
+
+def refuse_undecodable(resource: Resource, found: Sequence[FieldError]) -> None:
+    """400 for what a built-in kind's Go types cannot hold."""
+    head = f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}'
+    for error in found:
+        if error.reason == UNDECODABLE:
+            raise bad_request(f"{head}: {error.message}")
+    for error in found:
+        if error.reason == "FieldValueTypeInvalid":
+            raise bad_request(f"{head}: json: cannot unmarshal: {error.field}: {error.message}")
 
 
 def read_delete_options(call: Call) -> Object:

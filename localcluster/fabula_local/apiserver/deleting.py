@@ -9,19 +9,20 @@ from typing import Any
 
 from fabula_local.apiserver.call import Answer, Call
 from fabula_local.apiserver.conversion import from_storage
-from fabula_local.apiserver.errors import ApiError, conflict
+from fabula_local.apiserver.errors import conflict, invalid_options
 from fabula_local.apiserver.metadata import timestamp
 from fabula_local.apiserver.registry import storage_key
 from fabula_local.apiserver.store import Stored
 from fabula_local.apiserver.strategies import strategy_of
 from fabula_local.apiserver.writing import Writer, present, released
 from fabula_local.resource import Resource
+from fabula_local.schema.errors import invalid, not_supported
 
 Object = dict[str, Any]
 
 _ORPHAN, _FOREGROUND = "orphan", "foregroundDeletion"
-_POLICIES = ("Orphan", "Background", "Foreground")
-_RETURNED = {"pods", "services", "serviceaccounts", "persistentvolumeclaims", "persistentvolumes", "podtemplates"}
+_POLICIES = ("Foreground", "Background", "Orphan")
+_RETURNED = {"pods", "services", "serviceaccounts", "persistentvolumeclaims"}
 
 
 def delete(writer: Writer, call: Call, resource: Resource, stored: Stored, options: Object) -> Answer:
@@ -79,27 +80,29 @@ def _success(resource: Resource, obj: Object) -> Object:
 
 def _check_preconditions(resource: Resource, obj: Object, options: Object) -> None:
     wanted, meta = options.get("preconditions") or {}, obj["metadata"]
+    # Kubernetes names the kind here, not the resource.
+    kind = f"{resource.kind}.{resource.group}" if resource.group else resource.kind
     if (uid := wanted.get("uid")) and uid != meta["uid"]:
         why = (
             f"the UID in the precondition ({uid}) does not match the UID in record ({meta['uid']}). "
             "The object might have been deleted and then recreated"
         )
-        raise conflict(resource, meta["name"], why)
+        raise conflict(resource, meta["name"], why, kind)
     if (version := wanted.get("resourceVersion")) and version != meta["resourceVersion"]:
         why = (
             f"the ResourceVersion in the precondition ({version}) does not match the ResourceVersion in record "
             f"({meta['resourceVersion']}). The object might have been modified"
         )
-        raise conflict(resource, meta["name"], why)
+        raise conflict(resource, meta["name"], why, kind)
 
 
 def _set_policy_finalizers(call: Call, resource: Resource, obj: Object, options: Object) -> bool:
     policy, orphan = options.get("propagationPolicy"), options.get("orphanDependents")
+    if policy and orphan is not None:
+        why = "orphanDependents and deletionPropagation cannot be both set"
+        raise invalid_options("DeleteOptions", invalid("propagationPolicy", policy, why))
     if policy and policy not in _POLICIES:
-        listed = ", ".join(f'"{name}"' for name in ("Foreground", "Background", "Orphan", "nil"))
-        message = f'Invalid value: "{policy}": not a valid deletion propagation policy; must be one of {listed}'
-        cause = {"reason": "FieldValueInvalid", "message": message, "field": "propagationPolicy"}
-        raise ApiError(422, "Invalid", f' "" is invalid: propagationPolicy: {message}', {"causes": [cause]})
+        raise invalid_options("DeleteOptions", not_supported("propagationPolicy", policy, [*_POLICIES, "nil"]))
     meta = obj["metadata"]
     before = list(meta.get("finalizers") or ())
     if not policy and orphan is None and resource.group_resource == "jobs.batch":

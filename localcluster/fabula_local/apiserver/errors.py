@@ -90,6 +90,11 @@ def invalid(resource: Resource, name: str, errors: Sequence[FieldError]) -> ApiE
     return ApiError(422, "Invalid", f'{kind} "{name}" is invalid: {text}', details)
 
 
+def patch_fails() -> ApiError:
+    """422 for a JSON patch that cannot be applied to the object; Kubernetes does not say why."""
+    return ApiError(422, "Invalid", "the server rejected our request due to an error in our request", {})
+
+
 def invalid_patch(why: str) -> ApiError:
     """422 for a patch that cannot be applied."""
     cause = {"reason": "FieldValueInvalid", "message": why, "field": "patch"}
@@ -104,6 +109,12 @@ def unauthorized() -> ApiError:
 def method_not_allowed() -> ApiError:
     """405 for a verb that the resource does not offer."""
     return ApiError(405, "MethodNotAllowed", "the server does not allow this method on the requested resource", {})
+
+
+def bad_version(text: str) -> ApiError:
+    """400 for a resourceVersion that is no number."""
+    parsing = f'strconv.ParseUint: parsing "{text}": invalid syntax'
+    return bad_request(f'invalid resource version: resourceVersion: Invalid value: "{text}": {parsing}')
 
 
 def expired(requested: int, oldest: int) -> ApiError:
@@ -157,8 +168,10 @@ def internal(message: str) -> ApiError:
     return ApiError(500, "InternalError", f"Internal error occurred: {message}", {"causes": [cause]})
 
 
-def invalid_option(option: str, value: str, why: str) -> ApiError:
-    """422 for a request option out of its range."""
-    message = f'Invalid value: "{value}": {why}'
-    cause = {"reason": "FieldValueInvalid", "message": message, "field": option}
-    return ApiError(422, "Invalid", f' "" is invalid: {option}: {message}', {"causes": [cause]})
+def invalid_options(kind: str, *errors: FieldError) -> ApiError:
+    """422 for options of a request, such as kind "ListOptions", that are out of range or exclude each other."""
+    lines = [f"{error.field}: {error.message}" for error in errors]
+    text = lines[0] if len(lines) == 1 else "[" + ", ".join(lines) + "]"
+    causes = [{"reason": error.reason, "message": error.message, "field": error.field} for error in errors]
+    details = {"group": "meta.k8s.io", "kind": kind, "causes": causes}
+    return ApiError(422, "Invalid", f'{kind}.meta.k8s.io "" is invalid: {text}', details)

@@ -3,6 +3,7 @@
 import base64
 import time
 from collections import OrderedDict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,17 +11,19 @@ import orjson
 
 from fabula_local.apiserver.call import Call
 from fabula_local.apiserver.conversion import from_storage
-from fabula_local.apiserver.errors import bad_request, continue_expired, version_too_large
+from fabula_local.apiserver.errors import bad_request, bad_version, continue_expired, invalid_options, version_too_large
 from fabula_local.apiserver.registry import storage_key
 from fabula_local.apiserver.representation import Form, as_table, encode, partial_list
 from fabula_local.apiserver.selectors import Selector, selector_of
 from fabula_local.apiserver.store import Store, Stored
 from fabula_local.resource import Resource
+from fabula_local.schema.errors import FieldError, forbidden, not_supported
 
 Object = dict[str, Any]
 
 _SNAPSHOT_SECONDS = 300.0
 _SNAPSHOTS = 64
+_MATCH = "resourceVersionMatch"
 
 
 @dataclass(slots=True)
@@ -29,6 +32,23 @@ class _Snapshot:
     rest: list[Stored]
     until: float
     counted: bool
+
+
+def _option_rules(query: Mapping[str, str]) -> Iterator[FieldError]:
+    """ValidateListOptions, for what is no watch."""
+    version, match = query.get("resourceVersion", ""), query.get("resourceVersionMatch", "")
+    if "sendInitialEvents" in query:
+        yield forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list")
+    if not match:
+        return
+    if not version:
+        yield forbidden(_MATCH, "resourceVersionMatch is forbidden unless resourceVersion is provided")
+    if query.get("continue"):
+        yield forbidden(_MATCH, "resourceVersionMatch is forbidden when continue is provided")
+    if match not in ("Exact", "NotOlderThan"):
+        yield not_supported(_MATCH, match, ["Exact", "NotOlderThan", ""])
+    if match == "Exact" and version == "0":
+        yield forbidden(_MATCH, 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"')
 
 
 class Lister:
@@ -43,6 +63,8 @@ class Lister:
         """The encoded list."""
         limit = call.number("limit") or 0
         token = call.query.get("continue", "")
+        if wrong := list(_option_rules(call.query)):
+            raise invalid_options("ListOptions", *wrong)
         if token:
             snapshot = self._resume(token)
         else:
@@ -61,14 +83,10 @@ class Lister:
 
     def _check_version(self, call: Call) -> None:
         version, match = call.query.get("resourceVersion", ""), call.query.get("resourceVersionMatch", "")
-        if match and not version:
-            raise bad_request(
-                "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided"
-            )
         if not version or version == "0":
             return
         if not version.isdigit():
-            raise bad_request(f'resourceVersion: Invalid value: "{version}": invalid resource version')
+            raise bad_version(version)
         if int(version) > self._store.revision:
             raise version_too_large(int(version), self._store.revision)
         if match == "Exact" and int(version) != self._store.revision:

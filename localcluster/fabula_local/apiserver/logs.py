@@ -32,10 +32,12 @@ class LogRequest:
     timestamps: bool
 
 
-def log_request(call: Call, stored: Stored, folder: Path) -> LogRequest:
-    """Read the parameters of a log request; 400 where there is nothing to read yet, as the real server answers."""
+def log_request(call: Call, stored: Stored, folder: Path) -> LogRequest | None:
+    """Read the parameters of a log request; None for a pod that no node has, 400 where nothing is written yet."""
     pod = stored.obj
     container = _container(call, pod)
+    if not (pod.get("spec") or {}).get("nodeName"):
+        return None
     status = _container_status(pod, container)
     restart = int((status or {}).get("restartCount") or 0)
     if call.flag("previous"):
@@ -46,8 +48,6 @@ def log_request(call: Call, stored: Stored, folder: Path) -> LogRequest:
     if not path.exists() and not _started(status):
         waiting = ((status or {}).get("state") or {}).get("waiting") or {}
         why = waiting.get("reason") or "ContainerCreating"
-        if not (pod.get("spec") or {}).get("nodeName"):
-            raise bad_request(f"pod {stored.name} does not have a host assigned")
         raise bad_request(f'container "{container}" in pod "{stored.name}" is waiting to start: {why}')
     since_seconds, tail = call.number("sinceSeconds"), call.number("tailLines")
     since = datetime.now(UTC) - timedelta(seconds=since_seconds) if since_seconds else None

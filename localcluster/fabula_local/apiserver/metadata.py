@@ -3,48 +3,22 @@
 Rules: k8s.io/apimachinery/pkg/api/validation/objectmeta.go and k8s.io/apiserver/pkg/registry/rest.
 """
 
-import re
 import secrets
 import uuid
 from datetime import UTC, datetime
 from typing import Any
 
-from fabula_local.apiserver.errors import ApiError, bad_request, conflict
+from fabula_local.apiserver.errors import ApiError, bad_request, conflict, invalid
+from fabula_local.apiserver.names import dns_label_error, label_value_error, qualified_error, subdomain_error
 from fabula_local.resource import Resource
-from fabula_local.schema.structural import FieldError
+from fabula_local.schema.errors import FieldError, too_long
 
 Object = dict[str, Any]
 
 _SUFFIX_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
-_LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
-_SUBDOMAIN = re.compile(rf"^{_LABEL}(\.{_LABEL})*$")
-_DNS_LABEL = re.compile(rf"^{_LABEL}$")
-_QUALIFIED = re.compile(r"^([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]$")
-_LABEL_VALUE = re.compile(r"^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$")
 _PATH_NAMED = {"roles", "clusterroles", "rolebindings", "clusterrolebindings"}
 _LABEL_NAMED = {"namespaces", "services"}
 _ANNOTATIONS_LIMIT = 256 * 1024
-
-_SUBDOMAIN_MESSAGE = (
-    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and "
-    "end with an alphanumeric character (e.g. 'example.com', regex used for validation is "
-    "'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
-)
-_DNS_LABEL_MESSAGE = (
-    "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with "
-    "an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is "
-    "'[a-z0-9]([-a-z0-9]*[a-z0-9])?')"
-)
-_NAME_PART_MESSAGE = (
-    "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric "
-    "character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is "
-    "'([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
-)
-_LABEL_VALUE_MESSAGE = (
-    "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and "
-    "end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is "
-    "'(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')"
-)
 
 
 def timestamp(moment: datetime | None = None) -> str:
@@ -79,15 +53,27 @@ def begin(obj: Object) -> None:
     metadata.pop("managedFields", None)
 
 
+def check_uid(resource: Resource, new: Object, old: Object, *, replaced: bool) -> None:
+    """Refuse another uid: a replacement is meant for another object (409), a patch changes what is fixed (422)."""
+    before, uid = old["metadata"], new["metadata"].get("uid")
+    if not uid or uid == before["uid"]:
+        return
+    if not replaced:
+        fixed = _invalid("metadata.uid", uid, "field is immutable")
+        raise invalid(resource, before["name"], [fixed, fixed])
+    group = f"{resource.group}/" if resource.custom else ""
+    key = "/".join(part for part in (before.get("namespace"), before["name"]) if part)
+    raise conflict(
+        resource,
+        before["name"],
+        f"StorageError: invalid object, Code: 4, Key: /registry/{group}{resource.plural}/{key}, ResourceVersion: 0, "
+        f"AdditionalErrorMsg: Precondition failed: UID in precondition: {uid}, UID in object meta: {before['uid']}",
+    )
+
+
 def carry_over(resource: Resource, new: Object, old: Object) -> None:
-    """Keep on an update what only the server may change, after checking identity and freshness."""
+    """Keep on an update what only the server may change, after checking freshness."""
     before, after = old["metadata"], new["metadata"]
-    if (uid := after.get("uid")) and uid != before["uid"]:
-        raise conflict(
-            resource,
-            before["name"],
-            f"Precondition failed: UID in precondition: {uid}, UID in object meta: {before['uid']}",
-        )
     if (version := after.get("resourceVersion")) and version != before["resourceVersion"]:
         raise conflict(resource, before["name"])
     for key in (
@@ -108,33 +94,21 @@ def check(resource: Resource, obj: Object) -> list[FieldError]:
     if message := name_error(resource, metadata.get("name", "")):
         errors.append(_invalid("metadata.name", metadata["name"], message))
     errors += check_labels(metadata.get("labels"), "metadata.labels")
-    annotations = metadata.get("annotations") or {}
-    for key in annotations:
-        if message := _qualified_error(key.lower()):
-            errors.append(_invalid("metadata.annotations", key, message))
-    if sum(len(key.encode()) + len(str(value).encode()) for key, value in annotations.items()) > _ANNOTATIONS_LIMIT:
-        message = f"Too long: may not be more than {_ANNOTATIONS_LIMIT} bytes"
-        errors.append(FieldError("FieldValueTooLong", "metadata.annotations", message))
-    for index, owner in enumerate(metadata.get("ownerReferences") or ()):
+    errors += check_annotations(metadata.get("annotations"), "metadata.annotations")
+    for owner in metadata.get("ownerReferences") or ():
         for key in ("apiVersion", "kind", "name", "uid"):
             if not owner.get(key):
-                message = f'Invalid value: "": {"version" if key == "apiVersion" else key} must not be empty'
-                field = f"metadata.ownerReferences[{index}].{key}"
-                errors.append(FieldError("FieldValueInvalid", field, message))
+                message = "version must not be empty" if key == "apiVersion" else "must not be empty"
+                errors.append(_invalid(f"metadata.ownerReferences.{key}", "", message))
     if sum(bool(owner.get("controller")) for owner in metadata.get("ownerReferences") or ()) > 1:
         message = "Invalid value: Only one reference can have Controller set to true"
         errors.append(FieldError("FieldValueInvalid", "metadata.ownerReferences", message))
-    for finalizer in metadata.get("finalizers") or ():
-        if message := _qualified_error(finalizer):
+    for index, finalizer in enumerate(metadata.get("finalizers") or ()):
+        if message := qualified_error(finalizer):
             errors.append(_invalid("metadata.finalizers", finalizer, message))
         elif _names_finalizers_strictly(resource) and "/" not in finalizer and finalizer not in _STANDARD_FINALIZERS:
-            errors.append(
-                _invalid(
-                    "metadata.finalizers",
-                    finalizer,
-                    "name is neither a standard finalizer name nor is it fully qualified",
-                )
-            )
+            message = "name is neither a standard finalizer name nor is it fully qualified"
+            errors.append(_invalid(f"metadata.finalizers[{index}]", finalizer, message))
     return errors
 
 
@@ -164,12 +138,19 @@ def check_labels(labels: Object | None, field: str) -> list[FieldError]:
     """Errors in a map of labels."""
     errors = []
     for key, value in (labels or {}).items():
-        if message := _qualified_error(key):
+        if message := qualified_error(key):
             errors.append(_invalid(field, key, message))
-        if not isinstance(value, str) or len(value) > 63:
-            errors.append(_invalid(field, str(value), "must be no more than 63 characters"))
-        elif not _LABEL_VALUE.match(value):
-            errors.append(_invalid(field, value, _LABEL_VALUE_MESSAGE))
+        if message := label_value_error(str(value)):
+            errors.append(_invalid(field, str(value), message))
+    return errors
+
+
+def check_annotations(annotations: Object | None, field: str) -> list[FieldError]:
+    """Errors in a map of annotations."""
+    every = annotations or {}
+    errors = [_invalid(field, key, message) for key in every if (message := qualified_error(key.lower()))]
+    if sum(len(key.encode()) + len(str(value).encode()) for key, value in every.items()) > _ANNOTATIONS_LIMIT:
+        errors.append(too_long(field, _ANNOTATIONS_LIMIT))
     return errors
 
 
@@ -180,23 +161,8 @@ def name_error(resource: Resource, name: str) -> str | None:
             return f"may not be '{name}'"
         return next((f"may not contain '{mark}'" for mark in "/%" if mark in name), None)
     if not resource.group and resource.plural in _LABEL_NAMED:
-        if len(name) > 63:
-            return "must be no more than 63 characters"
-        return None if _DNS_LABEL.match(name) else _DNS_LABEL_MESSAGE
-    if len(name) > 253:
-        return "must be no more than 253 characters"
-    return None if _SUBDOMAIN.match(name) else _SUBDOMAIN_MESSAGE
-
-
-def _qualified_error(key: str) -> str | None:
-    prefix, slash, name = key.rpartition("/")
-    if slash and not (prefix and len(prefix) <= 253 and _SUBDOMAIN.match(prefix)):
-        return f"prefix part {_SUBDOMAIN_MESSAGE}" if prefix else "prefix part must be non-empty"
-    if not name:
-        return "name part must be non-empty"
-    if len(name) > 63:
-        return "name part must be no more than 63 characters"
-    return None if _QUALIFIED.match(name) else _NAME_PART_MESSAGE
+        return dns_label_error(name)
+    return subdomain_error(name)
 
 
 def _invalid(field: str, value: str, why: str) -> FieldError:
@@ -208,7 +174,9 @@ __all__ = [
     "begin",
     "carry_over",
     "check",
+    "check_annotations",
     "check_labels",
+    "check_uid",
     "check_update",
     "place",
     "random_name",

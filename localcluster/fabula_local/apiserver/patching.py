@@ -13,6 +13,7 @@ from fabula_local.apiserver.errors import (
     conflict,
     invalid_patch,
     not_found,
+    patch_fails,
     unsupported_media_type,
 )
 from fabula_local.apiserver.registry import storage_key
@@ -57,10 +58,13 @@ def _patched(call: Call, resource: Resource, old: Object) -> Object:
     try:
         if call.content_type == JSON_PATCH:
             if not isinstance(change, list):
-                raise bad_request("a JSON patch must be a list of operations")
+                raise bad_request("json: cannot unmarshal object into Go value of type jsonpatch.Patch")
             return json_patch(old, change)
         if not isinstance(change, dict):
-            raise bad_request("a merge patch must be an object")
+            go = "array" if isinstance(change, list) else "string" if isinstance(change, str) else "number"
+            raise bad_request(
+                f"error decoding patch: json: cannot unmarshal {go} into Go value of type map[string]interface {{}}"
+            )
         if call.content_type == MERGE_PATCH:
             return merge_patch(old, change)
         return strategic_merge_patch(old, change, resource.schema or {})
@@ -69,11 +73,9 @@ def _patched(call: Call, resource: Resource, old: Object) -> Object:
     except PatchError as problem:
         if problem.malformed:
             raise bad_request(str(problem)) from problem
-        message = f"the server rejected our request due to an error in our request: {problem}"
-        raise ApiError(422, "Invalid", message, {}) from problem
+        raise patch_fails() from problem
     except (ValueError, KeyError, TypeError) as problem:
-        message = f"the server rejected our request due to an error in our request: {problem}"
-        raise ApiError(422, "Invalid", message, {}) from problem
+        raise patch_fails() from problem
 
 
 def check_name(call: Call, obj: Object) -> None:
@@ -93,13 +95,17 @@ def _apply(writer: Writer, call: Call, resource: Resource, stored: Stored | None
     applied = codec.decode(call.body, call.content_type)
     if not isinstance(applied, dict):
         raise bad_request("an applied configuration must be an object")
+    _check_applied_type(applied)
     codec.check_type(applied, resource)
     check_name(call, applied)
-    if applied["metadata"].pop("managedFields", None):
+    if applied["metadata"].pop("managedFields", None) is not None:
         raise bad_request("metadata.managedFields must be nil")
     metadata.place(resource, applied, call.info.namespace)
     if stored is None and subresource:
         raise not_found(resource, call.info.name)
+    if stored is None and (uid := applied["metadata"].get("uid")):
+        why = f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"
+        raise conflict(resource, call.info.name, why)
     if unknown := writer.read_fields(call, resource, applied):
         raise codec.strict_error(resource, unknown)
     applied = _own_part(applied, resource, subresource)
@@ -121,6 +127,14 @@ def _apply(writer: Writer, call: Call, resource: Resource, stored: Stored | None
     if stored is None:
         return writer.create(call, resource, call.info.namespace, merged, applied=True)
     return writer.update(call, resource, stored, merged, subresource, applied=True)
+
+
+def _check_applied_type(applied: Object) -> None:
+    """400 for a configuration that does not say what it is; other bodies may leave that to the URL."""
+    version, kind = str(applied.get("apiVersion") or ""), str(applied.get("kind") or "")
+    if not version or not kind:
+        group, _, number = version.rpartition("/")
+        raise bad_request(f"invalid object type: {group}/{number}, Kind={kind}")
 
 
 def _own_part(applied: Object, resource: Resource, subresource: str) -> Object:

@@ -17,9 +17,14 @@ _CREATED: Object = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "statu
 
 def bind(writer: Writer, call: Call, resource: Resource, stored: Stored, binding: Object) -> Answer:
     """Assign the pod to the node in the binding; a bound or deleted pod is refused with 409."""
-    node = (binding.get("target") or {}).get("name")
+    if (binding.get("metadata") or {}).get("name") != stored.name:
+        raise bad_request("name in URL does not match name in Binding object")
+    target = binding.get("target") or {}
+    node = target.get("name")
+    if target.get("kind") not in (None, "", "Node"):
+        raise bad_request(f'target.kind: Unsupported value: "{target["kind"]}": supported values: "Node", "<empty>"')
     if not node:
-        raise bad_request('Binding.target.name: Required value: "target.name" names the node')
+        raise bad_request("target.name: Required value")
     pod = stored.copy()
     name, meta = stored.name, pod["metadata"]
     if (uid := (binding.get("metadata") or {}).get("uid")) and uid != meta["uid"]:
@@ -29,6 +34,8 @@ def bind(writer: Writer, call: Call, resource: Resource, stored: Stored, binding
         raise conflict(resource, name, f"pod {name} is being deleted, cannot be assigned to a host", "pods/binding")
     if current := pod["spec"].get("nodeName"):
         raise conflict(resource, name, f'pod {name} is already assigned to node "{current}"', "pods/binding")
+    if pod["spec"].get("schedulingGates"):
+        raise conflict(resource, name, f"pod {name} has non-empty .spec.schedulingGates", "pods/binding")
     pod["spec"]["nodeName"] = node
     meta["annotations"] = {**(meta.get("annotations") or {}), **(binding["metadata"].get("annotations") or {})}
     if not meta["annotations"]:

@@ -14,13 +14,14 @@ import orjson
 
 from fabula_local.apiserver.call import Call
 from fabula_local.apiserver.conversion import from_storage
-from fabula_local.apiserver.errors import bad_request, expired
+from fabula_local.apiserver.errors import bad_version, expired, invalid_options
 from fabula_local.apiserver.listing import select
 from fabula_local.apiserver.registry import storage_key
 from fabula_local.apiserver.representation import Form, encode, shaped
 from fabula_local.apiserver.selectors import Selector, selector_of
 from fabula_local.apiserver.store import Change, Store, Stored
 from fabula_local.resource import Resource
+from fabula_local.schema.errors import forbidden
 
 Object = dict[str, Any]
 
@@ -49,17 +50,15 @@ def watch_request(call: Call, resource: Resource, form: Form) -> WatchRequest:
     query = call.query
     version = query.get("resourceVersion", "")
     if version and not version.isdigit():
-        raise bad_request(f'resourceVersion: Invalid value: "{version}": invalid resource version')
+        raise bad_version(version)
     streaming = "sendInitialEvents" in query
-    if query.get("resourceVersionMatch") and not streaming:
-        raise bad_request(
-            "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is "
-            "provided"
-        )
-    if streaming and query.get("resourceVersionMatch") != "NotOlderThan":
-        raise bad_request(
-            "resourceVersionMatch: Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
-        )
+    match = query.get("resourceVersionMatch", "")
+    if match and not streaming:
+        why = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
+        raise invalid_options("ListOptions", forbidden("resourceVersionMatch", why))
+    if streaming and match != "NotOlderThan":
+        why = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
+        raise invalid_options("ListOptions", forbidden("resourceVersionMatch", why))
     initial = call.flag("sendInitialEvents") if streaming else version in ("", "0")
     fields = query.get("fieldSelector", "")
     if call.info.name:

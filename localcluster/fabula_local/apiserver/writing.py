@@ -9,10 +9,10 @@ from typing import Any
 
 import orjson
 
-from fabula_local.apiserver import metadata
+from fabula_local.apiserver import codec, metadata
 from fabula_local.apiserver.call import Answer, Call
 from fabula_local.apiserver.conversion import from_storage, to_storage
-from fabula_local.apiserver.errors import ApiError, already_exists, bad_request, forbidden, invalid
+from fabula_local.apiserver.errors import ApiError, already_exists, forbidden, invalid
 from fabula_local.apiserver.registry import Registry, storage_key
 from fabula_local.apiserver.store import Store, Stored
 from fabula_local.apiserver.strategies import strategy_of
@@ -59,6 +59,7 @@ class Writer:
         errors = self._errors(resource, obj, None)
         if errors:
             raise invalid(resource, meta["name"], errors)
+        strategy.settle(obj)
         if self.store.get(kind, namespace, meta["name"]):
             raise already_exists(resource, meta["name"])
         _tidy(meta)
@@ -78,11 +79,16 @@ class Writer:
         subresource: str = "",
         *,
         applied: bool = False,
+        replaced: bool = False,
     ) -> Answer:
-        """Replace the object, or the part of it that the subresource is; a write that changes nothing is none."""
+        """Put the new state in place of the object, or of the part of it that the subresource is.
+
+        A write that changes nothing is none. `replaced` says that the client sent the whole object (PUT).
+        """
         old = from_storage(resource, stored.copy())
         name = stored.name
         metadata.place(resource, new, stored.namespace)
+        metadata.check_uid(resource, new, old, replaced=replaced)
         metadata.carry_over(resource, new, old)
         strategy = strategy_of(resource)
         if subresource == "status":
@@ -96,7 +102,9 @@ class Writer:
         errors = metadata.check_update(new, old)
         if not subresource:
             errors += strategy.validate_update(new, old)
-        errors += self._errors(resource, new, old)
+        elif subresource == "status":
+            errors += strategy.validate_status(new, old)
+        errors += self._errors(resource, new, old, subresource)
         if errors:
             raise invalid(resource, name, errors)
         if strategy.counts_generation and _desired(new, resource) != _desired(old, resource):
@@ -169,7 +177,7 @@ class Writer:
             prune(obj, resource.schema)
             apply_defaults(obj, resource.schema)
 
-    def _errors(self, resource: Resource, new: Object, old: Object | None) -> list[FieldError]:
+    def _errors(self, resource: Resource, new: Object, old: Object | None, subresource: str = "") -> list[FieldError]:
         errors = metadata.check(resource, new)
         if resource.schema is None:
             return errors
@@ -178,17 +186,26 @@ class Writer:
             # As with Kubernetes' ratcheting, what was wrong before and is left as it was does not stand in the way.
             known = set(validate(old, resource.schema))
             found = [error for error in found if error not in known]
-        if not resource.custom and any(error.reason == "FieldValueTypeInvalid" for error in found):
-            first = next(error for error in found if error.reason == "FieldValueTypeInvalid")
-            raise bad_request(
-                f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}: '
-                f"json: cannot unmarshal: {first.field}: {first.message}"
-            )
+        if not resource.custom:
+            return errors + self._builtin_errors(resource, new, found, subresource)
         errors += found
         rules = self.registry.rules(resource)
         if rules is not None:
             errors += rules.check(new, old, errors)
-        return errors + strategy_of(resource).validate(new)
+        return errors
+
+    def _builtin_errors(
+        self, resource: Resource, new: Object, found: list[FieldError], subresource: str
+    ) -> list[FieldError]:
+        """Kubernetes decodes built-in kinds into Go types and then asks the kind's own rules, not its schema.
+
+        So what does not fit its type is no 422, what stands twice in a list is the rules' business, and where the
+        rules have a word on a field, theirs is told. A status subresource is asked only for its own rules.
+        """
+        codec.refuse_undecodable(resource, found)
+        ruled = [] if subresource else strategy_of(resource).validate(new)
+        told = {error.field for error in ruled}
+        return [e for e in found if e.reason != "FieldValueDuplicate" and e.field not in told] + ruled
 
     def _track(self, call: Call, resource: Resource, old: Object | None, new: Object, subresource: str) -> None:
         track_update(

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from decimal import ROUND_CEILING, Decimal
 
 from fabula_local.kinds import Obj
-from fabula_local.node.quantity import parse_quantity
+from fabula_local.quantity import parse_quantity
 
 REFERENCE = re.compile(r"\$(?:(\$)|\(([^)]*)\))")
 SUBSCRIPT = re.compile(r"metadata\.(labels|annotations)\['(.+)'\]")

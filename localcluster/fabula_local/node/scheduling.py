@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 
 from fabula_local.kinds import Obj
-from fabula_local.node.quantity import parse_quantity
+from fabula_local.quantity import parse_quantity
 
 Resources = dict[str, Decimal]
 

@@ -1,5 +1,8 @@
 """The built-in kinds that the laptop cluster serves: names, scopes, verbs and schemas.
 
+Only kinds that something here acts on or that others are asked about: a StatefulSet that nobody runs, or a quota that
+nobody keeps, is better not found than accepted.
+
 Schemas come from the generated models of lightkube (see builtin_types) and the rules that those lack (builtin_rules).
 """
 
@@ -25,18 +28,10 @@ v1 | ServiceAccount serviceaccounts | N | sa | token |
 v1 | Event events | N | ev | |
 v1 | Node nodes | C | no | status |
 v1 | PersistentVolumeClaim persistentvolumeclaims | N | pvc | status |
-v1 | PersistentVolume persistentvolumes | C | pv | status |
-v1 | ResourceQuota resourcequotas | N | quota | status |
-v1 | LimitRange limitranges | N | limits | |
-v1 | ReplicationController replicationcontrollers | N | rc | status scale | all
 v1 | Binding bindings | N | | |
 apps/v1 | Deployment deployments | N | deploy | status scale | all
 apps/v1 | ReplicaSet replicasets | N | rs | status scale | all
-apps/v1 | StatefulSet statefulsets | N | sts | status scale | all
-apps/v1 | DaemonSet daemonsets | N | ds | status | all
-apps/v1 | ControllerRevision controllerrevisions | N | | |
 batch/v1 | Job jobs | N | | status | all
-batch/v1 | CronJob cronjobs | N | cj | status | all
 coordination.k8s.io/v1 | Lease leases | N | | |
 rbac.authorization.k8s.io/v1 | Role roles | N | | |
 rbac.authorization.k8s.io/v1 | RoleBinding rolebindings | N | | |
@@ -44,10 +39,6 @@ rbac.authorization.k8s.io/v1 | ClusterRole clusterroles | C | | |
 rbac.authorization.k8s.io/v1 | ClusterRoleBinding clusterrolebindings | C | | |
 scheduling.k8s.io/v1 | PriorityClass priorityclasses | C | pc | |
 discovery.k8s.io/v1 | EndpointSlice endpointslices | N | | |
-networking.k8s.io/v1 | NetworkPolicy networkpolicies | N | netpol | |
-networking.k8s.io/v1 | Ingress ingresses | N | ing | status |
-policy/v1 | PodDisruptionBudget poddisruptionbudgets | N | pdb | status |
-storage.k8s.io/v1 | StorageClass storageclasses | C | sc | |
 events.k8s.io/v1 | Event events | N | ev | |
 apiextensions.k8s.io/v1 | CustomResourceDefinition customresourcedefinitions | C | crd crds | status | api-extensions
 authentication.k8s.io/v1 | TokenReview tokenreviews | C | | |

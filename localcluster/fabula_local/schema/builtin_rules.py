@@ -55,6 +55,9 @@ QUANTITY_MAPS = frozenset(
 )
 """Names of maps whose values are quantities; other maps have string values."""
 
+BYTE_MAPS = frozenset(("Secret.data", "ConfigMap.binaryData"))
+"""Maps whose values are base64."""
+
 OPEN_MAPS = frozenset(("ManagedFieldsEntry.fieldsV1", "UserInfo.extra", "SubjectAccessReviewSpec.extra"))
 
 UNCHECKED_REQUIRED = ("Status", "Condition", "State", "Running", "Terminated", "Waiting", "Reference", "Series")
@@ -97,30 +100,16 @@ DEFAULTS: dict[str, Any] = {
     "DeploymentSpec.progressDeadlineSeconds": 600,
     "DeploymentSpec.strategy": _ROLLING,
     "ReplicaSetSpec.replicas": 1,
-    "ReplicationControllerSpec.replicas": 1,
-    "StatefulSetSpec.replicas": 1,
-    "StatefulSetSpec.podManagementPolicy": "OrderedReady",
-    "StatefulSetSpec.revisionHistoryLimit": 10,
-    "StatefulSetSpec.updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"partition": 0}},
-    "DaemonSetSpec.revisionHistoryLimit": 10,
     "JobSpec.parallelism": 1,
     "JobSpec.completionMode": "NonIndexed",
     "JobSpec.suspend": False,
-    "CronJobSpec.concurrencyPolicy": "Allow",
-    "CronJobSpec.suspend": False,
-    "CronJobSpec.successfulJobsHistoryLimit": 3,
-    "CronJobSpec.failedJobsHistoryLimit": 1,
     "ServiceSpec.type": "ClusterIP",
     "ServiceSpec.sessionAffinity": "None",
     "ServiceSpec.internalTrafficPolicy": "Cluster",
     "Secret.type": "Opaque",
     "PersistentVolumeClaimSpec.volumeMode": "Filesystem",
-    "PersistentVolumeSpec.volumeMode": "Filesystem",
-    "PersistentVolumeSpec.persistentVolumeReclaimPolicy": "Retain",
     "RoleRef.apiGroup": "rbac.authorization.k8s.io",
     "PriorityClass.preemptionPolicy": "PreemptLowerPriority",
-    "StorageClass.reclaimPolicy": "Delete",
-    "StorageClass.volumeBindingMode": "Immediate",
     "CustomResourceDefinitionSpec.conversion": {"strategy": "None"},
 }
 
@@ -133,22 +122,8 @@ ENUMS: dict[str, list[str]] = {
     "ServiceSpec.type": ["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"],
     "JobSpec.completionMode": ["NonIndexed", "Indexed"],
     "JobSpec.podReplacementPolicy": ["TerminatingOrFailed", "Failed"],
-    "CronJobSpec.concurrencyPolicy": ["Allow", "Forbid", "Replace"],
     "PodFailurePolicyRule.action": ["Count", "FailIndex", "FailJob", "Ignore"],
     "CustomResourceDefinitionSpec.scope": ["Cluster", "Namespaced"],
-}
-
-MINIMUMS: dict[str, int] = {
-    "JobSpec.parallelism": 0,
-    "JobSpec.completions": 0,
-    "JobSpec.backoffLimit": 0,
-    "JobSpec.backoffLimitPerIndex": 0,
-    "JobSpec.activeDeadlineSeconds": 0,
-    "JobSpec.ttlSecondsAfterFinished": 0,
-    "DeploymentSpec.replicas": 0,
-    "ReplicaSetSpec.replicas": 0,
-    "StatefulSetSpec.replicas": 0,
-    "PodSpec.terminationGracePeriodSeconds": 0,
 }
 
 INT64 = frozenset(

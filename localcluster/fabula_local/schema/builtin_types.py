@@ -8,21 +8,21 @@ import re
 from typing import Any
 
 from . import builtin_rules as rules
+from .decoding import DECODED_AS
 
 Schema = dict[str, Any]
 
-_QUANTITY: Schema = {
-    "anyOf": [{"type": "number"}, {"type": "string"}],
-    "pattern": "^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$",
-}
+_QUANTITY: Schema = {"anyOf": [{"type": "number"}, {"type": "string"}], DECODED_AS: "quantity"}
+_BYTES: Schema = {"type": "string", "format": "byte", DECODED_AS: "bytes"}
+_MICRO_TIME: Schema = {"type": "string", "format": "date-time", DECODED_AS: "micro-time"}
 _SCALARS: dict[str, Schema] = {
     "str": {"type": "string"},
     "bool": {"type": "boolean"},
     "float": {"type": "number", "format": "double"},
     "meta_v1.Time": {"type": "string", "format": "date-time"},
-    "meta_v1.MicroTime": {"type": "string", "format": "date-time"},
+    "meta_v1.MicroTime": _MICRO_TIME,
     "Time": {"type": "string", "format": "date-time"},
-    "MicroTime": {"type": "string", "format": "date-time"},
+    "MicroTime": _MICRO_TIME,
     "resource.Quantity": _QUANTITY,
     "util_intstr.IntOrString": {"x-kubernetes-int-or-string": True},
     "IntOrString": {"x-kubernetes-int-or-string": True},
@@ -97,8 +97,6 @@ def _field(module: str, owner: str, field: str, annotation: str, text: str) -> S
         extra["default"] = rules.DEFAULTS[where]
     if where in rules.ENUMS:
         extra["enum"] = rules.ENUMS[where]
-    if where in rules.MINIMUMS:
-        extra["minimum"] = rules.MINIMUMS[where]
     if where in rules.RETAIN_KEYS and "x-kubernetes-patch-strategy" not in schema:
         extra["x-kubernetes-patch-strategy"] = "retainKeys"
     if where in rules.ATOMIC_MAPS:
@@ -143,7 +141,11 @@ def _single(module: str, where: str, field: str, annotation: str) -> Schema:
     if annotation == "dict":
         if where in rules.OPEN_MAPS:
             return {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-        value: Schema = dict(_QUANTITY) if field in rules.QUANTITY_MAPS else {"type": "string"}
+        value: Schema = {"type": "string"}
+        if field in rules.QUANTITY_MAPS:
+            value = dict(_QUANTITY)
+        elif where in rules.BYTE_MAPS:
+            value = dict(_BYTES)
         return {"type": "object", "additionalProperties": value}
     other, _, name = annotation.rpartition(".")
     if name == "RawExtension":

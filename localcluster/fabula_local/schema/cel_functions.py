@@ -6,32 +6,16 @@ As methods they get their target first. Sources: k8s.io/apiserver/pkg/cel/librar
 import ipaddress
 import re
 from collections.abc import Callable
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from cel import OptionalValue
 
-_QUANTITY = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))(Ki|Mi|Gi|Ti|Pi|Ei|n|u|m|k|M|G|T|P|E|[eE][+-]?\d+)?")
-_SUFFIXES = {
-    **{name: Decimal(1024) ** power for power, name in enumerate(("Ki", "Mi", "Gi", "Ti", "Pi", "Ei"), start=1)},
-    **{
-        name: Decimal(1000) ** power for power, name in enumerate(("n", "u", "m", "", "k", "M", "G", "T", "P", "E"), -3)
-    },
-}
+from fabula_local.quantity import parse_quantity
+
 _MARK = "quantity_"
-
-
-def parse_quantity(text: str) -> Decimal:
-    """The number of a quantity such as 1.5Gi or 200m. Raises ValueError."""
-    found = _QUANTITY.fullmatch(text)
-    if not found:
-        raise ValueError(f"quantities must match the regular expression '{_QUANTITY.pattern}'")
-    suffix = found[2] or ""
-    if suffix not in _SUFFIXES:
-        return Decimal(found[1] + suffix)
-    return Decimal(found[1]) * _SUFFIXES[suffix]
 
 
 def _quantity(text: Any) -> dict[str, str]:
@@ -41,7 +25,7 @@ def _quantity(text: Any) -> dict[str, str]:
 def _is_quantity(text: Any) -> bool:
     try:
         parse_quantity(str(text))
-    except (ValueError, InvalidOperation):
+    except ValueError:
         return False
     return True
 

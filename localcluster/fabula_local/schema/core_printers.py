@@ -103,18 +103,6 @@ def claim_cells(obj: Object, now: datetime) -> list[Any]:
     ]
 
 
-def volume_cells(obj: Object, now: datetime) -> list[Any]:
-    """Size, state and claim of a PersistentVolume."""
-    name, spec, status = parts(obj)
-    claim = spec.get("claimRef")
-    bound = f"{claim.get('namespace')}/{claim.get('name')}" if claim else ""
-    phase = "Terminating" if "deletionTimestamp" in obj["metadata"] else status.get("phase", "")
-    head = [name, (spec.get("capacity") or {}).get("storage", ""), _modes(spec.get("accessModes"))]
-    head += [spec.get("persistentVolumeReclaimPolicy", ""), phase, bound, spec.get("storageClassName", "")]
-    tail = [status.get("reason", ""), object_age(obj, now), spec.get("volumeMode", "<unset>")]
-    return [*head, spec.get("volumeAttributesClassName", "<unset>"), *tail]
-
-
 def _modes(modes: list[str] | None) -> str:
     short = {"ReadWriteOnce": "RWO", "ReadOnlyMany": "ROX", "ReadWriteMany": "RWX", "ReadWriteOncePod": "RWOP"}
     return ",".join(short.get(mode, mode) for mode in modes or [])
@@ -128,20 +116,3 @@ def endpoints_cells(obj: Object, now: datetime) -> list[Any]:
             points += [f"{address['ip']}:{port['port']}" for port in subset.get("ports") or []] or [address["ip"]]
     more = f" + {len(points) - 3} more..." if len(points) > 3 else ""
     return [obj["metadata"]["name"], (",".join(points[:3]) + more) or NONE, object_age(obj, now)]
-
-
-def disruption_budget_cells(obj: Object, now: datetime) -> list[Any]:
-    """Bounds and allowance of a PodDisruptionBudget."""
-    name, spec, status = parts(obj)
-    bounds = [str(spec.get("minAvailable", "N/A")), str(spec.get("maxUnavailable", "N/A"))]
-    return [name, *bounds, status.get("disruptionsAllowed", 0), object_age(obj, now)]
-
-
-def ingress_cells(obj: Object, now: datetime) -> list[Any]:
-    """Class, hosts and ports of an Ingress."""
-    name, spec, status = parts(obj)
-    hosts = ",".join(rule.get("host") or "*" for rule in spec.get("rules") or []) or "*"
-    points = (status.get("loadBalancer") or {}).get("ingress") or []
-    address = ",".join(point.get("ip") or point.get("hostname", "") for point in points)
-    ports = "80, 443" if spec.get("tls") else "80"
-    return [name, spec.get("ingressClassName", NONE), hosts, address, ports, object_age(obj, now)]

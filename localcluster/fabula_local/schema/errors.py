@@ -10,6 +10,8 @@ from typing import Any
 
 OMITTED = object()
 """In place of a value that a message does not show: an object or a list that breaks a CEL rule."""
+UNDECODABLE = "Undecodable"
+"""The reason of an error that no 422 carries: built-in kinds are decoded into Go types, and that fails with 400."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,11 @@ def type_invalid(field: str, value: Any, detail: str) -> FieldError:
     return FieldError("FieldValueTypeInvalid", field, _body(f"Invalid value: {shown(value)}", detail))
 
 
+def undecodable(field: str, why: str) -> FieldError:
+    """A text that cannot be what its field holds, such as a quantity; the request is not read any further."""
+    return FieldError(UNDECODABLE, field, why)
+
+
 def required(field: str, detail: str = "") -> FieldError:
     """A missing field."""
     return FieldError("FieldValueRequired", field, _body("Required value", detail))
@@ -73,6 +80,11 @@ def required(field: str, detail: str = "") -> FieldError:
 def forbidden(field: str, detail: str) -> FieldError:
     """A field that may not be set here."""
     return FieldError("FieldValueForbidden", field, _body("Forbidden", detail))
+
+
+def not_found(field: str, value: Any) -> FieldError:
+    """A name of something that is not there."""
+    return FieldError("FieldValueNotFound", field, f"Not found: {shown(value)}")
 
 
 def duplicate(field: str, value: Any) -> FieldError:

@@ -37,10 +37,10 @@ def json_patch(doc: Object, operations: list[Any]) -> Object:
     """The document after RFC 6902 operations. Raises PatchError where one is malformed, misses or fails its test."""
     if not isinstance(operations, list):
         raise PatchError("json: cannot unmarshal object into Go value of type jsonpatch.Patch", malformed=True)
+    if not all(isinstance(one, dict) for one in operations):
+        raise PatchError("json: cannot unmarshal into Go value of type jsonpatch.Operation", malformed=True)
     try:
         patched: Object = jsonpatch.JsonPatch(operations).apply(clone(doc))
-    except jsonpatch.InvalidJsonPatch as problem:
-        raise PatchError(str(problem), malformed=True) from problem
     except (jsonpatch.JsonPatchException, jsonpointer.JsonPointerException, KeyError, TypeError, IndexError) as problem:
         raise PatchError(str(problem), malformed=False) from problem
     if not isinstance(patched, dict):

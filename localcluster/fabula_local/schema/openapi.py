@@ -15,6 +15,7 @@ from typing import Any
 from fabula_local.resource import Resource
 
 from .builtin_types import component_name, type_name, type_schema
+from .decoding import DECODED_AS
 
 Object = dict[str, Any]
 
@@ -169,7 +170,7 @@ class _Components:
                 result[key] = self.convert(value)
             elif key in ("oneOf", "anyOf", "allOf"):
                 result[key] = [self.convert(sub) for sub in value]
-            elif key != "nullable" or self.version == 3:
+            elif key != DECODED_AS and (key != "nullable" or self.version == 3):
                 result[key] = value
         if root:
             self._root(result)

@@ -2,9 +2,8 @@
 
 from . import core_printers as core
 from . import workload_printers as workload
-from .age import UNKNOWN
 from .pod_printer import pod_cells
-from .printing import Column, Printer, columns, created_at, selector_text, simple_printer
+from .printing import Column, Printer, columns, created_at, simple_printer
 
 _WORKLOAD = "Containers|Images|Selector"
 _POD_WIDE = "IP|Node|Nominated Node|Readiness Gates"
@@ -28,17 +27,8 @@ _RBAC = ".rbac.authorization.k8s.io"
 PRINTERS: dict[str, Printer] = {
     "pods": Printer(columns("Name|Ready|Status|Restarts|Age", _POD_WIDE), pod_cells),
     "jobs.batch": Printer(columns("Name|Status|Completions|Duration|Age", _WORKLOAD), workload.job_cells),
-    "cronjobs.batch": Printer(
-        columns("Name|Schedule|Timezone|Suspend|Active|Last Schedule|Age", _WORKLOAD), workload.cron_job_cells
-    ),
     "deployments.apps": Printer(columns("Name|Ready|Up-to-date|Available|Age", _WORKLOAD), workload.deployment_cells),
     "replicasets.apps": Printer(columns("Name|Desired|Current|Ready|Age", _WORKLOAD), workload.replicas_cells),
-    "replicationcontrollers": Printer(columns("Name|Desired|Current|Ready|Age", _WORKLOAD), workload.replicas_cells),
-    "statefulsets.apps": Printer(columns("Name|Ready|Age", "Containers|Images"), workload.stateful_set_cells),
-    "daemonsets.apps": Printer(
-        columns("Name|Desired|Current|Ready|Up-to-date|Available|Node Selector|Age", _WORKLOAD),
-        workload.daemon_set_cells,
-    ),
     "services": Printer(columns("Name|Type|Cluster-IP|External-IP|Port(s)|Age", "Selector"), core.service_cells),
     "endpoints": Printer(columns("Name|Endpoints|Age"), core.endpoints_cells),
     "nodes": Printer(columns("Name|Status|Roles|Age|Version", _NODE_WIDE), core.node_cells),
@@ -62,37 +52,15 @@ PRINTERS: dict[str, Printer] = {
     f"clusterrolebindings{_RBAC}": Printer(
         columns("Name|Role|Age", "Users|Groups|ServiceAccounts"), core.binding_cells
     ),
-    "limitranges": simple_printer("Name|Created At", created_at),
     "persistentvolumeclaims": Printer(
         columns("Name|Status|Volume|Capacity|Access Modes|StorageClass|VolumeAttributesClass|Age", "VolumeMode"),
         core.claim_cells,
-    ),
-    "persistentvolumes": Printer(
-        columns(
-            "Name|Capacity|Access Modes|Reclaim Policy|Status|Claim|StorageClass|VolumeAttributesClass|Reason|Age",
-            "VolumeMode",
-        ),
-        core.volume_cells,
-    ),
-    "poddisruptionbudgets.policy": Printer(
-        columns("Name|Min Available|Max Unavailable|Allowed Disruptions|Age"), core.disruption_budget_cells
-    ),
-    "ingresses.networking.k8s.io": Printer(columns("Name|Class|Hosts|Address|Ports|Age"), core.ingress_cells),
-    "networkpolicies.networking.k8s.io": simple_printer(
-        "Name|Pod-Selector|Age", lambda obj: selector_text((obj.get("spec") or {}).get("podSelector"))
     ),
     "priorityclasses.scheduling.k8s.io": simple_printer(
         "Name|Value|Global-Default|Age|PreemptionPolicy",
         lambda obj: obj.get("value", 0),
         lambda obj: bool(obj.get("globalDefault")),
         lambda obj: obj.get("preemptionPolicy", ""),
-    ),
-    "storageclasses.storage.k8s.io": simple_printer(
-        "Name|Provisioner|ReclaimPolicy|VolumeBindingMode|AllowVolumeExpansion|Age",
-        lambda obj: obj.get("provisioner", ""),
-        lambda obj: obj.get("reclaimPolicy", "Delete"),
-        lambda obj: obj.get("volumeBindingMode", UNKNOWN),
-        lambda obj: bool(obj.get("allowVolumeExpansion")),
     ),
 }
 """By resource and group, for example "jobs.batch"."""

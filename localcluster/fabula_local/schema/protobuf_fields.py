@@ -25,9 +25,6 @@ MESSAGES: dict[str, str] = {
     " automountServiceAccountToken=4:bool?",
     "ObjectReference": "kind=1 namespace=2 name=3 uid=4 apiVersion=5 resourceVersion=6 fieldPath=7",
     "LocalObjectReference": "name=1",
-    "ResourceQuota": "metadata=1:ObjectMeta spec=2:ResourceQuotaSpec status=3:ResourceQuotaStatus",
-    "ResourceQuotaSpec": "hard=1:{Quantity} scopes=2:[str]",
-    "ResourceQuotaStatus": "hard=1:{Quantity} used=2:{Quantity}",
     "Service": "metadata=1:ObjectMeta spec=2:ServiceSpec status=3:ServiceStatus",
     "ServiceStatus": "loadBalancer=1:LoadBalancerStatus",
     "LoadBalancerStatus": "",
@@ -67,11 +64,6 @@ MESSAGES: dict[str, str] = {
     " completionMode=9 suspend=10:bool? backoffLimitPerIndex=12:int? maxFailedIndexes=13:int? podReplacementPolicy=14"
     " managedBy=15",
     "JobStatus": "active=4:int succeeded=5:int failed=6:int completedIndexes=7",
-    "CronJob": "metadata=1:ObjectMeta spec=2:CronJobSpec status=3:CronJobStatus",
-    "CronJobSpec": "schedule=1 startingDeadlineSeconds=2:int? concurrencyPolicy=3 suspend=4:bool?"
-    " jobTemplate=5:JobTemplateSpec successfulJobsHistoryLimit=6:int? failedJobsHistoryLimit=7:int? timeZone=8",
-    "JobTemplateSpec": "metadata=1:ObjectMeta spec=2:JobSpec",
-    "CronJobStatus": "",
     # rbac, authentication and authorization
     "Role": "metadata=1:ObjectMeta rules=2:[PolicyRule]",
     "ClusterRole": "metadata=1:ObjectMeta rules=2:[PolicyRule] aggregationRule=3:AggregationRule",
@@ -103,10 +95,6 @@ MESSAGES: dict[str, str] = {
     "TokenRequestStatus": "token=1 expirationTimestamp=2:Time",
     "BoundObjectReference": "kind=1 apiVersion=2 name=3 uid=4",
     # policy/v1 and scheduling/v1
-    "PodDisruptionBudget": "metadata=1:ObjectMeta spec=2:PodDisruptionBudgetSpec status=3:PodDisruptionBudgetStatus",
-    "PodDisruptionBudgetSpec": "minAvailable=1:IntOrString? selector=2:LabelSelector maxUnavailable=3:IntOrString?",
-    "PodDisruptionBudgetStatus": "observedGeneration=1:int disruptionsAllowed=3:int currentHealthy=4:int"
-    " desiredHealthy=5:int expectedPods=6:int",
     "Eviction": "metadata=1:ObjectMeta deleteOptions=2:DeleteOptions",
     "PriorityClass": "metadata=1:ObjectMeta value=2:int? globalDefault=3:bool description=4 preemptionPolicy=5",
 }

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from . import errors
+from .decoding import DECODED_AS, DECODERS
 from .errors import FieldError, go_float
 from .formats import INTEGER_BOUNDS, STRING_FORMATS
 
@@ -43,6 +44,13 @@ def string_checks(schema: Schema) -> list[Check]:
                 found.append(errors.type_invalid(path, value, detail))
 
         checks.append(formatted)
+    if decode := DECODERS.get(schema.get(DECODED_AS, "")):
+
+        def decoded(value: Any, path: str, found: list[FieldError]) -> None:
+            if why := decode(value):
+                found.append(errors.undecodable(path, why))
+
+        checks.append(decoded)
     return checks
 
 

@@ -3,8 +3,8 @@
 from datetime import datetime
 from typing import Any
 
-from .age import age, human_duration, parse_time
-from .printing import NONE, Object, containers, has_condition, object_age, parts, selector_text
+from .age import human_duration, parse_time
+from .printing import Object, containers, has_condition, object_age, parts, selector_text
 
 
 def job_cells(obj: Object, now: datetime) -> list[Any]:
@@ -37,17 +37,6 @@ def job_cells(obj: Object, now: datetime) -> list[Any]:
     ]
 
 
-def cron_job_cells(obj: Object, now: datetime) -> list[Any]:
-    """Schedule and last run of a CronJob."""
-    name, spec, status = parts(obj)
-    last = age(status["lastScheduleTime"], now) if status.get("lastScheduleTime") else NONE
-    template = spec.get("jobTemplate", {}).get("spec", {})
-    suspend = "True" if spec.get("suspend") else "False"
-    zone = spec.get("timeZone", NONE)
-    head = [name, spec.get("schedule", ""), zone, suspend, len(status.get("active") or []), last, object_age(obj, now)]
-    return [*head, *containers(template.get("template", {})), selector_text(template.get("selector"))]
-
-
 def deployment_cells(obj: Object, now: datetime) -> list[Any]:
     """Readiness of a Deployment."""
     name, spec, status = parts(obj)
@@ -58,7 +47,7 @@ def deployment_cells(obj: Object, now: datetime) -> list[Any]:
 
 
 def replicas_cells(obj: Object, now: datetime) -> list[Any]:
-    """Counts of a ReplicaSet or ReplicationController."""
+    """Counts of a ReplicaSet."""
     name, spec, status = parts(obj)
     counts = [spec.get("replicas", 0), status.get("replicas", 0), status.get("readyReplicas", 0)]
     return [
@@ -68,26 +57,3 @@ def replicas_cells(obj: Object, now: datetime) -> list[Any]:
         *containers(spec.get("template", {})),
         selector_text(spec.get("selector")),
     ]
-
-
-def stateful_set_cells(obj: Object, now: datetime) -> list[Any]:
-    """Readiness of a StatefulSet."""
-    name, spec, status = parts(obj)
-    ready = f"{status.get('readyReplicas', 0)}/{spec.get('replicas', 0)}"
-    return [name, ready, object_age(obj, now), *containers(spec.get("template", {}))]
-
-
-def daemon_set_cells(obj: Object, now: datetime) -> list[Any]:
-    """Counts of a DaemonSet."""
-    name, spec, status = parts(obj)
-    fields = (
-        "desiredNumberScheduled",
-        "currentNumberScheduled",
-        "numberReady",
-        "updatedNumberScheduled",
-        "numberAvailable",
-    )
-    template = spec.get("template", {})
-    nodes = selector_text(template.get("spec", {}).get("nodeSelector"))
-    wide = [*containers(template), selector_text(spec.get("selector"))]
-    return [name, *(status.get(field, 0) for field in fields), nodes, object_age(obj, now), *wide]

@@ -53,8 +53,9 @@ def test_json_patch_applies_and_leaves_the_document() -> None:
         ([{"op": "test", "path": "/a", "value": 2}], False),
         ([{"op": "remove", "path": "/zz"}], False),
         ([{"op": "replace", "path": "/zz/y", "value": 2}], False),
-        ([{"op": "fly", "path": "/a"}], True),
-        ([{"path": "/a"}], True),
+        ([{"op": "fly", "path": "/a"}], False),
+        ([{"path": "/a"}], False),
+        ([7], True),
         ({"a": 1}, True),
     ],
 )

@@ -54,19 +54,22 @@ def test_zeros_behind_pointers_stay_and_plain_ones_go() -> None:
 
 
 def test_numbers_strings_and_percentages() -> None:
-    spec = encode((1, encode((1, 1), (3, "50%"))), (3, encode((1, 0), (2, 0))))
-    found = decode_protobuf(body("policy/v1", "PodDisruptionBudget", encode((1, META), (2, spec))))
-    assert found["spec"] == {"minAvailable": "50%", "maxUnavailable": 0}
+    rolling = encode((1, encode((1, 1), (3, "50%"))), (2, encode((1, 0), (2, 0))))
+    spec = encode((4, encode((1, "RollingUpdate"), (2, rolling))))
+    found = decode_protobuf(body("apps/v1", "Deployment", encode((1, META), (2, spec))))
+    assert found["spec"]["strategy"]["rollingUpdate"] == {"maxUnavailable": "50%", "maxSurge": 0}
     found = decode_protobuf(body("scheduling.k8s.io/v1", "PriorityClass", encode((1, META), (2, -5))))
     assert found["value"] == -5
 
 
 def test_times_and_quantities() -> None:
     meta = encode((1, "n"), (8, encode((1, 86400))))
-    spec = encode((1, encode((1, "cpu"), (2, encode((1, "500m"))))))
-    found = decode_protobuf(body("v1", "ResourceQuota", encode((1, meta), (2, spec))))
+    limits = encode((1, encode((1, "cpu"), (2, encode((1, "500m"))))))
+    pod = encode((2, encode((1, "c"), (8, limits))))
+    spec = encode((6, encode((2, pod))))
+    found = decode_protobuf(body("batch/v1", "Job", encode((1, meta), (2, spec))))
     assert found["metadata"]["creationTimestamp"] == "1970-01-02T00:00:00Z"
-    assert found["spec"] == {"hard": {"cpu": "500m"}}
+    assert found["spec"]["template"]["spec"]["containers"][0]["resources"] == {"limits": {"cpu": "500m"}}
 
 
 @pytest.mark.parametrize(

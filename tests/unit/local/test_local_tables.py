@@ -253,16 +253,6 @@ TEMPLATE = {"spec": {"containers": [{"name": "c", "image": "i"}, {"name": "d", "
             {"Role": "Role/r", "Users": "u", "Groups": "", "ServiceAccounts": "n/s"},
         ),
         (
-            "cronjobs.batch",
-            {"spec": {"schedule": "* * * * *", "suspend": True}, "status": {"lastScheduleTime": BORN}},
-            {"Schedule": "* * * * *", "Timezone": "<none>", "Suspend": "True", "Active": 0, "Last Schedule": "3m12s"},
-        ),
-        (
-            "networkpolicies.networking.k8s.io",
-            {"spec": {"podSelector": {"matchExpressions": [{"key": "a", "operator": "In", "values": ["y", "x"]}]}}},
-            {"Pod-Selector": "a in (x,y)"},
-        ),
-        (
             "persistentvolumeclaims",
             {
                 "spec": {"volumeName": "v"},

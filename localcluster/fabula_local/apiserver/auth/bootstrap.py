@@ -16,11 +16,9 @@ _WORKLOADS: list[tuple[str, list[str]]] = [
             *("serviceaccounts", "services"),
         ],
     ),
-    ("apps", ["daemonsets", "deployments", "deployments/scale", "replicasets", "statefulsets"]),
-    ("batch", ["cronjobs", "jobs", "jobs/status"]),
+    ("apps", ["deployments", "deployments/scale", "replicasets"]),
+    ("batch", ["jobs", "jobs/status"]),
     ("events.k8s.io", ["events"]),
-    ("networking.k8s.io", ["ingresses", "networkpolicies"]),
-    ("policy", ["poddisruptionbudgets"]),
 ]
 
 

@@ -28,15 +28,22 @@ class Strategy:
     def prepare_create(self, obj: Object, cluster: Cluster) -> None:
         """Set what the server generates, in place; raises ApiError where admission refuses the object."""
 
+    def settle(self, obj: Object) -> None:
+        """Fill in, in place, what only shows once a new object was validated and is read back."""
+
     def prepare_update(self, new: Object, old: Object) -> None:
         """Carry over what a client cannot change, in place."""
 
     def validate(self, obj: Object) -> list[FieldError]:
-        """Rules beyond the schema, for every write."""
+        """Rules beyond the schema, for every write but those of a subresource."""
         return []
 
     def validate_update(self, new: Object, old: Object) -> list[FieldError]:
         """Rules about the change itself, such as immutability."""
+        return []
+
+    def validate_status(self, new: Object, old: Object) -> list[FieldError]:
+        """Rules about a change of status; those of the rest are not asked then."""
         return []
 
 

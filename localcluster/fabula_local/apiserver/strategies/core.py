@@ -1,8 +1,11 @@
-"""The small kinds of the core group: what they default and what they freeze."""
+"""The small kinds: what they default, what they refuse and what they freeze."""
 
 import base64
 
 from fabula_local.apiserver.strategies.base import Cluster, Object, Strategy, immutable
+from fabula_local.apiserver.strategies.rules.data import config_map_rules, secret_rules
+from fabula_local.apiserver.strategies.rules.events import event_rules
+from fabula_local.apiserver.strategies.rules.leases import lease_rules
 from fabula_local.schema.errors import FieldError, forbidden
 
 _FROZEN = "field is immutable when `immutable` is set"
@@ -43,6 +46,10 @@ class _DataStrategy(Strategy):
 class ConfigMapStrategy(_DataStrategy):
     """core/v1 ConfigMap."""
 
+    def validate(self, obj: Object) -> list[FieldError]:
+        """Keys and size."""
+        return list(config_map_rules(obj))
+
 
 class SecretStrategy(_DataStrategy):
     """core/v1 Secret."""
@@ -56,9 +63,29 @@ class SecretStrategy(_DataStrategy):
             encoded = {key: base64.b64encode(str(value).encode()).decode() for key, value in texts.items()}
             obj["data"] = {**(obj.get("data") or {}), **encoded}
 
+    def validate(self, obj: Object) -> list[FieldError]:
+        """Keys, size, and what the type needs."""
+        return list(secret_rules(obj))
+
     def validate_update(self, new: Object, old: Object) -> list[FieldError]:
         """The type is fixed."""
         return immutable("type", new.get("type"), old.get("type")) + super().validate_update(new, old)
+
+
+class EventStrategy(Strategy):
+    """core/v1 and events.k8s.io/v1 Event."""
+
+    def validate(self, obj: Object) -> list[FieldError]:
+        """The namespace of what it tells of."""
+        return list(event_rules(obj))
+
+
+class LeaseStrategy(Strategy):
+    """coordination.k8s.io/v1 Lease."""
+
+    def validate(self, obj: Object) -> list[FieldError]:
+        """How long it lasts."""
+        return list(lease_rules(obj))
 
 
 class PersistentVolumeClaimStrategy(Strategy):

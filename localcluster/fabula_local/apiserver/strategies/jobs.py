@@ -5,7 +5,9 @@ Rules: k8s.io/kubernetes/pkg/apis/batch/v1/defaults.go, pkg/registry/batch/job/s
 
 from fabula_local.apiserver.strategies.base import Cluster, Object, Strategy, immutable
 from fabula_local.apiserver.strategies.pod_spec import default_template
-from fabula_local.schema.errors import FieldError, invalid, required
+from fabula_local.apiserver.strategies.rules.job_status import job_status_rules
+from fabula_local.apiserver.strategies.rules.jobs import job_rules, steered_template
+from fabula_local.schema.errors import FieldError, invalid
 
 _UNLIMITED = 2147483647
 _FIXED = ("selector", "completionMode", "podFailurePolicy", "successPolicy", "backoffLimitPerIndex", "managedBy")
@@ -35,66 +37,42 @@ class JobStrategy(Strategy):
             labels["batch.kubernetes.io/job-name"] = labels["job-name"] = metadata["name"]
             selector = spec.setdefault("selector", {})
             selector.setdefault("matchLabels", {})["batch.kubernetes.io/controller-uid"] = metadata["uid"]
-        if not metadata.get("labels"):
-            metadata["labels"] = dict(template["metadata"].get("labels") or {})
+
+    def settle(self, obj: Object) -> None:
+        """Labels are those of the template where none are given."""
+        template = obj["spec"].get("template") or {}
+        if not obj["metadata"].get("labels") and (labels := (template.get("metadata") or {}).get("labels")):
+            obj["metadata"]["labels"] = dict(labels)
 
     def validate(self, obj: Object) -> list[FieldError]:
-        """Restart policy, bounds, and what Indexed jobs need."""
-        spec = obj.get("spec") or {}
-        errors = []
-        policy = ((spec.get("template") or {}).get("spec") or {}).get("restartPolicy")
-        if policy not in ("Never", "OnFailure"):
-            errors.append(required("spec.template.spec.restartPolicy", 'valid values: "OnFailure", "Never"'))
-        if spec.get("podFailurePolicy") and policy != "Never":
-            errors.append(
-                invalid(
-                    "spec.template.spec.restartPolicy",
-                    policy,
-                    'only "Never" is supported when podFailurePolicy is specified',
-                )
-            )
-        for key in ("completions", "parallelism", "backoffLimit", "backoffLimitPerIndex", "activeDeadlineSeconds"):
-            if isinstance(value := spec.get(key), int) and value < 0:
-                errors.append(invalid(f"spec.{key}", value, "must be greater than or equal to 0"))
-        indexed = spec.get("completionMode") == "Indexed"
-        if indexed and spec.get("completions") is None:
-            errors.append(required("spec.completions", "when completion mode is Indexed"))
-        if not indexed and spec.get("backoffLimitPerIndex") is not None:
-            errors.append(
-                invalid("spec.backoffLimitPerIndex", spec["backoffLimitPerIndex"], "requires indexed completion mode")
-            )
-        return errors
+        """A Job that can make its pods, and pods that can run."""
+        return list(job_rules(obj))
+
+    def validate_status(self, new: Object, old: Object) -> list[FieldError]:
+        """A status that says what can be true, and takes no end back."""
+        return list(job_status_rules(new, old))
 
     def validate_update(self, new: Object, old: Object) -> list[FieldError]:
         """Identity and template are fixed; an unstarted suspended job may still be steered to other nodes."""
         after, before = new["spec"], old["spec"]
         errors = [error for key in _FIXED for error in immutable(f"spec.{key}", after.get(key), before.get(key))]
-        resized = after.get("completionMode") == "Indexed" and after.get("completions") == after.get("parallelism")
-        if not resized:
-            errors += immutable("spec.completions", after.get("completions"), before.get("completions"))
-        unstarted = before.get("suspend") and not (old.get("status") or {}).get("startTime")
-        if not unstarted:
-            errors += immutable("spec.template", after.get("template"), before.get("template"))
+        errors += _completions(after, before)
+        was, wanted = before.get("template") or {}, after.get("template") or {}
+        if before.get("suspend") and not (old.get("status") or {}).get("startTime"):
+            was = steered_template(wanted, was)
+        for part in ("metadata", "spec"):
+            errors += immutable(f"spec.template.{part}", wanted.get(part) or {}, was.get(part) or {})
         return errors
 
 
-class CronJobStrategy(Strategy):
-    """batch/v1 CronJob."""
-
-    def __init__(self) -> None:
-        super().__init__(counts_generation=True)
-
-    def default(self, obj: Object) -> None:
-        """CronJob defaults."""
-        spec = obj.get("spec") or {}
-        for key, value in (
-            ("concurrencyPolicy", "Allow"),
-            ("suspend", False),
-            ("successfulJobsHistoryLimit", 3),
-            ("failedJobsHistoryLimit", 1),
-        ):
-            spec.setdefault(key, value)
-        default_template(((spec.get("jobTemplate") or {}).get("spec") or {}).get("template"))
+def _completions(after: Object, before: Object) -> list[FieldError]:
+    """The number of completions is fixed, except that of an Indexed Job together with its parallelism."""
+    number = after.get("completions")
+    if after.get("completionMode") != "Indexed":
+        return immutable("spec.completions", number, before.get("completions"))
+    if number in (None, before.get("completions"), after.get("parallelism")):
+        return []
+    return [invalid("spec.completions", number, "can only be modified in tandem with spec.parallelism")]
 
 
 def default_job_spec(spec: Object) -> None:

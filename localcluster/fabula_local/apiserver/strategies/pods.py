@@ -7,7 +7,8 @@ from typing import Any
 from fabula_local.apiserver.errors import ApiError
 from fabula_local.apiserver.strategies.base import Cluster, Object, Strategy
 from fabula_local.apiserver.strategies.pod_spec import default_pod_spec
-from fabula_local.schema.errors import FieldError, forbidden, required
+from fabula_local.apiserver.strategies.rules.pods import pod_spec_rules
+from fabula_local.schema.errors import FieldError, forbidden
 
 _ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 _TOKEN_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105
@@ -40,9 +41,12 @@ class PodStrategy(Strategy):
         obj["status"] = {"phase": "Pending", "qosClass": _quality_of_service(spec)}
 
     def validate(self, obj: Object) -> list[FieldError]:
-        """At least one container, each with a name."""
+        """A spec that a node can run."""
         spec = obj.get("spec") or {}
-        return [] if spec.get("containers") else [required("spec.containers")]
+        errors = list(pod_spec_rules(spec, "spec"))
+        if spec.get("nodeName") and spec.get("schedulingGates"):
+            errors.append(forbidden("spec.nodeName", "cannot be set until all schedulingGates have been cleared"))
+        return errors
 
     def validate_update(self, new: Object, old: Object) -> list[FieldError]:
         """Only images, deadline, grace period, tolerations and scheduling gates may change."""

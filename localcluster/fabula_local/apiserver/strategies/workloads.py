@@ -1,4 +1,4 @@
-"""Deployments, ReplicaSets and StatefulSets: defaults, and a selector that must match and stay.
+"""Deployments and ReplicaSets: defaults, and a selector that must match and stay.
 
 Rules: k8s.io/kubernetes/pkg/apis/apps/v1/defaults.go and pkg/apis/apps/validation.
 """
@@ -7,12 +7,18 @@ from typing import Any
 
 from fabula_local.apiserver.strategies.base import Cluster, Object, Strategy, immutable
 from fabula_local.apiserver.strategies.pod_spec import default_template
+from fabula_local.apiserver.strategies.rules.numbers import nonnegative
+from fabula_local.apiserver.strategies.rules.pods import template_rules
+from fabula_local.apiserver.strategies.rules.scheduling import label_selector_rules
 from fabula_local.schema.errors import FieldError, invalid, not_supported, required
 from fabula_local.schema.selectors import match_label_selector
 
 
 class _TemplatedStrategy(Strategy):
     """A kind that keeps pods from a template."""
+
+    counts: tuple[str, ...] = ("replicas", "minReadySeconds")
+    """Fields of the spec that are not below zero."""
 
     def __init__(self) -> None:
         super().__init__(counts_generation=True)
@@ -30,23 +36,24 @@ class _TemplatedStrategy(Strategy):
         obj["status"] = {}
 
     def validate(self, obj: Object) -> list[FieldError]:
-        """A selector that selects the template's pods, which always restart."""
+        """A selector that selects the template's pods, which always restart and can run."""
         spec = obj.get("spec") or {}
         template = spec.get("template") or {}
-        errors = []
+        errors = list(nonnegative(spec, "spec", *self.counts))
         selector = spec.get("selector")
         labels = (template.get("metadata") or {}).get("labels") or {}
         if not selector:
             errors.append(required("spec.selector"))
+        elif wrong := list(label_selector_rules(selector, "spec.selector")):
+            errors += wrong
         elif not match_label_selector(selector)(labels):
             errors.append(
                 invalid("spec.template.metadata.labels", labels, "`selector` does not match template `labels`")
             )
+        errors += template_rules(template, "spec.template")
         policy = (template.get("spec") or {}).get("restartPolicy", "Always")
         if policy != "Always":
             errors.append(not_supported("spec.template.spec.restartPolicy", policy, ["Always"]))
-        if isinstance(replicas := spec.get("replicas"), int) and replicas < 0:
-            errors.append(invalid("spec.replicas", replicas, "must be greater than or equal to 0"))
         return errors
 
     def validate_update(self, new: Object, old: Object) -> list[FieldError]:
@@ -56,6 +63,8 @@ class _TemplatedStrategy(Strategy):
 
 class DeploymentStrategy(_TemplatedStrategy):
     """apps/v1 Deployment."""
+
+    counts = ("replicas", "minReadySeconds", "revisionHistoryLimit", "progressDeadlineSeconds")
 
     def default(self, obj: Object) -> None:
         """Rolling update by a quarter, ten old ReplicaSets, ten minutes to progress."""
@@ -85,22 +94,3 @@ class ReplicaSetStrategy(_TemplatedStrategy):
     def prepare_create(self, obj: Object, cluster: Cluster) -> None:
         """Start with no replicas."""
         obj["status"] = {"replicas": 0}
-
-
-class StatefulSetStrategy(_TemplatedStrategy):
-    """apps/v1 StatefulSet."""
-
-    def default(self, obj: Object) -> None:
-        """Ordered pods, rolling update."""
-        super().default(obj)
-        if not isinstance(spec := obj.get("spec"), dict):
-            return
-        spec.setdefault("podManagementPolicy", "OrderedReady")
-        spec.setdefault("revisionHistoryLimit", 10)
-        strategy = spec.setdefault("updateStrategy", {})
-        if strategy.setdefault("type", "RollingUpdate") == "RollingUpdate":
-            strategy.setdefault("rollingUpdate", {}).setdefault("partition", 0)
-
-    def prepare_create(self, obj: Object, cluster: Cluster) -> None:
-        """Start with no replicas."""
-        obj["status"] = {"replicas": 0, "availableReplicas": 0}
