@@ -116,7 +116,7 @@ GOLDEN = sorted((Path(__file__).parents[1] / "unit/operator/golden").glob("job-*
 
 @pytest.mark.parametrize("manifest", GOLDEN, ids=lambda manifest: manifest.stem)
 def test_what_the_operator_renders_is_accepted(wire: Wire, prepared: str, manifest: Path) -> None:
-    body = yaml.safe_load(manifest.read_text())
+    body = yaml.safe_load(manifest.read_text().replace("KEY", "0a1b2c"))
     body["metadata"]["namespace"] = prepared
     options = {"dryRun": "All", "fieldValidation": "Strict"}
     wire.ok("POST", path("batch/v1/jobs", prepared), body, **options)
