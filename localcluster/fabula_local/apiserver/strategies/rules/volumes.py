@@ -12,7 +12,12 @@ from fabula_local.schema.errors import FieldError, duplicate, forbidden, invalid
 
 Object = Mapping[str, Any]
 
-_NEEDED = {"hostPath": "path", "secret": "secretName", "configMap": "name", "persistentVolumeClaim": "claimName"}
+_NEEDED = (
+    ("hostPath", "path"),
+    ("secret", "secretName"),
+    ("configMap", "name"),
+    ("persistentVolumeClaim", "claimName"),
+)
 """What each source of a volume cannot be without."""
 _MODE = "must be a number between 0 and 0777 (octal), both inclusive"
 
@@ -41,7 +46,7 @@ def _sources(volume: Object, path: str) -> Iterator[FieldError]:
         yield forbidden(f"{path}.{kind}", "may not specify more than 1 volume type")
     for kind in given[:1]:
         source, here = volume[kind], f"{path}.{kind}"
-        if (needed := _NEEDED.get(kind)) and not source.get(needed):
+        for needed in (needed for owner, needed in _NEEDED if owner == kind and not source.get(needed)):
             yield required(f"{here}.{needed}")
         if kind == "hostPath" and ".." in str(source.get("path") or "").split("/"):
             yield invalid(f"{here}.path", source["path"], "must not contain '..'")
