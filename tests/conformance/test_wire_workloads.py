@@ -95,7 +95,9 @@ def test_a_deployment_selects_its_template(wire: Wire, namespace: str) -> None:
     change = {"spec": {"selector": {"matchLabels": {"app": "b"}}}}
     assert wire.call("PATCH", f"{path}/d", change, media=MERGE).status == 422
     scale = wire.ok("GET", f"{path}/d/scale")
-    assert (scale["kind"], scale["spec"]["replicas"]) == ("Scale", 0)
+    assert (scale["kind"], scale["spec"], scale["status"]["replicas"]) == ("Scale", {}, 0), "0 is left out of a spec"
+    grown = wire.ok("PATCH", f"{path}/d/scale", {"spec": {"replicas": 2}}, media=MERGE)
+    assert grown["spec"] == {"replicas": 2}
 
 
 def test_a_service_gets_an_address_and_keeps_it(wire: Wire, namespace: str) -> None:

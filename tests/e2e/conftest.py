@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 
 BIN = Path(sys.executable).parent
 ROOT = Path(__file__).resolve().parents[2]
+PATH = f"{BIN}{os.pathsep}{os.environ['PATH']}"
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class Product:
 
     @property
     def environment(self) -> dict[str, str]:
-        env = {**os.environ, "FABULA_HOME": str(self.home), "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
+        env = {**os.environ, "FABULA_HOME": str(self.home), "PATH": PATH}
         env["KUBECONFIG"] = str(self.home / "kubeconfig")
         return env
 
@@ -49,6 +51,8 @@ class Product:
         command = [str(BIN / "fabula"), *arguments]
         if self.outside and arguments[0] in ("up", "demo"):
             command += ["--kubeconfig", self.outside]
+        if arguments[0] == "demo":
+            command += ["--namespace", self.namespace]
         return subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=self.environment, cwd=ROOT
         )
@@ -106,8 +110,21 @@ def until(condition: Callable[[], Any], seconds: float, what: str) -> Any:
 
 @pytest.fixture(scope="module")
 def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
-    found = Product(tmp_path_factory.mktemp("fabula") / "home", os.environ.get("KUBECONFIG"), "default")
+    """The product in a state folder of its own; on an outside cluster in a namespace of its own, gone at the end."""
+    outside = os.environ.get("KUBECONFIG")
+    namespace = f"e2e-{uuid.uuid4().hex[:8]}" if outside else "default"
+    found = Product(tmp_path_factory.mktemp("fabula") / "home", outside, namespace)
+    if outside:
+        administer("create", "namespace", namespace)
     try:
         yield found
     finally:
+        # Operator and node first see their runs and pods end.
+        if outside:
+            administer("delete", "namespace", namespace, "--timeout=180s")
         found.fabula("down")
+
+
+def administer(*arguments: str) -> None:
+    """Run kubectl as the outside cluster's administrator."""
+    subprocess.run(["kubectl", *arguments], check=True, timeout=240, env={**os.environ, "PATH": PATH})

@@ -18,6 +18,7 @@ def scale_of(resource: Resource, obj: Object) -> Object:
     """The autoscaling/v1 Scale of an object."""
     paths = resource.scale or {}
     status: Object = {"replicas": _get(obj, paths.get("statusReplicasPath", "")) or 0}
+    replicas = _get(obj, paths.get("specReplicasPath", ""))
     selector = _get(obj, paths.get("labelSelectorPath", "") or ".spec.selector")
     if selector:
         status["selector"] = selector if isinstance(selector, str) else selector_text(selector)
@@ -25,7 +26,8 @@ def scale_of(resource: Resource, obj: Object) -> Object:
         "kind": "Scale",
         "apiVersion": "autoscaling/v1",
         "metadata": {key: obj["metadata"][key] for key in _KEEP if key in obj["metadata"]},
-        "spec": {"replicas": _get(obj, paths.get("specReplicasPath", "")) or 0},
+        # As Go writes it, 0 is left out; a status always has its count.
+        "spec": {"replicas": replicas} if replicas else {},
         "status": status,
     }
 
