@@ -44,6 +44,15 @@ def test_server_side_apply(kubectl: Kubectl, namespace: str, widget_group: str) 
     assert ".spec.size" in other.stderr
 
 
+def test_client_side_apply_after_server_side_apply(kubectl: Kubectl, namespace: str, widget_group: str) -> None:
+    """The server writes the last configuration down in its own way, so that kubectl sees a difference."""
+    arguments = ("-n", namespace, "-f", "-")
+    kubectl("apply", *arguments, given=manifest(widget_group))
+    kubectl("apply", "--server-side", "--force-conflicts", *arguments, given=manifest(widget_group))
+    assert "configured" in kubectl("apply", *arguments, given=manifest(widget_group)).stdout
+    assert "unchanged" in kubectl("apply", *arguments, given=manifest(widget_group)).stdout
+
+
 def test_label_annotate_patch_and_describe(kubectl: Kubectl, namespace: str, widget_group: str) -> None:
     place, name = ("-n", namespace), f"widgets.{widget_group}/w"
     kubectl("create", *place, "-f", "-", given=manifest(widget_group))

@@ -30,6 +30,10 @@ JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
 STRATEGIC_PATCH = "application/strategic-merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
+KUBECTL = "kubectl"
+"""Field manager of kubectl's server-side apply."""
+LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+"""Annotation of kubectl's client-side apply."""
 
 
 def patch(writer: Writer, call: Call, resource: Resource, subresource: str = "") -> Answer:
@@ -124,9 +128,25 @@ def _apply(writer: Writer, call: Call, resource: Resource, stored: Stored | None
         )
     except ApplyConflict as problem:
         raise _apply_conflict(problem) from problem
-    if stored is None:
+    if stored is None or live is None:
         return writer.create(call, resource, call.info.namespace, merged, applied=True)
+    if manager == KUBECTL and LAST_APPLIED in (live["metadata"].get("annotations") or ()):
+        merged["metadata"].setdefault("annotations", {})[LAST_APPLIED] = last_applied(applied)
     return writer.update(call, resource, stored, merged, subresource, applied=True)
+
+
+def last_applied(applied: Object) -> str:
+    """What kubectl's client-side apply is to find as the last configuration: the one applied, as Go encodes it.
+
+    The server keeps the annotation in step for objects that have it, so that people may go back from --server-side.
+    """
+    meta = dict(applied["metadata"])
+    if LAST_APPLIED in (meta.get("annotations") or ()):
+        meta["annotations"] = {key: one for key, one in meta["annotations"].items() if key != LAST_APPLIED}
+    text = orjson.dumps({**applied, "metadata": meta}, option=orjson.OPT_SORT_KEYS).decode()
+    for sign in "<>&":  # Go's encoder keeps JSON safe for HTML
+        text = text.replace(sign, f"\\u{ord(sign):04x}")
+    return f"{text}\n"
 
 
 def _check_applied_type(applied: Object) -> None:
