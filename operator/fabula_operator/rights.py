@@ -30,7 +30,8 @@ CLUSTER_RULES: tuple[dict[str, list[str]], ...] = (
     {"apiGroups": [""], "resources": ["services"], "verbs": ["create"]},
     # Why a queued run is not admitted; without Kueue the rule is empty words.
     {"apiGroups": ["kueue.x-k8s.io"], "resources": ["workloads"], "verbs": ["get", "list"]},
-    {"apiGroups": [""], "resources": ["events"], "verbs": ["create"]},
+    # Written of runs; read of a child or pod that does not start.
+    {"apiGroups": [""], "resources": ["events"], "verbs": ["create", "list"]},
     {"apiGroups": ["authentication.k8s.io"], "resources": ["tokenreviews"], "verbs": ["create"]},
 )
 REVIEW_RULES = tuple(rule for rule in CLUSTER_RULES if "tokenreviews" in rule["resources"])

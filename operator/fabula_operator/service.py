@@ -26,6 +26,7 @@ from fabula_operator.kube.lease import LeaderGate, Leadership
 from fabula_operator.kube.observe import Observer
 from fabula_operator.kube.resources import POD
 from fabula_operator.kube.token_review import TokenReviewer
+from fabula_operator.kube.warnings import Warnings
 from fabula_operator.plan.observed import Environment
 from fabula_operator.settings import Settings
 
@@ -69,6 +70,7 @@ class Operator:
             self.observer,
             applier,
             self.reports,
+            Warnings(self.api, utc_now, settings.patience),
             self.environment,
             utc_now,
             progress_seconds=settings.progress_interval,
@@ -92,6 +94,8 @@ class Operator:
             gpu_hour_usd=self.settings.gpu_hour_usd,
             kueue=self.observer.admissions.installed,
             shared=self.settings.shared,
+            patience_seconds=self.settings.patience,
+            stalled_seconds=self.settings.stalled_after,
             listening_since=self._listening_since,
         )
 

@@ -40,6 +40,8 @@ class Settings:
     progress_interval: float
     resync: float
     retry_backoff: float
+    patience: float
+    stalled_after: float
     gpu_hour_usd: Mapping[str, float]
     shared: tuple[str, ...] | None
     """Prefixes that runs of every namespace may read; None where runs are not confined to their namespace."""
@@ -85,6 +87,8 @@ def parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     option("--progress-interval", 10.0, "least seconds between two writes of one run's progress", float)
     option("--resync", 60.0, "seconds between two full reads", float)
     option("--retry-backoff", 10.0, "seconds before a group's second attempt, doubled for each further one", float)
+    option("--patience", 60.0, "seconds until a child without pods, or a pod that does not start, is asked why", float)
+    option("--stalled-after", 900.0, "seconds of waiting, or without any report, until a run is called stalled", float)
     option("--gpu-hour-usd", None, "dollars for a GPU hour by product: NVIDIA-A100-SXM4-80GB=1.8,NVIDIA-H200=3.5")
     option(
         "--quota-groups", None, "YAML file of quotas that namespaces share; without it, a group is a namespace's", Path
@@ -179,6 +183,8 @@ def read(arguments: Sequence[str] | None = None, environment: Mapping[str, str] 
         progress_interval=given.progress_interval,
         resync=given.resync,
         retry_backoff=given.retry_backoff,
+        patience=given.patience,
+        stalled_after=given.stalled_after,
         gpu_hour_usd=prices,
         shared=shared if confined else None,
         quota_groups=groups,

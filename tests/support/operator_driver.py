@@ -18,6 +18,7 @@ from fabula_operator.kube.cache import Cache, Key
 from fabula_operator.kube.client import Api, Write
 from fabula_operator.kube.observe import Observer
 from fabula_operator.kube.resources import JOB, POD, RUNS, Obj, Resource
+from fabula_operator.kube.warnings import Warnings
 from fabula_operator.plan.observed import Environment
 from fabula_operator.render import WorkerSettings
 
@@ -99,6 +100,7 @@ class Driver:
             self.observer,
             applier,
             self.reports,
+            Warnings(api, now, 60.0),
             self.environment,
             now,
             progress_seconds=progress_seconds,

@@ -33,7 +33,7 @@
   verbs: [get, list]
 - apiGroups: ['']
   resources: [events]
-  verbs: [create]
+  verbs: [create, list]
 - apiGroups: [authentication.k8s.io]
   resources: [tokenreviews]
   verbs: [create]

@@ -10,6 +10,7 @@ import logging
 import time
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from pathlib import PurePath
 from typing import Protocol
@@ -19,6 +20,7 @@ from fabula_operator.kube.apply import Applier, ChildRefused, NameTaken
 from fabula_operator.kube.cache import Cache, Key
 from fabula_operator.kube.client import ApiError
 from fabula_operator.kube.observe import Observer
+from fabula_operator.kube.warnings import Warnings
 from fabula_operator.plan.actions import Plan
 from fabula_operator.plan.ending import end_unreadable
 from fabula_operator.plan.lifecycle import plan
@@ -46,6 +48,7 @@ class Reconciler:
         observer: Observer,
         applier: Applier,
         reports: Reports,
+        warnings: Warnings,
         environment: Callable[[], Environment],
         now: Callable[[], datetime],
         *,
@@ -56,6 +59,7 @@ class Reconciler:
         self._observer = observer
         self._applier = applier
         self._reports = reports
+        self._warnings = warnings
         self._environment = environment
         self._now = now
         self._progress_seconds = progress_seconds
@@ -102,6 +106,9 @@ class Reconciler:
             return None
         uid = seen.run.identity.uid
         wanted = plan(seen, self._now())
+        if await self._warnings.ask(key.namespace, wanted.unexplained):
+            seen = replace(seen, warnings=self._warnings.known())
+            wanted = plan(seen, self._now())
         if self._quiet(key, wanted):
             self._forget_if_finished(seen)
             return wanted.requeue_after
@@ -156,7 +163,8 @@ class Reconciler:
             self._raised.pop(key, None)
             return None
         uid = obj["metadata"]["uid"]
-        return self._cache.observed(key, self._environment(), self._reports.of(uid), self._obstacles.get(uid))
+        found = self._cache.observed(key, self._environment(), self._reports.of(uid), self._obstacles.get(uid))
+        return None if found is None else replace(found, warnings=self._warnings.known())
 
     def _quiet(self, key: Key, wanted: Plan) -> bool:
         return not wanted.actions and (wanted.status is None or self._applier.settled(key, wanted.status))

@@ -7,6 +7,7 @@ from typing import Literal
 
 from fabula_api.status import RunStatus
 from fabula_operator.plan.children import Child
+from fabula_operator.plan.observed import Subject
 from fabula_operator.render.launch import Launch
 
 
@@ -61,6 +62,8 @@ class Plan:
     notices: tuple[Notice, ...] = ()
     requeue_after: float | None = None
     """Seconds after which to look again even if nothing happens."""
+    unexplained: tuple[Subject, ...] = ()
+    """Children and pods that are late: their newest Warning event would say why."""
 
     @property
     def starts_group(self) -> bool:

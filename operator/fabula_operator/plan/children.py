@@ -198,6 +198,8 @@ class Pod:
     """Reason of its DisruptionTarget condition: preempted, evicted, its node gone."""
     deleting: bool = False
     created_at: datetime | None = None
+    scheduled_at: datetime | None = None
+    """When it got its node."""
     begun_at: datetime | None = None
     """When the worker's container began."""
     finished_at: datetime | None = None
@@ -237,6 +239,7 @@ class Pod:
             disrupted=(disruption.get("reason") or "DisruptionTarget") if disruption else None,
             deleting="deletionTimestamp" in meta,
             created_at=parse_time(meta.get("creationTimestamp")),
+            scheduled_at=parse_time((_conditions(obj).get("PodScheduled") or {}).get("lastTransitionTime")),
             begun_at=parse_time((ended or state.get("running") or {}).get("startedAt")),
             finished_at=parse_time(ended.get("finishedAt")),
             beside=_beside(status) if ended else None,

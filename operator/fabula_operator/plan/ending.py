@@ -10,7 +10,7 @@ from fabula_api.worker import Spec
 from fabula_operator.plan import conditions as condition
 from fabula_operator.plan.acceptance import Accepted, Refusal, accept, is_dry_run
 from fabula_operator.plan.actions import DeleteRun, Plan
-from fabula_operator.plan.children import parse_time, running
+from fabula_operator.plan.children import parse_time
 from fabula_operator.plan.conclude import conclude, estimated
 from fabula_operator.plan.conditions import timestamp
 from fabula_operator.plan.deadline import seconds_to_live
@@ -21,6 +21,10 @@ from fabula_operator.plan.stops import halt
 
 STRAGGLER_SECONDS = 60.0
 """A PyTorchJob has succeeded once its master has. So long the other ranks may take to end beside it."""
+
+
+def _left_over(seen: Observed) -> bool:
+    return any(not pod.terminal or pod.beside for pod in seen.pods)
 
 
 def refuse(seen: Observed, refusal: Refusal, now: datetime) -> Plan:
@@ -57,7 +61,7 @@ def succeed(seen: Observed, spec: Spec, status: RunStatus, now: datetime) -> Pla
     message = f"{made}; {left}" if left else made
     # What was left has a column of its own, the reason.
     status = status.model_copy(update={"progress": Progress(percent=100, summary=made[:120])})
-    waits = [seconds_to_live(spec), STRAGGLER_SECONDS if running(seen.pods) else None]
+    waits = [seconds_to_live(spec), STRAGGLER_SECONDS if _left_over(seen) else None]
     return conclude(
         seen,
         spec,
@@ -115,7 +119,7 @@ def after_the_end(seen: Observed, now: datetime) -> Plan:
         return Plan(actions=(DeleteRun(),))
     waits = [] if ttl is None else [ttl - age]
     succeeded = seen.run.status.state == "Succeeded"
-    if succeeded and age < STRAGGLER_SECONDS and running(seen.pods):
+    if succeeded and age < STRAGGLER_SECONDS and _left_over(seen):
         waits.append(STRAGGLER_SECONDS - age)
     actions = () if succeeded and age < STRAGGLER_SECONDS else halt(seen)
     return Plan(actions=actions, requeue_after=min(waits, default=None))

@@ -82,4 +82,4 @@ def attempt_over(group: Group, attempt: Attempt, cause: Cause, child: Child | No
 
 
 def _alive(group: Group, child: Child) -> bool:
-    return bool(running(group.seen.pods_of(child)))
+    return any(not pod.terminal or pod.beside for pod in group.seen.pods_of(child))

@@ -24,11 +24,12 @@ from fabula_operator.plan.gpu_hours import OVER
 from fabula_operator.plan.group import OPEN, Group, begun_at, last_report, running_status, with_start
 from fabula_operator.plan.group_restarts import attempt_over, next_attempt
 from fabula_operator.plan.group_stops import queued, stopping
-from fabula_operator.plan.job_stage import stuck
+from fabula_operator.plan.held_pods import held_back
 from fabula_operator.plan.observed import Report
 from fabula_operator.plan.progress import figures, finished_figures, reports_of
 from fabula_operator.plan.results import flaw, result_of, unreadable
 from fabula_operator.plan.stage_view import StageView, succeeded_status
+from fabula_operator.plan.unstarted import late
 from fabula_operator.plan.watchdog import Health, Watched, examine
 
 
@@ -83,16 +84,22 @@ def group_stage(group: Group) -> StageView:
     if health.finding is not None and health.finding.acts and policy != "warn":
         cause = Cause(health.finding.digest(group.stage.name), "failure", policy == "fail")
         return attempt_over(replace(group, attempts=changed(group.attempts, at_work)), at_work, cause, child)
+    # Ranks wait for each other, so one that is missing holds up all; once they report, they have met.
+    behind = late(group.seen, child, group.now, all_needed=unheard)
+    held, due = held_back(group.seen, child, group.now)
+    waits = (awaited, health.look_again, behind.look_again, due)
     return StageView(
         group.stage,
         None,
         status,
         child=child,
         reports=reports,
-        waiting=stuck(pods),
+        waiting=behind.waiting,
+        held=held,
+        unexplained=behind.subject,
         retrying=_starting(group, current) if unheard else None,
         attempts=changed(group.attempts, at_work),
-        requeue_after=min((one for one in (awaited, health.look_again) if one is not None), default=None),
+        requeue_after=min((one for one in waits if one is not None), default=None),
         health=health,
     )
 

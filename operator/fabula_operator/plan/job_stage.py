@@ -10,13 +10,15 @@ from fabula_api.recipes import Stage
 from fabula_api.status import FailureDigest, StageStatus
 from fabula_api.worker import WorkerResult
 from fabula_operator.plan.actions import DeleteChild
-from fabula_operator.plan.children import Child, Pod, running
+from fabula_operator.plan.children import Child, Pod
 from fabula_operator.plan.conditions import timestamp
+from fabula_operator.plan.held_pods import held_back
 from fabula_operator.plan.observed import Observed, Waiting
 from fabula_operator.plan.pod_failures import cannot_start, failure_of, pod_failure
 from fabula_operator.plan.progress import figures, finished_figures, reports_of
 from fabula_operator.plan.results import collect
 from fabula_operator.plan.stage_view import StageView, succeeded_status
+from fabula_operator.plan.unstarted import Late, late
 from fabula_operator.render.launch import Launch
 
 
@@ -45,14 +47,19 @@ def job_stage(seen: Observed, stage: Stage, launch: Launch, status: StageStatus,
     status = figures(status, stage, child, pods, reports)
     if child.complete:
         return _complete(stage, launch, status, child, pods, now)
+    behind = Late() if child.suspended else late(seen, child, now)
+    held, due = held_back(seen, child, now)
     return StageView(
         stage,
         launch.arm,
         status,
         child=child,
         reports=reports,
-        waiting=stuck(pods),
+        waiting=behind.waiting,
+        held=held,
+        unexplained=behind.subject,
         retrying=_retrying(child, pods, launch),
+        requeue_after=min((one for one in (behind.look_again, due) if one is not None), default=None),
     )
 
 
@@ -94,17 +101,6 @@ def _undigested(stage: str, names: set[str]) -> FailureDigest:
         "image belongs to this operator's version",
         stage=stage,
     )
-
-
-def stuck(pods: Sequence[Pod]) -> Waiting | None:
-    """Why no pod runs, when none does and one of them says so."""
-    active = running(pods)
-    if any(pod.phase == "Running" for pod in active):
-        return None
-    for pod in sorted(active, key=lambda one: one.index):
-        if pod.waiting:
-            return Waiting(pod.waiting, f"pod {pod.name}: {pod.waiting_message or pod.waiting}")
-    return None
 
 
 def _retrying(child: Child, pods: Sequence[Pod], launch: Launch) -> str | None:

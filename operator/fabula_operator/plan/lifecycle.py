@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 from fabula_api.fine_tune_run import FineTuneRunStatus
@@ -20,13 +21,15 @@ from fabula_operator.plan.conclude import conclude, estimated
 from fabula_operator.plan.conditions import timestamp
 from fabula_operator.plan.deadline import deadline_exceeded, deadline_of, seconds_left
 from fabula_operator.plan.ending import after_the_end, fail, refuse, succeed
+from fabula_operator.plan.held_pods import by_their_workers
 from fabula_operator.plan.kind_status import fold, verdict
 from fabula_operator.plan.observed import Observed, Waiting
 from fabula_operator.plan.progress import overall
 from fabula_operator.plan.references import resolve_externals, with_digests
 from fabula_operator.plan.stage_engine import Walk, pending, resolved, walk
 from fabula_operator.plan.stage_view import StageView
-from fabula_operator.plan.stops import pods_left, stop, superseded
+from fabula_operator.plan.stalled import unheard, waited
+from fabula_operator.plan.stops import pods_left, released, stop, superseded
 from fabula_operator.plan.watchdog import healthy
 
 
@@ -35,6 +38,7 @@ def plan(seen: Observed, now: datetime) -> Plan:
     run = seen.run
     if run.deleting:
         return Plan()
+    seen = by_their_workers(seen, now)
     if run.status.finished_at is not None and run.status.observed_generation == run.generation:
         return after_the_end(seen, now)
     accepted = accept(seen)
@@ -163,6 +167,7 @@ def _suspend(seen: Observed, spec: Spec, status: RunStatus, views: list[StageVie
 def _work(seen: Observed, spec: Spec, status: RunStatus, views: list[StageView], now: datetime) -> Plan:
     actions: list[Action] = [action for view in views for action in view.actions]
     actions += superseded(seen, views)
+    actions += released(seen, actions)
     stages = list(status.stages)
     for position, view in enumerate(views):
         if view.launch is not None:
@@ -186,21 +191,28 @@ def _work(seen: Observed, spec: Spec, status: RunStatus, views: list[StageView],
             # Before its first figure a cell of `kubectl get` says more by what the run waits for.
             progress = progress.model_copy(update={"summary": blocked.reason})
         status = status.model_copy(update={"state": "Pending", "reason": blocked.reason, "progress": progress})
+        still = waited(seen, blocked, now)
         wanted = condition.waiting(blocked.reason, blocked.message)
     else:
-        held = _held(views)
+        still = unheard(seen, spec, views, now)
+        held = next((view.held for view in views if view.held), None) or _held(views)
         reason = "Retrying" if retrying else held.reason if held else None
         status = status.model_copy(update={"state": "Running", "reason": reason})
         wanted = condition.at_work(reason or "AtWork", retrying or (held.message if held else f"stage {at}"))
     if isinstance(status, FineTuneRunStatus):
         health = next((view.health for view in views if view.health is not None), None)
         wanted = {**wanted, "Healthy": healthy(status, health)}
+    if still.condition is not None:
+        wanted = {**wanted, "Stalled": still.condition}
     due = [view.requeue_after for view in views if view.requeue_after is not None]
+    if still.look_again is not None:
+        due.append(still.look_again)
     if (deadline := seconds_left(spec, status, now)) is not None:
         due.append(deadline)
-    return conclude(
+    concluded = conclude(
         seen, spec, status, wanted, actions=tuple(actions), requeue_after=min(due) if due else None, now=now
     )
+    return replace(concluded, unexplained=tuple(view.unexplained for view in views if view.unexplained))
 
 
 def _held(views: list[StageView]) -> Waiting | None:

@@ -104,6 +104,26 @@ class Waiting:
     message: str
     stalled: bool = False
     """Waiting alone will not end it: somebody has to mend something."""
+    since: datetime | None = None
+    """When the wait began, where a long one means that somebody has to look."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """An object whose events are asked for."""
+
+    kind: str
+    name: str
+    uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """The newest Warning event of an object."""
+
+    reason: str
+    message: str
+    at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +141,11 @@ class Environment:
     """Whether Kueue is installed."""
     shared: tuple[str, ...] | None = None
     """Prefixes that runs of every namespace may read beside their own folders; None where runs are not confined."""
+    patience_seconds: float = 60.0
+    """So long a child may be without the pods it should have, a pod without its processes, and a pod with others than
+    the worker's. After it their events are asked for, at most once in as long."""
+    stalled_seconds: float = 900.0
+    """So long a run may wait, or its pods say nothing, until it is called stalled."""
     listening_since: datetime | None = None
     """When this operator began to take reports; what came before, it cannot have heard."""
 
@@ -141,6 +166,8 @@ class Observed:
     """What the API server said when it last refused a child."""
     claims: Mapping[str, Collection[str]] = field(default_factory=dict)
     """Keys of group stages to the FineTuneRuns, as `namespace/name`, that are at work on them in the same place."""
+    warnings: Mapping[str, Said | None] = field(default_factory=dict)
+    """The newest Warning event of children and pods that were asked for, by their uid; None where there is none."""
 
     def pods_of(self, child: Child) -> tuple[Pod, ...]:
         """The child's pods."""

@@ -10,7 +10,7 @@ from fabula_api.status import ArtifactStatus, FailureDigest, StageStatus
 from fabula_api.worker import WorkerResult
 from fabula_operator.plan.actions import Action
 from fabula_operator.plan.children import Child
-from fabula_operator.plan.observed import Report, Waiting
+from fabula_operator.plan.observed import Report, Subject, Waiting
 from fabula_operator.plan.watchdog import Health
 from fabula_operator.render.launch import Launch
 
@@ -34,6 +34,10 @@ class StageView:
     """It has failed for good."""
     waiting: Waiting | None = None
     """Why its pods do not run."""
+    held: Waiting | None = None
+    """What is to be said of pods that run, and nothing but which is left of them."""
+    unexplained: Subject | None = None
+    """Whose events would say why its pods do not run."""
     retrying: str | None = None
     """What its last failed pod said, while there is another try."""
     actions: tuple[Action, ...] = ()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fabula_operator.plan.actions import Action, DeleteChild, SuspendChild
-from fabula_operator.plan.children import Child, running
+from fabula_operator.plan.children import Child
 from fabula_operator.plan.observed import Observed
 from fabula_operator.plan.stage_view import StageView
 
@@ -27,8 +27,22 @@ def stop(child: Child) -> list[Action]:
 
 
 def pods_left(seen: Observed, uid: str) -> bool:
-    """Whether a child still has pods at work that nobody has told to end."""
-    return bool(running(pod for pod in seen.pods if pod.owner_uid == uid and not pod.deleting))
+    """Whether a child still has pods in which something runs, and that nobody has told to end."""
+    own = (pod for pod in seen.pods if pod.owner_uid == uid and not pod.deleting)
+    return any(not pod.terminal or pod.beside for pod in own)
+
+
+def released(seen: Observed, planned: list[Action]) -> list[Action]:
+    """Stop children whose workers have all ended, for the sake of what else runs in their pods; beside what is
+    `planned` for them."""
+    asked = {action.child.uid for action in planned if isinstance(action, DeleteChild | SuspendChild)}
+    kept = {pod.owner_uid for pod in seen.pods if pod.terminal and pod.beside and not pod.deleting}
+    return [
+        action
+        for child in seen.children
+        if child.terminal and child.uid in kept - asked and not child.deleting
+        for action in stop(child)
+    ]
 
 
 def superseded(seen: Observed, views: list[StageView]) -> list[Action]:
@@ -38,7 +52,7 @@ def superseded(seen: Observed, views: list[StageView]) -> list[Action]:
     }
     groups = {view.stage.name for view in views if view.stage.shape == "group"}
     return [
-        DeleteChild(child, "the spec was edited, so its output is not wanted any more")
+        DeleteChild(child, "its output is not wanted any more: its stage is through, or the spec was edited")
         for child in seen.children
         if child.uid not in wanted and child.stage not in groups and not child.terminal and not child.deleting
     ]

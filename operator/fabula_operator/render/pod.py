@@ -30,6 +30,9 @@ TOKEN_SECONDS = 3600
 GPU = "nvidia.com/gpu"
 GPU_PRODUCT_LABEL = "nvidia.com/gpu.product"
 WORKER_USER = 10001
+# A sidecar that runs on keeps a pod from ending. Istio looks for the label first.
+NO_SIDECARS_LABELS = {"sidecar.istio.io/inject": "false"}
+NO_SIDECARS = {"sidecar.istio.io/inject": "false", "linkerd.io/inject": "disabled"}
 NCCL = {
     # Without it a rank whose peer has died waits in its collective for ever.
     "TORCH_NCCL_ASYNC_ERROR_HANDLING": "1",
@@ -99,16 +102,15 @@ def pod_template(launch: Launch, settings: WorkerSettings, *, container: str = W
         template["priorityClassName"] = spec.scheduling.priority_class_name
     if (near := affinity(launch)) is not None:
         template["affinity"] = near
-    metadata: dict[str, Any] = {"labels": labels(launch)}
-    told = topology_annotations(launch)
+    metadata: dict[str, Any] = {"labels": {**labels(launch), **NO_SIDECARS_LABELS}}
+    told = {**NO_SIDECARS, **topology_annotations(launch)}
     if settings.metrics_port:
         told |= {
             "prometheus.io/scrape": "true",
             "prometheus.io/port": str(settings.metrics_port),
             "prometheus.io/path": "/metrics",
         }
-    if told:
-        metadata["annotations"] = told
+    metadata["annotations"] = told
     return {"metadata": metadata, "spec": template}
 
 

@@ -1,0 +1,111 @@
+"""The newest Warning event of what is late: one list by field selector, and at most one in a minute."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx2
+import pytest
+
+from fabula_operator.kube.client import Api, ApiError
+from fabula_operator.kube.warnings import Warnings, newest
+from fabula_operator.plan.observed import Said, Subject
+from fabula_operator.rights import CLUSTER_RULES
+
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+JOB = Subject("Job", "data-ingest", "u1")
+
+
+def event(reason: str, message: str = "words", **times: Any) -> dict[str, Any]:
+    made = times.pop("made", "2026-03-01T11:00:00Z")
+    return {"metadata": {"creationTimestamp": made}, "reason": reason, "message": message, **times}
+
+
+class Server:
+    """Answers lists of events, page by page."""
+
+    def __init__(self, *pages: list[dict[str, Any]], status: int = 200) -> None:
+        self.pages = list(pages)
+        self.status = status
+        self.asked: list[dict[str, str]] = []
+        self.now = NOW
+
+    def __call__(self, request: httpx2.Request) -> httpx2.Response:
+        self.asked.append(dict(request.url.params))
+        if self.status != 200:
+            return httpx2.Response(self.status, json={"reason": "Forbidden", "message": "no"})
+        page = int(request.url.params.get("continue") or 0)
+        more = {"continue": str(page + 1)} if page + 1 < len(self.pages) else {}
+        return httpx2.Response(200, json={"metadata": more, "items": self.pages[page]})
+
+    def warnings(self) -> Warnings:
+        http = httpx2.AsyncClient(transport=httpx2.MockTransport(self), base_url="http://api")
+        return Warnings(Api(http), lambda: self.now, 60.0)
+
+
+async def test_an_object_is_asked_about_by_its_uid_and_not_again_for_a_minute() -> None:
+    server = Server([event("FailedCreate")])
+    warnings = server.warnings()
+    assert JOB.uid not in warnings.known()
+    assert await warnings.ask("team", [JOB])
+    assert warnings.known()["u1"] == Said("FailedCreate", "words", NOW - timedelta(hours=1))
+    assert not await warnings.ask("team", [JOB])
+    assert [one["fieldSelector"] for one in server.asked] == ["involvedObject.uid=u1,type=Warning"]
+    server.now += timedelta(seconds=60)
+    assert not await warnings.ask("team", [JOB]), "the same is no news"
+    server.pages, server.now = [[]], server.now + timedelta(seconds=60)
+    assert await warnings.ask("team", [JOB])
+    assert warnings.known()["u1"] is None
+    assert len(server.asked) == 3
+
+
+async def test_nothing_is_asked_for_where_nothing_is_late() -> None:
+    server = Server([])
+    assert not await server.warnings().ask("team", [])
+    assert server.asked == []
+
+
+async def test_all_pages_are_read() -> None:
+    server = Server([event("Old")], [event("New", lastTimestamp="2026-03-01T11:59:00Z")])
+    warnings = server.warnings()
+    await warnings.ask("team", [JOB])
+    said = warnings.known()["u1"]
+    assert said is not None
+    assert said.reason == "New"
+
+
+async def test_without_the_right_a_run_still_says_what_its_status_tells() -> None:
+    warnings = Server(status=403).warnings()
+    assert await warnings.ask("team", [JOB])
+    assert warnings.known()["u1"] is None
+
+
+async def test_a_server_that_does_not_answer_is_asked_again() -> None:
+    server = Server(status=500)
+    warnings = server.warnings()
+    with pytest.raises(ApiError):
+        await warnings.ask("team", [JOB])
+    assert JOB.uid not in warnings.known()
+
+
+@pytest.mark.parametrize(
+    "latest",
+    [
+        event("New", lastTimestamp="2026-03-01T11:30:00Z"),
+        event("New", eventTime="2026-03-01T11:30:00.123456Z", lastTimestamp=None),
+        event("New", eventTime="2026-03-01T10:00:00Z", series={"lastObservedTime": "2026-03-01T11:30:00Z"}),
+        event("New", made="2026-03-01T11:30:00Z"),
+    ],
+    ids=["count", "new API", "series", "creation"],
+)
+def test_each_of_the_apis_times_counts(latest: dict[str, Any]) -> None:
+    earlier = event("Old", lastTimestamp="2026-03-01T11:29:59Z")
+    found = newest([earlier, latest, event("Older")])
+    assert found is not None
+    assert found.reason == "New"
+
+
+def test_the_operator_may_list_events_and_watch_none() -> None:
+    rules = [rule for rule in CLUSTER_RULES if rule["resources"] == ["events"]]
+    assert [rule["verbs"] for rule in rules] == [["create", "list"]]
