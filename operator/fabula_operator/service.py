@@ -56,7 +56,7 @@ class Operator:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.cache = Cache()
-        self.queue: WorkQueue[Key] = WorkQueue()
+        self.queue: WorkQueue[Key] = WorkQueue(lambda key: key.namespace)
         self.metrics = Metrics(self.cache, lambda: len(self.queue))
         self.api = Api.connect(settings.kubeconfig, LeaderGate(self.metrics, lambda: self.leadership))
         self.reports = Reports()

@@ -1,13 +1,14 @@
 """Runs to look at: each key at most once in the queue and never twice at work, with a delay where one is asked for.
 
-What has changed comes before what is only looked at again, so that a new run never waits for a resync of all others.
+What has changed comes before what is only looked at again, so that a new run never waits for a resync of all others. Of
+equal urgency, tenants take turns: who has 5,000 runs delays another's new one by one look.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from enum import IntEnum
 from typing import Generic, TypeVar
 
@@ -26,35 +27,50 @@ class Urgency(IntEnum):
 
 
 class Lane(Generic[K]):
-    """Keys of one urgency, in the order in which they are due."""
+    """Keys of one urgency: tenants in turn, the keys of each in the order in which they are due."""
 
-    def __init__(self) -> None:
-        self._keys: OrderedDict[K, None] = OrderedDict()
+    def __init__(self, tenant: Callable[[K], Hashable]) -> None:
+        self._tenant = tenant
+        self._turns: OrderedDict[Hashable, OrderedDict[K, None]] = OrderedDict()
+        self._count = 0
 
     def __len__(self) -> int:
-        return len(self._keys)
+        return self._count
 
-    def __contains__(self, key: object) -> bool:
-        return key in self._keys
+    def __contains__(self, key: K) -> bool:
+        return key in self._turns.get(self._tenant(key), ())
 
     def add(self, key: K) -> None:
-        """Put the key at the end, unless it is in already."""
-        self._keys.setdefault(key)
+        """Put the key at the end of its tenant's, unless it is in already."""
+        if key not in self:
+            self._turns.setdefault(self._tenant(key), OrderedDict())[key] = None
+            self._count += 1
 
     def discard(self, key: K) -> None:
         """Take the key out, if it is in."""
-        self._keys.pop(key, None)
+        if key in self:
+            tenant = self._tenant(key)
+            del self._turns[tenant][key]
+            self._count -= 1
+            if not self._turns[tenant]:
+                del self._turns[tenant]
 
     def pop(self) -> K:
-        """Take the next key out."""
-        return self._keys.popitem(last=False)[0]
+        """Take the next key out; its tenant's next turn comes after everybody else's."""
+        tenant, keys = self._turns.popitem(last=False)
+        key, _ = keys.popitem(last=False)
+        self._count -= 1
+        if keys:
+            self._turns[tenant] = keys
+        return key
 
 
 class WorkQueue(Generic[K]):
     """A lane of due keys for each urgency, and a table of delayed ones."""
 
-    def __init__(self) -> None:
-        self._lanes: tuple[Lane[K], ...] = tuple(Lane() for _ in Urgency)
+    def __init__(self, tenant: Callable[[K], Hashable] = lambda key: None) -> None:
+        """`tenant` says whose a key is; without it, all are one tenant's."""
+        self._lanes: tuple[Lane[K], ...] = tuple(Lane(tenant) for _ in Urgency)
         self._active: set[K] = set()
         self._again: dict[K, Urgency] = {}
         self._timers: dict[K, asyncio.TimerHandle] = {}

@@ -15,6 +15,7 @@ from fabula_api.outside import MOST, camel_reason, plain, read_json, read_outsid
 from fabula_api.recipes import Kind
 from fabula_api.worker import ProgressBody, StageReport
 from fabula_operator.handlers.reports import Reports
+from fabula_operator.handlers.work_queue import WorkQueue
 from fabula_operator.kube.cache import Cache, Key
 from fabula_operator.plan.children import Child
 from fabula_operator.plan.lifecycle import plan
@@ -51,6 +52,28 @@ def cache_with_a_build() -> Cache:
     cache.put({"kind": "DatasetBuild", "metadata": meta})
     cache.put(tenant.owned("Job", "own", tenant.RUN))
     return cache
+
+
+async def test_a_tenant_with_five_thousand_runs_delays_anothers_new_one_by_one_look() -> None:
+    queue: WorkQueue[Key] = WorkQueue(lambda key: key.namespace)
+    for number in range(5000):
+        queue.add(Key("DatasetBuild", "many", f"run-{number}"))
+    first = await queue.get()
+    new = Key("DatasetBuild", "few", "new")
+    queue.add(new)
+    taken = [await queue.get(), await queue.get()]
+    assert new in taken
+    queue.done(first)
+    assert [(await queue.get()).name for _ in range(2)] == ["run-2", "run-3"]
+    assert len(queue) == 4996
+
+
+async def test_tenants_take_turns_and_none_is_lost() -> None:
+    queue: WorkQueue[str] = WorkQueue(lambda key: key[0])
+    for key in ("a1", "a2", "a3", "b1", "c1", "a1", "c2"):
+        queue.add(key)
+    assert [await queue.get() for _ in range(len(queue))] == ["a1", "b1", "c1", "a2", "c2", "a3"]
+    assert not len(queue)
 
 
 @pytest.mark.parametrize("before", [True, False], ids=["before the run", "after the run"])
