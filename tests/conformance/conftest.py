@@ -7,7 +7,6 @@ need no core kinds; they also run on the CRD server that FABULA_REAL_CRD_SERVER 
 import os
 import subprocess
 import sys
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,12 +16,11 @@ from typing import Any
 import pytest
 from tests.real_crd_server import VARIABLE, RealCrdServer, built
 from tests.support.laptop import LaptopApi
+from tests.support.patience import SECONDS, until
 from tests.support.wire import Wire
 
 Kubectl = Callable[..., "subprocess.CompletedProcess[str]"]
 DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-WAIT_SECONDS = 60.0
-
 _REAL = pytest.param(
     "real",
     marks=pytest.mark.skipif(
@@ -109,10 +107,7 @@ def _namespace(wire: Wire) -> Iterator[str]:
 
 def until_served(wire: Wire, path: str) -> None:
     """Wait until a GET of the path succeeds."""
-    deadline = time.monotonic() + WAIT_SECONDS
-    while (answer := wire.call("GET", path)).status != 200:
-        assert time.monotonic() < deadline, f"{path} is not served: {answer.status} {answer.text}"
-        time.sleep(0.05)
+    until(lambda: wire.call("GET", path).status == 200, lambda: f"{path} to be served: {wire.call('GET', path).text}")
 
 
 @pytest.fixture(scope="session")
@@ -129,7 +124,7 @@ def kubectl(kubeconfig: Path, tmp_path_factory: pytest.TempPathFactory) -> Kubec
             input=given,
             text=True,
             capture_output=True,
-            timeout=60,
+            timeout=SECONDS,
         )
         assert (done.returncode != 0) is fails, done.stdout + done.stderr
         return done

@@ -52,7 +52,7 @@ def indexes(pods: list[dict[str, Any]]) -> list[str]:
 async def test_an_indexed_job_runs_each_index_once(cluster: Cluster) -> None:
     spec = job_spec("echo index $JOB_COMPLETION_INDEX of $(hostname)", completions=3, parallelism=2)
     await cluster.create(JOB, "j", {**spec, "completionMode": "Indexed"})
-    job = await cluster.until(JOB, "j", ended, 60)
+    job = await cluster.until(JOB, "j", ended)
     assert condition(job, "Complete") == "CompletionsReached"
     status = job["status"]
     assert (status["succeeded"], status["completedIndexes"]) == (3, "0-2")
@@ -73,7 +73,7 @@ async def test_an_indexed_job_runs_each_index_once(cluster: Cluster) -> None:
 
 async def test_a_plain_job_counts_its_successes(cluster: Cluster) -> None:
     await cluster.create(JOB, "j", job_spec("true", completions=3, parallelism=3))
-    job = await cluster.until(JOB, "j", ended, 60)
+    job = await cluster.until(JOB, "j", ended)
     assert condition(job, "Complete")
     assert job["status"]["succeeded"] == 3
     assert not job["status"].get("uncountedTerminatedPods")
@@ -81,7 +81,7 @@ async def test_a_plain_job_counts_its_successes(cluster: Cluster) -> None:
 
 async def test_backoff_limit(cluster: Cluster) -> None:
     await cluster.create(JOB, "j", job_spec("exit 1", backoffLimit=0))
-    job = await cluster.until(JOB, "j", ended, 60)
+    job = await cluster.until(JOB, "j", ended)
     assert condition(job, "Failed") == "BackoffLimitExceeded"
     assert condition(job, "FailureTarget") == "BackoffLimitExceeded"
     assert job["status"]["failed"] == 1
@@ -90,7 +90,7 @@ async def test_backoff_limit(cluster: Cluster) -> None:
 
 async def test_a_failed_pod_is_replaced(cluster: Cluster) -> None:
     await cluster.create(JOB, "j", job_spec("exit 1", backoffLimit=1))
-    job = await cluster.until(JOB, "j", ended, 90)
+    job = await cluster.until(JOB, "j", ended)
     assert job["status"]["failed"] == 2
     assert len(await cluster.pods("job-name=j")) == 2
 
@@ -104,7 +104,7 @@ async def test_backoff_limit_per_index(cluster: Cluster) -> None:
         completionMode="Indexed",
     )
     await cluster.create(JOB, "j", spec)
-    job = await cluster.until(JOB, "j", ended, 90)
+    job = await cluster.until(JOB, "j", ended)
     assert condition(job, "Failed") == "FailedIndexes"
     assert (job["status"]["completedIndexes"], job["status"]["failedIndexes"]) == ("0,2", "1")
     counts = [
@@ -117,7 +117,7 @@ async def test_backoff_limit_per_index(cluster: Cluster) -> None:
 async def test_max_failed_indexes(cluster: Cluster) -> None:
     spec = job_spec("exit 1", completions=4, parallelism=2, backoffLimitPerIndex=0, maxFailedIndexes=1)
     await cluster.create(JOB, "j", {**spec, "completionMode": "Indexed"})
-    job = await cluster.until(JOB, "j", ended, 60)
+    job = await cluster.until(JOB, "j", ended)
     assert condition(job, "Failed") == "MaxFailedIndexesExceeded"
 
 
@@ -125,7 +125,7 @@ async def test_max_failed_indexes(cluster: Cluster) -> None:
 async def test_exit_codes_decide(cluster: Cluster, code: int, reason: str) -> None:
     rules = [{"action": "FailJob", "onExitCodes": {"containerName": "main", "operator": "In", "values": [64, 65]}}]
     await cluster.create(JOB, "j", job_spec(f"exit {code}", backoffLimit=0, podFailurePolicy={"rules": rules}))
-    job = await cluster.until(JOB, "j", ended, 60)
+    job = await cluster.until(JOB, "j", ended)
     assert condition(job, "Failed") == reason
     if code == 64:
         message = next(entry["message"] for entry in job["status"]["conditions"] if entry["type"] == "Failed")
@@ -143,7 +143,7 @@ async def test_fail_index_does_not_retry(cluster: Cluster) -> None:
         completionMode="Indexed",
     )
     await cluster.create(JOB, "j", spec)
-    job = await cluster.until(JOB, "j", ended, 60)
+    job = await cluster.until(JOB, "j", ended)
     assert condition(job, "Failed") == "FailedIndexes"
     assert job["status"]["failedIndexes"] == "1"
     assert len(await cluster.pods("job-name=j")) == 2
@@ -155,7 +155,7 @@ async def test_suspend_and_resume(cluster: Cluster) -> None:
     assert "startTime" not in job["status"]
     assert await cluster.pods("job-name=j") == []
     await cluster.api.patch(JOB, "j", cluster.namespace, {"spec": {"suspend": False}})
-    await cluster.until(JOB, "j", lambda seen: seen["status"].get("ready") == 1, 60)
+    await cluster.until(JOB, "j", lambda seen: seen["status"].get("ready") == 1)
     await cluster.api.patch(JOB, "j", cluster.namespace, {"spec": {"suspend": True}})
 
     async def empty() -> bool:
@@ -169,14 +169,14 @@ async def test_suspend_and_resume(cluster: Cluster) -> None:
 
 async def test_active_deadline(cluster: Cluster) -> None:
     await cluster.create(JOB, "j", job_spec("sleep 300", activeDeadlineSeconds=2))
-    job = await cluster.until(JOB, "j", ended, 60)
+    job = await cluster.until(JOB, "j", ended)
     assert condition(job, "Failed") == "DeadlineExceeded"
 
 
 async def test_a_deleted_pod_is_replaced_only_when_it_has_ended(cluster: Cluster) -> None:
     spec = job_spec("trap '' TERM; sleep 300", completions=1, podReplacementPolicy="Failed", completionMode="Indexed")
     await cluster.create(JOB, "j", spec)
-    await cluster.until(JOB, "j", lambda seen: seen["status"].get("ready") == 1, 60)
+    await cluster.until(JOB, "j", lambda seen: seen["status"].get("ready") == 1)
     (first,) = await cluster.pods("job-name=j")
     await cluster.api.delete(POD, first["metadata"]["name"], cluster.namespace)
     most = 0
@@ -187,7 +187,7 @@ async def test_a_deleted_pod_is_replaced_only_when_it_has_ended(cluster: Cluster
         most = max(most, sum(phase(pod) in ("Pending", "Running") for pod in pods))
         return any(pod["metadata"]["uid"] != first["metadata"]["uid"] and phase(pod) == "Running" for pod in pods)
 
-    await eventually(replaced, "a new pod", 60)
+    await eventually(replaced, "a new pod")
     assert most == 1, "two pods for one index"
     job = await cluster.get(JOB, "j")
     assert job["status"]["failed"] == 1
@@ -195,7 +195,7 @@ async def test_a_deleted_pod_is_replaced_only_when_it_has_ended(cluster: Cluster
 
 async def test_ttl_removes_job_and_pods(cluster: Cluster) -> None:
     await cluster.create(JOB, "j", job_spec("true", ttlSecondsAfterFinished=1))
-    await cluster.gone(JOB, "j", 60)
+    await cluster.gone(JOB, "j")
 
     async def empty() -> bool:
         return await cluster.pods("job-name=j") == []
@@ -206,9 +206,9 @@ async def test_ttl_removes_job_and_pods(cluster: Cluster) -> None:
 @pytest.mark.parametrize("policy", ["Foreground", "Background"])
 async def test_deleting_a_job_deletes_its_pods(cluster: Cluster, policy: str) -> None:
     await cluster.create(JOB, "j", job_spec("sleep 300", completions=2, parallelism=2))
-    await cluster.until(JOB, "j", lambda seen: seen["status"].get("ready") == 2, 60)
+    await cluster.until(JOB, "j", lambda seen: seen["status"].get("ready") == 2)
     await cluster.api.delete(JOB, "j", cluster.namespace, propagation=policy)
-    await cluster.gone(JOB, "j", 60)
+    await cluster.gone(JOB, "j")
     if policy == "Foreground":
         assert await cluster.pods("job-name=j") == [], "foreground deletion waits for the pods"
 
@@ -220,9 +220,9 @@ async def test_deleting_a_job_deletes_its_pods(cluster: Cluster, policy: str) ->
 
 async def test_orphaned_pods_stay(cluster: Cluster) -> None:
     await cluster.create(JOB, "j", job_spec("sleep 300"))
-    await cluster.until(JOB, "j", lambda seen: seen["status"].get("ready") == 1, 60)
+    await cluster.until(JOB, "j", lambda seen: seen["status"].get("ready") == 1)
     await cluster.api.delete(JOB, "j", cluster.namespace, propagation="Orphan")
-    await cluster.gone(JOB, "j", 60)
+    await cluster.gone(JOB, "j")
 
     async def free() -> bool:
         (pod,) = await cluster.pods("job-name=j")
@@ -237,7 +237,7 @@ async def test_a_dependent_of_nobody_is_collected(cluster: Cluster) -> None:
     owner = {"apiVersion": "batch/v1", "kind": "Job", "name": "never", "uid": str(uuid.uuid4())}
     meta = {"name": "c", "ownerReferences": [owner]}
     await cluster.api.create(CONFIG_MAP, {"metadata": meta, "data": {}}, cluster.namespace)
-    await cluster.gone(CONFIG_MAP, "c", 60)
+    await cluster.gone(CONFIG_MAP, "c")
 
 
 async def test_a_deployment_rolls(cluster: Cluster) -> None:
@@ -251,11 +251,11 @@ async def test_a_deployment_rolls(cluster: Cluster) -> None:
         current = status.get("observedGeneration") == deployment["metadata"]["generation"]
         return current and counts == [deployment["spec"]["replicas"]] * 3
 
-    await cluster.until(DEPLOYMENT, "web", done, 90)
+    await cluster.until(DEPLOYMENT, "web", done)
     before = {pod["metadata"]["uid"] for pod in await cluster.pods("app=web")}
     annotated = {"metadata": {"annotations": {"roll": "1"}}}
     await cluster.api.patch(DEPLOYMENT, "web", cluster.namespace, {"spec": {"template": annotated}})
-    await cluster.until(DEPLOYMENT, "web", done, 90)
+    await cluster.until(DEPLOYMENT, "web", done)
     live = [pod for pod in await cluster.pods("app=web") if "deletionTimestamp" not in pod["metadata"]]
     assert len(live) == 2
     assert not before & {pod["metadata"]["uid"] for pod in live}

@@ -1,8 +1,7 @@
 """Who may do what: anonymous callers, account tokens, roles, reviews."""
 
-import time
-
 import pytest
+from tests.support.patience import until
 from tests.support.wire import Object, Wire
 
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
@@ -94,12 +93,7 @@ def test_a_bound_token_ends_with_its_object(wire: Wire, namespace: str, token: s
 
 
 def wait_refused(wire: Wire, token: str) -> bool:
-    deadline = time.monotonic() + 15
-    while review(wire, token).get("authenticated"):
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.2)
-    return True
+    return until(lambda: not review(wire, token).get("authenticated"), "the token to be refused", 0.2)
 
 
 def test_too_short_a_token_is_refused(wire: Wire, namespace: str, token: str) -> None:

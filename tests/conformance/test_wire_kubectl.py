@@ -3,11 +3,11 @@
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import yaml
 from tests.conformance.conftest import Kubectl
+from tests.support.patience import SECONDS, until
 from tests.support.wire import Wire
 
 
@@ -79,9 +79,9 @@ def test_wait_ends_on_condition_and_on_deletion(
     place, name = ("-n", namespace), f"widgets.{widget_group}/w"
     kubectl("create", *place, "-f", "-", given=manifest(widget_group))
     wire.ok("PATCH", f"{widgets}/w/status", {"status": {"phase": "Ready"}}, media="application/merge-patch+json")
-    kubectl("wait", *place, name, "--for=jsonpath={.status.phase}=Ready", "--timeout=10s")
+    kubectl("wait", *place, name, "--for=jsonpath={.status.phase}=Ready", f"--timeout={SECONDS:.0f}s")
     kubectl("delete", *place, name)
-    kubectl("wait", *place, name, "--for=delete", "--timeout=10s")
+    kubectl("wait", *place, name, "--for=delete", f"--timeout={SECONDS:.0f}s")
 
 
 def test_get_watch_prints_each_change(
@@ -106,10 +106,7 @@ def test_get_watch_prints_each_change(
 
 
 def wait_for(path: Path, text: str) -> None:
-    deadline = time.monotonic() + 15
-    while text not in path.read_text():
-        assert time.monotonic() < deadline, f"{text!r} is not in {path.read_text()!r}"
-        time.sleep(0.05)
+    until(lambda: text in path.read_text(), lambda: f"{text!r} in {path.read_text()!r}")
 
 
 def test_typed_commands(kubectl: Kubectl, namespace: str) -> None:
@@ -129,5 +126,5 @@ def test_api_resources_and_namespace_deletion(kubectl: Kubectl, widget_group: st
     name = f"gone-{widget_group.split('.')[0]}"
     kubectl("create", "namespace", name)
     kubectl("create", "configmap", "c", "-n", name)
-    kubectl("delete", "namespace", name, "--timeout=60s")
+    kubectl("delete", "namespace", name, f"--timeout={SECONDS:.0f}s")
     assert "not found" in kubectl("get", "namespace", name, fails=True).stderr

@@ -6,14 +6,15 @@ import json
 import os
 import subprocess
 import sys
-import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.support.patience import SECONDS
 
 BIN = Path(sys.executable).parent
 ROOT = Path(__file__).resolve().parents[2]
@@ -57,9 +58,9 @@ class Product:
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=self.environment, cwd=ROOT
         )
 
-    def fabula(self, *arguments: str, timeout: float = 120) -> tuple[int, str]:
+    def fabula(self, *arguments: str) -> tuple[int, str]:
         process = self.start(*arguments)
-        output, _ = process.communicate(timeout=timeout)
+        output, _ = process.communicate(timeout=SECONDS)
         return process.returncode, output
 
     def kubectl(self, *arguments: str, check: bool = True) -> str:
@@ -68,7 +69,7 @@ class Product:
             capture_output=True,
             text=True,
             env=self.environment,
-            timeout=120,
+            timeout=SECONDS + 60,  # `kubectl wait` may take SECONDS
             check=False,
         )
         if check:
@@ -98,16 +99,6 @@ class Product:
         return mine
 
 
-def until(condition: Callable[[], Any], seconds: float, what: str) -> Any:
-    """The first true value of `condition`; fails the test after `seconds`."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if value := condition():
-            return value
-        time.sleep(0.2)
-    pytest.fail(f"not within {seconds:.0f} s: {what}")
-
-
 @pytest.fixture(scope="module")
 def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
     """The product in a state folder of its own; on an outside cluster in a namespace of its own, gone at the end."""
@@ -121,10 +112,10 @@ def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
     finally:
         # Operator and node first see their runs and pods end.
         if outside:
-            administer("delete", "namespace", namespace, "--timeout=180s")
+            administer("delete", "namespace", namespace, f"--timeout={SECONDS:.0f}s")
         found.fabula("down")
 
 
 def administer(*arguments: str) -> None:
     """Run kubectl as the outside cluster's administrator."""
-    subprocess.run(["kubectl", *arguments], check=True, timeout=240, env={**os.environ, "PATH": PATH})
+    subprocess.run(["kubectl", *arguments], check=True, timeout=SECONDS + 60, env={**os.environ, "PATH": PATH})

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import Product, until
+from tests.e2e.conftest import Product
+from tests.support.patience import until
 from tests.support.stand_in_assets import make_assets
 
 pytestmark = [
@@ -34,7 +35,7 @@ def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
     os.environ["KUBEBUILDER_ASSETS"] = str(make_assets(folder / "bin"))
     found = Product(folder / "home", None, "default")
     try:
-        code, output = found.fabula("up", "--control-plane", "assets", timeout=300)
+        code, output = found.fabula("up", "--control-plane", "assets")
         assert code == 0, output
         del os.environ["KUBEBUILDER_ASSETS"]
         yield found
@@ -80,7 +81,7 @@ def test_a_killed_part_comes_back_and_the_pod_goes_on(product: Product, name: st
 def test_a_killed_supervisor_s_parts_give_way_to_the_next_and_the_choice_is_kept(product: Product) -> None:
     old = pids(product)
     os.kill(product.parts()["pid"], signal.SIGKILL)
-    code, output = product.fabula("up", timeout=300)
+    code, output = product.fabula("up")
     assert code == 0, output
     assert "kube-apiserver and etcd of" in output
     new = pids(product)

@@ -18,9 +18,10 @@ from urllib.parse import unquote, urlparse
 import pytest
 import yaml
 
-from tests.e2e.conftest import BIN, ROOT, Product, until
+from tests.e2e.conftest import BIN, ROOT, Product
+from tests.support.patience import until
 
-pytestmark = [pytest.mark.slow, pytest.mark.torch, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.torch]
 
 
 def small(namespace: str) -> str:
@@ -86,7 +87,7 @@ def finish(product: Product, namespace: str, kind: str) -> None:
         conditions = status(product, namespace, kind).get("conditions") or []
         return any(c["type"] == "Finished" and c["status"] == "True" for c in conditions)
 
-    until(finished, 300, f"{kind} in {namespace} finished")
+    until(finished, f"{kind} in {namespace} finished")
     found = status(product, namespace, kind)
     assert found["state"] == "Succeeded", json.dumps(found.get("failure"), indent=1)
 
@@ -102,7 +103,6 @@ def while_working(product: Product, kind: str, name: str, enough: Callable[[dict
             stage(product, "storm", kind, name).get("state") == "Running"
             and enough(stage(product, "storm", kind, name))
         ),
-        240,
         f"{kind} {name} at work",
     )
 
@@ -125,15 +125,15 @@ def test_everything_killed_ends_as_in_peace(product: Product, tmp_path: Path) ->
     assert kill(processes(product, '"stage":"illustrate"'))
     while_working(product, "ftr", "train", lambda s: (s.get("done") or 0) >= 3)
     assert kill(processes(product, "fabula_workloads.training")[:1])
-    until(lambda: len(status(product, "storm", "ftr").get("attempts") or []) >= 2, 120, "a second attempt")
+    until(lambda: len(status(product, "storm", "ftr").get("attempts") or []) >= 2, "a second attempt")
     while_working(product, "ftr", "train", lambda s: (s.get("done") or 0) >= 4)
     assert kill([product.parts()["parts"]["control plane"]["pid"]])
-    until(lambda: product.parts()["parts"]["control plane"]["starts"] >= 2, 60, "the control plane started again")
-    until(lambda: "storm" in product.kubectl("get", "namespaces", check=False), 60, "the API server answers again")
+    until(lambda: product.parts()["parts"]["control plane"]["starts"] >= 2, "the control plane started again")
+    until(lambda: "storm" in product.kubectl("get", "namespaces", check=False), "the API server answers again")
     finish(product, "storm", "dsb")
     finish(product, "storm", "ftr")
     while_working(product, "evr", "infer", lambda s: True)
-    until(lambda: kill(processes(product, '"stage":"infer"')), 60, "an inference shard to kill")
+    until(lambda: kill(processes(product, '"stage":"infer"')), "an inference shard to kill")
     finish(product, "storm", "evr")
 
     assert parts_of(product, "storm", "dsb", "artifact") == parts_of(product, "peace", "dsb", "artifact")

@@ -15,10 +15,11 @@ import pytest
 from fabula_workloads.quickstart import episodes_gz, read_scripts
 from tests.support.bedrock import Bedrock, run_bedrock
 from tests.support.bedrock_faults import Faults
-from tests.support.build_bench import BuildBench, until
+from tests.support.build_bench import BuildBench
 from tests.support.build_books import Books
+from tests.support.patience import until
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = pytest.mark.slow
 NO_PICTURES = {"images": {"provider": "none", "require": 0}}
 GRACE_SECONDS = 3
 """The operator's usual grace; calls in flight take longer."""
@@ -82,29 +83,29 @@ def test_a_build_that_is_paused_in_full_flight_ends_its_calls_and_pays_for_none_
 
     bedrock.gate = threading.Event()
     bench.apply("paused", spec(bench, "paused", **NO_PICTURES))
-    until(lambda: bedrock.in_flight == 4, 60, "four calls in flight")
+    until(lambda: bedrock.in_flight == 4, "four calls in flight")
     bench.patch("paused", {"suspend": True})
     asked = bedrock.clock.now()
-    status = bench.until("paused", lambda status: status.get("state") == "Suspended", "said to be suspended", 30)
+    status = bench.until("paused", lambda status: status.get("state") == "Suspended", "said to be suspended")
     said = bedrock.clock.now()
     assert message(status, "Suspended") == "waiting for 2 pods to finish what is in hand"
     # A node that comes back tells the pods that were ending once more to end, which must not cut them off.
-    until(lambda: len(told_to_end(bench)) == 2, 30, "both pods are told to end")
+    until(lambda: len(told_to_end(bench)) == 2, "both pods are told to end")
     bench.cluster.kill()
     bench.cluster.start()
-    until(lambda: bedrock.clock.now() - asked > 2 * GRACE_SECONDS, 30, "the operator's usual grace is over")
+    until(lambda: bedrock.clock.now() - asked > 2 * GRACE_SECONDS, "the operator's usual grace is over")
     assert len(bench.workers()) == 2 and bedrock.in_flight == 4
     bedrock.gate.set()
     answered, bedrock.gate = bedrock.clock.now(), None
-    until(lambda: not bench.workers(), 60, "no worker runs")
+    until(lambda: not bench.workers(), "no worker runs")
     gone = bedrock.clock.now()
-    bench.until("paused", lambda status: message(status, "Suspended") == "no pod runs", "no pod runs", 90)
+    bench.until("paused", lambda status: message(status, "Suspended") == "no pod runs", "no pod runs")
     last = max(charge.began for charge in bedrock.bill.charges)
     print(
         f"the last call began {last - asked:.1f} s after kubectl returned, Suspended was said after {said - asked:.1f} "
         f"s, the last worker ended {gone - answered:.1f} s after the last answer"
     )
-    assert last - asked < 3, "no call begins once the build is held"
+    assert last < said, "no call begins once the build is held"
     flown = bedrock.bill.paid[calls:]
     assert len(flown) >= 4 and all(charge.delivered for charge in flown)
 
@@ -168,15 +169,15 @@ def test_a_build_that_is_deleted_in_full_flight_and_applied_again_waits_for_the_
     bedrock.faults, before = Faults(), len(bedrock.bill.paid)
     bedrock.gate = threading.Event()
     bench.apply("again", spec(bench, "again", **NO_PICTURES))
-    until(lambda: bedrock.in_flight == 4, 60, "four calls in flight")
+    until(lambda: bedrock.in_flight == 4, "four calls in flight")
     bench.kubectl("delete", "dsb", "again")
     bench.apply("again", spec(bench, "again", **NO_PICTURES))
-    until(lambda: logs(bench).count("its answer is awaited") == 4, 90, "the new workers wait for the former's answers")
+    until(lambda: logs(bench).count("its answer is awaited") == 4, "the new workers wait for the former's answers")
     assert bedrock.in_flight == 4, "and send none of them"
     bedrock.gate.set()
     bedrock.gate = None
     status = bench.ended("again")
-    until(lambda: bedrock.in_flight == 0, 60, "the last call has ended")
+    until(lambda: bedrock.in_flight == 0, "the last call has ended")
     paid = bedrock.bill.paid[before:]
     assert all(charge.delivered for charge in paid)
     assert set(Counter(charge.item for charge in paid).values()) == {1}, "no item is paid for twice"

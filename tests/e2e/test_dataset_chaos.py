@@ -38,7 +38,6 @@ SECONDS_TO_WRITE = 5.0
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.timeout(600),
     pytest.mark.skipif(not REAL.exists(), reason="the 80 real episodes are not beside this checkout"),
 ]
 
@@ -84,7 +83,7 @@ def built(
     with run_bedrock(Bedrock(faults=faults)) as bedrock, BuildBench(folder, bedrock) as bench:
         bench.apply("data", spec(bedrock.endpoint, **more))
         weather = Storm(bench, "data", drawn(seed, victims, num_requests=120 if "budget" in more else 220), number)
-        status = weather.rage(400)
+        status = weather.rage()
         return Built(status, Books.of(status, bedrock.bill), weather.struck)
 
 

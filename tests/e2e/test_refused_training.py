@@ -17,11 +17,12 @@ from fabula_operator.plan.lifecycle import plan
 from fabula_operator.plan.observed import Environment
 from fabula_workloads.runtime.store import open_store
 from fabula_workloads.training.checkpoints import Checkpoints
-from tests.e2e.conftest import Product, until
+from tests.e2e.conftest import Product
 from tests.support.observations import NOW, launches, observed
+from tests.support.patience import SECONDS, until
 from tests.support.training_dataset import build_model, samples, write_dataset
 
-pytestmark = [pytest.mark.slow, pytest.mark.torch, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.slow, pytest.mark.torch]
 LARGE = {"name": "Qwen/Qwen3-VL-235B-A22B-Instruct"}
 A100 = {"gpusPerNode": 8, "product": "NVIDIA-A100-SXM4-80GB", "device": "cuda"}
 
@@ -180,7 +181,7 @@ def test_each_bad_run_is_refused_with_the_field_and_what_would_work(product: Pro
     file = product.home / "runs.yaml"
     file.write_text(yaml.safe_dump_all(objects))
     product.kubectl("apply", "-f", str(file))
-    product.kubectl("wait", "--for=condition=Finished", "ftr", "--all", "--timeout=110s")
+    product.kubectl("wait", "--for=condition=Finished", "ftr", "--all", f"--timeout={SECONDS:.0f}s")
     statuses = {run["metadata"]["name"]: run["status"] for run in product.items("ftr")}
     for name, (_, words) in runs.items():
         status = statuses[name]
@@ -196,4 +197,4 @@ def test_each_bad_run_is_refused_with_the_field_and_what_would_work(product: Pro
     assert {path for path in Hub.asked if "llama" in path} == {"/some/llama/resolve/main/config.json"}
     assert "DoesNotFit" in product.kubectl("get", "ftr", "does-not-fit")
     assert "440.6 GiB" in product.kubectl("describe", "ftr", "does-not-fit")
-    until(lambda: not [pod for pod in product.items("pods") if pod["status"]["phase"] == "Running"], 20, "no pod left")
+    until(lambda: not [pod for pod in product.items("pods") if pod["status"]["phase"] == "Running"], "no pod left")

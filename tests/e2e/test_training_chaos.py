@@ -18,15 +18,15 @@ from urllib.parse import unquote, urlsplit
 import pytest
 import yaml
 
-from tests.e2e.conftest import Product, until
+from tests.e2e.conftest import Product
+from tests.support.patience import until
 from tests.support.training_dataset import build_model, samples, write_dataset
 from tests.support.training_kills import MOMENTS, Missed, Scene, attempt_after, strike
 from tests.support.training_processes import send, training
 
 SOAK = bool(os.environ.get("FABULA_SOAK"))
-pytestmark = [pytest.mark.slow, pytest.mark.torch, pytest.mark.timeout(3600 if SOAK else 900)]
+pytestmark = [pytest.mark.slow, pytest.mark.torch, *([pytest.mark.timeout(6 * 3600)] if SOAK else [])]
 STEPS, EVERY, KEEP = 12, 3, 2
-PATIENCE = 240.0
 SHORT = {
     2: ("all parts, no manifest", "parts of the final adapter"),
     3: ("half its parts uploaded", "before the termination message"),
@@ -88,7 +88,7 @@ class World:
     def finish(self, namespace: str) -> dict[str, Any]:
         """Wait for its end; the status, which must be a success."""
         wait = ("wait", "-n", namespace, "ftr/tiny", "--for=condition=Finished", "--timeout=100s")
-        until(lambda: "condition met" in self.product.kubectl(*wait, check=False), PATIENCE, f"{namespace} finished")
+        until(lambda: "condition met" in self.product.kubectl(*wait, check=False), f"{namespace} finished")
         found = self.status(namespace)
         assert found["state"] == "Succeeded", json.dumps(found.get("failure"), indent=1)
         return found
@@ -171,7 +171,7 @@ def test_killed_at_named_moments_it_ends_as_the_undisturbed_run(world: World, st
             number = launcher.attempt
             scene = Scene(launcher, work, parts, EVERY, KEEP)
             try:
-                strike(MOMENTS[name], scene, PATIENCE)
+                strike(MOMENTS[name], scene)
             except Missed as missed:
                 print(f"ZeRO-{stage}: {missed}")
                 assert not (scene.output / "manifest.json").exists(), f"the run ended without: {name}"
@@ -196,7 +196,7 @@ def test_a_rank_dies_on_one_of_two_nodes_and_they_end_as_one_node_with_as_many_r
     world.apply(2, namespace, topology={"nodes": 2, "gpusPerNode": 1, "device": "cpu"})
     launcher, work = attempt_after(world.root, namespace, "tiny", 0)
     scene = Scene(launcher, work, 0, EVERY, KEEP)
-    until(lambda: len(scene.steps()) > EVERY, PATIENCE, "steps after the first checkpoint")
+    until(lambda: len(scene.steps()) > EVERY, "steps after the first checkpoint")
     assert len([one for one in training(world.root, namespace) if one.role == "launcher"]) == 2
     send(one for one in training(world.root, namespace) if one.rank == 1)
     status = world.finish(namespace)
@@ -231,10 +231,8 @@ class Trouble:
 
     def suspend(self, attempt: int) -> None:
         self.patch(suspend=True)
-        until(lambda: not list(training(self._world.root, self._namespace)), PATIENCE, "no process of a suspended run")
-        until(
-            lambda: self._world.status(self._namespace)["attempts"][-1]["state"] == "Suspended", PATIENCE, "suspended"
-        )
+        until(lambda: not list(training(self._world.root, self._namespace)), "no process of a suspended run")
+        until(lambda: self._world.status(self._namespace)["attempts"][-1]["state"] == "Suspended", "suspended")
         self.patch(suspend=False)
 
     def delete_pod(self, attempt: int) -> None:
@@ -297,7 +295,7 @@ def test_a_random_sequence_ends_as_the_undisturbed_run(world: World, seed: int) 
         launcher, work = attempt_after(world.root, namespace, "tiny", number)
         scene = Scene(launcher, work, 0, EVERY, KEEP)
         steps = source.randint(1, 2)
-        until(lambda: len(scene.steps()) >= steps, PATIENCE, f"{steps} steps of attempt {launcher.attempt}")  # noqa: B023
+        until(lambda: len(scene.steps()) >= steps, f"{steps} steps of attempt {launcher.attempt}")  # noqa: B023
         step = scene.steps()[-1]
         getattr(trouble, name)(launcher.attempt)
         if ENDED_BY[name]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.laptop import LaptopApi
+from tests.support.patience import SECONDS
 
 from fabula_local.client import Api
 from fabula_local.controllers.claims import Claims
@@ -21,10 +22,10 @@ async def test_a_second_process_stands_by(tmp_path: Path) -> None:
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(second.acquire("job"), 0.5)
         again = Claims(api, holder="first")
-        await asyncio.wait_for(again.acquire("job"), 10)
+        await asyncio.wait_for(again.acquire("job"), SECONDS)
         waiting = asyncio.create_task(second.acquire("job"))
         await again.release()
         await first.release()
-        await asyncio.wait_for(waiting, 20)
+        await asyncio.wait_for(waiting, SECONDS)
         await second.release()
         await api.close()

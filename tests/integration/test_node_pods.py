@@ -19,6 +19,7 @@ from tests.support.control_plane import (
     phase,
     running,
 )
+from tests.support.patience import SECONDS
 
 from fabula_local.client import Api
 from fabula_local.kinds import CONFIG_MAP, EVENT, LEASE, NODE, POD, SECRET, SERVICE_ACCOUNT
@@ -185,7 +186,7 @@ async def test_deletion_asks_first_and_then_insists(cluster: Cluster) -> None:
     for name in ("polite", "stubborn"):
         await cluster.api.delete(POD, name, cluster.namespace)
     for name in ("polite", "stubborn"):
-        await cluster.gone(POD, name, 10)
+        await cluster.gone(POD, name)
     assert running(pods) == []
 
 
@@ -264,7 +265,7 @@ async def test_logs_are_followed_to_the_end(cluster: Cluster, plane: ControlPlan
     process = await asyncio.create_subprocess_exec(
         *command, env=environment(plane.kubeconfig), stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(SECONDS):
         output, _ = await process.communicate()
     assert output == b"1\n2\n3\n"
 
@@ -291,5 +292,5 @@ async def test_an_idle_node_writes_only_its_lease(cluster: Cluster) -> None:
         found = await cluster.api.get(LEASE, "laptop", "kube-node-lease")
         return bool(found["spec"]["renewTime"] != lease["spec"]["renewTime"])
 
-    await eventually(beat, "a heartbeat", 15)
+    await eventually(beat, "a heartbeat")
     assert (await versions())[1] == before

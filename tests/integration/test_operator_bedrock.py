@@ -74,7 +74,7 @@ class Bench:
             run = await self.api.get(BUILD, "default", "data")
             return run["status"] if run and "status" in run and holds(run) else None
 
-        found: Obj = await eventually(look, what, 120)
+        found: Obj = await eventually(look, what)
         return found
 
     async def ended(self) -> Obj:

@@ -48,7 +48,7 @@ async def test_a_missing_source_is_said_and_mended_through_kills_and_suspension(
             run = await api.get(BUILD, "default", "data")
             return run if run and "status" in run and holds(run["status"]) else None
 
-        found: Obj = await eventually(look, what, 60)
+        found: Obj = await eventually(look, what)
         return found
 
     async def edit(**changes: Any) -> None:
@@ -81,7 +81,7 @@ async def test_a_missing_source_is_said_and_mended_through_kills_and_suspension(
         ]
         assert run["status"]["samples"] > 0
         assert {entry["name"] for entry in run["status"]["lineage"]} == {"source"}
-        assert operator.stop() < 3.0
+        assert operator.stop() == 0
     assert "Traceback" not in operator.log.read_text()
     await api.close()
 

@@ -21,7 +21,7 @@ from fabula_workloads.runtime.failures import ConfigInvalid, InputInvalid
 from fabula_workloads.runtime.ledger import Ledger
 from fabula_workloads.runtime.store import local_path, open_store
 
-pytestmark = [pytest.mark.torch, pytest.mark.slow, pytest.mark.invariant, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.torch, pytest.mark.slow, pytest.mark.invariant]
 
 STEPS, EVERY = 6, 3
 PIXELS = {"minPixels": 1024, "maxPixels": 8192}

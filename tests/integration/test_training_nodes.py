@@ -10,12 +10,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from tests.support.patience import SECONDS
 from tests.support.training_dataset import build_model, samples, write_dataset
-from tests.support.training_world import DEADLINE_SECONDS, EVERY, STEPS, Node, World, wait_for
+from tests.support.training_world import EVERY, STEPS, Node, World, wait_for
 
 from fabula_api.worker import ExitCode, WorkerResult
 
-pytestmark = [pytest.mark.torch, pytest.mark.slow, pytest.mark.invariant, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.torch, pytest.mark.slow, pytest.mark.invariant]
 
 TOPOLOGY = {"nodes": 2, "gpusPerNode": 1, "device": "cpu"}
 
@@ -40,7 +41,7 @@ def start(world: World, attempt: int, *outputs: str) -> list[subprocess.Popen[by
 
 
 def ends(launchers: list[subprocess.Popen[bytes]]) -> list[int]:
-    return [launcher.wait(DEADLINE_SECONDS) for launcher in launchers]
+    return [launcher.wait(SECONDS) for launcher in launchers]
 
 
 def word(world: World, node: int) -> Any:

@@ -6,14 +6,14 @@ import json
 import os
 import shutil
 import signal
-import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from tests.inputs.pictures import sized
+from tests.support.patience import SECONDS, until
 from tests.support.training_dataset import build_model, samples, write_dataset
-from tests.support.training_world import DEADLINE_SECONDS, EVERY, STEPS, World, wait_for
+from tests.support.training_world import EVERY, STEPS, World, wait_for
 
 from fabula_api.artifact import MANIFEST, Manifest
 from fabula_api.worker import WorkerResult
@@ -97,19 +97,16 @@ def test_each_rank_draws_dropout_and_noise_of_its_own(world: World, undisturbed:
 
 
 def test_a_finished_run_is_not_made_again(world: World, undisturbed: WorkerResult) -> None:
-    started = time.monotonic()
     code, result = world.run("undisturbed", attempt=2)
     assert (code, result.reused, result.artifact) == (0, True, undisturbed.artifact)
-    assert time.monotonic() - started < 5
+    assert "nothing to do" in world.log("undisturbed", 2) and "step 1/" not in world.log("undisturbed", 2)
 
 
 def test_a_killed_rank_ends_the_group_and_the_next_attempt_goes_on(world: World, undisturbed: WorkerResult) -> None:
     process = world.start("killed")
     wait_for(lambda: EVERY in world.checkpoints("killed"), process)
     os.kill(world.ranks()[1], signal.SIGKILL)
-    killed = time.monotonic()
-    code, result = world.finish("killed", process)
-    assert time.monotonic() - killed < 10
+    code, result = world.finish("killed", process)  # long before a collective gives up, which takes half an hour
     assert world.ranks() == {}
     assert code == 1
     assert result.failure is not None
@@ -176,7 +173,7 @@ def test_an_attempt_that_sleeps_while_the_next_one_begins_commits_nothing(
     new = world.start("asleep", attempt=2)
     wait_for(lambda: any(checkpoints.glob("attempts/*/000002/0/*")), new)
     old.send_signal(signal.SIGCONT)
-    assert old.wait(DEADLINE_SECONDS) == 75, world.log("asleep")
+    assert old.wait(SECONDS) == 75, world.log("asleep")
     assert "overtaken by attempt 2" in world.log("asleep")
     # The file that was under way may have been finished, nothing after it was begun.
     assert len(list(folder.glob("attempt-1-*/*"))) <= uploaded + 1
@@ -214,10 +211,7 @@ def test_killed_before_its_ranks_could_save_it_leaves_a_word_and_no_rank_behind(
     assert (failure.reason, failure.exit_code) == ("GraceTooShort", 75)
     assert "a step takes" in failure.message
     assert "raise the operator's --worker-grace" in failure.message
-    deadline = time.monotonic() + 10
-    while world.ranks():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    until(lambda: not world.ranks(), "the end of every rank")
 
 
 def test_a_module_that_the_model_lacks_is_refused_with_those_it_has(world: World) -> None:

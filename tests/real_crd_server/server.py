@@ -16,7 +16,7 @@ import yaml
 
 from tests.real_crd_server.build import SERVER, STORE
 
-_READY_SECONDS = 120.0
+_READY_SECONDS = 900.0
 _STOP_SECONDS = 20.0
 _NEEDS_CORE = "NamespaceLifecycle,MutatingAdmissionPolicy,MutatingAdmissionWebhook,ValidatingAdmissionPolicy,ValidatingAdmissionWebhook"  # noqa: E501
 """Admission plugins that watch core kinds, which this server has not."""

@@ -28,6 +28,7 @@ from tests.support import bedrock_model as model
 from tests.support.bedrock_bill import Bill, Charge
 from tests.support.bedrock_clock import ManualClock, ScaledClock
 from tests.support.bedrock_faults import ERRORS, Faults
+from tests.support.patience import SECONDS
 
 USD_PER_MILLION = {"input": 3.0, "output": 15.0}
 USD_PER_IMAGE = 0.08
@@ -183,7 +184,7 @@ class _Handler(BaseHTTPRequestHandler):
                 reply = self._paint(request, content)
             bedrock.clock.sleep(bedrock.faults.seconds(content) + tokens_out * bedrock.seconds_per_token)
             if gate is not None:
-                gate.wait(300)
+                gate.wait(SECONDS)
         finally:
             bedrock.settle(tokens_in + most, tokens_in, tokens_out)
         images = len(reply.get("images", ()))
@@ -338,4 +339,4 @@ def run_bedrock(bedrock: Bedrock | None = None, tls: Path | None = None) -> Iter
     finally:
         server.shutdown()
         server.server_close()
-        thread.join(10)
+        thread.join(SECONDS)

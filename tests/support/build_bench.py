@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -16,6 +15,7 @@ from tests.support.bedrock import Bedrock
 from tests.support.control_plane import ControlPlane, environment
 from tests.support.operator_driver import install_crds, run_object
 from tests.support.operator_process import OperatorProcess, account_kubeconfig, certificates
+from tests.support.patience import SECONDS, until
 from tests.support.wire import Wire
 
 from fabula_operator.kube.client import Api
@@ -23,15 +23,6 @@ from fabula_operator.kube.resources import RUNS, Obj, Resource
 
 BUILD = RUNS["DatasetBuild"]
 SECRET = Resource("", "v1", "Secret", "secrets")
-
-
-def until(holds: Callable[[], Any], seconds: float, what: str) -> Any:
-    """The first true value of `holds`; AssertionError after `seconds`."""
-    deadline = time.monotonic() + seconds
-    while not (found := holds()):
-        assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"
-        time.sleep(0.05)
-    return found
 
 
 class BuildBench:
@@ -74,7 +65,7 @@ class BuildBench:
     def kubectl(self, *arguments: str) -> str:
         """What kubectl prints; AssertionError when it fails."""
         done = subprocess.run(
-            ["kubectl", *arguments], capture_output=True, text=True, timeout=60, check=False,
+            ["kubectl", *arguments], capture_output=True, text=True, timeout=SECONDS, check=False,
             env=environment(self.cluster.kubeconfig),
         )  # fmt: skip
         assert done.returncode == 0, f"kubectl {' '.join(arguments)}\n{done.stdout}\n{done.stderr}"
@@ -98,21 +89,21 @@ class BuildBench:
                 return self.wire.ok("GET", BUILD.path("default", name))
             return None
 
-        found: Obj = until(look, 60, "the API server answers")
+        found: Obj = until(look, "the API server answers")
         return found
 
     def status(self, name: str) -> Obj:
         """The build's status; empty before the operator has seen it."""
         return dict(self.build(name).get("status") or {})
 
-    def until(self, name: str, holds: Callable[[Obj], Any], what: str, seconds: float = 120) -> Obj:
+    def until(self, name: str, holds: Callable[[Obj], Any], what: str) -> Obj:
         """The status once it is as wanted."""
 
         def look() -> Obj | None:
             status = self.status(name)
             return status if holds(status) else None
 
-        found: Obj = until(look, seconds, f"{what}; it is {self.status(name).get('progress')}")
+        found: Obj = until(look, lambda: f"{what}; it is {self.status(name).get('progress')}")
         return found
 
     def over(self, name: str) -> Obj | None:
@@ -122,9 +113,9 @@ class BuildBench:
         seen = status.get("observedGeneration") == build["metadata"]["generation"]
         return status if seen and status.get("state") in ("Succeeded", "Failed") else None
 
-    def ended(self, name: str, seconds: float = 120) -> Obj:
+    def ended(self, name: str) -> Obj:
         """The status of a build that has ended well."""
-        status: Obj = until(lambda: self.over(name), seconds, f"the end of {name}; it is {self.status(name)}")
+        status: Obj = until(lambda: self.over(name), lambda: f"the end of {name}; it is {self.status(name)}")
         assert status["state"] == "Succeeded", status.get("failure")
         return status
 

@@ -1,21 +1,19 @@
 """The whole laptop cluster for a test, as a process of its own: server, controllers and node."""
 
-import asyncio
 import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from tests.support.patience import SECONDS, eventually, until
+
 from fabula_local.client import Api, ApiError
 from fabula_local.kinds import NAMESPACE, POD, Kind
 from fabula_local.node import processes
-
-START_SECONDS = 60.0
 
 
 class ControlPlane:
@@ -44,11 +42,14 @@ class ControlPlane:
         begin = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as output:
             self._process = subprocess.Popen([*command, *self._arguments], stderr=output, start_new_session=True)
-        deadline = time.monotonic() + START_SECONDS
-        while "control plane is ready" not in self.log.read_text()[begin:]:
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"the control plane did not start:\n{self.log.read_text()[-3000:]}")
-            time.sleep(0.05)
+        process = self._process
+
+        def is_ready() -> bool:
+            said = self.log.read_text()[begin:]
+            assert process.poll() is None, f"the control plane did not start:\n{said[-3000:]}"
+            return "control plane is ready" in said
+
+        until(is_ready, lambda: f"the control plane to start:\n{self.log.read_text()[-3000:]}")
 
     def stop(self) -> None:
         """Stop it orderly: no process of a pod is left."""
@@ -64,7 +65,7 @@ class ControlPlane:
             return
         process.send_signal(number)
         try:
-            process.wait(30)
+            process.wait(SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
@@ -89,14 +90,16 @@ class Cluster:
     async def create(self, kind: Kind, name: str, spec: dict[str, Any], **meta: Any) -> dict[str, Any]:
         """Create an object; retried while a fresh namespace has no ServiceAccount yet."""
         body = {"metadata": {"name": name, "namespace": self.namespace, **meta}, "spec": spec}
-        deadline = time.monotonic() + 10
-        while True:
+
+        async def created() -> dict[str, Any] | None:
             try:
                 return await self.api.create(kind, body)
             except ApiError as error:
-                if error.code != 403 or time.monotonic() > deadline:
+                if error.code != 403:
                     raise
-            await asyncio.sleep(0.1)
+                return None
+
+        return await eventually(created, "the namespace's ServiceAccount")
 
     async def get(self, kind: Kind, name: str) -> dict[str, Any]:
         """The object."""
@@ -107,40 +110,28 @@ class Cluster:
         items, _ = await self.api.list(POD, self.namespace, labels=labels)
         return items
 
-    async def until(
-        self, kind: Kind, name: str, holds: Callable[[dict[str, Any]], object], seconds: float = 60
-    ) -> dict[str, Any]:
+    async def until(self, kind: Kind, name: str, holds: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
         """Wait for an object to be as wanted; it."""
 
         async def look() -> dict[str, Any] | None:
             found = await self.api.find(kind, name, self.namespace)
             return found if found is not None and holds(found) else None
 
-        return await eventually(look, f"{kind.kind} {name}", seconds)
+        return await eventually(look, f"{kind.kind} {name}")
 
-    async def gone(self, kind: Kind, name: str, seconds: float = 60) -> None:
+    async def gone(self, kind: Kind, name: str) -> None:
         """Wait for an object to be gone."""
 
         async def look() -> bool:
             return await self.api.find(kind, name, self.namespace) is None
 
-        await eventually(look, f"{kind.kind} {name} to be gone", seconds)
+        await eventually(look, f"{kind.kind} {name} to be gone")
 
     async def logs(self, pod: str, **params: str) -> str:
         """A pod's log."""
         answer = await self.api._http.get(POD.path(self.namespace, pod, "log"), params=params)
         assert answer.status_code == 200, answer.text
         return str(answer.text)
-
-
-async def eventually(look: Callable[[], Awaitable[Any]], what: str, seconds: float = 60) -> Any:
-    """Wait until `look` returns something true; that."""
-    deadline = time.monotonic() + seconds
-    while not (found := await look()):
-        if time.monotonic() > deadline:
-            raise AssertionError(f"waited {seconds:g} s in vain for {what}")
-        await asyncio.sleep(0.05)
-    return found
 
 
 def condition(obj: dict[str, Any], kind: str) -> str | None:

@@ -8,13 +8,13 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx2
 import trustme
 import yaml
+from tests.support.patience import SECONDS
 
 from fabula_operator.kube.client import Api
 from fabula_operator.kube.resources import Resource
@@ -124,24 +124,23 @@ class OperatorProcess:
         if self.process is not None and self.process.poll() is None:
             self.stop()
 
-    def stop(self) -> float:
-        """End it by SIGTERM; the seconds that took."""
+    def stop(self) -> int:
+        """Ask it to end by SIGTERM, and wait until it has; its exit code."""
         return self._end(signal.SIGTERM)
 
     def kill(self) -> None:
         """End it as a crash would."""
         self._end(signal.SIGKILL)
 
-    def _end(self, number: signal.Signals) -> float:
+    def _end(self, number: signal.Signals) -> int:
         assert self.process is not None
-        begin = time.monotonic()
         self.process.send_signal(number)
         try:
-            self.process.wait(10)
+            return self.process.wait(SECONDS)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
-        return time.monotonic() - begin
+            raise
 
     def metrics(self) -> str:
         """The text of /metrics; empty while it does not answer."""
@@ -154,7 +153,7 @@ class OperatorProcess:
     def _get(self, path: str) -> tuple[int, str]:
         """Status and text of an answer; 0 and nothing while there is none."""
         try:
-            answer = httpx2.get(f"http://127.0.0.1:{self.metrics_port}/{path}", trust_env=False, timeout=10)
+            answer = httpx2.get(f"http://127.0.0.1:{self.metrics_port}/{path}", trust_env=False, timeout=SECONDS)
         except httpx2.HTTPError:
             return 0, ""
         return answer.status_code, answer.text

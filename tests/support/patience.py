@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-SECONDS = 600.0
+SECONDS = 900.0
 """For each wait of every test, and for every command that a test runs. pytest's own `timeout` is longer."""
 Found = TypeVar("Found")
 

@@ -17,9 +17,9 @@ from typing import Any
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from tests.support.patience import SECONDS
 
 BUCKET = "artifacts"
-_START_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class S3Server:
             aws_access_key_id=self.access_key,
             aws_secret_access_key=self.secret_key,
             region_name="us-east-1",
-            config=Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 1}, connect_timeout=2),
+            config=Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 1}, connect_timeout=60),
         )
 
 
@@ -91,7 +91,7 @@ def run_s3_server(folder: Path) -> Iterator[S3Server]:
 
 
 def _wait_until_it_stores(server: S3Server, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + _START_SECONDS
+    deadline = time.monotonic() + SECONDS
     client = server.client()
     while True:
         try:

@@ -9,11 +9,14 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Literal
 
 from tests.support.build_bench import BuildBench
+from tests.support.patience import until
 
 Victim = Literal["worker", "operator", "cluster", "suspend"]
+_LOOKS_PER_QUESTION = 200
 
 
 @dataclass(frozen=True, order=True)
@@ -50,30 +53,27 @@ class Storm:
     struck: list[tuple[float, str]] = field(default_factory=list)
     """(time on the provider's clock, what) of each strike that met something."""
 
-    def rage(self, seconds: float) -> dict[str, object]:
+    def rage(self) -> dict[str, object]:
         """Strike, start again what was struck, and wait for the end of the build; its status."""
-        deadline = time.monotonic() + seconds
         for strike in self.strikes:
-            self._wait(lambda mark=strike.mark: len(self.bench.bedrock.bill.charges) >= mark, deadline)  # type: ignore[misc]
+            self._wait(lambda mark=strike.mark: len(self.bench.bedrock.bill.charges) >= mark)  # type: ignore[misc]
             time.sleep(strike.wait)
-            self._strike(strike, deadline)
-        return self.bench.ended(self.name, deadline - time.monotonic())
+            self._strike(strike)
+        return self.bench.ended(self.name)
 
-    def _wait(self, holds: Callable[[], object], deadline: float) -> None:
+    def _wait(self, holds: Callable[[], object]) -> None:
         """Until it holds, or nothing is left to strike at."""
-        looked = time.monotonic()
-        while not holds() and time.monotonic() < deadline:
-            time.sleep(0.01)
-            if time.monotonic() - looked > 2:
-                looked = time.monotonic()
-                if self.bench.over(self.name):
-                    return
+        looks = count(1)
+        until(
+            lambda: holds() or (next(looks) % _LOOKS_PER_QUESTION == 0 and self.bench.over(self.name)),
+            "the moment of a strike", 0.01,
+        )  # fmt: skip
 
-    def _strike(self, strike: Strike, deadline: float) -> None:
+    def _strike(self, strike: Strike) -> None:
         clock = self.bench.bedrock.clock
         match strike.victim:
             case "worker":
-                self._wait(lambda: self.bench.workers(), deadline)
+                self._wait(lambda: self.bench.workers())
                 if alive := sorted(self.bench.workers()):
                     with suppress(ProcessLookupError):
                         pid = alive[int(strike.draw * len(alive))]

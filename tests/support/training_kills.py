@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -208,25 +207,28 @@ def attempt_after(root: Path, namespace: str, name: str, former: int) -> tuple[P
     return until(look, f"an attempt after {former}", 0.1)
 
 
-def strike(moment: Moment, scene: Scene, seconds: float) -> None:
+def strike(moment: Moment, scene: Scene) -> None:
     """Wait for the moment and kill; returns when every process of the attempt is gone. Raises Missed."""
-    deadline = time.monotonic() + seconds
     scene.seen_before = scene.manifests()
     family = Path(f"/proc/{scene.launcher.pid}")
-    while not moment.now(scene):
+
+    def come() -> bool:
+        if moment.now(scene):
+            return True
         if not family.exists():
             raise Missed(f"attempt {scene.launcher.attempt} ended before: {moment.name}")
-        if time.monotonic() > deadline:
-            raise AssertionError(f"waited {seconds:.0f} s in vain for: {moment.name}")
-        time.sleep(0.002)
+        return False
+
+    until(come, moment.name, 0.002)
     victims = [scene.launcher]
     if moment.victim != "launcher":
         victims = [one for one in training(*_run(scene)) if _named(one) == moment.victim]
     if not send(victims):
         raise Missed(f"nobody was left to kill: {moment.name}")
-    while any(one.attempt == scene.launcher.attempt for one in training(*_run(scene))):
-        assert time.monotonic() < deadline, "processes of a killed attempt live on"
-        time.sleep(0.05)
+    until(
+        lambda: all(one.attempt != scene.launcher.attempt for one in training(*_run(scene))),
+        "the end of every process of a killed attempt",
+    )
     if not moment.left(scene):
         raise Missed(f"what is left is not of: {moment.name}")
 

@@ -6,19 +6,18 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tests.support.patience import SECONDS, until
 
 from fabula_api.artifact import MANIFEST, Manifest
 from fabula_api.worker import CONFIG_VARIABLE, TERMINATION_LOG_VARIABLE, WorkerResult
 
 STEPS, EVERY = 10, 5
-DEADLINE_SECONDS = 240
 
 
 @dataclass(frozen=True)
@@ -93,7 +92,7 @@ class World:
 
     def finish(self, name: str, process: subprocess.Popen[bytes]) -> tuple[int, WorkerResult]:
         """Exit code and result of a run."""
-        code = process.wait(DEADLINE_SECONDS)
+        code = process.wait(SECONDS)
         return code, WorkerResult.model_validate_json((self.folder / f"{name}.termination").read_bytes())
 
     def run(self, name: str, attempt: int = 1, **spec: Any) -> tuple[int, WorkerResult]:
@@ -138,8 +137,11 @@ class World:
 
 def wait_for(condition: Callable[[], bool], process: subprocess.Popen[bytes], pause_seconds: float = 0.02) -> None:
     """Wait until it holds. Fails when the process ended first."""
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while not condition():
+
+    def holds() -> bool:
+        if condition():
+            return True
         assert process.poll() is None, f"ended with exit code {process.returncode} before it was time"
-        assert time.monotonic() < deadline
-        time.sleep(pause_seconds)
+        return False
+
+    until(holds, "what a training run should have done", pause_seconds)

@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 import yaml
+from tests.support.patience import SECONDS
 
 Object = dict[str, Any]
 MERGE = "application/merge-patch+json"
@@ -20,7 +21,6 @@ JSON_PATCH = "application/json-patch+json"
 STRATEGIC = "application/strategic-merge-patch+json"
 APPLY = "application/apply-patch+yaml"
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
-_SECONDS = 20
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class Wire:
     @contextmanager
     def watch(self, path: str, accept: str = "", **query: Any) -> Iterator[Iterator[Object]]:
         """A watch as an iterator of events; ends with the block."""
-        query = {"watch": "true", "timeoutSeconds": _SECONDS, **query}
+        query = {"watch": "true", "timeoutSeconds": int(SECONDS), **query}
         connection, response = self._open("GET", path, None, "", accept, query)
         assert response.status == 200, response.read()
 
@@ -108,7 +108,7 @@ class Wire:
         self, method: str, path: str, body: Any, media: str, accept: str, query: Object
     ) -> tuple[http.client.HTTPSConnection, http.client.HTTPResponse]:
         connection = http.client.HTTPSConnection(
-            self._where.hostname or "", self._where.port or 443, context=self._tls, timeout=_SECONDS + 10
+            self._where.hostname or "", self._where.port or 443, context=self._tls, timeout=SECONDS + 10
         )
         headers = {"User-Agent": "conformance/1.0"}
         if self._token:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.support.patience import SECONDS
 from tests.support.stage_context import KEY
 
 
@@ -66,7 +67,7 @@ def start_worker(
 
 def end_of(process: subprocess.Popen[str], tmp: Path) -> Ended:
     """Wait for a worker's end."""
-    output, _ = process.communicate(timeout=120)
+    output, _ = process.communicate(timeout=SECONDS)
     message = tmp / "termination.json"
     return Ended(process.returncode, json.loads(message.read_text()) if message.exists() else {}, output)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.bedrock_clock import ManualClock
+from tests.support.patience import SECONDS
 
 from fabula_workloads.bedrock.breaker import Breaker
 from fabula_workloads.bedrock.budget import Budget, BudgetReached
@@ -204,7 +205,7 @@ def test_a_call_that_another_run_has_in_flight_is_not_sent_but_its_answer_taken(
     asking: list[threading.Thread] = []
     records: list[dict[str, object]] = []
     record = theirs.make(send)
-    asking[0].join(10)
+    asking[0].join(SECONDS)
     assert records == [record]
     usage = ours.caller.usage
     assert (usage.paid, usage.saved, usage.usd, usage.lost) == (1, 1, 0.25, 0)
@@ -295,7 +296,7 @@ def test_the_budget_waits_for_calls_in_flight_before_it_says_no() -> None:
     waiting = threading.Thread(target=lambda: allowed.append(budget.reserve(0.6, go)))
     waiting.start()
     budget.settle(0.6, 0.3)
-    waiting.join(10)
+    waiting.join(SECONDS)
     assert allowed == [True]
 
 

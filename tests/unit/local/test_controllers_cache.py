@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from tests.support.patience import SECONDS
 
 from fabula_local.client import ApiError
 from fabula_local.kinds import POD
@@ -48,7 +49,7 @@ async def play(script: Script) -> tuple[list[tuple[str, str]], set[str]]:
     reflector.on_change(lambda change, obj: seen.append((change, obj["metadata"]["name"])))
     task = asyncio.create_task(reflector.run())
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(SECONDS):
             await script.idle.wait()
     finally:
         task.cancel()
@@ -93,7 +94,7 @@ async def test_a_key_is_worked_on_by_one_at_a_time() -> None:
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(queue.get(), 0.05)
     queue.done("k")
-    assert await asyncio.wait_for(queue.get(), 1) == "k"
+    assert await asyncio.wait_for(queue.get(), SECONDS) == "k"
     queue.done("k")
 
 
@@ -102,7 +103,7 @@ async def test_the_earliest_time_wins() -> None:
     queue.add_after("k", 60)
     queue.add_after("k", 0.01)
     queue.add_after("k", 60)
-    assert await asyncio.wait_for(queue.get(), 1) == "k"
+    assert await asyncio.wait_for(queue.get(), SECONDS) == "k"
     queue.done("k")
 
 
@@ -110,9 +111,9 @@ async def test_failures_are_repeated_after_a_pause() -> None:
     queue: WorkQueue[str] = WorkQueue()
     queue.add("k")
     for _ in range(2):
-        assert await asyncio.wait_for(queue.get(), 1) == "k"
+        assert await asyncio.wait_for(queue.get(), SECONDS) == "k"
         queue.done("k", failed=True)
-    assert await asyncio.wait_for(queue.get(), 1) == "k"
+    assert await asyncio.wait_for(queue.get(), SECONDS) == "k"
     queue.done("k")
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(queue.get(), 0.5)

@@ -1,9 +1,10 @@
 """CEL rules: those people write in CRDs, and what a broken one says."""
 
-import time
+import copy
 from typing import Any
 
 import pytest
+from tests.support.cost import cost_beside
 
 from fabula_local.schema.cel import CelRules, compile_errors
 from fabula_local.schema.errors import FieldError
@@ -209,12 +210,8 @@ def test_old_self_needs_items_that_can_be_told_apart() -> None:
     assert "uncorrelatable" in compile_errors(schema)[0].message
 
 
-def test_ten_rules_cost_less_than_a_millisecond() -> None:
+def test_ten_rules_cost_little_more_than_a_copy_of_the_object() -> None:
     rules = CelRules(spec_schema(*({"rule": f"self.a > {-i}"} for i in range(10))))
     spec = {"spec": {"a": 1, "list": list(range(100)), "labels": {f"k{i}": "v" for i in range(50)}}}
-    best = 1.0
-    for _ in range(20):
-        start = time.perf_counter()
-        assert rules.check(spec, None) == []
-        best = min(best, time.perf_counter() - start)
-    assert best < 1e-3
+    assert rules.check(spec, None) == []
+    assert cost_beside(lambda: rules.check(spec, None), lambda: copy.deepcopy(spec)) < 5

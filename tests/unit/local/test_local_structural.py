@@ -1,12 +1,12 @@
 """Structural schemas: defaults, pruning and messages as a Kubernetes API server gives them."""
 
 import copy
-import time
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.cost import cost_beside
 
 from fabula_local.schema.structural import FieldError, apply_defaults, prune, validate
 
@@ -253,15 +253,14 @@ def test_pruning_and_defaulting_settle_after_one_pass(spec: Any) -> None:
     validate(obj, SCHEMA)
 
 
-def test_a_hundred_fields_take_well_under_a_millisecond() -> None:
+def test_a_hundred_fields_cost_a_few_copies_of_the_object() -> None:
     schema = {"type": "object", "properties": {"spec": {"type": "object", "properties": {
         f"f{i}": {"type": "integer", "minimum": 0, "maximum": 1000, "default": 1} for i in range(100)}}}}  # fmt: skip
     obj = {"spec": {f"f{i}": i for i in range(100)}}
-    best = 1.0
-    for _ in range(50):
-        start = time.perf_counter()
+
+    def admit() -> None:
         prune(obj, schema)
         apply_defaults(obj, schema)
         assert validate(obj, schema) == []
-        best = min(best, time.perf_counter() - start)
-    assert best < 1e-3
+
+    assert cost_beside(admit, lambda: copy.deepcopy(obj)) < 20

@@ -7,6 +7,7 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.patience import SECONDS
 
 from fabula_operator.handlers.work_queue import Urgency, WorkQueue
 from fabula_operator.kube.cache import Cache, Key
@@ -130,7 +131,7 @@ async def test_of_several_delays_the_earliest_counts() -> None:
     queue.add_after("a", 30)
     queue.add_after("a", 0.01)
     queue.add_after("a", 60)
-    assert await asyncio.wait_for(queue.get(), 5) == "a"
+    assert await asyncio.wait_for(queue.get(), SECONDS) == "a"
     queue.done("a")
     queue.add_after("b", 30)
     queue.close()

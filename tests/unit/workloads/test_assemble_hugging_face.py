@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.patience import SECONDS
 from tests.unit.workloads.test_assemble_dataset import build_inputs, colour_of, records, run
 
 pytest.importorskip("datasets")
@@ -36,7 +37,7 @@ def opened(folder: Path, tmp_path: Path) -> dict[str, Any]:
     environment = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "cache"), "PATH": "/usr/bin:/bin"}
     found = tmp_path / "found.json"
     looking = [sys.executable, "-c", _LOOK, str(folder), str(found)]
-    ended = subprocess.run(looking, env=environment, capture_output=True, text=True, timeout=240)
+    ended = subprocess.run(looking, env=environment, capture_output=True, text=True, timeout=SECONDS)
     assert ended.returncode == 0, ended.stderr[-2000:]
     answer: dict[str, Any] = json.loads(found.read_text())
     return answer

@@ -6,6 +6,7 @@ import multiprocessing
 from pathlib import Path
 
 import pytest
+from tests.support.patience import SECONDS
 
 from fabula_api.artifact import MANIFEST
 from fabula_workloads.runtime.artifact import add_part, add_parts, commit, read_manifest, require_manifest, verify
@@ -106,9 +107,9 @@ def test_two_workers_race_and_one_wins(store_uri: str) -> None:
     workers = [spawn.Process(target=_worker, args=(store_uri, number, start, results)) for number in (1, 2)]
     for worker in workers:
         worker.start()
-    outcomes = sorted(results.get(timeout=60) for _ in workers)
+    outcomes = sorted(results.get(timeout=SECONDS) for _ in workers)
     for worker in workers:
-        worker.join(30)
+        worker.join(SECONDS)
     assert [outcome for outcome, _ in outcomes] == ["committed", "overtaken"]
     manifest = read_manifest(open_store(store_uri))
     assert manifest is not None

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.patience import SECONDS
 from tests.support.worker_process import end_of, run_worker_process, start_worker, worker_config
 
 from fabula_api.artifact import MANIFEST
@@ -217,7 +218,7 @@ def test_sigterm_ends_between_two_items_and_the_next_start_goes_on(tmp_path: Pat
 
 IN_HAND = """
 print("begun", flush=True)
-context.stopping.wait(60)
+context.stopping.wait()
 print("told", flush=True)
 sys.stdin.readline()
 print("kept", flush=True)
@@ -281,11 +282,11 @@ def test_metrics_are_served(tmp_path: Path, unused_port: int, monkeypatch: pytes
     monkeypatch.setenv("FABULA_METRICS_PORT", str(unused_port))
     body = (
         "context.reporter.update(done=3, total=7, metrics={'loss': 1.5})\nprint('ready', flush=True)\n"
-        "context.stopping.wait(60)\nreturn StageResult()"
+        "context.stopping.wait()\nreturn StageResult()"
     )
     process = start_worker(tmp_path, config(tmp_path), script=script(body))
     wait_for(process, "ready")
-    with urllib.request.urlopen(f"http://127.0.0.1:{unused_port}/metrics", timeout=10) as reply:
+    with urllib.request.urlopen(f"http://127.0.0.1:{unused_port}/metrics", timeout=SECONDS) as reply:
         text = reply.read().decode()
     process.terminate()
     end_of(process, tmp_path)

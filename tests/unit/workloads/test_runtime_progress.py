@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import trustme
+from tests.support.patience import SECONDS
 from tests.support.stage_context import KEY
 
 from fabula_api.worker import (
@@ -52,7 +53,7 @@ class Posts:
 
     def wait_for(self, condition: Callable[[list[ProgressBody]], bool]) -> None:
         with self.arrived:
-            assert self.arrived.wait_for(lambda: condition(self.bodies), 10)
+            assert self.arrived.wait_for(lambda: condition(self.bodies), SECONDS)
 
 
 def test_the_time_left_is_from_this_run_alone() -> None:
@@ -101,7 +102,7 @@ def test_a_reply_brings_allowance_and_stop() -> None:
     reporter = Reporter(CONFIG, post=posts, interval_seconds=0.01, on_stop=stopped.set)
     assert reporter.allowance == Allowance()
     reporter.update(done=1)
-    assert stopped.wait(10)
+    assert stopped.wait(SECONDS)
     assert reporter.allowance.requests_per_minute == 12.5
     reporter.close()
 
@@ -143,7 +144,7 @@ def test_a_failing_server_is_told_once_and_stops_nothing(caplog: pytest.LogCaptu
     reporter = Reporter(CONFIG, post=refuse, interval_seconds=0.01)
     for done in range(3):
         reporter.update(done=done)
-        assert attempts.acquire(timeout=10)
+        assert attempts.acquire(timeout=SECONDS)
     reporter.close()
     assert [record.levelname for record in caplog.records].count("WARNING") == 1
 

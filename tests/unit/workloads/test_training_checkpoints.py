@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from tests.support.patience import SECONDS
 
 from fabula_workloads.runtime.failures import InputInvalid, Overtaken, TryAgain
 from fabula_workloads.runtime.store import Store, open_store
@@ -159,7 +160,7 @@ def test_a_checkpoint_of_two_nodes_is_committed_when_both_have_uploaded(store: S
     )
     first.start()
     assert Checkpoints(store, 1, node=1).save(4, other, nodes=2, details={}) is None
-    first.join(timeout=20)
+    first.join(timeout=SECONDS)
     (manifest,) = results
     assert manifest is not None
     names = [part.path.rsplit("/", 1)[1] for part in manifest.parts]
@@ -172,7 +173,7 @@ def test_a_node_that_is_gone_is_not_waited_for_once_the_group_has_failed(store: 
         upload = uploads.submit(checkpoints.save, 4, saved(tmp_path, 4), nodes=2, details={})
         checkpoints.hurry(0)
         with pytest.raises(TryAgain, match="node 1 did not upload its part") as raised:
-            upload.result(timeout=20)
+            upload.result(timeout=SECONDS)
     assert raised.value.reason == "CheckpointIncomplete"
     assert checkpoints.steps() == []
 

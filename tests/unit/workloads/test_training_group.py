@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import socket
-import time
 from pathlib import Path
 
 import pytest
+from tests.support.patience import until
 
 from fabula_api.fine_tune_run import FineTuneRunSpec, Topology
 from fabula_api.worker import ExitCode
@@ -49,10 +49,7 @@ def test_a_node_whose_others_do_not_come_says_so_and_is_tried_again(tmp_path: Pa
         free.bind(("127.0.0.1", 0))
         node = Node(rank, "127.0.0.1", free.getsockname()[1])
     group = Group(job, node, meeting_seconds=1)
-    until = time.monotonic() + 120
-    while group.poll() is None:
-        assert time.monotonic() < until
-        time.sleep(0.1)
+    until(lambda: group.poll() is not None, "the group's end")
     failure = group.first_failure()
     assert (failure.reason, failure.exit_code) == ("NodesApart", ExitCode.RETRY)
     assert failure.message.startswith(f"the group's 2 nodes did not meet at 127.0.0.1:{node.port}: ")

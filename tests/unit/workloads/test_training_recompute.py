@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.patience import SECONDS
 from tests.support.training_dataset import build_model, samples, write_dataset
 
 from fabula_api.fine_tune_run import FineTuneRunSpec, Lora
@@ -109,7 +110,7 @@ def test_zero_3_gathers_each_frozen_matrix_twice_a_pass(model_folder: Path) -> N
     from transformers import AutoConfig
 
     command = [sys.executable, "-m", "tests.support.gathered_weights", str(model_folder)]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
     assert ended.returncode == 0, ended.stderr[-2000:]
     gathered = json.loads(ended.stdout.splitlines()[-1])
     layers = AutoConfig.from_pretrained(model_folder).text_config.num_hidden_layers
