@@ -11,10 +11,12 @@ import yaml
 
 from fabula_api.crd import crds
 from fabula_api.generate import write_or_check
+from fabula_chart.monitoring import files as monitoring
 from fabula_chart.values_file import schema, table, values_yaml
 from fabula_operator.rights import CLUSTER_RULES, REVIEW_RULES, lease_rules
 
 CHART = "charts/fabula"
+_LEASE = "the-lease"
 _HEADER = "{{- /* Generated from the sources by `make generate`. Do not edit. */ -}}\n"
 _KEPT = "metadata:\n  {{- if .Values.crds.keep }}\n  annotations:\n    helm.sh/resource-policy: keep\n  {{- end }}\n"
 _LEASE = "THE-LEASE"
@@ -37,8 +39,9 @@ def crd_template() -> str:
 
 
 def rights_template() -> str:
-    """The operator's rules, as named templates that the Roles include."""
-    named = {"runs": CLUSTER_RULES, "reviews": REVIEW_RULES, "lease": lease_rules(_LEASE)}
+    """The operator's rules, as named templates that the Roles include; the Lease is named by the release."""
+    apart = tuple(rule for rule in CLUSTER_RULES if rule not in REVIEW_RULES)
+    named = {"runs": apart, "reviews": REVIEW_RULES, "lease": lease_rules(_LEASE)}
     text = "\n".join(_define(name, rules) for name, rules in named.items())
     return _HEADER + text.replace(_LEASE, '{{ include "fabula.fullname" . }}')
 
@@ -56,6 +59,7 @@ def outputs() -> dict[str, str]:
         f"{CHART}/README.md": _READ_ME.read_text().replace("@VALUES@\n", table()),
         f"{CHART}/templates/crds.yaml": crd_template(),
         f"{CHART}/templates/_rights.tpl": rights_template(),
+        **monitoring.outputs(CHART),
     }
 
 

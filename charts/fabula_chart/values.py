@@ -89,6 +89,17 @@ class Watch(Values):
     """Look after this namespace only, with a Role in it; empty: after the whole cluster, with a ClusterRole."""
 
 
+class Isolation(Values):
+    confine: Literal["auto", "on", "off"] = "auto"
+    """Whether runs read and write only below their own namespace's folder of the store; auto: where the operator
+    watches the whole cluster. This bounds what a spec names; what a pod may reach is decided by its credentials."""
+    shared_prefixes: list[Text] = []
+    """URIs or folders below the root that runs of every namespace may read too: corpora, models."""
+    quota_groups: list[dict[str, Any]] = []
+    """Quotas of providers that namespaces share: `{name, provider, account, region, models, namespaces,
+    requestsPerMinute, tokensPerMinute}`. A group that is not declared here is each namespace's own."""
+
+
 class Claim(Values):
     name: Annotated[str, Field(max_length=253)] = ""
     """PersistentVolumeClaim that is mounted in each worker at the path of a `file://` root. It has to exist in each
@@ -287,6 +298,8 @@ class ChartValues(Values):
     """Whether Roles and bindings are made."""
     watch: Watch = Watch()
     """What the operator looks after."""
+    isolation: Isolation = Isolation()
+    """What namespaces may see of each other."""
     store: Store = Store()
     """Where artifacts lie."""
     workers: Workers = Workers()

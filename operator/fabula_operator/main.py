@@ -18,7 +18,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the operator until SIGTERM or SIGINT. Exit code 1 when the lease was lost."""
     settings = read(arguments)
     _log(settings.log_level)
-    sys.exit(asyncio.run(_run(settings)))
+    try:
+        sys.exit(asyncio.run(_run(settings)))
+    except ValueError as error:
+        logger.error("%s", error)
+        sys.exit(1)
 
 
 async def _run(settings: Settings) -> int:

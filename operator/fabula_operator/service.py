@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import ssl
 from collections.abc import Coroutine
 from datetime import UTC, datetime
 from typing import Any
@@ -12,16 +13,17 @@ from typing import Any
 from aiohttp import web
 
 from fabula_operator.handlers import endpoints, watch
+from fabula_operator.handlers.certificates import ServedCertificate, keep
 from fabula_operator.handlers.limits import Buckets
 from fabula_operator.handlers.loop import resync, resync_forever, work
 from fabula_operator.handlers.metrics import Metrics
 from fabula_operator.handlers.reconcile import Reconciler
 from fabula_operator.handlers.reports import Reports
-from fabula_operator.handlers.status_server import REVIEWS_AT_ONCE, REVIEWS_PER_SECOND, StatusServer, server_tls
+from fabula_operator.handlers.status_server import REVIEWS_AT_ONCE, REVIEWS_PER_SECOND, StatusServer
 from fabula_operator.handlers.work_queue import WorkQueue
 from fabula_operator.kube.apply import Applier
 from fabula_operator.kube.cache import Cache, Key
-from fabula_operator.kube.client import Api
+from fabula_operator.kube.client import Api, ApiError
 from fabula_operator.kube.lease import LeaderGate, Leadership
 from fabula_operator.kube.observe import Observer
 from fabula_operator.kube.resources import POD
@@ -42,6 +44,22 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+RENEWAL_SECONDS = 30.0
+"""How often the certificate's files are looked at; the kubelet takes up to a minute to change them."""
+
+
+def certificate_of(settings: Settings) -> ServedCertificate | None:
+    """The status server's certificate; None where reports come over plain HTTP. Raises ValueError naming the files."""
+    if settings.insecure_status:
+        return None
+    assert settings.tls_cert is not None
+    assert settings.tls_key is not None
+    try:
+        return ServedCertificate(settings.tls_cert, settings.tls_key, settings.status_ca or settings.tls_cert)
+    except (OSError, ssl.SSLError, ValueError) as error:
+        raise ValueError(f"the status server's certificate {settings.tls_cert} cannot be used: {error}") from error
+
+
 class LeaseLost(Exception):
     """Another operator may be at work, so this one must end at once."""
 
@@ -58,17 +76,21 @@ class Operator:
         self.cache = Cache()
         self.queue: WorkQueue[Key] = WorkQueue(lambda key: key.namespace)
         self.metrics = Metrics(self.cache, lambda: len(self.queue))
-        self.api = Api.connect(settings.kubeconfig, LeaderGate(self.metrics, lambda: self.leadership))
+        gate = LeaderGate(self.metrics, lambda: self.leadership)
+        self.api = Api.connect(settings.kubeconfig, gate, settings.service_account)
         self.reports = Reports()
+        self.api.answered = self.metrics.requested
         self.observer = Observer(self.api, self.cache)
-        certificate = settings.status_ca.read_text() if settings.status_ca else ""
-        applier = Applier(
-            self.api, self.cache, settings.worker, certificate, utc_now, self.queue.add, settings.identity
+        self.observer.missed = self.metrics.missed
+        self._certificate = certificate_of(settings)
+        authority = self._certificate.authority if self._certificate else ""
+        self._applier = Applier(
+            self.api, self.cache, settings.worker, authority, utc_now, self.queue.add, settings.identity
         )
         self.reconciler = Reconciler(
             self.cache,
             self.observer,
-            applier,
+            self._applier,
             self.reports,
             Warnings(self.api, utc_now, settings.patience),
             self.environment,
@@ -122,6 +144,9 @@ class Operator:
             asyncio.create_task(self._watch(), name="watches"),
             asyncio.create_task(self._work(), name="work"),
         ]
+        if (served := self._certificate) is not None:
+            self.metrics.certificate.set_function(lambda: served.ends.timestamp())
+            tasks.append(asyncio.create_task(keep(served, self._publish_authority, RENEWAL_SECONDS), name="renewal"))
         stopped: asyncio.Task[Any] = asyncio.create_task(stop.wait(), name="stop")
         try:
             await asyncio.wait([lease, stopped, *tasks], return_when=asyncio.FIRST_COMPLETED)
@@ -148,12 +173,19 @@ class Operator:
             for _ in range(settings.workers):
                 group.create_task(work(queue, self.reconciler))
 
+    async def _publish_authority(self) -> None:
+        assert self._certificate is not None
+        try:
+            await self._applier.publish_authority(self._certificate.authority)
+        except ApiError as error:
+            logger.warning("some workers do not know the new authority before their next start: %s", error)
+
     async def _watch(self) -> None:
         """Watch for ever; anew when the training operator's CRD comes or goes."""
         while True:
             known = self.observer.pytorch_jobs
-            made = watch.registry(self.cache, self.queue.add, pytorch_jobs=known)
-            watch.login(made, self.settings.kubeconfig)
+            made = watch.registry(self.cache, self.queue.add, self.metrics.heard, pytorch_jobs=known)
+            watch.login(made, self.settings.kubeconfig, self.settings.service_account)
             self._watches = watch.Watches(made, self.settings.namespace)
             self._watches.start()
             try:
@@ -177,11 +209,7 @@ class Operator:
             lambda: self._listed,
             settings.quota_groups,
         )
-        tls = None
-        if not settings.insecure_status:
-            assert settings.tls_cert is not None
-            assert settings.tls_key is not None
-            tls = server_tls(str(settings.tls_cert), str(settings.tls_key))
+        tls = self._certificate.context if self._certificate else None
         app = server.application()
         app.middlewares.append(self._count_report)
         runner, self.status_port = await endpoints.serve(app, settings.status_host, settings.status_port, tls)

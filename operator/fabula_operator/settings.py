@@ -14,6 +14,7 @@ from pathlib import Path
 import yaml
 
 from fabula_api.uri import resolve_uri
+from fabula_operator.kube.client import SERVICE_ACCOUNT
 from fabula_operator.plan.quota_groups import QuotaGroup, read_groups
 from fabula_operator.render.launch import WorkerSettings
 from fabula_operator.render.worker_defaults import WorkerDefaults, read_defaults
@@ -25,6 +26,7 @@ class Settings:
 
     worker: WorkerSettings
     kubeconfig: Path | None
+    service_account: Path
     namespace: str | None
     status_host: str
     status_port: int
@@ -65,6 +67,7 @@ def parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         made.add_argument(name, type=kind, default=value if value is not None else default, help=f"{text}{shown}")
 
     option("--kubeconfig", None, "kubeconfig file; without it, the cluster this pod runs in", Path)
+    option("--service-account", SERVICE_ACCOUNT, "folder with this pod's ServiceAccount token", Path)
     option("--namespace", None, "look after one namespace only")
     option("--artifact-root", None, "URI below which artifacts lie, file:///... or s3://...")
     option("--artifact-claim", None, "PersistentVolumeClaim to mount at the path of a file:// artifact root")
@@ -168,6 +171,7 @@ def read(arguments: Sequence[str] | None = None, environment: Mapping[str, str] 
     return Settings(
         worker=worker,
         kubeconfig=given.kubeconfig,
+        service_account=given.service_account,
         namespace=given.namespace,
         status_host=given.status_host,
         status_port=given.status_port,

@@ -34,9 +34,6 @@
 - apiGroups: ['']
   resources: [events]
   verbs: [create, list]
-- apiGroups: [authentication.k8s.io]
-  resources: [tokenreviews]
-  verbs: [create]
 {{- end -}}
 
 {{- define "fabula.rights.reviews" -}}

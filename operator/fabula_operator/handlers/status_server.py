@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -201,11 +200,3 @@ def _reply(allowance: Allowance) -> web.Response:
 
 def _refusal(code: int, message: str) -> web.Response:
     return web.json_response({"error": message}, status=code)
-
-
-def server_tls(certificate: str, key: str) -> ssl.SSLContext:
-    """TLS for the status server, from PEM files."""
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(certificate, key)
-    return context

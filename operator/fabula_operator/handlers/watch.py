@@ -14,7 +14,7 @@ from typing import Any, cast
 import kopf
 
 from fabula_operator.kube.cache import Cache, Key
-from fabula_operator.kube.client import PAGE, load_config
+from fabula_operator.kube.client import PAGE, SERVICE_ACCOUNT, load_config
 from fabula_operator.kube.resources import JOB, POD, PYTORCH_JOB, RUNS, Obj, Resource
 from fabula_operator.render.names import RUN_UID
 
@@ -22,15 +22,21 @@ SERVER_TIMEOUT = 290
 CLIENT_TIMEOUT = 320
 
 
-def feed(cache: Cache, changed: Callable[[Key], None], type_: str | None, obj: Obj) -> None:
+def feed(
+    cache: Cache, changed: Callable[[Key], None], heard: Callable[[str], None], type_: str | None, obj: Obj
+) -> None:
     """Take one watch event (`None` for an object of the initial list) and tell which runs to look at."""
     keys = cache.drop(obj) if type_ == "DELETED" else cache.put(obj)
+    if keys and type_ is not None:
+        heard(obj["kind"])
     for key in keys:
         changed(key)
 
 
-def registry(cache: Cache, changed: Callable[[Key], None], *, pytorch_jobs: bool) -> kopf.OperatorRegistry:
-    """Handlers for our kinds and for children and pods of runs."""
+def registry(
+    cache: Cache, changed: Callable[[Key], None], heard: Callable[[str], None], *, pytorch_jobs: bool
+) -> kopf.OperatorRegistry:
+    """Handlers for our kinds and for children and pods of runs; `heard` is told the kind of each event with news."""
     made = kopf.OperatorRegistry()
     loop = asyncio.get_running_loop()
 
@@ -41,7 +47,7 @@ def registry(cache: Cache, changed: Callable[[Key], None], *, pytorch_jobs: bool
             obj.setdefault("apiVersion", resource.api_version)
             obj.setdefault("kind", resource.kind)
             # This runs in kopf's thread; cache and queue belong to the main one.
-            loop.call_soon_threadsafe(feed, cache, changed, type, obj)
+            loop.call_soon_threadsafe(feed, cache, changed, heard, type, obj)
 
         kopf.on.event(resource.group, resource.version, resource.plural, registry=made)(handle)
 
@@ -87,13 +93,11 @@ def settings() -> kopf.OperatorSettings:
     return made
 
 
-def login(made: kopf.OperatorRegistry, kubeconfig: Path | None) -> None:
+def login(made: kopf.OperatorRegistry, kubeconfig: Path | None, account: Path = SERVICE_ACCOUNT) -> None:
     """Let kopf connect as our own client does."""
 
     async def connect(settings: kopf.OperatorSettings, **_: Any) -> kopf.ConnectionInfo | None:
-        if kubeconfig is None:
-            return kopf.login_with_service_account(settings=settings)
-        config = load_config(kubeconfig)
+        config = load_config(kubeconfig, account)
         cluster, user = config.cluster, config.user
         return kopf.ConnectionInfo(
             server=cluster.server,
@@ -152,6 +156,8 @@ class Watches:
                     registry=self._registry,
                     settings=settings(),
                     standalone=True,
+                    # kopf would ask for its user's name, which an id without an entry in passwd has not.
+                    identity="fabula-operator",  # type: ignore[arg-type]  # a NewType that kopf does not export
                     clusterwide=self._namespace is None,
                     namespaces=[self._namespace] if self._namespace else [],
                     stop_flag=self._stop,

@@ -61,6 +61,11 @@ def _valid(status: RunStatus) -> Obj:
     return wire
 
 
+def over(run: Obj) -> bool:
+    """Whether a run has ended, as its status says."""
+    return (run.get("status") or {}).get("state") in ("Succeeded", "Failed")
+
+
 class Applier:
     """Writes what plans ask for."""
 
@@ -210,6 +215,13 @@ class Applier:
     def _tell(self, keys: Iterable[Key]) -> None:
         for key in keys:
             self._changed(key)
+
+    async def publish_authority(self, certificate: str) -> None:
+        """From now on tell workers of this authority, those of runs that are at work too. Raises ApiError."""
+        self._certificate = certificate
+        unfinished = {obj["metadata"]["namespace"] for obj in self._cache.runs() if not over(obj)}
+        for namespace in sorted(unfinished):
+            await self._ensure_status_ca(namespace)
 
     async def _ensure_status_ca(self, namespace: str) -> None:
         # Asked each time: a namespace may have been deleted and made again, and without it no pod of a run starts.

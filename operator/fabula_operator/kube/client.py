@@ -6,7 +6,7 @@ it has no delete preconditions, and a level-triggered operator needs them.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,12 +15,15 @@ import httpx2
 import orjson
 from lightkube.config.client_adapter import ConnectionParams
 from lightkube.config.kubeconfig import KubeConfig, SingleConfig
+from lightkube.core.exceptions import ConfigError
 
-from fabula_operator.kube.resources import Obj, Resource
+from fabula_operator.kube.resources import Obj, Request, Resource, request_of
 
 FIELD_MANAGER = "fabula-operator"
 MERGE_PATCH = "application/merge-patch+json"
 PAGE = 500
+SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+"""Where a pod finds its ServiceAccount's token, the cluster's authority, and its namespace."""
 REQUEST_SECONDS = 15.0
 
 
@@ -70,12 +73,16 @@ class Api:
 
     def __init__(self, http: httpx2.AsyncClient, gate: WriteGate | None = None) -> None:
         self._http = http
+        self.answered: Callable[[Request, int], None] | None = None
+        """Told of each call and the code of its answer, 0 where none came."""
         self.gate: WriteGate = gate or OpenGate()
 
     @classmethod
-    def connect(cls, kubeconfig: Path | None = None, gate: WriteGate | None = None) -> Api:
+    def connect(
+        cls, kubeconfig: Path | None = None, gate: WriteGate | None = None, account: Path = SERVICE_ACCOUNT
+    ) -> Api:
         """A client for a kubeconfig's current context, or, without one, for the cluster this pod runs in."""
-        return cls.of_config(load_config(kubeconfig), gate)
+        return cls.of_config(load_config(kubeconfig, account), gate)
 
     @classmethod
     def of_config(cls, config: SingleConfig, gate: WriteGate | None = None) -> Api:
@@ -106,10 +113,16 @@ class Api:
         try:
             answer = await self._http.request(method, path, content=content, params=dict(params or {}), headers=headers)
         except httpx2.HTTPError as error:
+            self._tell(method, path, 0)
             raise ApiError(503, "NoAnswer", f"{method} {path}: {type(error).__name__}") from error
+        self._tell(method, path, answer.status_code)
         if answer.status_code >= 300:
             raise _error(answer)
         return orjson.loads(answer.content) if answer.content else None
+
+    def _tell(self, method: str, path: str, code: int) -> None:
+        if self.answered is not None:
+            self.answered(request_of(method, path), code)
 
     async def get(self, resource: Resource, namespace: str | None, name: str) -> Obj | None:
         """The object, or None."""
@@ -217,9 +230,14 @@ class Api:
         return answer
 
 
-def load_config(kubeconfig: Path | None) -> SingleConfig:
-    """The configuration of a kubeconfig's current context, or of the cluster this pod runs in."""
-    loaded = KubeConfig.from_file(kubeconfig) if kubeconfig else KubeConfig.from_env()
+def load_config(kubeconfig: Path | None, account: Path = SERVICE_ACCOUNT) -> SingleConfig:
+    """The configuration of a kubeconfig's current context, or of the cluster this pod runs in, by the folder `account`
+    with its ServiceAccount's token. Raises ValueError that says what is missing."""
+    try:
+        loaded = KubeConfig.from_file(kubeconfig) if kubeconfig else KubeConfig.from_service_account(account)
+    except (ConfigError, KeyError) as error:
+        hint = "" if kubeconfig else "; outside a pod, name a kubeconfig with --kubeconfig"
+        raise ValueError(f"no credentials for a cluster: {error}{hint}") from error
     config = loaded.get()
     if config is None:
         raise ValueError(f"{kubeconfig} has no current context: set one with kubectl config use-context")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from fabula_operator.kube.admission import Admissions
 from fabula_operator.kube.cache import Cache, Key
 from fabula_operator.kube.client import Api
@@ -19,6 +21,9 @@ class Observer:
         self.admissions = Admissions(api)
         self.pytorch_jobs = False
         """Whether the training operator's CRD is installed."""
+        self.missed: Callable[[str], None] | None = None
+        """Told the kind of each object of which a list knows more than the watch has told."""
+        self._listed = False
 
     async def discover(self) -> bool:
         """Ask whether PyTorchJobs and Kueue's Workloads are served, and remember it."""
@@ -70,6 +75,7 @@ class Observer:
         if self.pytorch_jobs:
             changed |= await self._all(PYTORCH_JOB, namespace, RUN_UID)
         changed |= await self._all(POD, namespace, RUN_UID)
+        self._listed = True
         waiting = self._cache.waiting()
         return changed | self._cache.admit(waiting, await self.admissions.told(namespace) if waiting else {})
 
@@ -80,7 +86,12 @@ class Observer:
         async for page in self._api.pages(resource, namespace, labels):
             for obj in page:
                 missing.pop(obj["metadata"]["uid"], None)
-                changed |= self._cache.put(obj)
+                changed |= self._news(resource.kind, self._cache.put(obj))
         for obj in missing.values():
-            changed |= self._cache.drop(obj)
+            changed |= self._news(resource.kind, self._cache.drop(obj))
+        return changed
+
+    def _news(self, kind: str, changed: set[Key]) -> set[Key]:
+        if changed and self._listed and self.missed is not None:
+            self.missed(kind)
         return changed

@@ -36,6 +36,30 @@ class Resource:
         return "/".join(parts)
 
 
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a call is about, in the words of Kubernetes' own metrics."""
+
+    verb: str
+    resource: str
+    """Plural name, with the subresource behind a slash; `discovery` for documents that list resources."""
+
+
+_VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+
+
+def request_of(method: str, path: str) -> Request:
+    """What a call is about, from its method and path (Kubernetes API conventions, "Resource URIs")."""
+    parts = path.split("/")[1:]
+    parts = parts[2:] if parts[0] == "api" else parts[3:]
+    if len(parts) > 2 and parts[0] == "namespaces":
+        parts = parts[2:]
+    if not parts:
+        return Request("get", "discovery")
+    resource = "/".join((parts[0], *parts[2:]))
+    return Request(_VERBS.get(method, "get" if len(parts) > 1 else "list"), resource)
+
+
 POD = Resource("", "v1", "Pod", "pods")
 EVENT = Resource("", "v1", "Event", "events")
 CONFIG_MAP = Resource("", "v1", "ConfigMap", "configmaps")

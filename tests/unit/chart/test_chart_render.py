@@ -124,11 +124,13 @@ def test_the_operator_takes_the_options_it_is_given(installation: str, tmp_path:
     found = objects(values_of(installation))
     (operator,) = by_kind(found, "Deployment")
     arguments = operator["spec"]["template"]["spec"]["containers"][0]["args"]
-    (workers,) = (one for one in by_kind(found, "ConfigMap") if one["metadata"]["name"] == "fabula-workers")
-    file = tmp_path / "workers.yaml"
-    file.write_text(workers["data"]["workers.yaml"])
-    settings = read([one.replace("/etc/fabula/workers.yaml", str(file)) for one in arguments], {})
-    assert settings.worker.defaults == read_defaults(file)
+    (files,) = (one for one in by_kind(found, "ConfigMap") if one["metadata"]["name"] == "fabula-settings")
+    for name, text in files["data"].items():
+        (tmp_path / name).write_text(text)
+    settings = read([one.replace("/etc/fabula", str(tmp_path)) for one in arguments], {})
+    assert settings.worker.defaults == read_defaults(tmp_path / "workers.yaml")
+    declared = values_of(installation).get("isolation", {}).get("quotaGroups", [])
+    assert [one.name for one in settings.quota_groups] == [one["name"] for one in declared]
     assert settings.worker.artifact_root == values_of(installation)["store"]["root"]
     assert settings.namespace == values_of(installation).get("watch", {}).get("namespace")
 

@@ -76,8 +76,8 @@ def test_runs_are_shown_to_prometheus_from_their_status() -> None:
     meta = {"name": "tune", "namespace": "team", "uid": "u", "resourceVersion": "1"}
     cache.put({"kind": "FineTuneRun", "metadata": meta, "spec": {}, "status": wire})
     text = generate_latest(Metrics(cache, lambda: 3).registry).decode()
-    assert 'fabula_runs{kind="FineTuneRun",state="Running"} 1.0' in text
-    assert 'fabula_training_loss{name="tune",namespace="team"} 2.5' in text
+    assert 'fabula_runs{kind="FineTuneRun",namespace="team",state="Running"} 1.0' in text
+    assert 'fabula_training_loss{kind="FineTuneRun",name="tune",namespace="team"} 2.5' in text
     assert "fabula_work_queue_depth 3.0" in text
 
 

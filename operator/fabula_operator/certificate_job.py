@@ -14,17 +14,22 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from fabula_operator.certificate.issue import Issued, issue, why_renew
-from fabula_operator.kube.client import Api, ApiError
+from fabula_operator.certificate import Pair, issue, make_authority, may_sign, why_renew
+from fabula_operator.kube.client import SERVICE_ACCOUNT, Api, ApiError
 from fabula_operator.kube.resources import SECRET, Obj
 
 logger = logging.getLogger("fabula_operator.certificate")
-CERTIFICATE, KEY, AUTHORITY = "tls.crt", "tls.key", "ca.crt"
+CERTIFICATE, KEY, AUTHORITY, SIGNER = "tls.crt", "tls.key", "ca.crt", "ca.key"
 
 
-def secret(namespace: str, name: str, issued: Issued) -> Obj:
-    """The Secret as the chart mounts it."""
-    files = {CERTIFICATE: issued.certificate, KEY: issued.key, AUTHORITY: issued.authority}
+def secret(namespace: str, name: str, authority: Pair, server: Pair) -> Obj:
+    """The Secret, of which the chart mounts all but the authority's key."""
+    files = {
+        CERTIFICATE: server.certificate,
+        KEY: server.key,
+        AUTHORITY: authority.certificate,
+        SIGNER: authority.key,
+    }
     return {
         "apiVersion": "v1",
         "kind": "Secret",
@@ -45,10 +50,12 @@ async def ensure(api: Api, namespace: str, name: str, names: Sequence[str], now:
     """Make or renew the Secret if that is due; what was done. Raises ApiError."""
     for _ in range(5):
         found = await api.get(SECRET, namespace, name)
-        held = base64.b64decode(((found or {}).get("data") or {}).get(CERTIFICATE) or "")
-        if (why := why_renew(held, names, now)) is None:
+        held = {file: base64.b64decode(text) for file, text in ((found or {}).get("data") or {}).items()}
+        if (why := why_renew(held.get(CERTIFICATE), names, now)) is None:
             return f"secret {namespace}/{name} serves as it is"
-        wanted = secret(namespace, name, issue(names, now))
+        known = Pair(held[AUTHORITY], held[SIGNER]) if AUTHORITY in held and SIGNER in held else None
+        authority = known if known is not None and may_sign(known, now) else make_authority(now)
+        wanted = secret(namespace, name, authority, issue(names, authority, now))
         try:
             if found is None:
                 await api.create(SECRET, wanted)
@@ -66,6 +73,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Entry of `fabula-certificate`. Exit code 1 when the API server refuses."""
     parser = argparse.ArgumentParser(prog="fabula-certificate", description=__doc__)
     parser.add_argument("--kubeconfig", type=Path, help="kubeconfig file; without it, the cluster this pod runs in")
+    parser.add_argument(
+        "--service-account", type=Path, default=SERVICE_ACCOUNT, help="folder with this pod's ServiceAccount token"
+    )
     parser.add_argument("--namespace", required=True, help="namespace of the Secret")
     parser.add_argument("--into", required=True, dest="secret", help="name of the Secret")
     parser.add_argument("--name", action="append", required=True, dest="names", help="DNS name or IP address; repeat")
@@ -75,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
     async def run() -> str:
-        api = Api.connect(options.kubeconfig)
+        api = Api.connect(options.kubeconfig, account=options.service_account)
         try:
             return await ensure(api, options.namespace, options.secret, options.names, datetime.now(UTC))
         finally:
@@ -83,6 +93,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     try:
         logger.info("%s", asyncio.run(run()))
-    except ApiError as error:
+    except (ApiError, ValueError) as error:
         logger.error("%s", error)
         sys.exit(1)

@@ -1,0 +1,85 @@
+"""The dashboard of who trains: what runs, what it waits for, curves, throughput, cost, and the chain to the score."""
+
+from __future__ import annotations
+
+from fabula_chart.monitoring.panels import NS, RUN, Board, Panel, Query, Row, panel
+
+PER_RUN = "{{namespace}}/{{name}}"
+
+ENGINEER = Board(
+    "fabula-runs",
+    "Fabula: runs",
+    "Datasets, trainings and evaluations: where they are, what they wait for, how good they are and what they cost.",
+    (
+        Row(
+            "What there is",
+            (
+                panel("Running", f'sum(fabula_runs{{{NS},state="Running"}}) or vector(0)', "", "Runs at work.",
+                      shape="number", width=4, height=4),
+                panel("Waiting", f'sum(fabula_runs{{{NS},state="Pending"}}) or vector(0)', "", "Runs that wait.",
+                      shape="number", width=4, height=4),
+                panel("Failed", f'sum(fabula_runs{{{NS},state="Failed"}}) or vector(0)', "", "Runs that failed.",
+                      shape="number", width=4, height=4),
+                panel("Dollars", f"sum(fabula_run_cost_usd{{{RUN}}}) or vector(0)", "", "Spent by the chosen runs.",
+                      "currencyUSD", shape="number", width=4, height=4),
+                panel("GPU hours wasted", f'sum(fabula_training_gpu_hours{{{RUN},share="wasted"}}) or vector(0)', "",
+                      "Work done again after a restart: long gaps between checkpoints make it grow.",
+                      "h", shape="number", width=4, height=4),
+                panel("Somebody must act", f"sum(fabula_run_stalled{{{RUN}}}) or vector(0)", "",
+                      "Runs that no waiting helps; the table says why.", shape="number", width=4, height=4),
+                panel("What each run does or waits for", f"fabula_run_info{{{RUN}}}", "",
+                      "State, and the reason in one word; `kubectl get -o wide` says it in a sentence.",
+                      shape="table", width=16),
+                panel("Progress", f"fabula_run_progress_percent{{{RUN}}}", "{{kind}} " + PER_RUN, "Of the whole run.",
+                      "percent"),
+            ),
+        ),
+        Row(
+            "Training",
+            (
+                Panel("Loss", (Query(f"fabula_training_loss{{{RUN}}}", PER_RUN),
+                               Query(f"fabula_training_validation_loss{{{RUN}}}", PER_RUN + " validation")),
+                      "A jump that stays means a rate too high or bad samples; a validation loss that rises, too long."),
+                panel("Gradient norm", f"fabula_training_grad_norm{{{RUN}}}", PER_RUN, "Before clipping."),
+                panel("Learning rate", f"fabula_training_learning_rate{{{RUN}}}", PER_RUN, "As scheduled.", "sci"),
+                panel("Tokens a second and GPU", f"fabula_training_tokens_per_second_per_gpu{{{RUN}}}", PER_RUN,
+                      "Picture tokens count."),
+                panel("Model FLOPs utilisation", f"fabula_training_mfu_ratio{{{RUN}}}", PER_RUN,
+                      "Share of the card's peak.", "percentunit"),
+                panel("Waiting for data", f"fabula_training_data_wait_ratio{{{RUN}}}", PER_RUN,
+                      "Above a few per cent: more loader workers, or a nearer store.", "percentunit"),
+                panel("GPU hours", f"fabula_training_gpu_hours{{{RUN}}}", PER_RUN + " {{share}}", "Used and wasted.", "h"),
+                panel("Age of the newest checkpoint",
+                      f"time() - fabula_training_checkpoint_timestamp_seconds{{{RUN}}}"
+                      " unless on (kind, namespace, name) fabula_run_finished_timestamp_seconds",
+                      PER_RUN, "What a lost node would cost.", "s"),
+                panel("Attempts", f"fabula_training_attempts{{{RUN}}}", PER_RUN, "More than one: see the run's attempts."),
+                panel("GPU utilisation", 'avg by (Hostname, gpu) (DCGM_FI_DEV_GPU_UTIL)', "{{Hostname}} {{gpu}}",
+                      "Of DCGM's exporter.", "percent", foreign=True, width=12),
+                panel("GPU memory", 'avg by (Hostname, gpu) (DCGM_FI_DEV_FB_USED) * 1048576', "{{Hostname}} {{gpu}}",
+                      "Of DCGM's exporter.", "bytes", foreign=True, width=12),
+            ),
+        ),
+        Row(
+            "Datasets",
+            (
+                panel("Items of each stage", f'fabula_stage_items{{{RUN},kind="DatasetBuild",outcome="done"}}',
+                      PER_RUN + " {{stage}}", "Done so far."),
+                panel("What was counted", f"fabula_dataset_items{{{RUN}}}", "{{item}} {{outcome}} {{reason}}",
+                      "Episodes, excerpts and pictures by outcome: a reason that grows tells what the source lacks."),
+                panel("Samples", f"fabula_dataset_samples{{{RUN}}}", PER_RUN, "In the committed dataset."),
+            ),
+        ),
+        Row(
+            "Evaluation",
+            (
+                panel("Metrics", f"fabula_eval_metric{{{RUN}}}", "{{name}} {{arm}} {{metric}}",
+                      "Means; the report has the intervals."),
+                panel("Answers", f"fabula_eval_answers{{{RUN}}}", "{{name}} {{arm}} {{outcome}}",
+                      "Unparseable answers have no score: compare arms only where both have one."),
+                panel("Gates kept", f"fabula_eval_gates_passed{{{RUN}}}", "{{namespace}}/{{name}}",
+                      "1 where all gates are kept.", "bool_yes_no"),
+            ),
+        ),
+    ),
+)  # fmt: skip

@@ -1,0 +1,69 @@
+"""The status server's certificate, taken anew when its files change: a renewal needs no restart."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from pathlib import Path
+
+from fabula_operator.certificate import ends
+
+logger = logging.getLogger(__name__)
+
+
+class ServedCertificate:
+    """A TLS context over files that somebody else renews."""
+
+    def __init__(self, certificate: Path, key: Path, authority: Path) -> None:
+        """Raises OSError, ssl.SSLError or ValueError when the files are not there or do not fit."""
+        self._files = (certificate, key, authority)
+        self._content = self._read()
+        self.context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        self.context.minimum_version = ssl.TLSVersion.TLSv1_2
+        self.context.load_cert_chain(certificate, key)
+
+    @property
+    def authority(self) -> str:
+        """The authority that workers check it against, PEM."""
+        return self._content[2].decode()
+
+    @property
+    def ends(self) -> datetime:
+        """When it ends."""
+        return ends(self._content[0])
+
+    def take(self) -> bool:
+        """Take changed files; False when nothing has changed. Connections that are open keep what they have.
+
+        Raises what the constructor raises, and keeps the former certificate then.
+        """
+        content = self._read()
+        if content == self._content:
+            return False
+        ends(content[0])
+        self.context.load_cert_chain(self._files[0], self._files[1])
+        self._content = content
+        return True
+
+    def _read(self) -> tuple[bytes, bytes, bytes]:
+        certificate, key, authority = (path.read_bytes() for path in self._files)
+        return certificate, key, authority
+
+
+async def keep(served: ServedCertificate, changed: Callable[[], Awaitable[None]], seconds: float) -> None:
+    """Look at the files every so many seconds, for ever; `changed` is awaited after each renewal."""
+    complained = ""
+    while True:
+        await asyncio.sleep(seconds)
+        try:
+            if await asyncio.to_thread(served.take):
+                logger.info("the status server's certificate was renewed, to %s", served.ends.date())
+                await changed()
+            complained = ""
+        except (OSError, ssl.SSLError, ValueError) as error:
+            if str(error) != complained:
+                logger.warning("the renewed certificate cannot be used, the former one stays: %s", error)
+            complained = str(error)

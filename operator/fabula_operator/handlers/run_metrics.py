@@ -1,0 +1,202 @@
+"""What Prometheus is told of the runs: read from their statuses at each scrape, so that series end with the run.
+
+Labels are bounded by what there is: runs, their stages and arms, and the lists of reasons and metrics.
+"""
+
+from __future__ import annotations
+
+from collections import Counter as Tally
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from fabula_operator.kube.resources import Obj
+
+RUN = ("kind", "namespace", "name")
+Series = Iterator[tuple[tuple[str, ...], float]]
+"""Values of further labels, and the figure."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunMetric:
+    """One family of series about runs."""
+
+    name: str
+    about: str
+    read: Callable[[Mapping[str, Any], Obj], Series]
+    """From a status and its object."""
+    labels: tuple[str, ...] = ()
+    """Labels beside kind, namespace and name."""
+    counter: bool = False
+
+
+def _figure(*path: str) -> Callable[[Mapping[str, Any], Obj], Series]:
+    """A number at a path of the status."""
+
+    def read(status: Mapping[str, Any], _: Obj) -> Series:
+        value: Any = status
+        for part in path:
+            value = value.get(part) if isinstance(value, Mapping) else None
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            yield (), float(value)
+
+    return read
+
+
+def _time(*path: str) -> Callable[[Mapping[str, Any], Obj], Series]:
+    """A timestamp at a path of the status, in seconds since 1970."""
+
+    def read(status: Mapping[str, Any], _: Obj) -> Series:
+        value: Any = status
+        for part in path:
+            value = value.get(part) if isinstance(value, Mapping) else None
+        if isinstance(value, str):
+            yield (), datetime.fromisoformat(value).timestamp()
+
+    return read
+
+
+def _condition(kind: str, *, when: str = "True") -> Callable[[Mapping[str, Any], Obj], Series]:
+    """1 where a condition has that status, 0 where it has another."""
+
+    def read(status: Mapping[str, Any], _: Obj) -> Series:
+        for condition in status.get("conditions") or ():
+            if condition.get("type") == kind and condition.get("status") in ("True", "False"):
+                yield (), 1.0 if condition["status"] == when else 0.0
+
+    return read
+
+
+def _info(status: Mapping[str, Any], _: Obj) -> Series:
+    yield (status.get("state") or "Pending", status.get("reason") or ""), 1.0
+
+
+def _unhealthy(status: Mapping[str, Any], _: Obj) -> Series:
+    for condition in status.get("conditions") or ():
+        if condition.get("type") == "Healthy":
+            yield (condition.get("reason") or "",), 0.0 if condition.get("status") == "True" else 1.0
+
+
+def _items(status: Mapping[str, Any], _: Obj) -> Series:
+    for stage in status.get("stages") or ():
+        for outcome in ("done", "failed", "total"):
+            if stage.get(outcome) is not None:
+                yield (stage["name"], outcome), stage[outcome]
+
+
+def _outcomes(status: Mapping[str, Any], _: Obj) -> Series:
+    for one in status.get("items") or ():
+        yield (one["kind"], one["outcome"], one.get("reason") or ""), one["count"]
+
+
+def _calls(status: Mapping[str, Any], _: Obj) -> Series:
+    for bill in status.get("bills") or ():
+        for outcome in ("paid", "saved", "lost"):
+            yield (bill["stage"], outcome), bill.get(outcome) or 0
+
+
+def _tokens(status: Mapping[str, Any], _: Obj) -> Series:
+    for bill in status.get("bills") or ():
+        for direction in ("input", "output"):
+            yield (bill["stage"], direction), bill.get(direction) or 0
+
+
+def _budget(_: Mapping[str, Any], obj: Obj) -> Series:
+    usd = ((obj.get("spec") or {}).get("budget") or {}).get("usd")
+    if isinstance(usd, int | float):
+        yield (), float(usd)
+
+
+def _gpu_hours(status: Mapping[str, Any], _: Obj) -> Series:
+    for share, value in (status.get("gpuHours") or {}).items():
+        yield (share,), value
+
+
+def _attempts(status: Mapping[str, Any], obj: Obj) -> Series:
+    if obj["kind"] == "FineTuneRun":
+        earlier = (status.get("earlierAttempts") or {}).get("count") or 0
+        yield (), float(earlier + len(status.get("attempts") or ()))
+
+
+def _answers(status: Mapping[str, Any], _: Obj) -> Series:
+    for arm in status.get("arms") or ():
+        for outcome in ("done", "failed", "unparseable"):
+            yield (arm["name"], outcome), arm.get(outcome) or 0
+
+
+def _scores(status: Mapping[str, Any], _: Obj) -> Series:
+    for arm in status.get("arms") or ():
+        for metric in arm.get("metrics") or ():
+            if metric.get("mean") is not None:
+                yield (arm["name"], metric["name"]), metric["mean"]
+
+
+def _training(name: str, field: str, about: str) -> RunMetric:
+    return RunMetric(f"fabula_training_{name}", about, _figure("metrics", field))
+
+
+RUN_METRICS: tuple[RunMetric, ...] = (
+    RunMetric("fabula_run_info", "State of a run, and what it waits for or why it ended.", _info, ("state", "reason")),
+    RunMetric("fabula_run_progress_percent", "How far a run is.", _figure("progress", "percent")),
+    RunMetric("fabula_run_stalled", "1 where somebody has to mend something first.", _condition("Stalled")),
+    RunMetric("fabula_run_started_timestamp_seconds", "When the first pod was asked for.", _time("startedAt")),
+    RunMetric("fabula_run_finished_timestamp_seconds", "When the run ended.", _time("finishedAt")),
+    RunMetric("fabula_run_cost_usd", "Dollars spent.", _figure("costUsd")),
+    RunMetric("fabula_run_budget_usd", "Dollars that may be spent.", _budget),
+    RunMetric("fabula_stage_items", "Items of a stage, by outcome.", _items, ("stage", "outcome")),
+    RunMetric("fabula_dataset_items", "What a build counted.", _outcomes, ("item", "outcome", "reason")),
+    RunMetric("fabula_dataset_samples", "Samples in the dataset.", _figure("samples")),
+    RunMetric("fabula_provider_calls", "Calls to a provider.", _calls, ("stage", "outcome"), counter=True),
+    RunMetric("fabula_provider_tokens", "Tokens of paid calls.", _tokens, ("stage", "direction"), counter=True),
+    _training("loss", "loss", "Training loss."),
+    _training("validation_loss", "validationLoss", "Loss on the validation split."),
+    _training("grad_norm", "gradNorm", "Gradient norm before clipping."),
+    _training("learning_rate", "learningRate", "Learning rate."),
+    _training("tokens_per_second_per_gpu", "tokensPerSecondPerGpu", "Tokens a second and GPU (or rank)."),
+    _training("mfu_ratio", "mfu", "Model FLOPs utilisation, of 1."),
+    _training("step", "step", "Optimizer steps done."),
+    _training("steps", "steps", "Optimizer steps in all."),
+    _training("step_seconds", "stepSeconds", "Seconds of an optimizer step."),
+    _training("data_wait_ratio", "dataWait", "Share of the time that ranks wait for data."),
+    RunMetric("fabula_training_unhealthy", "1 while the watchdog objects.", _unhealthy, ("reason",)),
+    RunMetric("fabula_training_attempts", "Attempts so far.", _attempts),
+    RunMetric("fabula_training_gpu_hours", "GPU hours.", _gpu_hours, ("share",)),
+    RunMetric(
+        "fabula_training_checkpoint_timestamp_seconds",
+        "When the newest checkpoint was committed.",
+        _time("checkpoint", "committedAt"),
+    ),
+    RunMetric("fabula_eval_answers", "Answers of an arm, by outcome.", _answers, ("arm", "outcome")),
+    RunMetric("fabula_eval_metric", "Mean of a metric.", _scores, ("arm", "metric")),
+    RunMetric("fabula_eval_gates_passed", "1 if all gates are kept.", _condition("GatesPassed")),
+)
+
+
+class RunCollector(Collector):
+    """Reads the runs' figures at each scrape."""
+
+    def __init__(self, runs: Callable[[], Iterable[Obj]]) -> None:
+        self._runs = runs
+
+    def collect(self) -> Iterable[Metric]:
+        """All families; one without a figure has no series."""
+        families: list[GaugeMetricFamily | CounterMetricFamily] = [
+            (CounterMetricFamily if one.counter else GaugeMetricFamily)(one.name, one.about, labels=[*RUN, *one.labels])
+            for one in RUN_METRICS
+        ]
+        counts: Tally[tuple[str, str, str]] = Tally()
+        for obj in self._runs():
+            meta, status = obj["metadata"], obj.get("status") or {}
+            run = (obj["kind"], meta["namespace"], meta["name"])
+            counts[obj["kind"], meta["namespace"], status.get("state") or "Pending"] += 1
+            for metric, family in zip(RUN_METRICS, families, strict=True):
+                for further, value in metric.read(status, obj):
+                    family.add_metric([*run, *further], value)
+        runs = GaugeMetricFamily("fabula_runs", "Runs by kind and state.", labels=["kind", "namespace", "state"])
+        for labels, count in counts.items():
+            runs.add_metric(list(labels), count)
+        return [runs, *families]

@@ -1,0 +1,149 @@
+"""The chart through Helm's own engine on the laptop's cluster: install, the quickstart under its rights, upgrade,
+rollback, uninstall. Operator and workers are pods that the process node runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.e2e.conftest import BIN, ROOT, until
+
+helm = pytest.importorskip("helm_python", reason="Helm's engine comes with the test extra")
+CHART = ROOT / "charts" / "fabula"
+SYSTEM = "fabula-system"
+SECONDS = 900.0
+VALUES: dict[str, Any] = {
+    "store": {"root": "file:///artifacts", "claim": {"name": "fabula-artifacts"}},
+    # All pods of the laptop's cluster share one address, so two operators cannot have the same ports.
+    "operator": {"replicas": 1, "extraArgs": ["--progress-interval=1", "--retry-backoff=1"]},
+    "isolation": {"sharedPrefixes": ["quickstart"]},
+    "statusServer": {"tls": {"extraNames": ["127.0.0.1"]}},
+    "workers": {"metricsPort": 0, "graceSeconds": 20},
+    "namespaces": [{"name": "default", "serviceAccount": {}, "artifactClaim": {"size": "1Gi"}}],
+}
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A laptop's cluster without Fabula."""
+
+    state: Path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {**os.environ, "KUBECONFIG": str(self.state / "kubeconfig"), "PATH": f"{BIN}:{os.environ['PATH']}"}
+
+    def kubectl(self, *arguments: str, check: bool = True) -> str:
+        done = subprocess.run(
+            ["kubectl", *arguments], capture_output=True, text=True, env=self.environment, check=False, timeout=300
+        )
+        assert not check or done.returncode == 0, f"kubectl {' '.join(arguments)}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def get(self, *arguments: str) -> Any:
+        return json.loads(self.kubectl("get", *arguments, "-o", "json"))
+
+    def names(self, *arguments: str) -> set[str]:
+        return {one["metadata"]["name"] for one in self.get(*arguments)["items"]}
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    state = tmp_path_factory.mktemp("bare") / "cluster"
+    command = [sys.executable, "-m", "fabula_local.controlplane", "--state-dir", str(state)]
+    with (state.parent / "log").open("w") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+    try:
+        found = Cluster(state)
+        until(lambda: "Ready" in found.kubectl("get", "nodes", check=False), SECONDS, "a node that is ready")
+        yield found
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+@pytest.fixture(scope="module")
+def installed(cluster: Cluster) -> Iterator[Any]:
+    """The chart, installed; what Helm does next is up to the test."""
+    claim = cluster.state / "volumes" / "default_fabula-artifacts"
+    claim.mkdir(parents=True)
+    prepare = [sys.executable, "-m", "fabula_workloads.cli", "prepare-quickstart", "--root", f"file://{claim}"]
+    subprocess.run(prepare, check=True, capture_output=True)
+    with helm.Config(kubeconfig_path=str(cluster.state / "kubeconfig"), namespace=SYSTEM) as config:
+        config.install(str(CHART), "fabula", VALUES, namespace=SYSTEM, create_namespace=True, timeout=int(SECONDS))
+        yield config
+
+
+def ready(cluster: Cluster) -> bool:
+    status = cluster.get("deployment", "fabula", "-n", SYSTEM).get("status") or {}
+    return bool(status.get("readyReplicas") == 1 and status.get("updatedReplicas") == 1)
+
+
+def quickstart(name: str, **changes: Any) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load((ROOT / "examples" / "quickstart" / name).read_text())
+    for block, values in changes.items():
+        found["spec"].setdefault(block, {}).update(values)
+    return found
+
+
+def test_the_quickstart_runs_under_the_charts_own_rights(installed: Any, cluster: Cluster, tmp_path: Path) -> None:
+    until(lambda: ready(cluster), SECONDS, "an operator that is ready")
+    runs = [
+        quickstart("dataset.yaml", source={"limit": 3}, images={"steps": 1, "workers": 1}),
+        quickstart("finetune.yaml", training={"maxSteps": 4}, checkpoints={"everySteps": 4}, deepspeed={"stage": 2}),
+        quickstart("eval.yaml", samples={"count": 2}, generation={"maxNewTokens": 8}),
+    ]
+    # Four steps teach nothing: here the rights are at stake, not the score.
+    runs[2]["spec"].pop("gates")
+    (tmp_path / "runs.yaml").write_text(yaml.safe_dump_all(runs))
+    cluster.kubectl("apply", "-f", str(tmp_path / "runs.yaml"))
+
+    def over() -> bool:
+        states = [one.get("status", {}).get("state") for one in cluster.get("dsb,ftr,evr")["items"]]
+        assert "Failed" not in states, cluster.kubectl("get", "dsb,ftr,evr", "-o", "wide")
+        return states == ["Succeeded"] * 3
+
+    until(over, SECONDS, "three runs that succeeded")
+    report = cluster.get("evr", "quickstart")["status"]["report"]["uri"]
+    assert (Path(report.removeprefix("file://")) / "report.html").exists()
+    pods = cluster.get("pods", "-l", "app.kubernetes.io/name=fabula-worker")["items"]
+    assert pods
+    assert all(one["spec"]["automountServiceAccountToken"] is False for one in pods)
+
+
+def test_an_upgrade_leaves_runs_and_certificate_alone_and_a_rollback_undoes_it(
+    installed: Any, cluster: Cluster
+) -> None:
+    before = {one["metadata"]["uid"]: one["status"] for one in cluster.get("dsb,ftr,evr")["items"]}
+    certificate = cluster.get("secret", "fabula-status-tls", "-n", SYSTEM)["data"]
+    changed = {**VALUES, "operator": {**VALUES["operator"], "logLevel": "DEBUG"}}
+    installed.upgrade(str(CHART), "fabula", changed, namespace=SYSTEM, timeout=int(SECONDS))
+    arguments = cluster.get("deployment", "fabula", "-n", SYSTEM)["spec"]["template"]["spec"]["containers"][0]["args"]
+    assert "--log-level=DEBUG" in arguments
+    until(lambda: ready(cluster), SECONDS, "the new operator")
+    assert {one["metadata"]["uid"]: one["status"] for one in cluster.get("dsb,ftr,evr")["items"]} == before
+    assert cluster.get("secret", "fabula-status-tls", "-n", SYSTEM)["data"] == certificate
+
+    installed.rollback("fabula", version=1, timeout=int(SECONDS))
+    arguments = cluster.get("deployment", "fabula", "-n", SYSTEM)["spec"]["template"]["spec"]["containers"][0]["args"]
+    assert "--log-level=INFO" in arguments
+    until(lambda: ready(cluster), SECONDS, "the former operator")
+
+
+def test_an_uninstall_keeps_runs_and_artifacts(installed: Any, cluster: Cluster) -> None:
+    installed.uninstall("fabula", timeout=int(SECONDS))
+    until(lambda: not cluster.names("pods", "-n", SYSTEM), SECONDS, "no pod of the operator")
+    assert cluster.names("deployments,services,configmaps,roles,rolebindings", "-n", SYSTEM) <= {"kube-root-ca.crt"}
+    assert cluster.names("clusterroles") & {"fabula"} == set()
+    assert cluster.names("crds") >= {"datasetbuilds.fabula.dev", "finetuneruns.fabula.dev", "evalruns.fabula.dev"}
+    assert len(cluster.get("dsb,ftr,evr")["items"]) == 3
+    assert cluster.names("pvc") == {"fabula-artifacts"}
