@@ -18,7 +18,6 @@ pytestmark = [
     pytest.mark.skipif("KUBECONFIG" in os.environ, reason="a control plane of our own is what is tried here"),
 ]
 PARTS = ("etcd", "kube-apiserver", "node", "operator")
-SECONDS = 120
 POD = """
 apiVersion: v1
 kind: Pod
@@ -62,7 +61,7 @@ def test_each_part_is_told_by_status(product: Product) -> None:
     applied = product.home / "pod.yaml"
     applied.write_text(POD)
     product.kubectl("apply", "-f", str(applied))
-    until(lambda: phase(product) == "Running", SECONDS, "the pod runs")
+    until(lambda: phase(product) == "Running", "the pod runs")
 
 
 @pytest.mark.parametrize("name", PARTS)
@@ -71,10 +70,10 @@ def test_a_killed_part_comes_back_and_the_pod_goes_on(product: Product, name: st
     before = pids(product)[name]
     assert before
     os.kill(before, signal.SIGKILL)
-    until(lambda: pids(product).get(name) not in (None, before), SECONDS, f"{name} is started again")
-    until(lambda: product.fabula("status")[0] == 0, SECONDS, "the operator is ready")
+    until(lambda: pids(product).get(name) not in (None, before), f"{name} is started again")
+    until(lambda: product.fabula("status")[0] == 0, "the operator is ready")
     assert product.parts()["parts"][name]["starts"] >= 2
-    until(lambda: phase(product) == "Running", SECONDS, "the pod is seen")
+    until(lambda: phase(product) == "Running", "the pod is seen")
     assert product.kubectl("get", "pod", "steady", "-o", "jsonpath={.metadata.uid}") == uid
 
 
@@ -88,7 +87,7 @@ def test_a_killed_supervisor_s_parts_give_way_to_the_next_and_the_choice_is_kept
     assert set(new) == set(PARTS)
     assert not set(new.values()) & set(old.values())
     assert not [pid for pid in old.values() if pid and Path(f"/proc/{pid}").exists()]
-    until(lambda: phase(product) == "Running", SECONDS, "the pod is adopted")
+    until(lambda: phase(product) == "Running", "the pod is adopted")
 
 
 def test_another_choice_needs_an_end_first(product: Product) -> None:
@@ -101,5 +100,5 @@ def test_down_ends_everything_also_after_a_killed_supervisor(product: Product) -
     os.kill(product.parts()["pid"], signal.SIGKILL)
     code, output = product.fabula("down")
     assert (code, output.splitlines()[-1]) == (0, "down"), output
-    until(lambda: product.processes() == [], SECONDS, "nothing of the cluster and its pods runs")
+    until(lambda: product.processes() == [], "nothing of the cluster and its pods runs")
     assert product.fabula("down")[1].strip() == "nothing was up"

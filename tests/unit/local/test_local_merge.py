@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 from fabula_local.schema.merge import PatchError, clone, json_patch, merge_patch, strategic_merge_patch
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.text(max_size=4)
-JSON = st.recursive(SCALARS, lambda x: st.lists(x, max_size=3) | st.dictionaries(st.text(max_size=3), x, max_size=3))
-OBJECTS = st.dictionaries(st.text(max_size=3), JSON, max_size=4)
+KEYS = st.sampled_from(["a", "b", "c", "", "\u00e9/~"])
+"""Few, so that a patch meets what is there."""
+JSON = st.recursive(SCALARS, lambda x: st.lists(x, max_size=3) | st.dictionaries(KEYS, x, max_size=3), max_leaves=8)
+OBJECTS = st.dictionaries(KEYS, JSON, max_size=4)
 
 
 @pytest.mark.parametrize(
