@@ -15,12 +15,13 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.e2e.conftest import BIN, ROOT, until
+from tests.e2e.conftest import BIN, ROOT
+from tests.support.patience import SECONDS, until
 
 helm = pytest.importorskip("helm_python", reason="Helm's engine comes with the test extra")
 CHART = ROOT / "charts" / "fabula"
 SYSTEM = "fabula-system"
-SECONDS = 900.0
+
 VALUES: dict[str, Any] = {
     "store": {"root": "file:///artifacts", "claim": {"name": "fabula-artifacts"}},
     # All pods of the laptop's cluster share one address, so two operators cannot have the same ports.
@@ -44,7 +45,7 @@ class Cluster:
 
     def kubectl(self, *arguments: str, check: bool = True) -> str:
         done = subprocess.run(
-            ["kubectl", *arguments], capture_output=True, text=True, env=self.environment, check=False, timeout=300
+            ["kubectl", *arguments], capture_output=True, text=True, env=self.environment, check=False, timeout=SECONDS
         )
         assert not check or done.returncode == 0, f"kubectl {' '.join(arguments)}\n{done.stdout}\n{done.stderr}"
         return done.stdout
@@ -64,7 +65,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         process = subprocess.Popen(command, stdout=log, stderr=log)
     try:
         found = Cluster(state)
-        until(lambda: "Ready" in found.kubectl("get", "nodes", check=False), SECONDS, "a node that is ready")
+        until(lambda: "Ready" in found.kubectl("get", "nodes", check=False), "a node that is ready")
         yield found
     finally:
         process.terminate()
@@ -96,7 +97,7 @@ def quickstart(name: str, **changes: Any) -> dict[str, Any]:
 
 
 def test_the_quickstart_runs_under_the_charts_own_rights(installed: Any, cluster: Cluster, tmp_path: Path) -> None:
-    until(lambda: ready(cluster), SECONDS, "an operator that is ready")
+    until(lambda: ready(cluster), "an operator that is ready")
     runs = [
         quickstart("dataset.yaml", source={"limit": 3}, images={"steps": 1, "workers": 1}),
         quickstart("finetune.yaml", training={"maxSteps": 4}, checkpoints={"everySteps": 4}, deepspeed={"stage": 2}),
@@ -112,7 +113,7 @@ def test_the_quickstart_runs_under_the_charts_own_rights(installed: Any, cluster
         assert "Failed" not in states, cluster.kubectl("get", "dsb,ftr,evr", "-o", "wide")
         return states == ["Succeeded"] * 3
 
-    until(over, SECONDS, "three runs that succeeded")
+    until(over, "three runs that succeeded")
     report = cluster.get("evr", "quickstart")["status"]["report"]["uri"]
     assert (Path(report.removeprefix("file://")) / "report.html").exists()
     pods = cluster.get("pods", "-l", "app.kubernetes.io/name=fabula-worker")["items"]
@@ -129,19 +130,19 @@ def test_an_upgrade_leaves_runs_and_certificate_alone_and_a_rollback_undoes_it(
     installed.upgrade(str(CHART), "fabula", changed, namespace=SYSTEM, timeout=int(SECONDS))
     arguments = cluster.get("deployment", "fabula", "-n", SYSTEM)["spec"]["template"]["spec"]["containers"][0]["args"]
     assert "--log-level=DEBUG" in arguments
-    until(lambda: ready(cluster), SECONDS, "the new operator")
+    until(lambda: ready(cluster), "the new operator")
     assert {one["metadata"]["uid"]: one["status"] for one in cluster.get("dsb,ftr,evr")["items"]} == before
     assert cluster.get("secret", "fabula-status-tls", "-n", SYSTEM)["data"] == certificate
 
     installed.rollback("fabula", version=1, timeout=int(SECONDS))
     arguments = cluster.get("deployment", "fabula", "-n", SYSTEM)["spec"]["template"]["spec"]["containers"][0]["args"]
     assert "--log-level=INFO" in arguments
-    until(lambda: ready(cluster), SECONDS, "the former operator")
+    until(lambda: ready(cluster), "the former operator")
 
 
 def test_an_uninstall_keeps_runs_and_artifacts(installed: Any, cluster: Cluster) -> None:
     installed.uninstall("fabula", timeout=int(SECONDS))
-    until(lambda: not cluster.names("pods", "-n", SYSTEM), SECONDS, "no pod of the operator")
+    until(lambda: not cluster.names("pods", "-n", SYSTEM), "no pod of the operator")
     assert cluster.names("deployments,services,configmaps,roles,rolebindings", "-n", SYSTEM) <= {"kube-root-ca.crt"}
     assert cluster.names("clusterroles") & {"fabula"} == set()
     assert cluster.names("crds") >= {"datasetbuilds.fabula.dev", "finetuneruns.fabula.dev", "evalruns.fabula.dev"}
