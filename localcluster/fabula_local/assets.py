@@ -71,6 +71,14 @@ class Files:
         return self.root / "service-account.key"
 
     @property
+    def client_authority(self) -> Path:
+        return self.root / "clients-ca.crt"
+
+    @property
+    def kubelet_client(self) -> Path:
+        return self.root / "kubelet-client.pem"
+
+    @property
     def tokens(self) -> Path:
         return self.root / "tokens.csv"
 
@@ -117,6 +125,9 @@ def apiserver_command(binaries: Binaries, files: Files, ports: Ports) -> list[st
         f"--tls-cert-file={files.certificate}",
         f"--tls-private-key-file={files.key}",
         f"--token-auth-file={files.tokens}",
+        f"--client-ca-file={files.client_authority}",
+        f"--kubelet-client-certificate={files.kubelet_client}",
+        f"--kubelet-client-key={files.kubelet_client}",
         "--authorization-mode=RBAC",
         f"--service-account-issuer={ISSUER}",
         f"--service-account-key-file={files.account_key}",
@@ -135,6 +146,12 @@ def prepare(files: Files, host: str = "127.0.0.1") -> tuple[Ports, str]:
         authority.cert_pem.write_to_path(str(files.authority))
         _write(files.key, issued.private_key_pem.bytes())
         _write(files.certificate, b"".join(blob.bytes() for blob in issued.cert_chain_pems))
+    if not files.kubelet_client.exists():
+        # With this kube-apiserver proves itself to the node whose logs it fetches.
+        clients = trustme.CA()
+        issued = clients.issue_cert(common_name="kube-apiserver-kubelet-client", organization_name="system:masters")
+        clients.cert_pem.write_to_path(str(files.client_authority))
+        _write(files.kubelet_client, issued.private_key_and_cert_chain_pem.bytes())
     if not files.account_key.exists():
         key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         encoding, form = serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL

@@ -1,6 +1,7 @@
 """The cluster dies and comes back: pods go on, nothing is started twice, and an orderly stop leaves nothing running."""
 
 import asyncio
+import base64
 import os
 import signal
 import ssl
@@ -11,11 +12,12 @@ from typing import Any
 
 import httpx2
 import pytest
+import trustme
 from tests.support.control_plane import Cluster, ControlPlane, condition, container, eventually, phase, running
 from tests.support.laptop import LaptopApi
 
 from fabula_local.client import Api
-from fabula_local.kinds import JOB, NODE, POD, PYTORCHJOB
+from fabula_local.kinds import CONFIG_MAP, JOB, NODE, POD, PYTORCHJOB, SECRET
 
 pytestmark = pytest.mark.slow
 
@@ -27,6 +29,13 @@ def connect(kubeconfig: Path) -> Cluster:
 def indexed(script: str, **more: Any) -> dict[str, Any]:
     pod = {"restartPolicy": "Never", "terminationGracePeriodSeconds": 1, "containers": [container(script)]}
     return {"completionMode": "Indexed", "completions": 2, "parallelism": 2, "template": {"spec": pod}, **more}
+
+
+def anyone() -> ssl.SSLContext:
+    """A client that takes the node for what it says it is."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
 
 
 async def ready(cluster: Cluster, number: int) -> None:
@@ -171,6 +180,11 @@ async def test_a_bare_api_server_is_served_too(tmp_path: Path) -> None:
     with LaptopApi(tmp_path / "server") as server, (tmp_path / "node.log").open("wb") as output:
         command = [sys.executable, "-m", "fabula_local.process_node", "--kubeconfig", str(server.kubeconfig)]
         command += ["--state-dir", str(tmp_path / "node"), "--name", "guest"]
+        clients = trustme.CA()
+        async with connect(server.kubeconfig) as cluster:
+            data = {"client-ca-file": clients.cert_pem.bytes().decode()}
+            meta = {"name": "extension-apiserver-authentication", "namespace": "kube-system"}
+            await cluster.api.create(CONFIG_MAP, {"metadata": meta, "data": data})
         process = await asyncio.create_subprocess_exec(*command, stderr=output, stdout=subprocess.DEVNULL)
         try:
             async with connect(server.kubeconfig) as cluster:
@@ -178,9 +192,24 @@ async def test_a_bare_api_server_is_served_too(tmp_path: Path) -> None:
                 await cluster.until(JOB, "j", lambda seen: condition(seen, "Complete"))
                 node = await cluster.api.get(NODE, "guest")
                 port = node["status"]["daemonEndpoints"]["kubeletEndpoint"]["Port"]
-                context = ssl.create_default_context()
-                context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+                context = anyone()
                 async with httpx2.AsyncClient(verify=context, trust_env=False) as kubelet:
+                    logs = f"https://127.0.0.1:{port}/containerLogs/{cluster.namespace}"
+                    name = (await cluster.pods())[0]["metadata"]["name"]
+                    for wrong in ({}, {"Authorization": "Bearer x"}, {"Authorization": "Bearer"}):
+                        assert (await kubelet.get(f"{logs}/{name}/main", headers=wrong)).status_code == 401
+                    for group, expected in (("system:masters", 200), ("nobody", 403)):
+                        shown = anyone()
+                        issued = clients.issue_cert(common_name="u", organization_name=group)
+                        issued.configure_cert(shown)
+                        async with httpx2.AsyncClient(verify=shown, trust_env=False) as holder:
+                            assert (await holder.get(f"{logs}/{name}/main")).status_code == expected
+                    held = await cluster.api.get(SECRET, "process-node-guest", "kube-system")
+                    token = base64.b64decode(held["data"]["token"]).decode()
+                    kubelet.headers["Authorization"] = f"Bearer {token}"
+                    for odd in (f"{name[:-1]}*/main", "*/main", f"{name}/*", f"{name}/..%2Fmain", f"{name}/."):
+                        assert (await kubelet.get(f"{logs}/{odd}")).status_code == 404, odd
+                    assert (await kubelet.get(f"{logs}/{name}/main?tailLines=-1")).status_code == 400
                     for pod in await cluster.pods():
                         name = pod["metadata"]["name"]
                         url = f"https://127.0.0.1:{port}/containerLogs/{cluster.namespace}/{name}/main"

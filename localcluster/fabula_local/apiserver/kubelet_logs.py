@@ -4,6 +4,7 @@ Used where the log files are not below this server's own folder: the node is ano
 own (`fabula node`).
 """
 
+import base64
 from collections.abc import AsyncIterator
 
 import aiohttp
@@ -34,14 +35,24 @@ def kubelet_log(store: Store, call: Call, stored: Stored, asked: LogRequest) -> 
         path=f"/containerLogs/{stored.namespace}/{stored.name}/{asked.path.parent.name}",
         query={name: call.query[name] for name in _PASSED_ON if name in call.query},
     )
-    return _fetch(url, node.name)
+    return _fetch(url, node.name, _headers(store, node.name))
 
 
-async def _fetch(url: URL, node: str) -> AsyncIterator[bytes]:
+def _headers(store: Store, node: str) -> dict[str, str]:
+    """What proves to the node that an API server asks: the secret that the node has put into `kube-system`."""
+    found = store.get("secrets", "kube-system", f"process-node-{node}")
+    encoded = ((found.obj.get("data") or {}) if found else {}).get("token")
+    return {"Authorization": f"Bearer {base64.b64decode(encoded).decode()}"} if encoded else {}
+
+
+async def _fetch(url: URL, node: str, headers: dict[str, str]) -> AsyncIterator[bytes]:
     # As a real API server without --kubelet-certificate-authority: the kubelet's certificate is its own.
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=5)
     try:
-        async with aiohttp.ClientSession(timeout=timeout) as session, session.get(url, ssl=False) as reply:
+        async with (
+            aiohttp.ClientSession(timeout=timeout, headers=headers) as session,
+            session.get(url, ssl=False) as reply,
+        ):
             if reply.status != 200:
                 raise bad_request(f"node {node} has no such log: {(await reply.text())[:200].strip()}")
             async for block in reply.content.iter_any():

@@ -52,7 +52,7 @@ def log_request(call: Call, stored: Stored, folder: Path) -> LogRequest | None:
     since_seconds, tail = call.number("sinceSeconds"), call.number("tailLines")
     since = datetime.now(UTC) - timedelta(seconds=since_seconds) if since_seconds else None
     if text := call.query.get("sinceTime"):
-        since = datetime.fromisoformat(text.replace("Z", "+00:00"))
+        since = _since(text)
     return LogRequest(path, call.flag("follow"), tail, call.number("limitBytes"), since, call.flag("timestamps"))
 
 
@@ -101,6 +101,13 @@ def writer_ended(store: Store, stored: Stored, path: Path) -> Callable[[], bool]
         return int(status.get("restartCount") or 0) > restart or "terminated" in (status.get("state") or {})
 
     return ended
+
+
+def _since(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except ValueError:
+        raise bad_request(f'sinceTime: Invalid value: "{text}": must be a time as in RFC 3339') from None
 
 
 def _container(call: Call, pod: Object) -> str:

@@ -12,6 +12,7 @@ from fabula_local.kinds import NODE, POD, Obj, uid_of
 from fabula_local.node import processes
 from fabula_local.node.binder import Binder
 from fabula_local.node.devices import Devices
+from fabula_local.node.kubelet_access import KubeletAccess
 from fabula_local.node.kubelet_server import KubeletServer
 from fabula_local.node.launch import inherited_env
 from fabula_local.node.pod_runtime import PodRuntime
@@ -40,7 +41,8 @@ class ProcessNode:
         self._runtimes: dict[str, PodRuntime] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._background: list[asyncio.Task[None]] = []
-        self._kubelet = KubeletServer(settings) if settings.serve_logs else None
+        self._access = KubeletAccess(api, settings.name)
+        self._kubelet = KubeletServer(settings, self._access) if settings.serve_logs else None
         self._kubelet_port = 0
         self._stopping = False
 
@@ -49,6 +51,8 @@ class ProcessNode:
         if self._kubelet:
             self._kubelet_port = await self._kubelet.start()
         await register(self.api, self.settings, kubelet_port=self._kubelet_port)
+        if self._kubelet:
+            await self._access.publish()
         pods = self.caches.of(POD)
         self.caches.of(NODE)
         await pods.synced.wait()

@@ -1,7 +1,6 @@
 """Serves pod logs over HTTPS as a kubelet does, for API servers that fetch them from the node.
 
-Reads only, on loopback only. The API server is not asked who it is: whoever may run programs on this machine as another
-user can read the logs here, as the documentation says.
+Reads only, on loopback only, and only for those who prove themselves (kubelet_access).
 """
 
 import asyncio
@@ -11,6 +10,7 @@ from pathlib import Path
 import trustme
 from aiohttp import web
 
+from fabula_local.node.kubelet_access import KubeletAccess
 from fabula_local.node.settings import NodeSettings
 
 POLL_SECONDS = 0.2
@@ -20,8 +20,9 @@ CHUNK_BYTES = 65536
 class KubeletServer:
     """GET /containerLogs/{namespace}/{pod}/{container}."""
 
-    def __init__(self, settings: NodeSettings) -> None:
+    def __init__(self, settings: NodeSettings, access: KubeletAccess) -> None:
         self._settings = settings
+        self._access = access
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> int:
@@ -32,6 +33,7 @@ class KubeletServer:
         authority = trustme.CA()
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         authority.issue_cert("127.0.0.1", self._settings.name).configure_cert(context)
+        await self._access.accept_certificates(context)
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=context)
@@ -46,24 +48,31 @@ class KubeletServer:
 
     def _current(self, request: web.Request) -> Path | None:
         info = request.match_info
-        # A pod's folder ends in its uid; of pods with the same name the latest is meant.
-        folders = list(self._settings.pods_dir.glob(f"{info['namespace']}_{info['pod']}_*"))
+        # A pod's folder ends in its uid; of pods with the same name the latest is meant. Names are compared, never put
+        # into a path or a pattern: they come from outside.
+        wanted = f"{info['namespace']}_{info['pod']}"
+        folders = [path for path in self._settings.pods_dir.iterdir() if path.name.rpartition("_")[0] == wanted]
         if not folders:
             return None
-        folder = max(folders, key=lambda path: path.stat().st_mtime) / info["container"]
+        latest = max(folders, key=lambda path: path.stat().st_mtime)
+        folder = next((path for path in latest.iterdir() if path.name == info["container"] and path.is_dir()), None)
+        if folder is None:
+            return None
         numbers = sorted(int(path.stem) for path in folder.glob("*.log") if path.stem.isdigit())
         if request.query.get("previous") == "true":
             numbers = numbers[:-1]
         return folder / f"{numbers[-1]}.log" if numbers else None
 
     async def _logs(self, request: web.Request) -> web.StreamResponse:
+        await self._access.check(request)
+        limit, tail = _number(request, "limitBytes"), _number(request, "tailLines")
         path = self._current(request)
         if path is None:
             raise web.HTTPNotFound(text=f"no logs of container {request.match_info['container']} on this node\n")
         response = web.StreamResponse(headers={"Content-Type": "text/plain"})
         await response.prepare(request)
-        limit = int(request.query.get("limitBytes", 0)) or None
-        position = _tail_start(path, request.query.get("tailLines"))
+        limit = limit or None
+        position = _tail_start(path, tail)
         follow = request.query.get("follow") == "true"
         while True:
             over = path.with_suffix(".note").exists()
@@ -80,15 +89,22 @@ class KubeletServer:
             await asyncio.sleep(POLL_SECONDS)
 
 
-def _tail_start(path: Path, lines: str | None) -> int:
+def _number(request: web.Request, name: str) -> int | None:
+    """A whole-number parameter; 400 for anything else."""
+    text = request.query.get(name)
+    if text is not None and not (text.isascii() and text.isdigit()):
+        raise web.HTTPBadRequest(text=f"{name} is {text!r}, but must be a whole number from 0 on\n")
+    return None if text is None else int(text)
+
+
+def _tail_start(path: Path, lines: int | None) -> int:
     """Where the last `lines` lines begin."""
     if lines is None:
         return 0
     content = path.read_bytes()
-    wanted = int(lines)
-    if wanted == 0:
+    if lines == 0:
         return len(content)
-    kept = content.splitlines(keepends=True)[-wanted:]
+    kept = content.splitlines(keepends=True)[-lines:]
     return len(content) - sum(map(len, kept))
 
 

@@ -48,6 +48,8 @@ def test_command_lines(tmp_path: Path) -> None:
         "--etcd-servers=http://127.0.0.1:2",
         "--authorization-mode=RBAC",
         f"--token-auth-file={tmp_path / 'tokens.csv'}",
+        f"--client-ca-file={tmp_path / 'clients-ca.crt'}",
+        f"--kubelet-client-certificate={tmp_path / 'kubelet-client.pem'}",
         f"--service-account-signing-key-file={tmp_path / 'service-account.key'}",
     } <= set(server)
     assert not any("disable-admission-plugins" in flag for flag in server)
@@ -57,7 +59,7 @@ def test_what_is_prepared_is_kept_and_private(tmp_path: Path) -> None:
     files = Files(tmp_path / "assets")
     first = prepare(files)
     assert prepare(files) == first
-    for path in (files.key, files.account_key, files.tokens):
+    for path in (files.key, files.account_key, files.tokens, files.kubelet_client):
         assert path.stat().st_mode & 0o077 == 0
 
 
