@@ -27,7 +27,7 @@ import trustme
 from tests.support import bedrock_model as model
 from tests.support.bedrock_bill import Bill, Charge
 from tests.support.bedrock_clock import ManualClock, ScaledClock
-from tests.support.bedrock_faults import ERRORS, Faults
+from tests.support.bedrock_faults import ERRORS, PAGE, Faults
 from tests.support.patience import SECONDS
 
 USD_PER_MILLION = {"input": 3.0, "output": 15.0}
@@ -170,6 +170,9 @@ class _Handler(BaseHTTPRequestHandler):
         speaks = operation == "converse" or "messages" in request
         tokens_in = model.num_tokens(_prompt(request)) if speaks else 0
         most = _most_tokens(request) if speaks else 0
+        if bedrock.faults.page:
+            self._page()
+            return
         fault = bedrock.admit(content, tokens_in + most)
         if fault not in (None, "cut"):
             self._error(fault, facts)
@@ -209,6 +212,10 @@ class _Handler(BaseHTTPRequestHandler):
             blocks, stop = [{"toolUse": {"toolUseId": "t", "name": "record_excerpts", "input": short}}], "max_tokens"
         else:
             blocks, stop = model.damaged(full, fault, share)
+        if faults.empty:
+            blocks, stop = [], "end_turn"
+        for block in blocks if faults.as_string else ():
+            block["toolUse"]["input"] |= {"excerpts": json.dumps(block["toolUse"]["input"]["excerpts"])}
         written = json.dumps([block.get("text") or block["toolUse"]["input"] for block in blocks], ensure_ascii=False)
         tokens = most if stop == "max_tokens" else min(most, model.num_tokens(written))
         return blocks, stop, tokens
@@ -242,6 +249,13 @@ class _Handler(BaseHTTPRequestHandler):
             return bool(readable) and self.connection.recv(1, socket.MSG_PEEK) == b""
         except OSError:
             return True
+
+    def _page(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.send_header("Content-Length", str(len(PAGE)))
+        self.end_headers()
+        self.wfile.write(PAGE)
 
     def _error(self, fault: str, facts: dict[str, str]) -> None:
         status, code, message = ERRORS[fault]

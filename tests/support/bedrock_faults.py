@@ -14,6 +14,31 @@ ERRORS: dict[str, tuple[int, str, str]] = {
     "invalid": (400, "ValidationException", "Malformed input request, please reformat your input and try again."),
     "unknown_model": (400, "ValidationException", "The provided model identifier is invalid."),
 }
+SETUP: dict[str, tuple[int, str, str]] = {
+    "no_access": (400, "ValidationException", "Operation not allowed"),
+    "max_tokens": (400, "ValidationException", "The maximum tokens you requested exceeds the model limit of 4096. Try "
+                   "again with a maximum tokens value that is lower than 4096."),
+    "no_tools": (400, "ValidationException", "This model doesn't support tool use."),
+    "on_demand": (400, "ValidationException", "Invocation of model ID x with on-demand throughput isn\u2019t "
+                  "supported. Retry your request with the ID or ARN of an inference profile that contains this model."),
+    "use_case": (404, "ResourceNotFoundException", "Model use case details have not been submitted for this account. "
+                 "Fill out the Anthropic use case details form before using the model."),
+    "end_of_life": (404, "ResourceNotFoundException", "This model version has reached the end of its life."),
+    "no_model": (404, "ResourceNotFoundException", "Could not resolve the foundation model from the identifier."),
+    "marketplace": (403, "AccessDeniedException", "Model access is denied due to INVALID_PAYMENT_INSTRUMENT: A valid "
+                    "payment instrument must be provided. Your AWS Marketplace subscription cannot be completed."),
+    "policy": (403, "AccessDeniedException", "User is not authorized to perform: bedrock:InvokeModel with an explicit "
+               "deny in a service control policy"),
+    "api_key": (403, "AccessDeniedException", "Authentication failed: Please make sure your API Key is valid."),
+    "late": (403, "InvalidSignatureException", "Signature expired: 20261129T100000Z is now earlier than 2026"),
+    "wrong_secret": (403, "InvalidSignatureException", "The request signature we calculated does not match."),
+    "unknown_key": (403, "UnrecognizedClientException", "The security token included in the request is invalid."),
+    "old_session": (403, "ExpiredTokenException", "The security token included in the request is expired"),
+    "odd": (400, "ValidationException", "temperature and top_p cannot both be specified for this model."),
+}  # fmt: skip
+"""What every call gets where an account, a model or a credential is not as it must be, in the provider's own words."""
+ERRORS |= SETUP
+PAGE = b"<!doctype html><html><title>Sign in</title></html>"
 TRANSPORT = ("throttle", "server_error", "unavailable", "model_timeout", "cut")
 """Faults of the way to the model: another try may go through."""
 REPLY = ("truncated", "fenced", "prose", "malformed", "refusal")
@@ -52,6 +77,14 @@ class Faults:
     """From and until which second of the clock every request gets 503."""
     slow_seconds: float = 0
     """Longest time for an answer; each takes a share of it."""
+    always: str | None = None
+    """The fault of SETUP that every call meets."""
+    page: bool = False
+    """Every call is answered by a proxy's page with status 200."""
+    as_string: bool = False
+    """The tool's `excerpts` is JSON in a string."""
+    empty: bool = False
+    """The reply has no content block."""
     denied: bool = False
     invalid: bool = False
     at_most_in_a_row: int = 3
@@ -64,6 +97,8 @@ class Faults:
 
     def transport(self, body: str, attempt: int, now: float) -> str | None:
         """The fault that the `attempt`-th try (from 0) of a body meets on its way; None when it arrives."""
+        if self.always:
+            return self.always
         if self.denied:
             return "denied"
         if self.invalid:

@@ -196,7 +196,7 @@ class TestPrompt:
     def test_its_words_are_pinned_to_its_version(self) -> None:
         """Other words are another prompt: raise its version and the extract stage's, then pin anew."""
         extract = next(stage for stage in stages_of("podcast", "DatasetBuild") or () if stage.name == "extract")
-        assert (EXCERPT_PROMPT_VERSION, extract.version, excerpt_prompt_digest()) == ("excerpts-v1", 1, PINNED)
+        assert (EXCERPT_PROMPT_VERSION, extract.version, excerpt_prompt_digest()) == ("excerpts-v1", 2, PINNED)
 
     def test_an_honest_model_understands_it(self) -> None:
         text = user_text(written(TALK), words=(100, 200), most=2, num_scenes=3)

@@ -18,6 +18,7 @@ from fabula_workloads.bedrock.clock import Clock
 from fabula_workloads.bedrock.errors import Rejected, Transient
 from fabula_workloads.bedrock.notes import Notes, SentElsewhere
 from fabula_workloads.bedrock.quota import QuotaGate
+from fabula_workloads.bedrock.refusals import Refusals
 from fabula_workloads.runtime.failures import TryAgain, WorkerError
 from fabula_workloads.runtime.ledger import Ledger
 
@@ -144,6 +145,8 @@ class Caller:
     """Where a call is noted before it is sent: one that has a note and no record died with its worker."""
     unanswered: dict[str, int] = field(default_factory=dict)
     """Ids of such calls of earlier starts, and how often each was sent; they are in `usage` as lost."""
+    refusals: Refusals | None = None
+    """What was refused so far; None where nobody asks."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def make(self, call: Call, send: Send) -> dict[str, Any]:
@@ -174,6 +177,8 @@ class Caller:
         except Rejected as rejected:
             with self._lock:
                 self.usage.lose(tries.lost - before, (tries.lost - before) * call.usd)
+            if self.refusals is not None and rejected.what != "ProviderFailed":
+                self.refusals.note(rejected.what, rejected.said)
             raise Rejected(rejected.what, tries.lost, tries.lost * call.usd) from rejected
         finally:
             # A call without an answer may be on the bill, so the budget counts it at its worst.

@@ -2,29 +2,48 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError
+from botocore.parsers import ResponseParserError
 
 from fabula_api.provider import longest_reply_seconds
-from fabula_workloads.bedrock.errors import classify
+from fabula_workloads.bedrock.causes import Place
+from fabula_workloads.bedrock.errors import Rejected, Transient, classify
+from fabula_workloads.runtime.aws_settings import strip_settings
+from fabula_workloads.runtime.failures import ConfigInvalid, WorkerError
 
 _CONNECT_SECONDS = 10
+_SERVICE = "bedrock-runtime"
+# OSError and ValueError: files that AWS's settings name, and endpoints that are none.
+_ERRORS = (BotoCoreError, ClientError, OSError, ValueError)
 
 
 class BedrockClient:
     """Two calls. Both raise what `classify` makes of an error. Safe for many threads."""
 
-    def __init__(self, *, region: str, endpoint_url: str | None, concurrency: int, max_tokens: int = 0) -> None:
-        """Credentials come from the ambient chain: a bearer token (AWS_BEARER_TOKEN_BEDROCK), keys, or a role."""
+    def __init__(
+        self, *, region: str, endpoint_url: str | None, concurrency: int, max_tokens: int = 0, field: str = "extraction"
+    ) -> None:
+        """Credentials come from the ambient chain: a bearer token (AWS_BEARER_TOKEN_BEDROCK), keys, or a role.
+
+        `field` is the part of the spec that an error names. Raises ConfigInvalid and CredentialsRefused.
+        """
+        strip_settings()
+        region = region.strip()
+        self._own_endpoint = endpoint_url is not None
+        self._place = Place(field, region=region, host=urlsplit(endpoint_url or "").netloc)
         try:
             # boto3's default session would keep the credentials that an earlier client found.
-            self._client: Any = boto3.session.Session().client(
-                "bedrock-runtime",
+            self._session = boto3.session.Session()
+            self._client: Any = self._session.client(
+                _SERVICE,
                 region_name=region,
                 endpoint_url=endpoint_url,
                 config=Config(
@@ -36,17 +55,24 @@ class BedrockClient:
                     tcp_keepalive=True,
                 ),
             )
-        except (BotoCoreError, ValueError) as error:
-            if isinstance(error, BotoCoreError):
-                raise classify(error, "") from error
-            raise
+        except _ERRORS as error:
+            found = classify(error, self._place)
+            # No call was tried yet: nothing here can pass by itself.
+            raise (found if isinstance(found, WorkerError) else ConfigInvalid(f"no client: {found}")) from error
+        host = urlsplit(str(self._client.meta.endpoint_url)).netloc
+        self._place = Place(field, region=region, host=host)
 
     def converse(self, model: str, request: Mapping[str, Any], call: str) -> tuple[dict[str, Any], str]:
         """(reply, request id) of a Converse call. `call` names it in the account's invocation logs."""
         try:
-            reply = self._client.converse(modelId=model, requestMetadata={"call": call}, **request)
-        except (BotoCoreError, ClientError) as error:
-            raise classify(error, model) from error
+            reply: dict[str, Any] = self._client.converse(modelId=model, requestMetadata={"call": call}, **request)
+        except ResponseParserError as error:
+            raise self._not_bedrock() from error
+        except _ERRORS as error:
+            raise self._meaning(error, model) from error
+        output, usage = reply.get("output"), reply.get("usage")
+        if not isinstance(output, dict) or not isinstance(usage, dict) or not reply.get("stopReason"):
+            raise self._not_bedrock(lost=bool(_request_id(reply)))
         return reply, _request_id(reply)
 
     def invoke(self, model: str, body: Mapping[str, Any], call: str) -> tuple[dict[str, Any], str]:
@@ -57,10 +83,43 @@ class BedrockClient:
                 requestMetadata=json.dumps({"call": call}),
             )  # fmt: skip
             content = reply["body"].read()
-        except (BotoCoreError, ClientError) as error:
-            raise classify(error, model) from error
-        return json.loads(content), _request_id(reply)
+        except ResponseParserError as error:
+            raise self._not_bedrock() from error
+        except _ERRORS as error:
+            raise self._meaning(error, model) from error
+        try:
+            document = json.loads(content)
+        except ValueError:
+            document = None
+        if not isinstance(document, dict):
+            raise self._not_bedrock(lost=bool(_request_id(reply)))
+        return document, _request_id(reply)
+
+    def _meaning(self, error: Exception, model: str) -> Transient | Rejected | WorkerError:
+        place = Place(self._place.field, model, self._place.region, self._place.host)
+        if isinstance(error, EndpointConnectionError) and not self._own_endpoint and (problem := self._no_region()):
+            return problem
+        return classify(error, place)
+
+    def _no_region(self) -> ConfigInvalid | None:
+        """Why there is no host of this region's name: nobody knows the region. Called where it cannot be reached."""
+        # Of the runtime botocore lists none; a region has EC2 before it has Bedrock.
+        partitions = self._session.get_available_partitions()
+        known = sorted({one for name in partitions for one in self._session.get_available_regions("ec2", name)})
+        if not known or self._place.region in known:
+            return None
+        near = difflib.get_close_matches(self._place.region, known, 3, 0.5)
+        meant = f"; did you mean {' or '.join(near)}?" if near else ""
+        return ConfigInvalid(
+            f"{self._place.field}.region: there is no Bedrock at {self._place.host}, and no region "
+            f"{self._place.region} is known{meant}"
+        )
+
+    def _not_bedrock(self, *, lost: bool = False) -> Transient:
+        """An answer with status 200 that is none: a proxy's page. With a request id it may be on the bill."""
+        what = f"the answer from {self._place} is not Bedrock's: does a proxy or a login page answer in its place?"
+        return Transient("ProviderUnavailable", what, lost=lost)
 
 
 def _request_id(reply: Mapping[str, Any]) -> str:
-    return str(reply.get("ResponseMetadata", {}).get("RequestId", ""))
+    return str(reply.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("x-amzn-requestid", ""))

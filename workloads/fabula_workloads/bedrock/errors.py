@@ -2,40 +2,51 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
+    ConfigNotFound,
+    ConfigParseError,
     ConnectionClosedError,
     ConnectTimeoutError,
+    CredentialRetrievalError,
     EndpointConnectionError,
+    HTTPClientError,
     IncompleteReadError,
-    InvalidEndpointConfigurationError,
+    InvalidConfigError,
+    InvalidRegionError,
+    LoginError,
+    MetadataRetrievalError,
     NoAuthTokenError,
     NoCredentialsError,
     NoRegionError,
     PartialCredentialsError,
+    ProfileNotFound,
     ProxyConnectionError,
     ReadTimeoutError,
+    RefreshWithMFAUnsupportedError,
     ResponseStreamingError,
     SSLError,
+    SSOError,
     TokenRetrievalError,
+    UnknownCredentialError,
 )
+from botocore.exceptions import ConnectionError as NotConnected
 
 from fabula_workloads.bedrock.breaker import Reason
+from fabula_workloads.bedrock.causes import Place, setup_error
 from fabula_workloads.runtime.failures import ConfigInvalid, CredentialsRefused, WorkerError
 
 _THROTTLED = frozenset({"ThrottlingException", "TooManyRequestsException", "ServiceQuotaExceededException"})
-_REFUSED = frozenset(
-    {
-        "UnrecognizedClientException", "InvalidSignatureException", "ExpiredTokenException", "ExpiredToken",
-        "InvalidClientTokenId", "MissingAuthenticationTokenException", "IncompleteSignature",
-    }
-)  # fmt: skip
 _ENDED = (ReadTimeoutError, ConnectionClosedError, ResponseStreamingError, IncompleteReadError)
 _UNREACHED = (EndpointConnectionError, ConnectTimeoutError, ProxyConnectionError)
-_NO_TRUST = "CERTIFICATE_VERIFY_FAILED"
+_NO_CREDENTIALS = (NoCredentialsError, PartialCredentialsError, TokenRetrievalError, NoAuthTokenError)
+_NO_LOGIN = (SSOError, LoginError, RefreshWithMFAUnsupportedError, UnknownCredentialError, InvalidConfigError)
+_FROM_THE_NODE = ("container-role", "iam-role")
+"""Providers of credentials that ask an agent beside the pod, which may not be up yet."""
+_NO_TRUST = ("CERTIFICATE_VERIFY_FAILED", "WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL")
 _LONGEST_RETRY_AFTER = 120.0
 
 
@@ -61,49 +72,111 @@ class Rejected(Exception):
     """Tries before it that may have been carried out, and paid for, although no answer came."""
     lost_usd: float = 0.0
     """What those cost at most."""
+    said: str = field(default="", repr=False)
+    """The provider's words, to be compared with those to other requests; they may quote this one, so never kept."""
 
 
-def classify(error: BotoCoreError | ClientError, model: str) -> Transient | Rejected | WorkerError:
-    """The meaning of an error of boto3."""
+def classify(error: Exception, place: Place) -> Transient | Rejected | WorkerError:
+    """The meaning of an error of boto3, of a call that goes to `place`."""
     if isinstance(error, ClientError):
-        return _answered(error, model)
+        return _answered(error, place)
     kind = type(error).__name__
     if isinstance(error, _ENDED):
-        return Transient("ProviderUnavailable", f"the connection to the provider ended ({kind})", lost=True)
-    if isinstance(error, _UNREACHED) or (isinstance(error, SSLError) and _NO_TRUST in str(error)):
-        return Transient("ProviderUnavailable", f"the provider cannot be reached ({kind})")
-    if isinstance(error, (NoCredentialsError, PartialCredentialsError, TokenRetrievalError, NoAuthTokenError)):
-        return CredentialsRefused(
-            "no credentials for Bedrock were found; give the pods a ServiceAccount with a role, or a Secret with "
-            "AWS_BEARER_TOKEN_BEDROCK or AWS keys as spec.secretRef"
+        return Transient("ProviderUnavailable", f"the connection to {place} ended ({kind})", lost=True)
+    if isinstance(error, SSLError):
+        return _untrusted(error, place)
+    if isinstance(error, ProxyConnectionError):
+        return Transient(
+            "ProviderUnavailable", f"the proxy of HTTPS_PROXY or HTTP_PROXY cannot be reached on the way to {place}"
         )
-    if isinstance(error, (NoRegionError, InvalidEndpointConfigurationError)) or kind.startswith("Param"):
-        return ConfigInvalid(f"Bedrock cannot be called with this configuration: {error}")
+    if isinstance(error, _UNREACHED):
+        return Transient("ProviderUnavailable", f"{place} cannot be reached ({kind})")
+    if found := _misconfigured(error, place):
+        return found
     # Whether the request had been sent is not known, and then it may be on the bill.
-    return Transient("ProviderUnavailable", f"the call did not go through ({kind})", lost=True)
+    return Transient("ProviderUnavailable", f"the call to {place} did not go through ({kind})", lost=True)
 
 
-def _answered(error: ClientError, model: str) -> Transient | Rejected | WorkerError:
+def _misconfigured(error: Exception, place: Place) -> Transient | WorkerError | None:
+    """What is wrong with credentials and settings, by what botocore says before it sends anything."""
+    kind = type(error).__name__
+    if isinstance(error, _NO_CREDENTIALS):
+        part = f" ({error})" if isinstance(error, PartialCredentialsError) else ""
+        return CredentialsRefused(
+            f"no credentials for Bedrock were found{part}; give the pods a ServiceAccount with a role, or a Secret "
+            "with AWS_BEARER_TOKEN_BEDROCK or AWS keys as spec.secretRef"
+        )
+    if isinstance(error, ProfileNotFound):
+        return ConfigInvalid(
+            f"AWS_PROFILE names a profile that is in no file of AWS's settings: {error}; correct or unset it"
+        )
+    if isinstance(error, (ConfigParseError, ConfigNotFound)):
+        return ConfigInvalid(f"AWS_CONFIG_FILE or AWS_SHARED_CREDENTIALS_FILE cannot be used: {error}")
+    if isinstance(error, CredentialRetrievalError) and any(name in str(error) for name in _FROM_THE_NODE):
+        return Transient(
+            "ProviderUnavailable", "the node's agent gives the pod no credentials yet (CredentialRetrievalError)"
+        )
+    if isinstance(error, MetadataRetrievalError):
+        return Transient("ProviderUnavailable", f"the node's metadata service gives no credentials ({kind})")
+    if isinstance(error, CredentialRetrievalError):
+        return CredentialsRefused(
+            "the credential_process of AWS's settings failed (CredentialRetrievalError); run it by hand"
+        )
+    if isinstance(error, _NO_LOGIN):
+        return CredentialsRefused(
+            f"the login of AWS's settings cannot be used by a pod ({kind}); sign in anew, or use keys"
+        )
+    if isinstance(error, (InvalidRegionError, NoRegionError)):
+        return ConfigInvalid(f"{place.field}.region: {place.region!r} is no name of a region; write it as us-west-2")
+    if "Invalid header value" in str(error) or "leading whitespace" in str(error):
+        # Its text holds the value.
+        return CredentialsRefused("a key or token of AWS has a line break or blank within; correct the Secret")
+    if isinstance(error, OSError):
+        return ConfigInvalid(
+            f"a file that AWS's settings name cannot be read: {error.filename or error}: {error.strerror or kind}; "
+            "look at AWS_WEB_IDENTITY_TOKEN_FILE, AWS_CA_BUNDLE and AWS_CONFIG_FILE"
+        )
+    if isinstance(error, ValueError) and "endpoint" in str(error).lower():
+        return ConfigInvalid(f"{place.field}.endpointUrl: {error}; write it as https://host")
+    if not isinstance(error, (HTTPClientError, NotConnected)) and isinstance(error, BotoCoreError):
+        return ConfigInvalid(
+            f"Bedrock cannot be called with this configuration ({place.field}): {kind}: {str(error)[:200]}"
+        )
+    return None
+
+
+def _untrusted(error: SSLError, place: Place) -> Transient | WorkerError:
+    text = str(error)
+    if "not yet valid" in text:
+        return ConfigInvalid(f"the certificate of {place} is not valid yet: is the node's clock right?", "ClockSkew")
+    if any(words in text for words in _NO_TRUST):
+        return ConfigInvalid(
+            f"the certificate of {place} is not trusted, or it speaks no TLS: give its authority's file as "
+            f"AWS_CA_BUNDLE, or correct {place.field}.endpointUrl",
+            "CertificateRefused",
+        )
+    return Transient("ProviderUnavailable", f"the connection to {place} ended (SSLError)", lost=True)
+
+
+def _answered(error: ClientError, place: Place) -> Transient | Rejected | WorkerError:
     code = str(error.response.get("Error", {}).get("Code", ""))
     message = str(error.response.get("Error", {}).get("Message", ""))
     metadata = error.response.get("ResponseMetadata", {})
     status = int(metadata.get("HTTPStatusCode", 0))
-    wait = _seconds(metadata.get("HTTPHeaders", {}).get("retry-after"))
+    headers = metadata.get("HTTPHeaders", {})
+    wait = _seconds(headers.get("retry-after"))
     if code in _THROTTLED or (status == 429 and code != "ModelNotReadyException"):
         return Transient("ProviderThrottled", f"the provider turns calls away ({code or status})", wait)
-    if code in _REFUSED or status == 401:
-        return CredentialsRefused(f"Bedrock refuses the credentials ({code or status}); renew or correct them")
-    if code == "AccessDeniedException" or status == 403:
-        return CredentialsRefused(
-            f"the credentials may not use {model} on Bedrock ({code or status}): allow bedrock:InvokeModel for it, and "
-            "ask for access to the model in the account",
-            "NoPermission",
-        )
-    if code == "ResourceNotFoundException" or "model identifier" in message or "on-demand throughput" in message:
-        return ConfigInvalid(f"Bedrock knows no model {model} here ({code}); check the model's id and the region")
+    if status < 500 and (found := setup_error(code, message, str(error.operation_name), headers, place)):
+        return found
+    if status in (401, 407):
+        what = "Bedrock refuses the credentials" if status == 401 else "the proxy of HTTPS_PROXY wants credentials"
+        return CredentialsRefused(f"{what} ({code or status}); renew or correct them")
+    if status == 403:
+        return CredentialsRefused(f"the call to {place} is forbidden ({code or status})", "NoPermission")
     if status in (400, 413, 422):
-        return Rejected(code or str(status))
-    return Transient("ProviderUnavailable", f"the provider answers {code or status}", wait)
+        return Rejected(code or str(status), said=message)
+    return Transient("ProviderUnavailable", f"{place} answers {code or status}", wait)
 
 
 def _seconds(header: str | None) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable
 
 from fabula_api.pricing import Price, price_of
@@ -13,6 +14,7 @@ from fabula_workloads.bedrock.calls import Caller, Usage
 from fabula_workloads.bedrock.clock import Clock, WallClock
 from fabula_workloads.bedrock.notes import Notes
 from fabula_workloads.bedrock.quota import QuotaGate, Rates
+from fabula_workloads.bedrock.refusals import Refusals
 from fabula_workloads.runtime.context import StageContext
 from fabula_workloads.runtime.failures import ConfigInvalid
 from fabula_workloads.runtime.ledger import Ledger
@@ -20,6 +22,9 @@ from fabula_workloads.runtime.ledger import Ledger
 CALLS, SENT = "calls", "sent"
 """Folders of the stage that hold the ledger of paid calls, and the notes of those that were sent."""
 _SECONDS_TO_KEEP = 5
+_UNKNOWN = Price(output_quota_weight=5)
+"""Of a model that nobody priced, an application inference profile say: it is rather sent too little than too much."""
+_log = logging.getLogger(__name__)
 
 
 def known_price(model: str, overrides: dict[str, Price], budget_usd: float | None) -> Price:
@@ -29,7 +34,13 @@ def known_price(model: str, overrides: dict[str, Price], budget_usd: float | Non
         raise ConfigInvalid(
             f"budget.usd is {budget_usd:g}, but no price of {model} is known; give it in spec.prices", "PriceUnknown"
         )
-    return price or Price()
+    if price is None:
+        _log.warning(
+            "no price of %s is known, so its cost is not counted, and each received token is taken to draw 5 from the "
+            "quota; give inputPerMillion, outputPerMillion and outputQuotaWeight in spec.prices under this very name",
+            model,
+        )
+    return price or _UNKNOWN
 
 
 def open_caller(
@@ -39,6 +50,7 @@ def open_caller(
     budget_usd: float | None,
     is_own: Callable[[str], bool],
     finished: Iterable[dict[str, object]],
+    asked: str = "the spec",
     max_tokens: int = 0,
     clock: Clock | None = None,
 ) -> Caller:
@@ -46,8 +58,8 @@ def open_caller(
 
     `rates` and `budget_usd` are the whole build's. Without a status server the shard takes an equal share of them; with
     one it takes what it is lent, and waits until it is. `is_own` tells from a call's id whether it belongs to an
-    unfinished item of this shard, and `finished` are the usage records of its finished ones: together they are what was
-    spent already.
+    unfinished item of this shard, `asked` names model and place for people, and `finished` are the usage records of its
+    finished ones: together they are what was spent already.
     """
     clock, shards, reporter = clock or WallClock(), context.config.shards, context.reporter
     ledger = Ledger(context.store.child(CALLS))
@@ -82,6 +94,8 @@ def open_caller(
         return _share(reporter.allowance.budget_usd, budget_usd, shards)
 
     def tell(reason: Reason | None, message: str) -> None:
+        if reason is not None:
+            _log.warning("%s: %s", reason, message)
         reporter.tell(None if reason is None else StageCondition(reason=reason, message=message[:1000]))
 
     return Caller(
@@ -95,6 +109,7 @@ def open_caller(
         known=known,
         notes=Notes(sent, context.config.run.uid, longest_reply_seconds(max_tokens) + _SECONDS_TO_KEEP),
         unanswered=unanswered,
+        refusals=Refusals(asked, lambda: usage.paid > 0 or bool(ledger.ids()), shards),
     )
 
 

@@ -19,6 +19,7 @@ from fabula_api.pricing import Price
 from fabula_workloads.bedrock.calls import Answer, Call, Caller, Usage
 from fabula_workloads.bedrock.client import BedrockClient
 from fabula_workloads.bedrock.errors import Rejected
+from fabula_workloads.bedrock.refusals import REQUEST_REFUSED
 from fabula_workloads.painting.png import without_metadata
 from fabula_workloads.painting.scene import Picture, Refusal, Scene, picture_path
 from fabula_workloads.painting.soften import soften
@@ -92,7 +93,7 @@ class BedrockPainter:
                 return drawn
             return self._ask(scene, _Try(1, milder, (first.seed + 1) % _SEEDS), usage)
         except Rejected as rejected:
-            reason = "ProviderFailed" if rejected.what == "ProviderFailed" else "RequestRefused"
+            reason = "ProviderFailed" if rejected.what == "ProviderFailed" else REQUEST_REFUSED
             usage.lose(rejected.lost, rejected.lost_usd)
             return Refusal(reason, {"usage": usage.to_json()})
 

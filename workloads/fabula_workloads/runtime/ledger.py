@@ -50,6 +50,10 @@ class Ledger:
         """Store an outcome unless there is one; whether it was stored. Of several that try at once, one does."""
         return self._store.write_if_absent(item_path(item_id), canonical_json(outcome))
 
+    def remove(self, item_id: str) -> None:
+        """Take an outcome back, so that the item is still to be done."""
+        self._store.delete(item_path(item_id))
+
     def ids(self) -> set[str]:
         """Ids of all finished items, by one listing."""
         return {entry.path.rsplit("/", 1)[1].removesuffix(".json") for entry in self._store.list(_FOLDER)}

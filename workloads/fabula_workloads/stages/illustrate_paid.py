@@ -14,10 +14,12 @@ from fabula_workloads.bedrock.calls import Usage
 from fabula_workloads.bedrock.client import BedrockClient
 from fabula_workloads.bedrock.clock import Clock
 from fabula_workloads.bedrock.quota import Rates
+from fabula_workloads.bedrock.refusals import ALL_REFUSED, REQUEST_REFUSED, Refusals
 from fabula_workloads.bedrock.shard import known_price, open_caller
 from fabula_workloads.painting.bedrock_painter import BedrockPainter, scene_of_call
 from fabula_workloads.painting.scene import Scene
 from fabula_workloads.runtime.context import StageContext, StageResult
+from fabula_workloads.runtime.failures import WorkerError
 from fabula_workloads.runtime.in_flight import in_flight
 from fabula_workloads.runtime.ledger import Ledger, in_round
 from fabula_workloads.runtime.store import Store
@@ -35,7 +37,7 @@ def illustrate_paid(context: StageContext, clock: Clock | None = None) -> StageR
     outcomes, unfinished = take_stock(context, ledger, scenes_of(extract, spec.images), wanted)
     pending = wanted.among(unfinished)
     tally, total = Counter(count_name(outcome) for outcome in outcomes), len(outcomes) + len(pending)
-    painter, usage = _painter(context, spec, unfinished, outcomes, extract, clock)
+    painter, usage, refusals = _painter(context, spec, unfinished, outcomes, extract, clock)
 
     def draw(scene: Scene) -> dict[str, Any] | None:
         """The scene's outcome; None where the target does not need it."""
@@ -67,6 +69,14 @@ def illustrate_paid(context: StageContext, clock: Clock | None = None) -> StageR
             if outcome is not None:
                 tally[count_name(outcome)] += 1
                 report()
+        if failure := refusals.all_alike():
+            raise failure
+    except WorkerError as error:
+        if error.reason == ALL_REFUSED:
+            for scene in pending:
+                if (ledger.get(scene.key) or {}).get("reason") == REQUEST_REFUSED:
+                    ledger.remove(scene.key)
+        raise
     except BudgetReached:
         stopped_by = "BudgetReached"
     final, left = counts(), total - tally.total()
@@ -88,7 +98,7 @@ def _painter(
     outcomes: list[dict[str, Any]],
     extract: Store,
     clock: Clock | None,
-) -> tuple[BedrockPainter, Usage]:
+) -> tuple[BedrockPainter, Usage, Refusals]:
     images = spec.images
     price = known_price(images.bedrock_model, spec.prices, spec.budget.usd)
     keys = {scene.key for scene in unfinished}
@@ -99,14 +109,19 @@ def _painter(
         budget_usd=budget,
         is_own=lambda call: scene_of_call(call) in keys,
         finished=[outcome["usage"] for outcome in outcomes if "usage" in outcome],
+        asked=f"images.bedrockModel {images.bedrock_model}, images.region {images.region} and what the account may use "
+        "there",
         clock=clock,
     )
-    client = BedrockClient(region=images.region, endpoint_url=images.endpoint_url, concurrency=images.concurrency)
+    client = BedrockClient(
+        region=images.region, endpoint_url=images.endpoint_url, concurrency=images.concurrency, field="images"
+    )
     stored = frozenset(entry.path for entry in context.store.list("pictures"))
     painter = BedrockPainter(
         images.bedrock_model, images.aspect_ratio, client, caller, context.store, price, stored
     )  # fmt: skip
-    return painter, caller.usage
+    assert caller.refusals is not None
+    return painter, caller.usage, caller.refusals
 
 
 def extraction_cost(extract: Store) -> float:

@@ -49,8 +49,9 @@ def run(context: StageContext) -> StageResult:
     samples = choose(_candidates(context, spec, drawn, left_out), required, spec.target.samples, left_out)
     if not samples:
         raise InputInvalid(
-            f"no sample is left: {dict(sorted(left_out.items())) or 'no episode has an excerpt'}. Look at the counts "
-            "of the stages before, and at extraction.words, images.require and the source.",
+            f"no sample is left: {dict(sorted(left_out.items())) or 'no episode has an excerpt'}. "
+            f"{_most_frequent(context.open_input('extract'))}Look at the counts of the stages before, and at "
+            "extraction.words, images.require and the source.",
             "NoSamples",
         )
     validation = validation_podcasts((sample.podcast for sample in samples), spec.split.validation, spec.split.seed)
@@ -125,6 +126,18 @@ def choose(candidates: Iterable[Sample], required: int, target: int | None, left
         else:
             kept.append(sample)
     return kept
+
+
+def _most_frequent(extract: Store) -> str:
+    """Why most episodes, and most excerpts, came to nothing in `extract`."""
+    episodes, rejected = Counter[str](), Counter[str]()
+    for _, outcome in Ledger(extract).items():
+        if outcome["outcome"] != "ok":
+            episodes[f"{outcome['outcome']} for {outcome.get('reason')}"] += 1
+        rejected.update(outcome.get("rejected", {}))
+    told = [f"{count} episodes {what} in extract" for what, count in episodes.most_common(1)]
+    told += [f"{count} excerpts rejected for {what}" for what, count in rejected.most_common(1)]
+    return f"Most often: {'; '.join(told)}. " if told else ""
 
 
 def _candidates(

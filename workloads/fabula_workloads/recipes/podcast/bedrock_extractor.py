@@ -19,6 +19,7 @@ from fabula_workloads.bedrock.budget import BudgetReached
 from fabula_workloads.bedrock.calls import Answer, Call, Caller, Usage
 from fabula_workloads.bedrock.client import BedrockClient
 from fabula_workloads.bedrock.errors import Rejected
+from fabula_workloads.bedrock.refusals import REQUEST_REFUSED
 from fabula_workloads.recipes.podcast.alignment import Transcript
 from fabula_workloads.recipes.podcast.checks import ExcerptChecks
 from fabula_workloads.recipes.podcast.chunks import chunks
@@ -123,7 +124,7 @@ class BedrockExtractor:
             try:
                 reply = self._ask(f"{place}-{number}", text, work)
             except Rejected as rejected:
-                work.failures.append("ProviderFailed" if rejected.what == "ProviderFailed" else "RequestRefused")
+                work.failures.append("ProviderFailed" if rejected.what == "ProviderFailed" else REQUEST_REFUSED)
                 work.usage.lose(rejected.lost, rejected.lost_usd)
                 return
             work.replies[reply.kind] += 1

@@ -33,8 +33,9 @@ class Reply:
 
 def kept_reply(reply: dict[str, Any]) -> dict[str, Any]:
     """What the ledger keeps of a Converse reply: content and stop reason."""
-    message = reply.get("output", {}).get("message", {})
-    return {"content": message.get("content", []), "stopReason": reply.get("stopReason", "")}
+    message = (reply.get("output") or {}).get("message") or {}
+    content = [block for block in message.get("content") or [] if isinstance(block, dict)]
+    return {"content": content, "stopReason": reply.get("stopReason") or ""}
 
 
 def read_reply(kept: dict[str, Any]) -> Reply:
@@ -45,10 +46,17 @@ def read_reply(kept: dict[str, Any]) -> Reply:
     truncated = stop in ("max_tokens", "model_context_window_exceeded")
     text = "\n".join(block["text"] for block in kept["content"] if "text" in block)
     document: Any = next((block["toolUse"].get("input") for block in kept["content"] if "toolUse" in block), None)
+    if isinstance(document, str):
+        text, document = document, None
     if document is None:
         document = _object_in(text)
+    if isinstance(document, dict) and isinstance(written := document.get("excerpts"), str):
+        # Some models write what belongs into a field as JSON in a string.
+        document = _within(document, written)
+        text = written
     if isinstance(document, dict) and isinstance(document.get("excerpts"), list):
-        found = [one for entry in document["excerpts"] if (one := _found(entry)) is not None]
+        entries = [_parsed(entry) for entry in document["excerpts"]]
+        found = [one for entry in entries if (one := _found(entry)) is not None]
         if truncated:
             return Reply("truncated", found, more=True)
         if found:
@@ -60,6 +68,8 @@ def read_reply(kept: dict[str, Any]) -> Reply:
         return Reply("truncated", _whole_excerpts(text), more=True)
     if isinstance(document, dict) and document.get("visualizable") is False:
         return Reply("negative", reason=REASONS.get(str(document.get("reason", "")), "NotVisual"))
+    if not text.strip() and document is None:
+        return Reply("malformed")
     # A model that declines says so in words, and offers no JSON at all.
     return Reply("malformed" if "{" in text or document is not None else "refused")
 
@@ -67,9 +77,33 @@ def read_reply(kept: dict[str, Any]) -> Reply:
 def _found(entry: Any) -> Found | None:
     if not isinstance(entry, dict) or not isinstance(entry.get("excerpt"), str):
         return None
-    scenes = entry.get("scenes")
+    scenes = _parsed(entry.get("scenes"))
     plain = [scene for scene in scenes if isinstance(scene, str)] if isinstance(scenes, list) else []
     return Found(entry["excerpt"], tuple(plain))
+
+
+def _parsed(value: Any) -> Any:
+    """The JSON in a string, where there is some; else the value itself."""
+    if not isinstance(value, str) or not value.lstrip().startswith(("[", "{")):
+        return value
+    try:
+        return json.loads(value, strict=False)
+    except (ValueError, RecursionError):
+        return value
+
+
+def _within(document: dict[str, Any], written: str) -> dict[str, Any]:
+    """The document with the excerpts that were written as a string: a list, one alone, or the whole answer again."""
+    inner = _parsed(written)
+    if isinstance(inner, dict):
+        inner = inner.get("excerpts", [inner])
+    if isinstance(inner, list):
+        return document | {"excerpts": inner}
+    whole = _whole_excerpts(written)
+    if not whole:
+        return document
+    entries = [{"excerpt": one.text, "scenes": list(one.scenes)} for one in whole]
+    return document | {"excerpts": entries, "more": True}
 
 
 def _object_in(text: str) -> Any:

@@ -13,12 +13,13 @@ from fabula_api.dataset_build import DatasetBuildSpec
 from fabula_api.worker import StageCondition
 from fabula_workloads.bedrock.budget import BudgetReached
 from fabula_workloads.bedrock.clock import Clock
+from fabula_workloads.bedrock.refusals import ALL_REFUSED, REQUEST_REFUSED
 from fabula_workloads.recipes.podcast.excerpts import Episode
 from fabula_workloads.recipes.podcast.extractors import Extracting, open_extractor
 from fabula_workloads.recipes.podcast.ingest import EPISODES
 from fabula_workloads.runtime.artifact import require_manifest
 from fabula_workloads.runtime.context import StageContext, StageResult
-from fabula_workloads.runtime.failures import ConfigInvalid
+from fabula_workloads.runtime.failures import ConfigInvalid, WorkerError
 from fabula_workloads.runtime.frontier import Frontier
 from fabula_workloads.runtime.in_flight import in_flight
 from fabula_workloads.runtime.ledger import Ledger, in_round, is_finished
@@ -70,6 +71,12 @@ class _Shard:
                 if outcome is not None:
                     self._count(outcome)
                     self._report(extracting)
+            if extracting.refusals and (failure := extracting.refusals.all_alike()):
+                raise failure
+        except WorkerError as error:
+            if error.reason == ALL_REFUSED:
+                self._withdraw()
+            raise
         except BudgetReached:
             stopped_by = "BudgetReached"
             for outcome in self.cut_short:
@@ -86,6 +93,13 @@ class _Shard:
             over = self.done if stopped_by == "TargetReached" else self.total
             self.context.reporter.update(done=self.done, total=over, counts=counts)
         return StageResult(uri=self.context.store.uri, counts=counts)
+
+    def _withdraw(self) -> None:
+        """Take back what says that an episode's requests were refused: the provider has refused everything."""
+        for episode in own_episodes(self.episodes, self.context.shard, self.context.config.shards):
+            outcome = self.ledger.get(episode.id)
+            if outcome is not None and outcome.get("reason") == REQUEST_REFUSED:
+                self.ledger.remove(episode.id)
 
     def _take_stock(self) -> list[dict[str, Any]]:
         """Count what earlier starts finished, before the first report; what their calls cost."""

@@ -10,6 +10,7 @@ from fabula_api.dataset_build import DatasetBuildSpec
 from fabula_workloads.bedrock.calls import Usage
 from fabula_workloads.bedrock.clock import Clock
 from fabula_workloads.bedrock.quota import Rates
+from fabula_workloads.bedrock.refusals import Refusals
 from fabula_workloads.recipes.podcast.excerpts import Extractor
 from fabula_workloads.recipes.podcast.rules import RulesExtractor
 from fabula_workloads.runtime.context import StageContext
@@ -23,6 +24,8 @@ class Extracting:
     extractor: Extractor
     concurrency: int = 1
     usage: Usage | None = None
+    refusals: Refusals | None = None
+    """What the provider refused; None where there is none."""
 
 
 def open_extractor(
@@ -76,7 +79,11 @@ def _bedrock(
         budget_usd=spec.extraction_usd(),
         is_own=lambda call: episode_of_call(call) in pending,
         finished=finished,
+        asked=f"extraction.model {asked.model}, extraction.maxTokens, extraction.region {asked.region} and what the "
+        "account may use there",
         max_tokens=asked.max_tokens,
         clock=clock,
     )
-    return Extracting(BedrockExtractor(spec, client, caller, price, again), asked.concurrency, caller.usage)
+    return Extracting(
+        BedrockExtractor(spec, client, caller, price, again), asked.concurrency, caller.usage, caller.refusals
+    )
