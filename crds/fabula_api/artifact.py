@@ -7,10 +7,11 @@ import json
 from collections.abc import Iterable
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from fabula_api.base import Digest, StatusModel, Text, Uri
 from fabula_api.status import Lineage
+from fabula_api.uri import path_problem
 
 MANIFEST = "manifest.json"
 
@@ -25,8 +26,15 @@ def digest_of(value: Any) -> str:
     return "sha256:" + hashlib.sha256(canonical_json(value)).hexdigest()
 
 
+def _below(path: str) -> str:
+    """Raises ValueError for a path that could lead out of the artifact's folder."""
+    if problem := path_problem(path):
+        raise ValueError(f"{path!r} is no path below the artifact: {problem}")
+    return path
+
+
 class Part(StatusModel):
-    path: Annotated[str, Field(max_length=1024)]
+    path: Annotated[str, Field(max_length=1024), AfterValidator(_below)]
     """Path below the artifact's folder, with forward slashes."""
     size: int = Field(ge=0)
     """Bytes."""
@@ -50,6 +58,8 @@ class Manifest(StatusModel):
     """Inputs by digest."""
     details: dict[str, Any] = Field(default_factory=dict)
     """What the next stage must know, for example pixels and prompt version of an adapter."""
+    key: Digest | None = None
+    """Key of the stage that committed it; none of what is no stage's output, such as a checkpoint."""
     attempt: int = 1
     """Attempt that committed it."""
 

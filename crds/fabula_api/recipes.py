@@ -29,6 +29,8 @@ class Stage:
     """Stages whose artifacts it reads."""
     external: tuple[str, ...] = ()
     """Artifacts of other runs and models that it reads, by `External.input`: `dataset`, `adapter`, `model`."""
+    makes: tuple[str, ...] = ()
+    """Kinds of the artifact that it commits, of which it is one."""
     resolves: bool = False
     """It makes nothing, but finds out the digests of what the run reads from outside, and is skipped where a spec gives
     them all."""
@@ -62,7 +64,7 @@ class Recipe:
     """The stages of a run with `dryRun`, by the kinds that have it."""
 
 
-_INGEST = Stage("ingest", "single", reads=("source",), by_content=True, version=2, unit="episode")
+_INGEST = Stage("ingest", "single", reads=("source",), makes=("episodes",), by_content=True, version=2, unit="episode")
 _RESOLVE = "resolve"
 
 
@@ -114,6 +116,7 @@ PODCAST = Recipe(
                 "single",
                 reads=("split", "target", "images.require", "images.per_sample"),
                 after=("ingest", "extract", "illustrate"),
+                makes=("dataset",),
                 version=4,
                 unit="sample",
             ),
@@ -127,6 +130,7 @@ PODCAST = Recipe(
                 reads=("model", "lora", "decisive_training", "pixels", "topology.device", "decisive_template"),
                 after=(_RESOLVE,),
                 external=("dataset", "model"),
+                makes=("adapter", "model"),
                 device="topology.device",
                 resources="resources",
                 version=3,
@@ -135,7 +139,15 @@ PODCAST = Recipe(
         ),
         "EvalRun": (
             _resolve("arms", "metrics", "clip_model"),
-            Stage("select", "single", reads=("samples",), by_content=True, version=3, unit="sequence"),
+            Stage(
+                "select",
+                "single",
+                reads=("samples",),
+                makes=("sample-set",),
+                by_content=True,
+                version=3,
+                unit="sequence",
+            ),
             Stage(
                 "infer",
                 "sharded",
@@ -154,6 +166,7 @@ PODCAST = Recipe(
                 reads=("arms", "baseline", "metrics", "profiles", "clip_model", "gates"),
                 after=(_RESOLVE, "select", "infer"),
                 external=("clipModel",),
+                makes=("report",),
                 version=2,
                 unit="metric",
             ),

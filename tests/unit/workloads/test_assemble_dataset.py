@@ -22,11 +22,12 @@ from fabula_workloads.recipes.podcast.contact_sheet import contact_sheet, shown
 from fabula_workloads.recipes.podcast.figures import bin_width, figures
 from fabula_workloads.recipes.podcast.prompt import training_prompt
 from fabula_workloads.recipes.podcast.samples import Picture, Sample
-from fabula_workloads.runtime.artifact import add_part, commit, verify
+from fabula_workloads.runtime.artifact import add_part, commit
 from fabula_workloads.runtime.context import StageResult
 from fabula_workloads.runtime.failures import ConfigInvalid, InputInvalid
 from fabula_workloads.runtime.ledger import Ledger, item_path
 from fabula_workloads.runtime.store import Store, open_store
+from fabula_workloads.runtime.verified import verify
 
 SPEC: dict[str, Any] = {
     "source": {"uri": "in.jsonl", "licenseAccepted": True},
@@ -86,7 +87,7 @@ class TestDataset:
         build_inputs(tmp_path)
         result, store = run(tmp_path)
         assert result.artifact is not None
-        verify(store, result.artifact)
+        verify(store, result.artifact, tmp_path)
         train, validation = records(store, "train"), records(store, "validation")
         assert len(train) + len(validation) == 8
         assert {record["podcast"] for record in train}.isdisjoint(record["podcast"] for record in validation)

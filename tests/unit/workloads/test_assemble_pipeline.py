@@ -10,8 +10,9 @@ import pytest
 from tests.support.worker_process import end_of, run_worker_process, start_worker, worker_config
 
 from fabula_workloads.quickstart import episodes_gz, read_scripts
-from fabula_workloads.runtime.artifact import read_manifest, verify
+from fabula_workloads.runtime.artifact import read_manifest
 from fabula_workloads.runtime.store import open_store
+from fabula_workloads.runtime.verified import verify
 
 SPEC: dict[str, Any] = {
     "source": {"uri": "episodes.jsonl.gz", "licenseAccepted": True},
@@ -54,7 +55,7 @@ def test_one_dataset_from_any_store_and_any_number_of_shards(store_uri: str, tmp
     store = open_store(uri)
     manifest = read_manifest(store)
     assert manifest is not None
-    verify(store, manifest)
+    verify(store, manifest, tmp_path)
     undisturbed, whole = tmp_path / "undisturbed", f"{tmp_path.as_uri()}/undisturbed-root"
     undisturbed.mkdir()
     assert build(undisturbed, whole, shards=1, kill=True)[1] == digest

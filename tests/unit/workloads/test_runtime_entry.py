@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from tests.support.patience import SECONDS
-from tests.support.worker_process import end_of, run_worker_process, start_worker, worker_config
+from tests.support.worker_process import KEY, end_of, run_worker_process, start_worker, worker_config
 
 from fabula_api.artifact import MANIFEST
 from fabula_api.worker import TERMINATION_LIMIT, ExitCode, WorkerConfig
@@ -159,6 +159,7 @@ def test_a_committed_stage_is_reused_without_importing_it(tmp_path: Path) -> Non
     manifest = commit(
         store,
         kind="dataset",
+        key=KEY,
         parts=[add_part(store, "train.jsonl", b"{}")],
         counts={"sample/ok": 2},
         details={"summary": {"samples": 2}},

@@ -85,6 +85,7 @@ def commit(
     counts: Mapping[str, int | float] | None = None,
     lineage: Iterable[Lineage] = (),
     details: Mapping[str, Any] | None = None,
+    key: str | None = None,
     attempt: int = 1,
 ) -> Manifest:
     """Write the manifest, after a look that every part is stored in its size, and only where none is.
@@ -107,6 +108,7 @@ def commit(
         counts=dict(counts or {}),
         lineage=list(lineage),
         details=dict(details or {}),
+        key=key,
         attempt=attempt,
     )
     if store.write_if_absent(MANIFEST, manifest.model_dump_json(by_alias=True, indent=1).encode()):
@@ -120,17 +122,27 @@ def commit(
 
 
 def read_manifest(store: Store) -> Manifest | None:
-    """The manifest of the artifact in `store`; None when nothing is committed there."""
+    """The manifest of the artifact in `store`; None when nothing is committed there.
+
+    Raises InputInvalid for what is no manifest, or does not have the digest of its own parts.
+    """
     try:
         data = store.read(MANIFEST)
     except NotFound:
         return None
     try:
-        return Manifest.model_validate_json(data)
+        manifest = Manifest.model_validate_json(data)
     except ValidationError as error:
         first = error.errors(include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         raise InputInvalid(f"{store.uri}/{MANIFEST} is no manifest: {where}: {first['msg']}") from None
+    if (found := artifact_digest(manifest.kind, manifest.parts)) != manifest.digest:
+        raise InputInvalid(
+            f"{store.uri}/{MANIFEST} says that its digest is {manifest.digest}, but its parts come to {found}; it has "
+            "been altered",
+            "ArtifactAltered",
+        )
+    return manifest
 
 
 def require_manifest(store: Store, kind: str | None = None) -> Manifest:
@@ -141,15 +153,3 @@ def require_manifest(store: Store, kind: str | None = None) -> Manifest:
     if kind is not None and manifest.kind != kind:
         raise InputInvalid(f"{store.uri} is an artifact of kind {manifest.kind}, not {kind}")
     return manifest
-
-
-def verify(store: Store, manifest: Manifest) -> None:
-    """Read every part and compare its hash. Raises InputInvalid naming the first part that differs or is missing."""
-    for part in manifest.parts:
-        with store.open(part.path) as file:
-            found = sha256_of(file)
-        if found != part.sha256:
-            raise InputInvalid(
-                f"{store.uri}/{part.path} has changed since it was committed (SHA-256 {found[:12]}..., "
-                f"manifest {part.sha256[:12]}...)"
-            )

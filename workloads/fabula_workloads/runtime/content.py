@@ -93,7 +93,7 @@ def file_sha256(file: Path, cache: Path) -> str:
         after = os.fstat(content.fileno())
     unchanged = (after.st_ino, after.st_size, after.st_ctime_ns) == (before.st_ino, before.st_size, before.st_ctime_ns)
     if unchanged and time.time() - before.st_ctime > _SETTLED_SECONDS:
-        note.parent.mkdir(mode=0o700, exist_ok=True)
+        note.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         temporary = note.with_name(f"{note.name}.{os.getpid()}")
         temporary.write_text(found)
         os.replace(temporary, note)

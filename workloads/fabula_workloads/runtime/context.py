@@ -15,9 +15,12 @@ from fabula_api.artifact import ArtifactReference, Manifest
 from fabula_api.externals import COMMIT
 from fabula_api.status import Lineage
 from fabula_api.worker import WorkerConfig, WorkerResult
-from fabula_workloads.runtime.failures import ConfigInvalid, TryAgain, from_os_error
+from fabula_workloads.runtime.artifact import require_manifest
+from fabula_workloads.runtime.content import require_content
+from fabula_workloads.runtime.failures import ConfigInvalid, InputInvalid, TryAgain, from_os_error
 from fabula_workloads.runtime.progress import Reporter
 from fabula_workloads.runtime.store import Store, materialize, open_store, resolve_uri
+from fabula_workloads.runtime.verified import fetched, verify
 
 CACHE_VARIABLE = "FABULA_CACHE"
 """Folder for downloads and scratch files; default: a folder of the user in the system's temporary one."""
@@ -58,6 +61,29 @@ class StageContext:
             return open_store(self.resolve(self.config.input(name).uri))
         except KeyError as error:
             raise ConfigInvalid(str(error.args[0])) from error
+
+    def open_artifact(self, name: str, *kinds: str) -> tuple[Store, Manifest]:
+        """An input that is an artifact of one of those kinds: its store and manifest, which are what the run was given.
+
+        Raises InputInvalid where it is something else. Its parts are compared where they are read: `verified`.
+        """
+        store = self.open_input(name)
+        manifest = require_manifest(store)
+        if manifest.kind not in kinds:
+            raise InputInvalid(f"{store.uri} is an artifact of kind {manifest.kind}, not {' or '.join(kinds)}")
+        require_content(store.uri, manifest.digest, self.given(name))
+        return store, manifest
+
+    def read_artifact(self, name: str, *kinds: str) -> tuple[Store, Manifest]:
+        """As `open_artifact`, with all parts verified, to be read through the store."""
+        store, manifest = self.open_artifact(name, *kinds)
+        verify(store, manifest, self.cache, self.check_stop)
+        return store, manifest
+
+    def fetch_artifact(self, store: Store, manifest: Manifest, *, but_pictures: bool = False) -> Path:
+        """Local folder with the parts of an artifact, verified (`verified.fetched`). What else lies below it is not
+        fetched."""
+        return fetched(store, manifest, self.cache, self.check_stop, but_pictures=but_pictures)
 
     def given(self, name: str) -> str | None:
         """The digest that an input was resolved to; None where the config names no such input, or only its place."""

@@ -18,7 +18,6 @@ from fabula_api.dataset_build import DatasetBuildSpec
 from fabula_api.recipes import stages_of
 from fabula_api.worker import CONFIG_VARIABLE, SHARD_VARIABLE, SPEC_TYPES, ExitCode, WorkerConfig, WorkerResult
 from fabula_workloads.runtime import metrics
-from fabula_workloads.runtime.artifact import read_manifest
 from fabula_workloads.runtime.context import StageContext, StageResult, cache_folder
 from fabula_workloads.runtime.failures import CRASH, ConfigInvalid, Overtaken
 from fabula_workloads.runtime.progress import Reporter
@@ -31,6 +30,7 @@ from fabula_workloads.runtime.termination import (
     validation_lines,
     write_termination_message,
 )
+from fabula_workloads.runtime.verified import committed
 
 StageFunction = Callable[[StageContext], StageResult]
 Find = Callable[[WorkerConfig], StageFunction]
@@ -151,31 +151,35 @@ def run_worker(stage: str, text: str, find: Find) -> int:
 def _run_stage(
     config: WorkerConfig, shard: int, reporter: Reporter, termination: Termination, find: Find
 ) -> WorkerResult:
-    output = resolve_uri(config.output, config.root)
-    store = open_store(output)
-    if _reusable(config) and (manifest := read_manifest(store)) is not None:
-        _log.info("%s is committed already; nothing to do", store.uri)
-        return StageResult.reuse(manifest, store.uri).to_worker_result(store.uri)
+    store = open_store(resolve_uri(config.output, config.root))
     context = StageContext(config, shard, store, reporter, termination.stopping, cache_folder())
+    if (found := _reuse(context)) is not None:
+        _log.info("%s is committed already; nothing to do", store.uri)
+        return found
     context.check_stop()
     _log.info("stage %s, shard %d of %d, attempt %d", config.stage, shard, config.shards, config.attempt)
     try:
         result = find(config)(context)
     except Overtaken:
         # For a stage that one pod makes, the artifact that won is the answer; a sharded stage has no single one.
-        if not _reusable(config) or (manifest := read_manifest(store)) is None:
+        if (found := _reuse(context)) is None:
             raise
         _log.info("%s was committed by another worker; its artifact is taken", store.uri)
-        return StageResult.reuse(manifest, store.uri).to_worker_result(store.uri)
+        return found
     return result.to_worker_result(store.uri)
 
 
-def _reusable(config: WorkerConfig) -> bool:
-    """Whether a manifest in the output folder is the whole result."""
+def _reuse(context: StageContext) -> WorkerResult | None:
+    """The result of taking what is committed in the output folder; None where nothing is, or where a manifest there is
+    not the whole result. Raises InputInvalid for what this stage has not made as it is now."""
+    config = context.config
     dry = isinstance(config.spec, DatasetBuildSpec) and config.spec.dry_run
     stages = {stage.name: stage for stage in stages_of(config.spec.recipe, config.run.kind, dry) or ()}
     stage = stages.get(config.stage)
-    return stage is not None and stage.shape != "sharded" and not (stage.by_content or stage.resolves)
+    if stage is None or not stage.makes or stage.by_content:
+        return None
+    manifest = committed(context.store, stage.makes, config.key, context.cache, context.check_stop)
+    return StageResult.reuse(manifest, context.store.uri).to_worker_result(context.store.uri) if manifest else None
 
 
 def _frames_only(error: BaseException) -> tuple[type[BaseException], BaseException, TracebackType | None] | None:

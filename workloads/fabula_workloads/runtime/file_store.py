@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import quote
 
-from fabula_workloads.runtime.failures import ConfigInvalid, from_os_error
+from fabula_workloads.runtime.failures import ConfigInvalid, InputInvalid, from_os_error
 from fabula_workloads.runtime.store import Entry, checked_path, local_path
 
 _TEMPORARY = ".fabula-tmp"
@@ -119,7 +119,10 @@ class FileStore:
     def _named(self, path: str) -> Iterator[Path]:
         """The path on disk; an OSError on the way becomes the failure it means."""
         try:
-            yield self._base / checked_path(path)
+            target = self._base / checked_path(path)
+            if not target.resolve().is_relative_to(self._base.resolve()):
+                raise InputInvalid(f"{self.uri}/{path} is a link that leads out of its folder")
+            yield target
         except OSError as error:
             raise from_os_error(error, f"{self.uri}/{path}") from error
 

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from fabula_api.uri import path_problem
 from fabula_workloads.runtime.artifact import require_manifest
 from fabula_workloads.runtime.failures import InputInvalid
 from fabula_workloads.runtime.store import Store
+
+
+def _below(path: str) -> str:
+    """Raises ValueError for a path that could lead out of the artifact."""
+    if problem := path_problem(path):
+        raise ValueError(f"{path!r} points outside the artifact: {problem}")
+    return path
 
 
 class Sample(BaseModel):
@@ -17,7 +25,7 @@ class Sample(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     id: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,150}$")]
-    images: Annotated[list[str], Field(min_length=1)]
+    images: Annotated[list[Annotated[str, AfterValidator(_below)]], Field(min_length=1)]
     story: str = ""
 
 

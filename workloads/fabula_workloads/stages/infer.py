@@ -16,13 +16,12 @@ from fabula_workloads.metrics.transcript_file import dump
 from fabula_workloads.models.loading import Device
 from fabula_workloads.models.quantization import Quantization
 from fabula_workloads.recipes.podcast.prompt import PROMPT_VERSION, inference_prompt
-from fabula_workloads.runtime.artifact import require_manifest
 from fabula_workloads.runtime.context import StageContext, StageResult
 from fabula_workloads.runtime.failures import ConfigInvalid, InputInvalid
 from fabula_workloads.runtime.ledger import Ledger, own_items
 from fabula_workloads.runtime.store import Store
 from fabula_workloads.sequences.sample_set import read_sample_set
-from fabula_workloads.stages.model_folder import artifact_folder, model_config_digest, model_folder, model_label
+from fabula_workloads.stages.model_folder import model_config_digest, model_folder, model_label
 from fabula_workloads.stages.threads import limit_threads
 
 _log = logging.getLogger(__name__)
@@ -43,7 +42,8 @@ def infer(context: StageContext, open_answerer: OpenAnswerer) -> StageResult:
     several, padding may move the last bits of the logits.)
     """
     spec, arm = _spec(context)
-    select = context.open_input("select")
+    select, chosen = context.open_artifact("select", "sample-set")
+    folder = context.fetch_artifact(select, chosen)
     samples = {sample.id: sample for sample in read_sample_set(select)}
     items = {f"{sample}-{seed}": (sample, seed) for sample in samples for seed in spec.generation.seeds}
     own = own_items(list(items), context.shard, context.config.shards)
@@ -54,7 +54,6 @@ def infer(context: StageContext, open_answerer: OpenAnswerer) -> StageResult:
     _report(context, tally, len(own))
     if pending:
         answerer = open_answerer(context)
-        folder = context.local(select.uri)
         prompt = spec.prompt or inference_prompt()
         for start in range(0, len(pending), spec.generation.batch_size):
             context.check_stop()
@@ -121,15 +120,7 @@ def _weights(context: StageContext, spec: EvalRunSpec, arm: Arm, field: str) -> 
     """Folder of the arm's model, that of an adapter on top of it, and how the model is to be held."""
     if arm.adapter is None:
         return model_folder(context, arm.model, field), None, arm.quantization or "none"
-    store, given = context.open_input("adapter"), context.config.input("adapter")
-    manifest = require_manifest(store)
-    if manifest.kind not in TUNED_KINDS:
-        raise InputInvalid(
-            f"arms[{arm.name}].adapter: {given.uri} is an artifact of kind {manifest.kind}; a FineTuneRun makes one of "
-            f"kind {' or '.join(TUNED_KINDS)}"
-        )
-    if given.digest.startswith("sha256:") and given.digest != manifest.digest:
-        raise InputInvalid(f"{given.uri} holds {manifest.digest}, but the run was given {given.digest}: it has changed")
+    store, manifest = context.open_artifact("adapter", *TUNED_KINDS)
     check_adapter(
         manifest,
         arm=arm.name,
@@ -138,7 +129,7 @@ def _weights(context: StageContext, spec: EvalRunSpec, arm: Arm, field: str) -> 
         base_digest=model_config_digest(context, arm.model, field),
         quantization=arm.quantization,
     )
-    tuned = artifact_folder(context, store, manifest)
+    tuned = context.fetch_artifact(store, manifest)
     if manifest.kind == "model":
         return tuned, None, "none"
     return model_folder(context, arm.model, field), tuned, trained_quantization(manifest)

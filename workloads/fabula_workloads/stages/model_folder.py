@@ -8,14 +8,12 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from fabula_api.artifact import Manifest
 from fabula_api.shared_spec import ModelSource
-from fabula_api.uri import FILE
 from fabula_workloads.runtime.artifact import read_manifest
 from fabula_workloads.runtime.content import content_digest, require_content
 from fabula_workloads.runtime.context import StageContext
 from fabula_workloads.runtime.failures import InputInvalid, NotFound
-from fabula_workloads.runtime.store import Store, open_store
+from fabula_workloads.runtime.store import open_store
 from fabula_workloads.stages.hub import from_hub
 
 
@@ -32,7 +30,7 @@ def model_folder(context: StageContext, source: ModelSource, field: str, given: 
         store = open_store(context.resolve(source.uri))
         if (manifest := read_manifest(store)) is not None:
             require_content(store.uri, manifest.digest, digest)
-            return artifact_folder(context, store, manifest)
+            return context.fetch_artifact(store, manifest)
         if digest is not None:
             require_content(store.uri, content_digest(store.uri, context.cache, context.check_stop), digest)
         return context.local(source.uri)
@@ -54,19 +52,6 @@ def model_config(context: StageContext, source: ModelSource, field: str) -> byte
 def model_config_digest(context: StageContext, source: ModelSource, field: str) -> str:
     """`sha256:<hex>` of a model's config.json."""
     return "sha256:" + hashlib.sha256(model_config(context, source, field)).hexdigest()
-
-
-def artifact_folder(context: StageContext, store: Store, manifest: Manifest) -> Path:
-    """A local folder with an artifact's parts. What else lies below it, a run's checkpoints say, is not fetched."""
-    if store.uri.startswith(FILE):
-        return context.local(store.uri)
-    folder = context.cache / "artifacts" / manifest.digest.removeprefix("sha256:")
-    for part in manifest.parts:
-        local = folder / part.path
-        if not local.exists():
-            local.parent.mkdir(parents=True, exist_ok=True)
-            store.download(part.path, local)
-    return folder
 
 
 def model_label(source: ModelSource) -> str:

@@ -17,6 +17,8 @@ from fabula_workloads.runtime.failures import InputInvalid, NotFound
 from fabula_workloads.runtime.store import open_store
 from fabula_workloads.stages.hub import hub_commit
 
+KINDS = {"dataset": ("dataset",), "adapter": ("adapter", "model")}
+"""Kinds of artifacts that an input may be."""
 _log = logging.getLogger(__name__)
 
 
@@ -43,10 +45,17 @@ def _digest(context: StageContext, one: External) -> str:
     uri = context.resolve(source.uri or "")
     if not isinstance(source, ModelSource):
         try:
-            return require_manifest(open_store(uri)).digest
+            return _artifact(uri, *KINDS[one.input])
         except InputInvalid as error:
             raise InputInvalid(f"{one.field}.uri: {error.message}") from error
     try:
         return content_digest(uri, context.cache, context.check_stop)
     except NotFound as error:
         raise InputInvalid(f"{one.field}.uri: there is no model folder at {error.uri}") from error
+
+
+def _artifact(uri: str, *kinds: str) -> str:
+    manifest = require_manifest(open_store(uri))
+    if manifest.kind not in kinds:
+        raise InputInvalid(f"{uri} is an artifact of kind {manifest.kind}, not {' or '.join(kinds)}")
+    return manifest.digest

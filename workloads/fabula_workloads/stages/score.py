@@ -36,9 +36,9 @@ def run(context: StageContext) -> StageResult:
     spec = context.config.spec
     if not isinstance(spec, EvalRunSpec):
         raise ConfigInvalid(f"stage score belongs to an EvalRun, not to a {context.config.run.kind}")
-    select = context.open_input("select")
+    select, chosen = context.open_artifact("select", "sample-set")
+    folder = context.fetch_artifact(select, chosen)
     samples = read_sample_set(select)
-    folder = context.local(select.uri)
     pictures = {sample.id: [folder / path for path in sample.images] for sample in samples}
     context.reporter.update(done=0, total=len(spec.metrics))
     answers = [answer for arm in spec.arms for answer in read_answers(context, spec, arm.name, samples)]
@@ -122,6 +122,7 @@ def _commit(
     manifest = commit(
         context.store,
         kind="report",
+        key=context.config.key,
         parts=parts,
         counts=counts,
         lineage=lineage,

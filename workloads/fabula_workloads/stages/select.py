@@ -15,10 +15,11 @@ from fabula_api.artifact import artifact_digest
 from fabula_api.eval_run import EvalRunSpec, Samples
 from fabula_api.status import Lineage
 from fabula_workloads.pictures.opening import UnfitPicture
-from fabula_workloads.runtime.artifact import add_parts, commit, part_of, read_manifest
+from fabula_workloads.runtime.artifact import add_parts, commit, part_of
 from fabula_workloads.runtime.context import StageContext, StageResult
 from fabula_workloads.runtime.failures import ConfigInvalid, InputInvalid, NotFound
 from fabula_workloads.runtime.store import Store, open_store, split_uri
+from fabula_workloads.runtime.verified import committed
 from fabula_workloads.sequences.choice import Sequence, choose
 from fabula_workloads.sequences.directories import read_directories
 from fabula_workloads.sequences.photo import BarePhoto, bare_photo
@@ -56,11 +57,13 @@ def _commit(
     named = artifact_digest(KIND, [part_of(path, content) for path, content in contents])
     place = context.store.child(named.removeprefix("sha256:")[:16])
     lineage = [Lineage(name="samples", uri=place.uri, digest=named)]
-    if (committed := read_manifest(place)) is not None:
-        return replace(StageResult.reuse(committed, place.uri), lineage=lineage)
+    key = context.config.key
+    if (found := committed(place, (KIND,), key, context.cache, context.check_stop)) is not None:
+        return replace(StageResult.reuse(found, place.uri), lineage=lineage)
     manifest = commit(
         place,
         kind=KIND,
+        key=key,
         parts=add_parts(place, contents),
         counts=counts,
         lineage=[Lineage(name="samples", uri=context.resolve(samples.uri))],

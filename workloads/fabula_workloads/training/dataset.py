@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from fabula_api.fine_tune_run import FineTuneRunSpec
+from fabula_api.uri import path_problem
 from fabula_workloads.recipes.podcast.plain_text import has_text
 from fabula_workloads.runtime.failures import InputInvalid
 from fabula_workloads.runtime.termination import validation_lines
@@ -119,6 +120,6 @@ def _parse(line: bytes, where: str) -> Sample:
         name = record.get("id", "without id") if isinstance(record, dict) else "without id"
         raise InputInvalid(f"{where} (sample {name}): {'; '.join(validation_lines(error))}") from None
     for path in sample.images:
-        if Path(path).is_absolute() or ".." in Path(path).parts:
-            raise InputInvalid(f"{where} (sample {sample.id}): image {path!r} points outside the artifact")
+        if problem := path_problem(path):
+            raise InputInvalid(f"{where} (sample {sample.id}): image {path!r} points outside the artifact: {problem}")
     return sample

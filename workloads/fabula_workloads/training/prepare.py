@@ -16,9 +16,9 @@ from fabula_api.fine_tune_run import FineTuneRunSpec
 from fabula_api.status import Lineage
 from fabula_workloads.models.kernels import LIGER_MODEL_TYPES, liger_missing
 from fabula_workloads.models.segments import PACKABLE_MODEL_TYPES
-from fabula_workloads.runtime.artifact import require_manifest
 from fabula_workloads.runtime.context import StageContext
 from fabula_workloads.runtime.failures import ConfigInvalid, InputInvalid
+from fabula_workloads.runtime.store import Store
 from fabula_workloads.training import deepspeed_config
 from fabula_workloads.training.checkpoints import Checkpoints
 from fabula_workloads.training.dataset import check_samples
@@ -73,10 +73,12 @@ def prepare(context: StageContext, spec: FineTuneRunSpec, fetch_model: Callable[
     Raises ConfigInvalid or InputInvalid for what cannot work.
     """
     node = Node.from_environment(spec.topology, os.environ)
-    dataset = _dataset(context, spec)
+    store, dataset = _dataset(context, spec)
     uri = context.config.input("dataset").uri
-    folder = context.local(uri)
+    folder = context.fetch_artifact(store, dataset, but_pictures=True)
     check_samples(folder, spec, uri)
+    if spec.training.bad_samples == "stop":
+        context.fetch_artifact(store, dataset)
     model = fetch_model()
     base_name = spec.model.uri or spec.model.name or model.name
     files = read_model(model, base_name)
@@ -169,18 +171,15 @@ def _check_method(files: ModelFiles, spec: FineTuneRunSpec, name: str) -> None:
         )
 
 
-def _dataset(context: StageContext, spec: FineTuneRunSpec) -> Manifest:
-    manifest = require_manifest(context.open_input("dataset"), "dataset")
-    given = context.config.input("dataset")
-    if given.digest.startswith("sha256:") and given.digest != manifest.digest:
-        raise InputInvalid(f"{given.uri} holds {manifest.digest}, but the run was given {given.digest}: it has changed")
+def _dataset(context: StageContext, spec: FineTuneRunSpec) -> tuple[Store, Manifest]:
+    store, manifest = context.open_artifact("dataset", "dataset")
     recipe = manifest.details.get("recipe")
     if recipe != spec.recipe:
         raise InputInvalid(
-            f"dataset: {given.uri} is a dataset of recipe {recipe!r}, but the run's recipe is {spec.recipe!r}; set "
+            f"dataset: {store.uri} is a dataset of recipe {recipe!r}, but the run's recipe is {spec.recipe!r}; set "
             "recipe to it, or train on a dataset of the run's own"
         )
-    return manifest
+    return store, manifest
 
 
 def _work_folder(context: StageContext, node: Node) -> Path:

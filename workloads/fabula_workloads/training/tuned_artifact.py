@@ -70,6 +70,7 @@ def commit_tuned(
     return commit(
         store,
         kind=KINDS[method],
+        key=context.config.key,
         parts=parts,
         counts=dict(sample_counts(started)),
         lineage=prepared.lineage,

@@ -26,7 +26,7 @@ from fabula_workloads.recipes.podcast.near_duplicates import THRESHOLD
 from fabula_workloads.recipes.podcast.prompt import PROMPT_VERSION
 from fabula_workloads.recipes.podcast.samples import Picture, Sample
 from fabula_workloads.recipes.podcast.split import validation_podcasts
-from fabula_workloads.runtime.artifact import add_parts, commit, require_manifest
+from fabula_workloads.runtime.artifact import add_parts, commit
 from fabula_workloads.runtime.context import StageContext, StageResult
 from fabula_workloads.runtime.failures import ConfigInvalid, InputInvalid
 from fabula_workloads.runtime.ledger import Ledger
@@ -55,7 +55,7 @@ def run(context: StageContext) -> StageResult:
             "NoSamples",
         )
     validation = validation_podcasts((sample.podcast for sample in samples), spec.split.validation, spec.split.seed)
-    ingest = require_manifest(context.open_input("ingest"), "episodes")
+    _, ingest = context.read_artifact("ingest", "episodes")
     turns = {choice: ingest.details[choice] for choice in TURN_CHOICES if choice in ingest.details}
     with context.scratch() as scratch:
         files = _files(context, samples, validation, card(samples, validation, left_out, turns), drawn, scratch)
@@ -76,6 +76,7 @@ def run(context: StageContext) -> StageResult:
         manifest = commit(
             context.store,
             kind="dataset",
+            key=context.config.key,
             parts=parts,
             counts=counts,
             lineage=_lineage(context, ingest),

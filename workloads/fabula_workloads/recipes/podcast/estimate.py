@@ -23,7 +23,6 @@ from fabula_workloads.recipes.podcast.request_size import (
     most_in_a_reply,
 )
 from fabula_workloads.recipes.podcast.rules import RulesExtractor
-from fabula_workloads.runtime.artifact import require_manifest
 from fabula_workloads.runtime.context import StageContext, StageResult
 from fabula_workloads.runtime.failures import ConfigInvalid
 
@@ -51,8 +50,8 @@ def run(context: StageContext) -> StageResult:
     spec = context.config.spec
     if not isinstance(spec, DatasetBuildSpec):
         raise ConfigInvalid(f"estimate belongs to a DatasetBuild, not to a {context.config.run.kind}")
-    episodes = context.open_input("ingest")
-    num_episodes = int(require_manifest(episodes, "episodes").counts["episode/ok"])
+    episodes, manifest = context.read_artifact("ingest", "episodes")
+    num_episodes = int(manifest.counts["episode/ok"])
     step, sampled, work = max(1, math.ceil(num_episodes / SAMPLED_EPISODES)), 0, Work()
     with episodes.open(EPISODES) as lines:
         for number, line in enumerate(lines):

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from fabula_api.artifact import Manifest
 from fabula_api.dataset_build import DatasetBuildSpec
 from fabula_api.worker import StageCondition
 from fabula_workloads.bedrock.budget import BudgetReached
@@ -17,7 +18,6 @@ from fabula_workloads.bedrock.refusals import ALL_REFUSED, REQUEST_REFUSED
 from fabula_workloads.recipes.podcast.excerpts import Episode
 from fabula_workloads.recipes.podcast.extractors import Extracting, open_extractor
 from fabula_workloads.recipes.podcast.ingest import EPISODES
-from fabula_workloads.runtime.artifact import require_manifest
 from fabula_workloads.runtime.context import StageContext, StageResult
 from fabula_workloads.runtime.failures import ConfigInvalid, WorkerError
 from fabula_workloads.runtime.frontier import Frontier
@@ -33,7 +33,7 @@ def run(context: StageContext, clock: Clock | None = None) -> StageResult:
     spec = context.config.spec
     if not isinstance(spec, DatasetBuildSpec):
         raise ConfigInvalid(f"extract belongs to a DatasetBuild, not to a {context.config.run.kind}")
-    return _Shard(context, spec, context.open_input("ingest"), Ledger(context.store), clock).work()
+    return _Shard(context, spec, *context.read_artifact("ingest", "episodes"), Ledger(context.store), clock).work()
 
 
 @dataclass
@@ -41,6 +41,7 @@ class _Shard:
     context: StageContext
     spec: DatasetBuildSpec
     episodes: Store
+    ingested: Manifest
     ledger: Ledger
     clock: Clock | None
     tallied: Figures = field(default_factory=Counter)
@@ -103,7 +104,7 @@ class _Shard:
 
     def _take_stock(self) -> list[dict[str, Any]]:
         """Count what earlier starts finished, before the first report; what their calls cost."""
-        num_episodes = int(require_manifest(self.episodes, "episodes").counts["episode/ok"])
+        num_episodes = int(self.ingested.counts["episode/ok"])
         self.total = len(range(self.context.shard, num_episodes, self.context.config.shards))
         finished = self.ledger.ids()
         usages = []

@@ -21,10 +21,12 @@ from fabula_workloads.recipes.podcast.dialogue import Dialogue, Turn, TurnPolicy
 from fabula_workloads.recipes.podcast.parquet import ParquetSource
 from fabula_workloads.recipes.podcast.source import Line, Source
 from fabula_workloads.recipes.podcast.spill import Spill, open_spill
-from fabula_workloads.runtime.artifact import add_part, commit, read_manifest
+from fabula_workloads.runtime.artifact import add_part, commit
 from fabula_workloads.runtime.context import StageContext, StageResult
 from fabula_workloads.runtime.failures import ConfigInvalid, InputInvalid, NotFound
+from fabula_workloads.runtime.verified import committed
 
+KIND = "episodes"
 EPISODES, SKIPPED = "episodes.jsonl", "skipped.jsonl"
 _LOOK_EVERY = 1000
 _HOPELESS_RECORDS = 100
@@ -70,14 +72,16 @@ def run(context: StageContext) -> StageResult:
     source = open_source(context.resolve(spec.source.uri), spec.source, context.cache)
     digest = source.digest()
     store = context.store.child(digest.removeprefix("sha256:")[:16])
-    if (manifest := read_manifest(store)) is not None:
+    key = context.config.key
+    if (manifest := committed(store, (KIND,), key, context.cache, context.check_stop)) is not None:
         return StageResult.reuse(manifest, store.uri)
     with context.scratch() as scratch:
         reading, details = read_source(context, source, spec.source, scratch)
         parts = [add_part(store, name, scratch / name) for name in (EPISODES, SKIPPED)]
         manifest = commit(
             store,
-            kind="episodes",
+            kind=KIND,
+            key=key,
             parts=parts,
             counts=reading.counts(),
             lineage=[Lineage(name="source", uri=source.uri, digest=digest)],
