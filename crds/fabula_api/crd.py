@@ -52,6 +52,12 @@ _ETA = _column("ETA", ".status.progress.eta", about="Time left")
 _REASON = _column(
     "Reason", ".status.reason", wide=True, about="What it waits for, why it failed, or why it stopped early"
 )
+_MESSAGE = _column(
+    "Message",
+    '.status.conditions[?(@.type=="Running")].message',
+    wide=True,
+    about="What it waits for, what it does, or why it failed, in a sentence",
+)
 _AGE = _column("Age", ".metadata.creationTimestamp", "date")
 
 COLUMNS: dict[Kind, list[Schema]] = {
@@ -61,6 +67,7 @@ COLUMNS: dict[Kind, list[Schema]] = {
         _AGE, _REASON,
         _column("Cost", ".status.costUsd", "number", wide=True, about="Dollars spent"),
         _column("Artifact", ".status.artifact.uri", wide=True, about="Folder of the dataset"),
+        _MESSAGE,
     ],
     "FineTuneRun": [
         _STATE, _PROGRESS, _ETA,
@@ -72,6 +79,7 @@ COLUMNS: dict[Kind, list[Schema]] = {
         _column("Cost", ".status.costUsd", "number", wide=True, about="Dollars for the GPU hours"),
         _column("Adapter", ".status.adapter.uri", wide=True, about="Folder of the adapter"),
         _column("Model", ".status.model.uri", wide=True, about="Folder of a model trained in full"),
+        _MESSAGE,
     ],
     "EvalRun": [
         _STATE, _PROGRESS, _ETA,
@@ -79,6 +87,7 @@ COLUMNS: dict[Kind, list[Schema]] = {
         _column("Gates", '.status.conditions[?(@.type=="GatesPassed")].status', about="Whether all gates passed"),
         _AGE, _REASON,
         _column("Report", ".status.report.uri", wide=True, about="Folder with report.html"),
+        _MESSAGE,
     ],
 }  # fmt: skip
 

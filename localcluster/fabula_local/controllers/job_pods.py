@@ -94,6 +94,7 @@ def render_pod(
         "kind": "Pod",
         "metadata": {
             "name": f"{stem[: NAME_LIMIT - 6]}-{suffix(source)}",
+            "generateName": f"{stem[: NAME_LIMIT - 6]}-",
             "namespace": job["metadata"]["namespace"],
             "labels": labels,
             "annotations": annotations,

@@ -82,9 +82,18 @@ def build_launch(container: Obj, pod: Obj, around: Surroundings, folder: PodFold
             raise StartError(f"workingDir {container['workingDir']} is not a directory on this machine")
     program = shutil.which(argv[0] if os.sep not in argv[0] else str(cwd / argv[0]), path=env["PATH"])
     if program is None:
-        where = "no such file or it is not executable" if os.sep in argv[0] else "executable file not found in $PATH"
-        raise StartError(f'exec: "{argv[0]}": {where}')
+        raise StartError(f'exec: "{argv[0]}": {_why_not(argv[0], cwd)}')
     return Launch([program, *argv[1:]], env, cwd)
+
+
+def _why_not(program: str, cwd: Path) -> str:
+    """Why a program cannot be run, as a container runtime says it."""
+    if os.sep not in program:
+        return "executable file not found in $PATH"
+    path = cwd / program
+    if path.is_dir():
+        return "is a directory"
+    return "permission denied" if path.exists() else f"stat {program}: no such file or directory"
 
 
 def mount_paths(

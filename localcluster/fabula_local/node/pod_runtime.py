@@ -63,6 +63,8 @@ class PodRuntime:
         self._volumes = Volumes(host.api, pod, self.folder.volumes, claims)
         self._around: Surroundings | None = None
         self._problem: tuple[str, str] | None = None
+        self._told: str | None = None
+        """The last event about it."""
         self._gone = False
         self._ended: Ended | None = None
         self._stop_started: float | None = None
@@ -206,10 +208,10 @@ class PodRuntime:
             services, _ = await host.api.list(SERVICE)
             host.ports.keep_only(services)
         except VolumeError as error:
-            self._set_problem("ContainerCreating", str(error), "FailedMount")
+            self._set_problem("ContainerCreating", "", "FailedMount", str(error))
             return
         except ApiError as error:
-            self._set_problem("ContainerCreating", error.message, "FailedMount")
+            self._set_problem("ContainerCreating", "", "FailedMount", error.message)
             return
         url = host.api.base_url
         self._around = Surroundings(
@@ -223,7 +225,7 @@ class PodRuntime:
             node_has_gpus=host.devices.count > 0,
             token_folder=token_folder,
         )
-        self._problem = None
+        self._problem = self._told = None
 
     async def _sources(self) -> Sources:
         config_maps, secrets = referenced(self.pod)
@@ -249,7 +251,7 @@ class PodRuntime:
             except MissingSourceError as error:
                 # Asked for again until it is there, as the kubelet does.
                 self._around = None
-                self._set_problem("CreateContainerConfigError", str(error), "Failed")
+                self._set_problem("CreateContainerConfigError", str(error), "Failed", f"Error: {error}")
                 return
             if failure is None:
                 self._event("Normal", "Started", f"Started container {name}")
@@ -319,10 +321,11 @@ class PodRuntime:
         await processes.kill(self.pod["metadata"]["uid"])
         await asyncio.to_thread(shutil.rmtree, self.folder.path, True)
 
-    def _set_problem(self, reason: str, message: str, event_reason: str) -> None:
-        if self._problem != (reason, message):
-            self._event("Warning", event_reason, message)
-        self._problem = (reason, message)
+    def _set_problem(self, reason: str, message: str, event_reason: str, told: str) -> None:
+        """What a container's state says, and the event, which says it at length: once until it is something else."""
+        if self._told != told:
+            self._event("Warning", event_reason, told)
+        self._problem, self._told = (reason, message), told
 
     def _event(self, kind: str, reason: str, message: str) -> None:
         self._host.events.record(self.pod, POD, kind, reason, message)

@@ -53,7 +53,10 @@ class Volumes:
         self.tokens.clear()
         found: dict[str, Path] = {}
         for volume in self._pod["spec"].get("volumes") or ():
-            found[volume["name"]] = await self._make(volume)
+            try:
+                found[volume["name"]] = await self._make(volume)
+            except VolumeError as error:
+                raise VolumeError(f'MountVolume.SetUp failed for volume "{volume["name"]}" : {error}') from error
         return found
 
     async def refresh_tokens(self) -> float | None:

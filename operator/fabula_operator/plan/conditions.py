@@ -104,7 +104,7 @@ def failed(reason: str, message: str) -> Wanted:
     """A run that failed for good."""
     return {
         "Accepted": ("True", "Valid", ""),
-        "Running": ("False", reason, ""),
+        "Running": ("False", reason, message),
         "Suspended": ("False", "NotSuspended", ""),
         "Reconciling": ("False", reason, ""),
         "Stalled": ("True", reason, message),

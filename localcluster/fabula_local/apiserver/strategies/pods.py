@@ -76,8 +76,7 @@ def _fixed(spec: Object) -> Object:
 
 
 def _admit_service_account(obj: Object, spec: Object, cluster: Cluster) -> None:
-    metadata = obj["metadata"]
-    namespace = metadata["namespace"]
+    namespace = obj["metadata"]["namespace"]
     name = spec.setdefault("serviceAccountName", "default")
     spec["serviceAccount"] = name
     account = cluster.lookup("serviceaccounts", namespace, name)
@@ -85,9 +84,9 @@ def _admit_service_account(obj: Object, spec: Object, cluster: Cluster) -> None:
         raise ApiError(
             403,
             "Forbidden",
-            f'pods "{metadata["name"]}" is forbidden: error looking up service account {namespace}/{name}: '
+            f'pods "{_called(obj)}" is forbidden: error looking up service account {namespace}/{name}: '
             f'serviceaccount "{name}" not found',
-            {"name": metadata["name"], "kind": "pods"},
+            {"name": _called(obj), "kind": "pods"},
         )
     automount = spec.get("automountServiceAccountToken", account.get("automountServiceAccountToken", True))
     if automount is False:
@@ -95,6 +94,11 @@ def _admit_service_account(obj: Object, spec: Object, cluster: Cluster) -> None:
     if secrets_for_pull := account.get("imagePullSecrets"):
         spec.setdefault("imagePullSecrets", copy.deepcopy(secrets_for_pull))
     _mount_token(spec)
+
+
+def _called(obj: Object) -> str:
+    """How admission speaks of a new pod: a name that is to be generated is not there yet."""
+    return str(obj["metadata"].get("generateName") or obj["metadata"]["name"])
 
 
 def _mount_token(spec: Object) -> None:
@@ -130,7 +134,7 @@ def _admit_priority(obj: Object, spec: Object, cluster: Cluster) -> None:
     elif name:
         found = cluster.lookup("priorityclasses.scheduling.k8s.io", "", name)
         if found is None:
-            pod = obj["metadata"]["name"]
+            pod = _called(obj)
             raise ApiError(
                 403,
                 "Forbidden",
