@@ -2,7 +2,7 @@
 
 import pytest
 from tests.conformance.conftest import DEFINITIONS
-from tests.support.wire import MERGE, STRATEGIC, Object, Wire
+from tests.support.wire import APPLY, MERGE, STRATEGIC, Object, Wire
 
 pytestmark = pytest.mark.custom_resources
 
@@ -105,6 +105,88 @@ def test_an_update_needs_the_version_it_started_from(wire: Wire, widgets: str) -
     refused = wire.call("PUT", f"{widgets}/w", widget(wire, widgets, size=4))
     assert refused.status == 422
     assert refused.body["details"]["causes"][0]["field"] == "metadata.resourceVersion"
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "message"),
+    [
+        ({"kind": None}, 400, "the object provided is unrecognized (must be of type Widget): Object 'Kind' is missing"),
+        (
+            {"apiVersion": None},
+            400,
+            "the API version in the data () does not match the expected API version (GROUP/v1)",
+        ),
+        ({"apiVersion": "GROUP/v2"}, 400, "the API version in the data (GROUP/v2) does not match the expected"),
+        ({"kind": "Gadget"}, 422, 'Gadget.GROUP "w" is invalid: kind: Invalid value: "Gadget": must be Widget'),
+    ],
+    ids=["no kind", "no version", "another version", "another kind"],
+)
+def test_a_body_says_what_it_is(wire: Wire, widgets: str, change: Object, status: int, message: str) -> None:
+    group = widgets.split("/")[2]
+    change = {key: value and value.replace("GROUP", group) for key, value in change.items()}
+    body = {key: value for key, value in {**widget(wire, widgets), **change}.items() if value is not None}
+    refused = wire.call("POST", widgets, body)
+    assert refused.status == status
+    assert refused.body["message"].startswith(message.replace("GROUP", group))
+
+
+def test_a_patch_does_not_change_what_it_is(wire: Wire, widgets: str) -> None:
+    wire.ok("POST", widgets, widget(wire, widgets))
+    for field, value in (("kind", "Gadget"), ("apiVersion", "example.com/v9")):
+        refused = wire.call("PATCH", f"{widgets}/w", {field: value}, media=MERGE)
+        assert (refused.status, refused.body["details"]["causes"][0]["field"]) == (422, field)
+
+
+@pytest.mark.parametrize(
+    ("spec", "problem"),
+    [
+        ({"surprise": 1}, ".spec.surprise: field not declared in schema"),
+        ({"size": "three"}, ".spec.size: expected numeric (int or float), got string"),
+        ({"color": 1}, ".spec.color: expected string, got &value.valueUnstructured{Value:1}"),
+        ({"labels": ["a"]}, ".spec.labels: expected map, got &{[a]}"),
+        ({"labels": {"a": True}}, ".spec.labels.a: expected string, got &value.valueUnstructured{Value:true}"),
+    ],
+)
+def test_what_is_applied_fits_the_schema(wire: Wire, widgets: str, spec: Object, problem: str) -> None:
+    body = widget(wire, widgets, **spec)
+    refused = wire.call("PATCH", f"{widgets}/w", body, media=APPLY, fieldManager="one")
+    given = f"/w; {body['apiVersion']}, Kind=Widget"
+    assert refused.status == 500
+    assert refused.body["message"] == f"failed to create typed patch object ({given}): {problem}"
+
+
+def test_what_an_apply_leaves_out_goes(wire: Wire, widgets: str) -> None:
+    options = {"media": APPLY, "fieldManager": "one"}
+    wire.ok("PATCH", f"{widgets}/w", widget(wire, widgets, labels={"a": "1"}, color="green"), **options)
+    changed = wire.ok("PATCH", f"{widgets}/w", widget(wire, widgets, labels={"b": "1"}), **options)
+    assert changed["spec"] == {"size": 3, "color": "red", "labels": {"b": "1"}}
+    emptied = wire.call("PATCH", f"{widgets}/w", widget(wire, widgets, labels={}), **options)
+    assert emptied.status == 422, "what is emptied and asked for as empty is null"
+    assert emptied.body["details"]["causes"][0]["field"] == "spec.labels"
+    gone = wire.ok("PATCH", f"{widgets}/w", widget(wire, widgets), **options)
+    assert gone["spec"] == {"size": 3, "color": "red"}
+    (owner,) = gone["metadata"]["managedFields"]
+    assert (owner["manager"], owner["operation"]) == ("one", "Apply")
+    assert owner["fieldsV1"] == {"f:spec": {"f:size": {}}}
+
+
+def test_fields_have_managers(wire: Wire, widgets: str) -> None:
+    wire.ok("POST", widgets, widget(wire, widgets), fieldManager="maker")
+    wire.ok("PATCH", f"{widgets}/w/status", {"status": {"phase": "Ready"}}, media=MERGE, fieldManager="teller")
+    applied = wire.call("PATCH", f"{widgets}/w", widget(wire, widgets, size=4), media=APPLY, fieldManager="one")
+    assert applied.status == 409
+    group = widgets.split("/")[2]
+    said = f'Apply failed with 1 conflict: conflict with "maker" using {group}/v1: .spec.size'
+    assert applied.body["message"] == said
+    made = wire.ok("PATCH", f"{widgets}/w", widget(wire, widgets), media=APPLY, fieldManager="one")
+    entries = {one["manager"]: one for one in made["metadata"]["managedFields"]}
+    assert {name: (one["operation"], one.get("subresource")) for name, one in entries.items()} == {
+        "one": ("Apply", None),
+        "maker": ("Update", None),
+        "teller": ("Update", "status"),
+    }
+    assert entries["maker"]["fieldsV1"] == {"f:spec": {".": {}, "f:color": {}, "f:size": {}}}
+    assert entries["teller"]["fieldsV1"] == {"f:status": {".": {}, "f:phase": {}}}
 
 
 def test_strategic_merge_is_not_for_custom_kinds(wire: Wire, widgets: str) -> None:

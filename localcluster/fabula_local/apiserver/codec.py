@@ -2,15 +2,16 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import orjson
 import yaml
 
 from fabula_local.apiserver.call import Call
-from fabula_local.apiserver.errors import ApiError, bad_request, unsupported_media_type
+from fabula_local.apiserver.errors import ApiError, bad_request, invalid, unsupported_media_type
 from fabula_local.resource import Resource
-from fabula_local.schema import protobuf
+from fabula_local.schema import errors, protobuf
 from fabula_local.schema.errors import UNDECODABLE, FieldError
 
 Object = dict[str, Any]
@@ -31,6 +32,8 @@ _Loader.yaml_implicit_resolvers = {
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+"), list("-+.0123456789")
 )
+_SUMMARY = 30
+"""How much of a body an answer shows once more, in brackets."""
 _OPTIONS_KINDS = ("DeleteOptions", "PatchOptions", "CreateOptions", "UpdateOptions")
 
 
@@ -59,12 +62,40 @@ def read_object(call: Call, resource: Resource, kind: str | None = None) -> Obje
     obj = decode(call.body, call.content_type)
     if not isinstance(obj, dict):
         raise bad_request(f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}')
+    if resource.custom and kind is None:
+        _require_type(obj, resource, call.body.decode(errors="replace"))
     check_type(obj, resource, kind)
     return obj
 
 
+def _require_type(obj: Object, resource: Resource, body: str) -> None:
+    """400 for a custom resource that does not say what it is; a built-in one may leave that to the URL."""
+    if not obj.get("kind"):
+        short = body if len(body) <= _SUMMARY else f"{body[:_SUMMARY]} ..."
+        raise bad_request(
+            f"the object provided is unrecognized (must be of type {resource.kind}): Object 'Kind' is missing in "
+            f"'{body}' ({short})"
+        )
+    if not obj.get("apiVersion"):
+        raise bad_request(
+            f"the API version in the data () does not match the expected API version ({resource.api_version})"
+        )
+
+
+def check_custom_type(obj: Object, resource: Resource) -> None:
+    """422 for a custom resource of another kind; after a patch, of another version too."""
+    given = str(obj.get("apiVersion") or ""), str(obj.get("kind") or "")
+    for field, value, wanted in zip(("apiVersion", "kind"), given, (resource.api_version, resource.kind), strict=True):
+        if value != wanted:
+            named = replace(resource, group=given[0].rpartition("/")[0], kind=given[1])
+            name = str((obj.get("metadata") or {}).get("name") or "")
+            raise invalid(named, name, [errors.invalid(field, value, f"must be {wanted}")])
+
+
 def check_type(obj: Object, resource: Resource, kind: str | None = None) -> None:
     """Fill in or check apiVersion and kind, and the shape of metadata."""
+    if resource.custom and kind is None and obj.get("apiVersion", resource.api_version) == resource.api_version:
+        check_custom_type({"apiVersion": resource.api_version, "kind": resource.kind, **obj}, resource)
     kind = kind or resource.kind
     given_version, given_kind = obj.get("apiVersion") or resource.api_version, obj.get("kind") or kind
     if given_kind != kind or given_version != resource.api_version:

@@ -11,6 +11,7 @@ from fabula_local.apiserver.errors import (
     ApiError,
     bad_request,
     conflict,
+    invalid,
     invalid_patch,
     not_found,
     patch_fails,
@@ -23,6 +24,8 @@ from fabula_local.resource import Resource
 from fabula_local.schema.apply import ApplyConflict, server_side_apply
 from fabula_local.schema.errors import shown
 from fabula_local.schema.merge import PatchError, json_patch, merge_patch, strategic_merge_patch
+from fabula_local.schema.structural import nulls
+from fabula_local.schema.typed import first_mistake
 
 Object = dict[str, Any]
 
@@ -45,6 +48,8 @@ def patch(writer: Writer, call: Call, resource: Resource, subresource: str = "")
         raise not_found(resource, call.info.name)
     old = from_storage(resource, stored.copy())
     new = _patched(call, resource, old)
+    if resource.custom:
+        codec.check_custom_type(new, resource)
     codec.check_type(new, resource)
     check_name(call, new)
     patched = orjson.dumps(new)
@@ -100,6 +105,8 @@ def _apply(writer: Writer, call: Call, resource: Resource, stored: Stored | None
     if not isinstance(applied, dict):
         raise bad_request("an applied configuration must be an object")
     _check_applied_type(applied)
+    if resource.custom:
+        _check_applied_fields(applied, resource)
     codec.check_type(applied, resource)
     check_name(call, applied)
     if applied["metadata"].pop("managedFields", None) is not None:
@@ -128,6 +135,8 @@ def _apply(writer: Writer, call: Call, resource: Resource, stored: Stored | None
         )
     except ApplyConflict as problem:
         raise _apply_conflict(problem) from problem
+    if resource.custom and (empty := nulls(merged, resource.schema or {})):
+        raise invalid(resource, call.info.name, empty)
     if stored is None or live is None:
         return writer.create(call, resource, call.info.namespace, merged, applied=True)
     if manager == KUBECTL and LAST_APPLIED in (live["metadata"].get("annotations") or ()):
@@ -155,6 +164,18 @@ def _check_applied_type(applied: Object) -> None:
     if not version or not kind:
         group, _, number = version.rpartition("/")
         raise bad_request(f"invalid object type: {group}/{number}, Kind={kind}")
+
+
+def _check_applied_fields(applied: Object, resource: Resource) -> None:
+    """500 for a configuration of a custom kind that its schema cannot type: nobody could own its fields."""
+    given = f"{applied['apiVersion']}, Kind={applied['kind']}"
+    if (applied["apiVersion"], applied["kind"]) != (resource.api_version, resource.kind):
+        raise bad_request(f"invalid object type: {given}")
+    if problem := first_mistake(applied, resource.schema):
+        meta = applied.get("metadata")
+        meta = meta if isinstance(meta, dict) else {}
+        name = f"{meta.get('namespace') or ''}/{meta.get('name') or ''}"
+        raise ApiError(500, "", f"failed to create typed patch object ({name}; {given}): {problem}")
 
 
 def _own_part(applied: Object, resource: Resource, subresource: str) -> Object:

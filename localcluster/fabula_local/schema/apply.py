@@ -5,8 +5,8 @@ Semantics: sigs.k8s.io/structured-merge-diff (merge.Updater) and apimachinery's 
 
 from typing import Any
 
-from .field_set import FieldSet, difference, difference_keeping_parents, intersection, paths, union
-from .field_walk import compare, field_set, merge, remove, root_schema
+from .field_set import FieldSet, difference, intersection, paths, union
+from .field_walk import compare, field_set, merge, remove, root_schema, with_named_members
 from .merge import clone
 
 Object = dict[str, Any]
@@ -39,7 +39,7 @@ class ApplyConflict(Exception):
         self.conflicts = conflicts
         """(manager, field path) pairs, the path as in ".spec.lora.rank"."""
         self.managers = managers
-        """For each conflict the manager as the message words it: "x" using v1 at 2026-01-01T00:00:00Z."""
+        """For each conflict the manager as the message words it: "x" using v1."""
         super().__init__(self._text())
 
     def _text(self) -> str:
@@ -91,10 +91,7 @@ class _Managers:
         """The manager in the words of a conflict."""
         manager, operation, api_version, subresource = key
         text = f'"{manager}"' + (f' with subresource "{subresource}"' if subresource else "")
-        if operation != "Update":
-            return text
-        time = self.times.get(key)
-        return f"{text} using {api_version}" + (f" at {time}" if time else "")
+        return f"{text} using {api_version}" if operation == "Update" else text
 
 
 def track_update(
@@ -184,12 +181,11 @@ def server_side_apply(
             del managers.sets[key]
     merged = merge(current, config, whole)
     others = [key for key in managers.sets if key != own]
-    gone = difference_keeping_parents(last, owned)
-    for key in others:
-        gone = difference_keeping_parents(gone, managers.sets[key])
-    if gone:
-        # Laid over once more, because removal drops what it empties and the configuration may ask for the empty value.
-        merged = merge(remove(merged, gone, whole) or {}, config, whole)
+    if last:
+        held = owned
+        for key in others:
+            held = union(held, managers.sets[key])
+        merged = _pruned(merged, last, held, whole)
     changed, removed = compare(current, merged, whole)
     _settle(managers, others, changed, removed, force=force)
     unchanged = managers.sets.get(own) == owned and not changed and not removed
@@ -200,6 +196,24 @@ def server_side_apply(
     if (version := live.get("metadata", {}).get("resourceVersion")) is not None:
         meta["resourceVersion"] = version
     return clone({**merged, "metadata": meta})  # type: ignore[no-any-return]
+
+
+def _pruned(merged: Object, last: FieldSet, held: FieldSet, whole: Object) -> Object:
+    """Without what the manager applied before, but for what anyone holds now, itself included.
+
+    What it applied goes with all below it, also defaults that nobody owns (merge.Updater's prune: remove, add back what
+    is owned, add back what the manager never had).
+    """
+    last = with_named_members(last, whole)
+    everything = _members_of(merged, whole)
+    left = _members_of(remove(merged, last, whole) or {}, whole)
+    gone = difference(everything, union(left, with_named_members(held, whole)))
+    left = _members_of(remove(merged, gone, whole) or {}, whole)
+    return remove(merged, intersection(difference(everything, left), last), whole) or {}
+
+
+def _members_of(value: Object, whole: Object) -> FieldSet:
+    return with_named_members(field_set(value, whole), whole)
 
 
 def _settle(managers: _Managers, others: list[Key], changed: FieldSet, removed: FieldSet, *, force: bool) -> None:

@@ -57,18 +57,6 @@ def difference(one: FieldSet, other: FieldSet) -> FieldSet:
     return result
 
 
-def difference_keeping_parents(one: FieldSet, other: FieldSet) -> FieldSet:
-    """Paths of one set that are neither in the other nor above one of its paths."""
-    result: FieldSet = {}
-    for key, node in children(one):
-        theirs = other.get(key)
-        if theirs is None:
-            result[key] = node
-        elif (left := make_node(difference_keeping_parents(node, theirs), member=False)) is not None:
-            result[key] = left
-    return result
-
-
 def intersection(one: FieldSet, other: FieldSet) -> FieldSet:
     """Paths in both sets."""
     result: FieldSet = {}

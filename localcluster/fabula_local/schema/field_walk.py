@@ -96,6 +96,17 @@ def field_set(value: Any, schema: Schema) -> FieldSet:
     return {}
 
 
+def with_named_members(fields: FieldSet, schema: Schema) -> FieldSet:
+    """The set, and each field that the schema names and that has paths below it: who owns those may take it away."""
+    result: FieldSet = {}
+    for key, node in children(fields):
+        kind, _, name = key.partition(":")
+        sub, named = _child(schema, name) if kind == "f" else (schema.get("items", _FREE), False)
+        below = with_named_members(node, sub)
+        result[key] = make_node(below, member=is_member(node) or named) or {}
+    return result
+
+
 def _whole(value: Any, schema: Schema) -> FieldSet:
     """Every path of a value that came or went as one: its leaves and all that holds them."""
     below: FieldSet = {}
@@ -183,7 +194,7 @@ def _merge_lists(before: dict[str, Any], after: dict[str, Any], schema: Schema) 
 
 
 def remove(value: Any, gone: FieldSet, schema: Schema) -> Any:
-    """The value without the paths; what is emptied by that is None."""
+    """The value without the paths; what loses all that it holds, but is not itself among them, is None."""
     if isinstance(value, dict) and not _atomic_map(schema):
         result: Object = {}
         for name, one in value.items():
@@ -191,9 +202,7 @@ def remove(value: Any, gone: FieldSet, schema: Schema) -> Any:
             if node is None:
                 result[name] = one
             elif not is_member(node):
-                left = remove(one, node, _child(schema, name)[0])
-                if left is not None:
-                    result[name] = left
+                result[name] = remove(one, node, _child(schema, name)[0])
         return result or None
     if isinstance(value, list) and (kind := _list_kind(schema)) != "atomic":
         keyed = keyed_items(value, schema, kind)
@@ -205,7 +214,7 @@ def remove(value: Any, gone: FieldSet, schema: Schema) -> Any:
             node = gone.get(key)
             if node is None:
                 kept.append(one)
-            elif not is_member(node) and (left := remove(one, node, items)) is not None:
-                kept.append(left)
+            elif not is_member(node):
+                kept.append(remove(one, node, items))
         return kept or None
     return value

@@ -12,7 +12,7 @@ from .identity_cache import IdentityCache
 from .scalar_checks import Check, Schema
 from .validation import compile_schema
 
-__all__ = ["FieldError", "apply_defaults", "prune", "validate"]
+__all__ = ["FieldError", "apply_defaults", "nulls", "prune", "validate"]
 
 Object = dict[str, Any]
 Walk = Callable[[Any], None]
@@ -38,6 +38,11 @@ def validate(obj: Object, schema: Schema) -> list[FieldError]:
     found: list[FieldError] = []
     _checks.get(schema, compile_schema)(obj, "", found)
     return found
+
+
+def nulls(obj: Object, schema: Schema) -> list[FieldError]:
+    """Nulls where none is allowed. Defaulting drops those that a client sends; what an apply leaves is an error."""
+    return [error for error in validate(obj, schema) if error.message.startswith('Invalid value: "null"')]
 
 
 def apply_defaults(obj: Object, schema: Schema) -> None:
