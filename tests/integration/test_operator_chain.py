@@ -87,6 +87,7 @@ async def test_three_runs_applied_at_once_end_as_one_chain_of_digests(api: Api) 
     assert tune["status"]["reason"] == "WaitingForDataset"
     assert len(tune["status"]["conditions"]) == 9
     await api.request("DELETE", CONFIG_MAP.path(namespace, "fabula-status-ca"), body={})
+    clock.ahead += timedelta(seconds=11)
     await settle(driver, feed, cluster)
     assert await api.get(CONFIG_MAP, namespace, "fabula-status-ca") is not None
     found = {kind: await api.get(RUNS[kind], namespace, name) or {} for kind, (name, _) in SPECS.items()}

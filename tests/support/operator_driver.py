@@ -87,9 +87,12 @@ class Feed:
 class Driver:
     """One operator process."""
 
-    def __init__(self, api: Api, now: Callable[[], datetime], *, progress_seconds: float = 0.0) -> None:
+    def __init__(
+        self, api: Api, now: Callable[[], datetime], *, progress_seconds: float = 0.0, comparable: bool = True
+    ) -> None:
         self.api = api
         self.cache = Cache()
+        self.cache.comparable = comparable
         self.reports = Reports()
         self.observer = Observer(api, self.cache)
         self.now = now

@@ -1,6 +1,6 @@
-"""One look at one run: plan from the cache; when that asks for more than progress, plan again from live reads and act.
+"""One look at one run: plan from the cache, read what the plan rests on besides, plan again if that was anything, act.
 
-No action rests on a watch event alone: stale, lost, repeated or reordered events cost a read and never a wrong write.
+Stale, lost, repeated or reordered events cost a read and never a wrong write: see `fabula_operator.plan.evidence`.
 """
 
 from __future__ import annotations
@@ -23,12 +23,15 @@ from fabula_operator.kube.observe import Observer
 from fabula_operator.kube.warnings import Warnings
 from fabula_operator.plan.actions import Plan
 from fabula_operator.plan.ending import end_unreadable
+from fabula_operator.plan.evidence import Evidence, evidence
 from fabula_operator.plan.lifecycle import plan
 from fabula_operator.plan.observed import Environment, Observed, Waiting
 from fabula_operator.plan.significance import only_progress
 
 logger = logging.getLogger(__name__)
 SOON_SECONDS = 0.2
+ECHO_SECONDS = 2.0
+"""How long the watch may take to tell of our own write, before the object is read."""
 NAME_TAKEN_SECONDS = 2.0
 MAX_ERROR_SECONDS = 60.0
 
@@ -70,16 +73,15 @@ class Reconciler:
         self._raised: dict[Key, tuple[str, int, str]] = {}
         """What the last look raised: the run's uid, its generation, the error's class and place."""
         self._starting = asyncio.Lock()
+        self._outdated: set[Key] = set()
+        """Runs of which the server has a newer version than we knew."""
 
-    async def look(self, key: Key, *, live: bool = False) -> float | None:
-        """Reconcile the run; seconds after which to look again, or None. Never raises for what the API answers.
-
-        `live` reads everything of the run first, as the periodic resync does.
-        """
+    async def look(self, key: Key) -> float | None:
+        """Reconcile the run; seconds after which to look again, or None. Never raises for what the API answers."""
         started = time.monotonic()
         error: str | None = None
         try:
-            again = await self._look(key, live)
+            again = await self._look(key)
             self._errors.pop(key, None)
             self._raised.pop(key, None)
         except NameTaken as taken:
@@ -90,7 +92,11 @@ class Reconciler:
             again = self._refused(key, refused)
         except ApiError as failed:
             error = failed.reason
-            again = SOON_SECONDS if failed.code == 409 else self._backoff(key, failed)
+            if failed.code == 409:
+                self._outdated.add(key)
+                again = SOON_SECONDS
+            else:
+                again = self._backoff(key, failed)
         except Exception as raised:
             error = type(raised).__name__
             again = await self._unplanned(key, raised)
@@ -98,44 +104,68 @@ class Reconciler:
             self._watcher.reconciled(key, time.monotonic() - started, error)
         return again
 
-    async def _look(self, key: Key, live: bool) -> float | None:
-        if live:
-            await self._observer.run(key)
-        seen = self._observe(key)
-        if seen is None:
+    async def _look(self, key: Key) -> float | None:
+        if (wait := await self._own_writes(key)) is not None:
+            return wait
+        if (made := await self._plan(key)) is None:
             return None
-        uid = seen.run.identity.uid
-        wanted = plan(seen, self._now())
-        if await self._warnings.ask(key.namespace, wanted.unexplained):
-            seen = replace(seen, warnings=self._warnings.known())
-            wanted = plan(seen, self._now())
+        seen, wanted = made
         if self._quiet(key, wanted):
             self._forget_if_finished(seen)
             return wanted.requeue_after
-        if self._progress_only(seen, wanted):
-            if (left := self._too_soon(uid)) > 0:
-                return min(left, wanted.requeue_after or left)
-        elif not live:
-            await self._observer.run(key)
-            seen = self._observe(key)
-            if seen is None:
-                return None
-            wanted = plan(seen, self._now())
-            if self._quiet(key, wanted):
-                return wanted.requeue_after
-        if wanted.starts_group:
-            # One at a time, so that of two runs that would make the same the second one sees the first one's claim.
+        uid = seen.run.identity.uid
+        if self._progress_only(seen, wanted) and (left := self._too_soon(uid)) > 0:
+            return min(left, wanted.requeue_after or left)
+        if not wanted.starts_group and (made := await self._proven(key, made)) is None:
+            return None
+        if made[1].starts_group:
+            # One at a time until the status says what it makes, so that of two runs that would make the same the second
+            # one sees the first one's claim.
             async with self._starting:
-                if (seen := self._observe(key)) is None:
+                if (made := await self._proven(key)) is None:
                     return None
-                wanted = plan(seen, self._now())
-                await self._applier.apply(key, wanted)
+                await self._applier.tell(key, made[1], made[0].run.version)
         else:
-            await self._applier.apply(key, wanted)
+            await self._applier.tell(key, made[1], made[0].run.version)
+        wanted = made[1]
+        await self._applier.act(key, wanted)
         self._written[uid] = self._now()
         if self._obstacles.pop(uid, None) is not None:
             return SOON_SECONDS
         return wanted.requeue_after
+
+    async def _own_writes(self, key: Key) -> float | None:
+        """See to it that a plan is not made from before our own last write; seconds to wait for that, if any."""
+        if key in self._outdated:
+            await self._observer.confirm(key, Evidence(run=True))
+            self._outdated.discard(key)
+        obj = self._cache.get(key)
+        uid = obj["metadata"]["uid"] if obj is not None else ""
+        if self._cache.own_writes.awaited(uid):
+            if (left := ECHO_SECONDS - self._cache.own_writes.since(uid)) > 0:
+                return left
+            await self._observer.own_writes(key, uid)
+        return None
+
+    async def _plan(self, key: Key) -> tuple[Observed, Plan] | None:
+        if (seen := self._observe(key)) is None:
+            return None
+        wanted = plan(seen, self._now())
+        if await self._warnings.ask(key.namespace, wanted.unexplained):
+            seen = replace(seen, warnings=self._warnings.known())
+            wanted = plan(seen, self._now())
+        return seen, wanted
+
+    async def _proven(self, key: Key, made: tuple[Observed, Plan] | None = None) -> tuple[Observed, Plan] | None:
+        """A plan that rests on nothing unread. What is read may change it, and so what it rests on."""
+        read = Evidence()
+        while (made := made or await self._plan(key)) is not None:
+            needed = read | evidence(*made)
+            if needed == read or self._quiet(key, made[1]):
+                return made
+            await self._observer.confirm(key, needed)
+            read, made = needed, None
+        return None
 
     async def _unplanned(self, key: Key, raised: Exception) -> float:
         """No plan could be made of what is there. The second time in a row the run ends and says so: silently trying
@@ -150,7 +180,7 @@ class Reconciler:
             if self._raised.get(key) != mark:
                 self._raised[key] = mark
                 return SOON_SECONDS
-            await self._applier.apply(key, end_unreadable(seen, type(raised).__name__, self._now()))
+            await self._applier.apply(key, end_unreadable(seen, type(raised).__name__, self._now()), seen.run.version)
         except Exception as again:
             logger.error("%s %s/%s: nor can it be ended: %s in %s", *key, type(again).__name__, _place(again))
             return MAX_ERROR_SECONDS

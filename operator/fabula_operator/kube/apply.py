@@ -13,15 +13,16 @@ from datetime import datetime
 
 from fabula_api.outside import camel_reason, plain
 from fabula_api.status import RunStatus
+from fabula_operator.kube.authority import Authority
 from fabula_operator.kube.cache import Cache, Key
 from fabula_operator.kube.client import Api, ApiError
 from fabula_operator.kube.merge_patch import merge_patch
-from fabula_operator.kube.resources import CHILDREN, CONFIG_MAP, EVENT, RUNS, SERVICE, Obj
+from fabula_operator.kube.resources import CHILDREN, EVENT, RUNS, SERVICE, Obj
 from fabula_operator.plan.actions import Action, DeleteChild, DeleteRun, EnsureChild, Notice, Plan, SuspendChild
 from fabula_operator.plan.children import Child, controller_uid
 from fabula_operator.plan.conditions import timestamp
 from fabula_operator.plan.observed import read_status
-from fabula_operator.render import Launch, WorkerSettings, manifest, ranks_service, status_ca
+from fabula_operator.render import Launch, WorkerSettings, manifest, ranks_service
 from fabula_operator.render.names import RUN_UID, shortened
 
 logger = logging.getLogger(__name__)
@@ -83,30 +84,43 @@ class Applier:
         self._api = api
         self._cache = cache
         self._settings = settings
-        self._certificate = status_ca_certificate
+        self._authority = Authority(api, status_ca_certificate, cache.deletions, now)
         self._now = now
         self._changed = changed
         self._instance = instance
         self._sent: dict[str, tuple[str, Obj]] = {}
         """Run uid to (resourceVersion after our last status write, what was sent), where the answer differed."""
 
-    async def apply(self, key: Key, plan: Plan) -> None:
-        """Carry the plan out. Raises ApiError (409 when the run has changed meanwhile), NameTaken, ChildRefused."""
+    async def apply(self, key: Key, plan: Plan, version: str) -> None:
+        """Carry out a plan that was made from this version of the run, see `tell` and `act`."""
+        await self.tell(key, plan, version)
+        await self.act(key, plan)
+
+    async def tell(self, key: Key, plan: Plan, version: str) -> None:
+        """The first half: events, then the status. Raises ApiError, 409 when the run has changed since the plan."""
         obj = self._cache.get(key)
         if obj is None:
             return
         for notice in plan.notices:
             await self._emit(obj, notice)
         if plan.status is not None:
-            await self.write_status(key, plan)
+            await self.write_status(key, plan, version)
+
+    async def act(self, key: Key, plan: Plan) -> None:
+        """The second half: actions. Raises ApiError, NameTaken, ChildRefused."""
+        obj = self._cache.get(key)
+        if obj is None:
+            return
         for action in plan.actions:
             await self._carry_out(key, obj, action)
 
-    async def write_status(self, key: Key, plan: Plan) -> None:
+    async def write_status(self, key: Key, plan: Plan, version: str) -> None:
         """Write the plan's status if it differs from the one that is there."""
         obj = self._cache.get(key)
         if obj is None or plan.status is None:
             return
+        if obj["metadata"]["resourceVersion"] != version:
+            raise ApiError(409, "Conflict", "the run has changed since the plan was made")
         if self.settled(key, plan.status):
             return
         old, new = obj.get("status") or {}, _valid(plan.status)
@@ -121,7 +135,7 @@ class Applier:
             if error.code in (400, 413, 422):
                 raise StatusRefused(f"{error.code} {error.reason}") from error
             raise
-        self._tell(self._cache.put(stored))
+        self._tell(self._cache.wrote(meta["uid"], stored))
         self._sent.pop(meta["uid"], None)
         if read_status(key.kind, stored.get("status")).to_wire() != new:
             logger.error("%s %s/%s: the API server stored another status than was sent; update the CRDs", *key)
@@ -141,7 +155,7 @@ class Applier:
     async def _carry_out(self, key: Key, obj: Obj, action: Action) -> None:
         match action:
             case EnsureChild(launch):
-                await self._ensure_status_ca(key.namespace)
+                await self._authority.ensure(key.namespace)
                 await self._create(launch)
             case DeleteChild(child, why):
                 logger.info("%s %s/%s: deleting %s %s: %s", *key, child.kind, child.name, why)
@@ -154,7 +168,7 @@ class Applier:
                 logger.info("%s %s/%s: deleting it, its ttl is over", *key)
                 uid = obj["metadata"]["uid"]
                 left = await self._api.delete(RUNS[key.kind], key.namespace, key.name, uid)
-                self._tell(self._cache.drop(obj) if left is None else self._cache.put(left))
+                self._tell(self._cache.drop(obj) if left is None else self._cache.wrote(uid, left))
 
     async def _create(self, launch: Launch) -> None:
         resource = CHILDREN[launch.backend]
@@ -178,8 +192,9 @@ class Applier:
                 Child.from_object(found)
             except ValueError as foreign:
                 raise ChildRefused(f"{launch.backend} {name} is not as it was made: {foreign}; delete it") from error
-            stored = found
-        self._tell(self._cache.put(stored))
+            self._tell(self._cache.put(found))
+            return
+        self._tell(self._cache.wrote(launch.run.uid, stored))
 
     async def _ensure_service(self, launch: Launch) -> None:
         """The pods' names must be there before the pods. The name holds the run's uid, so it is nobody else's."""
@@ -206,7 +221,7 @@ class Applier:
     def _learn_child(self, run: Obj, child: Child, stored: Obj | None) -> None:
         """What is under a child's name after a write; the child itself is gone when that is nothing or another one."""
         if stored is not None:
-            self._tell(self._cache.put(stored))
+            self._tell(self._cache.wrote(run["metadata"]["uid"], stored))
         if stored is None or stored["metadata"]["uid"] != child.uid:
             named = {"name": child.name, "namespace": run["metadata"]["namespace"], "uid": child.uid}
             labels = {RUN_UID: run["metadata"]["uid"]}
@@ -218,24 +233,10 @@ class Applier:
 
     async def publish_authority(self, certificate: str) -> None:
         """From now on tell workers of this authority, those of runs that are at work too. Raises ApiError."""
-        self._certificate = certificate
+        self._authority.change(certificate)
         unfinished = {obj["metadata"]["namespace"] for obj in self._cache.runs() if not over(obj)}
         for namespace in sorted(unfinished):
-            await self._ensure_status_ca(namespace)
-
-    async def _ensure_status_ca(self, namespace: str) -> None:
-        # Asked each time: a namespace may have been deleted and made again, and without it no pod of a run starts.
-        wanted = status_ca(namespace, self._certificate)
-        name = wanted["metadata"]["name"]
-        found = await self._api.get(CONFIG_MAP, namespace, name)
-        if found is None:
-            try:
-                await self._api.create(CONFIG_MAP, wanted)
-            except ApiError as error:
-                if error.reason != "AlreadyExists":
-                    raise
-        elif found.get("data") != wanted["data"]:
-            await self._api.patch(CONFIG_MAP, namespace, name, {"data": wanted["data"]})
+            await self._authority.ensure(namespace)
 
     async def _emit(self, run: Obj, notice: Notice) -> None:
         """Create the event under a name that follows from what it says, so that it is there once."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple, TypeVar
 
@@ -11,6 +11,7 @@ from fabula_api.outside import plain
 from fabula_api.recipes import Kind
 from fabula_operator.kube.admission import waits
 from fabula_operator.kube.claims import Claims
+from fabula_operator.kube.own_writes import OwnWrites, Written
 from fabula_operator.kube.resources import CHILDREN, RUNS, Obj
 from fabula_operator.plan.children import Child, Pod, controller_kind, controller_uid
 from fabula_operator.plan.observed import Environment, Observed, Reference, Report, Run, Waiting, read_status
@@ -41,6 +42,10 @@ def _version(obj: Obj) -> int:
     return int(text) if text.isdigit() else 0
 
 
+def _is_number(obj: Obj) -> bool:
+    return str(obj["metadata"].get("resourceVersion")).isdigit()
+
+
 def _newer(obj: Obj, known: Obj) -> bool:
     """Whether `obj` is news. An object that was made again under its name is another one, and so always is."""
     if obj["metadata"]["uid"] != known["metadata"]["uid"]:
@@ -64,13 +69,23 @@ class Cache:
         """Uid of an object that was left out to why, so that it is said once."""
         self._named_by: dict[Key, set[Key]] = {}
         self._deleted: OrderedDict[str, None] = OrderedDict()
+        self._deletions: Counter[str] = Counter()
         self._gone: OrderedDict[Key, str] = OrderedDict()
         """Deleted runs to their uids."""
         self._admissions: dict[str, dict[str, str]] = {}
         """Run uid to what Kueue says of its queued children, by their uid."""
         self._claims = Claims()
+        self.own_writes = OwnWrites()
+        self.comparable: bool | None = None
+        """Whether versions of one resource compare as integers; None until the server was asked."""
 
-    def put(self, obj: Obj) -> set[Key]:
+    def wrote(self, run: str, obj: Obj) -> set[Key]:
+        """Take what a write for a run answered, as news."""
+        if not self.comparable or not _is_number(obj):
+            self.own_writes.wrote(run, obj)
+        return self.put(obj, own=True)
+
+    def put(self, obj: Obj, *, own: bool = False) -> set[Key]:
         """Take news of an object; the runs that may be affected. News older than what is known are ignored."""
         meta = obj["metadata"]
         if meta["uid"] in self._deleted:
@@ -78,8 +93,9 @@ class Cache:
         if obj["kind"] in RUNS:
             key = Key(obj["kind"], meta["namespace"], meta["name"])
             known = self._runs.get(key)
+            echo = not own and self.own_writes.told(meta["uid"], obj)
             if known is not None and not _newer(obj, known):
-                return set()
+                return {key} if echo else set()
             self._index(key, known, obj)
             self._runs[key] = obj
             self._keys[meta["uid"]] = key
@@ -89,8 +105,9 @@ class Cache:
             return set()
         owned = self._owned.setdefault((meta["namespace"], uid), {})
         known = owned.get((obj["kind"], meta["name"]))
+        echo = not own and self.own_writes.told(uid, obj)
         if known is not None and not _newer(obj, known):
-            return set()
+            return self._affected(meta["namespace"], uid) if echo else set()
         owned[obj["kind"], meta["name"]] = obj
         return self._affected(meta["namespace"], uid)
 
@@ -115,6 +132,8 @@ class Cache:
                 self._index(key, known, None)
                 del self._runs[key]
             self._keys.pop(meta["uid"], None)
+            self.own_writes.forget(meta["uid"])
+            self._deletions[key.namespace] += 1
             self._gone[key] = meta["uid"]
             self._gone.move_to_end(key)
             while len(self._gone) > _REMEMBERED_DELETIONS:
@@ -125,6 +144,7 @@ class Cache:
         self._foreign.pop(meta["uid"], None)
         if (uid := run_uid(obj)) is None:
             return set()
+        self.own_writes.read(uid, Written(obj["kind"], meta["name"]))
         owned = self._owned.get((meta["namespace"], uid), {})
         known = owned.get((obj["kind"], meta["name"]))
         if known is not None and known["metadata"]["uid"] == meta["uid"]:
@@ -181,6 +201,10 @@ class Cache:
     def gone(self, key: Key) -> str | None:
         """Uid of the run of that name that was deleted last."""
         return self._gone.get(key)
+
+    def deletions(self, namespace: str) -> int:
+        """How many runs of a namespace went, as far as this process heard."""
+        return self._deletions[namespace]
 
     def key_of(self, uid: str) -> Key | None:
         """The run with that uid."""

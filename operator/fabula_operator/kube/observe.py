@@ -1,4 +1,7 @@
-"""Live reads of one run: what plans that act are made from, and what heals a lost watch event."""
+"""Reads: of what a plan rests on besides the cache, and of everything now and then, which heals lost watch events.
+
+Whatever else a look wants to know of one child, such as its newest event, is asked here, by name or by field.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,16 @@ from collections.abc import Callable
 from fabula_operator.kube.admission import Admissions
 from fabula_operator.kube.cache import Cache, Key
 from fabula_operator.kube.client import Api
-from fabula_operator.kube.resources import JOB, POD, PYTORCH_JOB, RUNS, Resource
+from fabula_operator.kube.own_writes import Written, comparable
+from fabula_operator.kube.resources import CHILDREN, JOB, POD, PYTORCH_JOB, RUNS, Obj, Resource
+from fabula_operator.plan.evidence import Evidence, expected_children
+from fabula_operator.plan.observed import Run
 from fabula_operator.plan.references import named_runs
 from fabula_operator.render.names import RUN_UID
 
 
 class Observer:
-    """Reads a run with all that belongs to it from the API server into the cache."""
+    """Reads from the API server into the cache."""
 
     def __init__(self, api: Api, cache: Cache) -> None:
         self._api = api
@@ -27,6 +33,8 @@ class Observer:
 
     async def discover(self) -> bool:
         """Ask whether PyTorchJobs and Kueue's Workloads are served, and remember it."""
+        if self._cache.comparable is None:
+            self._cache.comparable = comparable(await self._api.get_path("/version"))
         groups = ((await self._api.get_path("/apis")) or {}).get("groups") or ()
         self.admissions.discovered(groups)
         self.pytorch_jobs = any(one["name"] == PYTORCH_JOB.group for one in groups) and await self._serves(PYTORCH_JOB)
@@ -36,32 +44,49 @@ class Observer:
         found = await self._api.get_path(f"/apis/{resource.group}/{resource.version}")
         return resource.plural in {one["name"] for one in (found or {}).get("resources") or ()}
 
-    async def run(self, key: Key) -> None:
-        """Read the run, the runs it names, its children and pods."""
-        if not await self._one(key):
-            return
+    async def confirm(self, key: Key, needed: Evidence) -> None:
+        """Read what a plan for the run needs read by itself."""
+        if needed.run:
+            await self._one(key)
         obj = self._cache.get(key)
         if obj is None:
             return
-        for kind, name in named_runs(key.kind, obj.get("spec") or {}):
-            await self._one(Key(kind, key.namespace, name))
-        uid = obj["metadata"]["uid"]
-        # A resync reads a run that may be at work: what is created while the lists are on their way is not in them.
-        before = self._cache.owned(uid)
-        found = []
-        # Pods last: a child that says it has failed, with pods from before that, would look as if it had lost them.
-        for resource in (JOB, *((PYTORCH_JOB,) if self.pytorch_jobs else ()), POD):
-            found += await self._api.list(resource, key.namespace, f"{RUN_UID}={uid}")
-        self._cache.sync(before, found)
+        if needed.references:
+            for kind, name in sorted(named_runs(key.kind, obj.get("spec") or {})):
+                await self._one(Key(kind, key.namespace, name))
+        if needed.pods:
+            await self._children(key, obj)
 
-    async def _one(self, key: Key) -> bool:
+    async def _children(self, key: Key, run: Obj) -> None:
+        """Read the run's children by their names, those too that only its status tells of, and list its pods."""
+        uid = run["metadata"]["uid"]
+        known = [one for one in self._cache.owned(uid) if one["kind"] in CHILDREN]
+        names = {(one["kind"], one["metadata"]["name"]) for one in known}
+        kinds = ("Job", "PyTorchJob") if self.pytorch_jobs else ("Job",)
+        names |= {(kind, name) for name in expected_children(Run.from_object(run)) for kind in kinds}
+        before = self._cache.owned(uid)
+        found = [await self._api.get(CHILDREN[kind], key.namespace, name) for kind, name in sorted(names)]
+        # Pods last: a child that says it has failed, with pods from before that, would look as if it had lost them.
+        pods = await self._api.list(POD, key.namespace, f"{RUN_UID}={uid}")
+        # What is created while the answers are on their way was not known before, and is in none of them.
+        self._cache.sync(before, [*(one for one in found if one is not None), *pods])
+
+    async def own_writes(self, key: Key, run: str) -> None:
+        """Read by name what was written for a run and has not come back."""
+        for kind, name in self._cache.own_writes.awaited(run):
+            resource = RUNS.get(kind) or CHILDREN[kind]
+            obj = await self._api.get(resource, key.namespace, name)
+            self._cache.own_writes.read(run, Written(kind, name))
+            if obj is not None:
+                self._cache.put(obj)
+
+    async def _one(self, key: Key) -> None:
         known = self._cache.get(key)
         obj = await self._api.get(RUNS[key.kind], key.namespace, key.name)
         if known is not None and (obj is None or obj["metadata"]["uid"] != known["metadata"]["uid"]):
             self._cache.drop(known)
         if obj is not None:
             self._cache.put(obj)
-        return obj is not None
 
     async def everything(self, namespace: str | None) -> set[Key]:
         """List every kind once, a page at a time; the runs about which that brought news. Heals lost watch events.

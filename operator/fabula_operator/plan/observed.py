@@ -34,6 +34,8 @@ class Run:
     """As on the wire; parsing it is part of the plan, since it may be invalid."""
     status: RunStatus
     deleting: bool = False
+    version: str = ""
+    """Its resourceVersion."""
 
     @classmethod
     def from_object(cls, obj: Mapping[str, Any]) -> Run:
@@ -46,6 +48,7 @@ class Run:
             spec=obj.get("spec") or {},
             status=read_status(kind, obj.get("status")),
             deleting="deletionTimestamp" in meta,
+            version=str(meta.get("resourceVersion") or ""),
         )
 
 
