@@ -22,7 +22,7 @@ from tests.support.operator_driver import (
     make_namespace,
     run_object,
 )
-from tests.support.scripted_cluster import Ending, ScriptedCluster, Task
+from tests.support.scripted_cluster import Ending, ScriptedCluster, Task, digest
 
 from fabula_api.worker import StageReport
 from fabula_operator.kube.cache import Key
@@ -188,7 +188,12 @@ WORKLOAD_CRD = {
         ],
     },
 }
-TUNE_OF_A_FOLDER = {**FINE_TUNE_SPEC, "dataset": {"uri": "datasets/vist"}}
+TUNE_OF_A_FOLDER = {
+    **FINE_TUNE_SPEC,
+    # With their digests told, there is no look before the training.
+    "dataset": {"uri": "datasets/vist", "digest": digest("vist")},
+    "model": {**FINE_TUNE_SPEC["model"], "digest": digest("model")},
+}
 
 
 async def tuning(api: Api, namespace: str) -> Obj:
