@@ -1,0 +1,200 @@
+"""The alerts, tried by Prometheus' own promtool: each fires on what it is for, and none on a run in peace."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+pytest.importorskip("grafana_foundation_sdk", reason="dashboards and alerts are generated with the lint extra")
+from fabula_chart.monitoring.alerts import ALERTS
+from fabula_chart.monitoring.files import rules_yaml
+
+PROMTOOL = shutil.which("promtool")
+needs_promtool = pytest.mark.skipif(
+    PROMTOOL is None, reason="promtool is not here: install Debian's package prometheus"
+)
+RUN = 'namespace="team",name="tune"'
+TUNE = f'kind="FineTuneRun",{RUN}'
+BUILD = f'kind="DatasetBuild",{RUN}'
+
+
+@dataclass(frozen=True)
+class Case:
+    """What Prometheus has seen, and what it must say after a while."""
+
+    series: dict[str, str]
+    after: str
+    fires: bool
+
+
+# Values are given a minute: 0x30 is a figure that stays for thirty, 0+60x30 one that grows by sixty.
+CASES: dict[str, tuple[Case, ...]] = {
+    "FabulaRunStalled": (
+        Case({f"fabula_run_stalled{{{TUNE}}}": "1x30"}, "15m", True),
+        Case({f"fabula_run_stalled{{{TUNE}}}": "0x30"}, "15m", False),
+        Case({f"fabula_run_stalled{{{TUNE}}}": "1x5 0x25"}, "15m", False),
+    ),
+    "FabulaTrainingUnhealthy": (
+        Case({f'fabula_training_unhealthy{{{TUNE},reason="LossNotFinite"}}': "1x30"}, "10m", True),
+        Case({f'fabula_training_unhealthy{{{TUNE},reason="Healthy"}}': "0x30"}, "10m", False),
+    ),
+    "FabulaRetriesSpent": (
+        Case(
+            {
+                f'fabula_run_info{{{TUNE},state="Failed",reason="Crashed"}}': "1x10",
+                f"fabula_training_attempts{{{TUNE}}}": "3x10",
+            },
+            "5m",
+            True,
+        ),
+        Case(
+            {
+                f'fabula_run_info{{{TUNE},state="Failed",reason="InvalidSpec"}}': "1x10",
+                f"fabula_training_attempts{{{TUNE}}}": "0x10",
+            },
+            "5m",
+            False,
+        ),
+    ),
+    "FabulaCheckpointTooOld": (
+        Case(
+            {
+                f'fabula_run_info{{{TUNE},state="Running",reason=""}}': "1x240",
+                f"fabula_training_checkpoint_timestamp_seconds{{{TUNE}}}": "0x240",
+            },
+            "150m",
+            True,
+        ),
+        Case(
+            {
+                f'fabula_run_info{{{TUNE},state="Running",reason=""}}': "1x240",
+                f"fabula_training_checkpoint_timestamp_seconds{{{TUNE}}}": "0+60x240",
+            },
+            "150m",
+            False,
+        ),
+        Case(
+            {
+                f'fabula_run_info{{{TUNE},state="Succeeded",reason=""}}': "1x240",
+                f"fabula_training_checkpoint_timestamp_seconds{{{TUNE}}}": "0x240",
+            },
+            "150m",
+            False,
+        ),
+    ),
+    "FabulaProviderCallsLost": (
+        Case(
+            {
+                f'fabula_provider_calls_total{{{BUILD},stage="extract",outcome="paid"}}': "0+100x60",
+                f'fabula_provider_calls_total{{{BUILD},stage="extract",outcome="lost"}}': "0+20x60",
+            },
+            "45m",
+            True,
+        ),
+        Case(
+            {
+                f'fabula_provider_calls_total{{{BUILD},stage="extract",outcome="paid"}}': "0+100x60",
+                f'fabula_provider_calls_total{{{BUILD},stage="extract",outcome="lost"}}': "0+1x60",
+            },
+            "45m",
+            False,
+        ),
+    ),
+    "FabulaBudgetNearlySpent": (
+        Case(
+            {
+                f'fabula_run_info{{{BUILD},state="Running",reason=""}}': "1x10",
+                f"fabula_run_cost_usd{{{BUILD}}}": "19x10",
+                f"fabula_run_budget_usd{{{BUILD}}}": "20x10",
+            },
+            "5m",
+            True,
+        ),
+        Case(
+            {
+                f'fabula_run_info{{{BUILD},state="Running",reason=""}}': "1x10",
+                f"fabula_run_cost_usd{{{BUILD}}}": "10x10",
+                f"fabula_run_budget_usd{{{BUILD}}}": "20x10",
+            },
+            "5m",
+            False,
+        ),
+    ),
+    "FabulaOperatorWithoutLeader": (
+        Case({'fabula_leader{pod="a"}': "0x10", 'fabula_leader{pod="b"}': "0x10"}, "5m", True),
+        Case({"unrelated": "1x10"}, "5m", True),
+        Case({'fabula_leader{pod="a"}': "1x10", 'fabula_leader{pod="b"}': "0x10"}, "5m", False),
+    ),
+    "FabulaWatchFrozen": (
+        Case(
+            {
+                'fabula_watch_missed_total{kind="Pod"}': "0+4x60",
+                'fabula_watch_events_total{kind="Pod"}': "7x60",
+            },
+            "45m",
+            True,
+        ),
+        Case(
+            {
+                'fabula_watch_missed_total{kind="Pod"}': "0+4x60",
+                'fabula_watch_events_total{kind="Pod"}': "0+400x60",
+            },
+            "45m",
+            False,
+        ),
+    ),
+    "FabulaApiErrors": (
+        Case({'fabula_api_requests_total{verb="create",resource="jobs",code="403"}': "0+60x30"}, "20m", True),
+        Case({'fabula_api_requests_total{verb="create",resource="jobs",code="201"}': "0+60x30"}, "20m", False),
+        Case({'fabula_api_requests_total{verb="get",resource="jobs",code="404"}': "0+60x30"}, "20m", False),
+    ),
+    "FabulaCertificateEnds": (
+        Case({"fabula_certificate_expiry_timestamp_seconds": "864000x90"}, "80m", True),
+        Case({"fabula_certificate_expiry_timestamp_seconds": "8640000x90"}, "80m", False),
+    ),
+}
+
+
+def test_every_alert_is_tried_both_ways() -> None:
+    assert set(CASES) == {one.name for one in ALERTS}
+    for cases in CASES.values():
+        assert {case.fires for case in cases} == {True, False}
+
+
+@needs_promtool
+def test_promtool_finds_each_alert_where_it_is_due_and_nowhere_else(tmp_path: Path) -> None:
+    (tmp_path / "rules.yaml").write_text(rules_yaml())
+    tests: list[dict[str, Any]] = []
+    for alert, cases in CASES.items():
+        for case in cases:
+            series = dict(case.series)
+            if alert != "FabulaOperatorWithoutLeader":
+                series["fabula_leader"] = "1x300"
+            tests.append(
+                {
+                    "name": f"{alert} {'fires' if case.fires else 'is silent'}",
+                    "interval": "1m",
+                    "input_series": [{"series": name, "values": values} for name, values in series.items()],
+                    # Which alerts fire, by name alone: what they say is in the record.
+                    "promql_expr_test": [
+                        {
+                            "expr": 'count by (alertname) (ALERTS{alertstate="firing"})',
+                            "eval_time": case.after,
+                            "exp_samples": [{"labels": f'{{alertname="{alert}"}}', "value": 1}] if case.fires else [],
+                        }
+                    ],
+                }
+            )
+    suite = {"rule_files": ["rules.yaml"], "evaluation_interval": "1m", "tests": tests}
+    (tmp_path / "tests.yaml").write_text(yaml.safe_dump(suite))
+    assert PROMTOOL is not None
+    done = subprocess.run(
+        [PROMTOOL, "test", "rules", str(tmp_path / "tests.yaml")], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
