@@ -127,8 +127,7 @@ def test_what_the_operator_renders_is_accepted(wire: Wire, prepared: str, manife
     [
         *("v1/replicationcontrollers", "v1/resourcequotas", "v1/limitranges", "v1/persistentvolumes"),
         *("apps/v1/statefulsets", "apps/v1/daemonsets", "apps/v1/controllerrevisions", "batch/v1/cronjobs"),
-        *("networking.k8s.io/v1/networkpolicies", "networking.k8s.io/v1/ingresses"),
-        *("policy/v1/poddisruptionbudgets", "storage.k8s.io/v1/storageclasses"),
+        *("networking.k8s.io/v1/ingresses", "storage.k8s.io/v1/storageclasses"),
     ],
 )
 @pytest.mark.skipif("KUBECONFIG" in os.environ, reason="a real cluster serves them")

@@ -1,7 +1,8 @@
 """The built-in kinds that the laptop cluster serves: names, scopes, verbs and schemas.
 
 Only kinds that something here acts on or that others are asked about: a StatefulSet that nobody runs, or a quota that
-nobody keeps, is better not found than accepted.
+nobody keeps, is better not found than accepted. Policies for the network and for disruptions come with installations,
+and a real cluster accepts them too where nothing enforces them.
 
 Schemas come from the generated models of lightkube (see builtin_types) and the rules that those lack (builtin_rules).
 """
@@ -37,6 +38,8 @@ rbac.authorization.k8s.io/v1 | Role roles | N | | |
 rbac.authorization.k8s.io/v1 | RoleBinding rolebindings | N | | |
 rbac.authorization.k8s.io/v1 | ClusterRole clusterroles | C | | |
 rbac.authorization.k8s.io/v1 | ClusterRoleBinding clusterrolebindings | C | | |
+networking.k8s.io/v1 | NetworkPolicy networkpolicies | N | netpol | |
+policy/v1 | PodDisruptionBudget poddisruptionbudgets | N | pdb | status |
 scheduling.k8s.io/v1 | PriorityClass priorityclasses | C | pc | |
 discovery.k8s.io/v1 | EndpointSlice endpointslices | N | | |
 events.k8s.io/v1 | Event events | N | ev | |
