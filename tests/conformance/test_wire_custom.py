@@ -130,6 +130,29 @@ def test_a_body_says_what_it_is(wire: Wire, widgets: str, change: Object, status
     assert refused.body["message"].startswith(message.replace("GROUP", group))
 
 
+@pytest.mark.parametrize(
+    ("options", "kind", "cause"),
+    [
+        ({"fieldManager": "x" * 129}, "CreateOptions", "Too long: may not be more than 128 bytes"),
+        ({"fieldManager": "a\nb"}, "CreateOptions", 'Invalid value: "a\\nb": invalid character U+000A (at position 1)'),
+        ({"dryRun": "Some"}, "CreateOptions", 'Unsupported value: ["Some"]: supported values: "All"'),
+        (
+            {"fieldValidation": "Some"},
+            "CreateOptions",
+            'Unsupported value: "Some": supported values: "", "Ignore", "Strict", "Warn"',
+        ),
+    ],
+    ids=["long manager", "odd manager", "dryRun", "fieldValidation"],
+)
+def test_options_are_checked_before_the_object(
+    wire: Wire, widgets: str, options: Object, kind: str, cause: str
+) -> None:
+    wire.ok("POST", widgets, widget(wire, widgets))
+    refused = wire.call("POST", widgets, widget(wire, widgets), **options)
+    assert (refused.status, refused.body["details"]["kind"]) == (422, kind)
+    assert refused.body["details"]["causes"][0]["message"] == cause
+
+
 def test_a_patch_does_not_change_what_it_is(wire: Wire, widgets: str) -> None:
     wire.ok("POST", widgets, widget(wire, widgets))
     for field, value in (("kind", "Gadget"), ("apiVersion", "example.com/v9")):

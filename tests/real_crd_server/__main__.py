@@ -1,6 +1,7 @@
 """`python -m tests.real_crd_server build|run [FOLDER]`; the folder is a cache of this user's by default."""
 
 import argparse
+import contextlib
 import signal
 import tempfile
 from pathlib import Path
@@ -21,9 +22,14 @@ def main() -> None:
     if chosen.command == "build":
         print(chosen.folder.absolute())
         return
-    with tempfile.TemporaryDirectory() as state, RealCrdServer(chosen.folder.absolute(), Path(state)) as server:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with (
+        contextlib.suppress(KeyboardInterrupt),
+        tempfile.TemporaryDirectory() as state,
+        RealCrdServer(chosen.folder.absolute(), Path(state)) as server,
+    ):
         print(server.kubeconfig, flush=True)
-        signal.sigwait({signal.SIGINT, signal.SIGTERM})
+        signal.pause()
 
 
 if __name__ == "__main__":

@@ -83,6 +83,8 @@ class Api:
 
     def _object_verb(self, call: Call, resource: Resource) -> Answer:
         info = call.info
+        if info.verb in ("create", "update", "patch"):
+            call.check_write_options()
         if info.verb == "create":
             if info.name:
                 raise method_not_allowed()

@@ -6,7 +6,7 @@ from typing import Any
 
 from fabula_local.apiserver.errors import ApiError, bad_request, invalid_options
 from fabula_local.apiserver.request import RequestInfo
-from fabula_local.schema.errors import not_supported, too_long
+from fabula_local.schema.errors import invalid, not_supported, too_long
 
 _OPTIONS = {
     "create": "CreateOptions",
@@ -65,6 +65,10 @@ class Call:
         if manager := self.query.get("fieldManager"):
             if len(manager) > 128:
                 raise invalid_options(self.options_kind, too_long("fieldManager", 128))
+            for position, sign in enumerate(manager):
+                if not sign.isprintable():
+                    why = f"invalid character U+{ord(sign):04X} (at position {position})"
+                    raise invalid_options(self.options_kind, invalid("fieldManager", manager, why))
             return manager
         return self.headers.get("User-Agent", "").partition("/")[0][:128] or "unknown"
 
@@ -73,9 +77,13 @@ class Call:
         """Ignore, Warn or Strict; the server's default is Warn."""
         value = self.query.get("fieldValidation") or "Warn"
         if value not in FIELD_VALIDATION:
-            wrong = not_supported("fieldValidation", value, ["Ignore", "Strict", "Warn"])
+            wrong = not_supported("fieldValidation", value, ["", "Ignore", "Strict", "Warn"])
             raise invalid_options(self.options_kind, wrong)
         return value
+
+    def check_write_options(self) -> None:
+        """422 for options of a write that say nothing; they are looked at before the object is."""
+        _ = self.field_manager, self.field_validation, self.dry_run()
 
     def dry_run(self, options: Mapping[str, Any] | None = None) -> bool:
         """Whether nothing must be kept; asked by query, or in DeleteOptions."""
