@@ -65,7 +65,7 @@ async def test_environment_and_volumes(cluster: Cluster, plane: ControlPlane) ->
         {"name": "SHELL_NOT", "value": "$(NAME)/x"},
         {"name": "odd.name", "value": "kept"},
     ]
-    odd = r'tr "\0" "\n" < /proc/$$/environ | grep odd'
+    odd = r'tr "\0" "\n" < /proc/$$$$/environ | grep odd'  # as in Kubernetes, $$ is one $
     script = 'echo $NAME $TAG $MAP $SECRET $SHELL_NOT; cat "$CONFIG"; cat "$0"; cat "$1" > "$2/copy"; ' + odd
     spec = {
         "restartPolicy": "Never",

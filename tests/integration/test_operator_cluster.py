@@ -133,13 +133,13 @@ async def test_runs_that_cannot_go_on_say_for_what(cluster: ControlPlane, accoun
             shown = await asyncio.to_thread(wide, cluster.kubeconfig, namespace)
             return all(all(words in shown.get(name, "") for words in said) for name, said in SAID.items())
 
-        await eventually(told, "every run to say for what it waits", 240)
+        await eventually(told, "every run to say for what it waits")
 
         async def stalled() -> bool:
             runs = await api.list(BUILD, namespace)
             return len(runs) == len(SAID) and all(_condition(run, "Stalled") == "True" for run in runs)
 
-        await eventually(stalled, "a long wait to be called a stall", 240)
+        await eventually(stalled, "a long wait to be called a stall")
     await api.close()
 
 
@@ -171,7 +171,7 @@ async def test_values_reach_a_pod_as_they_are_and_a_command_that_is_not_there_is
             }
             return found if all(status.get("finishedAt") for status in found.values()) else None
 
-        runs: dict[str, Obj] = await eventually(over, "both runs to end", 240)
+        runs: dict[str, Obj] = await eventually(over, "both runs to end")
     assert (runs["values"]["state"], runs["command"]["reason"]) == ("Succeeded", "StartError")
     assert "/no/such/trainer: no such file or directory" in runs["command"]["failure"]["message"]
     assert [one["number"] for one in runs["command"]["attempts"]] == [1]
