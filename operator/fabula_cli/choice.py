@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from fabula_cli.home import Home
-from fabula_local.assets import VARIABLE, AssetsError, find_binaries
+from fabula_cli.home import HOME_VARIABLE, Home, default_home
 
 ControlPlane = Literal["laptop", "assets"]
 _DOCKER_SOCKET = "/var/run/docker.sock"
@@ -67,6 +66,8 @@ def choose(
     home: Home, control_plane: str | None, outside: Path | None, environment: Mapping[str, str] = os.environ
 ) -> Choice:
     """What was asked for; where nothing was, what the state folder ran last. Raises ChoiceError."""
+    from fabula_local.assets import VARIABLE, AssetsError, find_binaries
+
     if outside is not None:
         if control_plane is not None:
             raise ChoiceError("--kubeconfig names a cluster with a control plane of its own; leave --control-plane out")
@@ -92,8 +93,9 @@ def real_clusters(
     which: Callable[[str], str | None] = shutil.which,
     docker_answers: Callable[[], bool] | None = None,
 ) -> str:
-    """How to run on a real cluster, by what this machine has."""
-    if config := environment.get("KUBECONFIG"):
+    """How to run on a real cluster, by what this machine has. A state folder's own kubeconfig names none."""
+    config = environment.get("KUBECONFIG")
+    if config and not Path(config).is_relative_to(environment.get(HOME_VARIABLE) or default_home()):
         return f"KUBECONFIG is set: `fabula up --kubeconfig {config}` runs on that cluster."
     make = {
         "kind": "kind create cluster --kubeconfig kind.yaml",

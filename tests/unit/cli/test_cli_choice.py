@@ -70,11 +70,12 @@ def test_the_supervisor_takes_what_was_chosen() -> None:
     ("environment", "programs", "docker", "words"),
     [
         ({"KUBECONFIG": "/c"}, [], False, "fabula up --kubeconfig /c"),
+        ({"KUBECONFIG": "/h/kubeconfig", "FABULA_HOME": "/h"}, [], False, "With Docker: `kind create cluster"),
         ({}, ["kind"], True, "Docker and kind are here: `kind create cluster"),
         ({}, ["k3d"], True, "Docker and k3d are here: `k3d cluster create"),
         ({}, ["kind"], False, "With Docker: `kind create cluster"),
     ],
-    ids=["a kubeconfig", "kind", "k3d", "no Docker"],
+    ids=["a kubeconfig", "our own kubeconfig", "kind", "k3d", "no Docker"],
 )
 def test_the_help_says_how_to_run_on_a_real_cluster(
     environment: dict[str, str], programs: list[str], docker: bool, words: str
