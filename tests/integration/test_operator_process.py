@@ -7,6 +7,7 @@ import os
 import ssl
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import httpx2
@@ -216,6 +217,35 @@ async def test_a_pods_own_token_and_no_other_reports(
         stranger = await stranger_pod(api, namespace)
         assert (await post(await token(api, namespace, audience, stranger))).status_code == 403
         assert good not in operator.log.read_text()
+
+
+async def test_a_worker_that_ended_beside_an_added_container_is_taken_at_its_word(
+    api: Api, account: Path, tls: Certificates, tmp_path: Path
+) -> None:
+    namespace = await make_namespace(api, "beside")
+
+    def kept(task: Task) -> Ending:
+        return replace(success(task), beside="istio-proxy") if task.stage == "ingest" else success(task)
+
+    cluster = ScriptedCluster(api, namespace, kept)
+    path = RUNS["DatasetBuild"].path(namespace)
+    said: set[str] = set()
+    with OperatorProcess(account, tmp_path, tls, "beside", "--namespace", namespace, "--patience", "3") as operator:
+        await leading(operator)
+        await api.request("POST", path, body=run_object("DatasetBuild", namespace, "data", DATASET_SPEC))
+
+        async def over() -> bool:
+            await cluster.step()
+            seen = await api.get(RUNS["DatasetBuild"], namespace, "data")
+            assert seen is not None
+            status = seen.get("status") or {}
+            said.add(str(status.get("reason")))
+            return status.get("state") == "Succeeded"
+
+        await until(over)
+    assert "OtherContainerRuns" in said
+    held = [pod for pod in await api.list(POD, namespace) if len(pod["status"].get("containerStatuses", ())) > 1]
+    assert held == [], "its child was stopped, and the pod went with it"
 
 
 async def test_hugging_faces_own_callback_in_a_foreign_image_reports_on_a_tuning_run(

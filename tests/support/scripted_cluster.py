@@ -40,6 +40,8 @@ class Ending:
     message: str | None = None
     reason: str | None = None
     disrupted: bool = False
+    beside: str | None = None
+    """A container that was added to the pod, and runs on when the worker has ended."""
     hangs: bool = False
     """It does not end: it runs until its child is deleted or suspended."""
 
@@ -217,7 +219,7 @@ class ScriptedCluster:
             labels["fabula.dev/stage"], labels.get("fabula.dev/arm"), _index(pod), config["attempt"], tries, config
         )
         ending = self.script(task)
-        if ending.hangs:
+        if ending.hangs or pod["status"].get("containerStatuses"):
             return False
         terminated = {"exitCode": ending.exit_code, "finishedAt": _now(), "startedAt": _now()}
         terminated["reason"] = ending.reason or ("Completed" if ending.exit_code == 0 else "Error")
@@ -236,6 +238,10 @@ class ScriptedCluster:
                 }
             ],
         }
+        if ending.beside is not None:
+            status["phase"] = "Running"
+            own = status["containerStatuses"][0]
+            status["containerStatuses"] = [{**own, "name": ending.beside, "state": {"running": {}}}, own]
         if ending.disrupted:
             status["conditions"] = [
                 {
