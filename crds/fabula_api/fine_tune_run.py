@@ -94,7 +94,8 @@ class Topology(SpecModel):
     product: Text | None = None
     """GPU product by its node label, for example `NVIDIA-A100-SXM4-80GB`."""
     shared_memory: Quantity | None = None
-    """Size of `/dev/shm` in each pod; it counts as the pod's memory. Default: what the node allows."""
+    """Size of `/dev/shm` in each pod; it counts as the pod's memory. Default: 64Gi, or what the
+    installation says."""
     required_domain: Text | None = None
     """Node label, such as `topology.kubernetes.io/zone` or a rack's, whose value all pods must share: they are placed
     close together, or not at all."""

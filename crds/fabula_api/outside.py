@@ -25,6 +25,25 @@ def plain(text: str) -> str:
     return _UNSAFE.sub("", _BREAKS.sub(" ", text.replace("\r\n", "\n")))
 
 
+_URL = re.compile(r"\b([A-Za-z][A-Za-z0-9+.-]*://)([^\s/?#'\"<>]*@)?([^\s?#'\"<>]*)([?#][^\s'\"<>]*)?")
+_HEADER = re.compile(
+    r"(?i)\b(authorization|x-amz-security-token|cookie|x-api-key)(['\"]?\s*[:=]\s*['\"]?)(bearer |basic )?[^\s'\",;]+"
+)
+
+
+def without_secrets(text: str) -> str:
+    """The text without what URLs and headers carry beside their address: user and password, query, fragment, tokens.
+
+    An unforeseen exception quotes the request that failed, and a presigned URL is a credential.
+    """
+
+    def address(found: re.Match[str]) -> str:
+        scheme, user, place, rest = found.groups()
+        return f"{scheme}{'***@' if user else ''}{place}{f'{rest[0]}***' if rest else ''}"
+
+    return _HEADER.sub(lambda found: f"{found[1]}{found[2]}***", _URL.sub(address, text))
+
+
 def camel_reason(text: str) -> str:
     """A reason as conditions allow it: at most 128 ASCII letters, digits and `_`, a letter first."""
     kept = "".join(one for one in text if one.isascii() and (one.isalnum() or one == "_"))[:128]

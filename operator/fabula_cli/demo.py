@@ -13,7 +13,7 @@ from fabula_api.recipes import Kind
 from fabula_cli import laptop
 from fabula_cli.choice import choose
 from fabula_cli.cluster import connect
-from fabula_cli.display import Display, PlainDisplay, display, figures
+from fabula_cli.display import Display, PlainDisplay, display, figures, shown
 from fabula_cli.home import Home, checkout
 from fabula_cli.kubectl import kubectl
 from fabula_cli.runs import Run, read, score_table
@@ -98,7 +98,7 @@ def conclude(runs: list[Run], console: Console, seconds: float, *, stays_up: boo
     failed = [run for run in runs if run.state == "Failed"]
     for run in failed:
         for line in run.failure():
-            console.print(line, markup=False, highlight=False, style="red")
+            console.print(shown(line, "red"), highlight=False)
     if failed:
         return 1
     dataset, training, evaluation = runs
@@ -113,10 +113,10 @@ def conclude(runs: list[Run], console: Console, seconds: float, *, stays_up: boo
         ("report", evaluation, "report.html"),
     ):
         where = "/".join(part for part in (run.artifact() or "-", file) if part)
-        console.print(f"{label:8} {where}", markup=False, highlight=False, soft_wrap=True)
+        console.print(shown(f"{label:8} {where}"), highlight=False, soft_wrap=True)
     conditions: list[dict[str, str]] = evaluation.status.get("conditions") or []
     gates = next((c for c in conditions if c.get("type") == "GatesPassed"), {})
-    console.print(f"gates    {gates.get('reason', '-')}: {gates.get('message', '')}", markup=False, highlight=False)
+    console.print(shown(f"gates    {gates.get('reason', '-')}: {gates.get('message', '')}"), highlight=False)
     console.print(f"\nDone in {seconds:.0f} s.", highlight=False)
     if stays_up:
         words = 'The cluster is still up: `eval "$(fabula env)"`, then kubectl; `fabula down` ends it.'

@@ -10,8 +10,15 @@ from typing import ClassVar, Protocol, Self
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
+from fabula_api.outside import plain
 from fabula_cli.runs import Run
+
+
+def shown(text: str, style: str = "") -> Text:
+    """Text from a cluster as a terminal may show it: no markup, no control or bidirectional characters."""
+    return Text(plain(text), style=style)
 
 
 class Display(Protocol):
@@ -46,7 +53,7 @@ class PlainDisplay:
                 self.tell(line)
 
     def tell(self, line: str) -> None:
-        self._console.print(f"[{time.monotonic() - self._began:6.1f}s] {line}", markup=False, highlight=False)
+        self._console.print(shown(f"[{time.monotonic() - self._began:6.1f}s] {line}"), highlight=False)
 
     def __enter__(self) -> Self:
         return self
@@ -78,11 +85,12 @@ class LiveDisplay:
             colour = self._COLOURS.get(run.state, "white")
             doing = str(progress.get("summary") or run.status.get("reason") or "")
             eta = "" if run.finished else str(progress.get("eta") or "")
-            table.add_row(f"{run.kind}/{run.name}", f"[{colour}]{run.state}[/]", doing, figure, eta)
+            cells = (f"{run.kind}/{run.name}", run.state, doing, figure, eta)
+            table.add_row(*(shown(cell, colour if cell is run.state else "") for cell in cells))
         self._live.update(table)
 
     def tell(self, line: str) -> None:
-        self._console.print(line, markup=False, highlight=False)
+        self._console.print(shown(line), highlight=False)
 
     def __enter__(self) -> Self:
         self._live.start()
@@ -103,7 +111,7 @@ def figures(rows: Sequence[Sequence[str]], title: str) -> Table:
     """A table of figures with the first row as header; numbers to the right."""
     table = Table(title=title, title_justify="left")
     for index, heading in enumerate(rows[0]):
-        table.add_column(heading, justify="left" if index == 0 else "right")
+        table.add_column(shown(heading), justify="left" if index == 0 else "right")
     for row in rows[1:]:
-        table.add_row(*row)
+        table.add_row(*map(shown, row))
     return table

@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 
 from fabula_cli.choice import ChoiceError, choose, real_clusters
+from fabula_cli.display import shown
 from fabula_cli.home import Home, NotRunning, default_home
 
 app = typer.Typer(
@@ -37,7 +38,7 @@ def _home(home: Path | None) -> Home:
 
 
 def _fail(error: Exception) -> typer.Exit:
-    Console(stderr=True).print(f"fabula: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+    Console(stderr=True).print(shown(f"fabula: {error}", "red"), highlight=False, soft_wrap=True)
     return typer.Exit(1)
 
 
@@ -95,19 +96,19 @@ def status(home: HomeOption = None) -> None:
         state = place.read_state()
     except NotRunning as error:
         raise _fail(error) from None
-    _console.print(f"home           {place.root}", highlight=False)
-    _console.print(f"kubeconfig     {state.get('kubeconfig')}", highlight=False)
-    _console.print(f"artifact root  {state.get('artifactRoot')}", highlight=False)
+    _console.print(f"home           {place.root}", markup=False, highlight=False)
+    _console.print(f"kubeconfig     {state.get('kubeconfig')}", markup=False, highlight=False)
+    _console.print(f"artifact root  {state.get('artifactRoot')}", markup=False, highlight=False)
     parts: dict[str, Any] = state.get("parts", {})
     for name, part in parts.items():
         alive = f"pid {part['pid']}" if part.get("pid") else f"not running (exit code {part.get('lastExit')})"
         again = f", started {part['starts']} times" if part.get("starts", 0) > 1 else ""
-        _console.print(f"{name:14} {alive}{again}, log {part['log']}", highlight=False)
+        _console.print(f"{name:14} {alive}{again}, log {part['log']}", markup=False, highlight=False)
     if not laptop.operator_ready(place):
         raise _fail(RuntimeError(state.get("problem") or "the operator is not ready yet"))
     try:
         for run in runs.read_all(place.kubeconfig):
-            _console.print(f"  {run.line()}", markup=False, highlight=False)
+            _console.print(shown(f"  {run.line()}"), highlight=False)
     except Exception as error:
         raise _fail(error) from None
 

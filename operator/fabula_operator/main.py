@@ -8,10 +8,20 @@ import signal
 import sys
 from collections.abc import Sequence
 
+from fabula_api.outside import plain
 from fabula_operator.service import LeaseLost, Operator, WatchesEnded
 from fabula_operator.settings import Settings, read
 
 logger = logging.getLogger("fabula_operator")
+FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+
+class PlainFormatter(logging.Formatter):
+    """Whatever names and messages come from the cluster: each record is a line, and no terminal obeys it."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        record.message = plain(record.message)
+        return super().formatMessage(record)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -43,9 +53,9 @@ async def _run(settings: Settings) -> int:
 
 
 def _log(level: str) -> None:
-    logging.basicConfig(
-        level=level, stream=sys.stdout, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True
-    )
+    logging.basicConfig(level=level, stream=sys.stdout, format=FORMAT, force=True)
+    for handler in logging.getLogger().handlers:
+        handler.setFormatter(PlainFormatter(FORMAT))
     # kopf tells of each event, and httpx of each request with its URL.
     for noisy in ("kopf", "httpx2", "httpx", "httpcore", "aiohttp.access", "asyncio"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, logging.getLogger().level))

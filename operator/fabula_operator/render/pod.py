@@ -195,10 +195,10 @@ def _volumes(launch: Launch, settings: WorkerSettings) -> list[dict[str, Any]]:
     ]
     volumes: list[dict[str, Any]] = [
         {"name": "fabula", "projected": {"sources": sources}},
-        {"name": "scratch", "emptyDir": {}},
+        {"name": "scratch", "emptyDir": {"sizeLimit": settings.defaults.scratch_limit}},
     ]
     if launch.gpus:
-        shared = {"medium": "Memory"}
+        shared = {"medium": "Memory", "sizeLimit": settings.defaults.shared_memory_limit}
         if isinstance(launch.spec, FineTuneRunSpec) and launch.spec.topology.shared_memory:
             shared["sizeLimit"] = launch.spec.topology.shared_memory
         volumes.append({"name": "shm", "emptyDir": shared})

@@ -8,7 +8,7 @@ from typing import Annotated
 import yaml
 from pydantic import Field, ValidationError, field_validator
 
-from fabula_api.base import ObjectName, SpecModel, Text
+from fabula_api.base import ObjectName, Quantity, SpecModel, Text
 from fabula_api.shared_spec import Toleration
 
 
@@ -40,6 +40,10 @@ class WorkerDefaults(SpecModel):
     """Environment variables of each worker; the run's own win."""
     image_pull_secrets: list[ObjectName] = Field(default_factory=list)
     """Pull Secrets, in each namespace with runs."""
+    scratch_limit: Quantity = "200Gi"
+    """Most that a pod may keep on its node's disk in `/scratch`; a pod above it is evicted."""
+    shared_memory_limit: Quantity = "64Gi"
+    """Size of `/dev/shm` in pods with GPUs, where a run names none (`topology.sharedMemory`)."""
     cpu: Placement = Field(default_factory=Placement)
     """Pods without a GPU."""
     gpu: Placement = Field(default_factory=Placement)

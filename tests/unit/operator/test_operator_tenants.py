@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +18,7 @@ from fabula_api.worker import ProgressBody, StageReport
 from fabula_operator.handlers.reports import Reports
 from fabula_operator.handlers.work_queue import WorkQueue
 from fabula_operator.kube.cache import Cache, Key
+from fabula_operator.main import FORMAT, PlainFormatter
 from fabula_operator.plan.children import Child
 from fabula_operator.plan.lifecycle import plan
 from fabula_operator.plan.observed import Environment, Observed
@@ -171,6 +173,13 @@ def test_reasons_from_outside_are_made_safe(text: str, reason: str) -> None:
 )
 def test_a_count_is_one_or_none(value: object, count: int | None) -> None:
     assert whole(value) == count
+
+
+@pytest.mark.parametrize("text", tenant.TEXTS.values(), ids=tenant.TEXTS)
+def test_the_operators_log_has_one_safe_line_for_each_record(text: str) -> None:
+    record = logging.LogRecord("x", logging.WARNING, "x.py", 1, "pod %s", (text,), None)
+    line = PlainFormatter(FORMAT).format(record)
+    assert line == plain(line)
 
 
 def test_json_that_is_nested_too_deep_is_no_json() -> None:

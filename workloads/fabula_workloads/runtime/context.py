@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import tempfile
 import threading
 from collections.abc import Iterable, Iterator
@@ -27,14 +28,26 @@ CACHE_VARIABLE = "FABULA_CACHE"
 
 
 def cache_folder() -> Path:
-    """The folder that FABULA_CACHE names, made when it is not there."""
+    """The folder that FABULA_CACHE names, made when it is not there. Raises ConfigInvalid where the default one, whose
+    name anybody can tell, is not this user's alone: what is read from it is code's input."""
     named = os.environ.get(CACHE_VARIABLE)
     folder = Path(named) if named else Path(tempfile.gettempdir()) / f"fabula-cache-{os.getuid()}"
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
         raise from_os_error(error, str(folder)) from error
+    if not named and not _own(folder):
+        raise ConfigInvalid(
+            f"{folder} was made by somebody else, or others may write to it: remove it, or name a folder of your own "
+            f"in {CACHE_VARIABLE}"
+        )
     return folder
+
+
+def _own(folder: Path) -> bool:
+    """Whether the folder is a real one, this user's, and closed to others."""
+    found = folder.lstat()
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o077
 
 
 @dataclass

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from fabula_api.outside import plain, without_secrets
 from fabula_api.status import FailureDigest
 from fabula_api.worker import TERMINATION_LOG_VARIABLE, WorkerResult
 from fabula_workloads.runtime.failures import CRASH, WorkerError
@@ -29,7 +30,7 @@ class LogTail(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         for line in self.format(record).splitlines()[-TAIL_LINES:]:
-            self._lines.append(line[:_LINE_CHARACTERS])
+            self._lines.append(_safe(line))
 
     def lines(self) -> list[str]:
         """The last lines, oldest first."""
@@ -51,14 +52,19 @@ def digest_of_failure(error: BaseException, stage: str | None, shard: int | None
         message, exception, rank, lines = describe(error), type(error).__name__, None, tail
     return FailureDigest(
         reason=reason,
-        message=message[:_MESSAGE_CHARACTERS],
+        message=_safe(message, _MESSAGE_CHARACTERS),
         stage=stage,
         shard=shard,
         rank=rank,
         exit_code=exit_code_of(error),
         exception=exception,
-        log_tail=[line[:_LINE_CHARACTERS] for line in lines[-TAIL_LINES:]],
+        log_tail=[_safe(line) for line in lines[-TAIL_LINES:]],
     )
+
+
+def _safe(text: str, limit: int = _LINE_CHARACTERS) -> str:
+    """What a status and a terminal may show; shortened last, so that no half of a secret is left."""
+    return without_secrets(plain(text))[:limit]
 
 
 def describe(error: BaseException) -> str:
@@ -66,7 +72,7 @@ def describe(error: BaseException) -> str:
     if isinstance(error, ValidationError):
         text = "; ".join(validation_lines(error))
     else:
-        text = str(error)
+        text = without_secrets(str(error))
     frames = traceback.extract_tb(error.__traceback__)
     place = f" (at {Path(frames[-1].filename).name}:{frames[-1].lineno} in {frames[-1].name})" if frames else ""
     return f"{type(error).__name__}: {text[:_LINE_CHARACTERS]}{place}" if text else f"{type(error).__name__}{place}"
