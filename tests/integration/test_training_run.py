@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from tests.inputs.pictures import sized
 from tests.support.patience import SECONDS, until
-from tests.support.training_dataset import build_model, samples, write_dataset
+from tests.support.training_dataset import build_model, commit_as_it_is, samples, write_dataset
 from tests.support.training_world import EVERY, STEPS, World, wait_for
 
 from fabula_api.artifact import MANIFEST, Manifest
@@ -272,6 +272,7 @@ def test_a_damaged_picture_stops_the_run_by_the_samples_name(world: World) -> No
     write_dataset(world.folder / "root" / "damaged", records)
     picture = world.folder / "root" / "damaged" / records[2]["images"][0]
     picture.write_bytes(picture.read_bytes()[:60])
+    commit_as_it_is(world.folder / "root" / "damaged")
     code, result = world.run("damaged", dataset="damaged", deepspeed={"stage": 2})
     assert code == 65, world.log("damaged")
     assert result.failure is not None

@@ -10,8 +10,8 @@ from typing import Any
 
 from PIL import Image
 
-from fabula_api.artifact import Manifest
-from fabula_workloads.runtime.artifact import add_part, commit
+from fabula_api.artifact import MANIFEST, Manifest
+from fabula_workloads.runtime.artifact import add_part, commit, part_of, require_manifest
 from fabula_workloads.runtime.store import open_store
 from fabula_workloads.tiny import qwen3_vl
 
@@ -60,6 +60,15 @@ def write_dataset(
     splits = {"train": len(train), "validation": len(validation)}
     details = {"recipe": recipe, "promptVersion": "podcast-v3", "splits": splits}
     return commit(store, kind="dataset", parts=parts, details=details)
+
+
+def commit_as_it_is(folder: Path) -> Manifest:
+    """Commit a dataset anew with the parts as they now are, as a build that made them so would have."""
+    store = open_store(f"file://{folder}")
+    manifest = require_manifest(store)
+    store.delete(MANIFEST)
+    parts = [part_of(part.path, folder / part.path) for part in manifest.parts]
+    return commit(store, kind=manifest.kind, parts=parts, details=manifest.details)
 
 
 def build_model(folder: Path) -> Path:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.model_folder import TENSORS, safetensors, write_model
 from tests.support.stage_context import stage_context
 from tests.support.training_dataset import samples, write_dataset
 
@@ -19,41 +20,6 @@ from fabula_workloads.models.stored_files import INDEX, SINGLE
 from fabula_workloads.runtime.failures import WorkerError
 from fabula_workloads.training.model_files import read_model
 from fabula_workloads.training.prepare import Prepared, prepare
-
-TENSORS = {
-    "model.language_model.embed_tokens.weight": [8, 4],
-    "model.language_model.layers.0.self_attn.q_proj.weight": [4, 4],
-    "model.language_model.layers.0.mlp.up_proj.weight": [8, 4],
-    "model.language_model.layers.0.mlp.gate.weight": [8, 4],
-    "model.language_model.norm.weight": [4],
-    "model.visual.patch_embed.proj.weight": [4, 3, 2, 2, 2],
-    "lm_head.weight": [8, 4],
-}
-
-
-def safetensors(tensors: dict[str, list[int]]) -> bytes:
-    """A file of zeros, laid out as safetensors are."""
-    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
-    end = 0
-    for name, shape in tensors.items():
-        size = 2
-        for side in shape:
-            size *= side
-        header[name] = {"dtype": "BF16", "shape": shape, "data_offsets": [end, end + size]}
-        end += size
-    text = json.dumps(header).encode()
-    return struct.pack("<Q", len(text)) + text + bytes(end)
-
-
-def write_model(folder: Path, **config: Any) -> Path:
-    """A model folder with all its files; none of them is of use but to be looked at."""
-    folder.mkdir(parents=True)
-    found = {"model_type": "qwen3_vl", "architectures": ["Qwen3VL"], "text_config": {"hidden_size": 4}, **config}
-    (folder / "config.json").write_text(json.dumps(found))
-    (folder / SINGLE).write_bytes(safetensors(TENSORS))
-    for name in ("preprocessor_config.json", "tokenizer.json"):
-        (folder / name).write_text("{}")
-    return folder
 
 
 @pytest.fixture

@@ -39,7 +39,7 @@ class ClipModel:
         if Path(source).is_dir():
             check_folder(Path(source))
         model, told = CLIPModel.from_pretrained(
-            source, revision=revision, output_loading_info=True, ignore_mismatched_sizes=True
+            source, revision=revision, output_loading_info=True, ignore_mismatched_sizes=True, weights_only=True
         )
         check_loaded(told)
         self.model: Any = model.to(device).eval()

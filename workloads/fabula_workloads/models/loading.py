@@ -101,7 +101,7 @@ def _from_pretrained(
     check_folder(Path(path))
     model, told = AutoModelForImageTextToText.from_pretrained(
         str(path), dtype=dtype, attn_implementation="sdpa", local_files_only=True, output_loading_info=True,
-        ignore_mismatched_sizes=True, **extra,
+        ignore_mismatched_sizes=True, trust_remote_code=False, weights_only=True, **extra,
     )  # fmt: skip
     check_loaded(told)
     return model if quantization == "none" else settle(model)

@@ -18,7 +18,7 @@ def load_processor(path: Path | str, pixels: PixelWindow) -> Any:
     prepare_torchvision()
     from transformers import AutoProcessor
 
-    processor = AutoProcessor.from_pretrained(str(path), local_files_only=True)
+    processor = AutoProcessor.from_pretrained(str(path), local_files_only=True, trust_remote_code=False)
     size = getattr(getattr(processor, "image_processor", None), "size", None)
     if size is None or "shortest_edge" not in size or "longest_edge" not in size:
         raise ValueError(
