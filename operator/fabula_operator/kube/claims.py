@@ -10,17 +10,9 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from fabula_api.recipes import RECIPES
 from fabula_operator.kube.resources import Obj
-from fabula_operator.plan.group import OPEN
+from fabula_operator.plan.group import GROUPS, OPEN
 from fabula_operator.plan.stage_key import base_folder
-
-_GROUPS = frozenset(
-    stage.name
-    for recipe in RECIPES.values()
-    for stage in recipe.stages.get("FineTuneRun", ())
-    if stage.shape == "group"
-)
 
 
 class Place(NamedTuple):
@@ -57,7 +49,7 @@ def claim_of(obj: Obj) -> Claim | None:
     if obj["kind"] != "FineTuneRun":
         return None
     status = obj.get("status") or {}
-    key = next((stage.get("key") for stage in status.get("stages") or () if stage.get("name") in _GROUPS), None)
+    key = next((stage.get("key") for stage in status.get("stages") or () if stage.get("name") in GROUPS), None)
     attempts = status.get("attempts") or []
     if key is None:
         return None

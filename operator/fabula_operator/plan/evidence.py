@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from fabula_api.fine_tune_run import Attempt
 from fabula_api.status import RunStatus
 from fabula_operator.plan.actions import DeleteChild, EnsureChild, Plan, SuspendChild
-from fabula_operator.plan.group import OPEN
+from fabula_operator.plan.group import GROUPS, OPEN
 from fabula_operator.plan.observed import Observed, Run
 from fabula_operator.render.names import child_name
 
@@ -53,13 +53,13 @@ def evidence(seen: Observed, wanted: Plan) -> Evidence:
 
 def expected_children(run: Run) -> tuple[str, ...]:
     """Names of children that the status says are at work."""
-    status = run.status
-    key = next((stage.key for stage in status.stages if stage.key), None)
-    stage = next((stage.name for stage in status.stages if stage.key), "")
-    if key is None:
-        return ()
-    attempts: list[Attempt] = getattr(status, "attempts", [])
-    return tuple(child_name(run.identity.name, stage, None, key, one.number) for one in attempts if one.state in OPEN)
+    attempts: list[Attempt] = getattr(run.status, "attempts", [])
+    return tuple(
+        child_name(run.identity.name, stage.name, None, stage.key, one.number)
+        for stage in run.status.stages
+        for one in attempts
+        if stage.name in GROUPS and stage.key and one.state in OPEN
+    )
 
 
 def _writes(seen: Observed, wanted: Plan) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from fabula_api.fine_tune_run import Attempt, EarlierAttempts, FineTuneRunSpec
-from fabula_api.recipes import Stage
+from fabula_api.recipes import RECIPES, Stage
 from fabula_api.shared_spec import Retries
 from fabula_api.status import StageStatus
 from fabula_operator.plan.attempts import Budget, spent
@@ -16,6 +16,13 @@ from fabula_operator.plan.observed import Observed, Report
 from fabula_operator.render.launch import Launch
 
 OPEN = ("Pending", "Running")
+GROUPS = frozenset(
+    stage.name
+    for recipe in RECIPES.values()
+    for stage in recipe.stages.get("FineTuneRun", ())
+    if stage.shape == "group"
+)
+"""Names of the stages that are groups of ranks."""
 
 
 @dataclass(frozen=True, slots=True)

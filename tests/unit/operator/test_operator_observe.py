@@ -92,7 +92,8 @@ async def test_a_plan_that_rests_on_what_is_not_there_reads_children_by_name_and
 async def test_a_child_that_only_the_status_tells_of_is_read_before_it_is_taken_for_lost() -> None:
     cache, key = Cache(), Key("FineTuneRun", "team", "tune")
     stage = {"name": "train", "key": "sha256:" + "ab" * 32, "state": "Running"}
-    status = {"stages": [stage], "attempts": [{"number": 2, "state": "Running"}]}
+    before = {"name": "resolve", "key": "sha256:" + "cd" * 32, "state": "Succeeded"}
+    status = {"stages": [before, stage], "attempts": [{"number": 2, "state": "Running"}]}
     meta = {"name": "tune", "namespace": "team", "uid": "u-data", "resourceVersion": "3"}
     cache.put({"kind": "FineTuneRun", "metadata": meta, "spec": {}, "status": status})
     child = owned("Job", "tune-train-abababab-2")
