@@ -13,6 +13,7 @@ from fabula_operator.kube.admission import waits
 from fabula_operator.kube.claims import Claims
 from fabula_operator.kube.own_writes import OwnWrites, Written
 from fabula_operator.kube.resources import CHILDREN, RUNS, Obj
+from fabula_operator.kube.trim import trimmed
 from fabula_operator.plan.children import Child, Pod, controller_kind, controller_uid
 from fabula_operator.plan.observed import Environment, Observed, Reference, Report, Run, Waiting, read_status
 from fabula_operator.plan.references import named_runs
@@ -96,8 +97,9 @@ class Cache:
             echo = not own and self.own_writes.told(meta["uid"], obj)
             if known is not None and not _newer(obj, known):
                 return {key} if echo else set()
-            self._index(key, known, obj)
-            self._runs[key] = obj
+            kept = trimmed(obj)
+            self._index(key, known, kept)
+            self._runs[key] = kept
             self._keys[meta["uid"]] = key
             return {key, *self._named_by.get(key, ())}
         uid = run_uid(obj)
@@ -108,7 +110,7 @@ class Cache:
         echo = not own and self.own_writes.told(uid, obj)
         if known is not None and not _newer(obj, known):
             return self._affected(meta["namespace"], uid) if echo else set()
-        owned[obj["kind"], meta["name"]] = obj
+        owned[obj["kind"], meta["name"]] = trimmed(obj)
         return self._affected(meta["namespace"], uid)
 
     def _affected(self, namespace: str, uid: str) -> set[Key]:

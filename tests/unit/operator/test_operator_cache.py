@@ -184,3 +184,16 @@ def test_the_echo_of_what_is_known_is_no_news_and_what_was_made_again_is() -> No
     assert cache.put(obj("DatasetBuild", "data", 5)) == {KEY}
     assert cache.put(obj("DatasetBuild", "data", 5)) == set()
     assert cache.put(obj("DatasetBuild", "data", 3, uid="another")) == {KEY}
+
+
+def test_of_a_child_is_kept_what_a_look_asks_and_not_what_its_pods_are_made_of() -> None:
+    cache = Cache()
+    cache.put(obj("DatasetBuild", "data", 1, metadata={"managedFields": [{"manager": "x"}]}))
+    template = {"spec": {"containers": [{"env": ["x" * 5000]}]}}
+    cache.put(owned("Job", "job", 3, spec={"completions": 4, "suspend": True, "template": template}))
+    cache.put(owned("Pod", "pod", 4, spec=template["spec"], status={"phase": "Running"}))
+    assert "x" * 5000 not in repr(cache.owned("u-data"))
+    assert "managedFields" not in (cache.get(KEY) or {})["metadata"]
+    seen = cache.observed(KEY, Environment("file:///a"), (), None)
+    assert seen is not None
+    assert [(one.size, one.suspended) for one in seen.children] == [(4, True)]

@@ -1,0 +1,226 @@
+"""How the operator does with many runs: a burst, idle, a restart, a takeover, with the raw Job rate of the same server.
+
+    python benchmarks/operator/run.py [--sizes 100,1000,10000] [--idle 65]
+
+Against the cluster that KUBECONFIG names, else against a laptop's API server of its own, which then shares the cores
+with the operator and this client. Nothing runs the Jobs, so every run stays unfinished.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import re
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from tests.support.laptop import LaptopApi
+from tests.support.operator_driver import DATASET_SPEC, install_crds, make_namespace, run_object
+from tests.support.operator_process import Certificates, OperatorProcess, certificates
+
+from fabula_operator.kube.client import Api, ApiError
+from fabula_operator.kube.resources import JOB, RUNS, Obj
+
+CLIENTS = 8
+LIMIT_SECONDS = 900.0
+RAW_JOBS = 600
+
+
+@dataclass
+class Row:
+    """One size's figures."""
+
+    size: int
+    raw: float = 0.0
+    burst: float = 0.0
+    cpu_ms: float = 0.0
+    idle_cpu: float = 0.0
+    idle_requests: dict[str, float] = field(default_factory=dict)
+    ready: float = 0.0
+    new_after_restart: float = 0.0
+    takeover: float = 0.0
+    memory_mb: float = 0.0
+    memory_restarted_mb: float = 0.0
+
+
+def job(namespace: str, name: str) -> Obj:
+    """A Job that nothing runs."""
+    pod = {"restartPolicy": "Never", "containers": [{"name": "worker", "image": "none"}]}
+    return {
+        "apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name, "namespace": namespace},
+        "spec": {"suspend": True, "template": {"spec": pod}},
+    }  # fmt: skip
+
+
+async def side_by_side(count: int, one: Callable[[int], Awaitable[object]]) -> float:
+    """Do something `count` times, some at once; the seconds that took."""
+    numbers = iter(range(count))
+    begin = time.perf_counter()
+
+    async def client() -> None:
+        for number in numbers:
+            await one(number)
+
+    await asyncio.gather(*(client() for _ in range(CLIENTS)))
+    return time.perf_counter() - begin
+
+
+async def count(api: Api, namespace: str) -> int:
+    """Jobs of a namespace, at the price of one."""
+    page = await api.request("GET", JOB.path(namespace), params={"limit": "1"})
+    return len(page["items"]) + int(page["metadata"].get("remainingItemCount") or 0)
+
+
+async def until(holds: Callable[[], Awaitable[bool]], what: str) -> float:
+    """Wait for it; the seconds that took."""
+    begin = time.perf_counter()
+    while not await holds():
+        if time.perf_counter() - begin > LIMIT_SECONDS:
+            raise TimeoutError(f"not within {LIMIT_SECONDS:.0f} s: {what}")
+        await asyncio.sleep(0.02)
+    return time.perf_counter() - begin
+
+
+def cpu_seconds(operator: OperatorProcess) -> float:
+    """What the process has used so far."""
+    assert operator.process is not None
+    fields = Path(f"/proc/{operator.process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def most_memory(operator: OperatorProcess) -> float:
+    """VmHWM in MB."""
+    assert operator.process is not None
+    text = Path(f"/proc/{operator.process.pid}/status").read_text()
+    found = re.search(r"VmHWM:\s+(\d+) kB", text)
+    assert found is not None
+    return int(found.group(1)) / 1024
+
+
+def requests(operator: OperatorProcess) -> dict[str, float]:
+    """Calls of the API server so far, by verb and resource; those of the lease and watches left out."""
+    found: dict[str, float] = {}
+    for labels, value in re.findall(r"^fabula_api_requests_total\{(.*?)\} (\S+)$", operator.metrics(), re.MULTILINE):
+        named = dict(re.findall(r'(\w+)="(.*?)"', labels))
+        if named["resource"] != "leases":
+            what = f"{named['verb']} {named['resource']}"
+            found[what] = found.get(what, 0.0) + float(value)
+    return found
+
+
+@asynccontextmanager
+async def leading(operator: OperatorProcess) -> AsyncIterator[float]:
+    """Run the operator; the seconds until it leads and is ready."""
+    with operator:
+        yield await until(lambda: asyncio.to_thread(operator.leads), "the operator leads")
+
+
+async def measure(api: Api, kubeconfig: Path, folder: Path, tls: Certificates, size: int, idle: float) -> Row:
+    """All figures for one size."""
+    row, namespace = Row(size), await make_namespace(api, f"bench-{size}-{os.getpid()}")
+    raw = await make_namespace(api, f"bench-raw-{size}-{os.getpid()}")
+    row.raw = RAW_JOBS / await side_by_side(RAW_JOBS, lambda number: api.create(JOB, job(raw, f"raw-{number}")))
+
+    async def create(number: int) -> None:
+        body = run_object("DatasetBuild", namespace, f"run-{number}", DATASET_SPEC)
+        await api.request("POST", RUNS["DatasetBuild"].path(namespace), body=body)
+
+    async def made(jobs: int) -> bool:
+        return await count(api, namespace) >= jobs
+
+    def operator(name: str) -> OperatorProcess:
+        options = ("--namespace", namespace, "--lease-name", f"bench-{size}", "--log-level", "WARNING")
+        return OperatorProcess(kubeconfig, folder, tls, f"{name}-{size}", *options)
+
+    first = operator("first")
+    async with leading(first):
+        before, begin = cpu_seconds(first), time.perf_counter()
+        await side_by_side(size, create)
+        await until(lambda: made(size), "a Job for each run")
+        row.burst = size / (time.perf_counter() - begin)
+        row.cpu_ms = (cpu_seconds(first) - before) / size * 1000
+        await asyncio.sleep(5)
+        told, before = requests(first), cpu_seconds(first)
+        await asyncio.sleep(idle)
+        row.idle_cpu = (cpu_seconds(first) - before) * 60 / idle
+        row.idle_requests = {
+            what: n - told.get(what, 0) for what, n in requests(first).items() if n > told.get(what, 0)
+        }
+        row.memory_mb = most_memory(first)
+        first.stop()
+    second, third = operator("second"), operator("third")
+    async with leading(second) as row.ready:
+        await create(size)
+        row.new_after_restart = await until(lambda: made(size + 1), "the new run's Job")
+        with third:
+
+            async def waits() -> bool:
+                return await asyncio.to_thread(lambda: third._get("readyz")[0]) == 200
+
+            await until(waits, "the third operator waits")
+            await asyncio.sleep(3)
+            second.kill()
+            row.takeover = await until(lambda: asyncio.to_thread(third.leads), "the third operator leads")
+            row.memory_restarted_mb = most_memory(third)
+            third.stop()
+    return row
+
+
+def table(rows: list[Row]) -> str:
+    """The rows as Markdown."""
+    lines = [
+        "| runs | raw Jobs/s | burst, Jobs/s | CPU ms a run | idle, CPU s a minute | ready after a restart, s "
+        "| a new run's Job then, s | takeover from a kill, s | VmHWM MB, at the end of idle | after a takeover |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {one.size} | {one.raw:.0f} | {one.burst:.1f} | {one.cpu_ms:.1f} | {one.idle_cpu:.1f} | {one.ready:.1f} "
+        f"| {one.new_after_restart:.2f} | {one.takeover:.1f} | {one.memory_mb:.0f} | {one.memory_restarted_mb:.0f} |"
+        for one in rows
+    ]
+    return "\n".join(lines)
+
+
+async def run(kubeconfig: Path, folder: Path, sizes: list[int], idle: float) -> None:
+    """Measure and print."""
+    api, tls, rows = Api.connect(kubeconfig), certificates(folder), list[Row]()
+    try:
+        await install_crds(api)
+    except ApiError as error:
+        if error.reason != "AlreadyExists":
+            raise
+    print(f"{os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f} before", file=sys.stderr)
+    for size in sizes:
+        rows.append(await measure(api, kubeconfig, folder, tls, size, idle))
+        asked = ", ".join(f"{what} {n:.0f}" for what, n in sorted(rows[-1].idle_requests.items()))
+        print(f"{size} runs, idle for {idle:.0f} s: {asked or 'no request'}", file=sys.stderr)
+        print(table(rows[-1:]), file=sys.stderr, flush=True)
+    await api.close()
+    print(table(rows))
+
+
+def main() -> None:
+    """Read the options and measure."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sizes", default="100,1000,10000", help="numbers of runs, each in a namespace of its own")
+    parser.add_argument("--idle", type=float, default=65.0, help="seconds to watch an idle operator; a resync is 60")
+    options = parser.parse_args()
+    sizes = [int(one) for one in options.sizes.split(",")]
+    with tempfile.TemporaryDirectory() as text:
+        folder = Path(text)
+        if outside := os.environ.get("KUBECONFIG"):
+            asyncio.run(run(Path(outside), folder, sizes, options.idle))
+            return
+        with LaptopApi(folder / "state") as laptop:
+            asyncio.run(run(laptop.kubeconfig, folder, sizes, options.idle))
+
+
+if __name__ == "__main__":
+    main()
