@@ -89,7 +89,7 @@ async def test_a_build_ends_under_the_rights_of_the_service_account_alone(
 
         await until(finished)
         text = operator.metrics()
-        assert 'fabula_runs{kind="DatasetBuild",state="Succeeded"} 1.0' in text
+        assert f'fabula_runs{{kind="DatasetBuild",namespace="{namespace}",state="Succeeded"}} 1.0' in text
         assert 'fabula_api_writes_total{resource="datasetbuilds/status",verb="patch"}' in text
         assert operator.stop() == 0
     log = operator.log.read_text()
