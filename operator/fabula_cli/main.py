@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import io
+import os
+import shlex
 import signal
 import sys
 from pathlib import Path
@@ -12,15 +16,15 @@ import typer
 from rich.console import Console
 
 from fabula_cli.choice import ChoiceError, choose, real_clusters
+from fabula_cli.commands import cost, hold, status, watch
 from fabula_cli.display import shown
 from fabula_cli.home import Home, NotRunning, default_home
 
 app = typer.Typer(
     name="fabula",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
-    help="Datasets, fine-tuning and evaluation of models that tell stories: the laptop mode.",
+    help="Datasets, fine-tuning and evaluation of models that tell stories. Also `kubectl fabula`.",
 )
 _console = Console(soft_wrap=True)
 
@@ -42,9 +46,17 @@ def _fail(error: Exception) -> typer.Exit:
     return typer.Exit(1)
 
 
+_RUNS, _LAPTOP = "Runs, on any cluster", "The laptop's own cluster"
+for _command in (
+    status.status, watch.watch, cost.cost, hold.suspend, hold.resume, hold.retry,
+):  # fmt: skip
+    app.command(rich_help_panel=_RUNS)(_command)
+
+
 @app.command(
+    rich_help_panel=_LAPTOP,
     epilog="A real cluster is better where there is one; the laptop's own is for a machine that has nothing. "
-    + real_clusters()
+    + real_clusters(),
 )
 def up(
     home: HomeOption = None,
@@ -75,7 +87,7 @@ def up(
     _console.print('up. In any terminal: eval "$(fabula env)", then kubectl get dsb,ftr,evr', highlight=False)
 
 
-@app.command()
+@app.command(rich_help_panel=_LAPTOP)
 def down(home: HomeOption = None) -> None:
     """End the laptop cluster, the operator and every pod's processes. State and artifacts stay."""
     from fabula_cli import laptop
@@ -86,9 +98,9 @@ def down(home: HomeOption = None) -> None:
         raise _fail(error) from None
 
 
-@app.command()
-def status(home: HomeOption = None) -> None:
-    """Show the parts with their process ids and logs, and all runs."""
+@app.command("laptop", rich_help_panel=_LAPTOP)
+def laptop_parts(home: HomeOption = None) -> None:
+    """Show the parts of the laptop's cluster with their process ids and logs, and all runs."""
     from fabula_cli import laptop, runs
 
     place = _home(home)
@@ -113,7 +125,7 @@ def status(home: HomeOption = None) -> None:
         raise _fail(error) from None
 
 
-@app.command()
+@app.command(rich_help_panel=_LAPTOP)
 def kubeconfig(
     home: HomeOption = None, raw: Annotated[bool, typer.Option(help="Print the content, not the path.")] = False
 ) -> None:
@@ -124,7 +136,7 @@ def kubeconfig(
     typer.echo(place.kubeconfig.read_text() if raw else str(place.kubeconfig))
 
 
-@app.command()
+@app.command(rich_help_panel=_LAPTOP)
 def env(home: HomeOption = None) -> None:
     """Print shell lines that make kubectl and fabula use this cluster: eval "$(fabula env)"."""
     place = _home(home)
@@ -133,7 +145,7 @@ def env(home: HomeOption = None) -> None:
     typer.echo(f"export PATH={Path(sys.executable).parent}:$PATH")
 
 
-@app.command()
+@app.command(rich_help_panel=_LAPTOP)
 def demo(
     home: HomeOption = None,
     kubeconfig: KubeconfigOption = None,
@@ -168,7 +180,7 @@ def demo(
     raise typer.Exit(code)
 
 
-@app.command()
+@app.command(rich_help_panel=_LAPTOP)
 def node(
     kubeconfig: Annotated[Path, typer.Option("--kubeconfig", help="Cluster to serve.", exists=True)],
     home: HomeOption = None,
@@ -190,6 +202,28 @@ def node(
 def main() -> None:
     """Entry of the `fabula` command."""
     app()
+
+
+def plugin() -> None:
+    """Entry of `kubectl-fabula`, which kubectl finds on PATH and runs as `kubectl fabula`."""
+    app(prog_name="kubectl fabula")
+
+
+def complete() -> None:
+    """Entry of `kubectl_complete-fabula`: kubectl asks it how the words after `kubectl fabula` may go on.
+
+    It answers as cobra's completions do: a word a line, then `:4`, which says that none of them is a file's name.
+    """
+    words = sys.argv[1:]
+    os.environ |= {
+        "_FABULA_COMPLETE": "complete_bash",
+        "COMP_WORDS": shlex.join(["fabula", *words]),
+        "COMP_CWORD": str(max(1, len(words))),
+    }
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said), contextlib.suppress(SystemExit):
+        app(prog_name="fabula")
+    typer.echo("\n".join([*filter(None, said.getvalue().splitlines()), ":4"]))
 
 
 if __name__ == "__main__":

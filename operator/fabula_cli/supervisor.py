@@ -109,7 +109,7 @@ class Supervisor:
         return self.choice.outside or self.home.cluster / "kubeconfig"
 
     def publish(self) -> None:
-        """Write the state file that `fabula status` and `fabula demo` read."""
+        """Write the state file that `fabula laptop` and `fabula demo` read."""
         self.home.write_state(
             {
                 "pid": os.getpid(),

@@ -1,0 +1,124 @@
+"""`fabula watch`: bars that move on a terminal, a line for each change elsewhere, until every run has finished."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+
+from fabula_api.fine_tune_run import FineTuneRunStatus
+from fabula_cli.access import Context, Everywhere, Kubeconfig, Namespace, Output, Runs, access, title
+from fabula_cli.commands.status import COLOURS, artifact_uri, stands, why
+from fabula_cli.display import shown
+from fabula_cli.exits import CommandFailed, Exit, told
+from fabula_operator.plan.observed import Run
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One run as it stands, in cells."""
+
+    run: str
+    state: str
+    percent: int | None
+    doing: str
+    figure: str
+    """Loss or score."""
+    left: str
+
+    def line(self) -> str:
+        """For a log: everything that is known, and nothing that is not."""
+        percent = f"{self.percent}%" if self.percent is not None and self.state == "Running" else ""
+        parts = (self.run, self.state, percent, self.doing, self.figure, f"{self.left} left" if self.left else "")
+        return "  ".join(part for part in parts if part)
+
+
+def row(run: Run) -> Row:
+    """The cells of a run."""
+    status = run.status
+    finished = status.finished_at is not None
+    progress = status.progress
+    figure = str(getattr(status, "score", None) or "")
+    if isinstance(status, FineTuneRunStatus) and status.metrics is not None and status.metrics.loss is not None:
+        figure = f"loss {status.metrics.loss:.3f}"
+    doing = why(run) or (progress.summary if progress else None) or ""
+    if status.state == "Succeeded":
+        doing = artifact_uri(status) or ""
+    elif status.state == "Running" and progress and progress.summary:
+        doing = progress.summary + (f" ({status.reason})" if status.reason else "")
+    percent = 100 if status.state == "Succeeded" else progress.percent if progress else None
+    left = "" if finished or progress is None else progress.eta or ""
+    return Row(title(run), status.state or "Pending", percent, doing, figure, left)
+
+
+def bars(rows: Sequence[Row]) -> Table:
+    """The rows as a table with a bar in each."""
+    table = Table(box=None, pad_edge=False, show_header=False, expand=True)
+    for ratio in (3, 1, 2, 5, 2, 1):
+        table.add_column(no_wrap=True, overflow="ellipsis", ratio=ratio)
+    for one in rows:
+        colour = COLOURS.get(one.state, "white")
+        bar = ProgressBar(total=100, completed=one.percent or 0, complete_style=colour, finished_style=colour)
+        cells = (shown(one.doing), shown(one.figure), shown(one.left))
+        table.add_row(shown(one.run), shown(one.state, colour), bar, *cells)
+    return table
+
+
+def over(runs: Sequence[Run]) -> bool:
+    """Whether every run has finished, with the spec that it has now."""
+    return all(run.status.finished_at is not None and run.status.observed_generation == run.generation for run in runs)
+
+
+def watch(
+    runs: Runs = None,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+    namespace: Namespace = None,
+    everywhere: Everywhere = False,
+    output: Output = "text",
+    every: Annotated[float, typer.Option(min=0.1, help="Seconds between two looks.")] = 1.0,
+    timeout: Annotated[float | None, typer.Option(min=0, help="Give up after this many seconds, with exit 6.")] = None,
+) -> None:
+    """Follow runs until all have finished: exit 0 when all succeeded, 1 when one failed, 6 after --timeout."""
+    with told():
+        reach = access(kubeconfig, context, namespace, everywhere)
+        deadline = None if timeout is None else time.monotonic() + timeout
+        console = Console(soft_wrap=True)
+        live = Live(console=console, refresh_per_second=4) if console.is_terminal and output == "text" else None
+        last: dict[str, Row] = {}
+        with live or nullcontext():
+            while True:
+                found = reach.runs(runs or ())
+                if not found:
+                    raise CommandFailed(Exit.ABSENT, f"there are no runs in namespace {reach.namespace}")
+                rows = {run.identity.uid: row(run) for run in found}
+                if live is not None:
+                    live.update(bars(list(rows.values())))
+                else:
+                    for uid, one in rows.items():
+                        if last.get(uid) != one:
+                            _tell(console, one, output)
+                last = rows
+                if over(found):
+                    break
+                if deadline is not None and time.monotonic() >= deadline:
+                    raise typer.Exit(Exit.UNFINISHED)
+                time.sleep(every)
+        if (code := stands(found)) is not Exit.OK:
+            raise typer.Exit(code)
+
+
+def _tell(console: Console, one: Row, output: str) -> None:
+    if output == "json":
+        typer.echo(json.dumps(asdict(one)))
+    else:
+        console.print(shown(one.line()), highlight=False)

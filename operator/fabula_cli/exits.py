@@ -1,0 +1,71 @@
+"""Exit codes of the commands, and how an error becomes one: a script reads the code, a person the sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import IntEnum
+
+import httpx2
+import typer
+from lightkube import ApiError
+from lightkube.core.exceptions import ConfigError, LoadResourceError
+from rich.console import Console
+
+from fabula_cli.display import shown
+
+
+class Exit(IntEnum):
+    """What a command's exit means; `docs/command.md` lists them from here."""
+
+    OK = 0
+    """Done, and all is well."""
+    BAD = 1
+    """What was asked about is not well: a run failed or stands still, a file is not valid, a check needs something."""
+    USAGE = 2
+    """The command line cannot be understood."""
+    ABSENT = 3
+    """There is no such run, log, report or file."""
+    CLUSTER = 4
+    """The cluster did not answer, or refused the request."""
+    STORE = 5
+    """The artifact store cannot be read from here."""
+    UNFINISHED = 6
+    """A run is still at work, or waits."""
+    INTERRUPTED = 130
+    """Ended from the keyboard."""
+
+
+class CommandFailed(Exception):
+    """A command cannot go on; the message says what is wrong, where, and what to do."""
+
+    def __init__(self, code: Exit, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Turn what can go wrong outside into a sentence on stderr and an exit code."""
+    try:
+        yield
+    except CommandFailed as error:
+        raise _ended(error.code, str(error)) from None
+    except ApiError as error:
+        code = Exit.ABSENT if error.status.code == 404 else Exit.CLUSTER
+        raise _ended(code, f"the API server says: {error.status.message or error}") from None
+    except httpx2.HTTPError as error:
+        words = (
+            f"the cluster does not answer ({type(error).__name__}: {error}); is it up, and KUBECONFIG the right one?"
+        )
+        raise _ended(Exit.CLUSTER, words) from None
+    except (ConfigError, LoadResourceError) as error:
+        words = f"no cluster to talk to: {error}. Set KUBECONFIG or give --kubeconfig; `fabula up` starts one here"
+        raise _ended(Exit.CLUSTER, words) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(Exit.INTERRUPTED) from None
+
+
+def _ended(code: Exit, message: str) -> typer.Exit:
+    Console(stderr=True, soft_wrap=True).print(shown(f"fabula: {message}", "red"), highlight=False)
+    return typer.Exit(code)

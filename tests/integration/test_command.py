@@ -1,0 +1,116 @@
+"""The command as people run it: processes against the laptop's API server, by exit code and words."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support.laptop import LaptopApi
+from tests.support.patience import SECONDS
+from tests.support.told_runs import FAILED, SUCCEEDED, WAITS, WORKS, manifest
+from tests.support.wire import MERGE, Wire
+
+from fabula_api.crd import PLURALS
+from fabula_cli.bootstrap import install
+
+BIN = Path(sys.executable).parent
+RUNS = "/apis/fabula.dev/v1alpha1/namespaces/default"
+
+
+class Command:
+    """`fabula` on a cluster."""
+
+    def __init__(self, kubeconfig: Path, home: Path) -> None:
+        self.wire = Wire(kubeconfig)
+        self._env = {**os.environ, "KUBECONFIG": str(kubeconfig), "HOME": str(home), "COLUMNS": "200"}
+        self._env["PATH"] = f"{BIN}:{self._env['PATH']}"
+
+    def __call__(self, *words: str, program: tuple[str, ...] = ("fabula",)) -> tuple[int, str]:
+        """Exit code, and what it said on both streams."""
+        done = subprocess.run(
+            [*program, *words], env=self._env, capture_output=True, text=True, timeout=SECONDS, check=False
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    def apply(self, kind: str, name: str, status: dict[str, Any] | None = None, **spec: Any) -> None:
+        """Make a run, as it was told to be, with a status as the operator would write it."""
+        place = f"{RUNS}/{PLURALS[kind]}"
+        made = self.wire.ok("POST", place, manifest(kind, name, **spec))
+        if status is not None:
+            wire = {**status, "observedGeneration": made["metadata"]["generation"]}
+            self.wire.ok("PATCH", f"{place}/{name}/status", {"status": wire}, media=MERGE)
+
+    def spec(self, kind: str, name: str) -> dict[str, Any]:
+        """The spec as it is stored."""
+        return dict(self.wire.ok("GET", f"{RUNS}/{PLURALS[kind]}/{name}")["spec"])
+
+
+@pytest.fixture(scope="module")
+def command(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
+    folder = tmp_path_factory.mktemp("command")
+    with LaptopApi(folder / "state") as api:
+        install(api.kubeconfig)
+        made = Command(api.kubeconfig, folder)
+        made.apply("DatasetBuild", "books", WORKS)
+        made.apply("FineTuneRun", "tale", WAITS)
+        made.apply("EvalRun", "score")
+        made.apply("FineTuneRun", "broken", FAILED, dataset={"uri": "data"})
+        yield made
+
+
+def test_status_is_a_tree_that_says_why(command: Command) -> None:
+    code, said = command("status")
+    assert code == 0, said
+    assert "FineTuneRun/tale  Pending" in said
+    assert "rank 1 ran out of memory" in said
+    assert command("status", "ftr/broken", "--exit-code")[0] == 1
+    assert command("status", "books", "--exit-code")[0] == 6
+    code, said = command("status", "ftr/none")
+    assert (code, "there is no run ftr/none" in said) == (3, True)
+    code, said = command("status", "--output", "json")
+    assert {"EvalRun/score", "FineTuneRun/broken"} <= {one["run"] for one in json.loads(said)["default"]}
+
+
+def test_kubectl_finds_its_plugin_and_completes_it(command: Command) -> None:
+    code, said = command("fabula", "status", program=("kubectl",))
+    assert (code, "EvalRun/score" in said) == (0, True), said
+    assert command("sta", program=("kubectl_complete-fabula",)) == (0, "status\n:4\n")
+    assert command("status", "ftr/ta", program=("kubectl_complete-fabula",)) == (0, "ftr/tale\n:4\n")
+
+
+def test_watch_ends_with_how_the_runs_ended(command: Command) -> None:
+    code, said = command("watch", "ftr/broken")
+    assert (code, "rank 1 ran out of memory" in said) == (1, True), said
+    command.apply("DatasetBuild", "done", SUCCEEDED)
+    assert command("watch", "dsb/done", "-o", "json")[0] == 0
+    assert command("watch", "books", "--timeout", "0")[0] == 6
+
+
+def test_cost_sums_what_is_known(command: Command) -> None:
+    code, said = command("cost", "books", "broken")
+    assert code == 0, said
+    assert said.splitlines()[-1].split() == ["total", "7.50", "0.25", "-", "3.00", "1.00", "40", "1,200"]
+    assert json.loads(command("cost", "-o", "json")[1])["total"]["usd"] == 7.5
+
+
+def test_runs_are_held_and_started_again(command: Command) -> None:
+    assert command("suspend", "books")[0] == 0
+    assert command.spec("DatasetBuild", "books")["suspend"] is True
+    assert command("resume", "books")[0] == 0
+    assert command.spec("DatasetBuild", "books")["suspend"] is False
+    command.apply("FineTuneRun", "again", FAILED, dataset={"uri": "data"})
+    before = command.spec("FineTuneRun", "again")
+    code, said = command("retry", "again")
+    assert (code, "starts again" in said) == (0, True), said
+    assert command.spec("FineTuneRun", "again") == before
+    code, said = command("retry", "tale")
+    assert (code, "only what has failed" in said) == (2, True)
+
+
+def test_a_cluster_that_is_not_there_is_said(command: Command, tmp_path: Path) -> None:
+    code, said = command("status", "--kubeconfig", str(tmp_path / "none"))
+    assert (code, "no cluster to talk to" in said) == (4, True), said
