@@ -105,6 +105,7 @@ class Operator:
         self._listening_since: datetime | None = None
         self._listed = False
         self._watches: watch.Watches | None = None
+        self._caught_up = watch.CaughtUp(self.cache)
         self._runners: list[web.AppRunner] = []
 
     def environment(self) -> Environment:
@@ -184,7 +185,7 @@ class Operator:
         """Watch for ever; anew when the training operator's CRD comes or goes."""
         while True:
             known = self.observer.pytorch_jobs
-            made = watch.registry(self.cache, self.queue.add, self.metrics.heard, pytorch_jobs=known)
+            made = watch.registry(self.cache, self.queue.add, self.metrics.heard, self._caught_up, pytorch_jobs=known)
             watch.login(made, self.settings.kubeconfig, self.settings.service_account)
             self._watches = watch.Watches(made, self.settings.namespace)
             self._watches.start()
@@ -230,6 +231,8 @@ class Operator:
             return "the watches have not started"
         if self.leadership.leading and not self._listed:
             return "the cluster has not been listed yet"
+        if self.leadership.leading and not self._caught_up:
+            return "the watches have not told of all that is there yet"
         # A waiting operator is ready: it takes over at any time.
         return None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 
 from fabula_operator.handlers.reconcile import Reconciler
@@ -12,6 +13,8 @@ from fabula_operator.kube.client import ApiError
 from fabula_operator.kube.observe import Observer
 
 logger = logging.getLogger(__name__)
+LOOK_AT_ALL = 10
+"""Of so many resyncs one has all runs looked at, whether there is news of them or not."""
 
 
 async def work(queue: WorkQueue[Key], reconciler: Reconciler) -> None:
@@ -31,15 +34,21 @@ async def work(queue: WorkQueue[Key], reconciler: Reconciler) -> None:
             queue.add_after(key, again)
 
 
-async def resync(queue: WorkQueue[Key], observer: Observer, cache: Cache, namespace: str | None) -> bool:
-    """List everything, and have every run looked at, behind those that something happens to. False if that failed."""
+async def resync(
+    queue: WorkQueue[Key], observer: Observer, cache: Cache, namespace: str | None, *, all_runs: bool = True
+) -> bool:
+    """List everything, and have runs looked at behind those that something happens to: all, or those with news and,
+    where the cluster serves another set of kinds, all. False if it could not be listed."""
+    before = (observer.pytorch_jobs, observer.admissions.installed)
     try:
         await observer.discover()
-        changed = await observer.everything(namespace)
+        due = await observer.everything(namespace)
     except ApiError as error:
         logger.warning("the cluster could not be listed: %s", error)
         return False
-    for key in changed.union(cache.keys()):
+    if all_runs or before != (observer.pytorch_jobs, observer.admissions.installed):
+        due = due.union(cache.keys())
+    for key in due:
         queue.add(key, Urgency.RESYNCED)
     return True
 
@@ -47,7 +56,10 @@ async def resync(queue: WorkQueue[Key], observer: Observer, cache: Cache, namesp
 async def resync_forever(
     seconds: float, queue: WorkQueue[Key], observer: Observer, cache: Cache, namespace: str | None
 ) -> None:
-    """Resync again and again. This heals lost events."""
-    while True:
+    """Resync again and again. This heals lost events.
+
+    A plan says itself when to look again without news, so looks at all runs are rare.
+    """
+    for turn in itertools.count(1):
         await asyncio.sleep(seconds)
-        await resync(queue, observer, cache, namespace)
+        await resync(queue, observer, cache, namespace, all_runs=turn % LOOK_AT_ALL == 0)

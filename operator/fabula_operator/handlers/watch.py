@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
@@ -22,6 +23,26 @@ SERVER_TIMEOUT = 290
 CLIENT_TIMEOUT = 320
 
 
+class CaughtUp:
+    """Whether the watches have told of everything that lists did. Before that they may be slow to tell of a new run."""
+
+    def __init__(self, cache: Cache) -> None:
+        self._cache = cache
+        self._told: Counter[str] = Counter()
+        self._since_then = False
+
+    def tell(self, kind: str, type_: str | None) -> None:
+        """Take an event; `None` for an object of the initial list."""
+        if not self._since_then and type_ in (None, "ADDED"):
+            self._told[kind] += 1
+
+    def __bool__(self) -> bool:
+        self._since_then = self._since_then or all(
+            self._told[resource.kind] >= len(self._cache.uids(resource.kind)) for resource in (*RUNS.values(), JOB, POD)
+        )
+        return self._since_then
+
+
 def feed(
     cache: Cache, changed: Callable[[Key], None], heard: Callable[[str], None], type_: str | None, obj: Obj
 ) -> None:
@@ -34,7 +55,12 @@ def feed(
 
 
 def registry(
-    cache: Cache, changed: Callable[[Key], None], heard: Callable[[str], None], *, pytorch_jobs: bool
+    cache: Cache,
+    changed: Callable[[Key], None],
+    heard: Callable[[str], None],
+    caught_up: CaughtUp,
+    *,
+    pytorch_jobs: bool,
 ) -> kopf.OperatorRegistry:
     """Handlers for our kinds and for children and pods of runs; `heard` is told the kind of each event with news."""
     made = kopf.OperatorRegistry()
@@ -47,6 +73,7 @@ def registry(
             obj.setdefault("apiVersion", resource.api_version)
             obj.setdefault("kind", resource.kind)
             # This runs in kopf's thread; cache and queue belong to the main one.
+            loop.call_soon_threadsafe(caught_up.tell, obj["kind"], type)
             loop.call_soon_threadsafe(feed, cache, changed, heard, type, obj)
 
         kopf.on.event(resource.group, resource.version, resource.plural, registry=made)(handle)
