@@ -13,7 +13,14 @@ from pathlib import Path
 import httpx2
 import pytest
 from tests.support.laptop import LaptopApi
-from tests.support.operator_driver import DATASET_SPEC, FINE_TUNE_SPEC, install_crds, make_namespace, run_object
+from tests.support.operator_driver import (
+    DATASET_SPEC,
+    FINE_TUNE_SPEC,
+    MODEL_DIGEST,
+    install_crds,
+    make_namespace,
+    run_object,
+)
 from tests.support.operator_process import Certificates, OperatorProcess, account_kubeconfig, certificates
 from tests.support.patience import SECONDS, eventually
 from tests.support.scripted_cluster import Ending, ScriptedCluster, Task, success
@@ -260,7 +267,7 @@ async def test_hugging_faces_own_callback_in_a_foreign_image_reports_on_a_tuning
     cluster = ScriptedCluster(api, namespace, training)
     spec = {
         **FINE_TUNE_SPEC,
-        "dataset": {"uri": "datasets/vist"},
+        "dataset": {"uri": "datasets/vist", "digest": MODEL_DIGEST},
         "template": {"image": "example/trainer", "command": ["python", "train.py"]},
     }
     options = ("--lease-name", "foreign", "--progress-interval", "0.1")

@@ -108,7 +108,7 @@ def test_full_fine_tuning_makes_a_whole_model(world: World, full: Manifest) -> N
     assert curve[-1]["loss"] < curve[0]["loss"] - 1
     # A checkpoint holds every trained weight once, cut by rank, and no second copy in half precision.
     parts = {part.path.rpartition("/")[2]: part.size for part in world.checkpoints("full")[EVERY].parts}
-    assert {"rank-00000-00000.safetensors", "rank-00001-00000.safetensors", "scheduler.pt"} <= parts.keys()
+    assert {"rank-00000-00000.safetensors", "rank-00001-00000.safetensors", "scheduler.json"} <= parts.keys()
     trained = sum(tensor.numel() for name, tensor in made.items() if name not in frozen)
     assert sum(size for name, size in parts.items() if name.startswith("rank-")) == pytest.approx(12 * trained, rel=0.1)
 

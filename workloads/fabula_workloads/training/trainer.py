@@ -23,6 +23,8 @@ from fabula_workloads.training.order import RankBatches
 from fabula_workloads.training.packing import Plan, singly
 from fabula_workloads.training.steps import StepPlan
 
+_SCHEDULE = "scheduler.json"
+
 
 class EncodedSamples(Dataset[list[Encoded]]):
     """Rows of samples, encoded when asked for (in the loader's worker processes)."""
@@ -116,7 +118,8 @@ class FineTuner(Trainer):  # type: ignore[misc]
         prepared = super()._prepare_for_training(max_steps, train_dataloader, None)
         if resume_from_checkpoint is not None:
             optimizer_state.restore(self.deepspeed, Path(resume_from_checkpoint))
-            self._load_optimizer_and_scheduler(resume_from_checkpoint)
+            schedule = json.loads((Path(resume_from_checkpoint) / _SCHEDULE).read_bytes())
+            self.lr_scheduler.load_state_dict(schedule)
             # The schedule knows its rate, but the optimizer was made with that of the first step.
             for group, rate in zip(self.optimizer.param_groups, self.lr_scheduler.get_last_lr(), strict=True):
                 group["lr"] = rate
@@ -133,7 +136,8 @@ class FineTuner(Trainer):  # type: ignore[misc]
         folder = Path(output_dir)
         optimizer_state.save(self.deepspeed, folder, rank=self.args.process_index)
         if self.args.should_save:
-            torch.save(self.lr_scheduler.state_dict(), folder / "scheduler.pt")
+            # Numbers alone, as text: what is read from a checkpoint can run nothing.
+            (folder / _SCHEDULE).write_text(json.dumps(self.lr_scheduler.state_dict()))
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """Write the adapter in peft's format, or the whole model where no adapter is trained. Under ZeRO-3 all ranks
