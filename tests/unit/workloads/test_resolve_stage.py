@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.stage_context import stage_context
+from tests.support.worker_process import run_worker_process, worker_config
 
 from fabula_api.externals import unresolved
 from fabula_workloads.runtime.artifact import add_part, commit
@@ -151,3 +152,11 @@ def test_one_place_named_twice_is_read_once(tmp_path: Path, monkeypatch: pytest.
 def test_it_loads_no_library_of_models() -> None:
     code = "import sys, fabula_workloads.stages.resolve; print({'torch', 'transformers', 'boto3'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
+
+
+def test_a_pod_tells_what_it_found_in_its_last_word(tmp_path: Path) -> None:
+    inputs(tmp_path)
+    run = {"kind": "FineTuneRun", "namespace": "default", "name": "trial", "uid": "1"}
+    ended = run_worker_process(tmp_path, worker_config(tmp_path, "resolve", SPEC, run=run))
+    assert ended.code == 0, ended.output
+    assert ended.result == {"outcome": "Succeeded", "counts": {"input/ok": 2.0}, "digests": look(tmp_path)}
