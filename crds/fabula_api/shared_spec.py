@@ -79,7 +79,7 @@ class ModelSource(SpecModel):
 class ArtifactSource(SpecModel):
     """An artifact made by another run, or one that exists already. Exactly one of the two."""
 
-    ref: Name | None = None
+    ref: ObjectName | None = None
     """Name of the run, in this namespace, that makes it. This run waits for it and records its digest."""
     uri: Uri | None = None
     """Folder of a committed artifact (one that has a manifest)."""

@@ -80,7 +80,9 @@ def test_both_layouts_give_the_episodes_of_the_json_lines(tmp_path: Path, layout
     _, expected = ingest(tmp_path / "b")
     assert [{**one, "podcast": ""} for one in episodes] == [{**one, "podcast": ""} for one in expected]
     assert {one["podcast"] for one in episodes} == {"podcast0", "podcast1"}
-    assert result.counts == {"episode/ok": 6}
+    # Rows in any order, and some twice, are told.
+    told_of = {"episode/placed/AgainstFileOrder": 6, "turn/dropped/Double": 6} if layout is by_row_group else {}
+    assert result.counts == {"episode/ok": 6} | told_of
     assert result.artifact is not None and result.artifact.details["layout"] == "sporc-turns"
 
 
@@ -117,7 +119,7 @@ def test_memory_does_not_grow_with_the_number_of_row_groups(tmp_path: Path) -> N
         write(uri, [[{**row, "episode_id": f"{group:016x}"} for row in rows(0) * 20] for group in range(groups)])
         tracemalloc.start()
         before = pyarrow.total_allocated_bytes()
-        assert sum(1 for _ in ParquetSource(uri.as_uri(), tmp_path).lines()) == groups * 12
+        assert sum(1 for _ in ParquetSource(uri.as_uri(), tmp_path).lines()) == groups * len(rows(0)) * 20
         top = tracemalloc.get_traced_memory()[1] + pyarrow.total_allocated_bytes() - before
         tracemalloc.stop()
         return top

@@ -7,20 +7,26 @@ sees nothing but the start token, and every long text gets one and the same scor
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
-_SENTENCE_END = re.compile(r"(?<=[.!?…])[\"'”’)\]]*\s+")
+_CLOSING = "\"'”’)\\]」』）】》"
+_SENTENCE_END = re.compile(
+    # Latin marks end a sentence before white space, for they stand in numbers and names too; those of other scripts
+    # (CJK, Arabic, Devanagari, Armenian, Ethiopic, Burmese, Khmer) end it wherever they stand.
+    rf"(?<=[.!?…])[{_CLOSING}]*\s+|(?<=[。！？｡．؟۔।॥։።၊။។៕])[{_CLOSING}]*\s*"
+)
 
 
 def sentences(text: str) -> list[str]:
-    """Sentences of a turn, split behind `.`, `!`, `?` or an ellipsis."""
+    """Sentences of a turn, split behind the marks that end one in any script."""
     return [part for part in (piece.strip() for piece in _SENTENCE_END.split(text)) if part]
 
 
 def windows(turns: Sequence[str], num_tokens: Callable[[str], int], limit: int) -> list[str]:
     """Passages of at most `limit` tokens: consecutive sentences of one turn, as many as fit.
 
-    A sentence over the limit is cut between words; `num_tokens` counts without the start and end tokens.
+    A sentence over the limit is cut between words, and a word over it, as a script without spaces has them, between
+    characters; `num_tokens` counts without the start and end tokens.
     """
     return [window for turn in turns for window in _pack(_pieces(turn, num_tokens, limit), num_tokens, limit)]
 
@@ -30,10 +36,23 @@ def _pieces(turn: str, num_tokens: Callable[[str], int], limit: int) -> Iterator
         if num_tokens(sentence) <= limit:
             yield sentence
         else:
-            yield from _pack(sentence.split(), num_tokens, limit)
+            words = (part for word in sentence.split() for part in _cut(word, num_tokens, limit))
+            yield from _pack(words, num_tokens, limit)
 
 
-def _pack(pieces: Iterator[str] | Sequence[str], num_tokens: Callable[[str], int], limit: int) -> Iterator[str]:
+def _cut(word: str, num_tokens: Callable[[str], int], limit: int) -> Iterator[str]:
+    """The word in parts of at most `limit` tokens, each as long as can be; a character is never cut."""
+    while num_tokens(word) > limit and len(word) > 1:
+        fits, over = 1, len(word)
+        while over - fits > 1:
+            middle = (fits + over) // 2
+            fits, over = (middle, over) if num_tokens(word[:middle]) <= limit else (fits, middle)
+        yield word[:fits]
+        word = word[fits:]
+    yield word
+
+
+def _pack(pieces: Iterable[str], num_tokens: Callable[[str], int], limit: int) -> Iterator[str]:
     held = ""
     for piece in pieces:
         joined = f"{held} {piece}" if held else piece

@@ -28,13 +28,18 @@ def distinct_2(text: str) -> float:
 
 def turn_length(turns: list[Turn]) -> float:
     """Mean words of a turn; 0 without turns."""
-    return sum(turn.num_words for turn in turns) / len(turns) if turns else 0.0
+    return _spoken(turns) / len(turns) if turns else 0.0
 
 
 def switch_rate(turns: list[Turn]) -> float:
     """(turns - 1) for each 1,000 spoken words, whoever speaks; 0 without turns."""
-    spoken = sum(turn.num_words for turn in turns)
+    spoken = _spoken(turns)
     return (len(turns) - 1) / spoken * 1000 if spoken else 0.0
+
+
+def _spoken(turns: list[Turn]) -> int:
+    """Words between white space, as published, in every script."""
+    return sum(len(turn.text.split()) for turn in turns)
 
 
 def measure(text: str) -> dict[str, float | None]:

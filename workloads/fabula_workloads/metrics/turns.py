@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from fabula_workloads.text.words import num_words
+
 
 @dataclass(frozen=True, slots=True)
 class Turn:
@@ -19,8 +21,8 @@ class Turn:
 
     @property
     def num_words(self) -> int:
-        """Whitespace-separated words, the label not among them."""
-        return len(self.text.split())
+        """Words, as `text.words` counts them in any script; the label is not among them."""
+        return num_words(self.text)
 
 
 _PAPER_LABEL = re.compile(r"\[?(Speaker *[0-9]+|Host|Guest|Co-host|[A-Z][a-z]+)\]?: *(.*)")
@@ -30,8 +32,8 @@ _TOLERANT_LABEL = re.compile(
     r"""
     [\#>*_\-•\s]* (?:\d+[.)]\s)? \[? [*_\s]*
     (?P<label>(?i:speaker|host|guest|co-?host|narrator|interviewer)\s*\#?\d* | [^\W\d_]{2,})
-    \s* (?:\((?P<name>[^()]{1,40})\))?
-    [*_\s]* \]? [*_\s]* : [*_]* \s*
+    \s* (?:[(（](?P<name>[^()（）]{1,40})[)）])?
+    [*_\s]* \]? [*_\s]* [:：] [*_]* \s*
     """,
     re.VERBOSE,
 )

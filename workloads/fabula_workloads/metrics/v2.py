@@ -10,6 +10,7 @@ import unicodedata
 from itertools import pairwise
 
 from fabula_workloads.metrics.turns import Turn, tolerant_turns
+from fabula_workloads.text.words import words_of
 
 
 def words(turns: list[Turn]) -> float:
@@ -53,4 +54,4 @@ def measure(text: str) -> dict[str, float | None]:
 
 def _tokens(text: str) -> list[str]:
     kept = "".join(" " if unicodedata.category(c) == "Pd" else c for c in text.lower())
-    return "".join(c for c in kept if unicodedata.category(c)[0] not in "PS").split()
+    return words_of("".join(c for c in kept if unicodedata.category(c)[0] not in "PS"))

@@ -8,12 +8,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from fabula_workloads.recipes.podcast.dialogue import Turn, tidy
+from fabula_workloads.text.words import words_of
 
 GRAM = 5
 MIN_SPEAKER_AGREEMENT = 0.8
 """Least share of an excerpt's found 5-grams that its own speaker says in the transcript."""
 _WORD = re.compile(r"\w+(?:['’]\w+)*")
-_LABELLED = re.compile(r"^(Speaker \d+):\s*(.*)$")
+_LABELLED = re.compile(r"^(Speaker \d+)[:：]\s*(.*)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,11 @@ def parse_dialogue(text: str) -> list[Turn] | None:
 
 def _grams(turns: Iterable[Turn]) -> Iterator[tuple[tuple[str, ...], str]]:
     """(5-gram, speaker of its first word) over the words of all turns, without labels."""
-    words = [(word, turn.speaker) for turn in turns for word in _WORD.findall(turn.text.lower().replace("’", "'"))]
+    words = [
+        (word, turn.speaker)
+        for turn in turns
+        for run in _WORD.findall(turn.text.lower().replace("’", "'"))
+        for word in words_of(run)
+    ]
     for start in range(len(words) - GRAM + 1):
         yield tuple(word for word, _ in words[start : start + GRAM]), words[start][1]

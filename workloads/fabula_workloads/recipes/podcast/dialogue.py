@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
+from fabula_workloads.text.words import num_words
+
 _WORDS = re.compile(r"[a-z']+")
 _CONTROL = dict.fromkeys(i for i in range(0x20) if chr(i) not in "\t\n\r\x0b\x0c") | {0x7F: None}
 _MUSIC = "[music]"
@@ -35,8 +37,8 @@ class Turn:
 
     @property
     def words(self) -> int:
-        """Whitespace-separated words, the label's two included."""
-        return len(self.speaker.split()) + len(self.text.split())
+        """Words, the label's two included."""
+        return len(self.speaker.split()) + num_words(self.text)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from fabula_workloads.recipes.podcast.request_size import (
 from fabula_workloads.recipes.podcast.rules import RulesExtractor
 from fabula_workloads.runtime.context import StageContext, StageResult
 from fabula_workloads.runtime.failures import ConfigInvalid
+from fabula_workloads.text.words import num_words
 
 SAMPLED_EPISODES = 200
 _FIRST_SECONDS, _TOKENS_PER_SECOND, _SECONDS_PER_PICTURE = 3.0, 60.0, 12.0
@@ -83,8 +84,8 @@ def add(work: Work, episode: Episode, spec: DatasetBuildSpec) -> None:
         if share <= 0:
             continue
         text = written(part)
-        num_words = len(text.split())
-        here = min(share, int(num_words / mean_words))
+        length = num_words(text)
+        here = min(share, int(length / mean_words))
         rounds = max(1, math.ceil(here / most))
         request = converse_request(
             user_text(text, words=(words.min, words.max), most=min(most, share), num_scenes=num_scenes),
@@ -93,7 +94,7 @@ def add(work: Work, episode: Episode, spec: DatasetBuildSpec) -> None:
         found += here
         work.calls += rounds
         work.tokens_in += rounds * likely_tokens(request)
-        one = likely_tokens_of_an_excerpt(mean_words * len(text) / max(1, num_words), num_scenes)
+        one = likely_tokens_of_an_excerpt(mean_words * len(text) / max(1, length), num_scenes)
         work.tokens_out += min(rounds * asked.max_tokens, here * one)
     work.excerpts += found
 

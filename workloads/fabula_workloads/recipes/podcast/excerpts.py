@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from fabula_workloads.recipes.podcast.dialogue import Turn
+from fabula_workloads.text.words import num_words, words_of
 
 MARKERS = ("[inaudible]", "[sigh]", "[music]", "[laughter]")
 _MAX_MARKERS = 2
@@ -43,8 +44,8 @@ class Excerpt:
 
     @property
     def words(self) -> int:
-        """Whitespace-separated words, labels included."""
-        return len(self.text.split())
+        """Words, labels included."""
+        return num_words(self.text)
 
 
 @dataclass
@@ -89,7 +90,7 @@ class Extractor(Protocol):
 
 def rejection(text: str, min_words: int, max_words: int) -> str | None:
     """Why an excerpt is rejected; None when it is good. Checked in this order: length, repetition, markers."""
-    words = text.split()
+    words = words_of(text)
     if len(words) > max_words:
         return "TooLong"
     if len(words) < min_words:

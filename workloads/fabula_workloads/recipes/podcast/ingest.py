@@ -19,12 +19,14 @@ from fabula_api.status import Lineage
 from fabula_workloads.recipes.podcast import sporc
 from fabula_workloads.recipes.podcast.dialogue import Dialogue, Turn, TurnPolicy, assemble, tidy, written
 from fabula_workloads.recipes.podcast.parquet import ParquetSource
+from fabula_workloads.recipes.podcast.placing import Placed, Said, place
 from fabula_workloads.recipes.podcast.source import Line, Source
 from fabula_workloads.recipes.podcast.spill import Spill, open_spill
 from fabula_workloads.runtime.artifact import add_part, commit
 from fabula_workloads.runtime.context import StageContext, StageResult
 from fabula_workloads.runtime.failures import ConfigInvalid, InputInvalid, NotFound
 from fabula_workloads.runtime.verified import committed
+from fabula_workloads.text.words import num_words
 
 KIND = "episodes"
 EPISODES, SKIPPED = "episodes.jsonl", "skipped.jsonl"
@@ -43,6 +45,14 @@ class Reading:
     skipped: Counter[str] = field(default_factory=Counter)
     dropped: Counter[str] = field(default_factory=Counter)
     ok: int = 0
+    placed: Counter[str] = field(default_factory=Counter)
+    """Episodes whose turns the file has in another order, or whose times contradict the order that was taken."""
+
+    def place(self, placed: Placed) -> None:
+        """Count how an episode's turns were put in order."""
+        self.dropped["Double"] += placed.doubles
+        self.placed["AgainstFileOrder"] += placed.moved
+        self.placed["AgainstTimes"] += placed.doubtful
 
     @property
     def num_bad(self) -> int:
@@ -57,9 +67,12 @@ class Reading:
     def counts(self) -> dict[str, int]:
         """The tallies by `kind/outcome/Reason`."""
         counts = {"episode/ok": self.ok}
-        tallies = {"episode/skipped": self.skipped, "record/rejected": self.rejected, "turn/dropped": self.dropped}
+        tallies = {
+            "episode/placed": self.placed, "episode/skipped": self.skipped, "record/rejected": self.rejected,
+            "turn/dropped": self.dropped,
+        }  # fmt: skip
         for kind, tally in tallies.items():
-            counts |= {f"{kind}/{reason}": count for reason, count in sorted(tally.items())}
+            counts |= {f"{kind}/{reason}": count for reason, count in sorted(tally.items()) if count}
         return counts
 
 
@@ -167,8 +180,7 @@ def _gather(
                 raise sporc.BadRecord("UnknownLayout", "neither turnText nor transcript")
             if layout == "sporc-turns":
                 turn = sporc.parse_turn(record)
-                place = order if turn.order is None else turn.order
-                spill.add(turn.episode, turn.podcast, place, turn.speaker, turn.text)
+                spill.add(turn.episode, turn.podcast, order, Said(turn.speaker, turn.text, turn.count, turn.start))
             else:
                 _add_whole(spill, sporc.parse_episode(record), order, reading, skipped, line)
         except sporc.BadRecord as bad:
@@ -188,7 +200,7 @@ def _add_whole(
         reading.skipped["Duplicate"] += 1
         _note(skipped, episode.episode, line, "Duplicate")
     else:
-        spill.add(episode.episode, episode.podcast, order, sporc.UNKNOWN_SPEAKER, episode.text)
+        spill.add(episode.episode, episode.podcast, order, Said(sporc.UNKNOWN_SPEAKER, episode.text))
 
 
 def _check_bad_fraction(uri: str, reading: Reading, allowed: float) -> None:
@@ -220,7 +232,9 @@ def _write_episodes(
         if number % _LOOK_EVERY == 0:
             context.check_stop()
             context.reporter.update(done=number, total=total)
-        dialogue = _dialogue(layout, said or [], policy)
+        placed = place(said or [])
+        reading.place(placed)
+        dialogue = _dialogue(layout, [(turn.speaker, turn.text) for turn in placed.turns], policy)
         reading.dropped.update(dialogue.dropped)
         text = written(dialogue.turns)
         reason = skip_reason(dialogue.turns, text, layout, spec) if said is not None else "TooLong"
@@ -230,7 +244,7 @@ def _write_episodes(
             continue
         reading.ok += 1
         turns = [{"speaker": turn.speaker, "text": turn.text} for turn in dialogue.turns]
-        figures = {"words": len(text.split()), "characters": len(text)}
+        figures = {"words": num_words(text), "characters": len(text)}
         episodes.write(_json({"id": episode, "podcast": podcast, "turns": turns, **figures}))
     context.reporter.update(done=total, total=total)
 

@@ -11,6 +11,8 @@ import math
 from array import array
 from collections.abc import Iterator
 
+from fabula_workloads.text.words import words_of
+
 THRESHOLD = 0.7
 """Jaccard similarity of the 5-gram sets from which two excerpts are the same."""
 _GRAM = 5
@@ -62,7 +64,7 @@ class NearDuplicates:
 
 def shingles(text: str) -> set[int]:
     """Hashes of the word 5-grams of a text, in lower case and without speaker labels' numbers getting in the way."""
-    words = [word for word in text.lower().split() if word != "speaker" and not word.rstrip(":").isdigit()]
+    words = [word for word in words_of(text.lower()) if word != "speaker" and not word.rstrip(":").isdigit()]
     width = min(_GRAM, len(words))
     return {_hash(" ".join(words[i : i + width])) for i in range(len(words) - width + 1)} if words else set()
 

@@ -104,15 +104,9 @@ def _rows(file: IO[bytes], path: str, uri: str) -> Iterator[Line]:
         wanted = ["episode_id", "podcast_id", "mp3url", "mp3_url", "speaker", "turn_count", "start_time", texts[0]]
         columns = [name for name in wanted if name in names]
         for group in range(table.num_row_groups):
-            seen: set[tuple[Any, Any]] = set()
             for batch in table.iter_batches(_ROWS, row_groups=[group], columns=columns, use_threads=False):
                 for row in batch.to_pylist():
                     number += 1
-                    if (place := (row.get("episode_id"), row.get("turn_count")))[1] is not None:
-                        # The corpus holds some turns twice, word for word.
-                        if place in seen:
-                            continue
-                        seen.add(place)
                     yield Line(path, number, b"", record_of(row, texts[0]) | extra)
     except (pyarrow.ArrowException, OSError) as error:
         what = f"{type(error).__name__} after row {number}"
@@ -120,11 +114,6 @@ def _rows(file: IO[bytes], path: str, uri: str) -> Iterator[Line]:
 
 
 def record_of(row: dict[str, Any], text: str) -> dict[str, Any]:
-    """A row in the fields of the legacy records, with its place in the episode as `order`."""
-    record = {key: value for key, value in row.items() if value is not None and key not in ("turn_count", text)}
-    record[_TEXTS[text]] = row[text]
-    if isinstance(count := row.get("turn_count"), int):
-        record["order"] = count
-    elif isinstance(start := row.get("start_time"), (int, float)) and start == start:
-        record["order"] = round(start * 1000)
-    return record
+    """A row in the fields of the legacy records."""
+    record = {key: value for key, value in row.items() if value is not None and key != text}
+    return record | {_TEXTS[text]: row[text]}

@@ -9,6 +9,7 @@ from typing import Any
 from fabula_api.artifact import digest_of
 from fabula_workloads.recipes.podcast.plain_text import without_control_tokens
 from fabula_workloads.recipes.podcast.prompt import PROMPT_VERSION, training_prompt
+from fabula_workloads.text.words import num_words
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ class Sample:
 
     @property
     def words(self) -> int:
-        return len(self.text.split())
+        return num_words(self.text)
 
     @property
     def folder(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import zlib
 from collections.abc import Iterator
@@ -66,6 +67,16 @@ class Source:
                 yield from _lines(raw, f"{self._store.uri}/{path}", path)
 
 
+def _look_at_first(line: bytes, uri: str) -> None:
+    """Raise InputInvalid for a file that holds no lines of JSON at all, saying what it is."""
+    if line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise InputInvalid(f"{uri}, line 1: the file is UTF-16; save it as UTF-8")
+    begin = line.strip()
+    if begin == b"{" or begin == b"[" or (begin.startswith(b"[") and b"{" in begin[:200]):
+        what = "a JSON array" if begin.startswith(b"[") else "a JSON object over several lines"
+        raise InputInvalid(f"{uri}, line 1: the file is {what}; write one object a line (`jq -c '.[]'` does it)")
+
+
 def _lines(raw: BufferedReader, uri: str, path: str) -> Iterator[Line]:
     number = 0
     reader: BufferedReader | gzip.GzipFile = raw
@@ -78,6 +89,9 @@ def _lines(raw: BufferedReader, uri: str, path: str) -> Iterator[Line]:
     try:
         while line := reader.readline(MAX_LINE_BYTES):
             number += 1
+            if number == 1:
+                line = line.removeprefix(codecs.BOM_UTF8)
+                _look_at_first(line, uri)
             too_long = len(line) == MAX_LINE_BYTES and not line.endswith(b"\n")
             while too_long and line and not line.endswith(b"\n"):
                 line = reader.readline(MAX_LINE_BYTES)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from fabula_workloads.recipes.podcast.placing import Said
 from fabula_workloads.runtime.failures import TryAgain
 
 MAX_EPISODE_CHARACTERS = 16 * 1024 * 1024
@@ -23,7 +24,8 @@ PRAGMA synchronous = OFF;
 PRAGMA cache_size = -32768;
 PRAGMA temp_store = FILE;
 CREATE TABLE episode (id INTEGER PRIMARY KEY, podcast TEXT NOT NULL, line INTEGER NOT NULL);
-CREATE TABLE turn (episode INTEGER NOT NULL, line INTEGER NOT NULL, speaker TEXT NOT NULL, text TEXT NOT NULL);
+CREATE TABLE turn (episode INTEGER NOT NULL, line INTEGER NOT NULL, speaker TEXT NOT NULL, text TEXT NOT NULL,
+    count REAL, start REAL);
 """
 
 
@@ -33,20 +35,20 @@ class Spill:
     def __init__(self, connection: sqlite3.Connection, limit: int | None) -> None:
         self._connection = connection
         self._limit = limit
-        self._pending: list[tuple[int, int, str, str]] = []
+        self._pending: list[tuple[int, int, str, str, float | None, float | None]] = []
         self._pending_characters = 0
         self._last: tuple[str, bool] | None = None
         self.num_episodes = 0
         """Episodes taken so far."""
 
-    def add(self, episode: str, podcast: str, line: int, speaker: str, text: str) -> bool:
-        """Take a turn; False when its episode is beyond the limit (the first ones in the source are taken)."""
+    def add(self, episode: str, podcast: str, line: int, said: Said) -> bool:
+        """Take a line's turn; False when its episode is beyond the limit (the first ones in the source are taken)."""
         if not self._admit(episode, podcast, line):
             return False
         # Lone surrogates are legal in JSON and not in SQLite; `tidy` drops them later anyway.
-        clean = text.encode("utf-8", "ignore").decode(), speaker.encode("utf-8", "ignore").decode()
-        self._pending.append((_key(episode), line, clean[1], clean[0]))
-        self._pending_characters += len(clean[0]) + 100
+        text, speaker = (part.encode("utf-8", "ignore").decode() for part in (said.text, said.speaker))
+        self._pending.append((_key(episode), line, speaker, text, said.count, said.start))
+        self._pending_characters += len(text) + 100
         if self._pending_characters >= _BATCH_CHARACTERS:
             self._flush()
         return True
@@ -55,8 +57,8 @@ class Spill:
         """Whether a turn of the episode was taken already."""
         return self._connection.execute("SELECT 1 FROM episode WHERE id = ?", (_key(episode),)).fetchone() is not None
 
-    def episodes(self) -> Iterator[tuple[str, str, int, list[tuple[str, str]] | None]]:
-        """(episode, podcast, first line, [(speaker, text) in the source's order]) by episode id.
+    def episodes(self) -> Iterator[tuple[str, str, int, list[Said] | None]]:
+        """(episode, podcast, first line, turns in the file's order) by episode id.
 
         The turns are None where they are too long to be an episode; they were not all read.
         """
@@ -65,13 +67,14 @@ class Spill:
         for key, podcast, line in self._connection.execute("SELECT id, podcast, line FROM episode ORDER BY id"):
             yield f"{key + _OFFSET:016x}", podcast, line, self._turns(key)
 
-    def _turns(self, key: int) -> list[tuple[str, str]] | None:
+    def _turns(self, key: int) -> list[Said] | None:
         turns, characters = [], 0
-        for turn in self._connection.execute("SELECT speaker, text FROM turn WHERE episode = ? ORDER BY line", (key,)):
-            characters += len(turn[1])
+        query = "SELECT speaker, text, count, start FROM turn WHERE episode = ? ORDER BY line"
+        for row in self._connection.execute(query, (key,)):
+            characters += len(row[1])
             if characters > MAX_EPISODE_CHARACTERS:
                 return None
-            turns.append(turn)
+            turns.append(Said(*row))
         return turns
 
     def _admit(self, episode: str, podcast: str, line: int) -> bool:
@@ -86,7 +89,7 @@ class Spill:
         return admitted
 
     def _flush(self) -> None:
-        self._connection.executemany("INSERT INTO turn VALUES (?, ?, ?, ?)", self._pending)
+        self._connection.executemany("INSERT INTO turn VALUES (?, ?, ?, ?, ?, ?)", self._pending)
         self._pending.clear()
         self._pending_characters = 0
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
+import math
 import re
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -15,6 +16,9 @@ from urllib.parse import urlsplit
 
 Layout = Literal["sporc-turns", "sporc-episodes"]
 UNKNOWN_SPEAKER = "UNKNOWN"
+_COUNTS = ("order", "turnCount", "turn_count")
+_STARTS = ("startTime", "start_time")
+_TIME = re.compile(r"(?:(\d+):)?(\d+):(\d+(?:[.,]\d+)?)")
 _EPISODE_ID = re.compile(r"[0-9a-f]{16}")
 _SENTINEL = re.compile(r"(NO_[A-Z_]+|[A-Z_]*UNAVAILABLE|NONE|NULL|NAN|UNKNOWN|N/A)?", re.IGNORECASE)
 
@@ -36,8 +40,10 @@ class SpokenTurn:
     podcast: str
     speaker: str
     text: str
-    order: int | None = None
-    """Its place in the episode, where the corpus says so; else the order of the file is that of the episode."""
+    count: float | None = None
+    """Its number in the episode, where the corpus says so."""
+    start: float | None = None
+    """When it begins, in seconds, where the corpus says so; else the order of the file is that of the episode."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +79,26 @@ def layout_of(record: dict[str, Any]) -> Layout | None:
 def parse_turn(record: dict[str, Any]) -> SpokenTurn:
     """A record of the turn layout. Raises BadRecord."""
     episode, url = _episode(record)
-    speaker, order = speaker_of(record.get("speaker")), record.get("order")
-    known = order if isinstance(order, int) else None
-    return SpokenTurn(episode, podcast_id(record, url), speaker, _text(record, "turnText"), known)
+    count, start = (
+        next((found for field in fields if (found := number_of(record.get(field))) is not None), None)
+        for fields in (_COUNTS, _STARTS)
+    )
+    speaker = speaker_of(record.get("speaker"))
+    return SpokenTurn(episode, podcast_id(record, url), speaker, _text(record, "turnText"), count, start)
+
+
+def number_of(value: Any) -> float | None:
+    """A finite number, also one that is written as text, or a time as `1:02:03.5`, in seconds; None for any other."""
+    if isinstance(value, str) and (time := _TIME.fullmatch(value.strip())):
+        hours, minutes, seconds = time.groups()
+        return int(hours or 0) * 3600 + int(minutes) * 60 + float(seconds.replace(",", "."))
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None
 
 
 def parse_episode(record: dict[str, Any]) -> WholeEpisode:

@@ -1,0 +1,1 @@
+"""Text in any script: what its words are."""
