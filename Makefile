@@ -3,9 +3,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
+# What is in requirements/ and nothing else; then this package over it, built by what is there.
+LOCKED := $(PIP) --require-hashes -r
+ITSELF := $(PIP) --no-deps --no-build-isolation -e .
+SUPPLY := $(VENV)/supply/bin
+ROLES := operator worker train
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit invariants conformance real-crd-server e2e lint generate check-generated clean
+.PHONY: help demo test unit invariants conformance real-crd-server e2e lint generate check-generated lock audit sbom clean
 
 help: ## Show these targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -59,17 +64,37 @@ $(VENV)/.torch:
 	@$(PIP) --no-deps torchvision==0.28.0
 	@touch $@
 
-$(VENV)/.demo: $(VENV)/.torch pyproject.toml
-	@$(PIP) -e '.[operator,worker,train,local,cli]'
+$(VENV)/.demo: $(VENV)/.torch pyproject.toml requirements/demo.txt
+	@$(LOCKED) requirements/demo.txt
+	@$(ITSELF)
 	@touch $@
 
-$(VENV)/.test: $(VENV)/.demo
-	@$(PIP) -e '.[operator,worker,train,local,cli,test]'
+$(VENV)/.test: $(VENV)/.demo requirements/test.txt
+	@$(LOCKED) requirements/test.txt
+	@$(ITSELF)
 	@touch $@
 
-$(VENV)/.lint: $(VENV)/.test
-	@$(PIP) -e '.[operator,worker,train,local,cli,test,lint]'
+$(VENV)/.lint: $(VENV)/.test requirements/lint.txt
+	@$(LOCKED) requirements/lint.txt
+	@$(ITSELF)
 	@touch $@
+
+$(VENV)/.supply: $(VENV)/.torch requirements/supply.txt
+	@test -x $(SUPPLY)/python || $(PYTHON) -m venv $(VENV)/supply
+	@$(SUPPLY)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/supply.txt
+	@touch $@
+
+lock: $(VENV)/.supply ## Resolve pyproject.toml's pins anew into requirements/: versions and hashes for each role
+	@requirements/lock $(SUPPLY)/uv
+
+audit: $(VENV)/.supply ## Ask for known holes in everything that is locked
+	@requirements/audit $(SUPPLY)/pip-audit
+
+sbom: $(VENV)/.supply ## Write a CycloneDX list of what each role installs, into build/
+	@mkdir -p build
+	@for role in $(ROLES); do \
+	  $(SUPPLY)/cyclonedx-py requirements --output-reproducible --pyproject pyproject.toml -o build/sbom-$$role.json \
+	    requirements/$$role.txt && echo "build/sbom-$$role.json" || exit 1; done
 
 clean: ## Remove the laptop cluster's state and all caches; the virtual environment stays
 	-@test -x $(BIN)/fabula && $(BIN)/fabula down

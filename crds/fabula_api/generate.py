@@ -9,6 +9,7 @@ from pathlib import Path
 
 import yaml
 
+from fabula_api.admission import installation
 from fabula_api.crd import crds
 from fabula_api.reference import reference
 
@@ -22,6 +23,9 @@ def outputs() -> dict[str, str]:
         + yaml.safe_dump(crd, sort_keys=False, width=120)
         for crd in crds()
     }
+    files["crds/admission-policy.yaml"] = _HEADER + "---\n".join(
+        yaml.safe_dump(one, sort_keys=False, width=120) for one in installation()
+    )
     files["docs/api-reference.md"] = reference()
     return files
 

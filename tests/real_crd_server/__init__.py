@@ -5,7 +5,7 @@ with schemas, defaults, pruning, CEL rules, field managers and watches. It has n
 pods or Jobs), no RBAC of its own and no admission plugins. Nothing is installed on the system.
 """
 
-from tests.real_crd_server.build import VARIABLE, BuildError, build, built, cache_folder
+from tests.real_crd_server.build import ADMISSION, VARIABLE, BuildError, build, built, cache_folder
 from tests.real_crd_server.server import RealCrdServer
 
-__all__ = ["VARIABLE", "BuildError", "RealCrdServer", "build", "built", "cache_folder"]
+__all__ = ["ADMISSION", "VARIABLE", "BuildError", "RealCrdServer", "build", "built", "cache_folder"]

@@ -11,8 +11,10 @@ from tests.real_crd_server.debian import DebianError, unpack
 
 VARIABLE = "FABULA_REAL_CRD_SERVER"
 """Names a folder with a built server; tests that compare with Kubernetes run where it is set."""
-SERVER, STORE = "crd-server", "etcd"
+SERVER, STORE, ADMISSION = "crd-server", "etcd", "admission"
 _PACKAGE = "k8s.io/apiextensions-apiserver"
+_ADMISSION_SOURCE = Path(__file__).with_name("admission") / "main.go"
+"""Judges writes by an admission policy, with the same sources."""
 
 
 class BuildError(RuntimeError):
@@ -26,7 +28,7 @@ def cache_folder(environment: Mapping[str, str] = os.environ) -> Path:
 
 
 def built(folder: Path) -> bool:
-    """Whether the folder has both programs."""
+    """Whether the folder has the server and its store."""
     return all(os.access(folder / name, os.X_OK) for name in (SERVER, STORE))
 
 
@@ -35,7 +37,7 @@ def build(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if built(folder):
+        if built(folder) and os.access(folder / ADMISSION, os.X_OK):
             return
         with tempfile.TemporaryDirectory(dir=folder, prefix="building-") as made:
             scratch = Path(made)
@@ -43,14 +45,16 @@ def build(folder: Path) -> None:
                 packages = unpack(scratch / "root", scratch)
             except DebianError as error:
                 raise BuildError(str(error)) from error
-            _compile(scratch)
+            _compile(scratch, _PACKAGE, SERVER)
+            _compile(scratch, str(_ADMISSION_SOURCE), ADMISSION)
             (folder / "packages").write_text("\n".join(packages) + "\n")
             # The server comes last: what another process sees as built is whole.
             os.replace(scratch / "root/usr/bin/etcd", folder / STORE)
+            os.replace(scratch / ADMISSION, folder / ADMISSION)
             os.replace(scratch / SERVER, folder / SERVER)
 
 
-def _compile(scratch: Path) -> None:
+def _compile(scratch: Path, package: str, program: str) -> None:
     root = scratch / "root"
     (goroot,) = (root / "usr/lib").glob("go-1.*")
     environment = {
@@ -62,7 +66,7 @@ def _compile(scratch: Path) -> None:
         "GO111MODULE": "off",
         "CGO_ENABLED": "0",
     }
-    command = [str(goroot / "bin/go"), "build", "-ldflags=-s -w", "-o", str(scratch / SERVER), _PACKAGE]
+    command = [str(goroot / "bin/go"), "build", "-ldflags=-s -w", "-o", str(scratch / program), package]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     if done.returncode:
-        raise BuildError(f"{_PACKAGE} does not build:\n{done.stderr[-3000:]}")
+        raise BuildError(f"{package} does not build:\n{done.stderr[-3000:]}")
