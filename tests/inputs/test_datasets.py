@@ -20,7 +20,7 @@ from fabula_workloads.training.usable import TOO_LONG, UNREADABLE, Usable
 from tests.inputs.datasets import BAD_LINES, CONTROL_TOKENS, GOOD, BadLine, line
 from tests.support.stage_context import stage_context
 from tests.support.training_dataset import samples, write_dataset
-from tests.support.worker_process import run_worker_process, worker_config
+from tests.support.worker_process import Ended, run_worker_process, worker_config
 
 
 @pytest.mark.parametrize("row", BAD_LINES, ids=lambda row: row.kind)
@@ -53,9 +53,25 @@ def test_a_byte_order_mark_is_none_of_the_first_sample(tmp_path: Path) -> None:
     ],
 )
 def test_a_run_ends_with_file_line_and_sample(tmp_path: Path, bad: bytes, skip: bool, words: str) -> None:
+    store = open_store(f"file://{tmp_path}/root/data")
+    part = add_part(store, "train.jsonl", (bad + b"\n") * 2 if skip else bad + b"\n")
+    commit(store, kind="dataset", parts=[part], details={"recipe": "podcast", "promptVersion": "podcast-v3"})
+    ended = train(tmp_path, skip)
+    assert (ended.code, ended.result["failure"]["reason"]) == (65, "InputInvalid"), ended.output
+    assert words in ended.result["failure"]["message"]
+    assert "Traceback" not in ended.output
+
+
+def test_a_part_that_was_changed_afterwards_is_not_trained(tmp_path: Path) -> None:
     folder = tmp_path / "root" / "data"
     write_dataset(folder, samples(1))
-    (folder / "train.jsonl").write_bytes((bad + b"\n") * 2 if skip else bad + b"\n")
+    (folder / "train.jsonl").write_bytes(line())
+    ended = train(tmp_path, skip=True)
+    assert (ended.code, ended.result["failure"]["reason"]) == (65, "ArtifactAltered"), ended.output
+    assert "data/train.jsonl" in ended.result["failure"]["message"] and "Traceback" not in ended.output
+
+
+def train(tmp_path: Path, skip: bool) -> Ended:
     run = {"kind": "FineTuneRun", "namespace": "default", "name": "trial", "uid": "1"}
     spec = {
         "dataset": {"uri": "data"},
@@ -64,10 +80,7 @@ def test_a_run_ends_with_file_line_and_sample(tmp_path: Path, bad: bytes, skip: 
         "training": {"badSamples": "skip" if skip else "stop"},
     }
     given = [{"name": "dataset", "uri": "data", "digest": "unknown"}]
-    ended = run_worker_process(tmp_path, worker_config(tmp_path / "root", "train", spec, run=run, inputs=given))
-    assert (ended.code, ended.result["failure"]["reason"]) == (65, "InputInvalid"), ended.output
-    assert words in ended.result["failure"]["message"]
-    assert "Traceback" not in ended.output
+    return run_worker_process(tmp_path, worker_config(tmp_path / "root", "train", spec, run=run, inputs=given))
 
 
 @pytest.mark.parametrize(
