@@ -1,0 +1,129 @@
+"""Files checked without a cluster, and files to begin from: each wrong one is named by line and field."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from tests.support.told_runs import manifest
+
+from fabula_api.crd import MODELS
+from fabula_api.recipes import RECIPES, Kind
+from fabula_cli.commands.init import template
+from fabula_cli.commands.validate import Verdict, documents, judge, lines, read
+from fabula_cli.exits import CommandFailed, Exit
+
+ROOT = Path(__file__).parents[3]
+
+
+def verdict(text: str) -> Verdict:
+    (one,) = documents("run.yaml", text)
+    return judge(one, "file:///artifacts")
+
+
+def wrong(kind: str, **spec: Any) -> list[str]:
+    """What is wrong with a run, as the terminal has it."""
+    return lines(verdict(yaml.safe_dump(manifest(kind, "one", **spec), sort_keys=False)))
+
+
+@pytest.mark.parametrize(
+    ("situation", "kind", "spec", "words"),
+    [
+        ("a misspelt field", "FineTuneRun", {"loraa": {}}, "spec.loraa: is no field of this kind"),
+        ("out of its bounds", "FineTuneRun", {"lora": {"rank": 0}}, "spec.lora.rank: Invalid value: 0"),
+        ("of a wrong type", "DatasetBuild", {"target": {"samples": "ten"}}, "spec.target.samples: "),
+        ("a rule between fields", "FineTuneRun", {"model": {"name": "a/b", "uri": "c"}}, "exactly one of name and uri"),
+        ("a gate without its arm", "EvalRun", {"gates": [{"metric": "turns", "arm": "x"}]}, "must name one"),
+        ("an unknown recipe", "DatasetBuild", {"recipe": "opera"}, "spec.recipe: opera has no DatasetBuild"),
+        ("not there yet", "EvalRun", {"engine": "vllm"}, "spec.engine: vllm is not implemented"),
+        ("a path that leads out", "DatasetBuild", {"source": {"uri": "../other"}}, "spec.source.uri: "),
+        (
+            "more than a GPU holds",
+            "FineTuneRun",
+            {
+                "model": {"name": "Qwen/Qwen3-VL-32B-Instruct"},
+                "topology": {"nodes": 1, "gpusPerNode": 1, "product": "NVIDIA-L4"},
+            },
+            "each rank needs at least",
+        ),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_named(situation: str, kind: str, spec: dict[str, Any], words: str) -> None:
+    said = wrong(kind, **spec)
+    assert any(words in line for line in said), (situation, said)
+    assert all(re.match(r"run\.yaml:\d+: ", line) for line in said)
+
+
+def test_a_problem_has_the_line_of_its_field() -> None:
+    text = """apiVersion: fabula.dev/v1alpha1
+kind: EvalRun
+metadata: {name: one}
+spec:
+  samples: {uri: vist, format: vist}
+  arms:
+    - name: base
+      model: {uri: m}
+    - name: tuned
+      modle: {uri: m}
+"""
+    found = {one.field: one.line for one in verdict(text).problems}
+    assert found["spec.arms[1].modle"] == 10
+    assert found["spec.arms[1].model"] == 9
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("just words", "is no object"),
+        ("{apiVersion: fabula.dev/v2, kind: EvalRun, metadata: {name: a}}", "this version knows fabula.dev/v1alpha1"),
+        ("{apiVersion: fabula.dev/v1alpha1, kind: Dataset, metadata: {name: a}}", "DatasetBuild, FineTuneRun"),
+        ("{apiVersion: fabula.dev/v1alpha1, kind: EvalRun}", "metadata.name: is missing"),
+        ("{apiVersion: fabula.dev/v1alpha1, kind: EvalRun, metadata: {name: a}}", "spec: Required value"),
+        ("{apiVersion: fabula.dev/v1alpha1, kind: EvalRun, metadata: {name: a}, spec: 3}", "spec: Invalid value"),
+    ],
+)
+def test_files_that_are_no_runs(text: str, words: str) -> None:
+    assert any(words in line for line in lines(verdict(text)))
+
+
+@pytest.mark.parametrize("text", ["kind: [", "!!python/object:os.system {}"])
+def test_what_is_no_yaml_or_asks_for_more_than_values(text: str) -> None:
+    with pytest.raises(CommandFailed, match="is no YAML") as raised:
+        verdict(text)
+    assert raised.value.code is Exit.BAD
+
+
+def test_other_kinds_are_left_alone() -> None:
+    found = verdict("{apiVersion: v1, kind: Secret, metadata: {name: a}}")
+    assert (found.problems, found.notes) == ((), ("not one of Fabula's kinds; not looked at",))
+
+
+def test_every_example_is_valid() -> None:
+    folders = [ROOT / "examples" / "quickstart", ROOT / "examples" / "podcast"]
+    found = [judge(one, "file:///artifacts") for one in read(folders)]
+    assert len(found) == 5
+    assert [one.problems for one in found] == [()] * 5
+
+
+@pytest.mark.parametrize("every", [True, False], ids=["every field", "short"])
+@pytest.mark.parametrize("kind", MODELS)
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_new_file_is_valid_as_it_is(kind: Kind, recipe: str, every: bool) -> None:
+    text = template(kind, recipe, "mine", every=every)
+    found = verdict(text)
+    assert (found.name, found.problems) == (f"{kind}/mine", ())
+    assert max(map(len, text.splitlines())) <= 120
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_every_field_of_a_new_file_can_be_uncommented(kind: Kind) -> None:
+    text = template(kind, "podcast", "mine")
+    field = re.compile(r"^( *)# ( *[a-z][A-Za-z0-9]*:)( [^<].*)?$")
+    opened = "\n".join(field.sub(r"\1\2\3", line) for line in text.splitlines())
+    assert opened.count("\n") == text.count("\n") - 1
+    found = [one for one in verdict(opened).problems if one.message == "is no field of this kind"]
+    assert found == []
+    fields = MODELS[kind][0].model_fields.items()
+    kept = {info.alias or name for name, info in fields if info.is_required() or info.get_default() is not None}
+    assert kept <= set(yaml.safe_load(opened)["spec"])
