@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from tests.support.laptop import LaptopApi
 from tests.support.patience import SECONDS
-from tests.support.told_runs import FAILED, SUCCEEDED, WAITS, WORKS, manifest
+from tests.support.told_runs import FAILED, SUCCEEDED, TIME, WAITS, WORKS, manifest
 from tests.support.wire import MERGE, Wire
 
 from fabula_api.crd import PLURALS
@@ -109,6 +109,43 @@ def test_runs_are_held_and_started_again(command: Command) -> None:
     assert command.spec("FineTuneRun", "again") == before
     code, said = command("retry", "tale")
     assert (code, "only what has failed" in said) == (2, True)
+
+
+def test_logs_outlive_pods(command: Command, tmp_path: Path) -> None:
+    kept = tmp_path / "train" / "logs" / "attempt-2"
+    kept.mkdir(parents=True)
+    (kept / "rank-0.log").write_text("step 1\n\x1b[2Jstep 2\n")
+    (kept / "rank-1.log").write_text("step 1\n")
+    place = f"{tmp_path.as_uri()}/train/checkpoints/step-000001"
+    checkpoint = {"uri": place, "step": 1, "digest": "d", "committedAt": TIME}
+    command.apply("FineTuneRun", "gone", {**FAILED, "checkpoint": checkpoint}, dataset={"uri": "data"})
+    code, said = command("logs", "gone")
+    assert (code, said) == (0, "[attempt 2 rank 0] step 1\n[attempt 2 rank 0] [2Jstep 2\n[attempt 2 rank 1] step 1\n")
+    assert command("logs", "gone", "--index", "0", "--tail", "1")[1] == "[attempt 2 rank 0] [2Jstep 2\n"
+    code, said = command("logs", "ftr/broken")
+    assert (code, "last words" in said, "give --artifact-root" in said) == (3, True, True), said
+    assert command("logs", "books")[0] == 3
+
+
+def test_a_report_is_named_where_it_lies(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "report.html").write_text("<p>")
+    command.apply("EvalRun", "told", {**SUCCEEDED, "report": {"uri": tmp_path.as_uri(), "digest": "d"}})
+    assert command("report", "evr/told", "--no-browser") == (0, f"{tmp_path}/report.html\n")
+    command.apply("EvalRun", "away", {**SUCCEEDED, "report": {"uri": "file:///nowhere", "digest": "d"}})
+    assert command("report", "evr/away", "--no-browser")[0] == 5
+    assert command("report", "evr/score", "--no-browser")[0] == 3
+
+
+def test_a_new_file_is_valid_and_a_wrong_one_is_not(command: Command, tmp_path: Path) -> None:
+    made = tmp_path / "run.yaml"
+    assert command("init", "ftr", "--file", str(made))[0] == 0
+    code, said = command("init", "ftr", "--file", str(made))
+    assert (code, "was not written" in said) == (1, True), said
+    assert command("validate", "-f", str(made))[0] == 0
+    made.write_text(made.read_text().replace("  dataset:", "  datset:"))
+    code, said = command("validate", "-f", str(made))
+    assert (code, "spec.datset: is no field" in said) == (1, True), said
+    assert command("validate", "-f", str(tmp_path / "none.yaml"))[0] == 3
 
 
 def test_a_cluster_that_is_not_there_is_said(command: Command, tmp_path: Path) -> None:

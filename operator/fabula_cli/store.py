@@ -1,0 +1,80 @@
+"""The artifact store as this machine reaches it: where its root is, and opening what lies below it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
+
+import httpx2
+import typer
+from lightkube import ApiError
+from lightkube.resources.apps_v1 import Deployment
+
+from fabula_cli.access import Access
+from fabula_cli.exits import CommandFailed, Exit
+from fabula_cli.home import Home, NotRunning, default_home
+
+if TYPE_CHECKING:
+    from fabula_workloads.runtime.store import Store
+
+VARIABLE = "FABULA_ARTIFACT_ROOT"
+ArtifactRoot = Annotated[
+    str | None, typer.Option("--artifact-root", help=f"Default: ${VARIABLE}, else what the operator was told.")
+]
+_OPTION = "--artifact-root="
+
+
+def operators(reach: Access) -> list[dict[str, Any]]:
+    """Deployments of the operator that the user may see, as they are on the wire. None on a laptop."""
+    found = reach.client.list(Deployment, namespace="*", labels={"app.kubernetes.io/name": "fabula-operator"})
+    return [one.to_dict() for one in found]
+
+
+def root_told(deployments: list[dict[str, Any]]) -> str | None:
+    """The artifact root that an operator's Deployment gives it."""
+    for one in deployments:
+        for container in one["spec"]["template"]["spec"].get("containers", ()):
+            for word in (*container.get("command", ()), *container.get("args", ())):
+                if word.startswith(_OPTION):
+                    return str(word.removeprefix(_OPTION))
+    return None
+
+
+def artifact_root(reach: Access, given: str | None) -> str | None:
+    """The root: as given, as the environment has it, as the operator's Deployment or the laptop's cluster was told."""
+    if known := given or os.environ.get(VARIABLE):
+        return known
+    try:
+        if told := root_told(operators(reach)):
+            return told
+    except (ApiError, httpx2.HTTPError):
+        pass  # most users may not list Deployments of all namespaces
+    home = Home(default_home())
+    try:
+        state = home.read_state()
+    except NotRunning:
+        return None
+    server = str(reach.client.config.cluster.server)
+    ours = home.kubeconfig.exists() and server in home.kubeconfig.read_text()
+    return state.get("artifactRoot") if ours else None
+
+
+@contextmanager
+def opened(uri: str) -> Iterator[Store]:
+    """The store rooted at a folder. What goes wrong with it is raised as CommandFailed, with what to do."""
+    try:
+        from fabula_workloads.runtime.failures import NotFound, WorkerError
+        from fabula_workloads.runtime.store import open_store
+    except ImportError as error:
+        words = f"reading the store needs {error.name}: pip install 'fabula[worker]'"
+        raise CommandFailed(Exit.STORE, words) from None
+    try:
+        yield open_store(uri)
+    except NotFound as error:
+        raise CommandFailed(Exit.ABSENT, f"{error} is not in the store as this machine reaches it") from None
+    except (WorkerError, OSError) as error:
+        where = "a volume of the cluster" if uri.startswith("file://") else "a bucket"
+        words = f"{uri} cannot be read from here: {error}. It may be {where} that only pods reach: run this where it is"
+        raise CommandFailed(Exit.STORE, words) from None
