@@ -23,7 +23,7 @@ CHART = ROOT / "charts" / "fabula"
 SYSTEM = "fabula-system"
 
 VALUES: dict[str, Any] = {
-    "store": {"root": "file:///artifacts", "claim": {"name": "fabula-artifacts"}},
+    "store": {"claim": {"name": "fabula-artifacts"}},
     # All pods of the laptop's cluster share one address, so two operators cannot have the same ports.
     "operator": {"replicas": 1, "extraArgs": ["--progress-interval=1", "--retry-backoff=1"]},
     "isolation": {"sharedPrefixes": ["quickstart"]},
@@ -38,6 +38,16 @@ class Cluster:
     """A laptop's cluster without Fabula."""
 
     state: Path
+
+    @property
+    def claim(self) -> Path:
+        """Where the node keeps the claim. A process cannot mount, so the claim is mounted where it lies."""
+        return self.state / "volumes" / "default_fabula-artifacts"
+
+    def values(self, **changes: Any) -> dict[str, Any]:
+        """Values of the chart for this cluster."""
+        store = {**VALUES["store"], "root": f"file://{self.claim}"}
+        return {**VALUES, "store": store, **changes}
 
     @property
     def environment(self) -> dict[str, str]:
@@ -75,12 +85,13 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 @pytest.fixture(scope="module")
 def installed(cluster: Cluster) -> Iterator[Any]:
     """The chart, installed; what Helm does next is up to the test."""
-    claim = cluster.state / "volumes" / "default_fabula-artifacts"
-    claim.mkdir(parents=True)
-    prepare = [sys.executable, "-m", "fabula_workloads.cli", "prepare-quickstart", "--root", f"file://{claim}"]
+    cluster.claim.mkdir(parents=True)
+    prepare = [sys.executable, "-m", "fabula_workloads.cli", "prepare-quickstart", "--root", f"file://{cluster.claim}"]
     subprocess.run(prepare, check=True, capture_output=True)
     with helm.Config(kubeconfig_path=str(cluster.state / "kubeconfig"), namespace=SYSTEM) as config:
-        config.install(str(CHART), "fabula", VALUES, namespace=SYSTEM, create_namespace=True, timeout=int(SECONDS))
+        config.install(
+            str(CHART), "fabula", cluster.values(), namespace=SYSTEM, create_namespace=True, timeout=int(SECONDS)
+        )
         yield config
 
 
@@ -126,7 +137,7 @@ def test_an_upgrade_leaves_runs_and_certificate_alone_and_a_rollback_undoes_it(
 ) -> None:
     before = {one["metadata"]["uid"]: one["status"] for one in cluster.get("dsb,ftr,evr")["items"]}
     certificate = cluster.get("secret", "fabula-status-tls", "-n", SYSTEM)["data"]
-    changed = {**VALUES, "operator": {**VALUES["operator"], "logLevel": "DEBUG"}}
+    changed = cluster.values(operator={**VALUES["operator"], "logLevel": "DEBUG"})
     installed.upgrade(str(CHART), "fabula", changed, namespace=SYSTEM, timeout=int(SECONDS))
     arguments = cluster.get("deployment", "fabula", "-n", SYSTEM)["spec"]["template"]["spec"]["containers"][0]["args"]
     assert "--log-level=DEBUG" in arguments
