@@ -110,12 +110,13 @@ def quickstart(name: str, **changes: Any) -> dict[str, Any]:
 def test_the_quickstart_runs_under_the_charts_own_rights(installed: Any, cluster: Cluster, tmp_path: Path) -> None:
     until(lambda: ready(cluster), "an operator that is ready")
     runs = [
-        quickstart("dataset.yaml", source={"limit": 3}, images={"steps": 1, "workers": 1}),
+        quickstart("dataset.yaml", source={"limit": 3}, extraction={"workers": 1}, images={"steps": 1, "workers": 1}),
         quickstart("finetune.yaml", training={"maxSteps": 4}, checkpoints={"everySteps": 4}, deepspeed={"stage": 2}),
         quickstart("eval.yaml", samples={"count": 2}, generation={"maxNewTokens": 8}),
     ]
     # Four steps teach nothing: here the rights are at stake, not the score.
     runs[2]["spec"].pop("gates")
+    runs[2]["spec"]["shards"] = 1
     (tmp_path / "runs.yaml").write_text(yaml.safe_dump_all(runs))
     cluster.kubectl("apply", "-f", str(tmp_path / "runs.yaml"))
 
