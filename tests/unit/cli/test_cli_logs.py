@@ -12,7 +12,7 @@ from fabula_cli.store import root_told
 
 KEY = "sha256:" + "ab" * 32
 CHECKPOINT = {
-    "uri": "s3://b/t/finetunerun/train/x/checkpoints/step-000055",
+    "uri": "s3://b/t/train/x/checkpoints/step-000055",
     "step": 55,
     "digest": "d",
     "committedAt": TIME,
