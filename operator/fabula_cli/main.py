@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 
 from fabula_cli.choice import ChoiceError, choose, real_clusters
-from fabula_cli.commands import cost, hold, init, logs, report, status, validate, watch
+from fabula_cli.commands import cost, doctor, hold, init, logs, report, status, validate, watch
 from fabula_cli.display import shown
 from fabula_cli.home import Home, NotRunning, default_home
 
@@ -49,7 +49,7 @@ def _fail(error: Exception) -> typer.Exit:
 _RUNS, _LAPTOP = "Runs, on any cluster", "The laptop's own cluster"
 for _command in (
     status.status, watch.watch, logs.logs, report.report, cost.cost, init.init, validate.validate,
-    hold.suspend, hold.resume, hold.retry,
+    hold.suspend, hold.resume, hold.retry, doctor.doctor,
 ):  # fmt: skip
     app.command(rich_help_panel=_RUNS)(_command)
 

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +147,27 @@ def test_a_new_file_is_valid_and_a_wrong_one_is_not(command: Command, tmp_path: 
     code, said = command("validate", "-f", str(made))
     assert (code, "spec.datset: is no field" in said) == (1, True), said
     assert command("validate", "-f", str(tmp_path / "none.yaml"))[0] == 3
+
+
+def test_the_doctor_says_what_is_missing_and_what_to_do(command: Command, tmp_path: Path) -> None:
+    code, said = command("doctor", "--artifact-root", tmp_path.as_uri())
+    lines = {line[8:26].strip(): line.split()[0] for line in said.splitlines()}
+    assert code == 1, said
+    assert {name: lines.get(name) for name in ("EvalRun", "your rights", "operator's rights", "store", "operator")} == {
+        "EvalRun": "OK", "your rights": "OK", "operator's rights": "OK", "store": "OK", "operator": "MISSING",
+    }, said  # fmt: skip
+    assert list(tmp_path.iterdir()) == []
+    lease: dict[str, Any] = {
+        "metadata": {"name": "fabula-operator"},
+        "spec": {"holderIdentity": "one", "leaseDurationSeconds": 6},
+    }
+    lease["spec"]["renewTime"] = (datetime.now(UTC) + timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    leases = "/apis/coordination.k8s.io/v1/namespaces/default/leases"
+    command.wire.ok("POST", leases, lease)
+    code, said = command("doctor", "-o", "json", "--artifact-root", "file:///nowhere")
+    assert code == 0, said
+    assert {one["about"]: one["state"] for one in json.loads(said)}["store"] == "NOTE"
+    assert not Path("/nowhere").exists()
 
 
 def test_a_cluster_that_is_not_there_is_said(command: Command, tmp_path: Path) -> None:

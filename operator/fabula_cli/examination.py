@@ -1,0 +1,151 @@
+"""Looking at a cluster for `fabula doctor`: each thing is read for itself, since a user may not see them all."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import unquote
+
+import httpx2
+from lightkube import ApiError
+from lightkube.generic_resource import create_namespaced_resource
+from lightkube.models.authorization_v1 import (
+    ResourceAttributes,
+    SelfSubjectAccessReviewSpec,
+    SubjectAccessReviewSpec,
+)  # fmt: skip
+from lightkube.resources.apiextensions_v1 import CustomResourceDefinition
+from lightkube.resources.authorization_v1 import SelfSubjectAccessReview, SubjectAccessReview
+from lightkube.resources.coordination_v1 import Lease
+from lightkube.resources.core_v1 import Node
+
+from fabula_api.base import GROUP
+from fabula_api.crd import PLURALS
+from fabula_api.uri import FILE
+from fabula_cli.access import Access
+from fabula_cli.bootstrap import NAMESPACE, SERVICE_ACCOUNT
+from fabula_cli.commands.doctor import Facts, Right, Unseen
+from fabula_cli.exits import CommandFailed
+from fabula_cli.store import opened, operators
+from fabula_operator.rights import CLUSTER_RULES
+
+Found = TypeVar("Found")
+_LOCAL_QUEUE = create_namespaced_resource("kueue.x-k8s.io", "v1beta1", "LocalQueue", "localqueues")
+_POD_MONITOR = create_namespaced_resource("monitoring.coreos.com", "v1", "PodMonitor", "podmonitors")
+_OURS = "fabula"
+
+
+def examine(reach: Access, root: str | None) -> Facts:
+    """All that is looked at. Raises httpx2.HTTPError when the cluster does not answer."""
+    client, space = reach.client, reach.namespace
+    deployments = _seen(lambda: operators(reach))
+    account = _account(deployments)
+    return Facts(
+        namespace=space,
+        crds=_seen(lambda: {str(one["metadata"]["name"]): one for one in _wire(client.list(CustomResourceDefinition))}),
+        user_rights=_seen(lambda: [_own_right(reach, *one) for one in _wanted()]),
+        account="/".join(account) if account else None,
+        operator_rights=_seen(lambda: _operator_rights(reach, account)) if account else (),
+        leases=_seen(lambda: _leases(reach)),
+        deployments=deployments,
+        nodes=_seen(lambda: _wire(client.list(Node))),
+        local_queues=_seen(lambda: _names(client.list(_LOCAL_QUEUE, namespace=space))),
+        monitors=_seen(
+            lambda: _names(client.list(_POD_MONITOR, namespace="*", labels={"app.kubernetes.io/part-of": _OURS}))
+        ),
+        root=root,
+        store_problem=None if root is None else probe(root),
+    )
+
+
+def _seen(look: Callable[[], Found]) -> Found | Unseen:
+    try:
+        return look()
+    except ApiError as error:
+        return Unseen(str(error.status.reason or error.status.message or error))
+    except httpx2.HTTPStatusError as error:
+        return Unseen(f"{error.response.status_code}")
+
+
+def _wire(objects: Any) -> list[dict[str, Any]]:
+    return [one.to_dict() for one in objects]
+
+
+def _names(objects: Any) -> list[str]:
+    return sorted(str(one.metadata.name) for one in objects)
+
+
+def _leases(reach: Access) -> list[dict[str, Any]]:
+    return [one for one in _wire(reach.client.list(Lease, namespace="*")) if _OURS in str(one["metadata"]["name"])]
+
+
+def _account(deployments: list[dict[str, Any]] | Unseen) -> tuple[str, str] | None:
+    """Namespace and name of the operator's ServiceAccount: its Deployment's; the laptop's where there is none."""
+    if isinstance(deployments, Unseen):
+        return None
+    if not deployments:
+        return NAMESPACE, SERVICE_ACCOUNT
+    one = deployments[0]
+    name = one["spec"]["template"]["spec"].get("serviceAccountName") or "default"
+    return str(one["metadata"]["namespace"]), str(name)
+
+
+def _wanted() -> list[tuple[str, str, str, str]]:
+    """(verb, group, resource, subresource) of what this command and kubectl do for a user."""
+    runs = [(verb, GROUP, plural, "") for plural in PLURALS.values() for verb in ("create", "list", "patch", "delete")]
+    return [*runs, ("list", "", "pods", ""), ("get", "", "pods", "log")]
+
+
+def _own_right(reach: Access, verb: str, group: str, resource: str, below: str) -> Right:
+    asked = ResourceAttributes(
+        namespace=reach.namespace, verb=verb, group=group, resource=resource, subresource=below or None
+    )
+    answer = reach.client.create(SelfSubjectAccessReview(spec=SelfSubjectAccessReviewSpec(resourceAttributes=asked)))
+    allowed = answer.status is not None and bool(answer.status.allowed)
+    return Right(verb, group, f"{resource}/{below}" if below else resource, allowed)
+
+
+def _operator_rights(reach: Access, account: tuple[str, str]) -> list[Right]:
+    found = []
+    for rule in CLUSTER_RULES:
+        for group in rule["apiGroups"]:
+            for resource in rule["resources"]:
+                for verb in rule["verbs"]:
+                    names = rule.get("resourceNames", [None])
+                    found.append(_right_of(reach, account, verb, group, resource, names[0]))
+    return found
+
+
+def _right_of(reach: Access, account: tuple[str, str], verb: str, group: str, resource: str, name: str | None) -> Right:
+    plural, _, below = resource.partition("/")
+    # TokenReviews have no namespace.
+    space = None if plural == "tokenreviews" else reach.namespace
+    asked = ResourceAttributes(
+        namespace=space, verb=verb, group=group, resource=plural, subresource=below or None, name=name
+    )
+    user = f"system:serviceaccount:{account[0]}:{account[1]}"
+    groups = ["system:serviceaccounts", f"system:serviceaccounts:{account[0]}", "system:authenticated"]
+    spec = SubjectAccessReviewSpec(resourceAttributes=asked, user=user, groups=groups)
+    answer = reach.client.create(SubjectAccessReview(spec=spec))
+    return Right(verb, group, resource, answer.status is not None and bool(answer.status.allowed))
+
+
+def probe(root: str) -> str | None:
+    """Write, read and remove one small file below the root; why that did not work, or None."""
+    if root.startswith(FILE) and not Path(unquote(root.removeprefix(FILE))).is_dir():
+        # A write would make the folder here, whatever the cluster has under the same path.
+        return "there is no such folder on this machine"
+    path = f".fabula-doctor-{uuid.uuid4().hex}"
+    try:
+        with opened(root) as store:
+            store.write(path, b"probe")
+            try:
+                if store.read(path) != b"probe":
+                    return f"{root} does not give back what was written"
+            finally:
+                store.delete(path)
+    except CommandFailed as error:
+        return str(error)
+    return None

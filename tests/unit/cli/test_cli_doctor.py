@@ -1,0 +1,93 @@
+"""What the doctor says of a cluster: each line OK, a note, or what to do."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from fabula_api.crd import crds
+from fabula_cli.commands.doctor import Facts, Right, Unseen, judge
+
+NOW = datetime(2026, 1, 31, 12, 0, 0, tzinfo=UTC)
+CRDS: dict[str, dict[str, Any]] = {one["metadata"]["name"]: one for one in crds()}
+OTHERS = ("pytorchjobs.kubeflow.org", "clusterqueues.kueue.x-k8s.io", "podmonitors.monitoring.coreos.com")
+FULL = CRDS | {name: {} for name in OTHERS}
+FORBIDDEN = Unseen("Forbidden")
+
+
+def lease(holder: str = "one", renewed: str = "2026-01-31T11:59:58.000000Z") -> dict[str, Any]:
+    return {
+        "metadata": {"namespace": "fabula", "name": "fabula"},
+        "spec": {"holderIdentity": holder, "renewTime": renewed},
+    }
+
+
+def node(gpus: int, product: str | None) -> dict[str, Any]:
+    labels = {"nvidia.com/gpu.product": product} if product else {}
+    return {"metadata": {"labels": labels}, "status": {"allocatable": {"nvidia.com/gpu": str(gpus)}}}
+
+
+def facts(**changed: Any) -> Facts:
+    """A cluster that has everything, but for what a test changes."""
+    right = Right("create", "fabula.dev", "evalruns", True)
+    has: dict[str, Any] = {
+        "namespace": "default", "crds": FULL, "user_rights": [right], "account": "fabula/operator",
+        "operator_rights": [right], "leases": [lease()], "nodes": [node(8, "NVIDIA-H200")], "local_queues": ["team"],
+        "monitors": ["fabula-workers"], "root": "s3://bucket/root",
+    }  # fmt: skip
+    return Facts(**(has | changed))
+
+
+def test_a_cluster_that_has_everything_is_ok() -> None:
+    found = judge(facts(), NOW)
+    assert {one.state for one in found} == {"OK"}
+    assert len(found) == 11
+
+
+OLD = {
+    name: {**one, "spec": {**one["spec"], "versions": [{"name": "v1", "served": True}]}} for name, one in CRDS.items()
+}
+
+
+@pytest.mark.parametrize(
+    ("about", "changed", "state", "words"),
+    [
+        ("EvalRun", {"crds": {}}, "MISSING", "apply crds/"),
+        ("EvalRun", {"crds": OLD}, "MISSING", "v1alpha1 is not served"),
+        ("kinds", {"crds": FORBIDDEN}, "NOTE", "Forbidden"),
+        ("your rights", {"user_rights": [Right("list", "", "pods", False)]}, "MISSING", "may not list pods"),
+        ("your rights", {"user_rights": FORBIDDEN}, "NOTE", "Forbidden"),
+        ("operator", {"leases": []}, "MISSING", "helm install"),
+        ("operator", {"leases": [lease(holder="")]}, "MISSING", "nobody holds"),
+        ("operator", {"leases": [lease(renewed="2026-01-31T11:00:00Z")]}, "MISSING", "3600 s ago"),
+        ("operator", {"leases": [lease(renewed="2026-01-31T11:00:00Z"), lease("two")]}, "OK", "two holds"),
+        ("operator", {"leases": FORBIDDEN}, "NOTE", "Forbidden"),
+        ("operator's rights", {"operator_rights": [Right("create", "batch", "jobs", False)]}, "MISSING", "jobs.batch"),
+        ("operator's rights", {"account": None}, "NOTE", "not found"),
+        ("store", {"root": None}, "NOTE", "--artifact-root"),
+        ("store", {"store_problem": "s3://bucket/root: access denied"}, "MISSING", "access denied"),
+        ("store", {"root": "file:///data", "store_problem": "no such folder"}, "NOTE", "only pods reach"),
+        ("GPUs", {"nodes": [node(0, None)]}, "NOTE", "no node offers"),
+        ("GPUs", {"nodes": [node(8, None)]}, "MISSING", "GPU feature discovery"),
+        ("GPUs", {"nodes": [node(8, "Voodoo")]}, "NOTE", "Voodoo is not known"),
+        ("GPUs", {"nodes": FORBIDDEN}, "NOTE", "Forbidden"),
+        ("training operator", {"crds": CRDS}, "NOTE", "Indexed Jobs"),
+        ("Kueue", {"crds": CRDS}, "NOTE", "not installed"),
+        ("Kueue", {"local_queues": []}, "MISSING", "no LocalQueue in default"),
+        ("Prometheus", {"crds": CRDS}, "NOTE", "not installed"),
+        ("Prometheus", {"monitors": []}, "MISSING", "nothing scrapes"),
+    ],
+)
+def test_each_line_says_what_to_do(about: str, changed: dict[str, Any], state: str, words: str) -> None:
+    (line,) = (one for one in judge(facts(**changed), NOW) if one.about == about)
+    assert (line.state, words in line.said) == (state, True), line
+
+
+def test_kinds_of_an_older_version_lack_fields() -> None:
+    lacking = crds()
+    for one in lacking:
+        del one["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]["recipe"]
+    found = judge(facts(crds={one["metadata"]["name"]: one for one in lacking}), NOW)
+    assert [one.said for one in found[:3]] == [
+        "is older than this command: it lacks spec.recipe. Upgrade the CRDs before the operator"
+    ] * 3
