@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from fabula_api.admission import binding, parameters, policy
 from fabula_api.crd import crds
 from fabula_api.generate import write_or_check
 from fabula_chart.monitoring import files as monitoring
@@ -46,6 +47,26 @@ def rights_template() -> str:
     return _HEADER + text.replace(_LEASE, '{{ include "fabula.fullname" . }}')
 
 
+def admission_template() -> str:
+    """The admission policy; its lists come from the values, its names from the release."""
+    namespace, name = "the-namespace", "the-policy"
+    parts = [_HEADER, "{{- if .Values.admissionPolicy.enabled }}\n"]
+    for one in (policy(name), binding(namespace, name), parameters(namespace)):
+        if one["kind"] == "ConfigMap":
+            one["data"] = {"endpoints": "the-endpoints", "priorityClasses": "the-classes"}
+        parts.append("---\n" + literal(yaml.safe_dump(one, sort_keys=False, width=120)))
+    text = "".join([*parts, "{{- end }}\n"])
+    named = {
+        namespace: "{{ .Release.Namespace }}",
+        name: '{{ include "fabula.fullname" . }}-runs',
+        "the-endpoints": '{{ join "\\n" .Values.admissionPolicy.endpoints | quote }}',
+        "the-classes": '{{ join "\\n" .Values.admissionPolicy.priorityClasses | quote }}',
+    }
+    for mark, value in named.items():
+        text = text.replace(mark, value)
+    return text
+
+
 def _define(name: str, rules: Sequence[dict[str, Any]]) -> str:
     text = yaml.safe_dump([dict(rule) for rule in rules], sort_keys=False, default_flow_style=None, width=110)
     return f'{{{{- define "fabula.rights.{name}" -}}}}\n{literal(text)}{{{{- end -}}}}\n'
@@ -59,6 +80,7 @@ def outputs() -> dict[str, str]:
         f"{CHART}/README.md": _READ_ME.read_text().replace("@VALUES@\n", table()),
         f"{CHART}/templates/crds.yaml": crd_template(),
         f"{CHART}/templates/_rights.tpl": rights_template(),
+        f"{CHART}/templates/admission-policy.yaml": admission_template(),
         **monitoring.outputs(CHART),
     }
 

@@ -100,6 +100,16 @@ class Isolation(Values):
     requestsPerMinute, tokensPerMinute}`. A group that is not declared here is each namespace's own."""
 
 
+class AdmissionPolicy(Values):
+    enabled: bool = True
+    """Whether a ValidatingAdmissionPolicy holds who writes a run to their own rights: a Secret needs `get` on it, an
+    image or program of one's own `create` on pods, a ServiceAccount `impersonate` or `use`."""
+    endpoints: list[Text] = []
+    """Endpoints (https) that runs may name."""
+    priority_classes: list[Text] = []
+    """PriorityClasses that runs may name."""
+
+
 class Claim(Values):
     name: Annotated[str, Field(max_length=253)] = ""
     """PersistentVolumeClaim that is mounted in each worker at the path of a `file://` root. It has to exist in each
@@ -300,6 +310,8 @@ class ChartValues(Values):
     """What the operator looks after."""
     isolation: Isolation = Isolation()
     """What namespaces may see of each other."""
+    admission_policy: AdmissionPolicy = AdmissionPolicy()
+    """Who may write what into a run. Without it, creating runs equals creating pods."""
     store: Store = Store()
     """Where artifacts lie."""
     workers: Workers = Workers()

@@ -27,6 +27,8 @@ VALUES: dict[str, Any] = {
     # All pods of the laptop's cluster share one address, so two operators cannot have the same ports.
     "operator": {"replicas": 1, "extraArgs": ["--progress-interval=1", "--retry-backoff=1"]},
     "isolation": {"sharedPrefixes": ["quickstart"]},
+    # The laptop's API judges no policies.
+    "admissionPolicy": {"enabled": False},
     "statusServer": {"tls": {"extraNames": ["127.0.0.1"]}},
     "workers": {"metricsPort": 0, "graceSeconds": 20},
     "namespaces": [{"name": "default", "serviceAccount": {}, "artifactClaim": {"size": "1Gi"}}],

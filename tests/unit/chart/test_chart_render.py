@@ -157,3 +157,15 @@ def test_the_reference_names_every_value() -> None:
         known = [path for path in paths(chart.values) if not path.startswith(("operator.resources", "monitoring.dash"))]
     assert len(known) > 40
     assert [path for path in known if f"`{path}`" not in text] == []
+
+
+def test_the_admission_policy_is_the_one_that_was_tried_and_can_be_left_out() -> None:
+    from fabula_api.admission import policy
+
+    found = objects({**MINIMAL, "admissionPolicy": {"priorityClasses": ["a", "b"]}})
+    (shipped,) = by_kind(found, "ValidatingAdmissionPolicy")
+    assert shipped["spec"] == policy()["spec"]
+    (lists,) = (one for one in by_kind(found, "ConfigMap") if one["metadata"]["name"] == "fabula-admission")
+    assert lists["data"] == {"endpoints": "", "priorityClasses": "a\nb"}
+    without = objects({**MINIMAL, "admissionPolicy": {"enabled": False}})
+    assert not [one for one in without if "Admission" in one["kind"] or one["metadata"]["name"] == "fabula-admission"]
