@@ -1,4 +1,4 @@
-"""Writes what is generated of the chart, or, with --check, says which files would change."""
+"""Writes what is generated of the chart, and the page of reasons, or, with --check, says which files would change."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from fabula_api.crd import crds
 from fabula_api.generate import write_or_check
 from fabula_chart.monitoring import files as monitoring
 from fabula_chart.values_file import schema, table, values_yaml
+from fabula_chart.vocabulary import page
 from fabula_operator.rights import CLUSTER_RULES, REVIEW_RULES, lease_rules
 
 CHART = "charts/fabula"
@@ -81,6 +82,7 @@ def outputs() -> dict[str, str]:
         f"{CHART}/templates/crds.yaml": crd_template(),
         f"{CHART}/templates/_rights.tpl": rights_template(),
         f"{CHART}/templates/admission-policy.yaml": admission_template(),
+        "docs/reasons.md": page(),
         **monitoring.outputs(CHART),
     }
 

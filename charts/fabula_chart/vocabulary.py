@@ -1,0 +1,187 @@
+"""`docs/reasons.md`: every reason, metric and exit code, read from where the code gives it.
+
+A script or an alert rests on these words. The page is generated, so that a change of one is seen in review.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from enum import IntEnum
+from itertools import pairwise
+from pathlib import Path
+
+from fabula_api.worker import ExitCode
+from fabula_cli.exits import Exit
+from fabula_operator.plan.conditions import ORDER
+
+_ROOT = Path(__file__).parents[2]
+_OPERATOR = "operator/fabula_operator"
+_WORKLOADS = "workloads/fabula_workloads"
+_PLAN = "operator/fabula_operator/plan"
+_READ = ("children.py", "s3_store.py", "causes.py", "client.py", "errors.py", "trackers.py")
+"""Files with words of Kubernetes and of providers, which they read: there, only what has a sentence is ours."""
+_REASON = re.compile(r"[A-Z][a-z]+(?:[A-Z][a-z]+)+")
+_WORD = re.compile(r"[A-Z][a-z]+(?:[A-Z][a-z]+)*")
+_FILLED = re.compile(r"\{[a-z_]+\}")
+_ALONE = {"Waiting", "Refusal"}
+"""Records whose first field is a reason: there, one word is enough."""
+_OTHERS = {
+    "DatasetBuild",
+    "FineTuneRun",
+    "EvalRun",
+    "PyTorchJob",
+    "DisruptionTarget",
+    "ValidationException",
+    "GatesPassed",
+    "NotFit",
+    "InvalidBucketName",
+    "KeyTooLongError",
+}
+"""Kinds, condition types and codes that stand where a reason might."""
+_COUNTERS = {"Counter", "CounterMetricFamily"}
+_METRICS = {*_COUNTERS, "Gauge", "Histogram", "RunMetric", "GaugeMetricFamily"}
+Entry = tuple[str, str]
+"""A word, and what it says."""
+
+
+def reasons(folder: str) -> list[Entry]:
+    """Every reason that code below a folder gives, with the sentences that stand beside it, by the alphabet."""
+    found: dict[str, set[str]] = {}
+    for file in sorted((_ROOT / folder).rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text())):
+            for reason, message in (*_said(node), *(() if file.name in _READ else _alone(node))):
+                sentences = found.setdefault(reason, set())
+                if message:
+                    sentences.add(_FILLED.sub("…", " ".join(message.split())))
+    return [(f"`{reason}`", "<br>".join(sorted(found[reason]))) for reason in sorted(found)]
+
+
+def metrics(folder: str) -> list[Entry]:
+    """Every metric that code below a folder registers, by its name in Prometheus."""
+    found: dict[str, str] = {}
+    for node in _nodes(folder):
+        if not isinstance(node, ast.Call) or _name(node.func) not in _METRICS or len(node.args) < 2:
+            continue
+        name, about = _text(node.args[0]), _text(node.args[1])
+        if name is None or about is None or not name.startswith("fabula_"):
+            continue
+        flags = {one.arg: one.value for one in node.keywords}
+        counter = flags.get("counter")
+        counts = _name(node.func) in _COUNTERS or (isinstance(counter, ast.Constant) and counter.value is True)
+        found[f"{name.removesuffix('_total')}_total" if counts else name] = about
+    return [(f"`{name}`", found[name]) for name in sorted(found)]
+
+
+def exit_codes(codes: type[IntEnum], file: str) -> list[Entry]:
+    """The codes of an enumeration, with the docstrings under them."""
+    body = next(node.body for node in _nodes(file) if isinstance(node, ast.ClassDef) and node.name == codes.__name__)
+    about = {
+        target.id: str(below.value.value)
+        for entry, below in pairwise(body)
+        if isinstance(entry, ast.Assign) and isinstance(target := entry.targets[0], ast.Name)
+        and isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant)
+    }  # fmt: skip
+    return [(f"{code.value}", about.get(code.name, "Well done.")) for code in codes]
+
+
+def page() -> str:
+    """The whole page."""
+    parts = [
+        "# Reasons, metrics and exit codes",
+        "Generated from the code by `make generate`. A reason stands in `status.reason`, in a condition, on the event\n"
+        "that tells of it, or beside a count of items; `…` is what is filled in. A reason without a sentence takes it\n"
+        "from what was seen. What has no name here is a pod's or a provider's own word, shown as it came.",
+        "## Condition types",
+        ", ".join(f"`{one}`" for one in ORDER) + ".",
+        _table("Reasons that the operator gives", "reason", reasons(_PLAN)),
+        _table("Reasons that workers give", "reason", reasons(_WORKLOADS)),
+        _table("Metrics of the operator", "metric", metrics(_OPERATOR)),
+        _table("Metrics of workers", "metric", metrics(_WORKLOADS)),
+        _table("Exit codes of workers", "code", exit_codes(ExitCode, "crds/fabula_api/worker.py")),
+        _table("Exit codes of the command", "code", exit_codes(Exit, "operator/fabula_cli/exits.py")),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(title: str, head: str, entries: list[Entry]) -> str:
+    rows = [f"| {word} | {about.replace('|', chr(92) + '|')} |" for word, about in entries]
+    return "\n".join([f"## {title}", "", f"| {head} | what it says |", "|---|---|", *rows])
+
+
+def _nodes(place: str) -> Iterator[ast.AST]:
+    path = _ROOT / place
+    for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
+        yield from ast.walk(ast.parse(file.read_text()))
+
+
+def _name(node: ast.expr) -> str:
+    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+
+
+def _text(node: ast.AST | None) -> str | None:
+    """The text of a literal; what an f-string fills in is `…`."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return node.value
+    if isinstance(node, ast.JoinedStr):
+        return "".join(_text(part) or "" if isinstance(part, ast.Constant) else "…" for part in node.values)
+    return None
+
+
+def _reason(node: ast.AST | None, pattern: re.Pattern[str] = _REASON) -> str | None:
+    text = _text(node) if isinstance(node, ast.Constant) else None
+    return text if text and pattern.fullmatch(text) and text not in _OTHERS else None
+
+
+def _alone(node: ast.AST) -> Iterator[Entry]:
+    """Reasons whose sentence is made elsewhere: arguments of a call, elements of a tuple, and what is returned."""
+    if isinstance(node, ast.Call):
+        values, pattern = node.args, _WORD if _name(node.func) in _ALONE else _REASON
+        values = values[:1] if _name(node.func) in _ALONE else values
+    elif isinstance(node, ast.Tuple):
+        values, pattern = node.elts, _REASON
+    elif isinstance(node, ast.keyword) and node.arg == "reason":
+        values, pattern = [node.value], _WORD
+    else:
+        return
+    for value in (one for given in values for one in _choices(given)):
+        if reason := _reason(value, pattern):
+            yield reason, ""
+        elif isinstance(value, ast.JoinedStr) and pattern is _WORD and " " not in (text := _text(value) or " "):
+            yield text, ""
+
+
+def _choices(node: ast.expr) -> list[ast.expr]:
+    """What an expression may come to, as far as it says so itself."""
+    if isinstance(node, ast.BoolOp):
+        return node.values
+    return [node.body, node.orelse] if isinstance(node, ast.IfExp) else [node]
+
+
+def _said(node: ast.AST) -> Iterator[Entry]:
+    """(reason, sentence) pairs of one node, however they stand together."""
+    if isinstance(node, ast.ClassDef):
+        for entry in node.body:
+            if isinstance(entry, ast.AnnAssign) and isinstance(entry.target, ast.Name):
+                reason = _reason(entry.value, _WORD)
+                if entry.target.id == "default_reason" and reason:
+                    yield reason, (ast.get_docstring(node) or "").split("\n\n")[0]
+        return
+    values: list[ast.expr] = []
+    pattern = _REASON
+    if isinstance(node, ast.Call):
+        values = list(node.args)
+        named = {one.arg: one.value for one in node.keywords}
+        if "reason" in named and (values or "message" in named):
+            values = [named["reason"], named.get("message", values[0] if values else named["reason"])]
+            pattern = _WORD
+        elif _name(node.func) in _ALONE:
+            pattern = _WORD
+    elif isinstance(node, ast.Tuple):
+        values = list(node.elts)
+    for first, second in pairwise(values):
+        for word, words in ((first, second), (second, first)):
+            reason, message = _reason(word, pattern), _text(words)
+            if reason and message and " " in message.strip():
+                yield reason, message

@@ -1,0 +1,33 @@
+"""The page of reasons: it lists what the code gives, in whatever form the code gives it."""
+
+import ast
+
+from fabula_api.worker import ExitCode
+from fabula_chart import vocabulary
+
+
+def listed(code: str) -> list[tuple[str, str]]:
+    return [one for node in ast.walk(ast.parse(code)) for one in (*vocabulary._said(node), *vocabulary._alone(node))]
+
+
+def test_a_reason_is_found_however_it_stands_beside_its_sentence() -> None:
+    assert ("NoPods", "none of … came") in listed('Waiting("NoPods", f"none of {count} came")')
+    assert ("Restarting", "") in listed('Waiting("Restarting", words)')
+    assert ("BatchTooLarge", "use less of it") in listed('x = ("BatchTooLarge", "use less of it")')
+    assert ("DiskFull", "no space is left") in listed('raise InputInvalid("no space is left", "DiskFull")')
+    assert ("DiskFull", "no space is left") in listed('raise InputInvalid("no space is left", reason="DiskFull")')
+    assert ("TryAgain", "It may work later.") in listed(
+        'class Later(E):\n    "It may work later."\n    default_reason: str = "TryAgain"'
+    )
+    assert ("AtWork", "") in listed('at_work(reason or "AtWork", message)')
+    assert listed('print("DatasetBuild", "is a kind")') == []
+
+
+def test_the_page_has_what_people_wait_and_look_for() -> None:
+    page = vocabulary.page()
+    for word in ("WaitingFor…", "OutsideNamespace", "LossSpike", "InvalidSpec", "StoreUnavailable", "NotVisual"):
+        assert f"| `{word}` |" in page, word
+    assert "| `fabula_api_requests_total` |" in page
+    assert {code for code, _ in vocabulary.exit_codes(ExitCode, "crds/fabula_api/worker.py")} == {
+        str(code.value) for code in ExitCode
+    }
