@@ -48,7 +48,7 @@ lint: $(VENV)/.lint ## Lint, types, import contracts, generated files, secrets
 	$(BIN)/python -m fabula_chart.generate --check
 	git ls-files -z | xargs -0 $(BIN)/detect-secrets-hook --baseline .secrets.baseline
 
-generate: $(VENV)/.lint ## Write what is generated: CRDs, API reference, the chart's values, rights and README, reasons
+generate: $(VENV)/.lint ## Write what is generated: CRDs, API reference, the chart's values, rights, README and reasons
 	$(BIN)/python -m fabula_api.generate
 	$(BIN)/python -m fabula_chart.generate
 
