@@ -126,8 +126,10 @@ def chosen(root: Path, **samples: Any) -> tuple[dict[str, float], list[str], Pat
         "arms": [{"name": "base", "model": {"uri": "m"}}],
     }
     result = select.run(stage_context(root, "EvalRun", "select", spec, "out"))
-    lines = [json.loads(line) for line in (root / "out" / "samples.jsonl").read_text().splitlines()]
-    return result.counts, [line["id"].rpartition("_")[2] for line in lines], root / "out"
+    assert result.uri is not None
+    folder = Path(result.uri.removeprefix("file://"))
+    lines = [json.loads(line) for line in (folder / "samples.jsonl").read_text().splitlines()]
+    return result.counts, [line["id"].rpartition("_")[2] for line in lines], folder
 
 
 def test_select_commits_what_a_person_sees(tmp_path: Path) -> None:

@@ -10,13 +10,23 @@ from typing import Any
 
 import pytest
 
-from fabula_workloads.metrics.clip_windows import sentences, windows
+from fabula_workloads.metrics.clip_windows import windows
+from fabula_workloads.metrics.format_compliance import violation
 from fabula_workloads.metrics.turns import tolerant_turns
 from fabula_workloads.metrics.v2 import measure
 from fabula_workloads.recipes.podcast.alignment import Transcript, parse_dialogue
+from fabula_workloads.recipes.podcast.chunks import chunks
+from fabula_workloads.recipes.podcast.dialogue import Turn
+from fabula_workloads.recipes.podcast.excerpt_prompt import converse_request
+from fabula_workloads.recipes.podcast.excerpts import Episode, rejection
 from fabula_workloads.recipes.podcast.ingest import run
+from fabula_workloads.recipes.podcast.near_duplicates import shingles
+from fabula_workloads.recipes.podcast.request_size import estimated_tokens, likely_tokens_of
+from fabula_workloads.recipes.podcast.rules import RulesExtractor
+from fabula_workloads.recipes.podcast.scenes import MAX_PROMPT_WORDS, drawing_prompt, scenes
 from fabula_workloads.runtime.store import open_store
-from fabula_workloads.text.words import num_words, words_of
+from fabula_workloads.text.sentences import passages, sentences
+from fabula_workloads.text.words import first_words, num_words, words_of
 from tests.support.sporc_files import turn, write_lines
 from tests.support.stage_context import stage_context
 from tests.support.worker_process import run_worker_process, worker_config
@@ -163,6 +173,81 @@ def test_a_chinese_dialogue_is_measured(colon: str) -> None:
     assert parsed is not None and [said.speaker for said in parsed] == ["Speaker 1", "Speaker 2", "Speaker 1"]
     aligned = Transcript(parsed).align(parsed)
     assert aligned.grams > 40 and aligned.verbatim_ratio == 1.0
+
+
+@pytest.mark.parametrize("colon", [":", "：", ": ", "： "])
+def test_all_that_read_a_label_take_the_same_colons(colon: str) -> None:
+    text = f"Speaker 1{colon}{CHINESE}\n\nSpeaker 2{colon}我记得。\n第二行。"
+    parsed = parse_dialogue(text)
+    assert [said.speaker for said in parsed or []] == ["Speaker 1", "Speaker 2"]
+    assert [said.speaker for said in tolerant_turns(text)] == ["speaker 1", "speaker 2"]
+    # The half-width colon is asked for with a space behind it; the full-width one has it within.
+    assert violation(text) == (None if colon != ":" else "TextBeforeFirstLabel")
+    assert shingles(text) == shingles(text.replace(colon, ": "))
+    assert violation(text.replace("我记得。\n第二行。", "")) == (
+        "EmptyTurn" if colon != ":" else "TextBeforeFirstLabel"
+    )
+
+
+LONG = {
+    "Chinese": CHINESE,
+    "without marks": CHINESE.replace("。", "，").replace("！", "，").replace("？", ""),
+    "Thai": SCRIPTS["Thai"][0],
+    "Khmer": "យើងបានទៅកំពង់ផែចាស់នៅថ្ងៃនេះ។",
+    "English": "We saw the old red boat at the pier. Gulls cried! ",
+    "one word": "a" * 40,
+}
+
+
+@pytest.mark.parametrize("text", LONG.values(), ids=LONG.keys())
+def test_a_long_turn_is_cut_and_nothing_of_it_is_lost(text: str) -> None:
+    whole = text * 40
+    parts = passages(whole, 200)
+    assert all(0 < len(part) <= 200 for part in parts) and len(parts) <= 2 * len(whole) / 200 + 1
+    assert "".join("".join(parts).split()) == "".join(whole.split())
+    if sentences(text) != [text.strip()]:
+        assert all(part[-1] in "。！？។.!" for part in parts[:-1])
+    turns = [Turn("Speaker 1", whole), Turn("Speaker 2", CHINESE)]
+    said = "".join(turn.text for part in chunks(turns, 240, 0) for turn in part)
+    assert "".join(said.split()) == "".join((whole + CHINESE).split())
+
+
+def test_first_words_are_spaced_as_they_are() -> None:
+    assert first_words("We saw  a boat.", 3) == "We saw  a"
+    assert first_words(CHINESE, 13) == "我们今天去了海边的老港口，看"
+    assert first_words("one", 5) == "one" and first_words("", 5) == ""
+
+
+def test_a_drawing_prompt_of_a_script_without_spaces_is_cut_at_its_marks() -> None:
+    long = "，".join(["我们今天去了海边的老港口", "看见一艘红色的渔船"] * 4) + "，"
+    prompt = drawing_prompt(long)
+    assert num_words(prompt) <= MAX_PROMPT_WORDS and " " not in prompt
+    assert prompt[-1] in "口船" and drawing_prompt("我们看见（笑）一艘红色的船；") == "我们看见 一艘红色的船"
+    mixed = "我们看见 a red boat and a lamp 在老港口。海鸥在 the green roof 上面叫。"
+    assert len(scenes([Turn("Speaker 1", mixed)], 5)) == 2
+
+
+def test_ordinary_chinese_is_no_repetition() -> None:
+    said = ("他小的时候住海边", "下雨的时候船不出港", "天黑的时候灯塔亮了", "风大的时候鸟不叫", "吃饭的时候大家唱歌",
+            "收网的时候最忙", "回家的时候路上没有人")  # fmt: skip
+    text = "\n\n".join(f"Speaker {1 + number % 2}: {one}。" for number, one in enumerate(said))
+    assert rejection(text, 50, 400) is None
+    assert rejection(text + "\n\nSpeaker 1: " + "那里的面包很香。" * 8, 50, 400) == "Repetition"
+
+
+def test_rules_say_that_they_know_english_words_only() -> None:
+    turns = (Turn("Speaker 1", CHINESE), Turn("Speaker 2", CHINESE))
+    rules = RulesExtractor(min_words=20, max_words=200, max_excerpts=1, scenes_per_excerpt=1)
+    assert rules.extract(Episode("e", "p", turns)).reason == "NoKnownWord"
+
+
+def test_tokens_of_a_script_without_spaces_are_not_taken_for_letters() -> None:
+    def size(text: str) -> int:
+        return estimated_tokens(converse_request(text, num_scenes=5, max_tokens=100))
+
+    assert size(CHINESE * 100) - size("") >= len(CHINESE) * 100
+    assert size("word " * 700) - size("") == 1000
+    assert likely_tokens_of(CHINESE) == len(CHINESE) and likely_tokens_of("word") == 1
 
 
 def test_windows_fill_the_limit_and_lose_nothing() -> None:

@@ -126,6 +126,7 @@ class TestTurns:
     @pytest.mark.parametrize(("text", "expected"), [
         ("Yeah.", True), ("Right, right, of course!", True), ("Mm-hmm.", True), ("OK", True), ("...", False),
         ("Yeah, the kitchen.", False), ("Right of course yeah sure okay", False),
+        ("OK，我们今天去了海边。", False), ("Yeah, größe!", False), ("Ok, понял.", False), ("Yeah, 100%.", True),
     ])  # fmt: skip
     def test_back_channels(self, text: str, expected: bool) -> None:
         assert is_back_channel(text) is expected

@@ -6,20 +6,9 @@ sees nothing but the start token, and every long text gets one and the same scor
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-_CLOSING = "\"'”’)\\]」』）】》"
-_SENTENCE_END = re.compile(
-    # Latin marks end a sentence before white space, for they stand in numbers and names too; those of other scripts
-    # (CJK, Arabic, Devanagari, Armenian, Ethiopic, Burmese, Khmer) end it wherever they stand.
-    rf"(?<=[.!?…])[{_CLOSING}]*\s+|(?<=[。！？｡．؟۔।॥։።၊။។៕])[{_CLOSING}]*\s*"
-)
-
-
-def sentences(text: str) -> list[str]:
-    """Sentences of a turn, split behind the marks that end one in any script."""
-    return [part for part in (piece.strip() for piece in _SENTENCE_END.split(text)) if part]
+from fabula_workloads.text.sentences import sentences
 
 
 def windows(turns: Sequence[str], num_tokens: Callable[[str], int], limit: int) -> list[str]:

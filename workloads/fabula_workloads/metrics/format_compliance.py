@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import re
 
-VERSION = 1
+from fabula_workloads.text.labels import labelled
 
-_LABEL = re.compile(r"Speaker [1-9][0-9]*:(?:\s|$)")
+VERSION = 2
+"""2: a full-width colon ends a label."""
+
 _ORDINAL = "first|second|third|fourth|fifth|sixth|next|last|final|previous|opening|closing"
 # A noun for the picture itself behind a pointing word. "Picture this" and "the big picture" are ordinary speech.
 _PICTURE_TALK = re.compile(
@@ -25,19 +27,20 @@ def violation(text: str) -> str | None:
     The rules, in order: there is text (`Empty`); its first non-empty line opens with a label `Speaker N:`, N from 1
     (`TextBeforeFirstLabel`); every label has words behind it, on its line or below (`EmptyTurn`); there are two turns
     (`OneTurn`) and two speakers (`OneSpeaker`); no phrase points at a picture, such as "our first image"
-    (`MentionsPictures`). Labels are exact: case-sensitive, without bold, brackets or names.
+    (`MentionsPictures`). Labels are exact: case-sensitive, without bold, brackets or names; the
+    colon may be a full-width one, as Chinese and Japanese text has it.
     """
     lines = [line.strip() for line in text.split("\n") if line.strip()]
     if not lines:
         return "Empty"
-    if not _LABEL.match(lines[0]):
+    if (first := labelled(lines[0])) is None or not first.exact:
         return "TextBeforeFirstLabel"
     speakers: list[str] = []
     num_words: list[int] = []
     for line in lines:
-        if _LABEL.match(line):
-            label, _, line = line.partition(":")
-            speakers.append(label)
+        if (opened := labelled(line)) and opened.exact:
+            line = opened.text
+            speakers.append(opened.speaker)
             num_words.append(0)
         num_words[-1] += len(line.split())
     if not all(num_words):

@@ -8,7 +8,7 @@ import re
 STYLE_VERSION = 1
 STYLE = "A candid documentary photograph in natural light, true colours, sharp focus, everyday realism. The photo shows"
 
-_NUMBERING = re.compile(r"^\s*scene\s*\d+\s*[:.\-–—]\s*", re.IGNORECASE)
+_NUMBERING = re.compile(r"^\s*scene\s*\d+\s*[:：.\-–—]\s*", re.IGNORECASE)
 _LIMIT = 10_000
 """Longest prompt that the providers take, in characters."""
 

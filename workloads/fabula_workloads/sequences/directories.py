@@ -13,7 +13,7 @@ from fabula_workloads.sequences.choice import Sequence
 STORY_FILE = "ground_truth_story.txt"
 _FOLDER = re.compile(r"sample_\d+_story_(?P<story>[A-Za-z0-9.-]+)")
 _IMAGE = re.compile(r"image_(?P<number>\d+)(?:_(?P<photo>[^.]+))?\.(?:jpe?g|png)", re.IGNORECASE)
-_SENTENCE = re.compile(r"\[Image \d+\]:\s*(.*)")
+_SENTENCE = re.compile(r"\[Image \d+\][:：]\s*(.*)")
 
 
 def read_directories(store: Store) -> tuple[list[Sequence], Counter[str]]:

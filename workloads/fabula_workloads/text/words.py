@@ -28,6 +28,14 @@ def words_of(text: str) -> list[str]:
     ]
 
 
+def first_words(text: str, count: int) -> str:
+    """The text up to the end of its word number `count`, spaced as it is."""
+    stop = 0
+    for word in words_of(text)[:count]:
+        stop = text.index(word, stop) + len(word)
+    return text[:stop]
+
+
 def num_words(text: str) -> int:
     """How many there are."""
     return len(words_of(text))

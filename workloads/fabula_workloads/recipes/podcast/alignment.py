@@ -8,13 +8,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from fabula_workloads.recipes.podcast.dialogue import Turn, tidy
+from fabula_workloads.text.labels import labelled
 from fabula_workloads.text.words import words_of
 
 GRAM = 5
 MIN_SPEAKER_AGREEMENT = 0.8
 """Least share of an excerpt's found 5-grams that its own speaker says in the transcript."""
 _WORD = re.compile(r"\w+(?:['’]\w+)*")
-_LABELLED = re.compile(r"^(Speaker \d+)[:：]\s*(.*)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +58,8 @@ def parse_dialogue(text: str) -> list[Turn] | None:
     """The turns of a written dialogue; a line without a label goes on with the turn before. None without any label."""
     turns: list[Turn] = []
     for line in text.splitlines():
-        if labelled := _LABELLED.match(line.strip()):
-            turns.append(Turn(labelled.group(1), tidy(labelled.group(2))))
+        if opened := labelled(line.strip()):
+            turns.append(Turn(opened.speaker, tidy(opened.text)))
         elif line.strip():
             if not turns:
                 return None

@@ -34,6 +34,7 @@ from fabula_workloads.recipes.podcast.excerpt_prompt import (
 from fabula_workloads.recipes.podcast.excerpt_reply import Reply, kept_reply, read_reply
 from fabula_workloads.recipes.podcast.excerpts import Episode, Excerpt, Extraction
 from fabula_workloads.recipes.podcast.request_size import estimated_tokens, most_in_a_reply
+from fabula_workloads.text.words import first_words
 
 _MOST_ROUNDS = 8
 _OPENING_WORDS = 12
@@ -145,7 +146,7 @@ class BedrockExtractor:
         """Check what was found and keep what is good, at most `left`; whether anything in it was new."""
         fresh = False
         for one in reply.found:
-            opening = " ".join(one.text.split()[:_OPENING_WORDS])
+            opening = " ".join(first_words(one.text, _OPENING_WORDS).split())
             fresh = fresh or opening not in openings
             openings.append(opening)
             checked = work.checks.check(one.text, one.scenes, labels)

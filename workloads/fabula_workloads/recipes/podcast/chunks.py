@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fabula_workloads.recipes.podcast.dialogue import Turn
-from fabula_workloads.recipes.podcast.scenes import sentences
+from fabula_workloads.text.sentences import passages
 
 CHUNK_CHARACTERS = 40_000
 OVERLAP_CHARACTERS = 4_000
@@ -18,7 +18,7 @@ def chunks(
 ) -> list[tuple[Turn, ...]]:
     """Runs of turns of at most `size` written characters, each beginning about `overlap` before the last one's end.
 
-    A turn longer than a chunk is cut between sentences, and one without sentences between words.
+    A turn longer than a chunk is cut between sentences, and one without sentences between words; nothing is lost.
     """
     pieces = [piece for turn in turns for piece in _pieces(turn, size)]
     lengths = [len(str(piece)) + _BETWEEN for piece in pieces]
@@ -46,12 +46,4 @@ def _pieces(turn: Turn, size: int) -> list[Turn]:
     room = size - len(turn.speaker) - 2 - _BETWEEN
     if len(turn.text) <= room:
         return [turn]
-    parts: list[str] = []
-    for sentence in sentences(turn.text):
-        units = [sentence] if len(sentence) <= room else sentence.split()
-        for unit in units:
-            if parts and len(parts[-1]) + 1 + len(unit) <= room:
-                parts[-1] = f"{parts[-1]} {unit}"
-            else:
-                parts.append(unit[:room])
-    return [Turn(turn.speaker, part) for part in parts]
+    return [Turn(turn.speaker, part) for part in passages(turn.text, room)]

@@ -14,7 +14,8 @@ from typing import Literal
 
 from fabula_workloads.text.words import num_words
 
-_WORDS = re.compile(r"[a-z']+")
+_WORDS = re.compile(r"(?:[^\W\d_]|')+")
+"""Of any script: what is said beside an "ok" in another one is no back-channel."""
 _CONTROL = dict.fromkeys(i for i in range(0x20) if chr(i) not in "\t\n\r\x0b\x0c") | {0x7F: None}
 _MUSIC = "[music]"
 _BACK_CHANNEL_WORDS = 4

@@ -19,6 +19,7 @@ from fabula_workloads.recipes.podcast.excerpts import Episode
 from fabula_workloads.recipes.podcast.ingest import EPISODES
 from fabula_workloads.recipes.podcast.request_size import (
     likely_tokens,
+    likely_tokens_of,
     likely_tokens_of_an_excerpt,
     most_in_a_reply,
 )
@@ -94,7 +95,7 @@ def add(work: Work, episode: Episode, spec: DatasetBuildSpec) -> None:
         found += here
         work.calls += rounds
         work.tokens_in += rounds * likely_tokens(request)
-        one = likely_tokens_of_an_excerpt(mean_words * len(text) / max(1, length), num_scenes)
+        one = likely_tokens_of_an_excerpt(mean_words * likely_tokens_of(text) / max(1, length), num_scenes)
         work.tokens_out += min(rounds * asked.max_tokens, here * one)
     work.excerpts += found
 

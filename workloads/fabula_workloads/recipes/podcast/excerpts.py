@@ -15,6 +15,8 @@ from fabula_workloads.text.words import num_words, words_of
 MARKERS = ("[inaudible]", "[sigh]", "[music]", "[laughter]")
 _MAX_MARKERS = 2
 _MAX_TRIGRAM = 5
+_TRIGRAM, _TRIGRAM_WITHOUT_SPACES = 3, 6
+"""Three words; where a script is written without spaces, six characters are about as many."""
 _TRIGRAM_FROM_WORDS = 50
 
 
@@ -96,7 +98,8 @@ def rejection(text: str, min_words: int, max_words: int) -> str | None:
     if len(words) < min_words:
         return "TooShort"
     if len(words) >= _TRIGRAM_FROM_WORDS:
-        trigrams = Counter(zip(words, words[1:], words[2:], strict=False))
+        width = _TRIGRAM_WITHOUT_SPACES if len(words) > 2 * len(text.split()) else _TRIGRAM
+        trigrams = Counter(zip(*(words[start:] for start in range(width)), strict=False))
         if trigrams.most_common(1)[0][1] > _MAX_TRIGRAM:
             return "Repetition"
     lowered = text.lower()

@@ -64,7 +64,7 @@ class NearDuplicates:
 
 def shingles(text: str) -> set[int]:
     """Hashes of the word 5-grams of a text, in lower case and without speaker labels' numbers getting in the way."""
-    words = [word for word in words_of(text.lower()) if word != "speaker" and not word.rstrip(":").isdigit()]
+    words = [word for word in words_of(text.lower()) if word != "speaker" and not word.rstrip(":：").isdigit()]
     width = min(_GRAM, len(words))
     return {_hash(" ".join(words[i : i + width])) for i in range(len(words) - width + 1)} if words else set()
 

@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from fabula_api.dataset_build import Extraction
 
 LEAST_CHARACTERS_PER_TOKEN, LIKELY_CHARACTERS_PER_TOKEN = 3.5, 4.0
-"""Of English text. What is reserved before a call goes by the former, which costs only a little pace."""
+"""Of text in Latin letters. What is reserved before a call goes by the former, which costs only a little pace."""
+_MOST_TOKENS_OF_A_CHARACTER, _LIKELY_TOKENS_OF_A_CHARACTER = 2.0, 1.0
+"""Of other scripts, whose characters take more than one only where a tokenizer falls back to their bytes."""
+_OTHER_SCRIPT = re.compile(r"[^\u0000-\u024f\u2000-\u206f]")
 _TOKENS_PER_WORD, _TOKENS_PER_SCENE, _FILL = 1.5, 50, 0.8
 _LIKELY_TOKENS_PER_SCENE = 35
 _AROUND_A_TOOL = 300
@@ -23,24 +27,37 @@ _AROUND_A_TOOL = 300
 def estimated_tokens(request: Mapping[str, Any]) -> int:
     """Tokens of a Converse request's input by its characters, rather too many than too few."""
     # The tool's schema is part of the input, with some words of the provider's own around it.
-    return math.ceil(_characters(request) / LEAST_CHARACTERS_PER_TOKEN) + 700
+    most = _tokens(_texts(request), LEAST_CHARACTERS_PER_TOKEN, _MOST_TOKENS_OF_A_CHARACTER)
+    return math.ceil(most) + 700
 
 
 def likely_tokens(request: Mapping[str, Any]) -> float:
     """Tokens that a Converse request's input probably has."""
-    schema = len(json.dumps(request["toolConfig"]["tools"]))
-    return (_characters(request) + schema) / LIKELY_CHARACTERS_PER_TOKEN + _AROUND_A_TOOL
+    schema = json.dumps(request["toolConfig"]["tools"])
+    return likely_tokens_of(*_texts(request), schema) + _AROUND_A_TOOL
 
 
-def _characters(request: Mapping[str, Any]) -> int:
+def likely_tokens_of(*texts: str) -> float:
+    """Tokens that texts probably have."""
+    return _tokens(texts, LIKELY_CHARACTERS_PER_TOKEN, _LIKELY_TOKENS_OF_A_CHARACTER)
+
+
+def _tokens(texts: Iterable[str], characters_per_token: float, tokens_of_a_character: float) -> float:
+    characters, others = 0, 0
+    for text in texts:
+        characters += len(text)
+        others += 0 if text.isascii() else sum(1 for _ in _OTHER_SCRIPT.finditer(text))
+    return (characters - others) / characters_per_token + others * tokens_of_a_character
+
+
+def _texts(request: Mapping[str, Any]) -> list[str]:
     texts = [block["text"] for block in request["system"]]
-    texts += [block["text"] for message in request["messages"] for block in message["content"]]
-    return sum(map(len, texts))
+    return texts + [block["text"] for message in request["messages"] for block in message["content"]]
 
 
-def likely_tokens_of_an_excerpt(characters: float, num_scenes: int) -> float:
-    """Tokens that an excerpt of so many characters probably takes in a reply, with its scenes."""
-    return characters / LIKELY_CHARACTERS_PER_TOKEN + num_scenes * _LIKELY_TOKENS_PER_SCENE
+def likely_tokens_of_an_excerpt(text_tokens: float, num_scenes: int) -> float:
+    """Tokens that an excerpt whose text has so many probably takes in a reply, with its scenes."""
+    return text_tokens + num_scenes * _LIKELY_TOKENS_PER_SCENE
 
 
 def tokens_of_an_excerpt(words: float, num_scenes: int) -> float:

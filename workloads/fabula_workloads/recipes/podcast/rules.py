@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from fabula_workloads.recipes.podcast.dialogue import Turn, written
 from fabula_workloads.recipes.podcast.excerpts import Episode, Excerpt, Extraction, rejection
 from fabula_workloads.recipes.podcast.scenes import scenes
-from fabula_workloads.recipes.podcast.visual import num_abstract, visual_lemmas, weight
+from fabula_workloads.recipes.podcast.visual import num_abstract, num_known, visual_lemmas, weight
 
 MIN_DENSITY = 0.05
 """Visual words less abstract ones, per word, from which a window counts as visual. Talk about software is near 0."""
@@ -54,7 +54,7 @@ def windows(turns: Sequence[Turn], min_words: int, max_words: int) -> Iterator[W
 
 
 class RulesExtractor:
-    """An `Extractor` by vocabulary. Equal input gives equal excerpts."""
+    """An `Extractor` by vocabulary, which is English. Equal input gives equal excerpts."""
 
     def __init__(self, *, min_words: int, max_words: int, max_excerpts: int, scenes_per_excerpt: int) -> None:
         self._min_words = min_words
@@ -72,7 +72,8 @@ class RulesExtractor:
             return Extraction(reason="NoWindow")
         visual = [window for window in candidates if window.density >= MIN_DENSITY]
         if not visual:
-            return Extraction(reason="NotVisual")
+            known = any(num_known(turn.text) for turn in turns)
+            return Extraction(reason="NotVisual" if known else "NoKnownWord")
         found: list[tuple[int, Excerpt]] = []
         rejected: Counter[str] = Counter()
         taken: list[Window] = []

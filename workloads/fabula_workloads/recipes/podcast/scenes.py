@@ -7,12 +7,13 @@ from collections.abc import Iterable
 
 from fabula_workloads.recipes.podcast.dialogue import Turn
 from fabula_workloads.recipes.podcast.visual import num_abstract, visual_lemmas, weight
+from fabula_workloads.text.sentences import sentences
+from fabula_workloads.text.words import first_words, num_words
 
 MAX_PROMPT_WORDS = 40
 """CLIP, one of Stable Diffusion's text encoders, reads 77 tokens; 40 words stay below that."""
 _MIN_PROMPT_WORDS = 4
-_SENTENCE = re.compile(r"(?<=[.!?…])[\"'”’)]*\s+")
-_BRACKETS = re.compile(r"\\?\[[^\]]*\]|\([^)]*\)")
+_BRACKETS = re.compile(r"\\?\[[^\]]*\]|\([^)]*\)|（[^）]*）|【[^】]*】")
 _FILLER = re.compile(
     r"(?:^|(?<=[\s,]))"
     r"(?:u+h+|u+m+|e+r+m*|hm+|you know|i mean|i guess|sort of|kind of|basically|literally|like)(?:,|(?=\s*$))\s*",
@@ -22,22 +23,19 @@ _OPENING = re.compile(
     r"^(?:(?:and|but|so|well|oh|ah|yeah|yes|no|right|okay|ok|now|then|because|or|exactly|wow|honestly|see|look)\b[\s,.!-]*)+",
     re.IGNORECASE,
 )
-_CLAUSE = re.compile(r"(?<=[,;:—–])\s+")
-
-
-def sentences(text: str) -> list[str]:
-    """The sentences of a turn's text."""
-    return [sentence.strip() for sentence in _SENTENCE.split(text) if sentence.strip()]
+_CLAUSE = re.compile(r"(?<=[,;:—–]\s)|(?<=[，、；：،؛])")
+_MARKS = " ,;:—–-，、；：،؛"
+"""What no prompt ends with."""
 
 
 def drawing_prompt(sentence: str) -> str:
     """A sentence as a drawing prompt: without fillers, markers and an opening that leans on what was said before."""
     text = _BRACKETS.sub(" ", sentence).replace("\\", "").strip("\"“”' ")
     text = _OPENING.sub("", _FILLER.sub("", text))
-    words = text.split()
-    if len(words) > MAX_PROMPT_WORDS:
-        words = _best_clauses(_CLAUSE.split(" ".join(words))).split()[:MAX_PROMPT_WORDS]
-    text = " ".join(words).rstrip(" ,;:—–-")
+    text = " ".join(text.split())
+    if num_words(text) > MAX_PROMPT_WORDS:
+        text = first_words(_best_clauses(_CLAUSE.split(text)), MAX_PROMPT_WORDS)
+    text = text.rstrip(_MARKS)
     return text[:1].upper() + text[1:]
 
 
@@ -51,7 +49,7 @@ def scenes(turns: Iterable[Turn], count: int) -> tuple[str, ...]:
             position += 1
             prompt = drawing_prompt(sentence)
             value = _value(prompt)
-            if value > 0 and len(prompt.split()) >= _MIN_PROMPT_WORDS and prompt.lower() not in seen:
+            if value > 0 and num_words(prompt) >= _MIN_PROMPT_WORDS and prompt.lower() not in seen:
                 seen.add(prompt.lower())
                 found.append((-value, position, prompt))
     best = sorted(found)[:count]
@@ -68,8 +66,8 @@ def _best_clauses(clauses: list[str]) -> str:
     for start in range(len(clauses)):
         run = ""
         for clause in clauses[start:]:
-            longer = f"{run} {clause}".strip()
-            if run and len(longer.split()) > MAX_PROMPT_WORDS:
+            longer = run + clause
+            if run and num_words(longer) > MAX_PROMPT_WORDS:
                 break
             run = longer
             runs.append(run)

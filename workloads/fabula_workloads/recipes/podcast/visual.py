@@ -58,6 +58,12 @@ def num_abstract(text: str) -> int:
     return sum(1 for word in _WORDS.findall(text.lower()) if word in known and not known[word][1])
 
 
+def num_known(text: str) -> int:
+    """How many words of a text the list has, of either sort. It is an English list."""
+    known = lexicon()
+    return sum(1 for word in _WORDS.findall(text.lower()) if word in known)
+
+
 def weight(lemmas: Counter[str], abstract: int) -> int:
     """Visual words, each lemma at most three times, less the words of thought."""
     return sum(min(count, _REPEATS) for count in lemmas.values()) - abstract
