@@ -81,8 +81,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--name", action="append", required=True, dest="names", help="DNS name or IP address; repeat")
     options = parser.parse_args(arguments)
     logging.basicConfig(level="INFO", stream=sys.stdout, format="%(asctime)s %(levelname)s %(message)s")
-    for noisy in ("httpx2", "httpx"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
 
     async def run() -> str:
         api = Api.connect(options.kubeconfig, account=options.service_account)

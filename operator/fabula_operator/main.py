@@ -56,6 +56,6 @@ def _log(level: str) -> None:
     logging.basicConfig(level=level, stream=sys.stdout, format=FORMAT, force=True)
     for handler in logging.getLogger().handlers:
         handler.setFormatter(PlainFormatter(FORMAT))
-    # kopf tells of each event, and httpx of each request with its URL.
-    for noisy in ("kopf", "httpx2", "httpx", "httpcore", "aiohttp.access", "asyncio"):
+    # kopf tells of each event.
+    for noisy in ("kopf", "aiohttp.access", "asyncio"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, logging.getLogger().level))

@@ -1,7 +1,7 @@
 """One client for one API server: dicts in, dicts out. Every write passes one gate, where tests may end the operator.
 
-lightkube reads kubeconfig and in-cluster credentials and brings authentication and TLS. Its resource layer is left out:
-it has no delete preconditions, and a level-triggered operator needs them.
+lightkube reads kubeconfig and in-cluster credentials. Its resource layer is left out: it has no delete preconditions,
+and a level-triggered operator needs them.
 """
 
 from __future__ import annotations
@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import httpx2
 import orjson
-from lightkube.config.client_adapter import ConnectionParams
 from lightkube.config.kubeconfig import KubeConfig, SingleConfig
 from lightkube.core.exceptions import ConfigError
 
+from fabula_operator.kube.http import Answer, Http, NoAnswer, Transport
 from fabula_operator.kube.resources import Obj, Request, Resource, request_of
 
 FIELD_MANAGER = "fabula-operator"
@@ -24,7 +23,6 @@ MERGE_PATCH = "application/merge-patch+json"
 PAGE = 500
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 """Where a pod finds its ServiceAccount's token, the cluster's authority, and its namespace."""
-REQUEST_SECONDS = 15.0
 
 
 class ApiError(Exception):
@@ -71,7 +69,7 @@ class OpenGate:
 class Api:
     """Calls one API server as one user."""
 
-    def __init__(self, http: httpx2.AsyncClient, gate: WriteGate | None = None) -> None:
+    def __init__(self, http: Transport, gate: WriteGate | None = None) -> None:
         self._http = http
         self.answered: Callable[[Request, int], None] | None = None
         """Told of each call and the code of its answer, 0 where none came."""
@@ -87,13 +85,11 @@ class Api:
     @classmethod
     def of_config(cls, config: SingleConfig, gate: WriteGate | None = None) -> Api:
         """A client for a loaded configuration."""
-        params = ConnectionParams(timeout=httpx2.Timeout(REQUEST_SECONDS), trust_env=False).httpx_params(config)
-        limits = httpx2.Limits(max_connections=32, max_keepalive_connections=16)
-        return cls(httpx2.AsyncClient(**{**params, "limits": limits, "headers": {"User-Agent": FIELD_MANAGER}}), gate)
+        return cls(Http(config, FIELD_MANAGER), gate)
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._http.aclose()
+        await self._http.close()
 
     async def request(
         self,
@@ -111,14 +107,14 @@ class Api:
             content = orjson.dumps(body)
             headers["Content-Type"] = content_type
         try:
-            answer = await self._http.request(method, path, content=content, params=dict(params or {}), headers=headers)
-        except httpx2.HTTPError as error:
+            answer = await self._http.ask(method, path, params or {}, headers, content)
+        except NoAnswer as error:
             self._tell(method, path, 0)
-            raise ApiError(503, "NoAnswer", f"{method} {path}: {type(error).__name__}") from error
-        self._tell(method, path, answer.status_code)
-        if answer.status_code >= 300:
+            raise ApiError(503, "NoAnswer", f"{method} {path}: {error}") from error
+        self._tell(method, path, answer.code)
+        if answer.code >= 300:
             raise _error(answer)
-        return orjson.loads(answer.content) if answer.content else None
+        return orjson.loads(answer.body) if answer.body else None
 
     def _tell(self, method: str, path: str, code: int) -> None:
         if self.answered is not None:
@@ -244,16 +240,16 @@ def load_config(kubeconfig: Path | None, account: Path = SERVICE_ACCOUNT) -> Sin
     return config
 
 
-def _error(answer: httpx2.Response) -> ApiError:
+def _error(answer: Answer) -> ApiError:
     try:
-        status = orjson.loads(answer.content)
+        status = orjson.loads(answer.body)
     except orjson.JSONDecodeError:
         status = None
     status = status if isinstance(status, dict) else {}
     delay = answer.headers.get("Retry-After", "")
     return ApiError(
-        answer.status_code,
+        answer.code,
         str(status.get("reason") or "Unknown"),
-        str(status.get("message") or answer.content[:300].decode("utf-8", "replace")),
+        str(status.get("message") or answer.body[:300].decode("utf-8", "replace")),
         float(delay) if delay.isdigit() else None,
     )

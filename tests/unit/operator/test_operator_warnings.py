@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import httpx2
+import orjson
 import pytest
 
 from fabula_operator.kube.client import Api, ApiError
+from fabula_operator.kube.http import Answer
 from fabula_operator.kube.warnings import Warnings, newest
 from fabula_operator.plan.observed import Said, Subject
 from fabula_operator.rights import CLUSTER_RULES
@@ -31,17 +33,22 @@ class Server:
         self.asked: list[dict[str, str]] = []
         self.now = NOW
 
-    def __call__(self, request: httpx2.Request) -> httpx2.Response:
-        self.asked.append(dict(request.url.params))
+    async def ask(
+        self, method: str, path: str, params: Mapping[str, str], headers: Mapping[str, str], body: bytes | None
+    ) -> Answer:
+        assert (method, path, body) == ("GET", "/api/v1/namespaces/team/events", None)
+        self.asked.append(dict(params))
         if self.status != 200:
-            return httpx2.Response(self.status, json={"reason": "Forbidden", "message": "no"})
-        page = int(request.url.params.get("continue") or 0)
+            return Answer(self.status, {}, orjson.dumps({"reason": "Forbidden", "message": "no"}))
+        page = int(params.get("continue") or 0)
         more = {"continue": str(page + 1)} if page + 1 < len(self.pages) else {}
-        return httpx2.Response(200, json={"metadata": more, "items": self.pages[page]})
+        return Answer(200, {}, orjson.dumps({"metadata": more, "items": self.pages[page]}))
+
+    async def close(self) -> None:
+        return None
 
     def warnings(self) -> Warnings:
-        http = httpx2.AsyncClient(transport=httpx2.MockTransport(self), base_url="http://api")
-        return Warnings(Api(http), lambda: self.now, 60.0)
+        return Warnings(Api(self), lambda: self.now, 60.0)
 
 
 async def test_an_object_is_asked_about_by_its_uid_and_not_again_for_a_minute() -> None:
