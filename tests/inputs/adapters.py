@@ -80,6 +80,36 @@ ADAPTERS = [
 ]  # fmt: skip
 
 MODEL, TOKENIZER = "model.safetensors", "tokenizer.json"
+CLIP, T5, NOISE = f"text_encoder/{MODEL}", f"text_encoder_3/{MODEL}", "diffusion_pytorch_model.safetensors"
+PIPELINES = [
+    Flaw(
+        "a layer of CLIP lost",
+        tensors(CLIP, lambda held: {n: t for n, t in held.items() if "layers.1." not in n}),
+        r"text_encoder: its files lack 16 weights, first .*layers\.1\.layer_norm1\.bias",
+    ),
+    Flaw(
+        "a layer of T5 lost",
+        tensors(T5, lambda held: {n: t for n, t in held.items() if "DenseReluDense" not in n}),
+        r"text_encoder_3: its files lack 3 weights, first encoder\.block\.0\.layer\.1\.DenseReluDense\.wi_0\.weight",
+    ),
+    Flaw(
+        "a CLIP of another width",
+        tensors(CLIP, where("text_projection", lambda t: t[:-8].clone())),
+        r"text_encoder: text_projection\.weight has shape \[24, 16\], and config.json tells of \[32, 16\]",
+    ),
+    Flaw("a T5 without weights", lambda folder: (folder / T5).unlink(), "text_encoder_3"),
+    Flaw("a CLIP cut short", content(CLIP, lambda data: data[:-100]), f"{CLIP}: it has"),
+    Flaw(
+        "a transformer that lacks a weight",
+        tensors(f"transformer/{NOISE}", lambda held: {n: t for n, t in held.items() if n != "proj_out.bias"}),
+        r"transformer: .*proj_out\.bias",
+    ),
+    Flaw(
+        "an autoencoder of another width",
+        tensors(f"vae/{NOISE}", where("decoder.conv_out.bias", lambda t: t[:-1].clone())),
+        r"vae: .*decoder\.conv_out\.bias expected shape \S+, but got \S+$",
+    ),
+]
 MODELS = [
     Flaw("a download cut short", content(MODEL, lambda data: data[:-100]), f"{MODEL}: it has"),
     Flaw("weights behind Git LFS", content(MODEL, lambda data: POINTER), f"{MODEL}: it is a Git LFS pointer"),

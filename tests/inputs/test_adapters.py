@@ -18,7 +18,8 @@ from fabula_workloads.runtime.artifact import add_part, commit
 from fabula_workloads.runtime.failures import InputInvalid
 from fabula_workloads.runtime.store import open_store
 from fabula_workloads.stages import infer
-from tests.inputs.adapters import ADAPTERS, MODELS, Flaw
+from fabula_workloads.stages.illustrate import open_painter
+from tests.inputs.adapters import ADAPTERS, MODELS, PIPELINES, Flaw
 from tests.support.stage_context import stage_context
 from tests.support.worker_process import run_worker_process, worker_config
 
@@ -148,3 +149,24 @@ def test_an_unfit_clip_scores_nothing(tmp_path: Path, flaw: Flaw) -> None:
     flaw.do(tmp_path)
     with pytest.raises(DamagedFile, match=flaw.words):
         ClipModel(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from fabula_workloads.tiny import sd3
+
+    folder = tmp_path_factory.mktemp("pipeline") / "sd3"
+    sd3.build(folder)
+    return folder
+
+
+@pytest.mark.parametrize("flaw", PIPELINES, ids=lambda flaw: flaw.kind)
+def test_an_unfit_pipeline_draws_nothing(pipeline: Path, tmp_path: Path, flaw: Flaw) -> None:
+    shutil.copytree(pipeline, tmp_path / "sd3")
+    flaw.do(tmp_path / "sd3")
+    images = {"provider": "diffusers", "model": {"uri": "sd3"}, "device": "cpu"}
+    spec = {"source": {"uri": "s"}, "images": images}
+    context = stage_context(tmp_path, "DatasetBuild", "illustrate", spec, "pics", {"extract": "extract"})
+    words = rf"^images\.model: sd3 is not a Stable Diffusion 3 pipeline: .*{flaw.words}"
+    with pytest.raises(InputInvalid, match=words):
+        open_painter(context)

@@ -18,7 +18,7 @@ from tests.support.stage_context import stage_context
 from fabula_workloads.painting.png import chunks_of
 from fabula_workloads.painting.soften import soften
 from fabula_workloads.runtime.context import StageContext, StageResult
-from fabula_workloads.runtime.failures import ConfigInvalid, TryAgain, WorkerError
+from fabula_workloads.runtime.failures import ConfigInvalid, CredentialsRefused, TryAgain, WorkerError
 from fabula_workloads.runtime.ledger import Ledger
 from fabula_workloads.runtime.store import open_store
 from fabula_workloads.stages.illustrate import run
@@ -189,6 +189,28 @@ def test_the_first_report_of_a_restarted_shard_says_what_was_spent(bench: Bench)
     with pytest.raises(TryAgain):
         bench.run(context)
     assert context.reporter.report.counts["cost/usd"] == pytest.approx(0.56)
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind", "words"),
+    [
+        ("odd", ConfigInvalid, r"refused all 8 calls alike \(ValidationException\), saying \"temperature and top_p .*"
+         r"look at images\.bedrockModel stability\..*, images\.region us-west-2 .*all are tried again"),
+        ("no_access", CredentialsRefused, "the account has no access to models in us-west-2 .*model catalog"),
+        ("no_model", ConfigInvalid, r"images\.bedrockModel: Bedrock knows no model stability\..* in us-west-2"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("concurrency", [1, 4])
+def test_what_every_call_meets_ends_the_stage_and_marks_no_scene(
+    bench: Bench, fault: str, kind: type[WorkerError], words: str, concurrency: int
+) -> None:
+    total = bench.scenes()
+    bench.bedrock.faults = Faults(always=fault)
+    with pytest.raises(kind, match=words):
+        bench.run(bench.context(images={"concurrency": concurrency}))
+    assert bench.outcomes() == {} and bench.bedrock.bill.paid == []
+    bench.bedrock.faults = Faults()
+    assert bench.run(bench.context()).counts["image/ok"] == total  # the account is mended: all are tried
 
 
 def test_an_aspect_ratio_that_bedrock_lacks(bench: Bench) -> None:

@@ -29,6 +29,11 @@ class Place:
     region: str = ""
     host: str = ""
 
+    @property
+    def model_field(self) -> str:
+        """The field that names the model; `images.model` is one that is drawn with here."""
+        return f"{self.field}.bedrockModel" if self.field == "images" else f"{self.field}.model"
+
     def __str__(self) -> str:
         return f"{self.host or 'Bedrock'}, region {self.region or 'unknown'}"
 
@@ -93,21 +98,21 @@ _SETUP = (
           "the vendor does not offer {model} where the calls come from ({code}): use another {field}.region or model"),
     Cause("AccessDenied.*", "(?i)service control policy", CredentialsRefused, "NoPermission",
           "a service control policy of the organisation denies {model} in {region} ({code}): a profile over several "
-          "regions needs all of them; use another {field}.model or {field}.region"),
+          "regions needs all of them; use another {name} or {field}.region"),
     # The model.
     Cause(".*", "(?i)end of (its )?life|legacy", ConfigInvalid, None,
-          "{field}.model: {model} is at the end of its life ({code}); name a current model"),
+          "{name}: {model} is at the end of its life ({code}); name a current model"),
     Cause("ValidationException", "(?i)on-demand throughput", ConfigInvalid, None,
-          "{field}.model: {model} is only called through an inference profile ({code}): name it with a region before "
+          "{name}: {model} is only called through an inference profile ({code}): name it with a region before "
           "it, as us.{model} or global.{model}"),
     Cause("ResourceNotFoundException", "", ConfigInvalid, None,
-          "{field}.model: Bedrock knows no model {model} in {region} ({code}); check the id and {field}.region"),
+          "{name}: Bedrock knows no model {model} in {region} ({code}); check the id and {field}.region"),
     Cause("ValidationException", "(?i)model identifier|inference profile", ConfigInvalid, None,
-          "{field}.model: Bedrock knows no model {model} in {region} ({code}); check the id and {field}.region"),
+          "{name}: Bedrock knows no model {model} in {region} ({code}); check the id and {field}.region"),
     Cause("ValidationException", "(?i)max(imum)?[ _]?tokens", ConfigInvalid, None,
           "{field}.maxTokens is above what {model} can write{limit} ({code}); lower it"),
     Cause("ValidationException", "(?i)(does ?n.t|not) support (tool|system|toolConfig|converse)", ConfigInvalid, None,
-          "{field}.model: {model} takes no tools or no system prompt ({code}); name a model that does"),
+          "{name}: {model} takes no tools or no system prompt ({code}); name a model that does"),
     Cause("AccessDenied.*", "", CredentialsRefused, "NoPermission",
           "the credentials may not use {model} on Bedrock in {region} ({code}): allow bedrock:InvokeModel for it, and "
           "ask for access to the model in the account"),
@@ -129,8 +134,8 @@ def setup_error(
         if cause.sts == (operation in STS) and re.fullmatch(cause.code, code) and re.search(cause.words, message):
             found = _LIMIT.search(message)
             remedy = cause.remedy.format(
-                code=code, field=place.field, model=place.model, region=place.region or "this region",
-                limit=f", {found[1]}" if found else "",
+                code=code, field=place.field, name=place.model_field, model=place.model,
+                region=place.region or "this region", limit=f", {found[1]}" if found else "",
             )  # fmt: skip
             return cause.kind(remedy, cause.reason)
     return None

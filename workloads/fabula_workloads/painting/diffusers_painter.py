@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from fabula_workloads.models.library_logs import quiet_diffusers
 from fabula_workloads.models.torchvision_shim import prepare_torchvision
+from fabula_workloads.painting.pipeline_parts import load_parts
 from fabula_workloads.painting.png import encode_png
 from fabula_workloads.painting.scene import Picture, Refusal, Scene
 
@@ -24,7 +25,8 @@ class DiffusersPainter:
         steps: int,
         guidance_scale: float,
     ) -> None:
-        """`folder` holds the pipeline; `model` is its name for provenance. Raises OSError where it is no pipeline."""
+        """`folder` holds the pipeline; `model` is its name for provenance. Raises OSError where it is no pipeline,
+        and UnfitWeights where its parts do not hold all their weights."""
         prepare_torchvision()
         import torch
         from diffusers import StableDiffusion3Pipeline
@@ -35,7 +37,10 @@ class DiffusersPainter:
         self._guidance_scale = guidance_scale
         self._generator = torch.Generator
         dtype = torch.bfloat16 if device == "cuda" else torch.float32
-        self._pipeline: Any = StableDiffusion3Pipeline.from_pretrained(str(folder), dtype=dtype, local_files_only=True)
+        parts = load_parts(Path(folder), dtype)
+        self._pipeline: Any = StableDiffusion3Pipeline.from_pretrained(
+            str(folder), dtype=dtype, local_files_only=True, **parts
+        )
         self._pipeline.to(device)
         self._pipeline.set_progress_bar_config(disable=True)
 

@@ -122,6 +122,10 @@ class WeightsAndBiases:
         self._run.finish(exit_code=0 if outcome == "finished" else 1)
 
 
+_LONGEST_NAME = 160
+"""Characters of a run's name in a folder's, which file systems hold to 255 bytes; the uid keeps runs apart."""
+
+
 class TensorBoard:
     """Event files in a folder of the run below TENSORBOARD_LOGGING_DIR."""
 
@@ -129,7 +133,7 @@ class TensorBoard:
         self._about = about
         run = about.run
         base = environment["TENSORBOARD_LOGGING_DIR"].rstrip("/")
-        self._folder = f"{base}/{run.namespace}.{run.name}-{run.uid[:8]}"
+        self._folder = f"{base}/{run.namespace}.{run.name[:_LONGEST_NAME]}-{run.uid[:8]}"
         self._writer: Any = None
 
     def start(self) -> None:
