@@ -89,7 +89,9 @@ def test_an_order_that_contradicts_the_times_is_counted(tmp_path: Path) -> None:
     assert ingest(tmp_path, "some.jsonl") == (SPOKEN, {"episode/ok": 1, "episode/placed/AgainstTimes": 1})
 
 
-@pytest.mark.parametrize("fields", [{}, {"turnCount": lambda n: n}, {"startTime": lambda n: n * 4}], ids=["no place", "a count", "a time"])
+@pytest.mark.parametrize(
+    "fields", [{}, {"turnCount": lambda n: n}, {"startTime": lambda n: n * 4}], ids=["no place", "a count", "a time"]
+)
 def test_nothing_is_said_twice(tmp_path: Path, fields: dict[str, Any]) -> None:
     once = records(**fields)
     double = {"episode/ok": 1, "turn/dropped/Double": 40}
