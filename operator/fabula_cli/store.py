@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -46,11 +47,10 @@ def artifact_root(reach: Access, given: str | None) -> str | None:
     """The root: as given, as the environment has it, as the operator's Deployment or the laptop's cluster was told."""
     if known := given or os.environ.get(VARIABLE):
         return known
-    try:
+    # Most users may not list Deployments of all namespaces.
+    with contextlib.suppress(ApiError, httpx2.HTTPError):
         if told := root_told(operators(reach)):
             return told
-    except (ApiError, httpx2.HTTPError):
-        pass  # most users may not list Deployments of all namespaces
     home = Home(default_home())
     try:
         state = home.read_state()
