@@ -254,7 +254,7 @@ class DatasetBuildStatus(RunStatus):
     verbatim_ratio: float | None = None
     """Share of the accepted excerpts' word 5-grams that stand in the transcripts."""
     cost_usd: float | None = None
-    """Dollars spent so far."""
+    """Dollars spent so far; not given where calls were paid for whose price is not known."""
     estimate: BuildEstimate | None = None
     """What the last dry run found."""
     samples: Count | None = None

@@ -13,6 +13,7 @@ from fabula_api.fine_tune_run import FineTuneRunSpec
 from fabula_api.recipes import RECIPES, Stage, stages_of
 from fabula_api.uri import resolve_uri, uris_of
 from fabula_api.worker import SPEC_TYPES, Spec
+from fabula_operator.plan import unpriced
 from fabula_operator.plan.confinement import out_of_bounds
 from fabula_operator.plan.not_landed import first_not_landed
 from fabula_operator.plan.observed import Observed
@@ -63,6 +64,8 @@ def accept(seen: Observed) -> Accepted | Refusal:
         return Refusal("OutsideNamespace", problem)
     if refusal := infeasible(seen, spec):
         return refusal
+    if problem := unpriced.over_budget(spec):
+        return Refusal("PriceUnknown", problem)
     estimate = expected(seen, spec)
     if estimate is not None and estimate.verdict == "does not fit" and _enforced(spec):
         return Refusal("DoesNotFit", estimate.message, estimate)

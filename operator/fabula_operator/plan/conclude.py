@@ -9,6 +9,7 @@ from fabula_api.fine_tune_run import FineTuneRunStatus
 from fabula_api.status import RunStatus
 from fabula_api.worker import Spec
 from fabula_operator.plan import conditions as condition
+from fabula_operator.plan import unpriced
 from fabula_operator.plan.acceptance import expected, is_dry_run
 from fabula_operator.plan.actions import Action, Plan
 from fabula_operator.plan.conditions import Wanted
@@ -35,6 +36,8 @@ def conclude(
         status = status.model_copy(update={"attempts": timed(status.attempts)})
     if spec is not None and (made := expected(seen, spec)) is not None:
         wanted = {**wanted, "Accepted": ("True", _ACCEPTED.get(made.verdict, "Valid"), made.message)}
+    if doubt := unpriced.without_budget(spec):
+        wanted = {**wanted, "Accepted": ("True", unpriced.REASON, doubt)}
     if spec is not None and is_dry_run(spec):
         wanted = {**wanted, "Accepted": ("True", "DryRun", "an estimate only: no provider is called, nothing is spent")}
     status = status.model_copy(

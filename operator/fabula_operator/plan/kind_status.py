@@ -19,6 +19,7 @@ from fabula_operator.plan.gpu_hours import cost_usd
 from fabula_operator.plan.observed import Report
 from fabula_operator.plan.results import add_up, summary_of
 from fabula_operator.plan.stage_view import StageView
+from fabula_operator.plan.unpriced import unpriced
 
 BILLED = ("tokens", "calls", "cost", "verbatim")
 _METRIC_NAMES = {field.alias: name for name, field in Metrics.model_fields.items() if field.alias}
@@ -29,7 +30,7 @@ def fold(
 ) -> RunStatus:
     """The status with what the kind adds, from the newest reports and results; `prices` are for GPU hours."""
     if isinstance(status, DatasetBuildStatus):
-        return _dataset(status, views)
+        return _dataset(status, views, frozenset(unpriced(spec)))
     if isinstance(status, FineTuneRunStatus) and isinstance(spec, FineTuneRunSpec):
         return _fine_tune(status, spec, views, prices)
     if isinstance(status, EvalRunStatus) and isinstance(spec, EvalRunSpec):
@@ -92,7 +93,9 @@ def _counts(view: StageView) -> dict[str, float]:
     return add_up(report.body.counts for report in view.reports.values())
 
 
-def _dataset(status: DatasetBuildStatus, views: Sequence[StageView]) -> DatasetBuildStatus:
+def _dataset(
+    status: DatasetBuildStatus, views: Sequence[StageView], unpriced_stages: frozenset[str]
+) -> DatasetBuildStatus:
     tallies = {(one.kind, one.outcome, one.reason): one.count for one in status.items}
     for view in views:
         counts = _counts(view)
@@ -113,7 +116,7 @@ def _dataset(status: DatasetBuildStatus, views: Sequence[StageView]) -> DatasetB
             Tally(kind=kind, outcome=name, reason=reason, count=count)
             for (kind, name, reason), count in sorted(tallies.items(), key=lambda one: [part or "" for part in one[0]])
         ][:64],
-        **_billed(status, views),
+        **_billed(status, views, unpriced_stages),
     }
     last = views[-1]
     if last.stage.name == "estimate":  # what a former build made stays
@@ -129,7 +132,7 @@ def _dataset(status: DatasetBuildStatus, views: Sequence[StageView]) -> DatasetB
     return status.model_copy(update=update)
 
 
-def _billed(status: DatasetBuildStatus, views: Sequence[StageView]) -> dict[str, Any]:
+def _billed(status: DatasetBuildStatus, views: Sequence[StageView], unpriced_stages: frozenset[str]) -> dict[str, Any]:
     """Tokens, calls and dollars by stage and in all, and the share of verbatim words. What was paid never gets less.
 
     Figures of a stage that ended stay in the status, since its reports and pods go.
@@ -164,7 +167,9 @@ def _billed(status: DatasetBuildStatus, views: Sequence[StageView]) -> dict[str,
             saved=sum(one.saved for one in found),
             lost=sum(one.lost for one in found),
         )
-        update["cost_usd"] = round(sum(one.cost_usd for one in found), 4)
+        # A sum without what was paid at an unknown price would be taken for the bill.
+        known = not any(one.paid and one.stage in unpriced_stages for one in found)
+        update["cost_usd"] = round(sum(one.cost_usd for one in found), 4) if known else None
     return update
 
 

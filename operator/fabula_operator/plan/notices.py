@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from fabula_api.status import RunStatus
 from fabula_operator.plan.actions import Notice
+from fabula_operator.plan.unpriced import REASON as PRICE_UNKNOWN
 
 
 def notices(old: RunStatus, new: RunStatus, generation: int) -> tuple[Notice, ...]:
@@ -33,11 +34,11 @@ def notices(old: RunStatus, new: RunStatus, generation: int) -> tuple[Notice, ..
 
 
 def _preflight(old: RunStatus, new: RunStatus, generation: int) -> list[Notice]:
-    """A run that was accepted although it may be too large."""
+    """A run that was accepted although it may be too large, or what it pays for has no known price."""
 
     def doubt(status: RunStatus) -> tuple[str, str] | None:
         for one in status.conditions:
-            if one.type == "Accepted" and one.status == "True" and one.reason.endswith("NotFit"):
+            if one.type == "Accepted" and one.status == "True" and one.reason.endswith(("NotFit", PRICE_UNKNOWN)):
                 return one.reason, one.message
         return None
 

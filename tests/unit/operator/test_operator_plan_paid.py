@@ -239,3 +239,41 @@ def test_an_edit_in_the_middle_waits_until_the_pods_before_it_are_gone() -> None
     ended = tuple(replace(pod, phase="Failed") for pod in without_job.pods)
     (launch,) = launches(plan(replace(without_job, pods=ended), NOW))
     assert launch.stage == "extract"
+
+
+PROFILE = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abc123"
+UNPRICED: dict[str, Any] = {**PAID, "extraction": {"provider": "bedrock", "model": PROFILE}}
+
+
+def accepted(seen: Observed) -> tuple[str, str, str]:
+    found = next(one for one in written(seen, plan(seen, NOW)).run.status.conditions if one.type == "Accepted")
+    return found.status, found.reason, found.message
+
+
+def test_dollars_of_a_model_without_a_price_are_told_as_not_known() -> None:
+    seen = observed("DatasetBuild", UNPRICED)
+    state, reason, message = accepted(seen)
+    assert (state, reason) == ("True", "PriceUnknown")
+    assert f"no price of spec.extraction.model {PROFILE} is known" in message and "in spec.prices" in message
+    told_of = [one for one in plan(seen, NOW).notices if one.reason == "PriceUnknown"]
+    assert [(one.type, one.message) for one in told_of] == [("Warning", message)]
+    seen, _ = step(seen)
+    assert not any(one.reason == "PriceUnknown" for one in plan(seen, NOW).notices), "once"
+    seen, _ = step(complete(seen, counts={"episode/ok": 8}))
+    status = told(reported(seen, 5, 4, counts={**EXTRACTED, "cost/usd": 0.0}))
+    assert status.cost_usd is None and status.calls is not None and status.calls.paid == 4
+    assert "costUsd" not in status.to_wire()
+
+
+def test_a_budget_that_could_not_be_kept_is_refused_before_anything_is_paid() -> None:
+    budget = {"budget": {"usd": 5}}
+    state, reason, message = accepted(observed("DatasetBuild", UNPRICED | budget))
+    assert (state, reason) == ("False", "PriceUnknown")
+    assert "spec.budget.usd is 5" in message and PROFILE in message and "in spec.prices" in message
+    prices = {"prices": {PROFILE: {"inputPerMillion": 3, "outputPerMillion": 15, "outputQuotaWeight": 5}}}
+    assert accepted(observed("DatasetBuild", UNPRICED | budget | prices))[:2] == ("True", "Valid")
+    assert accepted(observed("DatasetBuild", UNPRICED | budget | {"dryRun": True}))[:2] == ("True", "DryRun")
+    drawn = {"images": {"provider": "bedrock", "bedrockModel": PROFILE}}
+    assert "spec.images.bedrockModel" in accepted(observed("DatasetBuild", drawn | budget))[2]
+    free = {"images": {"provider": "none"}, "extraction": {"provider": "rules", "model": PROFILE}}
+    assert accepted(observed("DatasetBuild", free | budget))[:2] == ("True", "Valid")
