@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -65,13 +66,13 @@ class Bench:
         await api.request("POST", SECRET.path("default"), body={**secret, "stringData": bedrock.environment()})
         return cls(api, OperatorProcess(account, folder, certificates(folder), "one", *options))
 
-    async def apply(self, build: dict[str, Any]) -> None:
-        body = run_object("DatasetBuild", "default", "data", build)
+    async def apply(self, build: dict[str, Any], name: str = "data") -> None:
+        body = run_object("DatasetBuild", "default", name, build)
         await self.api.request("POST", BUILD.path("default"), body=body)
 
-    async def until(self, holds: Callable[[Obj], object], what: str) -> Obj:
+    async def until(self, holds: Callable[[Obj], object], what: str, name: str = "data") -> Obj:
         async def look() -> Obj | None:
-            run = await self.api.get(BUILD, "default", "data")
+            run = await self.api.get(BUILD, "default", name)
             return run["status"] if run and "status" in run and holds(run) else None
 
         found: Obj = await eventually(look, what)
@@ -143,16 +144,45 @@ async def test_a_small_budget_is_kept_and_a_larger_one_goes_on(cluster: ControlP
         await bench.api.close()
 
 
-async def test_a_dry_run_estimates_and_nothing_is_spent(cluster: ControlPlane, tmp_path: Path) -> None:
+def wide(cluster: ControlPlane, name: str) -> str:
+    """What a person sees of a build."""
+    command = ["kubectl", "--kubeconfig", str(cluster.kubeconfig), "get", "datasetbuild", name, "-o", "wide"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
+    return done.stdout.splitlines()[1]
+
+
+REFUSALS = {
+    "no_access": ("NoPermission", "the account has no access to models in us-west-2 (ValidationException: operation "
+                  "not allowed): ask for access in Bedrock's model catalog"),
+    "odd": ("AllCallsRefused", "Bedrock refused all 8 calls alike (ValidationException)"),
+}  # fmt: skip
+
+
+async def test_a_dry_run_estimates_and_what_every_call_meets_is_told_beside_the_run(
+    cluster: ControlPlane, tmp_path: Path
+) -> None:
+    """A dry run spends nothing. Then the account is not as it must be: reason and remedy are columns of kubectl."""
     with run_bedrock() as bedrock:
         bench = await Bench.make(cluster, tmp_path, bedrock)
-        await bench.apply(spec(bedrock.endpoint) | {"dryRun": True})
+        asked = spec(bedrock.endpoint)
+        await bench.apply(asked | {"dryRun": True})
         with bench.operator:
             status = await bench.ended()
+            assert status["estimate"]["calls"] > 0 and status["estimate"]["usd"] > 0
+            assert [stage["name"] for stage in status["stages"]] == ["ingest", "estimate"]
+            for number, (fault, (reason, words)) in enumerate(REFUSALS.items()):
+                bedrock.faults, name = Faults(always=fault), f"{fault.replace('_', '.')}.v2"
+                # Other settings, so that the folders of the one before are not this one's.
+                asked["extraction"] |= {"workers": 1, "maxTokens": 4096 - number}
+                await bench.apply(asked | {"images": {"provider": "none"}}, name)
+                status = await bench.until(lambda run: run["status"].get("state") == "Failed", "the refusal", name)
+                assert status["failure"]["reason"] == reason and status["failure"]["message"].startswith(words)
+                row = wide(cluster, name)
+                assert row.split()[:2] == [name, "Failed"] and f" {reason} " in row and words in row
+                assert "extract/" not in str(status.get("items"))
             bench.operator.stop()
-        assert bedrock.bill.charges == []
-        assert status["estimate"]["calls"] > 0 and status["estimate"]["usd"] > 0
-        assert [stage["name"] for stage in status["stages"]] == ["ingest", "estimate"]
+        assert bedrock.bill.paid == []
+        await bench.api.close()
 
 
 async def test_a_provider_in_trouble_is_told_on_the_run_while_it_lasts(cluster: ControlPlane, tmp_path: Path) -> None:
