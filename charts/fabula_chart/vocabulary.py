@@ -9,6 +9,7 @@ import ast
 import re
 from collections.abc import Iterator
 from enum import IntEnum
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -20,6 +21,7 @@ _ROOT = Path(__file__).parents[2]
 _OPERATOR = "operator/fabula_operator"
 _WORKLOADS = "workloads/fabula_workloads"
 _PLAN = "operator/fabula_operator/plan"
+_PACKAGES = ("operator", "workloads", "crds")
 _READ = ("children.py", "s3_store.py", "causes.py", "client.py", "errors.py", "trackers.py")
 """Files with words of Kubernetes and of providers, which they read: there, only what has a sentence is ours."""
 _REASON = re.compile(r"[A-Z][a-z]+(?:[A-Z][a-z]+)+")
@@ -50,7 +52,7 @@ def reasons(folder: str) -> list[Entry]:
     """Every reason that code below a folder gives, with the sentences that stand beside it, by the alphabet."""
     found: dict[str, set[str]] = {}
     for file in sorted((_ROOT / folder).rglob("*.py")):
-        for node in ast.walk(ast.parse(file.read_text())):
+        for node in ast.walk(_spelled_out(ast.parse(file.read_text()))):
             for reason, message in (*_said(node), *(() if file.name in _READ else _alone(node))):
                 sentences = found.setdefault(reason, set())
                 if message:
@@ -150,6 +152,45 @@ def _alone(node: ast.AST) -> Iterator[Entry]:
             yield reason, ""
         elif isinstance(value, ast.JoinedStr) and pattern is _WORD and " " not in (text := _text(value) or " "):
             yield text, ""
+
+
+class _SpelledOut(ast.NodeTransformer):
+    """Puts a constant's text where its name stands."""
+
+    def __init__(self, constants: dict[str, str]) -> None:
+        self._constants = constants
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        return ast.Constant(self._constants[node.id]) if node.id in self._constants else node
+
+
+def _spelled_out(tree: ast.Module) -> ast.Module:
+    """The module with reasons that stand in constants, its own or imported ones, written where they are used."""
+    found = {
+        one.asname or one.name: known[one.name]
+        for node in tree.body
+        if isinstance(node, ast.ImportFrom) and node.module and (known := _constants(node.module))
+        for one in node.names
+        if one.name in known
+    }
+    spelled: ast.Module = _SpelledOut(found | _assigned(tree)).visit(tree)
+    return spelled
+
+
+@cache
+def _constants(module: str) -> dict[str, str]:
+    """The reasons among a module's constants."""
+    path = f"{module.replace('.', '/')}.py"
+    file = next((file for part in _PACKAGES if (file := _ROOT / part / path).is_file()), None)
+    return _assigned(ast.parse(file.read_text())) if file else {}
+
+
+def _assigned(tree: ast.Module) -> dict[str, str]:
+    return {
+        node.targets[0].id: reason
+        for node in tree.body
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and (reason := _reason(node.value))
+    }
 
 
 def _choices(node: ast.expr) -> list[ast.expr]:

@@ -7,7 +7,8 @@ from fabula_chart import vocabulary
 
 
 def listed(code: str) -> list[tuple[str, str]]:
-    return [one for node in ast.walk(ast.parse(code)) for one in (*vocabulary._said(node), *vocabulary._alone(node))]
+    tree = vocabulary._spelled_out(ast.parse(code))
+    return [one for node in ast.walk(tree) for one in (*vocabulary._said(node), *vocabulary._alone(node))]
 
 
 def test_a_reason_is_found_however_it_stands_beside_its_sentence() -> None:
@@ -20,12 +21,24 @@ def test_a_reason_is_found_however_it_stands_beside_its_sentence() -> None:
         'class Later(E):\n    "It may work later."\n    default_reason: str = "TryAgain"'
     )
     assert ("AtWork", "") in listed('at_work(reason or "AtWork", message)')
+    assert ("DiskFull", "no space is left") in listed('FULL = "DiskFull"\nraise InputInvalid("no space is left", FULL)')
+    assert ("AllCallsRefused", "all of them") in listed(
+        'from fabula_workloads.bedrock.refusals import ALL_REFUSED as A\nraise ConfigInvalid("all of them", A)'
+    )
     assert listed('print("DatasetBuild", "is a kind")') == []
 
 
 def test_the_page_has_what_people_wait_and_look_for() -> None:
     page = vocabulary.page()
-    for word in ("WaitingFor…", "OutsideNamespace", "LossSpike", "InvalidSpec", "StoreUnavailable", "NotVisual"):
+    for word in (
+        "WaitingFor…",
+        "OutsideNamespace",
+        "LossSpike",
+        "InvalidSpec",
+        "StoreUnavailable",
+        "NotVisual",
+        "AllCallsRefused",
+    ):
         assert f"| `{word}` |" in page, word
     assert "| `fabula_api_requests_total` |" in page
     assert {code for code, _ in vocabulary.exit_codes(ExitCode, "crds/fabula_api/worker.py")} == {
