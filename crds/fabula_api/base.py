@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
+from functools import lru_cache
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
@@ -71,6 +72,7 @@ ContentDigest = Annotated[str, StringConstraints(max_length=80, pattern=r"^(sha2
 """Digest of an artifact or folder, or the commit of a repository on the Hub."""
 
 
+@lru_cache(maxsize=4096)
 def _instant(text: str) -> str:
     """Raises ValueError for a time that the API server would not take."""
     if datetime.fromisoformat(text).tzinfo is None or text[10:11] not in ("T", "t"):

@@ -44,9 +44,12 @@ def without_secrets(text: str) -> str:
     return _HEADER.sub(lambda found: f"{found[1]}{found[2]}***", _URL.sub(address, text))
 
 
+_NO_REASON = re.compile("[^A-Za-z0-9_]+")
+
+
 def camel_reason(text: str) -> str:
     """A reason as conditions allow it: at most 128 ASCII letters, digits and `_`, a letter first."""
-    kept = "".join(one for one in text if one.isascii() and (one.isalnum() or one == "_"))[:128]
+    kept = _NO_REASON.sub("", text)[:128]
     return kept if kept and kept[0].isalpha() else f"Reason{kept}"[:128]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -50,6 +51,7 @@ def _uris(value: Any, field: str) -> Iterator[tuple[str, str]]:
             yield from _uris(one, f"{field.removesuffix('.')}[{number}].")
 
 
+@lru_cache(maxsize=4096)
 def resolve_uri(uri: str, root: str) -> str:
     """The one spelling of a folder: an absolute `file://` or `s3://` URI without a slash at the end.
 

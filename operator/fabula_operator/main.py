@@ -8,6 +8,8 @@ import signal
 import sys
 from collections.abc import Sequence
 
+import uvloop
+
 from fabula_api.outside import plain
 from fabula_operator.service import LeaseLost, Operator, WatchesEnded
 from fabula_operator.settings import Settings, read
@@ -29,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     settings = read(arguments)
     _log(settings.log_level)
     try:
-        sys.exit(asyncio.run(_run(settings)))
+        sys.exit(uvloop.run(_run(settings)))
     except ValueError as error:
         logger.error("%s", error)
         sys.exit(1)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import kopf
+import uvloop
 
 from fabula_operator.kube.cache import Cache, Key
 from fabula_operator.kube.client import PAGE, SERVICE_ACCOUNT, load_config
@@ -67,14 +68,15 @@ def registry(
     loop = asyncio.get_running_loop()
 
     def watch(resource: Resource) -> None:
-        async def handle(type: str | None, body: kopf.Body, **_: Any) -> None:
-            obj = dict(body)
-            obj["metadata"] = dict(obj["metadata"])
-            obj.setdefault("apiVersion", resource.api_version)
-            obj.setdefault("kind", resource.kind)
+        def take(type_: str | None, obj: Obj) -> None:
+            caught_up.tell(resource.kind, type_)
+            feed(cache, changed, heard, type_, obj)
+
+        async def handle(type: str | None, event: kopf.RawEvent, **_: Any) -> None:
+            # What a list names once holds for each of its items.
+            named = {"apiVersion": resource.api_version, "kind": resource.kind}
             # This runs in kopf's thread; cache and queue belong to the main one.
-            loop.call_soon_threadsafe(caught_up.tell, obj["kind"], type)
-            loop.call_soon_threadsafe(feed, cache, changed, heard, type, obj)
+            loop.call_soon_threadsafe(take, type, named | event["object"])
 
         kopf.on.event(resource.group, resource.version, resource.plural, registry=made)(handle)
 
@@ -178,7 +180,7 @@ class Watches:
 
     def _run(self) -> None:
         try:
-            asyncio.run(
+            uvloop.run(
                 kopf.operator(
                     registry=self._registry,
                     settings=settings(),

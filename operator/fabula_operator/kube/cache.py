@@ -55,6 +55,13 @@ def _newer(obj: Obj, known: Obj) -> bool:
     return bool(version != known["metadata"].get("resourceVersion")) and _version(obj) >= _version(known)
 
 
+def _same_spec(known: Obj, obj: Obj) -> bool:
+    """The API server counts a spec's changes; JSON's true and 1 are equal to Python."""
+    before, after = known["metadata"], obj["metadata"]
+    same = before["uid"] == after["uid"] and before.get("generation") == after.get("generation")
+    return same and bool(known["spec"] == obj["spec"])
+
+
 class Cache:
     """Runs, their children and pods. Feed it with `put` and `drop`; both tell which runs to look at again.
 
@@ -98,6 +105,9 @@ class Cache:
             if known is not None and not _newer(obj, known):
                 return {key} if echo else set()
             kept = trimmed(obj)
+            if known is not None and _same_spec(known, kept):
+                # What was worked out from it once stays worked out.
+                kept["spec"] = known["spec"]
             self._index(key, known, kept)
             self._runs[key] = kept
             self._keys[meta["uid"]] = key

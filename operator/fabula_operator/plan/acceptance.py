@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from pydantic import ValidationError
 
 from fabula_api.dataset_build import DatasetBuildSpec
 from fabula_api.eval_run import EvalRunSpec
 from fabula_api.fine_tune_run import FineTuneRunSpec
-from fabula_api.recipes import RECIPES, Stage, stages_of
+from fabula_api.once import once
+from fabula_api.recipes import RECIPES, Kind, Stage, stages_of
 from fabula_api.uri import resolve_uri, uris_of
 from fabula_api.worker import SPEC_TYPES, Spec
 from fabula_operator.plan import unpriced
@@ -23,6 +25,8 @@ from fabula_operator.render.pod import GPU
 
 _OURS = ("FABULA_", "KUBEFLOW_TRAINER_", "PET_", "MASTER_", "JOB_COMPLETION_INDEX")
 _THEIRS = ("WORLD_SIZE", "RANK")
+SPECS = 512
+"""Specs of which what follows from them is remembered: those of the runs that are looked at right now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +52,9 @@ class Accepted:
 def accept(seen: Observed) -> Accepted | Refusal:
     """The parsed spec and its stages, or the first thing that is wrong with it."""
     kind = seen.run.identity.kind
-    try:
-        spec = SPEC_TYPES[kind].model_validate(seen.run.spec)
-    except ValidationError as error:
-        return Refusal("InvalidSpec", _in_words(error))
+    spec = parsed(seen.run.spec, kind)
+    if isinstance(spec, Refusal):
+        return spec
     stages = stages_of(spec.recipe, kind, is_dry_run(spec))
     if stages is None:
         known = ", ".join(sorted(name for name, recipe in RECIPES.items() if kind in recipe.stages))
@@ -74,6 +77,16 @@ def accept(seen: Observed) -> Accepted | Refusal:
     return Accepted(spec, stages, estimate)
 
 
+@once(SPECS)
+def parsed(wire: Mapping[str, Any], kind: Kind) -> Spec | Refusal:
+    """The spec on the wire as its model."""
+    try:
+        return SPEC_TYPES[kind].model_validate(wire)
+    except ValidationError as error:
+        return Refusal("InvalidSpec", _in_words(error))
+
+
+@once(SPECS)
 def misplaced(spec: Spec, root: str) -> str | None:
     """A sentence naming the first field whose URI is no place, or could lead out of the one it seems to name."""
     for field, uri in uris_of(spec):

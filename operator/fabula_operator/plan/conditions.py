@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from fabula_api.outside import camel_reason, plain
 from fabula_api.status import Condition, ConditionStatus
@@ -16,6 +17,7 @@ Wanted = dict[str, tuple[ConditionStatus, str, str]]
 """Type to (status, reason, message)."""
 
 
+@lru_cache(maxsize=64)
 def timestamp(now: datetime) -> str:
     """RFC 3339 in UTC with whole seconds, as the API writes times."""
     return now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

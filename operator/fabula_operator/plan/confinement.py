@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from fabula_api.externals import externals
+from fabula_api.once import once
 from fabula_api.shared_spec import ModelSource
 from fabula_api.uri import resolve_uri, uris_of
 from fabula_api.worker import Spec
@@ -50,18 +51,26 @@ def out_of_bounds(seen: Observed, spec: Spec) -> str | None:
     environment = seen.environment
     if environment.shared is None:
         return None
-    root = environment.artifact_root
-    bounds = Bounds.of(seen.run.identity.namespace, root, environment.shared)
+    root, namespace = environment.artifact_root, seen.run.identity.namespace
+    if problem := _spec_out_of_bounds(spec, namespace, root, environment.shared):
+        return problem
+    bounds = Bounds.of(namespace, root, environment.shared)
+    for one in externals(spec):
+        named = seen.references.get((one.made_by, one.ref)) if one.made_by and one.ref else None
+        if named is not None and named.uri and (problem := bounds.problem(named.uri, written=False)):
+            return f"spec: the {one.name} of {one.made_by} {named.name}: {problem}"
+    return None
+
+
+@once(512)
+def _spec_out_of_bounds(spec: Spec, namespace: str, root: str, shared: tuple[str, ...]) -> str | None:
+    bounds = Bounds.of(namespace, root, shared)
     for field, uri in uris_of(spec):
         if problem := bounds.problem(resolve_uri(uri, root), written=field == OUTPUT):
             return f"spec.{field}: {problem}"
     for field, name in _hub_names(spec, "spec"):
         if not _HUB.fullmatch(name):
             return f"{field}: {name!r} is no name on the Hugging Face Hub; a folder goes into `uri`"
-    for one in externals(spec):
-        named = seen.references.get((one.made_by, one.ref)) if one.made_by and one.ref else None
-        if named is not None and named.uri and (problem := bounds.problem(named.uri, written=False)):
-            return f"spec: the {one.name} of {one.made_by} {named.name}: {problem}"
     return None
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from fabula_api.dataset_build import DatasetBuildStatus
 from fabula_api.eval_run import EvalRunStatus
 from fabula_api.fine_tune_run import FineTuneRunStatus
+from fabula_api.once import once
 from fabula_api.recipes import Kind
 from fabula_api.status import RunStatus
 from fabula_api.worker import StageReport
@@ -53,9 +54,14 @@ class Run:
 
 
 def read_status(kind: Kind, wire: Mapping[str, Any] | None) -> RunStatus:
-    """The status on the wire as its model; an empty one when it does not parse."""
+    """The status on the wire as its model; an empty one when it does not parse. Nobody may change `wire` any more."""
+    return _read(wire, kind) if wire else STATUS_TYPES[kind]()
+
+
+@once(512)
+def _read(wire: Mapping[str, Any], kind: Kind) -> RunStatus:
     try:
-        return STATUS_TYPES[kind].model_validate(wire or {})
+        return STATUS_TYPES[kind].model_validate(wire)
     except ValueError:
         return STATUS_TYPES[kind]()
 

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from fabula_api.artifact import digest_of
 from fabula_api.eval_run import Arm
+from fabula_api.once import once
 from fabula_api.recipes import Stage
 from fabula_api.uri import resolve_uri
 from fabula_api.worker import Spec, StageInput
@@ -22,6 +23,12 @@ from fabula_operator.render.launch import RunIdentity
 # How many GPUs compute an answer does not change it, so moving an arm to other hardware reuses what is there. A digest
 # that a spec gives is among the stage's inputs, as one that was found out would be.
 _UNDECISIVE = frozenset({"gpusPerShard", "digest"})
+
+
+@once(512)
+def _part(spec: Spec, path: str, root: str) -> Any:
+    """A field of a spec as it goes into a key."""
+    return _plain(value_at(spec, path), root)
 
 
 def _plain(value: Any, root: str) -> Any:
@@ -51,7 +58,7 @@ def stage_key(recipe: str, stage: Stage, spec: Spec, arm: Arm | None, inputs: Se
             "recipe": recipe,
             "stage": stage.name,
             "version": stage.version,
-            "spec": {path: _plain(value_at(spec, path), root) for path in stage.reads} | _bounds(stage, spec, root),
+            "spec": {path: _part(spec, path, root) for path in stage.reads} | _bounds(stage, spec, root),
             "arm": arm_value,
             "inputs": {one.name: one.digest for one in inputs},
         }

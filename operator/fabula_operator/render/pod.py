@@ -6,6 +6,7 @@ from typing import Any
 
 from fabula_api.artifact import canonical_json
 from fabula_api.fine_tune_run import FineTuneRunSpec
+from fabula_api.once import once
 from fabula_api.worker import (
     CONFIG_VARIABLE,
     METRICS_PORT_VARIABLE,
@@ -59,6 +60,7 @@ def worker_config(launch: Launch, root: str) -> WorkerConfig:
     )
 
 
+@once(64)
 def config_text(launch: Launch, root: str) -> str:
     """What FABULA_CONFIG says to the pods of a launch."""
     config = worker_config(launch, root).model_dump(mode="json", by_alias=True, exclude_none=True)

@@ -212,3 +212,23 @@ def test_the_watches_have_caught_up_once_they_told_of_all_that_was_listed_and_st
     assert caught_up
     cache.put(owned("Job", "new", 4))
     assert caught_up
+
+
+def test_news_of_a_status_leave_the_spec_as_it_was_read_and_an_edit_does_not() -> None:
+    cache = Cache()
+    key = Key("DatasetBuild", "team", "data")
+
+    def put(version: int, generation: int, spec: Any, uid: str = "u-data") -> Any:
+        one = obj("DatasetBuild", "data", version, uid, spec=spec)
+        one["metadata"]["generation"] = generation
+        cache.put(one)
+        found = cache.get(key)
+        assert found is not None
+        return found["spec"]
+
+    first = put(1, 1, {"seed": 1})
+    assert put(2, 1, {"seed": 1}) is first
+    edited = put(3, 2, {"seed": True})
+    assert edited["seed"] is True, "to Python 1 is True"
+    assert put(4, 3, {"seed": 2}) == {"seed": 2}
+    assert put(5, 3, {"seed": 2}, "u-again") is not None
