@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 V = TypeVar("V")
@@ -22,8 +21,7 @@ def once(most: int) -> Callable[[Callable[Concatenate[V, P], T]], Callable[Conca
     def remembering(function: Callable[Concatenate[V, P], T]) -> Callable[Concatenate[V, P], T]:
         known: OrderedDict[tuple[Hashable, ...], tuple[V, T]] = OrderedDict()
 
-        @wraps(function)
-        def remembered(value: V, *rest: P.args, **named: P.kwargs) -> T:
+        def remembered(value: V, /, *rest: P.args, **named: P.kwargs) -> T:
             key: tuple[Any, ...] = (id(value), *rest, *named.items()) if named else (id(value), *rest)
             found = known.get(key)
             # The value is held, so that no other one gets its identity.
@@ -36,6 +34,7 @@ def once(most: int) -> Callable[[Callable[Concatenate[V, P], T]], Callable[Conca
                 known.popitem(last=False)
             return result
 
+        remembered.__doc__ = function.__doc__
         return remembered
 
     return remembering
