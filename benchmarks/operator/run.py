@@ -31,6 +31,7 @@ from fabula_operator.kube.resources import JOB, RUNS, Obj
 CLIENTS = 8
 LIMIT_SECONDS = 900.0
 RAW_JOBS = 600
+QUIET, MORE = 50, 200
 
 
 @dataclass
@@ -39,8 +40,13 @@ class Row:
 
     size: int
     raw: float = 0.0
+    quiet: list[float] = field(default_factory=list)
+    """Seconds from a run to its Job, of one after the other."""
     burst: float = 0.0
     cpu_ms: float = 0.0
+    first_of_more: float = 0.0
+    """Seconds to the first Job of a second burst, with all the others there."""
+    burst_more: float = 0.0
     idle_cpu: float = 0.0
     idle_requests: dict[str, float] = field(default_factory=dict)
     ready: float = 0.0
@@ -129,7 +135,11 @@ async def measure(api: Api, kubeconfig: Path, folder: Path, tls: Certificates, s
     row.raw = RAW_JOBS / await side_by_side(RAW_JOBS, lambda number: api.create(JOB, job(raw, f"raw-{number}")))
 
     async def create(number: int) -> None:
-        body = run_object("DatasetBuild", namespace, f"run-{number}", DATASET_SPEC)
+        # No two are alike, as a sweep's runs are not.
+        source = {"uri": f"corpora/part-{number}.jsonl.gz"}
+        body = run_object(
+            "DatasetBuild", namespace, f"run-{number}".replace("--", "-quiet-"), {**DATASET_SPEC, "source": source}
+        )
         await api.request("POST", RUNS["DatasetBuild"].path(namespace), body=body)
 
     async def made(jobs: int) -> bool:
@@ -141,9 +151,15 @@ async def measure(api: Api, kubeconfig: Path, folder: Path, tls: Certificates, s
 
     first = operator("first")
     async with leading(first):
+        for number in range(QUIET):
+            begin = time.perf_counter()
+            await create(-1 - number)
+            while not await made(number + 1):
+                pass
+            row.quiet.append(time.perf_counter() - begin)
         before, begin = cpu_seconds(first), time.perf_counter()
         await side_by_side(size, create)
-        await until(lambda: made(size), "a Job for each run")
+        await until(lambda: made(QUIET + size), "a Job for each run")
         row.burst = size / (time.perf_counter() - begin)
         row.cpu_ms = (cpu_seconds(first) - before) / size * 1000
         await asyncio.sleep(5)
@@ -153,12 +169,18 @@ async def measure(api: Api, kubeconfig: Path, folder: Path, tls: Certificates, s
         row.idle_requests = {
             what: n - told.get(what, 0) for what, n in requests(first).items() if n > told.get(what, 0)
         }
+        begin = time.perf_counter()
+        more = asyncio.create_task(side_by_side(MORE, lambda number: create(size + 1 + number)))
+        row.first_of_more = await until(lambda: made(QUIET + size + 1), "a first Job of a second burst")
+        await more
+        await until(lambda: made(QUIET + size + MORE), "a Job for each run of a second burst")
+        row.burst_more = MORE / (time.perf_counter() - begin)
         row.memory_mb = most_memory(first)
         first.stop()
     second, third = operator("second"), operator("third")
     async with leading(second) as row.ready:
         await create(size)
-        row.new_after_restart = await until(lambda: made(size + 1), "the new run's Job")
+        row.new_after_restart = await until(lambda: made(QUIET + size + MORE + 1), "the new run's Job")
         with third:
 
             async def waits() -> bool:
@@ -173,15 +195,22 @@ async def measure(api: Api, kubeconfig: Path, folder: Path, tls: Certificates, s
     return row
 
 
+def _at(seconds: list[float], share: float) -> float:
+    """That quantile, in milliseconds."""
+    return 1000 * sorted(seconds)[min(len(seconds) - 1, int(share * len(seconds)))]
+
+
 def table(rows: list[Row]) -> str:
     """The rows as Markdown."""
     lines = [
-        "| runs | raw Jobs/s | burst, Jobs/s | CPU ms a run | idle, CPU s a minute | ready after a restart, s "
+        "| runs | raw Jobs/s | one run on a quiet operator, CR to Job, ms (p50, p99) | burst, Jobs/s | CPU ms a run "
+        f"| {MORE} more: the first Job after, s | and Jobs/s | idle, CPU s a minute | ready after a restart, s "
         "| a new run's Job then, s | takeover from a kill, s | VmHWM MB, at the end of idle | after a takeover |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     lines += [
-        f"| {one.size} | {one.raw:.0f} | {one.burst:.1f} | {one.cpu_ms:.1f} | {one.idle_cpu:.1f} | {one.ready:.1f} "
+        f"| {one.size} | {one.raw:.0f} | {_at(one.quiet, 0.5):.0f}, {_at(one.quiet, 0.99):.0f} | {one.burst:.1f} "
+        f"| {one.cpu_ms:.1f} | {one.first_of_more:.2f} | {one.burst_more:.1f} | {one.idle_cpu:.1f} | {one.ready:.1f} "
         f"| {one.new_after_restart:.2f} | {one.takeover:.1f} | {one.memory_mb:.0f} | {one.memory_restarted_mb:.0f} |"
         for one in rows
     ]
