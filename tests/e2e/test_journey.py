@@ -235,11 +235,11 @@ def test_deleted_runs_take_their_children_along_and_find_their_artifacts_again(
 
 
 def test_down_leaves_nothing_running(product: Product, first_run: str) -> None:
-    code, output = product.fabula("status")
+    code, output = product.fabula("laptop")
     assert code == 0, output
     assert "pid" in output
     assert product.fabula("down")[0] == 0
     until(lambda: not product.processes(), "no process of this state folder")
-    code, output = product.fabula("status")
+    code, output = product.fabula("laptop")
     assert code == 1
     assert "fabula up" in output

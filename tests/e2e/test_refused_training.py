@@ -15,6 +15,7 @@ import yaml
 
 from fabula_operator.plan.lifecycle import plan
 from fabula_operator.plan.observed import Environment
+from fabula_workloads.runtime.content import content_digest
 from fabula_workloads.runtime.store import open_store
 from fabula_workloads.training.checkpoints import Checkpoints
 from tests.e2e.conftest import Product
@@ -27,7 +28,12 @@ LARGE = {"name": "Qwen/Qwen3-VL-235B-A22B-Instruct"}
 A100 = {"gpusPerNode": 8, "product": "NVIDIA-A100-SXM4-80GB", "device": "cuda"}
 
 
+COMMIT = "1" * 40
+KNOWN = json.dumps({"id": "some/llama", "sha": COMMIT}).encode()
 LLAMA = json.dumps({"model_type": "llama", "architectures": ["LlamaForCausalLM"], "hidden_size": 64}).encode()
+
+
+FILES = {"/api/models/some/llama": KNOWN, f"/some/llama/resolve/{COMMIT}/config.json": LLAMA}
 
 
 class Hub(BaseHTTPRequestHandler):
@@ -36,15 +42,16 @@ class Hub(BaseHTTPRequestHandler):
     asked: ClassVar[list[str]] = []
 
     def do_GET(self) -> None:
-        """The one config.json; all else is unknown."""
+        """The repository's commit and its one config.json; all else is unknown."""
         self.asked.append(self.path)
-        if self.path == "/some/llama/resolve/main/config.json":
+        if (found := FILES.get(self.path)) is not None:
             self.send_response(200)
+            self.send_header("Content-Type", "application/json")
             self.send_header("ETag", '"1"')
-            self.send_header("X-Repo-Commit", "1" * 40)
-            self.send_header("Content-Length", str(len(LLAMA)))
+            self.send_header("X-Repo-Commit", COMMIT)
+            self.send_header("Content-Length", str(len(found)))
             self.end_headers()
-            self.wfile.write(LLAMA if self.command == "GET" else b"")
+            self.wfile.write(found if self.command == "GET" else b"")
         else:
             self.send_response(404)
             self.send_header("X-Error-Code", "RepoNotFound")
@@ -80,7 +87,7 @@ def spec(**changes: Any) -> dict[str, Any]:
     }
 
 
-def bad_runs(hub: str) -> dict[str, tuple[dict[str, Any], list[str]]]:
+def bad_runs(hub: str, used: dict[str, Any]) -> dict[str, tuple[dict[str, Any], list[str]]]:
     """By name: the spec, and words of what its status must say."""
     return {
         "unknown-model": (
@@ -134,7 +141,7 @@ def bad_runs(hub: str) -> dict[str, tuple[dict[str, Any], list[str]]]:
             ],
         ),
         "checkpoint-of-another-base": (
-            spec(output={"uri": "out/used"}),
+            used,
             ["InputInvalid", "is of a base model whose config.json is sha256:0", "give the run another output.uri"],
         ),
         "does-not-fit": (
@@ -144,8 +151,8 @@ def bad_runs(hub: str) -> dict[str, tuple[dict[str, Any], list[str]]]:
     }
 
 
-def prepare(root: Path) -> None:
-    """Models and datasets, and a checkpoint where a run of another base would go on from it."""
+def prepare(root: Path) -> dict[str, Any]:
+    """Models and datasets, and a checkpoint of another base where a run would go on from it: that run's spec."""
     model = build_model(root / "models" / "good")
     for name in ("cut", "llama"):
         shutil.copytree(model, root / "models" / name)
@@ -154,24 +161,30 @@ def prepare(root: Path) -> None:
     config = json.loads((model / "config.json").read_text())
     llama = config | {"model_type": "llama", "architectures": ["LlamaForCausalLM"]}
     (root / "models/llama/config.json").write_text(json.dumps(llama))
-    write_dataset(root / "data/good", samples(6))
+    good = write_dataset(root / "data/good", samples(6))
     write_dataset(root / "data/empty", [], samples(2))
     write_dataset(root / "data/other", samples(6), recipe="another")
 
-    seen = observed("FineTuneRun", spec(output={"uri": "out/used"}), environment=Environment(f"file://{root}", True))
+    # With digests in the spec nothing has to be looked up, so that the folder is known here.
+    used = spec(
+        output={"uri": "out/used"},
+        dataset={"uri": "data/good", "digest": good.digest},
+        model={"uri": "models/good", "digest": content_digest(f"file://{model}", root / "digests")},
+    )
+    seen = observed("FineTuneRun", used, environment=Environment(f"file://{root}", True))
     (launch,) = launches(plan(seen, NOW))
     saved = root / "saved"
     saved.mkdir()
     (saved / "trainer_state.json").write_text("{}")
     details = {"base": {"digest": "sha256:" + "0" * 64}}
     Checkpoints(open_store(f"{launch.output}/checkpoints"), 1).save(1, saved, details=details)
+    return used
 
 
 def test_each_bad_run_is_refused_with_the_field_and_what_would_work(product: Product, hub: str) -> None:
     code, output = product.fabula("up")
     assert code == 0, output
-    prepare(product.home / "artifacts")
-    runs = bad_runs(hub)
+    runs = bad_runs(hub, prepare(product.home / "artifacts"))
     objects = [
         {"apiVersion": "fabula.dev/v1alpha1", "kind": "FineTuneRun", "metadata": {"name": name}, "spec": wanted}
         for name, (wanted, _) in runs.items()
@@ -191,10 +204,12 @@ def test_each_bad_run_is_refused_with_the_field_and_what_would_work(product: Pro
             assert word in f"{status['reason']}: {told['Failed']['message']}", name
         # Bad input is never tried again.
         assert len(status.get("attempts", [])) <= 1, (name, [one["reason"] for one in status["attempts"]])
+    # Those that no GPU was asked for: found out from the spec, or by the look at what the spec names.
     refused = {name for name, status in statuses.items() if not status.get("attempts")}
-    assert refused == {"wrong-module-of-a-known-model", "build-of-another-recipe", "does-not-fit"}
-    # Nothing but its config was asked for: no weights are downloaded to be refused.
-    assert {path for path in Hub.asked if "llama" in path} == {"/some/llama/resolve/main/config.json"}
+    by_spec = {"wrong-module-of-a-known-model", "build-of-another-recipe", "does-not-fit"}
+    assert refused == by_spec | {"unknown-model", "not-on-the-hub"}
+    # Nothing but its commit and its config was asked for: no weights are downloaded to be refused.
+    assert {path for path in Hub.asked if "llama" in path} == set(FILES)
     assert "DoesNotFit" in product.kubectl("get", "ftr", "does-not-fit")
     assert "440.6 GiB" in product.kubectl("describe", "ftr", "does-not-fit")
     until(lambda: not [pod for pod in product.items("pods") if pod["status"]["phase"] == "Running"], "no pod left")
