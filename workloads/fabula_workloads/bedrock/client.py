@@ -89,7 +89,7 @@ class BedrockClient:
             raise self._meaning(error, model) from error
         try:
             document = json.loads(content)
-        except ValueError:
+        except (ValueError, RecursionError):
             document = None
         if not isinstance(document, dict):
             raise self._not_bedrock(lost=bool(_request_id(reply)))

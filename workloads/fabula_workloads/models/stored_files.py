@@ -50,7 +50,7 @@ def weight_shapes(folder: Path) -> Shapes | None:
         try:
             wanted: dict[str, str] = json.loads((folder / INDEX).read_bytes())["weight_map"]
             files = sorted(set(wanted.values()))
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise DamagedFile(INDEX, "it is no index of weights") from None
     elif (folder / SINGLE).is_file():
         wanted, files = {}, [SINGLE]

@@ -32,7 +32,7 @@ def _networks(folder: Path) -> dict[str, Any]:
     try:
         index = json.loads((folder / INDEX).read_bytes())
         named = {name: entry for name, entry in index.items() if isinstance(entry, list) and entry[0] in _LIBRARIES}
-    except (ValueError, AttributeError, IndexError):
+    except (ValueError, AttributeError, IndexError, RecursionError):
         raise UnfitWeights(f"{INDEX} names no parts of a pipeline") from None
     kinds = {name: getattr(importlib.import_module(library), kind, None) for name, (library, kind) in named.items()}
     return {name: kind for name, kind in kinds.items() if isinstance(kind, type) and issubclass(kind, torch.nn.Module)}

@@ -73,7 +73,7 @@ class Ledger:
         data = self._store.read(path)
         try:
             outcome = json.loads(data)
-        except ValueError:
+        except (ValueError, RecursionError):
             outcome = None
         if not isinstance(outcome, dict):
             raise InputInvalid(

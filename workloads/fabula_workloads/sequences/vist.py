@@ -28,7 +28,7 @@ def read_vist(store: Store, annotations: str | None = None) -> tuple[list[Sequen
     try:
         entries = json.loads(data)["annotations"]
         assert isinstance(entries, list)
-    except (ValueError, KeyError, TypeError, AssertionError) as error:
+    except (ValueError, KeyError, TypeError, AssertionError, RecursionError) as error:
         raise InputInvalid(f"{where} is no VIST annotation file: a JSON object with a list `annotations`") from error
     tally: Counter[str] = Counter()
     stories: dict[str, dict[int, tuple[str, str]]] = defaultdict(dict)

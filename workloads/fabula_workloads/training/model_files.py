@@ -49,7 +49,7 @@ def check_architecture(data: bytes, name: str) -> dict[str, Any]:
     try:
         config: dict[str, Any] = json.loads(data)
         hidden_size_of(config)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputInvalid(
             f"model: {name} has a config.json that is no config of a language model: {error!r}"
         ) from None
