@@ -1,4 +1,4 @@
-"""JSON that is nested deeper than a parser goes: each reader of what others wrote names its file, as for any other damage."""
+"""JSON nested deeper than a parser goes: each reader of what others wrote names its file, as for other damage."""
 
 from __future__ import annotations
 
