@@ -61,7 +61,11 @@ def test_custom_kinds_are_served_again(api: LaptopApi) -> None:
     spec = {"group": "example.com", "scope": "Cluster", "names": names, "versions": [version]}
     definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
     wire.ok("POST", definitions, {"metadata": {"name": "gadgets.example.com"}, "spec": spec})
-    wire.ok("POST", "/apis/example.com/v1/gadgets", {"metadata": {"name": "g"}})
+    wire.ok(
+        "POST",
+        "/apis/example.com/v1/gadgets",
+        {"apiVersion": "example.com/v1", "kind": "Gadget", "metadata": {"name": "g"}},
+    )
     api.kill()
     api.start()
     assert wire.ok("GET", "/apis/example.com/v1/gadgets/g")["kind"] == "Gadget"

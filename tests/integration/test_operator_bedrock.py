@@ -201,7 +201,7 @@ async def test_a_provider_in_trouble_is_told_on_the_run_while_it_lasts(cluster: 
             return str(running["message"])
 
         with bench.operator:
-            assert "the provider answers ServiceUnavailableException" in await held_by("ProviderUnavailable")
+            assert "answers ServiceUnavailableException" in await held_by("ProviderUnavailable")
             bedrock.faults = busy
             assert "turns calls away (ThrottlingException)" in await held_by("ProviderThrottled")
             assert bedrock.bill.paid == []
