@@ -83,6 +83,8 @@ def training(root: Path, namespace: str, name: str | None = None) -> Iterator[Pr
             config = json.loads(variables["FABULA_CONFIG"])
         except ValueError:
             continue
+        if not isinstance(config, dict):
+            continue  # somebody else's, or one that is to be refused
         run = config.get("run", {})
         if _local(str(config.get("root", ""))) != root:
             continue
