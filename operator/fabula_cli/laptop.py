@@ -67,14 +67,25 @@ def start(
             "--artifact-root", artifact_root or home.artifacts.as_uri(),
         ]  # fmt: skip
         with (home.logs / "supervisor.log").open("ab") as out:
-            subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True)
-        wait_until(home.supervised, 20)
+            started = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
+            )
+        # Until it has written its own state, the file may speak of parts that a killed supervisor has left.
+        wait_until(lambda: started.poll() is not None or _written_by(home, started.pid), _START_SECONDS)
     if not wait_until(lambda: operator_ready(home), _START_SECONDS):
         why = _why(home)
         if ours:
             stop(home)
         raise UpFailed(why)
     link_kubeconfig(home)
+
+
+def _written_by(home: Home, pid: int) -> bool:
+    """Whether the state is that of the supervisor with this process id."""
+    try:
+        return home.supervised() and bool(home.read_state().get("pid") == pid)
+    except NotRunning:
+        return False
 
 
 def _why(home: Home) -> str:

@@ -216,5 +216,5 @@ def test_answers_come_from_what_was_tuned(world: World, full: Manifest, quantize
     assert len({base, answer("by-base-in-nf4", quantization="nf4"), *tuned}) == 4
     with pytest.raises(ConfigInvalid, match=r"quantization nf4 of its base, but .* is none"):
         answer("refused", world.output("nf4"), quantization="none")
-    with pytest.raises(InputInvalid, match="of kind dataset; a FineTuneRun makes one of kind adapter or model"):
+    with pytest.raises(InputInvalid, match="is an artifact of kind dataset, not adapter or model"):
         answer("refused", root / "dataset")

@@ -100,6 +100,7 @@ def test_pictures_are_resized_as_published(
 def test_an_evaluation_shows_the_very_tokens_and_pixels_of_training(model: Path, tmp_path: Path) -> None:
     from fabula_workloads.inference.request import Request
     from fabula_workloads.inference.transformers_answerer import TransformersAnswerer
+    from fabula_workloads.pictures.opening import open_picture
 
     write_dataset(tmp_path, samples(2, images=(3, 1)))
     encoder = Encoder(load_processor(model, SMALL), tmp_path)
@@ -107,7 +108,8 @@ def test_an_evaluation_shows_the_very_tokens_and_pixels_of_training(model: Path,
     for sample in read_samples(tmp_path, "train"):
         trained = encoder.encode(sample)
         pictures = tuple(tmp_path / path for path in sample.images)
-        asked = answerer._inputs([Request(sample.id, 42, pictures, sample.prompt)])
+        request = Request(sample.id, 42, pictures, sample.prompt)
+        asked = answerer._inputs([(request, [open_picture(path) for path in pictures])])
         prompt = trained["labels"] == IGNORED
         assert asked["input_ids"][0].tolist() == trained["input_ids"][prompt].tolist()
         assert (asked["pixel_values"] == trained["pixel_values"]).all()
