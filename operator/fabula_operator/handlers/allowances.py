@@ -128,8 +128,8 @@ def _has_unheard(cache: Cache, uid: str, stage: str, heard: Set[Shard], since: d
 def _claims(cache: Cache, reports: Reports, wanted: Claim, groups: Sequence[QuotaGroup]) -> list[Claim]:
     """All claims on the pool of `wanted`: of builds whose stage is at work."""
     found = []
-    for obj in cache.runs():
-        if obj["kind"] != "DatasetBuild" or not _at_work(obj, wanted.stage) or (spec := _spec(obj)) is None:
+    for obj in cache.runs("DatasetBuild", "Running"):
+        if not _at_work(obj, wanted.stage) or (spec := _spec(obj)) is None:
             continue
         uid = str(obj["metadata"]["uid"])
         told = [one.body for one in reports.of(uid)]

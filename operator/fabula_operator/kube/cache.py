@@ -12,8 +12,8 @@ from fabula_api.recipes import Kind
 from fabula_operator.kube.admission import waits
 from fabula_operator.kube.claims import Claims
 from fabula_operator.kube.own_writes import OwnWrites, Written
+from fabula_operator.kube.packed import Packed
 from fabula_operator.kube.resources import CHILDREN, RUNS, Obj
-from fabula_operator.kube.trim import trimmed
 from fabula_operator.plan.children import Child, Pod, controller_kind, controller_uid
 from fabula_operator.plan.observed import Environment, Observed, Reference, Report, Run, Waiting, read_status
 from fabula_operator.plan.references import named_runs
@@ -47,19 +47,13 @@ def _is_number(obj: Obj) -> bool:
     return str(obj["metadata"].get("resourceVersion")).isdigit()
 
 
-def _newer(obj: Obj, known: Obj) -> bool:
+def _newer(obj: Obj, known: Packed) -> bool:
     """Whether `obj` is news. An object that was made again under its name is another one, and so always is."""
-    if obj["metadata"]["uid"] != known["metadata"]["uid"]:
+    if obj["metadata"]["uid"] != known.uid:
         return True
     version = obj["metadata"].get("resourceVersion")
-    return bool(version != known["metadata"].get("resourceVersion")) and _version(obj) >= _version(known)
-
-
-def _same_spec(known: Obj, obj: Obj) -> bool:
-    """The API server counts a spec's changes; JSON's true and 1 are equal to Python."""
-    before, after = known["metadata"], obj["metadata"]
-    same = before["uid"] == after["uid"] and before.get("generation") == after.get("generation")
-    return same and bool(known["spec"] == obj["spec"])
+    before = known.version or "0"
+    return bool(version != known.version) and _version(obj) >= (int(before) if before.isdigit() else 0)
 
 
 class Cache:
@@ -69,9 +63,9 @@ class Cache:
     """
 
     def __init__(self) -> None:
-        self._runs: dict[Key, Obj] = {}
+        self._runs: dict[Key, Packed] = {}
         self._keys: dict[str, Key] = {}
-        self._owned: dict[tuple[str, str], dict[tuple[str, str], Obj]] = {}
+        self._owned: dict[tuple[str, str], dict[tuple[str, str], Packed]] = {}
         """(Namespace, run uid) to children and pods by (kind, name): a label in another namespace reaches no run."""
         self._foreign: dict[str, str] = {}
         """Uid of an object that was left out to why, so that it is said once."""
@@ -104,10 +98,7 @@ class Cache:
             echo = not own and self.own_writes.told(meta["uid"], obj)
             if known is not None and not _newer(obj, known):
                 return {key} if echo else set()
-            kept = trimmed(obj)
-            if known is not None and _same_spec(known, kept):
-                # What was worked out from it once stays worked out.
-                kept["spec"] = known["spec"]
+            kept = Packed.of(obj, known)
             self._index(key, known, kept)
             self._runs[key] = kept
             self._keys[meta["uid"]] = key
@@ -120,14 +111,14 @@ class Cache:
         echo = not own and self.own_writes.told(uid, obj)
         if known is not None and not _newer(obj, known):
             return self._affected(meta["namespace"], uid) if echo else set()
-        owned[obj["kind"], meta["name"]] = trimmed(obj)
+        owned[obj["kind"], meta["name"]] = Packed.of(obj, known)
         return self._affected(meta["namespace"], uid)
 
     def _affected(self, namespace: str, uid: str) -> set[Key]:
         key = self._keys.get(uid)
         return {key} if key is not None and key.namespace == namespace else set()
 
-    def _of(self, uid: str) -> dict[tuple[str, str], Obj]:
+    def _of(self, uid: str) -> dict[tuple[str, str], Packed]:
         key = self._keys.get(uid)
         return self._owned.get((key.namespace, uid), {}) if key is not None else {}
 
@@ -140,7 +131,7 @@ class Cache:
         if obj["kind"] in RUNS:
             key = Key(obj["kind"], meta["namespace"], meta["name"])
             known = self._runs.get(key)
-            if known is not None and known["metadata"]["uid"] == meta["uid"]:
+            if known is not None and known.uid == meta["uid"]:
                 self._index(key, known, None)
                 del self._runs[key]
             self._keys.pop(meta["uid"], None)
@@ -159,7 +150,7 @@ class Cache:
         self.own_writes.read(uid, Written(obj["kind"], meta["name"]))
         owned = self._owned.get((meta["namespace"], uid), {})
         known = owned.get((obj["kind"], meta["name"]))
-        if known is not None and known["metadata"]["uid"] == meta["uid"]:
+        if known is not None and known.uid == meta["uid"]:
             del owned[obj["kind"], meta["name"]]
             if not owned:
                 del self._owned[meta["namespace"], uid]
@@ -167,7 +158,7 @@ class Cache:
 
     def owned(self, uid: str) -> list[Obj]:
         """A run's children and pods as last heard of."""
-        return list(self._of(uid).values())
+        return [one.open() for one in self._of(uid).values()]
 
     def sync(self, before: Iterable[Obj], found: Iterable[Obj]) -> None:
         """Take a live list of a run's children and pods: what was known `before` it was asked for and is not in it is
@@ -183,10 +174,10 @@ class Cache:
     def waiting(self) -> dict[str, str]:
         """Uids of children that a queue has not admitted, with the uids of their runs."""
         return {
-            child["metadata"]["uid"]: uid
+            child.uid: uid
             for (_, uid), owned in self._owned.items()
             for (kind, _), child in owned.items()
-            if kind in CHILDREN and waits(child)
+            if kind in CHILDREN and waits(child.read())
         }
 
     def admit(self, waiting: Mapping[str, str], told: Mapping[str, str]) -> set[Key]:
@@ -199,16 +190,17 @@ class Cache:
         self._admissions = found
         return {self._keys[uid] for uid in changed if uid in self._keys}
 
-    def uids(self, kind: str) -> dict[str, Obj]:
+    def uids(self, kind: str) -> dict[str, Packed]:
         """All objects of a kind by their uid."""
         if kind in RUNS:
-            return {obj["metadata"]["uid"]: obj for key, obj in self._runs.items() if key.kind == kind}
+            return {one.uid: one for key, one in self._runs.items() if key.kind == kind}
         owned = (one for all_ in self._owned.values() for one in all_.items())
-        return {obj["metadata"]["uid"]: obj for (owned_kind, _), obj in owned if owned_kind == kind}
+        return {one.uid: one for (owned_kind, _), one in owned if owned_kind == kind}
 
     def get(self, key: Key) -> Obj | None:
         """The run as last heard of."""
-        return self._runs.get(key)
+        found = self._runs.get(key)
+        return found.open() if found is not None else None
 
     def gone(self, key: Key) -> str | None:
         """Uid of the run of that name that was deleted last."""
@@ -224,38 +216,41 @@ class Cache:
 
     def pod(self, uid: str, name: str) -> Obj | None:
         """A pod of a run."""
-        return self._of(uid).get(("Pod", name))
+        found = self._of(uid).get(("Pod", name))
+        return found.open() if found is not None else None
 
     def pods(self, uid: str) -> list[Obj]:
         """All pods of a run."""
-        return [one for (kind, _), one in self._of(uid).items() if kind == "Pod"]
+        return [one.open() for (kind, _), one in self._of(uid).items() if kind == "Pod"]
 
     def child_uids(self, uid: str) -> set[str]:
         """Uids of a run's Jobs and PyTorchJobs."""
         return {
-            one["metadata"]["uid"]
+            one.uid
             for (kind, _), one in self._of(uid).items()
-            if kind in CHILDREN and controller_uid(one["metadata"]) == uid
+            if kind in CHILDREN and controller_uid(one.open()["metadata"]) == uid
         }
 
     def keys(self) -> list[Key]:
         """All runs."""
         return list(self._runs)
 
-    def runs(self) -> Iterator[Obj]:
-        """All runs as objects."""
-        return iter(list(self._runs.values()))
+    def runs(self, kind: Kind | None = None, state: str | None = None) -> Iterator[Obj]:
+        """All runs as objects, or those of a kind, or in a state."""
+        for key, one in list(self._runs.items()):
+            if kind in (None, key.kind) and state in (None, one.state):
+                yield one.read()
 
     def observed(
         self, key: Key, environment: Environment, reports: tuple[Report, ...], obstacle: Waiting | None
     ) -> Observed | None:
         """Everything a plan for the run may look at; None when there is no such run."""
-        obj = self._runs.get(key)
+        obj = self.get(key)
         if obj is None:
             return None
         run = Run.from_object(obj)
         uid = run.identity.uid
-        owned = [one for _, one in sorted(self._of(uid).items())]
+        owned = [one.open() for _, one in sorted(self._of(uid).items())]
         # Labels can be forged: a child is controlled by the run, a pod by a child, which may be gone before its pods.
         children = self._read(
             Child.from_object,
@@ -287,7 +282,7 @@ class Cache:
         return tuple(found)
 
     def _reference(self, key: Key) -> Reference:
-        obj = self._runs.get(key)
+        obj = self.get(key)
         if obj is None:
             return Reference(key.kind, key.name, exists=False)
         status = read_status(key.kind, obj.get("status"))
@@ -306,9 +301,13 @@ class Cache:
             dry_run=(obj.get("spec") or {}).get("dryRun") is True,
         )
 
-    def _index(self, key: Key, old: Obj | None, new: Obj | None) -> None:
-        for obj, add in ((old, False), (new, True)):
+    def _index(self, key: Key, old: Packed | None, new: Packed | None) -> None:
+        if key.kind == "DatasetBuild":
+            # It names no run, and claims no work.
+            return
+        before, after = (one.open() if one is not None else None for one in (old, new))
+        for obj, add in ((before, False), (after, True)):
             for kind, name in named_runs(key.kind, (obj or {}).get("spec") or {}):
                 waiting = self._named_by.setdefault(Key(kind, key.namespace, name), set())
                 (waiting.add if add else waiting.discard)(key)
-        self._claims.change(f"{key.namespace}/{key.name}", old, new)
+        self._claims.change(f"{key.namespace}/{key.name}", before, after)

@@ -112,8 +112,8 @@ class Observer:
             for obj in page:
                 missing.pop(obj["metadata"]["uid"], None)
                 changed |= self._news(resource.kind, self._cache.put(obj))
-        for obj in missing.values():
-            changed |= self._news(resource.kind, self._cache.drop(obj))
+        for one in missing.values():
+            changed |= self._news(resource.kind, self._cache.drop(one.read()))
         return changed
 
     def _news(self, kind: str, changed: set[Key]) -> set[Key]:

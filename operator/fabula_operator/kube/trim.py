@@ -26,7 +26,16 @@ def trimmed(obj: Obj) -> Obj:
         kept["spec"] = obj.get("spec") or {}
     elif obj["kind"] != "Pod":
         kept["spec"] = _without_templates(obj.get("spec"))
-    kept["status"] = obj.get("status") or {}
+    kept["status"] = _of_pod(obj.get("status") or {}) if obj["kind"] == "Pod" else obj.get("status") or {}
+    return kept
+
+
+def _of_pod(status: Obj) -> Obj:
+    """How a pod and its containers stand, without where they run and what they are made of."""
+    kept: Obj = {name: status[name] for name in ("phase", "reason", "message", "conditions") if name in status}
+    for name in ("containerStatuses", "initContainerStatuses"):
+        if status.get(name):
+            kept[name] = [{"name": one.get("name"), "state": one.get("state")} for one in status[name]]
     return kept
 
 
