@@ -283,7 +283,8 @@ SAVED_FIRST = ("suspend", "delete_pod", "preempt")
 """These stop the ranks in time to save the step they are at."""
 
 
-@pytest.mark.parametrize("seed", range(1, 13) if SOAK else [6])
+@pytest.mark.skipif(not SOAK, reason="a fast machine may end the run before it is troubled; FABULA_SOAK=1 tries it")
+@pytest.mark.parametrize("seed", range(1, 13))
 def test_a_random_sequence_ends_as_the_undisturbed_run(world: World, seed: int) -> None:
     source = random.Random(seed)
     stage, namespace = 2 + seed % 2, f"random-{seed}"
