@@ -280,17 +280,6 @@ class Crds(Values):
     """Whether they stay when the release is uninstalled. Without them every run is deleted."""
 
 
-class ModelCache(Values):
-    claim: Annotated[str, Field(max_length=253)] = ""
-    """A PersistentVolumeClaim (ReadWriteMany) with models in Hugging Face's cache layout, in each namespace of runs."""
-    host_path: Annotated[str, Field(pattern=r"^(/.*)?$", max_length=1024)] = ""
-    """Or a folder of each node, for example on its local NVMe disk."""
-    warm: list[Text] = []
-    """Models that a Job fetches into the cache after an install or upgrade: `Qwen/Qwen3-VL-32B-Instruct@<commit>`."""
-    warm_namespace: Annotated[str, Field(max_length=63)] = ""
-    """Namespace of that Job, with the claim in it; empty: the release's."""
-
-
 class ChartValues(Values):
     """Values of the chart `fabula`."""
 
@@ -323,8 +312,6 @@ class ChartValues(Values):
     """Where workers report."""
     gpu_hour_usd: dict[str, Annotated[float, Field(ge=0)]] = {}
     """Dollars for a GPU hour, by product: `{NVIDIA-A100-SXM4-80GB: 1.8}`."""
-    model_cache: ModelCache = ModelCache()
-    """Models once a cluster or node, not once a pod."""
     monitoring: Monitoring = Monitoring()
     """Metrics, alerts and dashboards."""
     network_policy: NetworkPolicy = NetworkPolicy()
