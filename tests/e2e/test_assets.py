@@ -47,7 +47,15 @@ def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
 def pids(product: Product) -> dict[str, int | None]:
     """The parts that live, by what the supervisor says and the machine confirms."""
     found = {name: part["pid"] for name, part in product.parts()["parts"].items()}
-    return {name: pid if pid and Path(f"/proc/{pid}/cmdline").read_bytes() else None for name, pid in found.items()}
+    return {name: pid if pid and lives(pid) else None for name, pid in found.items()}
+
+
+def lives(pid: int) -> bool:
+    """Whether the process runs; one that ended since it was written down, or waits to be reaped, does not."""
+    try:
+        return bool(Path(f"/proc/{pid}/cmdline").read_bytes())
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def phase(product: Product) -> str:
