@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from fabula_api.recipes import RecipesBroken
 from fabula_cli.choice import ChoiceError, choose, real_clusters
 from fabula_cli.commands import cost, doctor, hold, init, logs, report, status, validate, watch
 from fabula_cli.display import shown
@@ -202,12 +203,19 @@ def node(
 
 def main() -> None:
     """Entry of the `fabula` command."""
-    app()
+    _run("fabula")
 
 
 def plugin() -> None:
     """Entry of `kubectl-fabula`, which kubectl finds on PATH and runs as `kubectl fabula`."""
-    app(prog_name="kubectl fabula")
+    _run("kubectl fabula")
+
+
+def _run(name: str) -> None:
+    try:
+        app(prog_name=name)
+    except RecipesBroken as error:
+        raise SystemExit(_fail(error).exit_code) from None
 
 
 def complete() -> None:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import uvloop
 
 from fabula_api.outside import plain
+from fabula_api.recipes import RecipesBroken, recipes
 from fabula_operator.service import LeaseLost, Operator, WatchesEnded
 from fabula_operator.settings import Settings, read
 
@@ -31,8 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     settings = read(arguments)
     _log(settings.log_level)
     try:
+        recipes()
         sys.exit(uvloop.run(_run(settings)))
-    except ValueError as error:
+    except (ValueError, RecipesBroken) as error:
         logger.error("%s", error)
         sys.exit(1)
 

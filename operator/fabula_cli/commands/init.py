@@ -12,7 +12,7 @@ import typer
 
 from fabula_api.base import API_VERSION
 from fabula_api.crd import MODELS, SHORT_NAMES, crd
-from fabula_api.recipes import RECIPES, Kind, stages_of
+from fabula_api.recipes import Kind, recipes, stages_of
 from fabula_cli.exits import CommandFailed, Exit, told
 
 EXAMPLES: dict[Kind, dict[str, Any]] = {
@@ -121,7 +121,7 @@ def init(
         if chosen is None:
             raise CommandFailed(Exit.USAGE, f"{kind} is no kind of Fabula's; the kinds are {', '.join(MODELS)}")
         if stages_of(recipe, chosen) is None:
-            known = ", ".join(sorted(one for one, found in RECIPES.items() if chosen in found.stages))
+            known = ", ".join(sorted(one for one, found in recipes().items() if chosen in found.stages))
             raise CommandFailed(Exit.USAGE, f"recipe {recipe} has no {chosen}; there is {known}")
         text = template(chosen, recipe, name, every=not short)
         if file is None:

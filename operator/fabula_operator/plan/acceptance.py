@@ -12,7 +12,7 @@ from fabula_api.dataset_build import DatasetBuildSpec
 from fabula_api.eval_run import EvalRunSpec
 from fabula_api.fine_tune_run import FineTuneRunSpec
 from fabula_api.once import once
-from fabula_api.recipes import RECIPES, Kind, Stage, stages_of
+from fabula_api.recipes import Kind, Stage, recipes, stages_of
 from fabula_api.uri import resolve_uri, uris_of
 from fabula_api.worker import SPEC_TYPES, Spec
 from fabula_operator.plan import unpriced
@@ -57,7 +57,7 @@ def accept(seen: Observed) -> Accepted | Refusal:
         return spec
     stages = stages_of(spec.recipe, kind, is_dry_run(spec))
     if stages is None:
-        known = ", ".join(sorted(name for name, recipe in RECIPES.items() if kind in recipe.stages))
+        known = ", ".join(sorted(name for name, recipe in recipes().items() if kind in recipe.stages))
         return Refusal("UnknownRecipe", f"spec.recipe: {spec.recipe} has no {kind} in this version; it knows {known}")
     if problem := first_not_landed(kind, spec):
         return Refusal("NotImplemented", problem)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from fabula_api.fine_tune_run import Attempt
 from fabula_api.status import RunStatus
 from fabula_operator.plan.actions import DeleteChild, EnsureChild, Plan, SuspendChild
-from fabula_operator.plan.group import GROUPS, OPEN
+from fabula_operator.plan.group import OPEN, group_names
 from fabula_operator.plan.observed import Observed, Run
 from fabula_operator.render.names import child_name
 
@@ -58,7 +58,7 @@ def expected_children(run: Run) -> tuple[str, ...]:
         child_name(run.identity.name, stage.name, None, stage.key, one.number)
         for stage in run.status.stages
         for one in attempts
-        if stage.name in GROUPS and stage.key and one.state in OPEN
+        if stage.name in group_names() and stage.key and one.state in OPEN
     )
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cache
 
 from fabula_api.fine_tune_run import Attempt, EarlierAttempts, FineTuneRunSpec
-from fabula_api.recipes import RECIPES, Stage
+from fabula_api.recipes import Stage, recipes
 from fabula_api.shared_spec import Retries
 from fabula_api.status import StageStatus
 from fabula_operator.plan.attempts import Budget, spent
@@ -16,13 +17,17 @@ from fabula_operator.plan.observed import Observed, Report
 from fabula_operator.render.launch import Launch
 
 OPEN = ("Pending", "Running")
-GROUPS = frozenset(
-    stage.name
-    for recipe in RECIPES.values()
-    for stage in recipe.stages.get("FineTuneRun", ())
-    if stage.shape == "group"
-)
-"""Names of the stages that are groups of ranks."""
+
+
+@cache
+def group_names() -> frozenset[str]:
+    """Names of the stages that are groups of ranks."""
+    return frozenset(
+        stage.name
+        for recipe in recipes().values()
+        for stage in recipe.stages.get("FineTuneRun", ())
+        if stage.shape == "group"
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import yaml
 
 from fabula_api.crd import MODELS, crd
 from fabula_api.generate import outputs
-from fabula_api.recipes import RECIPES, Kind
+from fabula_api.recipes import Kind, recipes
 from fabula_api.rules import FIXED
 from fabula_local.schema.cel import CelRules
 from fabula_local.schema.crd import validate_crd
@@ -135,12 +135,12 @@ def test_fixed_fields_exist_in_the_spec(kind: Kind) -> None:
     assert set(FIXED[kind]) <= known
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("recipe", recipes())
 @pytest.mark.parametrize("kind", MODELS)
 def test_stages_read_fields_that_exist(recipe: str, kind: Kind) -> None:
     spec_type = MODELS[kind][0]
     names = set()
-    for stage in RECIPES[recipe].stages.get(kind, ()):
+    for stage in recipes()[recipe].stages.get(kind, ()):
         chosen = (stage.shards, stage.resources, stage.skip_unless[0] if stage.skip_unless else None)
         paths = [*stage.reads, *(path for path in chosen if path)]
         if stage.device not in ("cpu", "cuda"):

@@ -9,7 +9,7 @@ import yaml
 from tests.support.told_runs import manifest
 
 from fabula_api.crd import MODELS
-from fabula_api.recipes import RECIPES, Kind
+from fabula_api.recipes import Kind, recipes
 from fabula_cli.commands.init import template
 from fabula_cli.commands.validate import Verdict, documents, judge, lines, read
 from fabula_cli.exits import CommandFailed, Exit
@@ -108,7 +108,7 @@ def test_every_example_is_valid() -> None:
 
 @pytest.mark.parametrize("every", [True, False], ids=["every field", "short"])
 @pytest.mark.parametrize("kind", MODELS)
-@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("recipe", recipes())
 def test_a_new_file_is_valid_as_it_is(kind: Kind, recipe: str, every: bool) -> None:
     text = template(kind, recipe, "mine", every=every)
     found = verdict(text)

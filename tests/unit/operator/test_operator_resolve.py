@@ -9,7 +9,7 @@ import pytest
 from tests.support.observations import NOW, complete, edited, launches, observed, reference, said, step
 
 from fabula_api.externals import unresolved
-from fabula_api.recipes import RECIPES, Kind
+from fabula_api.recipes import Kind, recipes
 from fabula_api.worker import SPEC_TYPES
 from fabula_operator.plan.lifecycle import plan
 from fabula_operator.plan.observed import Observed
@@ -79,7 +79,7 @@ def test_what_is_named_by_its_place_is_looked_up_first(kind: Kind) -> None:
     spec = BY_PLACE[kind]
     assert list(digests_of(kind, spec)) == WANTED[kind]
     made = plan(observed(kind, spec), NOW)
-    readers = {stage.name for stage in RECIPES["podcast"].stages[kind] if stage.external}
+    readers = {stage.name for stage in recipes()["podcast"].stages[kind] if stage.external}
     started = {launch.stage: launch for launch in launches(made)}
     assert "resolve" in started
     assert not readers & started.keys()

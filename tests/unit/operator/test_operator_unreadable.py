@@ -10,7 +10,8 @@ import pytest
 from tests.support.observations import DIGEST, NOW, complete, condition, finished, observed, step, with_pod
 
 from fabula_api.eval_run import EvalRunStatus, GateStatus
-from fabula_api.recipes import PODCAST, Kind
+from fabula_api.recipes import Kind
+from fabula_api.recipes.podcast import PODCAST
 from fabula_api.summary import SUMMARIES
 from fabula_operator.plan.lifecycle import plan
 from fabula_operator.plan.observed import Observed

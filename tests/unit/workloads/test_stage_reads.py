@@ -17,7 +17,7 @@ from tests.support.training_dataset import samples, write_dataset
 from tests.support.vist_folder import write_vist
 
 from fabula_api.externals import externals
-from fabula_api.recipes import RECIPES, Kind, Stage
+from fabula_api.recipes import Kind, Stage, recipes
 from fabula_workloads.inference.request import Answer, Request
 from fabula_workloads.painting.scene import Picture, Scene
 from fabula_workloads.quickstart import episodes_gz, read_scripts
@@ -126,7 +126,7 @@ class Ran:
 
 def life(root: Path, kind: Kind, spec: dict[str, Any], *, dry: bool = False) -> Iterator[Ran]:
     """All stages of a run, one after the other, each with the inputs that the operator would give it."""
-    recipe, places, digests = RECIPES["podcast"], dict[str, str](), dict[str, str]()
+    recipe, places, digests = recipes()["podcast"], dict[str, str](), dict[str, str]()
     stages = (recipe.dry_run if dry else recipe.stages)[kind]
     for stage in stages:
         arm = "tuned" if stage.for_each else None
@@ -170,7 +170,7 @@ def root(tmp_path: Path) -> Path:
 def test_no_stage_opens_what_no_digest_covers(root: Path, kind: Kind, spec: dict[str, Any], dry: bool) -> None:
     ran = list(life(root, kind, spec, dry=dry))
     assert [one.stage.name for one in ran] == [
-        stage.name for stage in (RECIPES["podcast"].dry_run if dry else RECIPES["podcast"].stages)[kind]
+        stage.name for stage in (recipes()["podcast"].dry_run if dry else recipes()["podcast"].stages)[kind]
     ]
     for one in ran:
         config = one.context.config

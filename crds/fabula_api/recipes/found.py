@@ -1,0 +1,71 @@
+"""The recipes that are installed, by the entry point group `fabula.recipes`: Fabula's own and other people's alike.
+
+[project.entry-points."fabula.recipes"]
+captions = "captions.recipe:CAPTIONS"
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+
+from fabula_api.recipes.records import Kind, Recipe, Stage
+
+ENTRY_POINTS = "fabula.recipes"
+"""Group of the entry points: the name is the recipe's, and the object a `Recipe`."""
+
+
+class RecipesBroken(Exception):
+    """What is installed as a recipe is none, or two have one name. The message names each, and its package."""
+
+
+@cache
+def recipes() -> Mapping[str, Recipe]:
+    """All installed recipes by name. Raises RecipesBroken; each program asks once at its start, so that it ends there
+    and not in the middle of its work."""
+    return load(entry_points(group=ENTRY_POINTS))
+
+
+def load(found: Iterable[EntryPoint]) -> dict[str, Recipe]:
+    """The recipes of these entry points. Raises RecipesBroken with all that is wrong with them."""
+    loaded: dict[str, Recipe] = {}
+    packages: dict[str, str] = {}
+    problems = []
+    for point in sorted(found, key=lambda one: (one.name, one.value)):
+        package = point.dist.name if point.dist is not None else "an unnamed package"
+        if point.name in packages:
+            problems.append(f"{point.name}: both {packages[point.name]} and {package} bring it; uninstall one")
+            continue
+        packages[point.name] = package
+        problem, recipe = _loaded(point)
+        if recipe is None:
+            problems.append(f"{point.name} of {package}: {problem}")
+        else:
+            loaded[point.name] = recipe
+    if problems:
+        raise RecipesBroken(f"entry points {ENTRY_POINTS}: " + "; ".join(problems))
+    if not loaded:
+        raise RecipesBroken(f"entry points {ENTRY_POINTS}: no recipe is installed, not even Fabula's own; reinstall it")
+    return loaded
+
+
+def _loaded(point: EntryPoint) -> tuple[str, Recipe | None]:
+    """What is wrong with an entry point, or its recipe."""
+    try:
+        recipe = point.load()
+    except Exception as error:  # whatever somebody else's module raises
+        return f"{point.value} cannot be imported: {type(error).__name__}: {error}", None
+    if not isinstance(recipe, Recipe):
+        return f"{point.value} is a {type(recipe).__name__} and no Recipe", None
+    if recipe.name != point.name:
+        return f"{point.value} is the recipe {recipe.name}; an entry point has its recipe's name", None
+    return "", recipe
+
+
+def stages_of(recipe: str, kind: Kind, dry_run: bool = False) -> tuple[Stage, ...] | None:
+    """The stages of a kind under a recipe, in order; None when there is no such recipe or it lacks the kind."""
+    found = recipes().get(recipe)
+    if found is None:
+        return None
+    return (found.dry_run if dry_run else found.stages).get(kind)

@@ -1,0 +1,69 @@
+"""What a recipe is, as data: which stages a kind has, what shape each takes, and which spec fields decide its output.
+
+The operator runs a recipe that it knows nothing about from these records. `reads` makes reuse safe: a stage's key
+covers these fields and its inputs' digests, and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Kind = Literal["DatasetBuild", "FineTuneRun", "EvalRun"]
+Shape = Literal["single", "sharded", "group"]
+"""`single`: one pod; `sharded`: an Indexed Job; `group`: ranks that live and die together (PyTorchJob)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One stage of a run. Paths are dotted snake_case fields of the spec."""
+
+    name: str
+    shape: Shape
+    runs: str
+    """The worker's function, as `module:function`. As text, so that whoever reads a recipe imports no worker."""
+    reads: tuple[str, ...]
+    """Spec fields, or properties of the spec's model, that decide the output."""
+    extent: tuple[str, ...] = ()
+    """Spec fields that bound how far it goes, and not what any of its items becomes: when one changes, the stage goes
+    on in the same folder and repeats nothing."""
+    after: tuple[str, ...] = ()
+    """Stages whose artifacts it reads."""
+    external: tuple[str, ...] = ()
+    """Artifacts of other runs and models that it reads, by `External.input`: `dataset`, `adapter`, `model`."""
+    makes: tuple[str, ...] = ()
+    """Kinds of the artifact that it commits, of which it is one."""
+    resolves: bool = False
+    """It makes nothing, but finds out the digests of what the run reads from outside, and is skipped where a spec gives
+    them all."""
+    by_content: bool = False
+    """It looks at its source each time, and picks a folder of its own by what it finds there."""
+    shards: str | None = None
+    """Spec field with the number of shards."""
+    device: str = "cpu"
+    """`cpu`, `cuda`, or the dotted spec field that says which."""
+    remote_when: tuple[str, tuple[object, ...]] | None = None
+    """(field, values): with one of the values the work is done elsewhere, and the pod needs no GPU."""
+    resources: str | None = None
+    """Spec field with the pod's resources."""
+    for_each: str | None = None
+    """`arms`: the stage runs once for each arm, all at once."""
+    skip_unless: tuple[str, tuple[object, ...]] | None = None
+    """(field, values): the stage is skipped unless the field has one of the values."""
+    version: int = 1
+    """Raise it when the stage's code makes other output from the same input."""
+    unit: str = "item"
+    """What is counted, for people."""
+    commits: bool = True
+    """Whether its result names an artifact. A sharded stage leaves a ledger, and a foreign trainer what it likes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """A system that is reproduced: its stages by kind."""
+
+    name: str
+    stages: Mapping[Kind, tuple[Stage, ...]]
+    dry_run: Mapping[Kind, tuple[Stage, ...]] = field(default_factory=dict)
+    """The stages of a run with `dryRun`, by the kinds that have it."""
