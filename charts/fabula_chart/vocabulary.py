@@ -15,14 +15,14 @@ from pathlib import Path
 
 from fabula_api.worker import ExitCode
 from fabula_cli.exits import Exit
-from fabula_operator.plan.conditions import ORDER
+from fabula_operator.plan.status.conditions import ORDER
 
 _ROOT = Path(__file__).parents[2]
 _OPERATOR = "operator/fabula_operator"
 _WORKLOADS = "workloads/fabula_workloads"
 _PLAN = "operator/fabula_operator/plan"
 _PACKAGES = ("operator", "workloads", "crds")
-_READ = ("children.py", "s3_store.py", "causes.py", "client.py", "errors.py", "trackers.py")
+_READ = ("api_objects.py", "s3_store.py", "causes.py", "client.py", "errors.py", "trackers.py")
 """Files with words of Kubernetes and of providers, which they read: there, only what has a sentence is ours."""
 _REASON = re.compile(r"[A-Z][a-z]+(?:[A-Z][a-z]+)+")
 _WORD = re.compile(r"[A-Z][a-z]+(?:[A-Z][a-z]+)*")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from datetime import datetime
 from functools import lru_cache
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.alias_generators import to_camel
@@ -92,3 +92,20 @@ _SECONDS = {"h": 3600, "m": 60, "s": 1}
 def duration_seconds(duration: str) -> int:
     """Seconds in a `Duration` such as `1h30m`."""
     return sum(int(number) * _SECONDS[unit] for number, unit in _DURATION_PART.findall(duration))
+
+
+def value_at(spec: Any, path: str) -> Any:
+    """The value of a spec's field by its dotted snake_case path."""
+    for part in path.split("."):
+        spec = getattr(spec, part)
+    return spec
+
+
+def camel(path: str) -> str:
+    """A dotted snake_case path as a person writes it in YAML."""
+
+    def one(part: str) -> str:
+        head, *tail = part.split("_")
+        return head + "".join(word.capitalize() for word in tail)
+
+    return ".".join(one(part) for part in path.split("."))

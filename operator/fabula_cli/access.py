@@ -23,7 +23,7 @@ from fabula_cli.exits import CommandFailed, Exit
 from fabula_cli.home import Home, default_home
 from fabula_cli.kubectl import kubectl_path
 from fabula_cli.runs import RESOURCES
-from fabula_operator.plan.observed import Run
+from fabula_operator.plan.seen.observed import Run
 
 Kubeconfig = Annotated[
     Path | None,

@@ -26,7 +26,7 @@ from fabula_api.crd import PLURALS
 from fabula_api.uri import FILE
 from fabula_cli.access import Access
 from fabula_cli.bootstrap import NAMESPACE, SERVICE_ACCOUNT
-from fabula_cli.commands.doctor import Facts, Right, Unseen
+from fabula_cli.diagnosis import Facts, Right, Unseen
 from fabula_cli.exits import CommandFailed
 from fabula_cli.store import opened, operators
 from fabula_operator.rights import CLUSTER_RULES

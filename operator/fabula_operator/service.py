@@ -29,7 +29,7 @@ from fabula_operator.kube.observe import Observer
 from fabula_operator.kube.resources import POD
 from fabula_operator.kube.token_review import TokenReviewer
 from fabula_operator.kube.warnings import Warnings
-from fabula_operator.plan.observed import Environment
+from fabula_operator.plan.seen.observed import Environment
 from fabula_operator.settings import Settings
 
 logger = logging.getLogger(__name__)

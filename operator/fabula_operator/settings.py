@@ -15,7 +15,7 @@ import yaml
 
 from fabula_api.uri import resolve_uri
 from fabula_operator.kube.client import SERVICE_ACCOUNT
-from fabula_operator.plan.quota_groups import QuotaGroup, read_groups
+from fabula_operator.plan.money.quota_groups import QuotaGroup, read_groups
 from fabula_operator.render.launch import WorkerSettings
 from fabula_operator.render.worker_defaults import WorkerDefaults, read_defaults
 

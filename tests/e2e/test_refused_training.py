@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from fabula_operator.plan.lifecycle import plan
-from fabula_operator.plan.observed import Environment
+from fabula_operator.plan.seen.observed import Environment
 from fabula_workloads.runtime.content import content_digest
 from fabula_workloads.runtime.store import open_store
 from fabula_workloads.training.checkpoints import Checkpoints

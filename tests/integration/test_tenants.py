@@ -23,7 +23,7 @@ from tests.support.scripted_cluster import Ending, ScriptedCluster, Task
 
 from fabula_operator.kube.client import Api, ApiError, Write
 from fabula_operator.kube.resources import EVENT, JOB, RUNS, Obj
-from fabula_operator.plan.observed import Environment
+from fabula_operator.plan.seen.observed import Environment
 
 TUNE = {**FINE_TUNE_SPEC, "dataset": {"uri": "datasets/vist"}}
 

@@ -13,9 +13,9 @@ from fabula_api.recipes import Kind
 from fabula_api.status import RunStatus
 from fabula_api.worker import StageReport, WorkerResult
 from fabula_operator.plan.actions import EnsureChild, Plan
-from fabula_operator.plan.children import Child, Pod
 from fabula_operator.plan.lifecycle import plan
-from fabula_operator.plan.observed import Environment, Observed, Reference, Report, Run, read_status
+from fabula_operator.plan.seen.api_objects import Child, Pod
+from fabula_operator.plan.seen.observed import Environment, Observed, Reference, Report, Run, read_status
 from fabula_operator.render.launch import Launch, RunIdentity
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)

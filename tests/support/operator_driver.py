@@ -19,7 +19,7 @@ from fabula_operator.kube.client import Api, Write
 from fabula_operator.kube.observe import Observer
 from fabula_operator.kube.resources import JOB, POD, RUNS, Obj, Resource
 from fabula_operator.kube.warnings import Warnings
-from fabula_operator.plan.observed import Environment
+from fabula_operator.plan.seen.observed import Environment
 from fabula_operator.render import WorkerSettings
 
 CRDS = Path(__file__).parents[2] / "crds"

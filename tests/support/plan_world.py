@@ -18,9 +18,9 @@ from tests.support.observations import NOW, child_of, edited, failed_saying, obs
 from fabula_api.fine_tune_run import FineTuneRunStatus
 from fabula_api.worker import PEER_LOST, RESUMED_METRIC, StageReport
 from fabula_operator.plan.actions import DeleteChild, EnsureChild, Plan, SuspendChild
-from fabula_operator.plan.children import Child, Pod
 from fabula_operator.plan.lifecycle import plan
-from fabula_operator.plan.observed import Observed, Report
+from fabula_operator.plan.seen.api_objects import Child, Pod
+from fabula_operator.plan.seen.observed import Observed, Report
 
 STEPS = 12
 Charge = Literal["infrastructure", "failure", "nobody"]

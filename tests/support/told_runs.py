@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from fabula_operator.plan.observed import Run
+from fabula_operator.plan.seen.observed import Run
 
 TIME = "2026-01-31T12:00:00Z"
 SPECS: dict[str, dict[str, Any]] = {

@@ -15,7 +15,7 @@ from fabula_api.fine_tune_run import FineTuneRunStatus
 from fabula_cli.access import Context, Everywhere, Kubeconfig, Namespace, Output, Runs, access, title
 from fabula_cli.display import shown
 from fabula_cli.exits import told
-from fabula_operator.plan.observed import Run
+from fabula_operator.plan.seen.observed import Run
 
 
 @dataclass(frozen=True, slots=True)

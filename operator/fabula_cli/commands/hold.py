@@ -10,7 +10,7 @@ import typer
 from fabula_api.dataset_build import DatasetBuildStatus
 from fabula_cli.access import Access, Context, Kubeconfig, Names, Namespace, access, title
 from fabula_cli.exits import CommandFailed, Exit, told
-from fabula_operator.plan.observed import Run
+from fabula_operator.plan.seen.observed import Run
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,8 @@ from fabula_api.worker import SPEC_TYPES
 from fabula_cli.access import Access, Context, Kubeconfig, Name, Namespace, access, title
 from fabula_cli.exits import CommandFailed, Exit, told
 from fabula_cli.store import ArtifactRoot, artifact_root, opened
-from fabula_operator.plan.observed import Run
-from fabula_operator.plan.stage_key import stage_folder
+from fabula_operator.plan.seen.observed import Run
+from fabula_operator.plan.stages.key import stage_folder
 from fabula_operator.render.names import ARM, PYTORCH_CONTAINER, RUN_UID, STAGE, WORKER_CONTAINER
 
 _INDEX = ("batch.kubernetes.io/job-completion-index", "training.kubeflow.org/replica-index")

@@ -15,7 +15,7 @@ from fabula_api.uri import FILE, path_problem
 from fabula_cli.access import Context, Kubeconfig, Name, Namespace, Output, access, title
 from fabula_cli.exits import CommandFailed, Exit, told
 from fabula_cli.store import opened
-from fabula_operator.plan.observed import Run
+from fabula_operator.plan.seen.observed import Run
 
 PAGE = "report.html"
 

@@ -17,8 +17,8 @@ from fabula_api.status import Condition, RunStatus
 from fabula_cli.access import Access, Context, Everywhere, Kubeconfig, Namespace, Output, Runs, access, title
 from fabula_cli.display import shown
 from fabula_cli.exits import Exit, told
-from fabula_operator.plan.observed import Run
-from fabula_operator.plan.references import named_runs
+from fabula_operator.plan.seen.observed import Run
+from fabula_operator.plan.stages.references import named_runs
 
 COLOURS = {"Running": "cyan", "Succeeded": "green", "Failed": "red", "Suspended": "yellow", "Missing": "red"}
 Key = tuple[str, Kind, str]

@@ -23,8 +23,8 @@ from fabula_cli.exits import CommandFailed, Exit, told
 from fabula_local.schema.cel import CelRules
 from fabula_local.schema.structural import apply_defaults, prune
 from fabula_local.schema.structural import validate as against_schema
-from fabula_operator.plan.acceptance import Refusal, accept
-from fabula_operator.plan.observed import Environment, Observed, Run
+from fabula_operator.plan.acceptance.accept import Refusal, accept
+from fabula_operator.plan.seen.observed import Environment, Observed, Run
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from fabula_cli.access import Context, Everywhere, Kubeconfig, Namespace, Output
 from fabula_cli.commands.status import COLOURS, artifact_uri, stands, why
 from fabula_cli.display import shown
 from fabula_cli.exits import CommandFailed, Exit, told
-from fabula_operator.plan.observed import Run
+from fabula_operator.plan.seen.observed import Run
 
 
 @dataclass(frozen=True, slots=True)

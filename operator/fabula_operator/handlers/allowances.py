@@ -12,9 +12,8 @@ from fabula_api.dataset_build import DatasetBuildSpec
 from fabula_api.worker import Allowance, QuotaLease, StageReport
 from fabula_operator.handlers.reports import Reports
 from fabula_operator.kube.cache import Cache
-from fabula_operator.plan.children import INDEX_ANNOTATION, controller_uid, parse_time
-from fabula_operator.plan.lending import ENDS_SECONDS, Holding, Shard, believed, lend
-from fabula_operator.plan.quota import (
+from fabula_operator.plan.money.lending import ENDS_SECONDS, Holding, Shard, believed, lend
+from fabula_operator.plan.money.quota import (
     EXTRACT,
     Claim,
     Pool,
@@ -26,7 +25,9 @@ from fabula_operator.plan.quota import (
     stage_budget,
     weight,
 )
-from fabula_operator.plan.quota_groups import QuotaGroup
+from fabula_operator.plan.money.quota_groups import QuotaGroup
+from fabula_operator.plan.seen.api_objects import INDEX_ANNOTATION, controller_uid
+from fabula_operator.plan.times import parse_time
 from fabula_operator.render.names import STAGE
 
 

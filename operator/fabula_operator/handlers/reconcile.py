@@ -22,11 +22,11 @@ from fabula_operator.kube.client import ApiError
 from fabula_operator.kube.observe import Observer
 from fabula_operator.kube.warnings import Warnings
 from fabula_operator.plan.actions import Plan
-from fabula_operator.plan.ending import end_unreadable
-from fabula_operator.plan.evidence import Evidence, evidence
 from fabula_operator.plan.lifecycle import plan
-from fabula_operator.plan.observed import Environment, Observed, Waiting
-from fabula_operator.plan.significance import only_progress
+from fabula_operator.plan.lifecycle.ending import end_unreadable
+from fabula_operator.plan.lifecycle.evidence import Evidence, evidence
+from fabula_operator.plan.seen.observed import Environment, Observed, Waiting
+from fabula_operator.plan.status.significance import only_progress
 
 logger = logging.getLogger(__name__)
 SOON_SECONDS = 0.2

@@ -7,9 +7,9 @@ from collections.abc import Hashable
 from datetime import datetime
 
 from fabula_api.worker import SHARDS, ProgressBody, StageReport
-from fabula_operator.plan.lending import Holding, Shard
-from fabula_operator.plan.observed import Report
-from fabula_operator.plan.pulse import beat
+from fabula_operator.plan.money.lending import Holding, Shard
+from fabula_operator.plan.seen.observed import Report
+from fabula_operator.plan.seen.pulse import beat
 
 # Names that Hugging Face's KubeflowCallback logs, and ours for them.
 FOREIGN_METRICS = {

@@ -21,8 +21,8 @@ from fabula_operator.kube.cache import Cache, Key, run_uid
 from fabula_operator.kube.client import ApiError
 from fabula_operator.kube.resources import Obj
 from fabula_operator.kube.token_review import TokenReviewer, TooManyReviews, Unauthenticated
-from fabula_operator.plan.children import Pod, controller_uid
-from fabula_operator.plan.quota_groups import QuotaGroup
+from fabula_operator.plan.money.quota_groups import QuotaGroup
+from fabula_operator.plan.seen.api_objects import Pod, controller_uid
 from fabula_operator.render.launch import PLURALS, RunIdentity
 from fabula_operator.render.names import ARM, ATTEMPT, STAGE
 

@@ -19,9 +19,9 @@ from fabula_operator.kube.client import Api, ApiError
 from fabula_operator.kube.merge_patch import merge_patch
 from fabula_operator.kube.resources import CHILDREN, EVENT, RUNS, SERVICE, Obj
 from fabula_operator.plan.actions import Action, DeleteChild, DeleteRun, EnsureChild, Notice, Plan, SuspendChild
-from fabula_operator.plan.children import Child, controller_uid
-from fabula_operator.plan.conditions import timestamp
-from fabula_operator.plan.observed import read_status
+from fabula_operator.plan.seen.api_objects import Child, controller_uid
+from fabula_operator.plan.seen.observed import read_status
+from fabula_operator.plan.times import timestamp
 from fabula_operator.render import Launch, WorkerSettings, manifest, ranks_service
 from fabula_operator.render.names import RUN_UID, shortened
 

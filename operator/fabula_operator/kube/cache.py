@@ -14,9 +14,9 @@ from fabula_operator.kube.claims import Claims
 from fabula_operator.kube.own_writes import OwnWrites, Written
 from fabula_operator.kube.packed import Packed
 from fabula_operator.kube.resources import CHILDREN, RUNS, Obj
-from fabula_operator.plan.children import Child, Pod, controller_kind, controller_uid
-from fabula_operator.plan.observed import Environment, Observed, Reference, Report, Run, Waiting, read_status
-from fabula_operator.plan.references import named_runs
+from fabula_operator.plan.seen.api_objects import Child, Pod, controller_kind, controller_uid
+from fabula_operator.plan.seen.observed import Environment, Observed, Reference, Report, Run, Waiting, read_status
+from fabula_operator.plan.stages.references import named_runs
 from fabula_operator.render.names import RUN_UID
 
 logger = logging.getLogger(__name__)

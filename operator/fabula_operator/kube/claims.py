@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from fabula_operator.kube.resources import Obj
-from fabula_operator.plan.group import OPEN, group_names
-from fabula_operator.plan.stage_key import base_folder
+from fabula_operator.plan.groups.group import OPEN, group_names
+from fabula_operator.plan.stages.key import base_folder
 
 
 class Place(NamedTuple):

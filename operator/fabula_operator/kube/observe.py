@@ -12,9 +12,9 @@ from fabula_operator.kube.cache import Cache, Key
 from fabula_operator.kube.client import Api
 from fabula_operator.kube.own_writes import Written, comparable
 from fabula_operator.kube.resources import CHILDREN, JOB, POD, PYTORCH_JOB, RUNS, Obj, Resource
-from fabula_operator.plan.evidence import Evidence, expected_children
-from fabula_operator.plan.observed import Run
-from fabula_operator.plan.references import named_runs
+from fabula_operator.plan.lifecycle.evidence import Evidence, expected_children
+from fabula_operator.plan.seen.observed import Run
+from fabula_operator.plan.stages.references import named_runs
 from fabula_operator.render.names import RUN_UID
 
 

@@ -14,8 +14,8 @@ from typing import Any
 from fabula_api.outside import plain
 from fabula_operator.kube.client import Api, ApiError
 from fabula_operator.kube.resources import EVENT, Obj
-from fabula_operator.plan.children import parse_time
-from fabula_operator.plan.observed import Said, Subject
+from fabula_operator.plan.seen.observed import Said, Subject
+from fabula_operator.plan.times import parse_time
 
 logger = logging.getLogger(__name__)
 PAGE = 250

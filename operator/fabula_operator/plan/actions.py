@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from fabula_api.status import RunStatus
-from fabula_operator.plan.children import Child
-from fabula_operator.plan.observed import Subject
+from fabula_operator.plan.seen.api_objects import Child
+from fabula_operator.plan.seen.observed import Subject
 from fabula_operator.render.launch import Launch
 
 

@@ -6,7 +6,8 @@ from typing import Any
 
 from fabula_api.worker import FINAL_EXIT_CODES
 from fabula_operator.render.launch import Launch, WorkerSettings
-from fabula_operator.render.names import WORKER_CONTAINER, metadata
+from fabula_operator.render.metadata import metadata
+from fabula_operator.render.names import WORKER_CONTAINER
 from fabula_operator.render.pod import pod_template
 
 

@@ -1,13 +1,9 @@
-"""Deterministic names and labels of children: a crash and a restart come to the same name, so nothing is made twice."""
+"""Deterministic names of children and the labels on them: after a crash and a restart nothing is made twice."""
 
 from __future__ import annotations
 
 import hashlib
 import re
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from fabula_operator.render.launch import Launch
 
 RUN_UID = "fabula.dev/run-uid"
 RUN_KIND = "fabula.dev/run-kind"
@@ -58,45 +54,3 @@ def child_name(run: str, stage: str, arm: str | None, key: str, attempt: int | N
 def label_value(text: str) -> str:
     """`text` as a label's value: at most 63 characters of the allowed set."""
     return shortened(re.sub(r"[^A-Za-z0-9_.-]", "-", text), LABEL_LIMIT)
-
-
-def labels(launch: Launch) -> dict[str, str]:
-    """Labels of a child and of its pods."""
-    found = {
-        "app.kubernetes.io/name": "fabula-worker",
-        "app.kubernetes.io/component": launch.stage,
-        "app.kubernetes.io/managed-by": "fabula-operator",
-        "app.kubernetes.io/part-of": "fabula",
-        RUN_UID: launch.run.uid,
-        RUN_KIND: launch.run.kind,
-        RUN_NAME: label_value(launch.run.name),
-        STAGE: launch.stage,
-        KEY: launch.key.removeprefix("sha256:")[:16],
-        ATTEMPT: str(launch.attempt),
-    }
-    if launch.arm:
-        found[ARM] = label_value(launch.arm)
-    return found
-
-
-def metadata(launch: Launch) -> dict[str, object]:
-    """Metadata of a child: owned by its run, so that deleting the run deletes it."""
-    return {
-        "name": launch.child,
-        "namespace": launch.run.namespace,
-        "labels": labels(launch) | ({QUEUE: launch.queue} if launch.queue else {}),
-        "annotations": {GENERATION: str(launch.generation), KEY: launch.key},
-        "ownerReferences": [owner(launch)],
-    }
-
-
-def owner(launch: Launch) -> dict[str, object]:
-    """The reference by which the run owns what is made for it."""
-    return {
-        "apiVersion": "fabula.dev/v1alpha1",
-        "kind": launch.run.kind,
-        "name": launch.run.name,
-        "uid": launch.run.uid,
-        "controller": True,
-        "blockOwnerDeletion": True,
-    }

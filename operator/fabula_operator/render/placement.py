@@ -6,7 +6,8 @@ from typing import Any
 
 from fabula_api.fine_tune_run import FineTuneRunSpec
 from fabula_operator.render.launch import Launch
-from fabula_operator.render.names import ATTEMPT, RUN_UID, STAGE, labels
+from fabula_operator.render.metadata import labels
+from fabula_operator.render.names import ATTEMPT, RUN_UID, STAGE
 
 REQUIRED = "kueue.x-k8s.io/podset-required-topology"
 PREFERRED = "kueue.x-k8s.io/podset-preferred-topology"

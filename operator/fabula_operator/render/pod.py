@@ -18,7 +18,8 @@ from fabula_api.worker import (
 )
 from fabula_operator.render.launch import Launch, WorkerSettings
 from fabula_operator.render.literal import literal, variable
-from fabula_operator.render.names import WORKER_CONTAINER, labels
+from fabula_operator.render.metadata import labels
+from fabula_operator.render.names import WORKER_CONTAINER
 from fabula_operator.render.placement import affinity, topology_annotations
 from fabula_operator.render.ranks_service import rendezvous, service_name
 from fabula_operator.render.status_ca import CONFIG_MAP, KEY

@@ -6,7 +6,8 @@ from typing import Any
 
 from fabula_api.fine_tune_run import FineTuneRunSpec
 from fabula_operator.render.launch import Launch, WorkerSettings
-from fabula_operator.render.names import PYTORCH_CONTAINER, metadata
+from fabula_operator.render.metadata import metadata
+from fabula_operator.render.names import PYTORCH_CONTAINER
 from fabula_operator.render.pod import pod_template
 
 

@@ -11,7 +11,8 @@ from typing import Any
 from fabula_api.fine_tune_run import FineTuneRunSpec
 from fabula_operator.render.launch import Launch
 from fabula_operator.render.literal import variable
-from fabula_operator.render.names import RUN_UID, STAGE, labels, owner, shortened
+from fabula_operator.render.metadata import labels, owner
+from fabula_operator.render.names import RUN_UID, STAGE, shortened
 
 PORT = 29500
 INDEX_FIELD = "metadata.annotations['batch.kubernetes.io/job-completion-index']"

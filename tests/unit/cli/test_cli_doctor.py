@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from fabula_api.crd import crds
-from fabula_cli.commands.doctor import Facts, Right, Unseen, judge
+from fabula_cli.diagnosis import Facts, Right, Unseen, judge
 
 NOW = datetime(2026, 1, 31, 12, 0, 0, tzinfo=UTC)
 CRDS: dict[str, dict[str, Any]] = {one["metadata"]["name"]: one for one in crds()}

@@ -12,7 +12,7 @@ from fabula_cli.commands.hold import again, held
 from fabula_cli.commands.status import drawn, stages, stands, tree, why
 from fabula_cli.commands.watch import bars, over, row
 from fabula_cli.exits import CommandFailed, Exit
-from fabula_operator.plan.observed import Run
+from fabula_operator.plan.seen.observed import Run
 
 SUSPENDED = {"state": "Suspended", "conditions": [condition("Suspended", "True", "SuspendedBySpec", "no pod")]}
 THROTTLED = {"state": "Running", "reason": "ProviderThrottled"}

@@ -25,10 +25,10 @@ from fabula_api.fine_tune_run import Attempt, CheckpointStatus, FineTuneRunStatu
 from fabula_api.worker import GRACE_TOO_SHORT, PEER_LOST, RESUMED_METRIC
 from fabula_operator.handlers.status_server import StatusServer
 from fabula_operator.plan.actions import DeleteChild
-from fabula_operator.plan.attempts import PEER_WAIT_SECONDS, backoff_seconds
-from fabula_operator.plan.children import Pod
+from fabula_operator.plan.groups.attempts import PEER_WAIT_SECONDS, backoff_seconds
 from fabula_operator.plan.lifecycle import plan
-from fabula_operator.plan.observed import Observed
+from fabula_operator.plan.seen.api_objects import Pod
+from fabula_operator.plan.seen.observed import Observed
 
 TWO_NODES = {"topology": {"nodes": 2, "gpusPerNode": 2, "device": "cpu"}}
 LATER = NOW + timedelta(minutes=5)

@@ -14,7 +14,7 @@ from fabula_operator.handlers.work_queue import Urgency, WorkQueue
 from fabula_operator.kube.cache import Cache, Key
 from fabula_operator.kube.merge_patch import merge_patch
 from fabula_operator.kube.resources import Obj
-from fabula_operator.plan.observed import Environment
+from fabula_operator.plan.seen.observed import Environment
 
 KEY = Key("DatasetBuild", "team", "data")
 JSON = st.recursive(

@@ -10,9 +10,9 @@ from tests.support.observations import NOW, condition, edited, launches, observe
 
 from fabula_operator.kube.cache import Cache, Key
 from fabula_operator.kube.resources import Obj
-from fabula_operator.plan.group_restarts import TWIN_SECONDS
+from fabula_operator.plan.groups.restarts import TWIN_SECONDS
 from fabula_operator.plan.lifecycle import plan
-from fabula_operator.plan.observed import Environment, Observed
+from fabula_operator.plan.seen.observed import Environment, Observed
 
 OWN = "team/tune"
 

@@ -10,7 +10,7 @@ from tests.support.observations import NOW, condition, observed, reference
 
 from fabula_api.recipes import Kind
 from fabula_operator.plan.lifecycle import plan
-from fabula_operator.plan.observed import Environment, Observed
+from fabula_operator.plan.seen.observed import Environment, Observed
 from fabula_operator.settings import read
 
 ROOT = "s3://bucket/root"

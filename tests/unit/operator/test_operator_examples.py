@@ -11,7 +11,7 @@ from tests.support.observations import observed
 
 from fabula_api.dataset_build import DatasetBuildSpec
 from fabula_api.pricing import price_of
-from fabula_operator.plan.acceptance import Accepted, accept
+from fabula_operator.plan.acceptance.accept import Accepted, accept
 
 ROOT = Path(__file__).parents[3]
 PAID = sorted((ROOT / "examples").glob("*/dataset.yaml"))

@@ -20,7 +20,7 @@ from tests.support.observations import (
 
 from fabula_api.fine_tune_run import FineTuneRunStatus
 from fabula_operator.plan.lifecycle import plan
-from fabula_operator.plan.observed import Observed
+from fabula_operator.plan.seen.observed import Observed
 
 
 def tune_status(seen: Observed) -> FineTuneRunStatus:

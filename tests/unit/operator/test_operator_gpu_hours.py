@@ -22,10 +22,10 @@ from tests.support.observations import (
 )
 
 from fabula_api.fine_tune_run import Attempt, FineTuneRunStatus, GpuHours
-from fabula_operator.plan.conditions import timestamp
-from fabula_operator.plan.gpu_hours import _hours, gpu_hours
 from fabula_operator.plan.lifecycle import plan
-from fabula_operator.plan.observed import Observed
+from fabula_operator.plan.money.gpu_hours import _hours, gpu_hours
+from fabula_operator.plan.seen.observed import Observed
+from fabula_operator.plan.times import timestamp
 
 LATER = NOW + timedelta(minutes=10)
 

@@ -11,9 +11,9 @@ from tests.support.observations import DIGEST, NOW, condition, failed_saying, la
 
 from fabula_api.fine_tune_run import FineTuneRunStatus
 from fabula_operator.plan.actions import DeleteChild, SuspendChild
-from fabula_operator.plan.children import Pod
 from fabula_operator.plan.lifecycle import plan
-from fabula_operator.plan.observed import Observed
+from fabula_operator.plan.seen.api_objects import Pod
+from fabula_operator.plan.seen.observed import Observed
 
 LATER = NOW + timedelta(minutes=1)
 DONE = said(artifact={"uri": "file:///a", "digest": DIGEST})

@@ -16,7 +16,7 @@ from fabula_api.worker import Allowance, StageReport
 from fabula_operator.handlers.allowances import answer
 from fabula_operator.handlers.reports import Reports
 from fabula_operator.kube.cache import Cache
-from fabula_operator.plan.lending import ENDS_SECONDS, RENEW_SECONDS, SOON_SECONDS, VALID_SECONDS
+from fabula_operator.plan.money.lending import ENDS_SECONDS, RENEW_SECONDS, SOON_SECONDS, VALID_SECONDS
 
 RATE = 960
 WORKERS = {"a": 4, "b": 2, "c": 10}

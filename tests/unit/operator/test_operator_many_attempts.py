@@ -11,7 +11,7 @@ from tests.support.observations import NOW, edited, launches, observed, step, wi
 
 from fabula_api.fine_tune_run import ATTEMPTS_LISTED as LISTED
 from fabula_api.fine_tune_run import FineTuneRunStatus
-from fabula_operator.plan.observed import Observed
+from fabula_operator.plan.seen.observed import Observed
 
 HOUR = timedelta(hours=1)
 

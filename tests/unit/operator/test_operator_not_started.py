@@ -9,8 +9,8 @@ from tests.support.observations import NOW, condition, edited, launches, observe
 
 from fabula_api.fine_tune_run import FineTuneRunStatus
 from fabula_operator.plan.actions import DeleteChild, SuspendChild
-from fabula_operator.plan.children import Pod
 from fabula_operator.plan.lifecycle import plan
+from fabula_operator.plan.seen.api_objects import Pod
 
 RUNC = (
     "failed to create containerd task: failed to create shim task: OCI runtime create failed: runc create failed: "

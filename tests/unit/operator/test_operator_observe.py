@@ -11,8 +11,8 @@ from fabula_operator.kube.client import Api
 from fabula_operator.kube.observe import Observer
 from fabula_operator.kube.own_writes import Written, comparable
 from fabula_operator.kube.resources import Obj, Resource
-from fabula_operator.plan.evidence import Evidence
-from fabula_operator.plan.observed import Environment
+from fabula_operator.plan.lifecycle.evidence import Evidence
+from fabula_operator.plan.seen.observed import Environment
 
 KEY = Key("DatasetBuild", "team", "data")
 

@@ -28,7 +28,7 @@ from tests.support.operator_driver import DATASET_SPEC
 from fabula_api.dataset_build import DatasetBuildStatus
 from fabula_operator.plan.actions import DeleteChild, DeleteRun, SuspendChild
 from fabula_operator.plan.lifecycle import plan
-from fabula_operator.plan.observed import Observed
+from fabula_operator.plan.seen.observed import Observed
 
 EXTRACTION = DATASET_SPEC["extraction"]
 IMAGES = DATASET_SPEC["images"]

@@ -23,7 +23,7 @@ from tests.support.operator_driver import EVAL_SPEC
 from fabula_api.eval_run import EvalRunStatus
 from fabula_api.worker import StageReport
 from fabula_operator.plan.lifecycle import plan
-from fabula_operator.plan.observed import Observed, Report
+from fabula_operator.plan.seen.observed import Observed, Report
 
 ARM = {
     "name": "base",

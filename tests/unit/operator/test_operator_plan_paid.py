@@ -22,8 +22,8 @@ from fabula_api.dataset_build import DatasetBuildStatus
 from fabula_api.worker import StageReport
 from fabula_operator.plan.actions import DeleteChild
 from fabula_operator.plan.lifecycle import plan
-from fabula_operator.plan.observed import Observed, Report
-from fabula_operator.plan.quota import paid_for
+from fabula_operator.plan.money.quota import paid_for
+from fabula_operator.plan.seen.observed import Observed, Report
 
 PAID = {"images": {"provider": "bedrock", "require": 0}}
 EXTRACTED = {

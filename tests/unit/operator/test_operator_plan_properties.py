@@ -26,7 +26,7 @@ from tests.support.observations import (
 from fabula_api.recipes import Kind
 from fabula_operator.plan.actions import DeleteChild, DeleteRun, EnsureChild, SuspendChild
 from fabula_operator.plan.lifecycle import plan
-from fabula_operator.plan.observed import Observed, read_status
+from fabula_operator.plan.seen.observed import Observed, read_status
 
 KINDS = st.sampled_from(["DatasetBuild", "FineTuneRun", "EvalRun"])
 HAPPENINGS = (

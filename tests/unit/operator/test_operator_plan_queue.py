@@ -27,7 +27,7 @@ from tests.support.observations import (
 from fabula_api.fine_tune_run import FineTuneRunStatus
 from fabula_operator.plan.actions import DeleteChild, EnsureChild, Plan
 from fabula_operator.plan.lifecycle import plan
-from fabula_operator.plan.observed import Observed
+from fabula_operator.plan.seen.observed import Observed
 
 LATER = NOW + timedelta(hours=1)
 

@@ -14,7 +14,7 @@ from fabula_api.worker import Allowance, StageReport
 from fabula_operator.handlers.allowances import answer
 from fabula_operator.handlers.reports import Reports
 from fabula_operator.kube.cache import Cache
-from fabula_operator.plan.quota import Claim, claim_of, grant, pool_of, stage_budget
+from fabula_operator.plan.money.quota import Claim, claim_of, grant, pool_of, stage_budget
 
 PAID: dict[str, Any] = {
     "source": {"uri": "x", "licenseAccepted": True},

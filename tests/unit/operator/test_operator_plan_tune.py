@@ -31,7 +31,7 @@ from tests.support.operator_driver import FINE_TUNE_SPEC
 from fabula_api.fine_tune_run import FineTuneRunStatus
 from fabula_operator.plan.actions import DeleteChild, SuspendChild
 from fabula_operator.plan.lifecycle import plan
-from fabula_operator.plan.observed import Environment, Observed
+from fabula_operator.plan.seen.observed import Environment, Observed
 
 LATER = NOW + timedelta(minutes=10)
 TOPOLOGY = FINE_TUNE_SPEC["topology"]
@@ -343,7 +343,7 @@ def test_a_failed_run_that_is_edited_has_its_budgets_anew() -> None:
 
 
 def test_what_the_api_server_refuses_is_said_on_the_run() -> None:
-    from fabula_operator.plan.observed import Waiting
+    from fabula_operator.plan.seen.observed import Waiting
 
     refused = Waiting("ChildRefused", "exceeded quota: gpus")
     made = plan(observed("FineTuneRun", obstacle=refused), NOW)

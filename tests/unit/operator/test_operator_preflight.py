@@ -11,9 +11,9 @@ from tests.support.observations import NOW, condition, edited, launches, observe
 
 from fabula_api.fine_tune_run import TARGET_MODULES, DeepSpeed, FineTuneRunSpec, FineTuneRunStatus
 from fabula_api.gpu_products import gpu
+from fabula_operator.plan.acceptance.model_facts import MODELS, model_facts, of_size
+from fabula_operator.plan.acceptance.preflight import hours, memory_of, preflight
 from fabula_operator.plan.lifecycle import plan
-from fabula_operator.plan.model_facts import MODELS, model_facts, of_size
-from fabula_operator.plan.preflight import hours, memory_of, preflight
 
 B32 = "Qwen3-VL-32B"
 FULL, NF4, OFFLOAD = {"method": "full"}, {"quantization": "nf4"}, {"stage": 3, "offload": "optimizer"}

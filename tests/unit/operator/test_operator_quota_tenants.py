@@ -14,8 +14,8 @@ from fabula_api.worker import QuotaPart, StageReport
 from fabula_operator.handlers.allowances import answer
 from fabula_operator.handlers.reports import Reports
 from fabula_operator.kube.cache import Cache
-from fabula_operator.plan.lending import ENDS_SECONDS
-from fabula_operator.plan.quota_groups import QuotaGroup, read_groups
+from fabula_operator.plan.money.lending import ENDS_SECONDS
+from fabula_operator.plan.money.quota_groups import QuotaGroup, read_groups
 from fabula_operator.settings import read
 
 WHOLE = QuotaPart(share=1, fallback_share=1)

@@ -17,7 +17,7 @@ from tests.support.observations import complete, launches, observed, step
 
 from fabula_api.recipes import Kind
 from fabula_api.worker import CONFIG_VARIABLE, WorkerConfig
-from fabula_operator.plan.observed import Environment
+from fabula_operator.plan.seen.observed import Environment
 from fabula_operator.render import Launch, WorkerSettings, child_name, manifest, ranks_service, status_ca
 from fabula_operator.render.names import CHILD_NAME_LIMIT, QUEUE, label_value
 from fabula_operator.render.ranks_service import service_name

@@ -12,7 +12,7 @@ from fabula_api.externals import unresolved
 from fabula_api.recipes import Kind, recipes
 from fabula_api.worker import SPEC_TYPES
 from fabula_operator.plan.lifecycle import plan
-from fabula_operator.plan.observed import Observed
+from fabula_operator.plan.seen.observed import Observed
 from fabula_operator.render.launch import Launch
 
 COMMIT = "commit:" + "1" * 40

@@ -14,9 +14,9 @@ from fabula_operator.handlers.metrics import Metrics
 from fabula_operator.handlers.reports import Reports, foreign_report
 from fabula_operator.kube.cache import Cache
 from fabula_operator.kube.client import Write
+from fabula_operator.plan.acceptance.not_landed import NOT_LANDED, NotLanded
 from fabula_operator.plan.lifecycle import plan
-from fabula_operator.plan.not_landed import NOT_LANDED, NotLanded
-from fabula_operator.plan.progress import seconds_left
+from fabula_operator.plan.stages.figures import seconds_left
 from fabula_operator.rights import cluster_role, namespaced
 from fabula_operator.settings import parser, read
 

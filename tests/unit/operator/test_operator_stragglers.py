@@ -13,9 +13,9 @@ from fabula_local.controllers.pytorchjob_plan import plan_pytorchjob
 from fabula_local.controllers.pytorchjob_pods import labels
 from fabula_operator.kube.apply import suspension
 from fabula_operator.plan.actions import Action, SuspendChild
-from fabula_operator.plan.children import Child
 from fabula_operator.plan.lifecycle import plan
-from fabula_operator.plan.observed import Observed
+from fabula_operator.plan.seen.api_objects import Child
+from fabula_operator.plan.seen.observed import Observed
 from fabula_operator.render import manifest
 from fabula_operator.render.launch import WorkerSettings
 

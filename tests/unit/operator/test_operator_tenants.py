@@ -19,9 +19,9 @@ from fabula_operator.handlers.reports import Reports
 from fabula_operator.handlers.work_queue import WorkQueue
 from fabula_operator.kube.cache import Cache, Key
 from fabula_operator.main import FORMAT, PlainFormatter
-from fabula_operator.plan.children import Child
 from fabula_operator.plan.lifecycle import plan
-from fabula_operator.plan.observed import Environment, Observed
+from fabula_operator.plan.seen.api_objects import Child
+from fabula_operator.plan.seen.observed import Environment, Observed
 
 BUILD = Key("DatasetBuild", "team", "data")
 

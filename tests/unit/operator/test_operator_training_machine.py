@@ -17,7 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from tests.support.observations import failed_saying
 from tests.support.plan_world import PlanWorld
 
-from fabula_operator.plan.children import parse_time
+from fabula_operator.plan.times import parse_time
 
 RATES = (4e-6, 1e-5)
 NEUTRAL: tuple[dict[str, Any], ...] = (

@@ -11,7 +11,7 @@ from tests.support.observations import NOW, condition, edited, finished, launche
 from fabula_api.recipes import Kind
 from fabula_api.status import RunStatus
 from fabula_operator.plan.lifecycle import plan
-from fabula_operator.plan.observed import Observed, Reference
+from fabula_operator.plan.seen.observed import Observed, Reference
 
 DATA: tuple[Kind, str] = ("DatasetBuild", "data")
 

@@ -14,7 +14,7 @@ from fabula_api.recipes import Kind
 from fabula_api.recipes.podcast import PODCAST
 from fabula_api.summary import SUMMARIES
 from fabula_operator.plan.lifecycle import plan
-from fabula_operator.plan.observed import Observed
+from fabula_operator.plan.seen.observed import Observed
 
 LOW = {"metric": "format-compliance", "arm": "finetuned", "versus": "base", "min": 0.05}
 HIGH = {"metric": "words", "arm": "finetuned", "max": 400}

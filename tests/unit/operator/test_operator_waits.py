@@ -10,9 +10,9 @@ import pytest
 from tests.support.observations import NOW, condition, observed, reported, step, with_child, with_pod, written
 
 from fabula_operator.plan.actions import Plan
-from fabula_operator.plan.children import Pod
 from fabula_operator.plan.lifecycle import plan
-from fabula_operator.plan.observed import Observed, Said
+from fabula_operator.plan.seen.api_objects import Pod
+from fabula_operator.plan.seen.observed import Observed, Said
 
 MINUTE = timedelta(minutes=1)
 QUOTA = Said(

@@ -12,7 +12,7 @@ import pytest
 from fabula_operator.kube.client import Api, ApiError
 from fabula_operator.kube.http import Answer
 from fabula_operator.kube.warnings import Warnings, newest
-from fabula_operator.plan.observed import Said, Subject
+from fabula_operator.plan.seen.observed import Said, Subject
 from fabula_operator.rights import CLUSTER_RULES
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)

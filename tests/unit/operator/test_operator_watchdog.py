@@ -18,9 +18,9 @@ from fabula_api.worker import StageReport
 from fabula_operator.handlers.reports import Reports
 from fabula_operator.plan.actions import DeleteChild, Plan, SuspendChild
 from fabula_operator.plan.lifecycle import plan
-from fabula_operator.plan.observed import Observed
-from fabula_operator.plan.pulse import Pulse, beat
-from fabula_operator.plan.watchdog import Watched, examine
+from fabula_operator.plan.seen.observed import Observed
+from fabula_operator.plan.seen.pulse import Pulse, beat
+from fabula_operator.plan.stages.watchdog import Watched, examine
 
 PACE = 30.0
 

@@ -1,0 +1,164 @@
+"""Whether a run can be carried out at all: the spec parses, the recipe exists, nothing in it is yet to be built."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from fabula_api.dataset_build import DatasetBuildSpec
+from fabula_api.eval_run import EvalRunSpec
+from fabula_api.fine_tune_run import FineTuneRunSpec
+from fabula_api.once import once
+from fabula_api.recipes import Kind, Stage, recipes, stages_of
+from fabula_api.uri import resolve_uri, uris_of
+from fabula_api.worker import SPEC_TYPES, Spec
+from fabula_operator.plan.acceptance.confinement import out_of_bounds
+from fabula_operator.plan.acceptance.not_landed import first_not_landed
+from fabula_operator.plan.acceptance.preflight import Preflight, preflight
+from fabula_operator.plan.acceptance.unfit import unfit
+from fabula_operator.plan.money import unpriced
+from fabula_operator.plan.seen.observed import Observed
+from fabula_operator.render.pod import GPU
+
+_OURS = ("FABULA_", "KUBEFLOW_TRAINER_", "PET_", "MASTER_", "JOB_COMPLETION_INDEX")
+_THEIRS = ("WORLD_SIZE", "RANK")
+SPECS = 512
+"""Specs of which what follows from them is remembered: those of the runs that are looked at right now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a run is refused."""
+
+    reason: str
+    message: str
+    preflight: Preflight | None = None
+    """The estimate, where that is why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A valid spec and the stages that carry it out."""
+
+    spec: Spec
+    stages: tuple[Stage, ...]
+    preflight: Preflight | None = None
+    """What the run is expected to need."""
+
+
+def accept(seen: Observed) -> Accepted | Refusal:
+    """The parsed spec and its stages, or the first thing that is wrong with it."""
+    kind = seen.run.identity.kind
+    spec = parsed(seen.run.spec, kind)
+    if isinstance(spec, Refusal):
+        return spec
+    stages = stages_of(spec.recipe, kind, is_dry_run(spec))
+    if stages is None:
+        known = ", ".join(sorted(name for name, recipe in recipes().items() if kind in recipe.stages))
+        return Refusal("UnknownRecipe", f"spec.recipe: {spec.recipe} has no {kind} in this version; it knows {known}")
+    if problem := first_not_landed(kind, spec):
+        return Refusal("NotImplemented", problem)
+    if problem := misplaced(spec, seen.environment.artifact_root):
+        return Refusal("InvalidSpec", problem)
+    if problem := out_of_bounds(seen, spec):
+        return Refusal("OutsideNamespace", problem)
+    if refusal := infeasible(seen, spec):
+        return refusal
+    if problem := unpriced.over_budget(spec):
+        return Refusal("PriceUnknown", problem)
+    estimate = expected(seen, spec)
+    if estimate is not None and estimate.verdict == "does not fit" and _enforced(spec):
+        return Refusal("DoesNotFit", estimate.message, estimate)
+    if isinstance(spec, FineTuneRunSpec) and (why := unfit(seen, spec)):
+        return Refusal(*why, estimate)
+    return Accepted(spec, stages, estimate)
+
+
+@once(SPECS)
+def parsed(wire: Mapping[str, Any], kind: Kind) -> Spec | Refusal:
+    """The spec on the wire as its model."""
+    try:
+        return SPEC_TYPES[kind].model_validate(wire)
+    except ValidationError as error:
+        return Refusal("InvalidSpec", _in_words(error))
+
+
+@once(SPECS)
+def misplaced(spec: Spec, root: str) -> str | None:
+    """A sentence naming the first field whose URI is no place, or could lead out of the one it seems to name."""
+    for field, uri in uris_of(spec):
+        try:
+            resolve_uri(uri, root)
+        except ValueError as error:
+            return f"spec.{field}: {error}"
+    return None
+
+
+def is_dry_run(spec: Spec) -> bool:
+    """Whether the run only estimates."""
+    return isinstance(spec, DatasetBuildSpec) and spec.dry_run
+
+
+def expected(seen: Observed, spec: Spec) -> Preflight | None:
+    """What a training run is expected to need; None for other kinds, and where nothing is estimated."""
+    if not isinstance(spec, FineTuneRunSpec):
+        return None
+    dataset = seen.references.get(("DatasetBuild", spec.dataset.ref)) if spec.dataset.ref else None
+    if dataset is None or not dataset.ready:
+        return preflight(spec)
+    return preflight(spec, dataset.samples if dataset.train_samples is None else dataset.train_samples)
+
+
+def _enforced(spec: Spec) -> bool:
+    return isinstance(spec, FineTuneRunSpec) and spec.preflight.policy == "enforce"
+
+
+def infeasible(seen: Observed, spec: Spec) -> Refusal | None:
+    """What the schema cannot see."""
+    if isinstance(spec, EvalRunSpec):
+        arms = {arm.name for arm in spec.arms}
+        if len(arms) < len(spec.arms):
+            return Refusal("InvalidSpec", "spec.arms: two arms have the same name")
+        named = {"spec.baseline": spec.baseline} if spec.baseline else {}
+        for position, gate in enumerate(spec.gates):
+            named[f"spec.gates[{position}].arm"] = gate.arm
+            if gate.versus:
+                named[f"spec.gates[{position}].versus"] = gate.versus
+        for field, name in named.items():
+            if name not in arms:
+                return Refusal(
+                    "InvalidSpec", f"{field}: there is no arm {name}; the arms are {', '.join(sorted(arms))}"
+                )
+    if isinstance(spec, FineTuneRunSpec) and (taken := _reserved(spec.template.env)):
+        return Refusal("InvalidSpec", f"spec.template.env: {taken} is set by the operator; leave it out")
+    return _gpus(spec) if isinstance(spec, FineTuneRunSpec) else None
+
+
+def _gpus(spec: FineTuneRunSpec) -> Refusal | None:
+    """GPUs that `resources` names beside the topology, which counts them."""
+    wanted = spec.topology.gpus_per_node if spec.topology.device == "cuda" else 0
+    for block in ("limits", "requests"):
+        named = getattr(spec.resources, block).get(GPU)
+        if named is not None and named != str(wanted):
+            return Refusal(
+                "InvalidSpec",
+                f"spec.resources.{block}: {GPU} is {named}, but spec.topology takes {wanted} in each pod; leave it "
+                "out, or change topology.gpusPerNode or topology.device",
+            )
+    return None
+
+
+def _reserved(names: Iterable[str]) -> str | None:
+    """The first name that the operator or the training operator sets itself."""
+    return next((name for name in sorted(names) if name.startswith(_OURS) or name in _THEIRS), None)
+
+
+def _in_words(error: ValidationError) -> str:
+    found = error.errors(include_url=False, include_input=False)
+    first = found[0]
+    path = ".".join(str(part) for part in first["loc"])
+    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+    return f"spec.{path}: {first['msg']}{more}"

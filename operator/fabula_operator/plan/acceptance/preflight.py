@@ -1,0 +1,285 @@
+"""Memory of a rank and hours of a run before a GPU is taken, from sizes alone.
+
+What cannot work (weights and training state alone are more than a GPU holds) is told apart from what may not (the peak
+of the longest sample is): the one is refused, the other said.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from fabula_api.fine_tune_blocks import Estimate
+from fabula_api.fine_tune_run import FineTuneRunSpec
+from fabula_api.gpu_products import Gpu, gpu
+from fabula_operator.plan.acceptance.model_facts import ModelFacts, model_facts, of_size
+
+GIB = 1024**3
+CONTEXT_GIB = 1.5
+"""CUDA context, cuBLAS workspaces and NCCL's buffers."""
+LIVE_PARAMETERS = 1_000_000_000
+"""Parameters that ZeRO-3 keeps gathered at once (`stage3_max_live_parameters`)."""
+OPTIMIZER_BYTES = 12
+"""fp32 master weight and AdamW's two moments, for each trainable parameter."""
+NF4_BYTES = 0.516
+"""4 bits, 8 of a scale for each 64 weights, and 32 for each 256 of those (QLoRA; Dettmers et al., 2023)."""
+LOGIT_BYTES = 12
+"""bf16 logits, their fp32 copy, and the gradients of both."""
+LOGITS_AT_ONCE = 2**27
+"""As many as the worker computes at a time where the output matrix is frozen."""
+VISION_BYTES = 34
+"""Activations of one layer of the vision tower for each patch and hidden unit, in bf16 with fused attention
+(Korthikanti et al., 2022). It is frozen, so only the layer at work holds any."""
+USABLE = 0.9
+"""Share of a GPU's memory that fragmentation leaves at the peak."""
+UTILISATION = 0.3
+"""Share of the peak that the hours assume."""
+PICTURES, TEXT_TOKENS = 5, 1200
+"""A usual sample: pictures, and tokens of prompt and dialogue."""
+MOST_PICTURES = 6
+PATCH_PIXELS, PATCHES = 1024, 4
+"""Pixels behind one picture token: patches of 16x16, merged 2x2."""
+FILL = 0.95
+"""How full packed sequences are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """GiB of one rank, by what takes them."""
+
+    weights: float
+    gathered: float
+    state: float
+    activations: float
+    logits: float
+    host: float
+    """In CPU memory, of all ranks of a pod."""
+    unsharded: float = 0.0
+    """Weights that each rank holds whole until ZeRO-3 shards them."""
+
+    @property
+    def least(self) -> float:
+        """Without which no step can be made."""
+        return max(self._at_rest, self.unsharded + CONTEXT_GIB)
+
+    @property
+    def peak(self) -> float:
+        """In the backward pass of the longest sample, or of a full sequence."""
+        return max(self._at_rest + self.activations + self.logits, self.unsharded + CONTEXT_GIB)
+
+    @property
+    def _at_rest(self) -> float:
+        """Between two steps."""
+        return self.weights + self.gathered + self.state + CONTEXT_GIB
+
+
+Verdict = Literal["fits", "may not fit", "does not fit", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Preflight:
+    """The estimate, what it means, and that in a sentence."""
+
+    estimate: Estimate
+    verdict: Verdict
+    message: str
+
+
+def preflight(spec: FineTuneRunSpec, samples: int | None = None) -> Preflight | None:
+    """The estimate of a run; None where there is nothing to estimate: on CPUs, or with the policy `off`."""
+    if spec.topology.device != "cuda" or spec.preflight.policy == "off":
+        return None
+    if spec.template.foreign:
+        note = "not estimated: spec.template.command decides what is trained, and how"
+        return Preflight(Estimate(note=note), "unknown", note)
+    name = spec.model.name or spec.model.uri or ""
+    billions = spec.preflight.billion_parameters
+    model = of_size(billions) if billions is not None else model_facts(name)
+    if model is None:
+        note = f"{name} is not a model whose size is known; set preflight.billionParameters for an estimate"
+        return Preflight(Estimate(note=note[:1024]), "unknown", note)
+    product = spec.topology.product
+    card = gpu(product) if product else None
+    memory = memory_of(spec, model)
+    estimate = Estimate(
+        least_gib=round(memory.least, 1),
+        memory_gib=round(memory.peak, 1),
+        available_gib=card.memory_gib if card else None,
+        hours=hours(spec, model, card, samples),
+        note=_note(spec, model, memory),
+    )
+    return _judged(spec, model, memory, card, estimate)
+
+
+def memory_of(spec: FineTuneRunSpec, model: ModelFacts) -> Memory:
+    """GiB of one rank, as the run is written."""
+    training, ranks = spec.training, spec.topology.nodes * spec.topology.gpus_per_node
+    width, offload = (4 if training.precision == "fp32" else 2), spec.deepspeed.offload
+    full = training.method == "full"
+    update = 0 if full else model.lora_parameters(spec.lora.rank, spec.lora.target_modules)
+    trainable = model.language_parameters if full else update
+    held = float((model.parameters + update) * width)
+    if spec.lora.quantization == "nf4":
+        held -= model.layer_parameters * (width - NF4_BYTES)
+    weights, gathered = held, 0.0
+    if spec.deepspeed.stage == 3:
+        weights = 0.0 if offload == "all" else held / ranks
+        gathered = min(LIVE_PARAMETERS * width, held) if ranks > 1 or offload == "all" else 0.0
+    state = trainable * (OPTIMIZER_BYTES + width) / ranks
+    moved = 0.0 if offload == "none" else state + (held / ranks if offload == "all" else 0.0)
+    tokens = training.per_device_batch_size * training.max_length
+    layer = tokens * width * model.activation_elements(spec.lora.target_modules, not full and spec.lora.dropout > 0)
+    # With checkpointing only each layer's input is kept, and one layer is computed anew at a time.
+    recomputed = math.ceil(model.layers / training.recompute_every) if training.gradient_checkpointing else 0
+    anew = recomputed * tokens * model.hidden * width + layer if recomputed else 0
+    activations = anew + (model.layers - recomputed) * layer
+    logits = tokens * model.vocabulary
+    if not full and "lm_head" not in spec.lora.target_modules:
+        logits = min(logits, LOGITS_AT_ONCE)
+    in_bytes = (
+        weights,
+        gathered,
+        state if offload == "none" else 0.0,
+        activations + _vision(spec, model, tokens),
+        logits * LOGIT_BYTES,
+        moved * spec.topology.gpus_per_node,
+        # Quantised on the GPU where it is used, and no part of it anywhere else.
+        held if spec.lora.quantization == "nf4" and spec.deepspeed.stage == 3 else 0.0,
+    )
+    return Memory(*(amount / GIB for amount in in_bytes))
+
+
+def _vision(spec: FineTuneRunSpec, model: ModelFacts, tokens: int) -> float:
+    """Bytes of the vision tower's layer at work, for all pictures of a pass."""
+    per_picture = spec.pixels.max_pixels // PATCH_PIXELS
+    pictures = tokens if spec.training.packing else MOST_PICTURES * per_picture * spec.training.per_device_batch_size
+    width = 4 if spec.training.precision == "fp32" else 2
+    return float(PATCHES * min(tokens, pictures) * model.vision_hidden * VISION_BYTES * width / 2)
+
+
+def hours(spec: FineTuneRunSpec, model: ModelFacts, card: Gpu | None, samples: int | None) -> float | None:
+    """Hours of training, or None while something is not known."""
+    training, ranks = spec.training, spec.topology.nodes * spec.topology.gpus_per_node
+    if card is None or card.teraflops is None or training.precision != "bf16":
+        return None
+    usual = min(training.max_length, PICTURES * spec.pixels.max_pixels // PATCH_PIXELS + TEXT_TOKENS)
+    if training.max_steps is not None:
+        row = max(usual, round(FILL * training.max_length)) if training.packing else usual
+        tokens = float(training.max_steps * spec.global_batch_size * row)
+    elif samples is None:
+        return None
+    elif training.packing:
+        tokens = samples * training.epochs * usual
+    else:
+        tokens = float(math.ceil(samples * training.epochs / spec.global_batch_size) * spec.global_batch_size * usual)
+    # Forward, and backward to the activations; to the weights only where they are trained. Recomputing is a second
+    # forward.
+    recomputed = training.gradient_checkpointing / training.recompute_every
+    passes = 4 + 2 * recomputed + 2 * (training.method == "full")
+    flops = tokens * passes * model.active_parameters
+    return float(f"{flops / (ranks * card.teraflops * 1e12 * UTILISATION) / 3600:.2g}")
+
+
+def _judged(
+    spec: FineTuneRunSpec, model: ModelFacts, memory: Memory, card: Gpu | None, estimate: Estimate
+) -> Preflight:
+    product = spec.topology.product
+    needs = f"{model.label}: each rank needs at least {memory.least:.1f} GiB ({_parts(spec, memory)})"
+    if card is None:
+        why = f"the memory of {product} is not known" if product else "topology.product is not given"
+        return Preflight(estimate, "unknown", f"{needs}; {why}, so it is not compared")
+    if memory.least > card.memory_gib:
+        message = (
+            f"{needs}, but {product} has {card.memory_gib:.1f} GiB; {_instead(spec, model, card.memory_gib)}; "
+            "preflight.policy warn starts it nevertheless"
+        )
+        return Preflight(estimate, "does not fit", message)
+    if memory.peak > USABLE * card.memory_gib:
+        what = "a packed sequence" if spec.training.packing else "a sample"
+        message = (
+            f"{needs} and {memory.peak:.1f} GiB for {what} of {spec.training.max_length} tokens, but {product} has "
+            f"{card.memory_gib:.1f} GiB; {_safer(spec, model, memory, USABLE * card.memory_gib)}"
+        )
+        return Preflight(estimate, "may not fit", message)
+    return Preflight(
+        estimate, "fits", f"{needs}, {memory.peak:.1f} GiB at the peak; {product} has {card.memory_gib:.1f}"
+    )
+
+
+def _safer(spec: FineTuneRunSpec, model: ModelFacts, memory: Memory, room: float) -> str:
+    """What lowers the peak; where weights and state alone take the room, what makes them less."""
+    if memory.least > room:
+        return _instead(spec, model, room)
+    levers = ["a lower training.maxLength or perDeviceBatchSize"]
+    if spec.deepspeed.stage == 2:
+        levers.insert(0, "deepspeed.stage 3")
+    if not spec.training.gradient_checkpointing:
+        levers.insert(0, "training.gradientCheckpointing")
+    elif spec.training.recompute_every > 1:
+        levers.insert(0, "training.recomputeEvery 1")
+    if spec.training.method == "full" and spec.deepspeed.offload == "none":
+        levers.insert(0, "deepspeed.offload optimizer")
+    return f"{', or '.join(levers)} makes it safe"
+
+
+def _instead(spec: FineTuneRunSpec, model: ModelFacts, limit: float) -> str:
+    """What would need at most so many GiB, as far as the numbers tell."""
+    ways = []
+    for words, change in _changes(spec, model):
+        memory = memory_of(change, model)
+        if memory.least <= limit:
+            host = f" and {memory.host:.0f} GiB of CPU memory in each pod" if memory.host else ""
+            ways.append(f"{words} needs {memory.least:.1f} GiB{host}")
+            break
+    ranks = spec.topology.nodes * spec.topology.gpus_per_node
+    whole = memory_of(_with(spec, stage=3, offload="none"), model)
+    spread = (whole.weights + whole.state) * ranks
+    room = limit - CONTEXT_GIB - LIVE_PARAMETERS * (4 if spec.training.precision == "fp32" else 2) / GIB
+    if room > 0 and whole.unsharded + CONTEXT_GIB <= limit and (enough := math.ceil(spread / room)) > ranks:
+        ways.append(f"deepspeed.stage 3 on {enough} such GPUs or more holds it")
+    return ", or ".join(ways) or "use a GPU with more memory"
+
+
+def _changes(spec: FineTuneRunSpec, model: ModelFacts) -> Iterator[tuple[str, FineTuneRunSpec]]:
+    """What may be changed to need less on as many GPUs, from what costs the least time to what costs the most."""
+    if spec.deepspeed.stage == 2:
+        yield "deepspeed.stage 3", _with(spec, stage=3)
+    lora = spec.training.method == "lora"
+    if lora and not model.experts and spec.lora.quantization == "none":
+        smaller = spec.model_copy(update={"lora": spec.lora.model_copy(update={"quantization": "nf4"})})
+        yield "lora.quantization nf4", smaller
+        yield "lora.quantization nf4 with deepspeed.stage 3", _with(smaller, stage=3)
+    if not lora:
+        yield "deepspeed.stage 3 with offload optimizer", _with(spec, stage=3, offload="optimizer")
+        tuned = spec.model_copy(update={"training": spec.training.model_copy(update={"method": "lora"})})
+        yield "training.method lora", _with(tuned, stage=3)
+    if spec.lora.quantization == "nf4":
+        whole = spec.model_copy(update={"lora": spec.lora.model_copy(update={"quantization": "none"})})
+        yield "lora.quantization none with deepspeed.stage 3", _with(whole, stage=3)
+    yield "deepspeed.stage 3 with offload all", _with(spec, stage=3, offload="all")
+
+
+def _with(spec: FineTuneRunSpec, **deepspeed: object) -> FineTuneRunSpec:
+    return spec.model_copy(update={"deepspeed": spec.deepspeed.model_copy(update=deepspeed)})
+
+
+def _parts(spec: FineTuneRunSpec, memory: Memory) -> str:
+    every = ", all of them on every rank" if spec.deepspeed.stage == 2 else ""
+    gathered = f", {memory.gathered:.1f} gathered layers" if memory.gathered else ""
+    held = " in 4 bits" if spec.lora.quantization == "nf4" else ""
+    first = f", {memory.unsharded:.1f} until they are sharded" if memory.unsharded else ""
+    return (
+        f"{memory.weights:.1f} weights{held} under ZeRO-{spec.deepspeed.stage}{every}{first}{gathered}, "
+        f"{memory.state:.1f} gradients and optimizer, {CONTEXT_GIB} CUDA"
+    )
+
+
+def _note(spec: FineTuneRunSpec, model: ModelFacts, memory: Memory) -> str:
+    host = f"; {memory.host:.1f} in each pod's CPU memory by deepspeed.offload" if memory.host else ""
+    return (
+        f"{model.label}, {model.parameters / 1e9:.1f} billion parameters: {_parts(spec, memory)}, "
+        f"{memory.activations:.1f} activations and {memory.logits:.1f} logits "
+        f"at {spec.training.max_length} tokens{host}"
+    )

@@ -1,0 +1,83 @@
+"""What of a training run cannot work by what the operator can see: its dataset's recipe and size, its model's layers.
+
+The rest (files of the model, lines of the dataset) is checked by the pod before its ranks start.
+"""
+
+from __future__ import annotations
+
+from fabula_api.fine_tune_run import FineTuneRunSpec
+from fabula_operator.plan.acceptance.model_facts import model_facts
+from fabula_operator.plan.seen.observed import Observed, Reference
+
+
+def unfit(seen: Observed, spec: FineTuneRunSpec) -> tuple[str, str] | None:
+    """(reason, message with the field and what would work) of the first thing that cannot; None where all may."""
+    if spec.template.foreign:
+        return None  # its command decides what is trained, and how
+    return _modules(spec) or _quantization(spec) or (None if _settled(seen) else _dataset(seen, spec))
+
+
+def _modules(spec: FineTuneRunSpec) -> tuple[str, str] | None:
+    name = spec.model.name or spec.model.uri or ""
+    model = model_facts(name)
+    unknown = sorted(set(spec.lora.target_modules) - model.linear_layers) if model else []
+    if model is None or not unknown or spec.training.method != "lora":
+        return None
+    return (
+        "UnknownTargetModule",
+        f"spec.lora.targetModules: {', '.join(unknown)} is no linear layer of {model.label}; it has "
+        f"{', '.join(sorted(model.linear_layers))}",
+    )
+
+
+def _quantization(spec: FineTuneRunSpec) -> tuple[str, str] | None:
+    model = model_facts(spec.model.name or spec.model.uri or "")
+    if model is None or not model.experts or spec.lora.quantization == "none":
+        return None
+    return (
+        "QuantizationImpossible",
+        f"spec.lora.quantization: {spec.lora.quantization} cannot hold the experts of {model.label}, which are one "
+        "tensor for all; set it to none",
+    )
+
+
+def _settled(seen: Observed) -> bool:
+    """What a started run reads stays what it was, whatever becomes of the run that made it."""
+    status = seen.run.status
+    over = status.finished_at is not None and status.observed_generation != seen.run.generation
+    return status.started_at is not None and not over
+
+
+def _dataset(seen: Observed, spec: FineTuneRunSpec) -> tuple[str, str] | None:
+    found = seen.references.get(("DatasetBuild", spec.dataset.ref)) if spec.dataset.ref else None
+    if found is None or not found.exists:
+        return None
+    if found.recipe is not None and found.recipe != spec.recipe:
+        return (
+            "WrongRecipe",
+            f"spec.dataset.ref: DatasetBuild {found.name} builds for recipe {found.recipe}, but spec.recipe is "
+            f"{spec.recipe}; set spec.recipe to {found.recipe}, or name a build of recipe {spec.recipe}",
+        )
+    return _size(found, spec) if found.ready and found.train_samples is not None else None
+
+
+def _size(found: Reference, spec: FineTuneRunSpec) -> tuple[str, str] | None:
+    samples = found.train_samples or 0
+    if samples == 0:
+        return (
+            "EmptySplit",
+            f"spec.dataset.ref: DatasetBuild {found.name} has an empty training split; build it from more podcasts, or "
+            "with a smaller spec.split.validation",
+        )
+    ranks, size = spec.topology.nodes * spec.topology.gpus_per_node, spec.training.per_device_batch_size
+    if samples >= ranks * size:
+        return None
+    if samples >= ranks and not spec.training.packing:
+        instead = f"set it to at most {samples // ranks}"
+    else:
+        instead = f"use at most {samples} ranks with perDeviceBatchSize 1, or a larger dataset"
+    return (
+        "BatchTooLarge",
+        f"spec.training.perDeviceBatchSize: a pass takes {ranks} ranks x {size} = {ranks * size} samples or more, but "
+        f"the training split of DatasetBuild {found.name} has {samples}; {instead}",
+    )

@@ -1,0 +1,110 @@
+"""A group as the questions about it need it: what was seen, what is recorded, and when its attempts began."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import cache
+
+from fabula_api.fine_tune_run import Attempt, EarlierAttempts, FineTuneRunSpec
+from fabula_api.recipes import Stage, recipes
+from fabula_api.shared_spec import Retries
+from fabula_api.status import StageStatus
+from fabula_operator.plan.groups.attempts import Budget, spent
+from fabula_operator.plan.seen.api_objects import Child
+from fabula_operator.plan.seen.observed import Observed, Report
+from fabula_operator.plan.times import timestamp
+from fabula_operator.render.launch import Launch
+
+OPEN = ("Pending", "Running")
+
+
+@cache
+def group_names() -> frozenset[str]:
+    """Names of the stages that are groups of ranks."""
+    return frozenset(
+        stage.name
+        for recipe in recipes().values()
+        for stage in recipe.stages.get("FineTuneRun", ())
+        if stage.shape == "group"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """What every question about a group is asked about."""
+
+    seen: Observed
+    stage: Stage
+    launch: Launch
+    """As for attempt 1; the number is filled in."""
+    status: StageStatus
+    attempts: tuple[Attempt, ...]
+    earlier: EarlierAttempts | None
+    """Those that are not listed any more."""
+    suspend: bool
+    now: datetime
+
+    @property
+    def spec(self) -> FineTuneRunSpec:
+        """The run's spec; only this kind has groups."""
+        assert isinstance(self.launch.spec, FineTuneRunSpec)
+        return self.launch.spec
+
+    @property
+    def retries(self) -> Retries:
+        return self.launch.retries
+
+    @property
+    def step_seconds(self) -> float | None:
+        """What a step usually takes, as far as former reports told."""
+        metrics = getattr(self.seen.run.status, "metrics", None)
+        return metrics.step_seconds if metrics else None
+
+    def exhausted(self, budget: Budget) -> bool:
+        """Whether the budget pays for no further attempt."""
+        allowed = self.retries.infrastructure if budget == "infrastructure" else self.retries.failure
+        return spent(self.attempts, self.earlier, budget, self.seen.run.generation) > allowed
+
+    def attempt(self, number: int, generation: int) -> Attempt:
+        """An attempt that is due."""
+        held = self.launch.gpus * self.launch.shards
+        return Attempt(number=number, state="Pending", generation=generation, gpus=held)
+
+    def child(self, number: int) -> Child | None:
+        """The child of an attempt under the present key."""
+        name = replace(self.launch, attempt=number).child
+        return next((one for one in self.seen.children if one.name == name), None)
+
+    def superseded(self, number: int) -> Child | None:
+        """The child of an attempt under a key that was edited away."""
+        own = (one for one in self.seen.children if one.stage == self.stage.name)
+        return next((one for one in own if one.attempt == number), None)
+
+
+def last_report(group: Group, child: Child) -> Report | None:
+    """The attempt's newest report; the pod it came from may be gone since."""
+    return max(
+        (one for one in group.seen.reports if one.body.attempt == child.attempt and one.body.stage == child.stage),
+        key=lambda one: one.received_at,
+        default=None,
+    )
+
+
+def running_status(group: Group, child: Child) -> StageStatus:
+    """The stage as one that is at work."""
+    started = group.status.started_at or timestamp(child.created_at or group.now)
+    return group.status.model_copy(update={"state": "Running", "started_at": started})
+
+
+def with_start(attempt: Attempt, child: Child | None) -> Attempt:
+    """The attempt with the time it began, if it did."""
+    begun = begun_at(child) if child is not None else None
+    if attempt.started_at or begun is None:
+        return attempt
+    return attempt.model_copy(update={"started_at": timestamp(begun)})
+
+
+def begun_at(child: Child) -> datetime | None:
+    """When a child's pods were asked for; time in a queue takes no GPU."""
+    return child.started_at if child.queue is not None else child.created_at

@@ -1,0 +1,1 @@
+"""What each kind adds to the common status, and what it says when it has ended."""

@@ -1,0 +1,79 @@
+"""What a plan rests on, and so what has to be read by itself before the plan is carried out.
+
+Plans are made from what watches told. What they told is there was there; what they have not told of may be there all
+the same, because each kind is watched by itself. So a plan that only goes on from what is there needs nothing more: its
+status is written onto the version that it was made from, and a child's name collides with one that is there already. A
+plan that rests on something not being there, or ends something for good, is made again from reads.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fabula_api.fine_tune_run import Attempt
+from fabula_api.status import RunStatus
+from fabula_operator.plan.actions import DeleteChild, EnsureChild, Plan, SuspendChild
+from fabula_operator.plan.groups.group import OPEN, group_names
+from fabula_operator.plan.seen.observed import Observed, Run
+from fabula_operator.render.names import child_name
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What a plan needs read by itself."""
+
+    run: bool = False
+    """No status is written onto the version that the plan was made from, so nothing else shows that it is the last."""
+    references: bool = False
+    """The run is about to begin, or to fail, with what the runs that it names have made."""
+    pods: bool = False
+    """A child or pod that is not known of would change the plan."""
+
+    def __or__(self, other: Evidence) -> Evidence:
+        return Evidence(self.run or other.run, self.references or other.references, self.pods or other.pods)
+
+
+def evidence(seen: Observed, wanted: Plan) -> Evidence:
+    """What the plan made of `seen` rests on."""
+    status = seen.run.status
+    starts = [one.launch for one in wanted.actions if isinstance(one, EnsureChild)]
+    begins = bool(starts) and (status.started_at is None or status.finished_at is not None)
+    fails = wanted.status is not None and wanted.status.state == "Failed" and status.state != "Failed"
+    return Evidence(
+        run=bool(wanted.actions) and not _writes(seen, wanted),
+        references=bool(seen.references) and (begins or fails),
+        pods=any(isinstance(one, DeleteChild | SuspendChild) for one in wanted.actions)
+        or (fails and _has_begun(seen))
+        or _ends_an_attempt(status, wanted.status)
+        or any(launch.attempt > 1 for launch in starts)
+        # An edit may have left pods behind that still write where the new ones would.
+        or (bool(starts) and seen.run.generation > 1 and _has_begun(seen)),
+    )
+
+
+def expected_children(run: Run) -> tuple[str, ...]:
+    """Names of children that the status says are at work."""
+    attempts: list[Attempt] = getattr(run.status, "attempts", [])
+    return tuple(
+        child_name(run.identity.name, stage.name, None, stage.key, one.number)
+        for stage in run.status.stages
+        for one in attempts
+        if stage.name in group_names() and stage.key and one.state in OPEN
+    )
+
+
+def _writes(seen: Observed, wanted: Plan) -> bool:
+    return wanted.status is not None and wanted.status.to_wire() != seen.run.status.to_wire()
+
+
+def _has_begun(seen: Observed) -> bool:
+    return seen.run.status.started_at is not None or bool(seen.children)
+
+
+def _ends_an_attempt(old: RunStatus, new: RunStatus | None) -> bool:
+    """Whether an attempt is over that did not do its work: what it ended by may not have been told yet."""
+    before = {one.number: one.state for one in getattr(old, "attempts", [])}
+    return any(
+        one.state in ("Failed", "Suspended") and before.get(one.number) != one.state
+        for one in getattr(new, "attempts", [])
+    )

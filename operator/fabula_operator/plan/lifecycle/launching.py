@@ -1,0 +1,134 @@
+"""What a stage is started with: kind of child, device, GPUs, shards, time to end; and what could not be started."""
+
+from __future__ import annotations
+
+import math
+
+from fabula_api.artifact import canonical_json
+from fabula_api.base import value_at
+from fabula_api.dataset_build import DatasetBuildSpec
+from fabula_api.eval_run import Arm
+from fabula_api.fine_tune_run import FineTuneRunSpec, FineTuneRunStatus
+from fabula_api.provider import longest_reply_seconds
+from fabula_api.recipes import Stage
+from fabula_api.shared_spec import Resources
+from fabula_api.status import FailureDigest
+from fabula_api.worker import CONFIG_VARIABLE, Spec, StageInput
+from fabula_operator.plan.money.quota import EXTRACT, ILLUSTRATE
+from fabula_operator.plan.seen.observed import Observed, Waiting
+from fabula_operator.plan.stages.key import stage_folder
+from fabula_operator.render.launch import Backend, Device, Launch
+from fabula_operator.render.literal import VARIABLE_LIMIT, fits
+from fabula_operator.render.pod import GPU, config_text
+
+_SECONDS_TO_COMMIT = 10
+"""So long a pod may take to keep the answers of its last calls."""
+
+
+def choose_backend(seen: Observed, spec: Spec) -> tuple[Backend, str | None] | Waiting:
+    """(kind of child, sentence on why); the sentence is None for kinds without groups.
+
+    A started run keeps what it chose, even if the CRD comes or goes meanwhile.
+    """
+    if not isinstance(spec, FineTuneRunSpec):
+        return "Job", None
+    status = seen.run.status
+    started = status.started_at is not None and status.finished_at is None
+    if isinstance(status, FineTuneRunStatus) and status.backend and started:
+        return ("PyTorchJob" if status.backend.startswith("PyTorchJob") else "Job"), status.backend
+    if spec.backend == "Job":
+        return "Job", "Job: spec.backend asks for it"
+    if seen.environment.pytorch_jobs:
+        asked = (
+            "spec.backend asks for it" if spec.backend == "PyTorchJob" else "the training operator's CRD is installed"
+        )
+        return "PyTorchJob", f"PyTorchJob: {asked}"
+    if spec.backend == "PyTorchJob":
+        return Waiting(
+            "WaitingForTrainingOperator",
+            "spec.backend is PyTorchJob, but its CRD is not installed; install the training operator or use Job",
+        )
+    return "Job", "Job: the training operator's CRD is not installed"
+
+
+def launch_of(
+    seen: Observed,
+    spec: Spec,
+    backend: Backend,
+    stage: Stage,
+    arm: Arm | None,
+    key: str,
+    place: str,
+    inputs: tuple[StageInput, ...],
+) -> Launch:
+    """The child that carries out a stage, whose folder's name is `place`."""
+    run, root = seen.run, seen.environment.artifact_root
+    arm_name = arm.name if arm else None
+    resources = value_at(spec, stage.resources) if stage.resources else Resources()
+    device, gpus = _device(stage, spec, arm, resources)
+    shards = 1
+    if stage.shape == "group" and isinstance(spec, FineTuneRunSpec):
+        shards = spec.topology.nodes
+    elif stage.shards:
+        shards = value_at(spec, stage.shards)
+    return Launch(
+        run=run.identity,
+        generation=run.generation,
+        stage=stage.name,
+        shape=stage.shape,
+        key=key,
+        output=stage_folder(run.identity, spec, root, stage.name, arm_name, place),
+        spec=spec,
+        arm=arm_name,
+        backend=backend if stage.shape == "group" else "Job",
+        shards=shards,
+        inputs=inputs,
+        device=device,
+        gpus=gpus,
+        resources=resources,
+        retries=spec.retries,
+        queue=spec.queue if isinstance(spec, FineTuneRunSpec) else None,
+        grace_seconds=last_call_seconds(spec, stage.name),
+    )
+
+
+def _device(stage: Stage, spec: Spec, arm: Arm | None, resources: Resources) -> tuple[Device, int]:
+    """Device and number of GPUs of one pod."""
+    if arm is not None:
+        return ("cuda", arm.gpus_per_shard) if arm.gpus_per_shard else ("cpu", 0)
+    if stage.remote_when is not None and value_at(spec, stage.remote_when[0]) in stage.remote_when[1]:
+        return "cpu", 0
+    named = stage.device if stage.device in ("cpu", "cuda") else value_at(spec, stage.device)
+    if named != "cuda":
+        return "cpu", 0
+    if stage.shape == "group" and isinstance(spec, FineTuneRunSpec):
+        return "cuda", spec.topology.gpus_per_node
+    asked = resources.limits.get(GPU)
+    return "cuda", int(asked) if asked else 1
+
+
+def last_call_seconds(spec: Spec, stage: str) -> int:
+    """Seconds that a stage's pods need at most to end the paid calls in hand and keep the answers; 0 without such."""
+    if not isinstance(spec, DatasetBuildSpec):
+        return 0
+    if stage == EXTRACT and spec.extraction.provider == "bedrock":
+        return math.ceil(longest_reply_seconds(spec.extraction.max_tokens)) + _SECONDS_TO_COMMIT
+    if stage == ILLUSTRATE and spec.images.provider == "bedrock":
+        return math.ceil(longest_reply_seconds()) + _SECONDS_TO_COMMIT
+    return 0
+
+
+def too_large(launch: Launch, root: str) -> FailureDigest | None:
+    """Why no process could be started for the launch; None where one can be."""
+    text = config_text(launch, root)
+    if fits(text):
+        return None
+    spec = launch.spec.model_dump(mode="json", by_alias=True, exclude_none=True)
+    parts = {name: len(canonical_json(part)) for name, part in spec.items()}
+    largest = max(parts, key=lambda name: parts[name])
+    return FailureDigest(
+        reason="ConfigTooLarge",
+        message=f"{CONFIG_VARIABLE} of stage {launch.stage} would take {len(text.encode()):,} bytes, and a process can "
+        f"be given {VARIABLE_LIMIT:,}; shorten the spec, above all spec.{largest} with {parts[largest]:,} bytes",
+        stage=launch.stage,
+    )

@@ -1,0 +1,148 @@
+"""Walks a recipe's stages in order: which are done, which are at work, which may start. The same for every kind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from fabula_api.base import value_at
+from fabula_api.eval_run import Arm, EvalRunSpec
+from fabula_api.externals import unresolved
+from fabula_api.fine_tune_run import Attempt, EarlierAttempts
+from fabula_api.recipes import Stage
+from fabula_api.status import Lineage, RunStatus, StageStatus
+from fabula_api.worker import Spec, StageInput
+from fabula_operator.plan.groups.group import OPEN, Group
+from fabula_operator.plan.groups.stage import group_stage
+from fabula_operator.plan.lifecycle.launching import launch_of, too_large
+from fabula_operator.plan.seen.api_objects import running
+from fabula_operator.plan.seen.observed import Observed, Waiting
+from fabula_operator.plan.stages.job import job_stage
+from fabula_operator.plan.stages.key import place_key, stage_key
+from fabula_operator.plan.stages.references import external_inputs, with_digests
+from fabula_operator.plan.stages.view import StageView
+from fabula_operator.plan.times import timestamp
+from fabula_operator.render.launch import Backend, Launch
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """What walking the stages needs to know."""
+
+    seen: Observed
+    spec: Spec
+    stages: tuple[Stage, ...]
+    status: RunStatus
+    """What is remembered: finished stages and attempts."""
+    lineage: list[Lineage]
+    """Inputs from outside, resolved."""
+    backend: Backend
+    now: datetime
+
+
+def pending(stages: tuple[Stage, ...], spec: Spec, status: RunStatus) -> list[StageStatus]:
+    """The stages of a run that cannot start yet: what is remembered of them, else Pending."""
+    known = {stage.name: stage for stage in status.stages}
+    return [
+        known.get(name) or StageStatus(name=name, state="Skipped" if skipped(stage, spec) else "Pending")
+        for stage in stages
+        for name, _ in instances(stage, spec)
+    ]
+
+
+def instances(stage: Stage, spec: Spec) -> list[tuple[str, Arm | None]]:
+    """(name, arm) for each time the stage runs; nothing for one that would have nothing to find out."""
+    if stage.resolves and not unresolved(spec):
+        return []
+    if stage.for_each == "arms":
+        assert isinstance(spec, EvalRunSpec)
+        return [(f"{stage.name}/{arm.name}", arm) for arm in spec.arms]
+    return [(stage.name, None)]
+
+
+def skipped(stage: Stage, spec: Spec) -> bool:
+    """Whether the spec leaves the stage out."""
+    if stage.skip_unless is None:
+        return False
+    field, values = stage.skip_unless
+    return value_at(spec, field) not in values
+
+
+def walk(this: Walk) -> list[StageView]:
+    """How every stage stands, in order."""
+    views: list[StageView] = []
+    known = {stage.name: stage for stage in this.status.stages}
+    for stage in this.stages:
+        ready = all(view.done for view in views if view.stage.name in stage.after)
+        for name, arm in instances(stage, this.spec):
+            arm_name = arm.name if arm else None
+            if skipped(stage, this.spec):
+                views.append(StageView(stage, arm_name, StageStatus(name=name, state="Skipped")))
+            elif not ready:
+                views.append(StageView(stage, arm_name, StageStatus(name=name)))
+            else:
+                views.append(_stage(this, stage, name, arm, known.get(name), views))
+    return views
+
+
+def _stage(
+    this: Walk, stage: Stage, name: str, arm: Arm | None, known: StageStatus | None, before: list[StageView]
+) -> StageView:
+    inputs = _inputs(this, stage, arm, before)
+    root = this.seen.environment.artifact_root
+    key = stage_key(this.spec.recipe, stage, this.spec, arm, inputs, root)
+    if known is not None and known.key == key:
+        if known.state == "Succeeded":
+            return StageView(stage, arm.name if arm else None, known)
+        status = known if known.state == "Running" else StageStatus(name=name, key=key)
+    else:
+        status = StageStatus(name=name, key=key)
+    bounded = {view.status.name for view in before if view.stage.extent}
+    place = place_key(this.spec.recipe, stage, this.spec, arm, inputs, root, bounded)
+    launch = launch_of(this.seen, this.spec, this.backend, stage, arm, key, place, inputs)
+    if (still := _still_writing(this.seen, launch)) is not None:
+        return StageView(stage, launch.arm, status, waiting=still)
+    if stage.shape != "group":
+        return _startable(this, job_stage(this.seen, stage, launch, status, this.now))
+    attempts: list[Attempt] = list(getattr(this.status, "attempts", []))
+    earlier: EarlierAttempts | None = getattr(this.status, "earlier_attempts", None)
+    group = Group(this.seen, stage, launch, status, tuple(attempts), earlier, this.spec.suspend, this.now)
+    return _startable(this, group_stage(group))
+
+
+def _startable(this: Walk, view: StageView) -> StageView:
+    """The view, failed before a child exists where no process could be told what to do."""
+    failure = too_large(view.launch, this.seen.environment.artifact_root) if view.launch else None
+    if failure is None:
+        return view
+    status = view.status.model_copy(update={"state": "Failed", "eta": None, "finished_at": timestamp(this.now)})
+    # An attempt that never had a child is none.
+    attempts = None if view.attempts is None else tuple(one for one in view.attempts if one.state not in OPEN)
+    return replace(view, launch=None, status=status, failure=failure, attempts=attempts)
+
+
+def _inputs(this: Walk, stage: Stage, arm: Arm | None, before: list[StageView]) -> tuple[StageInput, ...]:
+    found = []
+    for view in before:
+        if view.stage.name in stage.after and view.status.artifact is not None:
+            artifact = view.status.artifact
+            found.append(StageInput(name=view.status.name, uri=artifact.uri, digest=artifact.digest))
+    lineage = with_digests(this.lineage, resolved(before))
+    found += external_inputs(stage, arm.name if arm else None, this.spec, lineage)
+    return tuple(found)
+
+
+def resolved(views: list[StageView]) -> dict[str, str]:
+    """Digests that `resolve` has found, by lineage name."""
+    return {name: digest for view in views for name, digest in (view.status.digests or {}).items()}
+
+
+def _still_writing(seen: Observed, launch: Launch) -> Waiting | None:
+    """Two Jobs may not pay for the items of one folder at once: the one before must have let its pods go."""
+    if launch.key.startswith(f"sha256:{launch.output.rpartition('/')[2]}"):
+        return None  # nothing that can change leaves the folder as it is
+    own = {child.uid for child in seen.children if child.name == launch.child}
+    former = {child.uid for child in seen.children if child.stage != launch.stage or child.arm != launch.arm} | own
+    if any(pod.owner_uid not in former for pod in running(seen.pods)):
+        return Waiting("Replacing", f"pods of stage {launch.stage} from before the spec was edited are stopping")
+    return None

@@ -1,0 +1,1 @@
+"""Prices, quotas and how they are lent, GPU hours."""

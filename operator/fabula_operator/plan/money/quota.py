@@ -1,0 +1,139 @@
+"""What a shard may take next: its part of the provider's quota, and of the build's dollars.
+
+Pure. How a quota is divided among the shards of all builds that share it is in `lending`. Dollars are granted so that
+all grants together never pass the budget, even though shards hear of them at different times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Set
+from dataclasses import dataclass
+from typing import Any
+
+from fabula_api.dataset_build import DatasetBuildSpec, Quota, RequestQuota
+from fabula_api.worker import StageReport
+from fabula_operator.plan.money.quota_groups import QuotaGroup
+
+EXTRACT, ILLUSTRATE = "extract", "illustrate"
+_ENDED = frozenset({"BudgetReached", "TargetReached"})
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One build's paid stage at work."""
+
+    run: str
+    """Uid of the build."""
+    stage: str
+    quota: RequestQuota
+    at_work: int
+    """Shards that have not ended."""
+    concurrency: int = 1
+    """Items that a shard has in hand."""
+    payer: tuple[str, ...] = ()
+    """Namespace, provider, region and model: what differs in one of them is never one quota."""
+    declared: QuotaGroup | None = None
+    """The operator's own word on the group."""
+
+    @property
+    def pool(self) -> tuple[str, ...]:
+        """Claims with the same pool share one quota."""
+        if self.declared is not None:
+            return ("declared", self.declared.name)
+        if self.quota.group:
+            return (self.stage, "group", self.quota.group, *self.payer)
+        return (self.stage, "run", self.run)
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """What all claims on one quota come to."""
+
+    requests: float | None
+    """A minute; None where no build names a figure."""
+    tokens: float | None
+    shards: int
+    """When all of them are at work."""
+
+
+def claim_of(
+    run: str,
+    spec: DatasetBuildSpec,
+    stage: str,
+    reports: Iterable[StageReport],
+    namespace: str = "",
+    groups: Iterable[QuotaGroup] = (),
+) -> Claim | None:
+    """What a build's stage at work draws on, among it the declared `groups`; None for a stage that pays nobody."""
+    if stage == EXTRACT and spec.extraction.provider == "bedrock":
+        quota: RequestQuota = spec.extraction.quota
+        workers, concurrency = spec.extraction.workers, spec.extraction.concurrency
+        payer = (namespace, spec.extraction.provider, spec.extraction.region, spec.extraction.model)
+    elif stage == ILLUSTRATE and spec.images.provider == "bedrock":
+        quota, workers, concurrency = spec.images.quota, spec.images.workers, spec.images.concurrency
+        payer = (namespace, spec.images.provider, spec.images.region, spec.images.bedrock_model)
+    else:
+        return None
+    over = sum(ended(report) for report in reports if report.stage == stage)
+    declared = next((one for one in groups if one.covers(namespace, quota.group, *payer[1:])), None)
+    return Claim(run, stage, quota, max(1, workers - over), concurrency, payer, declared)
+
+
+def ended(report: StageReport) -> bool:
+    """Whether a shard's last report says that it takes nothing more."""
+    if report.condition is not None and report.condition.reason in _ENDED:
+        return True
+    return report.total is not None and report.done >= report.total
+
+
+def weight(report: StageReport, concurrency: int) -> float:
+    """What a shard can use of an equal part, from its last report: its last items leave more and more of it unused."""
+    if report.total is None:
+        return 1.0
+    return min(1.0, max(1, report.total - report.done) / concurrency)
+
+
+def pool_of(claim: Claim, claims: Iterable[Claim]) -> Pool:
+    """The pool that `claim` is in. Where builds of a namespace's group disagree, the smallest figure counts."""
+    pool = [one for one in claims if one.pool == claim.pool] or [claim]
+    if (own := claim.declared) is not None:
+        return Pool(own.requests_per_minute, own.tokens_per_minute, sum(one.at_work for one in pool))
+    requests = [one.quota.requests_per_minute for one in pool if one.quota.requests_per_minute]
+    tokens = [
+        one.quota.tokens_per_minute for one in pool if isinstance(one.quota, Quota) and one.quota.tokens_per_minute
+    ]
+    return Pool(min(requests, default=None), min(tokens, default=None), sum(one.at_work for one in pool))
+
+
+def stage_budget(spec: DatasetBuildSpec, stage: str, extraction_usd: float) -> float | None:
+    """Dollars that a stage may take in all; None without a bound. Pictures may take what extraction left."""
+    if spec.budget.usd is None:
+        return None
+    return spec.extraction_usd() if stage == EXTRACT else max(0.0, spec.budget.usd - extraction_usd)
+
+
+def paid_for(status: Mapping[str, Any], stage: str) -> float:
+    """Dollars that a build's stage may have taken, by its status: paid ones, and those of calls that were lost."""
+    bills = [bill for bill in status.get("bills") or () if bill.get("stage") == stage]
+    return sum(float(bill.get("costUsd", 0)) + float(bill.get("lostUsd", 0)) for bill in bills)
+
+
+def grant(
+    total: float, spent: Mapping[int, float], granted: Mapping[int, float], over: Set[int], shard: int, shards: int
+) -> float:
+    """Dollars that `shard` may have spent in all.
+
+    `spent` and `granted` are what is known of each shard, `over` those that have ended. A shard never heard of may hold
+    an equal part, which it takes when it starts, and no grant is below that: so a part that was never heard of, such as
+    after a restart of the operator, is never given away twice.
+    """
+    held = 0.0
+    for other in range(shards):
+        if other == shard:
+            continue
+        used = spent.get(other, 0.0)
+        held += used if other in over else max(used, granted.get(other, total / shards))
+    own = spent.get(shard, 0.0)
+    at_work = max(1, shards - len(over - {shard}))
+    fair = max(total / shards, own + max(0.0, total - sum(spent.values())) / at_work)
+    return max(own, granted.get(shard, 0.0), min(fair, total - held))

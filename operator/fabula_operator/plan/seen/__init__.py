@@ -1,0 +1,1 @@
+"""What was observed, as records: Jobs and pods, reports over time, what is late or held."""

@@ -1,0 +1,102 @@
+"""Stage keys and folders: what decides a stage's output, and where that output lies.
+
+Two runs with the same key would compute the same thing, so a finished artifact under that key is taken instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence, Set
+from dataclasses import replace
+from typing import Any
+
+from pydantic import BaseModel
+
+from fabula_api.artifact import digest_of
+from fabula_api.base import value_at
+from fabula_api.eval_run import Arm
+from fabula_api.once import once
+from fabula_api.recipes import Stage
+from fabula_api.uri import resolve_uri
+from fabula_api.worker import Spec, StageInput
+from fabula_operator.render.launch import RunIdentity
+
+# How many GPUs compute an answer does not change it, so moving an arm to other hardware reuses what is there. A digest
+# that a spec gives is among the stage's inputs, as one that was found out would be.
+_UNDECISIVE = frozenset({"gpusPerShard", "digest"})
+
+
+@once(512)
+def _part(spec: Spec, path: str, root: str) -> Any:
+    """A field of a spec as it goes into a key."""
+    return _plain(value_at(spec, path), root)
+
+
+def _plain(value: Any, root: str) -> Any:
+    """As JSON, with every place in its one spelling."""
+    if isinstance(value, BaseModel):
+        value = value.model_dump(mode="json", by_alias=True)
+    if isinstance(value, dict):
+        return {
+            key: resolve_uri(one, root) if key == "uri" and isinstance(one, str) else _plain(one, root)
+            for key, one in value.items()
+            if key not in _UNDECISIVE
+        }
+    if isinstance(value, list | tuple):
+        return [_plain(one, root) for one in value]
+    return value
+
+
+def stage_key(recipe: str, stage: Stage, spec: Spec, arm: Arm | None, inputs: Sequence[StageInput], root: str) -> str:
+    """`sha256:<hex>` of everything that decides the stage's output, and how much of it there is."""
+    arm_value = None
+    if arm is not None:
+        # Where model and adapter lie, and who made them, does not matter; their digests are among the inputs.
+        named = {one.name for one in inputs}
+        arm_value = {key: value for key, value in _plain(arm, root).items() if key not in {"adapter", "model"} & named}
+    return digest_of(
+        {
+            "recipe": recipe,
+            "stage": stage.name,
+            "version": stage.version,
+            "spec": {path: _part(spec, path, root) for path in stage.reads} | _bounds(stage, spec, root),
+            "arm": arm_value,
+            "inputs": {one.name: one.digest for one in inputs},
+        }
+    )
+
+
+def _bounds(stage: Stage, spec: Spec, root: str) -> dict[str, Any]:
+    """The fields that bound how far the stage goes, where they do: without any, its key is what it would be anyway."""
+    values = {path: value_at(spec, path) for path in stage.extent}
+    return {
+        path: _plain(value, root)
+        for path, value in values.items()
+        if value and not (isinstance(value, BaseModel) and value == type(value)())
+    }
+
+
+def place_key(
+    recipe: str, stage: Stage, spec: Spec, arm: Arm | None, inputs: Sequence[StageInput], root: str, bounded: Set[str]
+) -> str:
+    """The key that names the stage's folder: as `stage_key`, but whatever only bounds how far stages go is left out.
+
+    `bounded` are the inputs that such a stage made; the last part of their folder says what is in it.
+    """
+    if not stage.extent:
+        return stage_key(recipe, stage, spec, arm, inputs, root)
+    places = [
+        one.model_copy(update={"digest": one.uri.rpartition("/")[2]}) if one.name in bounded else one for one in inputs
+    ]
+    return stage_key(recipe, replace(stage, extent=()), spec, arm, places, root)
+
+
+def base_folder(output: str | None, namespace: str, root: str) -> str:
+    """The folder below which a run's stages have theirs: the one that `output.uri` names, else its namespace's."""
+    return resolve_uri(output or namespace, root)
+
+
+def stage_folder(run: RunIdentity, spec: Spec, root: str, stage: str, arm: str | None, key: str) -> str:
+    """Folder of a stage's output: `{base}/{stage}[-{arm}]/{first 16 of the key}`."""
+    base = base_folder(spec.output.uri, run.namespace, root)
+    name = f"{stage}-{arm}" if arm else stage
+    return f"{base}/{run.kind.lower()}/{name}/{key.removeprefix('sha256:')[:16]}"

@@ -1,0 +1,104 @@
+"""Runs that a run names: which they are, whether they are ready, and the inputs they give once they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from fabula_api.externals import External, externals
+from fabula_api.recipes import Kind, Stage
+from fabula_api.shared_spec import ModelSource
+from fabula_api.status import Lineage
+from fabula_api.uri import resolve_uri
+from fabula_api.worker import Spec, StageInput
+from fabula_operator.plan.seen.observed import Observed, Reference, Waiting
+
+
+def named_runs(kind: Kind, spec: dict[str, object]) -> set[tuple[Kind, str]]:
+    """The runs that a spec on the wire names, read leniently since the spec may be invalid."""
+
+    def ref(source: object) -> str | None:
+        name = source.get("ref") if isinstance(source, dict) else None
+        return name if isinstance(name, str) else None
+
+    found: set[tuple[Kind, str]] = set()
+    if kind == "FineTuneRun" and (name := ref(spec.get("dataset"))):
+        found.add(("DatasetBuild", name))
+    arms = spec.get("arms")
+    if kind == "EvalRun" and isinstance(arms, list):
+        for arm in arms:
+            if isinstance(arm, dict) and (name := ref(arm.get("adapter"))):
+                found.add(("FineTuneRun", name))
+    return found
+
+
+def resolve_externals(seen: Observed, spec: Spec) -> list[Lineage] | Waiting:
+    """Lineage entries of every external, with the digests that are known, or the first thing to wait for.
+
+    What a started run reads stays what it was when it started, even if the run that made it changes meanwhile.
+    """
+    status = seen.run.status
+    started = status.started_at is not None and status.finished_at is None
+    recorded = {entry.name: entry for entry in status.lineage}
+    found: list[Lineage] = []
+    for one in externals(spec):
+        if one.ref is None:
+            found.append(Lineage(name=one.name, uri=_place(one, seen.environment.artifact_root), digest=one.digest))
+            continue
+        assert one.made_by is not None
+        run = f"{one.made_by}/{one.ref}"
+        reference = seen.references.get((one.made_by, one.ref))
+        entry = recorded.get(one.name)
+        known = entry if entry and entry.run == run and entry.digest else None
+        if known and (started or reference is None or not reference.ready):
+            found.append(Lineage(name=one.name, uri=known.uri, digest=known.digest, run=run))
+        elif reference is not None and reference.ready:
+            found.append(Lineage(name=one.name, uri=reference.uri, digest=reference.digest, run=run))
+        else:
+            return _wait(one, reference)
+    return found
+
+
+def _place(one: External, root: str) -> str | None:
+    """Folder of what no run makes; of a model on the Hub, its name there."""
+    if one.source.uri is not None:
+        return resolve_uri(one.source.uri, root)
+    return one.source.name if isinstance(one.source, ModelSource) else None
+
+
+def _wait(one: External, reference: Reference | None) -> Waiting:
+    """Why it is not ready. What somebody has to mend is called by another reason than what only takes time."""
+    what = "Dataset" if one.made_by == "DatasetBuild" else "Adapter"
+    name = f"{one.made_by} {one.ref}"
+    if reference is None or not reference.exists:
+        return Waiting(f"WaitingFor{what}", f"{name} does not exist yet")
+    if reference.state == "Failed":
+        why = f" ({reference.reason})" if reference.reason else ""
+        message = f"{name} has failed{why}; this run goes on once it has been mended and has succeeded"
+        return Waiting(f"{what}Failed", message, stalled=True)
+    if reference.state == "Succeeded" and reference.dry_run:
+        message = f"{name} was a dry run, which makes no artifact; this run goes on once its spec.dryRun is false"
+        return Waiting(f"{what}IsDryRun", message, stalled=True)
+    if reference.state == "Succeeded":
+        return Waiting(f"{what}Missing", f"{name} has succeeded but names no artifact", stalled=True)
+    return Waiting(f"WaitingFor{what}", f"{name} is {reference.state or 'Pending'}")
+
+
+def with_digests(lineage: list[Lineage], digests: Mapping[str, str]) -> list[Lineage]:
+    """The entries, those whose digest was not known with what `resolve` found."""
+    return [
+        entry.model_copy(update={"digest": entry.digest or digests.get(entry.name)}) if entry.name in digests else entry
+        for entry in lineage
+    ]
+
+
+def external_inputs(stage: Stage, arm: str | None, spec: Spec, lineage: list[Lineage]) -> list[StageInput]:
+    """The inputs from outside that one stage (of one arm) reads."""
+    entries = {entry.name: entry for entry in lineage}
+    found = []
+    for one in externals(spec):
+        if one.input in stage.external and one.arm in (None, arm):
+            entry = entries[one.name]
+            uri = entry.uri or ""
+            # Where the content is not known, at least no two places are ever taken for one.
+            found.append(StageInput(name=one.input, uri=uri, digest=entry.digest or f"uri:{uri}"))
+    return found

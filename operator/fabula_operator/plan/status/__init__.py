@@ -1,0 +1,1 @@
+"""Conditions and events, and which change of a status is news."""

@@ -1,0 +1,111 @@
+"""Events for what changed between two statuses. Each has an identity, so that a crash does not emit it twice.
+
+No identity holds a time: the plan after a crash is made at another one.
+"""
+
+from __future__ import annotations
+
+from fabula_api.status import RunStatus
+from fabula_operator.plan.actions import Notice
+from fabula_operator.plan.money.unpriced import REASON as PRICE_UNKNOWN
+
+
+def notices(old: RunStatus, new: RunStatus, generation: int) -> tuple[Notice, ...]:
+    """What a person would want to read in `kubectl describe`, in order."""
+    found: list[Notice] = [*_attempts(old, new), *_stages(old, new, generation)]
+    before, after = old.state, new.state
+    reason, message = new.reason, _message(new)
+    if after == "Failed" and (before != "Failed" or old.observed_generation != generation):
+        found.append(Notice("Warning", reason or "Failed", message, f"{generation}/failed/{reason}"))
+    elif after == "Succeeded" and before != "Succeeded":
+        found.append(Notice("Normal", "Succeeded", message, f"{generation}/succeeded"))
+    elif after == "Suspended" and before != "Suspended":
+        found.append(
+            Notice("Normal", "Suspended", "stopped by spec.suspend; what is finished stays", f"{generation}/on")
+        )
+    elif before == "Suspended" and after in ("Running", "Pending"):
+        found.append(Notice("Normal", "Resumed", "goes on from what is finished", f"{generation}/off"))
+    found += _preflight(old, new, generation)
+    found += _health(old, new)
+    if after in ("Pending", "Running") and reason and reason != old.reason:
+        kind = "Normal" if reason.startswith(("Waiting", "Replacing", "Restarting", "Suspending")) else "Warning"
+        found.append(Notice(kind, reason, message, f"{generation}/wait/{reason}/{message}"))  # type: ignore[arg-type]
+    return tuple(found)
+
+
+def _preflight(old: RunStatus, new: RunStatus, generation: int) -> list[Notice]:
+    """A run that was accepted although it may be too large, or what it pays for has no known price."""
+
+    def doubt(status: RunStatus) -> tuple[str, str] | None:
+        for one in status.conditions:
+            if one.type == "Accepted" and one.status == "True" and one.reason.endswith(("NotFit", PRICE_UNKNOWN)):
+                return one.reason, one.message
+        return None
+
+    now = doubt(new)
+    if now is None or now == doubt(old):
+        return []
+    return [Notice("Warning", now[0], now[1][:900], f"{generation}/preflight/{now[0]}")]
+
+
+def _health(old: RunStatus, new: RunStatus) -> list[Notice]:
+    """What the watchdog found, and that it is over."""
+
+    def health(status: RunStatus) -> tuple[str, str, str]:
+        for one in status.conditions:
+            if one.type == "Healthy":
+                return one.status, one.reason, one.message
+        return "Unknown", "", ""
+
+    before, after = health(old), health(new)
+    attempts = getattr(new, "attempts", None)
+    if before[:2] == after[:2] or not attempts:
+        return []
+    mark = f"attempt/{attempts[-1].number}/health/{attempts[-1].last_step}"
+    if after[0] == "False":
+        return [Notice("Warning", after[1], after[2][:900], f"{mark}/{after[1]}")]
+    if before[0] == "False" and after[0] == "True":
+        return [Notice("Normal", "Healthy", f"no longer {before[1]}", f"{mark}/healthy")]
+    return []
+
+
+def _message(status: RunStatus) -> str:
+    if status.failure is not None:
+        return status.failure.message[:900]
+    wanted = {"Succeeded": "Succeeded"}.get(status.state or "", "Running")
+    return next((one.message for one in status.conditions if one.type == wanted), "")[:900]
+
+
+def _stages(old: RunStatus, new: RunStatus, generation: int) -> list[Notice]:
+    before = {stage.name: stage for stage in old.stages}
+    found = []
+    for stage in new.stages:
+        former = before.get(stage.name)
+        if former is not None and former.state == stage.state and former.key == stage.key:
+            continue
+        name = stage.name.replace("/", " of arm ", 1)
+        if stage.state == "Running":
+            found.append(Notice("Normal", "StageStarted", name, f"{generation}/start/{stage.name}/{stage.key}"))
+        elif stage.state == "Succeeded":
+            what = "found finished, taken as it is" if stage.reused else f"{stage.done} done"
+            if stage.failed:
+                what += f", {stage.failed} failed"
+            found.append(
+                Notice("Normal", "StageFinished", f"{name}: {what}", f"{generation}/end/{stage.name}/{stage.key}")
+            )
+    return found
+
+
+def _attempts(old: RunStatus, new: RunStatus) -> list[Notice]:
+    before = {attempt.number: attempt for attempt in getattr(old, "attempts", [])}
+    found = []
+    for attempt in getattr(new, "attempts", []):
+        former = before.get(attempt.number)
+        if attempt.state == "Failed" and (former is None or former.state != "Failed"):
+            message = f"attempt {attempt.number} ended: {attempt.reason}"
+            if attempt.message:
+                message += f", {attempt.message}"
+            if attempt.budget:
+                message += f" (charged to retries.{attempt.budget})"
+            found.append(Notice("Warning", "AttemptFailed", message, f"attempt/{attempt.number}"))
+    return found
