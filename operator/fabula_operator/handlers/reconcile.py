@@ -1,6 +1,6 @@
 """One look at one run: plan from the cache, read what the plan rests on besides, plan again if that was anything, act.
 
-Stale, lost, repeated or reordered events cost a read and never a wrong write: see `fabula_operator.plan.evidence`.
+Stale, lost, repeated or reordered events cost a read and never a wrong write: see `plan.lifecycle.evidence`.
 """
 
 from __future__ import annotations
