@@ -1,7 +1,15 @@
-"""Hypothesis searches anew on a developer's machine and repeats itself in CI, where a run must mean the same twice."""
+"""What all tests share: how Hypothesis searches, and the device that numerical tests compute on.
+
+Hypothesis searches anew on a developer's machine and repeats itself in CI, where a run must mean the same twice.
+"""
+
+from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from typing import Any
 
+import pytest
 from hypothesis import settings
 
 # A busy machine is no defect of the code under test, so no example has a deadline.
@@ -10,3 +18,55 @@ settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "search")
 # Read when torch is imported. Tests that run side by side would spin for each other's cores, and their models are tiny.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--device",
+        choices=("cpu", "cuda"),
+        default="cpu",
+        help="cuda: only the tests that can compute on a GPU, each of which fails where it has not used it",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--device") == "cuda":
+        import torch
+
+        if not torch.cuda.is_available():
+            raise pytest.UsageError("--device cuda, but torch sees no GPU here; nothing would be proved")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """On a GPU, what never touches it would only look like proof."""
+    if config.getoption("--device") == "cuda":
+        able = [item for item in items if "device_name" in getattr(item, "fixturenames", ())]
+        config.hook.pytest_deselected(items=[item for item in items if item not in able])
+        items[:] = able
+
+
+@pytest.fixture(scope="session")
+def device_name(request: pytest.FixtureRequest) -> str:
+    """Where numerical tests compute: `cpu`, or `cuda` with `--device cuda`. For tests whose work is done by processes
+    of their own, which have to prove by themselves that they used it."""
+    return str(request.config.getoption("--device"))
+
+
+@pytest.fixture
+def device(device_name: str) -> Iterator[str]:
+    """As `device_name`; on a GPU the test fails where this process has put nothing on it. In full fp32 there."""
+    if device_name == "cpu":
+        yield device_name
+        return
+    import torch
+
+    def allocations() -> int:
+        return int(torch.cuda.memory_stats().get("allocation.all.allocated", 0))
+
+    kept: Any = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False  # of convolutions; matrix products are in fp32 by themselves
+    torch.cuda.init()
+    before = allocations()
+    yield device_name
+    torch.backends.cudnn.allow_tf32 = kept
+    assert allocations() > before, "the test was to compute on a GPU and has used only the CPU"

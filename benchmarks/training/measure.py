@@ -9,6 +9,7 @@ import statistics
 import sys
 import time
 import traceback
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,8 @@ class Figures:
     loss: float = 0.0
     mfu: float | None = None
     memory_gib: float | None = None
+    waits: int | None = None
+    """Times that a pass waits for the GPU, as torch's own check counts them; without the optimizer's step."""
     missing: str | None = None
     """Why there are no figures."""
 
@@ -104,10 +107,12 @@ class Bench:
         measured = [course for course in courses if not course.figures.missing]
         for course in measured:
             self._conclude(course)
+            if self._device == "cuda" and time.monotonic() < self._end:
+                course.figures.waits = self._waits(course, labelled)
         if profile and measured:
             fastest = max(measured, key=lambda course: course.figures.tokens_per_second)
             for course in {id(one): one for one in (measured[0], fastest)}.values():
-                self._profile(course, labelled, profile)
+                self._try_profile(course, labelled, profile)
         return [course.figures for course in courses]
 
     def _course(self, chosen: data.Data, variant: Variant, encoded: list[data.Encoded]) -> _Course:
@@ -171,6 +176,18 @@ class Bench:
         loss.backward()  # type: ignore[no-untyped-call]
         return loss.detach()
 
+    def _waits(self, course: _Course, labelled: int) -> int:
+        head = course.variant.configure(self._model, self._device)
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            torch.cuda.set_sync_debug_mode("warn")
+            try:
+                self._pass(course.batches[0], head, labelled)
+            finally:
+                torch.cuda.set_sync_debug_mode("default")
+                self._optimizer.zero_grad()
+        return sum("synchronizing" in str(one.message) for one in told)
+
     def _conclude(self, course: _Course) -> None:
         usual, figures = statistics.median(course.seconds), course.figures
         figures.tokens_per_second, figures.samples_per_second = course.tokens / usual, course.samples / usual
@@ -180,6 +197,21 @@ class Bench:
             if known and known.teraflops:
                 figures.mfu = course.flops / usual / (known.teraflops * 1e12)
 
+    def expandable(self) -> bool:
+        """Whether the GPU's memory is taken in segments that can grow."""
+        return any(segment["is_expandable"] for segment in torch.cuda.memory_snapshot())
+
+    def _try_profile(self, course: _Course, labelled: int, folder: Path) -> None:
+        """A profile that cannot be made (no rights to the GPU's counters, no memory left) costs no figures."""
+        if time.monotonic() > self._end:
+            return
+        try:
+            self._profile(course, labelled, folder)
+        except Exception as error:
+            print(f"no profile of {course.variant.name}: {error}", file=sys.stderr)
+        finally:
+            self._optimizer.zero_grad()
+
     def _profile(self, course: _Course, labelled: int, folder: Path) -> None:
         """A Chrome trace of one pass and its operators by time."""
         head = course.variant.configure(self._model, self._device)
@@ -187,7 +219,6 @@ class Bench:
             self._pass(course.batches[0], head, labelled)
             if self._device == "cuda":
                 torch.cuda.synchronize()
-        self._optimizer.zero_grad()
         name = re.sub(r"[ ,.:]+", "-", f"{course.figures.data} {course.variant.name}")
         profiler.export_chrome_trace(str(folder / f"{name}.json.gz"))
         by = f"self_{self._device}_time_total"

@@ -11,16 +11,19 @@ import gc
 import json
 import math
 import os
+import re
 import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
 
+# Read when torch is imported, so before what imports it. Variants of other shapes follow each other; without it,
+# what one leaves in pieces is no room for the next.
+os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
+
 from fabula_workloads.models.torchvision_shim import prepare_torchvision
 
 prepare_torchvision()
-# Variants of other shapes follow each other; without it, what one leaves in pieces is no room for the next.
-os.environ.setdefault("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")
 
 import data  # noqa: E402
 import data_path  # noqa: E402
@@ -32,34 +35,46 @@ from variants import variants  # noqa: E402
 from fabula_workloads.models.kernels import liger_missing  # noqa: E402
 from fabula_workloads.training.packing import fill, pack  # noqa: E402
 
+COLUMNS = (
+    "data", "variant", "tokens/s", "samples/s", "against the reference", "padding", "MFU", "GiB", "waits a pass",
+    "slowest/fastest",
+)  # fmt: skip
 SPEED_GOAL = 2.0
 """Times the reference's tokens/s, on a GPU."""
 
 
-def compare(found: list[Figures], *, device: str) -> None:
-    """Set each variant beside the first. Ends the command where one has not done the same work."""
-    reference = found[0]
+def keep(file: Path | None, found: dict[str, list[Figures]]) -> None:
+    """Write what is measured so far: a benchmark on borrowed time may not come to its end."""
+    if file:
+        file.write_text(json.dumps([asdict(figures) for part in found.values() for figures in part], indent=2))
+
+
+def compare(found: list[Figures], *, device: str) -> str | None:
+    """Set each variant beside the first. Which of them has not done the same work, if any."""
+    reference, differ = found[0], None
     for figures in found:
         if figures.missing or reference.missing:
             continue
         # bf16 sums in another order differ in the third digit; other work would differ in the first. NaN is never near.
         if not abs(figures.loss / reference.loss - 1) <= (2e-2 if device == "cuda" else 1e-4):
-            raise SystemExit(f"{figures.variant} has loss {figures.loss}, the reference {reference.loss}: other work")
+            differ = f"{figures.variant} has loss {figures.loss}, {reference.variant} {reference.loss}"
         figures.versus_reference = figures.tokens_per_second / reference.tokens_per_second
+    return differ
 
 
 def table(found: list[Figures]) -> None:
     """Print a Markdown row for each."""
     for one in found:
         if one.missing:
-            print(f"| {one.data} | {one.variant} | {one.missing} | | | | | | |", flush=True)
+            print(f"| {one.data} | {one.variant} | {one.missing} | | | | | | | |", flush=True)
             continue
         versus = f"{one.versus_reference:.2f}x" if one.versus_reference is not None else ""
         mfu = f"{100 * one.mfu:.1f} %" if one.mfu is not None else ""
         memory = f"{one.memory_gib:.1f}" if one.memory_gib is not None else ""
+        waits = str(one.waits) if one.waits is not None else ""
         print(
             f"| {one.data} | {one.variant} | {one.tokens_per_second:,.0f} | {one.samples_per_second:.1f} "
-            f"| {versus} | {100 * one.padding:.0f} % | {mfu} | {memory} | {one.spread:.2f} |",
+            f"| {versus} | {100 * one.padding:.0f} % | {mfu} | {memory} | {waits} | {one.spread:.2f} |",
             flush=True,
         )
 
@@ -87,6 +102,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--shape", choices=tuple(shapes.TEXT), help="default: cpu, or 2B on a GPU")
+    parser.add_argument("--data", action="append", help="only these data, by name; may be given several times")
+    parser.add_argument("--variants", help="a regular expression: only the variants whose name it is found in")
     parser.add_argument("--repeats", type=int, help="turns that are timed; default: 5, or 2 on a GPU")
     parser.add_argument("--minutes", type=float, help="after which nothing more is begun; default: 8 on a GPU")
     parser.add_argument("--threads", type=int, default=1, help="of the CPU")
@@ -104,11 +121,13 @@ def main() -> None:
         profile.mkdir(parents=True, exist_ok=True)
     where = torch.cuda.get_device_name() if cuda else f"a CPU, {torch.get_num_threads()} threads, processor time"
     print(f"Qwen3-VL of shape {shape} on {where}; median of {repeats} turns, torch {torch.__version__}\n")
-    print("| data | variant | tokens/s | samples/s | against the reference | padding | MFU | GiB | slowest/fastest |")
-    print("|---|---|---|---|---|---|---|---|---|")
-    chosen = data.GPU if cuda else data.CPU
+    print(f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}")
+    chosen = [one for one in (data.GPU if cuda else data.CPU) if not options.data or one.name in options.data]
     found: dict[str, list[Figures]] = {one.name: [] for one in chosen}
-    wanted = variants(shape, liger=cuda and not liger_missing())
+    every = variants(shape, liger=cuda and not liger_missing())
+    wanted = [variant for variant in every if re.search(options.variants or "", variant.name)]
+    if not chosen or not wanted:
+        parser.error(f"--data or --variants leaves nothing; variants: {', '.join(one.name for one in every)}")
     start, seconds = time.monotonic(), 60 * (options.minutes or (8 if cuda else math.inf))
     done = 0
     for liger in sorted({variant.liger for variant in wanted}):
@@ -118,8 +137,13 @@ def main() -> None:
             done += len(own)
             until = start + seconds * done / (len(wanted) * len(chosen))
             found[one.name] += (new := bench.measure(one, own, repeats, until=until, profile=profile))
-            compare(found[one.name], device=options.device)
+            differ = compare(found[one.name], device=options.device)
             table(new)
+            keep(options.json, found)
+            if differ:
+                raise SystemExit(f"{differ}: other work")
+        if cuda:
+            print(f"expandable segments: {'used' if bench.expandable() else 'NOT used, memory may be in pieces'}")
         del bench
         # The model hangs in cycles with its hooks; a second one beside it may have no room.
         gc.collect()
@@ -135,9 +159,6 @@ def main() -> None:
               f"sequences of {one.capacity} are {100 * share:.0f} % full")  # fmt: skip
     if not cuda:
         data_path.report()
-    if options.json:
-        rows = [asdict(figures) for part in found.values() for figures in part]
-        options.json.write_text(json.dumps(rows, indent=2))
     if any((figures.missing or "").startswith("failed") for part in found.values() for figures in part):
         sys.exit(1)
 

@@ -10,6 +10,7 @@ TEXT = {
     "2B": (2048, 6144, 28, 16, 8, 128, 151936),
     "4B": (2560, 9728, 36, 32, 8, 128, 151936),
     "8B": (4096, 12288, 36, 32, 8, 128, 151936),
+    "32B": (5120, 25600, 64, 64, 8, 128, 151936),
 }
 VISION = {
     # name: hidden, inner, depth, heads, layers whose features go to the language model too
@@ -17,6 +18,7 @@ VISION = {
     "2B": (1024, 4096, 24, 16, [5, 11, 17]),
     "4B": (1024, 4096, 24, 16, [5, 11, 17]),
     "8B": (1152, 4304, 27, 16, [8, 16, 24]),
+    "32B": (1152, 4304, 27, 16, [8, 16, 24]),
 }
 IMAGE, VISION_START, VISION_END = 3, 1, 2
 """Token ids; a benchmark needs no tokenizer."""

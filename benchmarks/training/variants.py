@@ -68,8 +68,9 @@ class Variant:
 
 REFERENCE = Variant("reference: one sample a pass", few_logits=False)
 _PACKED = Variant("packed", packed=True)
-_FEWER = {"cpu": 0, "2B": 0, "4B": 4, "8B": 2}
-"""recompute_every that a GPU of 80 GB has room for with 8,192 tokens a pass."""
+_FEWER = {"cpu": 0, "2B": 0, "4B": 4, "8B": 2, "32B": 2}
+"""recompute_every that a GPU of 80 GB has room for with 8,192 tokens a pass. 32B, whose weights alone are 62 GiB,
+needs one of 140."""
 
 
 def variants(shape: str, *, liger: bool) -> list[Variant]:

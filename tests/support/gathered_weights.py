@@ -1,4 +1,4 @@
-"""How often ZeRO-3 gathers each frozen matrix of the layers in a pass: `python -m … MODEL FOLDER`, counts as JSON.
+"""How often ZeRO-3 gathers each frozen matrix of the layers in a pass: `python -m … FOLDER DEVICE`, counts as JSON.
 
 One rank is enough: it gathers what eight would. A process of its own, for DeepSpeed stays in the one it was started in.
 """
@@ -12,10 +12,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-os.environ |= {
-    "DS_ACCELERATOR": "cpu", "RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1",
-    "MASTER_PORT": "0",
-}  # fmt: skip
+os.environ |= {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}
 PASSES = 3
 """DeepSpeed knows the order of modules, and fetches ahead, from the third pass on."""
 
@@ -23,7 +20,8 @@ PASSES = 3
 def main() -> None:
     from fabula_workloads.training.rank import prepare_libraries
 
-    prepare_libraries(cuda=False)
+    folder, device = sys.argv[1:]
+    prepare_libraries(cuda=device == "cuda")
     import deepspeed
     import torch
     from deepspeed.runtime.zero.partition_parameters import ZeroParamStatus
@@ -36,7 +34,7 @@ def main() -> None:
     from fabula_workloads.training.tuned_model import build_model
 
     wire: dict[str, Any] = {"dataset": {"uri": "d"}, "model": {"uri": "m"}, "training": {"precision": "fp32"}}
-    spec = FineTuneRunSpec.model_validate(wire | {"topology": {"gpusPerNode": 1, "device": "cpu"}})
+    spec = FineTuneRunSpec.model_validate(wire | {"topology": {"gpusPerNode": 1, "device": device}})
     config = render(spec, hidden_size=64)
     # A tiny model would stay on its rank as a whole.
     config["zero_optimization"] |= {
@@ -45,11 +43,9 @@ def main() -> None:
         "stage3_max_live_parameters": 30_000,
         "stage3_max_reuse_distance": 0,
     }
-    deepspeed.init_distributed("gloo", auto_mpi_discovery=False)
+    deepspeed.init_distributed("nccl" if device == "cuda" else "gloo", auto_mpi_discovery=False)
     _keep = HfDeepSpeedConfig(config)
-    job = TrainingJob(
-        spec=spec, dataset=Path(), model=Path(sys.argv[1]), base_name="tiny", deepspeed=config, work=Path()
-    )
+    job = TrainingJob(spec=spec, dataset=Path(), model=Path(folder), base_name="tiny", deepspeed=config, work=Path())
     model = build_model(job)[1].train()
     trained = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad])
     engine, *_ = deepspeed.initialize(model=model, optimizer=trained, config=config)
@@ -63,7 +59,8 @@ def main() -> None:
         return gather(self, parameters, *args, **kwargs)
 
     Coordinator._PartitionedParameterCoordinator__all_gather_params_ = counting  # type: ignore[attr-defined]
-    tokens = torch.arange(10, 40)[None]
+    assert engine.device.type == device
+    tokens = torch.arange(10, 40, device=device)[None]
     for _ in range(PASSES):
         gathered.clear()
         engine.backward(engine(input_ids=tokens, labels=tokens).loss)

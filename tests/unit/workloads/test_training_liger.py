@@ -1,4 +1,4 @@
-"""Liger's kernels change how a layer is computed and nothing else; on a CPU they are interpreted."""
+"""Liger's kernels change how a layer is computed and nothing else; without a GPU they are interpreted."""
 
 from __future__ import annotations
 
@@ -20,14 +20,16 @@ from fabula_workloads.models.torchvision_shim import prepare_torchvision  # noqa
 
 prepare_torchvision()
 
-import tests.support.triton_interpreter  # noqa: E402, F401
 from tests.support.training_dataset import build_model, samples, write_dataset  # noqa: E402
 
 from fabula_api.fine_tune_run import Lora  # noqa: E402
 from fabula_api.shared_spec import PixelWindow  # noqa: E402
 
 
-def test_loss_and_gradients_are_those_of_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_loss_and_gradients_are_those_of_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: str) -> None:
+    if device == "cpu":
+        import tests.support.triton_interpreter  # noqa: F401
+
     from transformers.models.qwen3_vl import modeling_qwen3_vl
 
     from fabula_workloads.models.kernels import use_liger
@@ -52,12 +54,12 @@ def test_loss_and_gradients_are_those_of_torch(tmp_path: Path, monkeypatch: pyte
         found: list[tuple[float, dict[str, Any]]] = []
         for liger in (False, True):
             modeling_qwen3_vl.apply_rotary_pos_emb = own
-            attention = packed_attention("cpu") if packed else "sdpa"
+            attention = packed_attention(device) if packed else "sdpa"
             base = load_for_training(tmp_path / "model", precision="fp32", attention=attention)
             if liger:
                 use_liger(base)
             torch.manual_seed(7)
-            model = add_lora(base, Lora(dropout=0.0), "m").train()
+            model = add_lora(base, Lora(dropout=0.0), "m").train().to(device)
             trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
             for parameter in trained.values():
                 parameter.data.normal_(0, 0.05)
@@ -65,8 +67,9 @@ def test_loss_and_gradients_are_those_of_torch(tmp_path: Path, monkeypatch: pyte
             assert head is not None
             batch = PackedCollator(rope_index(base))([encoded]) if packed else Collator(0)([[one] for one in encoded])
             batch.pop("measures")
-            head.labels = labels = batch.pop("labels")
-            loss = token_loss(model(**batch), labels)
+            inputs = {name: v.to(device) if isinstance(v, torch.Tensor) else v for name, v in batch.items()}
+            head.labels = labels = inputs.pop("labels")
+            loss = token_loss(model(**inputs), labels)
             loss.backward()
             found.append((loss.item(), {name: p.grad for name, p in trained.items()}))
         (expected, gradients), (loss_of_liger, gradients_of_liger) = found
