@@ -115,27 +115,6 @@ def test_answers_do_not_depend_on_shards_or_order_and_differ_by_seed(world: Path
 
 
 @pytest.mark.torch
-def test_gumbel_noise_samples_from_the_softmax() -> None:
-    import torch
-
-    from fabula_workloads.inference.sampling import processors
-
-    logits = torch.log(torch.tensor([0.5, 0.3, 0.15, 0.05]))
-    rows = 6000
-    chain, check = processors(range(rows), temperature=1.0, top_p=1.0, top_k=0)
-    drawn = chain(torch.zeros(rows, 1, dtype=torch.long), logits.repeat(rows, 1)).argmax(dim=-1)
-    shares = torch.bincount(drawn, minlength=4) / rows
-    assert torch.allclose(shares, logits.exp(), atol=0.025)
-    assert not any(check.broken)
-    chain, _ = processors(range(rows), temperature=1.0, top_p=0.7, top_k=0)
-    drawn = chain(torch.zeros(rows, 1, dtype=torch.long), logits.repeat(rows, 1)).argmax(dim=-1)
-    assert set(drawn.tolist()) == {0, 1}
-    chain, check = processors([1, 2], temperature=0.0, top_p=1.0, top_k=0)
-    chain(torch.zeros(2, 1, dtype=torch.long), torch.tensor([[0.0, float("nan")], [0.0, 1.0]]))
-    assert check.broken == [True, False]
-
-
-@pytest.mark.torch
 def test_a_stopped_shard_goes_on_and_asks_nothing_twice(world: Path) -> None:
     shutil.rmtree(world / "stopped", ignore_errors=True)
     context = infer_context(world, "stopped")

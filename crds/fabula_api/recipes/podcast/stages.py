@@ -120,7 +120,7 @@ PODCAST = Recipe(
                 shards="shards",
                 resources="resources",
                 for_each="arms",
-                version=2,
+                version=3,
                 unit="answer",
             ),
             Stage(
