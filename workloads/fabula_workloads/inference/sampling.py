@@ -1,8 +1,8 @@
 """Sampling that belongs to the answer: each row of a batch draws from a generator of its own.
 
 torch's global generator is shared by the rows of a batch, so an answer would depend on its neighbours. Here a row takes
-one number a token, and the token is the one at which the distribution's sum passes it. The numbers are drawn on the CPU,
-so that a seed gives the same on every device, many at a time, so that no token waits for them.
+one number a token, and the token is the one at which the distribution's sum passes it. The numbers are drawn on the
+CPU, so that a seed gives the same on every device, and many at a time, so that no token waits for them.
 """
 
 from __future__ import annotations
