@@ -14,12 +14,11 @@ from itertools import pairwise
 from pathlib import Path
 
 from fabula_api.worker import ExitCode
+from fabula_chart.metric_names import OPERATOR, WORKERS, metrics
 from fabula_cli.exits import Exit
 from fabula_operator.plan.status.conditions import ORDER
 
 _ROOT = Path(__file__).parents[2]
-_OPERATOR = "operator/fabula_operator"
-_WORKLOADS = "workloads/fabula_workloads"
 _PLAN = "operator/fabula_operator/plan"
 _PACKAGES = ("operator", "workloads", "crds")
 _READ = ("api_objects.py", "s3_store.py", "causes.py", "client.py", "errors.py", "trackers.py")
@@ -42,8 +41,6 @@ _OTHERS = {
     "KeyTooLongError",
 }
 """Kinds, condition types and codes that stand where a reason might."""
-_COUNTERS = {"Counter", "CounterMetricFamily"}
-_METRICS = {*_COUNTERS, "Gauge", "Histogram", "RunMetric", "GaugeMetricFamily"}
 Entry = tuple[str, str]
 """A word, and what it says."""
 
@@ -58,22 +55,6 @@ def reasons(folder: str) -> list[Entry]:
                 if message:
                     sentences.add(_FILLED.sub("…", " ".join(message.split())))
     return [(f"`{reason}`", "<br>".join(sorted(found[reason]))) for reason in sorted(found)]
-
-
-def metrics(folder: str) -> list[Entry]:
-    """Every metric that code below a folder registers, by its name in Prometheus."""
-    found: dict[str, str] = {}
-    for node in _nodes(folder):
-        if not isinstance(node, ast.Call) or _name(node.func) not in _METRICS or len(node.args) < 2:
-            continue
-        name, about = _text(node.args[0]), _text(node.args[1])
-        if name is None or about is None or not name.startswith("fabula_"):
-            continue
-        flags = {one.arg: one.value for one in node.keywords}
-        counter = flags.get("counter")
-        counts = _name(node.func) in _COUNTERS or (isinstance(counter, ast.Constant) and counter.value is True)
-        found[f"{name.removesuffix('_total')}_total" if counts else name] = about
-    return [(f"`{name}`", found[name]) for name in sorted(found)]
 
 
 def exit_codes(codes: type[IntEnum], file: str) -> list[Entry]:
@@ -98,9 +79,9 @@ def page() -> str:
         "## Condition types",
         ", ".join(f"`{one}`" for one in ORDER) + ".",
         _table("Reasons that the operator gives", "reason", reasons(_PLAN)),
-        _table("Reasons that workers give", "reason", reasons(_WORKLOADS)),
-        _table("Metrics of the operator", "metric", metrics(_OPERATOR)),
-        _table("Metrics of workers", "metric", metrics(_WORKLOADS)),
+        _table("Reasons that workers give", "reason", reasons(WORKERS)),
+        _metrics("Metrics of the operator", OPERATOR),
+        _metrics("Metrics of workers", WORKERS),
         _table("Exit codes of workers", "code", exit_codes(ExitCode, "crds/fabula_api/worker.py")),
         _table("Exit codes of the command", "code", exit_codes(Exit, "operator/fabula_cli/exits.py")),
     ]
@@ -110,6 +91,14 @@ def page() -> str:
 def _table(title: str, head: str, entries: list[Entry]) -> str:
     rows = [f"| {word} | {about.replace('|', chr(92) + '|')} |" for word, about in entries]
     return "\n".join([f"## {title}", "", f"| {head} | what it says |", "|---|---|", *rows])
+
+
+def _metrics(title: str, folder: str) -> str:
+    rows = [
+        f"| `{one.name}` | {one.type} | {', '.join(f'`{label}`' for label in one.labels)} | {one.about} |"
+        for one in metrics(folder)
+    ]
+    return "\n".join([f"## {title}", "", "| metric | type | labels | what it says |", "|---|---|---|---|", *rows])
 
 
 def _nodes(place: str) -> Iterator[ast.AST]:

@@ -75,10 +75,10 @@ class Operator:
         self.settings = settings
         self.cache = Cache()
         self.queue: WorkQueue[Key] = WorkQueue(lambda key: key.namespace)
-        self.metrics = Metrics(self.cache, lambda: len(self.queue))
+        self.reports = Reports()
+        self.metrics = Metrics(self.cache, self.queue, self.reports)
         gate = LeaderGate(self.metrics, lambda: self.leadership)
         self.api = Api.connect(settings.kubeconfig, gate, settings.service_account)
-        self.reports = Reports()
         self.api.answered = self.metrics.requested
         self.observer = Observer(self.api, self.cache)
         self.observer.missed = self.metrics.missed

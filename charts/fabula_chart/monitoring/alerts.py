@@ -89,12 +89,11 @@ ALERTS: tuple[Alert, ...] = (
     ),
     Alert(
         "FabulaCheckpointTooOld",
-        "(time() - fabula_training_checkpoint_timestamp_seconds > 7200)"
-        ' and on (kind, namespace, name) fabula_run_info{state="Running"} == 1',
+        "time() - fabula_training_unsaved_timestamp_seconds > 7200",
         "10m",
         "warning",
         "{{ $labels.namespace }}/{{ $labels.name }}: no checkpoint for {{ $value | humanizeDuration }}",
-        "If a node is lost now, all GPU hours since that checkpoint are wasted.",
+        "If a node is lost now, all GPU hours since its last checkpoint, or since its start, are wasted.",
         (
             "Whether steps still go on (dashboard: step, tokens a second): if not, see FabulaTrainingUnhealthy.",
             "Seconds a step times `checkpoints.everySteps`: it may just be set so.",
@@ -118,6 +117,24 @@ ALERTS: tuple[Alert, ...] = (
         (
             "Lower `quota` to what is really free, or put all builds of the account into one `quota.group`.",
             "Ask the provider for more; suspend the run meanwhile: nothing is paid twice when it goes on.",
+        ),
+    ),
+    Alert(
+        "FabulaQuotaThrottled",
+        "sum by (kind, namespace, name, stage) (increase(fabula_provider_throttles_total[15m])) > 10",
+        "15m",
+        "warning",
+        PER_RUN + ": the provider turns calls of {{ $labels.stage }} away",
+        "The account's quota is less than `quota` says, or somebody else uses it. Nothing is lost or paid twice, but the"
+        " build takes longer than it should, and so does whoever shares the account.",
+        (
+            'The dashboard "Fabula: operator": calls, tokens, quota held, and the time until an answer.',
+            "The account's quota for that model and region, and what else draws on it.",
+        ),
+        (
+            "Lower `quota` to what is really free: a call that waits for its turn is not turned away.",
+            "Put all builds of the account into one `quota.group`, so that they share it.",
+            "Ask the provider for more.",
         ),
     ),
     Alert(
@@ -150,9 +167,9 @@ ALERTS: tuple[Alert, ...] = (
     ),
     Alert(
         "FabulaWatchFrozen",
-        "sum by (kind) (increase(fabula_watch_missed_total[15m])) > 5 and"
-        " sum by (kind) (increase(fabula_watch_missed_total[15m]))"
-        " > sum by (kind) (increase(fabula_watch_events_total[15m]))",
+        "sum by (kind) (increase(fabula_watch_missed_total[15m])) > 5 unless"
+        " sum by (kind) (increase(fabula_watch_events_total[15m]))"
+        " >= sum by (kind) (increase(fabula_watch_missed_total[15m]))",
         "15m",
         "warning",
         "Changes of {{ $labels.kind }} are seen only by the periodic list",
@@ -165,7 +182,9 @@ ALERTS: tuple[Alert, ...] = (
     ),
     Alert(
         "FabulaApiErrors",
-        'sum by (verb, resource, code) (rate(fabula_api_requests_total{code=~"403|422|429|5.."}[5m])) > 0.1',
+        # A missing right shows at each resync only, once a minute; what a ResourceQuota refuses is a 403 of a creation.
+        'sum by (verb, resource, code) (rate(fabula_api_requests_total{code=~"403|422|429|5.."}[5m])) > 0.1'
+        ' or sum by (verb, resource, code) (rate(fabula_api_requests_total{code="403",verb!="create"}[5m])) > 0',
         "10m",
         "warning",
         "{{ $labels.verb }} of {{ $labels.resource }} is answered with {{ $labels.code }}",

@@ -50,9 +50,8 @@ ENGINEER = Board(
                       "Above a few per cent: more loader workers, or a nearer store.", "percentunit"),
                 panel("GPU hours", f"fabula_training_gpu_hours{{{RUN}}}", PER_RUN + " {{share}}", "Used and wasted.", "h"),
                 panel("Age of the newest checkpoint",
-                      f"time() - fabula_training_checkpoint_timestamp_seconds{{{RUN}}}"
-                      " unless on (kind, namespace, name) fabula_run_finished_timestamp_seconds",
-                      PER_RUN, "What a lost node would cost.", "s"),
+                      f"time() - fabula_training_unsaved_timestamp_seconds{{{RUN}}}", PER_RUN,
+                      "While a training is at work: what a lost node would cost.", "s"),
                 panel("Attempts", f"fabula_training_attempts{{{RUN}}}", PER_RUN, "More than one: see the run's attempts."),
                 panel("GPU utilisation", 'avg by (Hostname, gpu) (DCGM_FI_DEV_GPU_UTIL)', "{{Hostname}} {{gpu}}",
                       "Of DCGM's exporter.", "percent", foreign=True, width=12),

@@ -36,6 +36,9 @@ OPERATIONS = Board(
                     Query(f"histogram_quantile({share}, sum by (le) (rate(fabula_reconcile_seconds_bucket[5m])))", legend)
                     for share, legend in ((0.5, "p50"), (0.99, "p99"))),
                     "A slow API server shows here first.", "s"),
+                panel("Since a watch last told a change",
+                      "time() - max by (kind) (fabula_watch_last_event_timestamp_seconds)", "{{kind}}",
+                      "Grows while nothing happens; a value that falls shows that the watch delivers.", "s"),
                 panel("Changes that only a list told", "sum by (kind) (rate(fabula_watch_missed_total[10m]))", "{{kind}}",
                       "Above 0 for long: the watch is frozen, for example behind a proxy.", "ops"),
             ),
@@ -52,14 +55,22 @@ OPERATIONS = Board(
             ),
         ),
         Row(
-            "Reports of workers",
+            "Workers and providers",
             (
                 panel("Reports", "sum by (code) (rate(fabula_status_reports_total[5m]))", "{{code}}",
                       "401 and 403: a token that does not fit; 429: a pod that talks too much.", "reqps"),
                 panel("Calls to providers", f"sum by (stage, outcome) (rate(fabula_provider_calls_total{{{RUN}}}[5m]))",
-                      "{{stage}} {{outcome}}", "Lost ones may have been paid for without an answer.", "ops", foreign=True),
+                      "{{stage}} {{outcome}}", "Lost ones may have been paid for without an answer.", "ops"),
                 panel("Tokens", f"sum by (stage, direction) (rate(fabula_provider_tokens_total{{{RUN}}}[5m]))",
-                      "{{stage}} {{direction}}", "Against the account's quota a minute.", foreign=True),
+                      "{{stage}} {{direction}}", "Against the account's quota a minute."),
+                panel("Calls turned away", f"sum by (stage) (rate(fabula_provider_throttles_total{{{RUN}}}[5m]))", "{{stage}}",
+                      "Above 0 for long: somebody else uses the quota, or it is less than the specs say.", "ops"),
+                panel("Time until an answer",
+                      f"sum by (stage) (rate(fabula_provider_wait_seconds_total{{{RUN}}}[5m]))"
+                      f' / sum by (stage) (rate(fabula_provider_calls_total{{{RUN},outcome="paid"}}[5m]))', "{{stage}}",
+                      "Mean of the calls that were answered.", "s"),
+                panel("Quota held", f"fabula_provider_quota_share{{{RUN}}}", "{{namespace}}/{{name}} {{stage}}",
+                      "Of a group's quota, all runs together hold 1 at most.", "percentunit"),
             ),
         ),
         Row(

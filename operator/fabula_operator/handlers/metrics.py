@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from importlib.metadata import version
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, PlatformCollector, ProcessCollector
 
+from fabula_operator.handlers.reports import Reports
 from fabula_operator.handlers.run_metrics import RunCollector
+from fabula_operator.handlers.work_queue import WorkQueue
 from fabula_operator.kube.cache import Cache, Key
 from fabula_operator.kube.client import Write
-from fabula_operator.kube.resources import Request
+from fabula_operator.kube.resources import JOB, POD, RUNS, Request
+
+WATCHED = (*RUNS, JOB.kind, POD.kind)
+"""Kinds that every cluster has; PyTorchJobs are told of once there are any."""
 
 
 class Metrics:
     """Counters and gauges of one operator process; also a WriteGate that counts writes."""
 
-    def __init__(self, cache: Cache, queue_depth: Callable[[], int], registry: CollectorRegistry | None = None) -> None:
+    def __init__(
+        self, cache: Cache, queue: WorkQueue[Key], reports: Reports, registry: CollectorRegistry | None = None
+    ) -> None:
         self.registry = registry or CollectorRegistry()
         self._looks = Counter(
             "fabula_reconciles", "Looks at runs, by result.", ["kind", "result"], registry=self.registry
         )
         self._seconds = Histogram(
             "fabula_reconcile_seconds",
-            "Duration of one look at a run.",
-            ["kind"],
+            "Duration of one look at a run, by result.",
+            ["kind", "result"],
             buckets=(0.001, 0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
             registry=self.registry,
         )
@@ -41,12 +47,20 @@ class Metrics:
             registry=self.registry,
         )
         self._events = Counter("fabula_watch_events", "Changes told by a watch.", ["kind"], registry=self.registry)
+        self._heard = Gauge(
+            "fabula_watch_last_event_timestamp_seconds", "When a watch last told a change.", ["kind"],
+            registry=self.registry,
+        )  # fmt: skip
         self._missed = Counter(
             "fabula_watch_missed",
             "Changes that a periodic list told before a watch did.",
             ["kind"],
             registry=self.registry,
         )
+        # A counter that is not there yet cannot be told from one that nobody asks for.
+        for kind in WATCHED:
+            self._events.labels(kind)
+            self._missed.labels(kind)
         self.certificate = Gauge(
             "fabula_certificate_expiry_timestamp_seconds",
             "End of the status server's certificate.",
@@ -56,15 +70,20 @@ class Metrics:
         build.labels(version("fabula")).set(1)
         self.leader = Gauge("fabula_leader", "1 while this operator holds the lease.", registry=self.registry)
         depth = Gauge("fabula_work_queue_depth", "Runs due for a look.", registry=self.registry)
-        depth.set_function(lambda: float(queue_depth()))
-        self.registry.register(RunCollector(cache.runs))
+        depth.set_function(lambda: float(len(queue)))
+        oldest = Gauge(
+            "fabula_work_queue_oldest_seconds", "How long the run that has waited longest is due for a look.",
+            registry=self.registry,
+        )  # fmt: skip
+        oldest.set_function(queue.oldest_seconds)
+        self.registry.register(RunCollector(cache.runs, reports.of))
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
 
     def reconciled(self, key: Key, seconds: float, error: str | None) -> None:
         """Count one look."""
         self._looks.labels(key.kind, error or "ok").inc()
-        self._seconds.labels(key.kind).observe(seconds)
+        self._seconds.labels(key.kind, error or "ok").observe(seconds)
 
     def reported(self, code: int) -> None:
         """Count one report."""
@@ -77,6 +96,7 @@ class Metrics:
     def heard(self, kind: str) -> None:
         """Count one change that a watch told."""
         self._events.labels(kind).inc()
+        self._heard.labels(kind).set_to_current_time()
 
     def missed(self, kind: str) -> None:
         """Count one change that a list told first."""

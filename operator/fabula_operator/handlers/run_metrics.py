@@ -6,7 +6,7 @@ Labels are bounded by what there is: runs, their stages and arms, and the lists 
 from __future__ import annotations
 
 from collections import Counter as Tally
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -14,11 +14,12 @@ from typing import Any
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from fabula_operator.handlers.call_metrics import CALL_METRICS, CallMetric, Series
 from fabula_operator.kube.resources import Obj
+from fabula_operator.plan.seen.observed import Report
+from fabula_operator.plan.times import parse_time
 
 RUN = ("kind", "namespace", "name")
-Series = Iterator[tuple[tuple[str, ...], float]]
-"""Values of further labels, and the figure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +123,14 @@ def _attempts(status: Mapping[str, Any], obj: Obj) -> Series:
         yield (), float(earlier + len(status.get("attempts") or ()))
 
 
+def _unsaved(status: Mapping[str, Any], _: Obj) -> Series:
+    """Of the attempt at work: since its last checkpoint, or since its start where it has committed none."""
+    for attempt in (status.get("attempts") or ())[-1:]:
+        times = [at for name in ("startedAt", "committedAt") if (at := parse_time(attempt.get(name))) is not None]
+        if attempt.get("state") == "Running" and status.get("state") == "Running" and times:
+            yield (), max(times).timestamp()
+
+
 def _answers(status: Mapping[str, Any], _: Obj) -> Series:
     for arm in status.get("arms") or ():
         for outcome in ("done", "failed", "unparseable"):
@@ -170,6 +179,11 @@ RUN_METRICS: tuple[RunMetric, ...] = (
         "When the newest checkpoint was committed.",
         _time("checkpoint", "committedAt"),
     ),
+    RunMetric(
+        "fabula_training_unsaved_timestamp_seconds",
+        "Since when a training at work has committed no checkpoint: what a lost node would cost.",
+        _unsaved,
+    ),
     RunMetric("fabula_eval_answers", "Answers of an arm, by outcome.", _answers, ("arm", "outcome")),
     RunMetric("fabula_eval_metric", "Mean of a metric.", _scores, ("arm", "metric")),
     RunMetric("fabula_eval_gates_passed", "1 if all gates are kept.", _condition("GatesPassed")),
@@ -179,15 +193,15 @@ RUN_METRICS: tuple[RunMetric, ...] = (
 class RunCollector(Collector):
     """Reads the runs' figures at each scrape."""
 
-    def __init__(self, runs: Callable[[], Iterable[Obj]]) -> None:
-        self._runs = runs
+    def __init__(
+        self, runs: Callable[[], Iterable[Obj]], reports: Callable[[str], tuple[Report, ...]] = lambda uid: ()
+    ) -> None:
+        """`reports` are the last ones of a run's pods, by its uid."""
+        self._runs, self._reports = runs, reports
 
     def collect(self) -> Iterable[Metric]:
         """All families; one without a figure has no series."""
-        families: list[GaugeMetricFamily | CounterMetricFamily] = [
-            (CounterMetricFamily if one.counter else GaugeMetricFamily)(one.name, one.about, labels=[*RUN, *one.labels])
-            for one in RUN_METRICS
-        ]
+        families, calls = [_family(one) for one in RUN_METRICS], [_family(one) for one in CALL_METRICS]
         counts: Tally[tuple[str, str, str]] = Tally()
         for obj in self._runs():
             meta, status = obj["metadata"], obj.get("status") or {}
@@ -196,7 +210,16 @@ class RunCollector(Collector):
             for metric, family in zip(RUN_METRICS, families, strict=True):
                 for further, value in metric.read(status, obj):
                     family.add_metric([*run, *further], value)
+            told = [one.body for one in self._reports(meta["uid"])]
+            for call, family in zip(CALL_METRICS, calls, strict=True) if told else ():
+                for further, value in call.read(told):
+                    family.add_metric([*run, *further], value)
         runs = GaugeMetricFamily("fabula_runs", "Runs by kind and state.", labels=["kind", "namespace", "state"])
         for labels, count in counts.items():
             runs.add_metric(list(labels), count)
-        return [runs, *families]
+        return [runs, *families, *calls]
+
+
+def _family(one: RunMetric | CallMetric) -> GaugeMetricFamily | CounterMetricFamily:
+    made = CounterMetricFamily if one.counter else GaugeMetricFamily
+    return made(one.name, one.about, labels=[*RUN, *one.labels])

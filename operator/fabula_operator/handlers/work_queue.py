@@ -7,6 +7,7 @@ equal urgency, tenants take turns: who has 5,000 runs delays another's new one b
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from enum import IntEnum
@@ -31,7 +32,8 @@ class Lane(Generic[K]):
 
     def __init__(self, tenant: Callable[[K], Hashable]) -> None:
         self._tenant = tenant
-        self._turns: OrderedDict[Hashable, OrderedDict[K, None]] = OrderedDict()
+        self._turns: OrderedDict[Hashable, OrderedDict[K, float]] = OrderedDict()
+        """Of each tenant the keys, and since when they are due."""
         self._count = 0
 
     def __len__(self) -> int:
@@ -43,7 +45,7 @@ class Lane(Generic[K]):
     def add(self, key: K) -> None:
         """Put the key at the end of its tenant's, unless it is in already."""
         if key not in self:
-            self._turns.setdefault(self._tenant(key), OrderedDict())[key] = None
+            self._turns.setdefault(self._tenant(key), OrderedDict())[key] = time.monotonic()
             self._count += 1
 
     def discard(self, key: K) -> None:
@@ -54,6 +56,10 @@ class Lane(Generic[K]):
             self._count -= 1
             if not self._turns[tenant]:
                 del self._turns[tenant]
+
+    def oldest(self) -> float | None:
+        """Since when the key that has waited longest is due, on the monotonic clock; None where none is."""
+        return min((next(iter(keys.values())) for keys in self._turns.values()), default=None)
 
     def pop(self) -> K:
         """Take the next key out; its tenant's next turn comes after everybody else's."""
@@ -79,6 +85,11 @@ class WorkQueue(Generic[K]):
 
     def __len__(self) -> int:
         return sum(map(len, self._lanes))
+
+    def oldest_seconds(self) -> float:
+        """How long the key that has waited longest is due; 0 where none is."""
+        since = [at for lane in self._lanes if (at := lane.oldest()) is not None]
+        return max(0.0, time.monotonic() - min(since)) if since else 0.0
 
     @property
     def idle(self) -> bool:

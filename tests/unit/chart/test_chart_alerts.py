@@ -63,30 +63,13 @@ CASES: dict[str, tuple[Case, ...]] = {
         ),
     ),
     "FabulaCheckpointTooOld": (
-        Case(
-            {
-                f'fabula_run_info{{{TUNE},state="Running",reason=""}}': "1x240",
-                f"fabula_training_checkpoint_timestamp_seconds{{{TUNE}}}": "0x240",
-            },
-            "150m",
-            True,
-        ),
-        Case(
-            {
-                f'fabula_run_info{{{TUNE},state="Running",reason=""}}': "1x240",
-                f"fabula_training_checkpoint_timestamp_seconds{{{TUNE}}}": "0+60x240",
-            },
-            "150m",
-            False,
-        ),
-        Case(
-            {
-                f'fabula_run_info{{{TUNE},state="Succeeded",reason=""}}': "1x240",
-                f"fabula_training_checkpoint_timestamp_seconds{{{TUNE}}}": "0x240",
-            },
-            "150m",
-            False,
-        ),
+        Case({f"fabula_training_unsaved_timestamp_seconds{{{TUNE}}}": "0x240"}, "150m", True),
+        Case({f"fabula_training_unsaved_timestamp_seconds{{{TUNE}}}": "0+60x240"}, "150m", False),
+        Case({f"fabula_training_unsaved_timestamp_seconds{{{TUNE}}}": "0x125 stale"}, "150m", False),
+    ),
+    "FabulaQuotaThrottled": (
+        Case({f'fabula_provider_throttles_total{{{BUILD},stage="extract"}}': "0+1x60"}, "45m", True),
+        Case({f'fabula_provider_throttles_total{{{BUILD},stage="extract"}}': "0x10 5x50"}, "45m", False),
     ),
     "FabulaProviderCallsLost": (
         Case(
@@ -148,11 +131,14 @@ CASES: dict[str, tuple[Case, ...]] = {
             "45m",
             False,
         ),
+        Case({'fabula_watch_missed_total{kind="Pod"}': "0+4x60"}, "45m", True),
     ),
     "FabulaApiErrors": (
         Case({'fabula_api_requests_total{verb="create",resource="jobs",code="403"}': "0+60x30"}, "20m", True),
         Case({'fabula_api_requests_total{verb="create",resource="jobs",code="201"}': "0+60x30"}, "20m", False),
         Case({'fabula_api_requests_total{verb="get",resource="jobs",code="404"}': "0+60x30"}, "20m", False),
+        Case({'fabula_api_requests_total{verb="list",resource="pods",code="403"}': "0+1x30"}, "20m", True),
+        Case({'fabula_api_requests_total{verb="create",resource="jobs",code="403"}': "0+1x30"}, "20m", False),
     ),
     "FabulaCertificateEnds": (
         Case({"fabula_certificate_expiry_timestamp_seconds": "864000x90"}, "80m", True),

@@ -18,12 +18,13 @@ from tests.support.observations import (
     written,
 )
 
-from fabula_api.dataset_build import DatasetBuildStatus
+from fabula_api.dataset_build import CallCount, DatasetBuildStatus, StageBill, TokenCount
 from fabula_api.worker import StageReport
 from fabula_operator.plan.actions import DeleteChild
 from fabula_operator.plan.lifecycle import plan
 from fabula_operator.plan.money.quota import paid_for
 from fabula_operator.plan.seen.observed import Observed, Report
+from fabula_operator.plan.status.significance import only_progress
 
 PAID = {"images": {"provider": "bedrock", "require": 0}}
 EXTRACTED = {
@@ -277,3 +278,12 @@ def test_a_budget_that_could_not_be_kept_is_refused_before_anything_is_paid() ->
     assert "spec.images.bedrockModel" in accepted(observed("DatasetBuild", drawn | budget))[2]
     free = {"images": {"provider": "none"}, "extraction": {"provider": "rules", "model": PROFILE}}
     assert accepted(observed("DatasetBuild", free | budget))[:2] == ("True", "Valid")
+
+
+def test_what_further_calls_cost_is_progress_and_waits_for_its_turn() -> None:
+    """Each report of a shard brings a call or two; written at once, each would be a write of the status."""
+    old = DatasetBuildStatus(state="Running", bills=[StageBill(stage="extract", paid=3, cost_usd=0.1)], cost_usd=0.1)
+    more = {"bills": [StageBill(stage="extract", paid=4, cost_usd=0.2)], "cost_usd": 0.2, "verbatim_ratio": 0.9}
+    new = old.model_copy(update={**more, "calls": CallCount(paid=4), "tokens": TokenCount(input=9)})
+    assert only_progress(old, new)
+    assert not only_progress(old, new.model_copy(update={"reason": "ProviderThrottled"}))

@@ -12,7 +12,8 @@ from tests.support.observations import NOW, launches, observed
 from fabula_api.worker import SPEC_TYPES, ProgressBody, StageReport
 from fabula_operator.handlers.metrics import Metrics
 from fabula_operator.handlers.reports import Reports, foreign_report
-from fabula_operator.kube.cache import Cache
+from fabula_operator.handlers.work_queue import WorkQueue
+from fabula_operator.kube.cache import Cache, Key
 from fabula_operator.kube.client import Write
 from fabula_operator.plan.acceptance.not_landed import NOT_LANDED, NotLanded
 from fabula_operator.plan.lifecycle import plan
@@ -75,14 +76,18 @@ def test_runs_are_shown_to_prometheus_from_their_status() -> None:
     wire = {**made.status.to_wire(), "metrics": {"loss": 2.5}}
     meta = {"name": "tune", "namespace": "team", "uid": "u", "resourceVersion": "1"}
     cache.put({"kind": "FineTuneRun", "metadata": meta, "spec": {}, "status": wire})
-    text = generate_latest(Metrics(cache, lambda: 3).registry).decode()
+    queue: WorkQueue[Key] = WorkQueue()
+    for number in range(3):
+        queue.add(Key("FineTuneRun", "team", f"run-{number}"))
+    text = generate_latest(Metrics(cache, queue, Reports()).registry).decode()
     assert 'fabula_runs{kind="FineTuneRun",namespace="team",state="Running"} 1.0' in text
     assert 'fabula_training_loss{kind="FineTuneRun",name="tune",namespace="team"} 2.5' in text
     assert "fabula_work_queue_depth 3.0" in text
+    assert 'fabula_watch_missed_total{kind="Pod"} 0.0' in text
 
 
 async def test_writes_are_counted_by_verb_and_resource() -> None:
-    metrics = Metrics(Cache(), lambda: 0)
+    metrics = Metrics(Cache(), WorkQueue(), Reports())
     await metrics.after(Write("create", "jobs", "team", "a"))
     assert 'fabula_api_writes_total{resource="jobs",verb="create"} 1.0' in generate_latest(metrics.registry).decode()
 

@@ -71,6 +71,10 @@ class Usage:
     tokens_in: int = 0
     tokens_out: int = 0
     usd: float = 0.0
+    throttled: int = 0
+    """Times that the provider turned a call away, in this start."""
+    waited: float = 0.0
+    """Seconds that this start's calls took until their answer."""
 
     def add(self, record: Mapping[str, Any]) -> None:
         """Count a call's record, or the sum of several."""
@@ -98,7 +102,8 @@ class Usage:
         figures = {
             "calls/paid": self.paid, "calls/saved": self.saved, "calls/lost": self.lost,
             "tokens/input": self.tokens_in, "tokens/output": self.tokens_out, "cost/usd": round(self.usd, 9),
-            "cost/lostUsd": round(self.lost_usd, 9),
+            "cost/lostUsd": round(self.lost_usd, 9), "calls/throttled": self.throttled,
+            "calls/seconds": round(self.waited, 3),
         }  # fmt: skip
         return {name: float(value) for name, value in figures.items() if value}
 
@@ -239,6 +244,7 @@ class Caller:
                 raise self._interrupted()
             try:
                 tries.begin()
+                sent = self.clock.now()
                 answer = send()
             except Transient as failure:
                 tries.end(lost=failure.lost)
@@ -246,6 +252,8 @@ class Caller:
                 self.quota.settle(call.tokens, call.tokens if failure.lost else 0)
                 if failure.reason == "ProviderThrottled":
                     self.quota.throttled()
+                    with self._lock:
+                        self.usage.throttled += 1
                 self.breaker.failed(entry, failure.reason, failure.what)
                 last = failure
             except Rejected:
@@ -262,6 +270,8 @@ class Caller:
             else:
                 self.quota.settle(call.tokens, answer.quota_tokens)
                 self.breaker.succeeded()
+                with self._lock:
+                    self.usage.waited += self.clock.now() - sent
                 return answer
             if self.clock.wait(self.stopping, backoff(attempt, last.retry_after)):
                 raise self._interrupted()

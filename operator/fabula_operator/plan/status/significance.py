@@ -7,8 +7,8 @@ from typing import Any
 from fabula_api.status import RunStatus
 
 _FIGURES = (
-    "progress", "metrics", "checkpoint", "gpuHours", "items", "tokens", "costUsd", "samplesByImageCount", "shards",
-    "arms",
+    "progress", "metrics", "checkpoint", "gpuHours", "items", "tokens", "calls", "bills", "costUsd", "verbatimRatio",
+    "samplesByImageCount", "shards", "arms",
 )  # fmt: skip
 _STAGE_FIGURES = ("done", "total", "failed", "eta")
 _ATTEMPT_FIGURES = ("lastStep", "committedStep", "committedAt")
