@@ -1,4 +1,4 @@
-"""One rank of a run whose collectives are counted: `fabula_workloads.training.rank` as it is, with a tally around it.
+"""One rank of a run whose collectives are counted: a `training.rank` as it is, with a tally around it.
 
 Counted are calls of torch.distributed, through which DeepSpeed, accelerate and transformers all go, and beside them the
 parameters that DeepSpeed's coordinator asks for, by name. The two must agree to the element.
@@ -92,8 +92,8 @@ def count_gathers(tally: Tally) -> None:
     from deepspeed.runtime.zero.partition_parameters import ZeroParamStatus
     from deepspeed.runtime.zero.partitioned_param_coordinator import PartitionedParameterCoordinator as Coordinator
 
-    from fabula_workloads.training import measures
-    from fabula_workloads.training.trainer import FineTuner
+    from fabula_workloads.training.rank.trainer import FineTuner
+    from fabula_workloads.training.samples import measures
 
     gather, fetch = Coordinator._PartitionedParameterCoordinator__all_gather_params_, Coordinator.fetch_sub_module  # type: ignore[attr-defined]
     training, prediction, update = FineTuner.training_step, FineTuner.prediction_step, DeepSpeedEngine.step
@@ -140,9 +140,9 @@ def _in(tally: Tally, phase: str, function: Callable[..., Any], *args: Any, **kw
 
 def main() -> None:
     """Train the job of the environment, and leave the counts in the file given."""
-    from fabula_workloads.training import rank as production
-    from fabula_workloads.training import tuned_model
-    from fabula_workloads.training.job import TrainingJob
+    from fabula_workloads.training.messages.job import TrainingJob
+    from fabula_workloads.training.model import tuned_model
+    from fabula_workloads.training.rank import entry as production
 
     tally = Tally()
     number = int(os.environ["RANK"])

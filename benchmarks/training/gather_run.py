@@ -16,8 +16,8 @@ import gather_data
 import gather_shapes
 
 from fabula_api.fine_tune_run import FineTuneRunSpec
-from fabula_workloads.training.deepspeed_config import render
-from fabula_workloads.training.job import TrainingJob
+from fabula_workloads.training.launcher.deepspeed_config import render
+from fabula_workloads.training.messages.job import TrainingJob
 
 RANKS, STEPS = 2, 2
 """DeepSpeed knows the order of modules, and fetches ahead, from the third pass on: the second step."""

@@ -43,7 +43,7 @@ def sizes(*, copy: bool) -> dict[str, int]:
     from transformers import Qwen3VLForConditionalGeneration
 
     from fabula_api.fine_tune_run import Lora
-    from fabula_workloads.training.lora import add_lora
+    from fabula_workloads.training.model.trained_weights import add_lora
 
     rank = LORA_RANK_OF_COPY if copy else LORA_RANK
     with torch.device("meta"):

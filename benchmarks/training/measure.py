@@ -21,10 +21,10 @@ from variants import Variant, padding
 
 from fabula_api.gpu_products import gpu
 from fabula_workloads.models.segments import rope_index
-from fabula_workloads.training import measures
-from fabula_workloads.training.collate import Collator, PackedCollator
-from fabula_workloads.training.flops import ModelFlops
-from fabula_workloads.training.loss import token_loss
+from fabula_workloads.training.model.flops import ModelFlops
+from fabula_workloads.training.model.loss import token_loss
+from fabula_workloads.training.samples import measures
+from fabula_workloads.training.samples.collate import Collator, PackedCollator
 
 TURN_LIMIT_SECONDS = 40.0
 """A variant that has taken this long takes no further turn once it was measured."""

@@ -33,7 +33,7 @@ from measure import Bench, Figures  # noqa: E402
 from variants import variants  # noqa: E402
 
 from fabula_workloads.models.kernels import liger_missing  # noqa: E402
-from fabula_workloads.training.packing import fill, pack  # noqa: E402
+from fabula_workloads.training.schedule.packing import fill, pack  # noqa: E402
 
 COLUMNS = (
     "data", "variant", "tokens/s", "samples/s", "against the reference", "padding", "MFU", "GiB", "waits a pass",

@@ -61,7 +61,7 @@ def model(shape: str, device: str, *, liger: bool = False) -> Any:
 
     from fabula_api.fine_tune_run import Lora
     from fabula_workloads.models.kernels import use_liger
-    from fabula_workloads.training.lora import add_lora
+    from fabula_workloads.training.model.trained_weights import add_lora
 
     torch.manual_seed(0)
     dtype = torch.bfloat16 if device == "cuda" else torch.float32

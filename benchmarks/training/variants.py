@@ -10,9 +10,9 @@ from typing import Any
 from data import Data, Encoded
 
 from fabula_workloads.models.segments import packed_attention
-from fabula_workloads.training.loss_head import LossHead
-from fabula_workloads.training.packing import pack
-from fabula_workloads.training.recompute import recompute_layers
+from fabula_workloads.training.model.loss import LossHead
+from fabula_workloads.training.model.recompute import recompute_layers
+from fabula_workloads.training.schedule.packing import pack
 
 STEP = 32
 """Samples of an optimizer step: the reference's 8 ranks x 1 x 4."""

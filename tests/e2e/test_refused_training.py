@@ -17,7 +17,7 @@ from fabula_operator.plan.lifecycle import plan
 from fabula_operator.plan.seen.observed import Environment
 from fabula_workloads.runtime.content import content_digest
 from fabula_workloads.runtime.store import open_store
-from fabula_workloads.training.checkpoints import Checkpoints
+from fabula_workloads.training.saving.checkpoints import Checkpoints
 from tests.e2e.conftest import Product
 from tests.support.observations import NOW, launches, observed
 from tests.support.patience import SECONDS, until

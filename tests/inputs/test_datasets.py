@@ -15,8 +15,8 @@ from fabula_workloads.runtime.artifact import add_part, commit
 from fabula_workloads.runtime.failures import InputInvalid
 from fabula_workloads.runtime.ledger import Ledger
 from fabula_workloads.runtime.store import open_store
-from fabula_workloads.training.dataset import Sample, read_samples
-from fabula_workloads.training.usable import TOO_LONG, UNREADABLE, Usable
+from fabula_workloads.training.samples.dataset import Sample, read_samples
+from fabula_workloads.training.samples.usable import TOO_LONG, UNREADABLE, Usable
 from tests.inputs.datasets import BAD_LINES, CONTROL_TOKENS, GOOD, BadLine, line
 from tests.support.stage_context import stage_context
 from tests.support.training_dataset import samples, write_dataset
@@ -142,7 +142,7 @@ def test_control_tokens_of_a_transcript_are_taken_off_and_counted(built: tuple[d
 @pytest.mark.torch
 def test_what_a_build_makes_a_run_takes(built: tuple[dict[str, float], Path], model_folder: Path) -> None:
     from fabula_workloads.models.processor import load_processor
-    from fabula_workloads.training.encode import Encoder
+    from fabula_workloads.training.samples.encode import Encoder
 
     encoder = Encoder(load_processor(model_folder, PixelWindow(min_pixels=1024, max_pixels=8192)), built[1])
     for text in (built[1] / "train.jsonl").read_text().splitlines():

@@ -11,7 +11,7 @@ from fabula_workloads.runtime.failures import InputInvalid
 from fabula_workloads.runtime.ledger import Ledger, item_path
 from fabula_workloads.runtime.store import open_store
 from fabula_workloads.sequences.vist import read_vist
-from fabula_workloads.training.model_files import check_architecture
+from fabula_workloads.training.model.model_files import check_architecture
 
 DEEP = b"[" * 200_000
 

@@ -21,7 +21,7 @@ from fabula_workloads.pictures.opening import MAX_RATIO, UnfitPicture, open_pict
 from fabula_workloads.report.thumbnails import thumbnail
 from fabula_workloads.runtime.failures import InputInvalid, WorkerError
 from fabula_workloads.stages import select
-from fabula_workloads.training.dataset import Sample
+from fabula_workloads.training.samples.dataset import Sample
 from tests.inputs.pictures import SIZE, UNFIT, USABLE, Unfit, Usable, saved, scene, sized
 from tests.support.stage_context import stage_context
 from tests.support.training_dataset import PROMPT
@@ -172,7 +172,7 @@ def test_nothing_skipped_is_not_called_a_reason(tmp_path: Path, caplog: pytest.L
 @pytest.fixture
 def encoder(model_folder: Path, tmp_path: Path) -> Any:
     from fabula_workloads.models.processor import load_processor
-    from fabula_workloads.training.encode import Encoder
+    from fabula_workloads.training.samples.encode import Encoder
 
     return Encoder(load_processor(model_folder, PIXELS), tmp_path)
 

@@ -18,7 +18,7 @@ PASSES = 3
 
 
 def main() -> None:
-    from fabula_workloads.training.rank import prepare_libraries
+    from fabula_workloads.training.rank.entry import prepare_libraries
 
     folder, device = sys.argv[1:]
     prepare_libraries(cuda=device == "cuda")
@@ -29,9 +29,9 @@ def main() -> None:
     from transformers.integrations import HfDeepSpeedConfig
 
     from fabula_api.fine_tune_run import FineTuneRunSpec
-    from fabula_workloads.training.deepspeed_config import render
-    from fabula_workloads.training.job import TrainingJob
-    from fabula_workloads.training.tuned_model import build_model
+    from fabula_workloads.training.launcher.deepspeed_config import render
+    from fabula_workloads.training.messages.job import TrainingJob
+    from fabula_workloads.training.model.tuned_model import build_model
 
     wire: dict[str, Any] = {"dataset": {"uri": "d"}, "model": {"uri": "m"}, "training": {"precision": "fp32"}}
     spec = FineTuneRunSpec.model_validate(wire | {"topology": {"gpusPerNode": 1, "device": device}})

@@ -7,7 +7,7 @@ import struct
 from pathlib import Path
 from typing import Any
 
-from fabula_workloads.training.model_files import SINGLE
+from fabula_workloads.training.model.model_files import SINGLE
 
 TENSORS = {
     "model.language_model.embed_tokens.weight": [8, 4],

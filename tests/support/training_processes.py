@@ -64,9 +64,9 @@ def _role(pid: str, variables: dict[str, str]) -> Role | None:
         return None
     if "fabula-shim" in command:
         return None
-    if "fabula_workloads.training.rank" in command and "RANK" in variables:
+    if "fabula_workloads.training.rank.entry" in command and "RANK" in variables:
         return "rank"
-    if "fabula_workloads.training.agent" in command:
+    if "fabula_workloads.training.launcher.agent" in command:
         return "agent"
     return "launcher" if "fabula-worker train" in command else None
 

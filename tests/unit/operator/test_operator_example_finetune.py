@@ -12,7 +12,7 @@ from tests.support.observations import observed
 
 from fabula_api.fine_tune_run import FineTuneRunSpec
 from fabula_operator.plan.acceptance.accept import Accepted, accept
-from fabula_workloads.training.steps import plan_steps
+from fabula_workloads.training.schedule.steps import plan_steps
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 

@@ -28,7 +28,7 @@ from fabula_workloads.runtime.failures import InputInvalid
 from fabula_workloads.runtime.store import local_path, open_store
 from fabula_workloads.stages import illustrate, infer, resolve, score, select
 from fabula_workloads.stages.model_folder import model_folder
-from fabula_workloads.training.prepare import prepare
+from fabula_workloads.training.launcher.prepare import prepare
 
 BUILD: dict[str, Any] = {
     "source": {"uri": "source.jsonl.gz", "licenseAccepted": True},

@@ -13,12 +13,12 @@ from fabula_api.fine_tune_run import FineTuneRunSpec, Metrics
 from fabula_api.worker import FINAL_EXIT_CODES
 from fabula_workloads.models.torchvision_shim import prepare_torchvision
 from fabula_workloads.runtime.failures import Crashed
-from fabula_workloads.training.events import EventReader, EventWriter
-from fabula_workloads.training.job import TrainingJob
-from fabula_workloads.training.measures import Measures, Timed
-from fabula_workloads.training.order import Coverage
-from fabula_workloads.training.packing import singly
-from fabula_workloads.training.steps import plan_steps
+from fabula_workloads.training.messages.events import EventReader, EventWriter
+from fabula_workloads.training.messages.job import TrainingJob
+from fabula_workloads.training.samples.measures import Measures, Timed
+from fabula_workloads.training.schedule.order import Coverage
+from fabula_workloads.training.schedule.packing import singly
+from fabula_workloads.training.schedule.steps import plan_steps
 
 pytestmark = pytest.mark.torch
 
@@ -37,7 +37,7 @@ def job(tmp_path: Path) -> TrainingJob:
 @pytest.fixture
 def boundary(job: TrainingJob) -> Any:
     prepare_torchvision()
-    from fabula_workloads.training.progress import StepBoundary
+    from fabula_workloads.training.rank.step_boundary import StepBoundary
 
     plan = plan_steps(job.spec, 10)
     made = StepBoundary(
@@ -92,7 +92,7 @@ def test_a_stop_at_the_last_step_lets_the_run_finish(boundary: Any, job: Trainin
 
 
 def test_a_loss_that_is_no_number_ends_the_run_where_the_watchdog_says_so(boundary: Any, job: TrainingJob) -> None:
-    from fabula_workloads.training.progress import not_finite
+    from fabula_workloads.training.rank.step_boundary import not_finite
 
     assert not_finite("m", "fail").exit_code in FINAL_EXIT_CODES
     assert {not_finite("m", policy).exit_code for policy in ("warn", "restart")} == {1}

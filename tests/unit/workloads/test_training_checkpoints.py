@@ -11,7 +11,7 @@ from tests.support.patience import SECONDS
 
 from fabula_workloads.runtime.failures import InputInvalid, Overtaken, TryAgain
 from fabula_workloads.runtime.store import Store, open_store
-from fabula_workloads.training.checkpoints import Checkpoints
+from fabula_workloads.training.saving.checkpoints import Checkpoints
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from fabula_workloads.runtime.failures import InputInvalid
-from fabula_workloads.training.dataset import read_samples
+from fabula_workloads.training.samples.dataset import read_samples
 
 GOOD = {"id": "a", "images": ["samples/a/image_1.png"], "prompt": "Speak.", "response": "Speaker 1: Yes."}
 

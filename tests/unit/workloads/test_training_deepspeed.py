@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from fabula_api.fine_tune_run import FineTuneRunSpec
-from fabula_workloads.training.deepspeed_config import hidden_size_of, problems, render
+from fabula_workloads.training.launcher.deepspeed_config import problems, render
+from fabula_workloads.training.model.model_files import hidden_size_of
 
 
 def spec(**changes: dict[str, object]) -> FineTuneRunSpec:

@@ -13,9 +13,9 @@ from fabula_workloads.models.loading import has_random_weights
 from fabula_workloads.models.processor import load_processor
 from fabula_workloads.recipes.podcast.conversation import messages
 from fabula_workloads.runtime.failures import ConfigInvalid, InputInvalid
-from fabula_workloads.training.collate import Collator
-from fabula_workloads.training.dataset import Sample, read_samples
-from fabula_workloads.training.encode import IGNORED, Encoder
+from fabula_workloads.training.samples.collate import Collator
+from fabula_workloads.training.samples.dataset import Sample, read_samples
+from fabula_workloads.training.samples.encode import IGNORED, Encoder
 
 pytestmark = pytest.mark.torch
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fabula_api.worker import PEER_LOST
 from fabula_workloads.runtime.failures import ConfigInvalid, InputInvalid
-from fabula_workloads.training.failure import RankFailure, first_cause, from_exception, from_exit_code
+from fabula_workloads.training.messages.failure import RankFailure, first_cause, from_exception, from_exit_code
 
 NCCL_WITHOUT_MEMORY = """NCCL error in: /pytorch/torch/csrc/distributed/c10d/NCCLUtils.cpp:94, unhandled cuda error, \
 NCCL version 2.27.5

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from fabula_api.fine_tune_run import FineTuneRunSpec
-from fabula_workloads.training.flops import ModelFlops, peak_of
+from fabula_workloads.training.model.flops import ModelFlops, peak_of
 
 CONFIG = {
     "text_config": {
@@ -75,12 +75,11 @@ def test_the_formula_is_what_torch_counts(tmp_path: Path, attention: str, full: 
     from fabula_workloads.models.loading import load_for_training
     from fabula_workloads.models.processor import load_processor
     from fabula_workloads.models.segments import rope_index
-    from fabula_workloads.training.collate import Collator, PackedCollator
-    from fabula_workloads.training.dataset import read_samples
-    from fabula_workloads.training.encode import Encoder
-    from fabula_workloads.training.full import train_language
-    from fabula_workloads.training.lora import add_lora
-    from fabula_workloads.training.loss import token_loss
+    from fabula_workloads.training.model.loss import token_loss
+    from fabula_workloads.training.model.trained_weights import add_lora, train_language
+    from fabula_workloads.training.samples.collate import Collator, PackedCollator
+    from fabula_workloads.training.samples.dataset import read_samples
+    from fabula_workloads.training.samples.encode import Encoder
 
     folder = build_model(tmp_path / "model")
     write_dataset(tmp_path / "data", samples(1, images=(3,)))

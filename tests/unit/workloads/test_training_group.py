@@ -11,10 +11,10 @@ from tests.support.patience import until
 from fabula_api.fine_tune_run import FineTuneRunSpec, Topology
 from fabula_api.worker import ExitCode
 from fabula_workloads.runtime.failures import ConfigInvalid
-from fabula_workloads.training.events import EventReader, EventWriter
-from fabula_workloads.training.group import Group, Node, rank_environment, torchrun_arguments
-from fabula_workloads.training.job import TrainingJob
-from fabula_workloads.training.tuned_artifact import loss_curve
+from fabula_workloads.training.launcher.group import Group, Node, rank_environment, torchrun_arguments
+from fabula_workloads.training.launcher.tuned_artifact import loss_curve
+from fabula_workloads.training.messages.events import EventReader, EventWriter
+from fabula_workloads.training.messages.job import TrainingJob
 
 TWO_NODES = Topology(nodes=2, gpus_per_node=8)
 CONTROLLER = {"PET_NODE_RANK": "1", "MASTER_ADDR": "run-master-0", "MASTER_PORT": "23456"}
@@ -23,7 +23,7 @@ CONTROLLER = {"PET_NODE_RANK": "1", "MASTER_ADDR": "run-master-0", "MASTER_PORT"
 def test_one_node_meets_on_loopback_at_a_free_port(tmp_path: Path) -> None:
     arguments = torchrun_arguments(Topology(gpus_per_node=2), Node(), tmp_path)
     assert {"--rdzv-endpoint=127.0.0.1:0", "--nnodes=1", "--nproc-per-node=2", "--max-restarts=0"} <= set(arguments)
-    assert arguments[-2:] == ["--module", "fabula_workloads.training.rank"]
+    assert arguments[-2:] == ["--module", "fabula_workloads.training.rank.entry"]
 
 
 def test_two_runs_on_one_machine_never_meet(tmp_path: Path) -> None:

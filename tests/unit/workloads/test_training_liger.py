@@ -36,12 +36,11 @@ def test_loss_and_gradients_are_those_of_torch(tmp_path: Path, monkeypatch: pyte
     from fabula_workloads.models.loading import load_for_training
     from fabula_workloads.models.processor import load_processor
     from fabula_workloads.models.segments import packed_attention, rope_index
-    from fabula_workloads.training.collate import Collator, PackedCollator
-    from fabula_workloads.training.dataset import read_samples
-    from fabula_workloads.training.encode import Encoder
-    from fabula_workloads.training.lora import add_lora
-    from fabula_workloads.training.loss import token_loss
-    from fabula_workloads.training.loss_head import LossHead
+    from fabula_workloads.training.model.loss import LossHead, token_loss
+    from fabula_workloads.training.model.trained_weights import add_lora
+    from fabula_workloads.training.samples.collate import Collator, PackedCollator
+    from fabula_workloads.training.samples.dataset import read_samples
+    from fabula_workloads.training.samples.encode import Encoder
 
     # Liger replaces this in the module itself; other tests of the process keep torch's.
     monkeypatch.setattr(modeling_qwen3_vl, "apply_rotary_pos_emb", own := modeling_qwen3_vl.apply_rotary_pos_emb)

@@ -21,7 +21,7 @@ def batch(lengths: list[int]) -> tuple[Any, Any]:
 
 
 def test_it_is_the_mean_over_the_labelled_tokens() -> None:
-    from fabula_workloads.training.loss import token_loss
+    from fabula_workloads.training.model.loss import token_loss
 
     logits, labels = batch([3, 9])
     found = token_loss(SimpleNamespace(logits=logits), labels)
@@ -37,7 +37,7 @@ def test_it_is_the_mean_over_the_labelled_tokens() -> None:
 
 
 def test_cutting_an_update_up_changes_nothing() -> None:
-    from fabula_workloads.training.loss import token_loss
+    from fabula_workloads.training.model.loss import token_loss
 
     logits, labels = batch([2, 11, 5, 1])
     whole = token_loss(SimpleNamespace(logits=logits), labels)

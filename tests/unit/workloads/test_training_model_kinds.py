@@ -15,11 +15,11 @@ from fabula_api.shared_spec import PixelWindow
 from fabula_operator.plan.acceptance.model_facts import DENSE, MIXTURE
 from fabula_workloads.models.loading import load_for_training
 from fabula_workloads.models.processor import load_processor
-from fabula_workloads.training.collate import Collator
-from fabula_workloads.training.dataset import read_samples
-from fabula_workloads.training.encode import Encoder
-from fabula_workloads.training.lora import add_lora, linear_layers
-from fabula_workloads.training.model_files import TRAINABLE_MODEL_TYPES, read_model
+from fabula_workloads.training.model.model_files import TRAINABLE_MODEL_TYPES, read_model
+from fabula_workloads.training.model.trained_weights import add_lora, linear_layers
+from fabula_workloads.training.samples.collate import Collator
+from fabula_workloads.training.samples.dataset import read_samples
+from fabula_workloads.training.samples.encode import Encoder
 
 pytestmark = pytest.mark.torch
 

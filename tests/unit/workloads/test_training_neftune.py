@@ -20,7 +20,7 @@ WIDTH = 16
 def test_a_samples_noise_is_as_strong_as_alone(situation: str, rows: int, lengths: tuple[int, ...]) -> None:
     import torch
 
-    from fabula_workloads.training.neftune import SampleNoise
+    from fabula_workloads.training.model.neftune import SampleNoise
 
     torch.manual_seed(0)
     noise = SampleNoise(5.0)
@@ -40,8 +40,8 @@ def test_a_samples_noise_is_as_strong_as_alone(situation: str, rows: int, length
 def test_the_lengths_come_with_each_batch_padded_or_packed() -> None:
     import torch
 
-    from fabula_workloads.training.collate import Collator, PackedCollator
-    from fabula_workloads.training.measures import KEY
+    from fabula_workloads.training.samples.collate import Collator, PackedCollator
+    from fabula_workloads.training.samples.measures import KEY
 
     def sample(length: int) -> dict[str, torch.Tensor]:
         ids = torch.ones(length, dtype=torch.long)

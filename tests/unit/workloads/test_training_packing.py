@@ -13,9 +13,9 @@ from tests.support.training_dataset import build_model, samples, write_dataset
 
 from fabula_api.fine_tune_run import FineTuneRunSpec, Lora
 from fabula_api.shared_spec import PixelWindow
-from fabula_workloads.training.order import epoch_order, rank_batches
-from fabula_workloads.training.packing import fill, pack, singly
-from fabula_workloads.training.steps import plan_steps
+from fabula_workloads.training.schedule.order import epoch_order, rank_batches
+from fabula_workloads.training.schedule.packing import fill, pack, singly
+from fabula_workloads.training.schedule.steps import plan_steps
 
 pytestmark = pytest.mark.invariant
 
@@ -74,8 +74,8 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def encoded(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     from fabula_workloads.models.processor import load_processor
-    from fabula_workloads.training.dataset import read_samples
-    from fabula_workloads.training.encode import Encoder
+    from fabula_workloads.training.samples.dataset import read_samples
+    from fabula_workloads.training.samples.encode import Encoder
 
     folder = tmp_path_factory.mktemp("dataset")
     write_dataset(folder, samples(4, images=(1, 3, 2, 5)))
@@ -91,8 +91,8 @@ def load(
 
     from fabula_workloads.models.loading import load_for_training
     from fabula_workloads.models.segments import packed_attention
-    from fabula_workloads.training.lora import add_lora
-    from fabula_workloads.training.recompute import recompute_layers
+    from fabula_workloads.training.model.recompute import recompute_layers
+    from fabula_workloads.training.model.trained_weights import add_lora
 
     attention = packed_attention(device) if packed else "sdpa"
     base = load_for_training(model_folder, precision=precision, attention=attention)
@@ -131,7 +131,7 @@ def on_device(batch: dict[str, Any], device: Any) -> dict[str, Any]:
 
 def losses_and_gradients(model: Any, batches: list[dict[str, Any]], head: Any = None) -> tuple[float, dict[str, Any]]:
     """Loss of an update over these batches, and its gradients by parameter; `head` is told the labels."""
-    from fabula_workloads.training.loss import token_loss
+    from fabula_workloads.training.model.loss import token_loss
 
     count = sum(int((batch["labels"][:, 1:] != -100).sum()) for batch in batches)
     total = 0.0
@@ -152,7 +152,7 @@ def test_loss_and_gradients_are_those_of_unpacked_training(
     model_folder: Path, encoded: list[dict[str, Any]], checkpointing: bool, device: str
 ) -> None:
     from fabula_workloads.models.segments import rope_index
-    from fabula_workloads.training.collate import Collator, PackedCollator
+    from fabula_workloads.training.samples.collate import Collator, PackedCollator
 
     plain = load(model_folder, packed=False, device=device)
     apart = [Collator(0)([[sample]]) for sample in encoded]
@@ -176,7 +176,7 @@ def test_in_bf16_packing_is_as_near_to_fp32_as_unpacked_training(
     import torch
 
     from fabula_workloads.models import segments
-    from fabula_workloads.training.collate import Collator, PackedCollator
+    from fabula_workloads.training.samples.collate import Collator, PackedCollator
 
     calls = []
     one_call = segments._in_one_call
@@ -205,8 +205,8 @@ def test_a_head_that_holds_few_logits_at_once_gives_the_same_loss_and_gradients(
     model_folder: Path, encoded: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch, packed: bool, device: str
 ) -> None:
     from fabula_workloads.models.segments import rope_index
-    from fabula_workloads.training import loss_head
-    from fabula_workloads.training.collate import Collator, PackedCollator
+    from fabula_workloads.training.model import loss
+    from fabula_workloads.training.samples.collate import Collator, PackedCollator
 
     model = load(model_folder, packed=packed, device=device)
     collate = PackedCollator(rope_index(model)) if packed else Collator(0)
@@ -214,8 +214,8 @@ def test_a_head_that_holds_few_logits_at_once_gives_the_same_loss_and_gradients(
     expected, found = losses_and_gradients(model, batches)
     gradients = {name: gradient.clone() for name, gradient in found.items()}
     model.zero_grad()
-    monkeypatch.setattr(loss_head, "LOGITS_AT_ONCE", 7 * model.config.text_config.vocab_size)
-    head = loss_head.LossHead.attach(model)
+    monkeypatch.setattr(loss, "LOGITS_AT_ONCE", 7 * model.config.text_config.vocab_size)
+    head = loss.LossHead.attach(model)
     assert head is not None
     for _ in range(2):
         model.zero_grad()
@@ -229,7 +229,7 @@ def test_a_head_that_holds_few_logits_at_once_gives_the_same_loss_and_gradients(
 
 @pytest.mark.torch
 def test_a_head_that_is_trained_stays_as_it_is(model_folder: Path) -> None:
-    from fabula_workloads.training.loss_head import LossHead
+    from fabula_workloads.training.model.loss import LossHead
 
     model = load(model_folder, packed=False)
     model.get_output_embeddings().weight.requires_grad_(True)
@@ -244,8 +244,8 @@ def test_packing_a_mixture_of_experts_is_equal_too(
     from transformers import AutoConfig, Qwen3VLMoeConfig, Qwen3VLMoeForConditionalGeneration
 
     from fabula_workloads.models.segments import packed_attention, rope_index
-    from fabula_workloads.training.collate import Collator, PackedCollator
-    from fabula_workloads.training.lora import add_lora
+    from fabula_workloads.training.model.trained_weights import add_lora
+    from fabula_workloads.training.samples.collate import Collator, PackedCollator
 
     wire = AutoConfig.from_pretrained(model_folder).to_dict()
     parts = {part: {**wire[part]} for part in ("text_config", "vision_config")}
@@ -302,7 +302,7 @@ def test_the_varlen_kernel_of_a_gpu_gives_what_each_sample_alone_gives(device: s
 @pytest.mark.torch
 def test_the_test_above_sees_samples_that_see_each_other(model_folder: Path, encoded: list[dict[str, Any]]) -> None:
     from fabula_workloads.models.segments import rope_index
-    from fabula_workloads.training.collate import PackedCollator
+    from fabula_workloads.training.samples.collate import PackedCollator
 
     model = load(model_folder, packed=True)
     batch = PackedCollator(rope_index(model))([encoded])
@@ -320,7 +320,7 @@ def test_positions_start_anew_with_each_sample_as_the_model_counts_them(
     import torch
 
     from fabula_workloads.models.segments import rope_index
-    from fabula_workloads.training.collate import PackedCollator
+    from fabula_workloads.training.samples.collate import PackedCollator
 
     model = load(model_folder, packed=True)
     batch = PackedCollator(rope_index(model))([encoded[:2], encoded[2:]])
@@ -345,7 +345,7 @@ def test_positions_start_anew_with_each_sample_as_the_model_counts_them(
 @pytest.mark.parametrize("precision", ["bf16", "fp32"])
 def test_an_update_is_computed_in_the_bases_precision(model_folder: Path, precision: Any) -> None:
     from fabula_workloads.models.loading import load_for_training
-    from fabula_workloads.training.lora import add_lora
+    from fabula_workloads.training.model.trained_weights import add_lora
 
     model = add_lora(load_for_training(model_folder, precision=precision), Lora(), "m")
     assert len({parameter.dtype for parameter in model.parameters()}) == 1

@@ -18,8 +18,8 @@ from fabula_api.worker import FINAL_EXIT_CODES
 from fabula_workloads.models.kernels import liger_missing
 from fabula_workloads.models.stored_files import INDEX, SINGLE
 from fabula_workloads.runtime.failures import WorkerError
-from fabula_workloads.training.model_files import read_model
-from fabula_workloads.training.prepare import Prepared, prepare
+from fabula_workloads.training.launcher.prepare import Prepared, prepare
+from fabula_workloads.training.model.model_files import read_model
 
 
 @pytest.fixture

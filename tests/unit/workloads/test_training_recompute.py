@@ -14,7 +14,7 @@ from tests.support.training_dataset import build_model, samples, write_dataset
 
 from fabula_api.fine_tune_run import FineTuneRunSpec, Lora
 from fabula_api.shared_spec import PixelWindow
-from fabula_workloads.training.job import TrainingJob
+from fabula_workloads.training.messages.job import TrainingJob
 
 pytestmark = [pytest.mark.torch, pytest.mark.invariant]
 
@@ -27,9 +27,9 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def batch(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     from fabula_workloads.models.processor import load_processor
-    from fabula_workloads.training.collate import Collator
-    from fabula_workloads.training.dataset import read_samples
-    from fabula_workloads.training.encode import Encoder
+    from fabula_workloads.training.samples.collate import Collator
+    from fabula_workloads.training.samples.dataset import read_samples
+    from fabula_workloads.training.samples.encode import Encoder
 
     folder = tmp_path_factory.mktemp("dataset")
     write_dataset(folder, samples(3, images=(1, 3, 2)))
@@ -45,9 +45,8 @@ def load(
     import torch
 
     from fabula_workloads.models.loading import load_for_training
-    from fabula_workloads.training.full import train_language
-    from fabula_workloads.training.lora import add_lora
-    from fabula_workloads.training.recompute import recompute_layers
+    from fabula_workloads.training.model.recompute import recompute_layers
+    from fabula_workloads.training.model.trained_weights import add_lora, train_language
 
     base = load_for_training(model_folder, precision="fp32")
     torch.manual_seed(7)
@@ -133,8 +132,8 @@ def test_zero_3_gathers_each_frozen_matrix_twice_a_pass(model_folder: Path, devi
 def test_a_rank_recomputes_the_layers_that_the_spec_names(
     model_folder: Path, training: dict[str, Any], share: float
 ) -> None:
-    from fabula_workloads.training.recompute import _checkpoint_whole
-    from fabula_workloads.training.tuned_model import build_model
+    from fabula_workloads.training.model.recompute import _checkpoint_whole
+    from fabula_workloads.training.model.tuned_model import build_model
 
     wire = {"dataset": {"uri": "d"}, "model": {"uri": "m"}, "topology": {"gpusPerNode": 1, "device": "cpu"}}
     spec = FineTuneRunSpec.model_validate(wire | {"training": {"precision": "fp32", **training}})

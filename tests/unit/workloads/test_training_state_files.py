@@ -70,7 +70,7 @@ def value(name: str, key: str, place: int) -> float:
 
 
 def write(folder: Path, ranks: int, file_bytes: int) -> None:
-    from fabula_workloads.training import optimizer_state
+    from fabula_workloads.training.saving import optimizer_state
 
     for rank in range(ranks):
         engine = Engine(rank, ranks, step=5)
@@ -85,7 +85,7 @@ def write(folder: Path, ranks: int, file_bytes: int) -> None:
 
 @pytest.mark.parametrize(("writers", "readers"), [(1, 1), (2, 3), (3, 2), (4, 1), (1, 4), (8, 3)])
 def test_every_element_arrives_whatever_number_of_ranks_wrote_it(tmp_path: Path, writers: int, readers: int) -> None:
-    from fabula_workloads.training import optimizer_state
+    from fabula_workloads.training.saving import optimizer_state
 
     write(tmp_path, writers, file_bytes=1 << 20)
     seen: dict[tuple[str, str], list[int]] = {}
@@ -109,7 +109,7 @@ def test_a_rank_holds_no_more_than_a_file_at_once(tmp_path: Path) -> None:
 
 def test_a_checkpoint_that_is_not_whole_or_of_another_run_is_refused(tmp_path: Path) -> None:
     from fabula_workloads.runtime.failures import InputInvalid
-    from fabula_workloads.training import optimizer_state
+    from fabula_workloads.training.saving import optimizer_state
 
     write(tmp_path, 3, file_bytes=1 << 20)
     with ExitStack() as stack:

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fabula_api.fine_tune_run import FineTuneRunSpec
-from fabula_workloads.training.order import Coverage, RankBatches, epoch_order, rank_batches
-from fabula_workloads.training.steps import plan_steps
+from fabula_workloads.training.schedule.order import Coverage, RankBatches, epoch_order, rank_batches
+from fabula_workloads.training.schedule.steps import plan_steps
 
 pytestmark = pytest.mark.invariant
 

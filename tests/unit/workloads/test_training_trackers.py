@@ -17,9 +17,9 @@ from tests.support.patience import until
 from fabula_api.fine_tune_run import FineTuneRunSpec
 from fabula_api.worker import RunReference
 from fabula_workloads.runtime.failures import ConfigInvalid
-from fabula_workloads.training import trackers as module
-from fabula_workloads.training.tracker_clients import RUN_TAG, MLflow, TensorBoard, WeightsAndBiases
-from fabula_workloads.training.trackers import About, Trackers, _Feed, settings_of
+from fabula_workloads.training.tracking import trackers as module
+from fabula_workloads.training.tracking.clients import RUN_TAG, MLflow, TensorBoard, WeightsAndBiases
+from fabula_workloads.training.tracking.trackers import About, Trackers, _Feed, settings_of
 
 SPEC = FineTuneRunSpec.model_validate({"dataset": {"uri": "d"}, "model": {"name": "m"}, "lora": {"rank": 8}})
 ADDRESS = "https://user:secret@tracker"  # pragma: allowlist secret

@@ -11,7 +11,7 @@ pytestmark = pytest.mark.torch
 
 
 def test_weights_are_cut_in_order_and_a_large_one_is_alone() -> None:
-    from fabula_workloads.training.whole_model import split
+    from fabula_workloads.training.saving.whole_model import split
 
     sizes = {"a": 3, "b": 3, "c": 9, "d": 1, "e": 4}
     assert split(sizes, 6) == [["a", "b"], ["c"], ["d", "e"]]
@@ -21,7 +21,7 @@ def test_weights_are_cut_in_order_and_a_large_one_is_alone() -> None:
 
 def test_only_the_language_model_is_trained(model_folder: Path) -> None:
     from fabula_workloads.models.loading import load_for_training
-    from fabula_workloads.training.full import train_language
+    from fabula_workloads.training.model.trained_weights import train_language
 
     model = train_language(load_for_training(model_folder, precision="fp32"))
     frozen = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
@@ -33,7 +33,7 @@ def test_a_saved_model_loads_as_it_was(model_folder: Path, tmp_path: Path, file_
     import torch
 
     from fabula_workloads.models.loading import load_base, load_for_training
-    from fabula_workloads.training import whole_model
+    from fabula_workloads.training.saving import whole_model
 
     model = load_for_training(model_folder, precision="bf16")
     with torch.no_grad():
@@ -64,7 +64,7 @@ def test_experts_are_laid_out_as_in_the_bases_files() -> None:
     import torch
 
     from fabula_workloads.runtime.failures import Crashed
-    from fabula_workloads.training.whole_model import _laid_out
+    from fabula_workloads.training.saving.whole_model import _laid_out
 
     experts = torch.arange(24.0).reshape(2, 3, 4)
     assert torch.equal(_laid_out(experts, "w", {"w": [2, 4, 3]}), experts.transpose(1, 2))

@@ -25,7 +25,7 @@ def use_liger(model: Any) -> None:
 
     Before LoRA is added. Kernel by kernel, since Liger 0.8.5's own entry for Qwen3-VL imports an output class that
     transformers 5.23 no longer has. Its fused loss is left out: it wants the output matrix outside of the module that
-    gathers it under ZeRO-3, and `training.loss_head` holds as few logits.
+    gathers it under ZeRO-3, and `training.model.loss` holds as few logits.
     """
     from liger_kernel.transformers.rms_norm import LigerRMSNorm
     from liger_kernel.transformers.rope import liger_rotary_pos_emb

@@ -30,13 +30,13 @@ from fabula_workloads.runtime.failures import (
 )
 from fabula_workloads.runtime.termination import write_termination_message
 from fabula_workloads.stages.model_folder import model_config, model_folder
-from fabula_workloads.training.events import EventReader
-from fabula_workloads.training.failure import RankFailure
-from fabula_workloads.training.group import Group
-from fabula_workloads.training.model_files import check_architecture
-from fabula_workloads.training.prepare import Prepared, prepare
-from fabula_workloads.training.trackers import About, Outcome, Trackers, settings_of
-from fabula_workloads.training.tuned_artifact import commit_tuned, sample_counts
+from fabula_workloads.training.launcher.group import Group
+from fabula_workloads.training.launcher.prepare import Prepared, prepare
+from fabula_workloads.training.launcher.tuned_artifact import commit_tuned, sample_counts
+from fabula_workloads.training.messages.events import EventReader
+from fabula_workloads.training.messages.failure import RankFailure
+from fabula_workloads.training.model.model_files import check_architecture
+from fabula_workloads.training.tracking.trackers import About, Outcome, Trackers, settings_of
 
 _log = logging.getLogger("fabula.train")
 _POLL_SECONDS = 0.1

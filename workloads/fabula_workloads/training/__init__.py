@@ -1,5 +1,11 @@
-"""LoRA fine-tuning: what the launcher plans and watches (no torch), and what each rank runs.
+"""Fine-tuning: what the launcher plans and watches (no torch), and what each rank runs. A room for each subject:
 
-Without torch: `steps`, `order`, `deepspeed_config`, `job`, `events`, `failure`, `checkpoints`, `group`.
-In a rank: `rank`, `trainer`, `progress`, `encode`, `collate`, `lora`, `loss`, `dataset`.
+launcher   starts the ranks, watches them, commits what they made
+rank       one process of the run: Trainer and its step boundaries
+messages   what the two tell each other
+model      what is trained, its loss, its cost
+samples    from the dataset to batches
+saving     checkpoints, optimizer state, whole models
+schedule   steps, order and packing, pure
+tracking   MLflow, Weights & Biases, TensorBoard
 """

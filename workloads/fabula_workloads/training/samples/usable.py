@@ -11,8 +11,8 @@ from pathlib import Path
 
 from fabula_api.fine_tune_run import Training
 from fabula_workloads.runtime.failures import InputInvalid
-from fabula_workloads.training.dataset import Sample, Split, read_samples
-from fabula_workloads.training.encode import Encoder
+from fabula_workloads.training.samples.dataset import Sample, Split, read_samples
+from fabula_workloads.training.samples.encode import Encoder
 
 TOO_LONG, UNREADABLE = "TooLong", "Unreadable"
 _log = logging.getLogger("fabula.train")

@@ -19,12 +19,12 @@ from fabula_workloads.models.segments import PACKABLE_MODEL_TYPES
 from fabula_workloads.runtime.context import StageContext
 from fabula_workloads.runtime.failures import ConfigInvalid, InputInvalid
 from fabula_workloads.runtime.store import Store
-from fabula_workloads.training import deepspeed_config
-from fabula_workloads.training.checkpoints import Checkpoints
-from fabula_workloads.training.dataset import check_samples
-from fabula_workloads.training.group import Node
-from fabula_workloads.training.job import TrainingJob
-from fabula_workloads.training.model_files import ModelFiles, check_targets, read_model
+from fabula_workloads.training.launcher import deepspeed_config
+from fabula_workloads.training.launcher.group import Node
+from fabula_workloads.training.messages.job import TrainingJob
+from fabula_workloads.training.model.model_files import ModelFiles, check_targets, hidden_size_of, read_model
+from fabula_workloads.training.samples.dataset import check_samples
+from fabula_workloads.training.saving.checkpoints import Checkpoints
 
 _log = logging.getLogger("fabula.train")
 _HISTORY_LIMIT = 500
@@ -93,7 +93,7 @@ def prepare(context: StageContext, spec: FineTuneRunSpec, fetch_model: Callable[
     _check_method(files, spec, base_name)
     if spec.training.method == "lora":
         check_targets(spec.lora.target_modules, files, base_name)
-    config = deepspeed_config.render(spec, deepspeed_config.hidden_size_of(files.config))
+    config = deepspeed_config.render(spec, hidden_size_of(files.config))
     if problems := deepspeed_config.problems(config, spec):
         raise ConfigInvalid("; ".join(problems))
     checkpoints = Checkpoints(

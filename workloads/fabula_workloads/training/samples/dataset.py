@@ -14,7 +14,7 @@ from fabula_api.uri import path_problem
 from fabula_workloads.recipes.podcast.plain_text import has_text
 from fabula_workloads.runtime.failures import InputInvalid
 from fabula_workloads.runtime.termination import validation_lines
-from fabula_workloads.training.steps import too_few
+from fabula_workloads.training.schedule.steps import too_few
 
 MAX_IMAGES = 6
 Split = Literal["train", "validation"]

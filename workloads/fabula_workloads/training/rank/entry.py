@@ -1,4 +1,4 @@
-"""One rank of a training run: `python -m fabula_workloads.training.rank`, started by torchrun.
+"""One rank of a training run: `python -m fabula_workloads.training.rank.entry`, started by torchrun.
 
 It reads its job from the scratch folder, trains, and leaves either the adapter or a word about what went wrong.
 """
@@ -12,12 +12,12 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from fabula_workloads.runtime.failures import InputInvalid, TryAgain
-from fabula_workloads.training.failure import from_exception, print_traceback
-from fabula_workloads.training.job import TrainingJob
-from fabula_workloads.training.process import die_with_parent
+from fabula_workloads.training.messages.failure import from_exception, print_traceback
+from fabula_workloads.training.messages.job import TrainingJob
+from fabula_workloads.training.messages.process import die_with_parent
 
 if TYPE_CHECKING:
-    from fabula_workloads.training.collate import Needed
+    from fabula_workloads.training.samples.collate import Needed
 
 _log = logging.getLogger("fabula.train")
 
@@ -57,20 +57,19 @@ def train(job: TrainingJob, rank: int) -> None:
 
     from fabula_workloads.models.processor import load_processor
     from fabula_workloads.models.segments import rope_index
-    from fabula_workloads.training.collate import Collator, PackedCollator
-    from fabula_workloads.training.encode import Encoder
-    from fabula_workloads.training.events import EventWriter
-    from fabula_workloads.training.flops import peak_of
-    from fabula_workloads.training.loss import token_loss
-    from fabula_workloads.training.loss_head import LossHead
-    from fabula_workloads.training.neftune import SampleNoise
-    from fabula_workloads.training.order import Coverage
-    from fabula_workloads.training.packing import fill, pack, singly
-    from fabula_workloads.training.progress import StepBoundary, local_rank
-    from fabula_workloads.training.steps import plan_steps, too_few
-    from fabula_workloads.training.trainer import EncodedSamples, FineTuner, training_arguments
-    from fabula_workloads.training.tuned_model import attention_of, build_model
-    from fabula_workloads.training.usable import usable
+    from fabula_workloads.training.messages.events import EventWriter
+    from fabula_workloads.training.model.flops import peak_of
+    from fabula_workloads.training.model.loss import LossHead, token_loss
+    from fabula_workloads.training.model.neftune import SampleNoise
+    from fabula_workloads.training.model.tuned_model import attention_of, build_model
+    from fabula_workloads.training.rank.step_boundary import StepBoundary, local_rank
+    from fabula_workloads.training.rank.trainer import EncodedSamples, FineTuner, training_arguments
+    from fabula_workloads.training.samples.collate import Collator, PackedCollator
+    from fabula_workloads.training.samples.encode import Encoder
+    from fabula_workloads.training.samples.usable import usable
+    from fabula_workloads.training.schedule.order import Coverage
+    from fabula_workloads.training.schedule.packing import fill, pack, singly
+    from fabula_workloads.training.schedule.steps import plan_steps, too_few
 
     transformers_logging.disable_progress_bar()
     # DeepSpeed calls collectives by their old names, and torch would say so at every step.
@@ -175,7 +174,7 @@ def _agree_on_start(job: TrainingJob) -> None:
 
 def _needed(base: Any, model: Any) -> Needed | None:
     """Counts a batch's operations; None for a model whose config is laid out otherwise."""
-    from fabula_workloads.training.flops import ModelFlops
+    from fabula_workloads.training.model.flops import ModelFlops
 
     # Under ZeRO-3 a parameter is empty outside of its pass, and knows its size by another name.
     trained = sum(getattr(p, "ds_numel", p.numel()) for p in model.parameters() if p.requires_grad)

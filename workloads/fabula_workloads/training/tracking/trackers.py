@@ -200,7 +200,7 @@ class _Feed:
 
 def services() -> tuple[Service, ...]:
     """The trackers there are."""
-    from fabula_workloads.training import tracker_clients as clients
+    from fabula_workloads.training.tracking import clients
 
     return (
         Service("MLflow", ("MLFLOW_TRACKING_URI",), "mlflow", "mlflow-skinny", clients.MLflow),

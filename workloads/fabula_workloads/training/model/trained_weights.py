@@ -1,4 +1,7 @@
-"""LoRA on a loaded model, with target modules that are checked: a misspelt one would train nothing, in silence."""
+"""Which weights of a loaded model are trained: a LoRA's, or with method `full` those of its language part.
+
+Target modules are checked: a misspelt one would train nothing, in silence.
+"""
 
 from __future__ import annotations
 
@@ -48,3 +51,11 @@ def add_lora(model: Any, lora: Lora, base_name: str) -> Any:
     # Otherwise the adapter would name a folder of this pod as its base.
     tuned.peft_config["default"].base_model_name_or_path = base_name
     return tuned
+
+
+def train_language(model: Any) -> Any:
+    """The model with its language part trained, embeddings and output matrix included, and all else frozen."""
+    model.requires_grad_(False)
+    model.get_decoder().requires_grad_(True)
+    model.get_output_embeddings().requires_grad_(True)
+    return model

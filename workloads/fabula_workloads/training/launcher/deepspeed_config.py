@@ -102,9 +102,3 @@ def problems(config: dict[str, Any], spec: FineTuneRunSpec) -> list[str]:
                 f"deepspeed.offload is {offload}, but the config's zero_optimization.{name} is {zero.get(name)!r}"
             )
     return found
-
-
-def hidden_size_of(model_config: dict[str, Any]) -> int:
-    """Width of the language part, from a model's config.json. Raises KeyError when it has none."""
-    text = model_config.get("text_config", model_config)
-    return int(text["hidden_size"])

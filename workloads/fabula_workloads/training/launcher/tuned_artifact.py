@@ -11,7 +11,7 @@ from typing import Any
 from fabula_api.artifact import Manifest, Part, canonical_json, digest_of
 from fabula_workloads.runtime.artifact import add_part, commit
 from fabula_workloads.runtime.context import StageContext
-from fabula_workloads.training.prepare import Prepared
+from fabula_workloads.training.launcher.prepare import Prepared
 
 KINDS = {"lora": "adapter", "full": "model"}
 """Kind of the artifact by `training.method`."""

@@ -11,17 +11,18 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 from transformers import Trainer, TrainingArguments
 
-from fabula_workloads.training import measures, optimizer_state, whole_model
-from fabula_workloads.training.collate import Encoded
-from fabula_workloads.training.dataset import Sample
-from fabula_workloads.training.encode import Encoder
-from fabula_workloads.training.job import TrainingJob
-from fabula_workloads.training.loss_head import LossHead
-from fabula_workloads.training.measures import Measures, Timed
-from fabula_workloads.training.neftune import SampleNoise
-from fabula_workloads.training.order import RankBatches
-from fabula_workloads.training.packing import Plan, singly
-from fabula_workloads.training.steps import StepPlan
+from fabula_workloads.training.messages.job import TrainingJob
+from fabula_workloads.training.model.loss import LossHead
+from fabula_workloads.training.model.neftune import SampleNoise
+from fabula_workloads.training.samples import measures
+from fabula_workloads.training.samples.collate import Encoded
+from fabula_workloads.training.samples.dataset import Sample
+from fabula_workloads.training.samples.encode import Encoder
+from fabula_workloads.training.samples.measures import Measures, Timed
+from fabula_workloads.training.saving import optimizer_state, whole_model
+from fabula_workloads.training.schedule.order import RankBatches
+from fabula_workloads.training.schedule.packing import Plan, singly
+from fabula_workloads.training.schedule.steps import StepPlan
 
 _SCHEDULE = "scheduler.json"
 

@@ -14,7 +14,6 @@ from typing import Any
 
 from fabula_workloads.models.stored_files import INDEX, SINGLE, DamagedFile, check_folder, weight_shapes
 from fabula_workloads.runtime.failures import ConfigInvalid, InputInvalid
-from fabula_workloads.training.deepspeed_config import hidden_size_of
 
 TRAINABLE_MODEL_TYPES = ("qwen3_vl", "qwen3_vl_moe")
 """`model_type` of the models whose batches, positions and labels are tested."""
@@ -105,3 +104,9 @@ def _linear_layers(shapes: dict[str, list[int]]) -> frozenset[str]:
         if tensor.endswith(".weight") and tensor.count(".") and len(shape) == 2
     }
     return frozenset(found - _NO_LINEAR_LAYERS)
+
+
+def hidden_size_of(model_config: dict[str, Any]) -> int:
+    """Width of the language part, from a model's config.json. Raises KeyError when it has none."""
+    text = model_config.get("text_config", model_config)
+    return int(text["hidden_size"])

@@ -9,10 +9,9 @@ from fabula_workloads.models.loading import UnfitWeights, load_for_training
 from fabula_workloads.models.segments import packed_attention
 from fabula_workloads.models.stored_files import DamagedFile
 from fabula_workloads.runtime.failures import InputInvalid
-from fabula_workloads.training.full import train_language
-from fabula_workloads.training.job import TrainingJob
-from fabula_workloads.training.lora import add_lora
-from fabula_workloads.training.recompute import recompute_layers
+from fabula_workloads.training.messages.job import TrainingJob
+from fabula_workloads.training.model.recompute import recompute_layers
+from fabula_workloads.training.model.trained_weights import add_lora, train_language
 
 
 def attention_of(job: TrainingJob) -> str:

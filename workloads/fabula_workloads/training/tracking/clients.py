@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fabula_workloads.training.trackers import About, Outcome
+    from fabula_workloads.training.tracking.trackers import About, Outcome
 
 PROJECT = "fabula"
 """Experiment or project where the environment names none."""

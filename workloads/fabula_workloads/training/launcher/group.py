@@ -17,9 +17,9 @@ from pathlib import Path
 from fabula_api.fine_tune_run import Topology
 from fabula_api.worker import ExitCode
 from fabula_workloads.runtime.failures import ConfigInvalid
-from fabula_workloads.training.failure import RankFailure, first_cause, from_exit_code
-from fabula_workloads.training.job import JOB_VARIABLE, TrainingJob
-from fabula_workloads.training.process import PARENT_VARIABLE, UNMET
+from fabula_workloads.training.messages.failure import RankFailure, first_cause, from_exit_code
+from fabula_workloads.training.messages.job import JOB_VARIABLE, TrainingJob
+from fabula_workloads.training.messages.process import PARENT_VARIABLE, UNMET
 
 _SHUTDOWN_SECONDS = 2
 MEETING_SECONDS = 1800
@@ -82,7 +82,7 @@ def torchrun_arguments(topology: Topology, node: Node, logs: Path, meeting_secon
         "--redirects=3",
         "--tee=3",
         "--module",
-        "fabula_workloads.training.rank",
+        "fabula_workloads.training.rank.entry",
     ]
 
 
@@ -116,7 +116,7 @@ class Group:
         # A session of its own: a Ctrl-C for the launcher is the launcher's to pass on, at a step boundary.
         self._process = subprocess.Popen(
             [
-                sys.executable, "-m", "fabula_workloads.training.agent", str(self._verdict),
+                sys.executable, "-m", "fabula_workloads.training.launcher.agent", str(self._verdict),
                 *torchrun_arguments(topology, node, self._logs, meeting_seconds),
             ],
             env=rank_environment(topology, job.write(), os.environ),

@@ -18,7 +18,7 @@ from fabula_api.status import Lineage
 from fabula_workloads.runtime.artifact import add_part, commit, read_manifest, sha256_of
 from fabula_workloads.runtime.failures import InputInvalid, NotFound, Overtaken, TryAgain
 from fabula_workloads.runtime.store import Store
-from fabula_workloads.training.fence import Fence
+from fabula_workloads.training.saving.fence import Fence
 
 KIND = "checkpoint"
 _STEP = re.compile(r"step-(\d{6,})")

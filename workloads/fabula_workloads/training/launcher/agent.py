@@ -1,4 +1,4 @@
-"""torchrun, with its verdict kept: `python -m fabula_workloads.training.agent VERDICT TORCHRUN-ARGUMENTS...`.
+"""torchrun, with its verdict kept: `python -m fabula_workloads.training.launcher.agent VERDICT TORCHRUN-ARGUMENTS...`.
 
 torchrun prints which rank failed and how; the launcher needs to read it, and a rank killed by a signal leaves no file.
 """
@@ -15,7 +15,7 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import elastic_launch
 from torch.distributed.run import config_from_args, parse_args
 
-from fabula_workloads.training.process import PARENT_VARIABLE, UNMET, die_with_parent
+from fabula_workloads.training.messages.process import PARENT_VARIABLE, UNMET, die_with_parent
 
 
 def main() -> int:

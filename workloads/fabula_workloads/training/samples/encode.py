@@ -18,7 +18,7 @@ from PIL import Image
 from fabula_workloads.pictures.opening import UnfitPicture, open_picture, picture_size
 from fabula_workloads.recipes.podcast.conversation import messages
 from fabula_workloads.runtime.failures import ConfigInvalid, InputInvalid
-from fabula_workloads.training.dataset import Sample
+from fabula_workloads.training.samples.dataset import Sample
 
 IGNORED = -100
 """Label of a token that the loss leaves out."""

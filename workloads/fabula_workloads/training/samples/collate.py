@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from fabula_workloads.training import measures
-from fabula_workloads.training.encode import IGNORED
+from fabula_workloads.training.samples import measures
+from fabula_workloads.training.samples.encode import IGNORED
 
 Encoded = dict[str, Any]
 """Tensors of one sample, as `Encoder.encode` makes them."""

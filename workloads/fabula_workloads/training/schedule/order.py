@@ -10,7 +10,7 @@ import itertools
 import random
 from collections.abc import Iterator, Sequence
 
-from fabula_workloads.training.steps import StepPlan
+from fabula_workloads.training.schedule.steps import StepPlan
 
 
 def epoch_order(items: int, seed: int, epoch: int) -> list[int]:

@@ -16,12 +16,12 @@ import torch.distributed as dist
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from fabula_workloads.runtime.failures import Crashed, InputInvalid, WorkerError
-from fabula_workloads.training.events import EventWriter
-from fabula_workloads.training.job import TrainingJob
-from fabula_workloads.training.measures import Measures
-from fabula_workloads.training.order import Coverage
-from fabula_workloads.training.steps import StepPlan
-from fabula_workloads.training.trainer import FineTuner, checkpoint_folder
+from fabula_workloads.training.messages.events import EventWriter
+from fabula_workloads.training.messages.job import TrainingJob
+from fabula_workloads.training.rank.trainer import FineTuner, checkpoint_folder
+from fabula_workloads.training.samples.measures import Measures
+from fabula_workloads.training.schedule.order import Coverage
+from fabula_workloads.training.schedule.steps import StepPlan
 
 _log = logging.getLogger("fabula.train")
 _GIB = 1024**3

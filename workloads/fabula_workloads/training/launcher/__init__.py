@@ -1,0 +1,1 @@
+"""The process that starts the ranks and watches them. It never loads torch."""

@@ -1,0 +1,1 @@
+"""One process of a run: it trains, with Hugging Face's Trainer."""

@@ -1,0 +1,1 @@
+"""What a run leaves behind: committed checkpoints, the optimizer's state, whole models; and who may write them."""

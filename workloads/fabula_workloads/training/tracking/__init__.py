@@ -1,0 +1,1 @@
+"""Metrics to the trackers that people have."""
