@@ -71,6 +71,9 @@ class Training(SpecModel):
     """Who computes a layer's norms, rotary positions and gated unit: `liger` fuses each into one GPU kernel."""
     precision: Literal["bf16", "fp32"] = "bf16"
     """Number format of the forward and backward pass."""
+    deterministic: bool = False
+    """On GPUs, compute each step the same to the bit whenever it is made again, also after a resume. Slower: attention
+    and embeddings then add gradients in one order. On a CPU nothing changes."""
     loader_workers: int = Field(4, ge=0, le=64)
     """Processes that prepare samples, for each rank."""
     seed: int = Field(42, ge=0, le=2**31 - 1)
@@ -162,7 +165,13 @@ class FineTuneRunSpec(RunSpec):
     @property
     def decisive_training(self) -> dict[str, Any]:
         """What of `training` decides the result. Its batch counts as a whole, however ranks and passes cut it up."""
-        cut = {"per_device_batch_size", "gradient_accumulation_steps", "loader_workers", "recompute_every"}
+        cut = {
+            "per_device_batch_size",
+            "gradient_accumulation_steps",
+            "loader_workers",
+            "recompute_every",
+            "deterministic",
+        }
         if self.training.bad_samples == "stop":
             cut.add("bad_samples")  # where none is bad, nothing hangs on it
         decisive = self.training.model_dump(mode="json", by_alias=True, exclude=cut)

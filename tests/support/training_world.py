@@ -84,9 +84,8 @@ class World:
         suffix = f"-node-{node.rank}" if node and node.rank else ""
         environment[TERMINATION_LOG_VARIABLE] = str(self.folder / f"{name}{suffix}.termination")
         with (self.folder / f"{name}-{attempt}{suffix}.log").open("wb") as log:
-            process = subprocess.Popen(
-                [Path(sys.executable).parent / "fabula-worker", "train"], env=environment, stdout=log, stderr=log
-            )
+            command = [sys.executable, "-m", "fabula_workloads.cli", "train"]
+            process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
         self.started.append(process)
         return process
 

@@ -35,12 +35,9 @@ WORKER_USER = 10001
 # A sidecar that runs on keeps a pod from ending. Istio looks for the label first.
 NO_SIDECARS_LABELS = {"sidecar.istio.io/inject": "false"}
 NO_SIDECARS = {"sidecar.istio.io/inject": "false", "linkerd.io/inject": "disabled"}
-NCCL = {
-    # Without it a rank whose peer has died waits in its collective for ever.
-    "TORCH_NCCL_ASYNC_ERROR_HANDLING": "1",
-    # Says in the log why a connection failed, and nothing else.
-    "NCCL_DEBUG": "WARN",
-}
+# Says in the log why a connection failed, and nothing else. How a collective ends whose peer has died is left to torch:
+# by itself it ends the process at once; told otherwise, it first takes the communicators down, which can hang.
+NCCL = {"NCCL_DEBUG": "WARN"}
 
 
 def worker_config(launch: Launch, root: str) -> WorkerConfig:

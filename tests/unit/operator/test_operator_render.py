@@ -227,7 +227,8 @@ def test_ranks_on_gpus_have_nccls_settings_and_the_run_has_the_last_word() -> No
 
     gpus = {"topology": {"gpusPerNode": 8}}
     assert environment(**gpus)["NCCL_DEBUG"] == "WARN"
-    assert environment(**gpus)["TORCH_NCCL_ASYNC_ERROR_HANDLING"] == "1"
+    # torch's own way to end a collective whose peer has died is the better one.
+    assert "TORCH_NCCL_ASYNC_ERROR_HANDLING" not in environment(**gpus)
     own = {"NCCL_DEBUG": "INFO", "NCCL_IB_HCA": "mlx5", "TORCH_NCCL_ASYNC_ERROR_HANDLING": "0"}
     assert own.items() <= environment(**gpus, template={"env": own}).items()
     assert not any("NCCL" in name for name in environment(topology={"gpusPerNode": 2, "device": "cpu"}))

@@ -23,6 +23,8 @@ PUBLISHED = {
     "gradient_clipping": 0.3,
     "bf16": {"enabled": True},
     "fp16": {"enabled": False},
+    "data_types": {"grad_accum_dtype": "fp32"},
+    "communication_data_type": "fp32",
     "zero_optimization": {
         "stage": 3,
         "overlap_comm": True,
@@ -59,6 +61,7 @@ def test_zero_2_on_a_laptop() -> None:
     }  # fmt: skip
     assert (config["train_batch_size"], config["gradient_clipping"]) == (24, 0)
     assert config["bf16"] == {"enabled": False}
+    assert not {"data_types", "communication_data_type"} & config.keys()
 
 
 def test_offload_and_several_nodes() -> None:
@@ -97,6 +100,8 @@ def test_what_is_rendered_has_no_problems(changes: dict[str, Any]) -> None:
         ({"gradient_accumulation_steps": 8}, ["gradient_accumulation_steps 8"]),
         ({"bf16": {"enabled": False}}, ["training.precision is bf16"]),
         ({"fp16": {"enabled": True}}, ["fp16 True"]),
+        ({"data_types": {}}, ["added up in fp32", "grad_accum_dtype None", "communication_data_type 'fp32'"]),
+        ({"communication_data_type": "bf16"}, ["communication_data_type 'bf16'", "set both to fp32"]),
         ({"zero_optimization": {"stage": 2}}, ["deepspeed.stage is 3", "2"]),
         (
             {"zero_optimization": {"stage": 3, "offload_optimizer": {"device": "cpu"}}},

@@ -17,7 +17,14 @@ from fabula_workloads.training.messages.events import EventReader, EventWriter
 from fabula_workloads.training.messages.job import TrainingJob
 
 TWO_NODES = Topology(nodes=2, gpus_per_node=8)
+CPU = Topology(gpus_per_node=1, device="cpu")
 CONTROLLER = {"PET_NODE_RANK": "1", "MASTER_ADDR": "run-master-0", "MASTER_PORT": "23456"}
+
+
+def on(topology: Topology, **training: object) -> FineTuneRunSpec:
+    """A run with that topology."""
+    wire = {"dataset": {"uri": "d"}, "model": {"name": "m"}, "training": training}
+    return FineTuneRunSpec.model_validate(wire | {"topology": topology.model_dump(by_alias=True)})
 
 
 def test_one_node_meets_on_loopback_at_a_free_port(tmp_path: Path) -> None:
@@ -63,13 +70,27 @@ def test_a_group_without_a_meeting_point_is_refused() -> None:
 def test_a_single_node_ignores_what_the_controller_sets() -> None:
     topology = Topology(gpus_per_node=2, device="cpu")
     assert Node.from_environment(topology, CONTROLLER) == Node()
-    seen = rank_environment(topology, Path("job.json"), CONTROLLER | {"RANK": "0", "WORLD_SIZE": "1", "HOME": "h"})
+    seen = rank_environment(on(topology), Path("job.json"), CONTROLLER | {"RANK": "0", "WORLD_SIZE": "1", "HOME": "h"})
     assert not {"PET_NODE_RANK", "MASTER_ADDR", "RANK", "WORLD_SIZE"} & set(seen)
     assert (seen["HOME"], seen["FABULA_TRAINING_JOB"], seen["GLOO_SOCKET_IFNAME"]) == ("h", "job.json", "lo")
 
 
+def test_ranks_on_gpus_take_memory_that_can_grow_unless_the_user_says_otherwise() -> None:
+    seen = rank_environment(on(Topology()), Path("j"), {})
+    assert seen["PYTORCH_ALLOC_CONF"] == "expandable_segments:True"
+    assert "CUBLAS_WORKSPACE_CONFIG" not in seen
+    for name in ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF"):
+        own = rank_environment(on(Topology()), Path("j"), {name: "max_split_size_mb:512"})
+        assert {key: value for key, value in own.items() if key.startswith("PYTORCH")} == {
+            name: "max_split_size_mb:512"
+        }
+    exact = rank_environment(on(Topology(), deterministic=True), Path("j"), {})
+    assert exact["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+    assert not any("CUBLAS" in name or "PYTORCH_" in name for name in rank_environment(on(CPU), Path("j"), {}))
+
+
 def test_threads_are_shared_unless_the_user_says_otherwise() -> None:
-    crowded = Topology(gpus_per_node=64, device="cpu")
+    crowded = on(Topology(gpus_per_node=64, device="cpu"))
     assert rank_environment(crowded, Path("j"), {})["OMP_NUM_THREADS"] == "1"
     assert rank_environment(crowded, Path("j"), {"OMP_NUM_THREADS": "7"})["OMP_NUM_THREADS"] == "7"
 

@@ -53,6 +53,9 @@ def render(spec: FineTuneRunSpec, hidden_size: int) -> dict[str, Any]:
         "steps_per_print": 1_000_000_000,
         "wall_clock_breakdown": False,
     }
+    if training.precision == "bf16":
+        # Passes of a step and ranks are added up in fp32: bf16 has 8 bits, of which the last of 32 sums loses five.
+        config |= {"data_types": {"grad_accum_dtype": "fp32"}, "communication_data_type": "fp32"}
     if topology.nodes > 1:
         # Each pod saves to its own disk, so every node must make its folders itself.
         config["checkpoint"] = {"use_node_local_storage": True}
@@ -87,6 +90,13 @@ def problems(config: dict[str, Any], spec: FineTuneRunSpec) -> list[str]:
         found.append(
             f"training.precision is {training.precision}, but the DeepSpeed config has bf16 {bf16} and fp16 {fp16}"
         )
+    if training.precision == "bf16":
+        accumulated, sent = config.get("data_types", {}).get("grad_accum_dtype"), config.get("communication_data_type")
+        if (accumulated, sent) != ("fp32", "fp32"):
+            found.append(
+                f"training.precision is bf16, whose gradients are added up in fp32, but the DeepSpeed config has "
+                f"data_types.grad_accum_dtype {accumulated!r} and communication_data_type {sent!r}: set both to fp32"
+            )
     zero = config.get("zero_optimization", {})
     stage = zero.get("stage")
     if stage != spec.deepspeed.stage:

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from fabula_api.fine_tune_run import Topology
+from fabula_api.fine_tune_run import FineTuneRunSpec, Topology
 from fabula_api.worker import ExitCode
 from fabula_workloads.runtime.failures import ConfigInvalid
 from fabula_workloads.training.messages.failure import RankFailure, first_cause, from_exit_code
@@ -86,8 +86,9 @@ def torchrun_arguments(topology: Topology, node: Node, logs: Path, meeting_secon
     ]
 
 
-def rank_environment(topology: Topology, job_file: Path, environment: Mapping[str, str]) -> dict[str, str]:
+def rank_environment(spec: FineTuneRunSpec, job_file: Path, environment: Mapping[str, str]) -> dict[str, str]:
     """Environment of torchrun and its ranks, from this process's own."""
+    topology = spec.topology
     # What a controller sets for torchrun is passed as arguments; left in place it would change what a single node does.
     torchrun = ("PET_", "MASTER_")
     kept = {
@@ -99,6 +100,12 @@ def rank_environment(topology: Topology, job_file: Path, environment: Mapping[st
     kept.setdefault("OMP_NUM_THREADS", str(max(1, cores // topology.gpus_per_node)))
     kept.setdefault("TORCHELASTIC_LOG_LINE_PREFIX_TEMPLATE", "[rank${rank}] ")
     kept.setdefault("PYTHONUNBUFFERED", "1")
+    if topology.device == "cuda" and "PYTORCH_CUDA_ALLOC_CONF" not in kept:
+        # Read when torch is imported. Passes differ in length, and what one leaves in pieces is no room for the next.
+        kept.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
+    if topology.device == "cuda" and spec.training.deterministic:
+        # cuBLAS shares its workspace between streams otherwise, and sums in an order that depends on who comes first.
+        kept.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     if topology.nodes == 1 and topology.device == "cpu":
         kept.setdefault("GLOO_SOCKET_IFNAME", "lo")
     return kept | {JOB_VARIABLE: str(job_file), PARENT_VARIABLE: str(os.getpid())}
@@ -119,7 +126,7 @@ class Group:
                 sys.executable, "-m", "fabula_workloads.training.launcher.agent", str(self._verdict),
                 *torchrun_arguments(topology, node, self._logs, meeting_seconds),
             ],
-            env=rank_environment(topology, job.write(), os.environ),
+            env=rank_environment(job.spec, job.write(), os.environ),
             start_new_session=True,
         )  # fmt: skip
 

@@ -79,6 +79,8 @@ def train(job: TrainingJob, rank: int) -> None:
     cuda = spec.topology.device == "cuda"
     if cuda:
         torch.cuda.set_device(local_rank())
+    # Also where that is slower, and with an error for what cannot be computed so.
+    torch.use_deterministic_algorithms(spec.training.deterministic)
     deepspeed.init_distributed("nccl" if cuda else "gloo", auto_mpi_discovery=False)
     _agree_on_start(job)
     encoder = Encoder(load_processor(job.model, spec.pixels), job.dataset)
