@@ -12,7 +12,7 @@ import uvloop
 
 from fabula_api.outside import plain
 from fabula_api.recipes import RecipesBroken, recipes
-from fabula_operator.service import LeaseLost, Operator, WatchesEnded
+from fabula_operator.service import LeaseLost, Operator
 from fabula_operator.settings import Settings, read
 
 logger = logging.getLogger("fabula_operator")
@@ -49,9 +49,6 @@ async def _run(settings: Settings) -> int:
     except LeaseLost as lost:
         logger.error("%s; ending, so that two operators never work at once", lost)
         return 1
-    except WatchesEnded as ended:
-        logger.error("%s; ending, so that whoever started this starts it anew", ended)
-        return 1
     logger.info("stopped")
     return 0
 
@@ -60,6 +57,6 @@ def _log(level: str) -> None:
     logging.basicConfig(level=level, stream=sys.stdout, format=FORMAT, force=True)
     for handler in logging.getLogger().handlers:
         handler.setFormatter(PlainFormatter(FORMAT))
-    # kopf tells of each event.
+    # kopf tells of each request that it makes again, and of each stream that it begins.
     for noisy in ("kopf", "aiohttp.access", "asyncio"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, logging.getLogger().level))

@@ -15,28 +15,28 @@ from aiohttp import web
 from fabula_operator.handlers import endpoints, watch
 from fabula_operator.handlers.certificates import ServedCertificate, keep
 from fabula_operator.handlers.limits import Buckets
-from fabula_operator.handlers.loop import resync, resync_forever, work
+from fabula_operator.handlers.loop import resync_forever, work
 from fabula_operator.handlers.metrics import Metrics
 from fabula_operator.handlers.reconcile import Reconciler
 from fabula_operator.handlers.reports import Reports
 from fabula_operator.handlers.status_server import REVIEWS_AT_ONCE, REVIEWS_PER_SECOND, StatusServer
-from fabula_operator.handlers.work_queue import WorkQueue
+from fabula_operator.handlers.work_queue import Urgency, WorkQueue
 from fabula_operator.kube.apply import Applier
 from fabula_operator.kube.cache import Cache, Key
-from fabula_operator.kube.client import Api, ApiError
+from fabula_operator.kube.client import FIELD_MANAGER, Api, ApiError, load_config
+from fabula_operator.kube.http import Http
 from fabula_operator.kube.lease import LeaderGate, Leadership
 from fabula_operator.kube.observe import Observer
 from fabula_operator.kube.resources import POD
+from fabula_operator.kube.streams import Streams
 from fabula_operator.kube.token_review import TokenReviewer
 from fabula_operator.kube.warnings import Warnings
 from fabula_operator.plan.seen.observed import Environment
 from fabula_operator.settings import Settings
 
 logger = logging.getLogger(__name__)
-STOP_SECONDS = 1.0
-"""How long the watches may take to stop; they hold nothing that would be lost."""
-LIST_AGAIN_SECONDS = 1.0
-"""Wait after a first list that failed."""
+DISCOVER_AGAIN_SECONDS = 1.0
+"""Wait until a server that did not say what it serves is asked again."""
 
 
 def utc_now() -> datetime:
@@ -64,10 +64,6 @@ class LeaseLost(Exception):
     """Another operator may be at work, so this one must end at once."""
 
 
-class WatchesEnded(Exception):
-    """Without watches the operator would see changes only at each resync."""
-
-
 class Operator:
     """One operator process."""
 
@@ -78,10 +74,11 @@ class Operator:
         self.reports = Reports()
         self.metrics = Metrics(self.cache, self.queue, self.reports)
         gate = LeaderGate(self.metrics, lambda: self.leadership)
-        self.api = Api.connect(settings.kubeconfig, gate, settings.service_account)
+        http = Http(load_config(settings.kubeconfig, settings.service_account), FIELD_MANAGER)
+        self.api = Api(http, gate)
         self.api.answered = self.metrics.requested
         self.observer = Observer(self.api, self.cache)
-        self.observer.missed = self.metrics.missed
+        self._watches = watch.Watches(Streams(http), self.cache, self.queue.add, self.metrics.heard, settings.namespace)
         self._certificate = certificate_of(settings)
         authority = self._certificate.authority if self._certificate else ""
         self._applier = Applier(
@@ -104,8 +101,6 @@ class Operator:
         self.metrics_port = settings.metrics_port
         self._listening_since: datetime | None = None
         self._listed = False
-        self._watches: watch.Watches | None = None
-        self._caught_up = watch.CaughtUp(self.cache)
         self._runners: list[web.AppRunner] = []
 
     def environment(self) -> Environment:
@@ -141,10 +136,7 @@ class Operator:
         settings = self.settings
         lease = asyncio.create_task(self.leadership.keep(), name="lease")
         await self._serve_status()
-        tasks: list[asyncio.Task[None]] = [
-            asyncio.create_task(self._watch(), name="watches"),
-            asyncio.create_task(self._work(), name="work"),
-        ]
+        tasks: list[asyncio.Task[None]] = [asyncio.create_task(self._work(), name="work")]
         if (served := self._certificate) is not None:
             self.metrics.certificate.set_function(lambda: served.ends.timestamp())
             tasks.append(asyncio.create_task(keep(served, self._publish_authority, RENEWAL_SECONDS), name="renewal"))
@@ -165,14 +157,37 @@ class Operator:
     async def _work(self) -> None:
         """Look at runs once all that belongs to them is known, for else it would seem not to be there."""
         queue, settings = self.queue, self.settings
-        while not await resync(queue, self.observer, self.cache, settings.namespace):  # noqa: ASYNC110 - no event tells
-            await asyncio.sleep(LIST_AGAIN_SECONDS)
-        self._listed = True
-        self.reports.answering_since(utc_now())
-        async with asyncio.TaskGroup() as group:
-            group.create_task(resync_forever(settings.resync, queue, self.observer, self.cache, settings.namespace))
-            for _ in range(settings.workers):
-                group.create_task(work(queue, self.reconciler))
+        try:
+            while not await self._discovered():  # noqa: ASYNC110 - no event tells
+                await asyncio.sleep(DISCOVER_AGAIN_SECONDS)
+            self._follow()
+            await self._watches.listed()
+            for key in await self.observer.admitted(settings.namespace):
+                queue.add(key, Urgency.RESYNCED)
+            self._listed = True
+            # From here on what a list knows and the cache does not is what the watches missed.
+            self.observer.missed = self.metrics.missed
+            self.reports.answering_since(utc_now())
+            async with asyncio.TaskGroup() as group:
+                group.create_task(
+                    resync_forever(settings.resync, queue, self.observer, self.cache, settings.namespace, self._follow)
+                )
+                for _ in range(settings.workers):
+                    group.create_task(work(queue, self.reconciler))
+        finally:
+            await self._watches.close()
+
+    async def _discovered(self) -> bool:
+        try:
+            await self.observer.discover()
+        except ApiError as error:
+            logger.warning("the cluster does not say what it serves: %s", error)
+            return False
+        return True
+
+    def _follow(self) -> None:
+        """Watch what the cluster serves."""
+        self._watches.follow(watch.kinds(pytorch_jobs=self.observer.pytorch_jobs))
 
     async def _publish_authority(self) -> None:
         assert self._certificate is not None
@@ -180,23 +195,6 @@ class Operator:
             await self._applier.publish_authority(self._certificate.authority)
         except ApiError as error:
             logger.warning("some workers do not know the new authority before their next start: %s", error)
-
-    async def _watch(self) -> None:
-        """Watch for ever; anew when the training operator's CRD comes or goes."""
-        while True:
-            known = self.observer.pytorch_jobs
-            made = watch.registry(self.cache, self.queue.add, self.metrics.heard, self._caught_up, pytorch_jobs=known)
-            watch.login(made, self.settings.kubeconfig, self.settings.service_account)
-            self._watches = watch.Watches(made, self.settings.namespace)
-            self._watches.start()
-            try:
-                # Asked of a thread and of what a resync found, so there is no event to wait for.
-                while not self._watches.ended and self.observer.pytorch_jobs == known:  # noqa: ASYNC110
-                    await asyncio.sleep(0.2)
-                if self._watches.ended:
-                    raise WatchesEnded("the watches ended; see the log above")
-            finally:
-                await self._watches.stop(STOP_SECONDS)
 
     async def _serve_status(self) -> None:
         settings = self.settings
@@ -227,11 +225,7 @@ class Operator:
         logger.info("metrics on %s:%d", self.settings.metrics_host, self.metrics_port)
 
     def _missing(self) -> str | None:
-        if self.leadership.leading and not (self._watches and self._watches.ready):
-            return "the watches have not started"
         if self.leadership.leading and not self._listed:
-            return "the cluster has not been listed yet"
-        if self.leadership.leading and not self._caught_up:
             return "the watches have not told of all that is there yet"
         # A waiting operator is ready: it takes over at any time.
         return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+from collections.abc import Callable
 
 from fabula_operator.handlers.reconcile import Reconciler
 from fabula_operator.handlers.work_queue import Urgency, WorkQueue
@@ -54,12 +55,18 @@ async def resync(
 
 
 async def resync_forever(
-    seconds: float, queue: WorkQueue[Key], observer: Observer, cache: Cache, namespace: str | None
+    seconds: float,
+    queue: WorkQueue[Key],
+    observer: Observer,
+    cache: Cache,
+    namespace: str | None,
+    follow: Callable[[], None],
 ) -> None:
-    """Resync again and again. This heals lost events.
+    """Resync again and again. This heals lost events. `follow` watches the kinds that are served by then.
 
     A plan says itself when to look again without news, so looks at all runs are rare.
     """
     for turn in itertools.count(1):
         await asyncio.sleep(seconds)
-        await resync(queue, observer, cache, namespace, all_runs=turn % LOOK_AT_ALL == 0)
+        if await resync(queue, observer, cache, namespace, all_runs=turn % LOOK_AT_ALL == 0):
+            follow()

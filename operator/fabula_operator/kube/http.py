@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 REQUEST_SECONDS = 15.0
 """How long a connection may take, and any pause within an answer."""
-CONNECTIONS = 32
+CONNECTIONS = 40
+"""Those of the watches among them."""
 
 
 class NoAnswer(Exception):
@@ -55,13 +56,6 @@ class Transport(Protocol):
 
 
 @dataclass(slots=True)
-class _Signed:
-    """What lightkube's ways to authenticate ask of a request."""
-
-    headers: dict[str, str]
-
-
-@dataclass(slots=True)
 class _Answered:
     """What they ask of an answer: a token in a file is read anew, and a program asked again, once one is refused."""
 
@@ -84,6 +78,25 @@ class Http:
         self._agent = agent
         self._session: aiohttp.ClientSession | None = None
 
+    @property
+    def server(self) -> str:
+        """Where the API server is."""
+        return self._server
+
+    @property
+    def session(self) -> aiohttp.ClientSession:
+        """The connections, for those who speak HTTP themselves. What goes over them is signed."""
+        if self._session is None:
+            # Connections belong to the loop that runs at the first call.
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(ssl=self._tls, limit=CONNECTIONS, loop=asyncio.get_running_loop()),
+                timeout=aiohttp.ClientTimeout(total=None, connect=REQUEST_SECONDS, sock_read=REQUEST_SECONDS),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                headers={"User-Agent": self._agent},
+                middlewares=() if self._auth is None else (self._sign,),
+            )
+        return self._session
+
     async def close(self) -> None:
         """Close all connections."""
         if self._session is not None:
@@ -95,34 +108,23 @@ class Http:
     ) -> Answer:
         """One call, signed. Raises NoAnswer."""
         url = URL(f"{self._server}{quote(path)}{'?' + urlencode(params) if params else ''}", encoded=True)
-        request = _Signed(dict(headers))
         try:
-            if self._auth is None:
-                return await self._send(method, url, request.headers, body)
-            signing = self._auth.async_auth_flow(cast("httpx2.Request", request))
-            await anext(signing)
-            while True:
-                answer = await self._send(method, url, request.headers, body)
-                try:
-                    await signing.asend(cast("httpx2.Response", _Answered(answer.code)))
-                except StopAsyncIteration:
-                    return answer
+            async with self.session.request(method, url, headers=headers, data=body, allow_redirects=False) as answer:
+                return Answer(answer.status, answer.headers, await answer.read())
         except (aiohttp.ClientError, OSError) as error:
             raise NoAnswer(type(error).__name__) from error
         except ConfigError as error:
             raise NoAnswer(f"no credentials: {error}") from error
 
-    async def _send(self, method: str, url: URL, headers: Mapping[str, str], body: bytes | None) -> Answer:
-        if self._session is None:
-            self._session = self._connect()
-        async with self._session.request(method, url, headers=headers, data=body, allow_redirects=False) as answer:
-            return Answer(answer.status, answer.headers, await answer.read())
-
-    def _connect(self) -> aiohttp.ClientSession:
-        """Connections belong to the loop that runs at the first call."""
-        return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=self._tls, limit=CONNECTIONS, loop=asyncio.get_running_loop()),
-            timeout=aiohttp.ClientTimeout(total=None, connect=REQUEST_SECONDS, sock_read=REQUEST_SECONDS),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            headers={"User-Agent": self._agent},
-        )
+    async def _sign(self, request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        """Sign a request, and once more where it is refused and other credentials can be had. Raises ConfigError."""
+        assert self._auth is not None
+        signing = self._auth.async_auth_flow(cast("httpx2.Request", request))
+        await anext(signing)
+        while True:
+            answer = await send(request)
+            try:
+                await signing.asend(cast("httpx2.Response", _Answered(answer.status)))
+            except StopAsyncIteration:
+                return answer
+            answer.release()

@@ -29,7 +29,6 @@ class Observer:
         """Whether the training operator's CRD is installed."""
         self.missed: Callable[[str], None] | None = None
         """Told the kind of each object of which a list knows more than the watch has told."""
-        self._listed = False
 
     async def discover(self) -> bool:
         """Ask whether PyTorchJobs and Kueue's Workloads are served, and remember it."""
@@ -100,9 +99,12 @@ class Observer:
         if self.pytorch_jobs:
             changed |= await self._all(PYTORCH_JOB, namespace, RUN_UID)
         changed |= await self._all(POD, namespace, RUN_UID)
-        self._listed = True
+        return changed | await self.admitted(namespace)
+
+    async def admitted(self, namespace: str | None) -> set[Key]:
+        """Ask Kueue about the children that wait in its queues, if there are any; the runs for which that is news."""
         waiting = self._cache.waiting()
-        return changed | self._cache.admit(waiting, await self.admissions.told(namespace) if waiting else {})
+        return self._cache.admit(waiting, await self.admissions.told(namespace) if waiting else {})
 
     async def _all(self, resource: Resource, namespace: str | None, labels: str | None = None) -> set[Key]:
         changed: set[Key] = set()
@@ -117,6 +119,6 @@ class Observer:
         return changed
 
     def _news(self, kind: str, changed: set[Key]) -> set[Key]:
-        if changed and self._listed and self.missed is not None:
+        if changed and self.missed is not None:
             self.missed(kind)
         return changed

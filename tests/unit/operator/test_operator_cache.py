@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.patience import SECONDS
 
-from fabula_operator.handlers.watch import CaughtUp
 from fabula_operator.handlers.work_queue import Urgency, WorkQueue
 from fabula_operator.kube.cache import Cache, Key
 from fabula_operator.kube.merge_patch import merge_patch
@@ -198,20 +197,6 @@ def test_of_a_child_is_kept_what_a_look_asks_and_not_what_its_pods_are_made_of()
     seen = cache.observed(KEY, Environment("file:///a"), (), None)
     assert seen is not None
     assert [(one.size, one.suspended) for one in seen.children] == [(4, True)]
-
-
-def test_the_watches_have_caught_up_once_they_told_of_all_that_was_listed_and_stay_so() -> None:
-    cache = Cache()
-    caught_up = CaughtUp(cache)
-    for one in (obj("DatasetBuild", "data", 1), owned("Job", "job", 2), owned("Job", "gone", 3)):
-        cache.put(one)
-    caught_up.tell("DatasetBuild", None)
-    caught_up.tell("Job", None)
-    assert not caught_up
-    cache.drop(owned("Job", "gone", 3))
-    assert caught_up
-    cache.put(owned("Job", "new", 4))
-    assert caught_up
 
 
 def test_news_of_a_status_leave_the_spec_as_it_was_read_and_an_edit_does_not() -> None:

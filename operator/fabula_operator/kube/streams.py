@@ -1,0 +1,82 @@
+"""kopf's watch streams, over our own connections, and nothing else of kopf.
+
+kopf lists a kind page by page, watches from there, goes on where a watch was cut, lists anew where its place is too old
+(410), and waits as long as a busy server asks (429). What it does after that, a task, a memory and a worker for each
+object, costs more than a millisecond of CPU an event and has no use here: the queue is ours. That part has no switch,
+so the stream is taken from inside kopf; `tests/unit/operator/test_operator_streams.py` fails the day that changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from enum import Enum, auto
+from typing import NoReturn
+
+import kopf
+from kopf._cogs.clients.auth import vault_var
+from kopf._cogs.clients.watching import Bookmark, infinite_watch
+from kopf._cogs.structs.credentials import KubeContext, Vault, VaultKey
+from kopf._cogs.structs.references import NamespaceName
+from kopf._cogs.structs.references import Resource as KopfResource
+
+from fabula_operator.kube.client import PAGE
+from fabula_operator.kube.http import Http
+from fabula_operator.kube.resources import Obj, Resource
+
+SERVER_TIMEOUT = 290
+CLIENT_TIMEOUT = 320
+
+
+class Mark(Enum):
+    """What a stream says besides events."""
+
+    LISTED = auto()
+    """Everything that is there has been told."""
+
+
+class _Signed(Vault):
+    """The session signs each call and renews what it signs with, so there is nobody to ask for other credentials."""
+
+    async def invalidate(self, key: VaultKey, info: KubeContext, *, exc: Exception | None = None) -> NoReturn:
+        raise exc or kopf.LoginError("the API server refuses the credentials")
+
+
+class Streams:
+    """Endless streams of one API server's events."""
+
+    def __init__(self, http: Http) -> None:
+        self._http = http
+
+    async def events(
+        self, resource: Resource, namespace: str | None, labels: str | None = None
+    ) -> AsyncIterator[tuple[str | None, Obj] | Mark]:
+        """(Type, object) of each event, None for one that a list tells of, `Mark.LISTED` after each list.
+
+        Raises what no waiting mends, and what was not mended by some: a right that is missing, a kind that is gone.
+        """
+        session = kopf.AiohttpSession(server=self._http.server, aiohttp_session=self._http.session)
+        # Each stream runs in a task of its own, and so in a context of its own.
+        vault_var.set(_Signed({"ours": session}))
+        theirs = KopfResource(resource.group, resource.version, resource.plural, namespaced=resource.namespaced)
+        # What a list names once holds for each of its items.
+        named = {"apiVersion": resource.api_version, "kind": resource.kind}
+        where = NamespaceName(namespace) if namespace else None
+        async for event in infinite_watch(settings=_settings(theirs, labels), resource=theirs, namespace=where):
+            if isinstance(event, Bookmark):
+                yield Mark.LISTED
+            elif event["type"] != "BOOKMARK":
+                yield event["type"], named | event["object"]
+
+
+def _settings(resource: KopfResource, labels: str | None) -> kopf.OperatorSettings:
+    made = kopf.OperatorSettings()
+    made.watching.server_timeout = SERVER_TIMEOUT
+    made.watching.client_timeout = CLIENT_TIMEOUT
+    made.watching.connect_timeout = 10
+    made.watching.chunk_size = PAGE
+    made.networking.request_timeout = 30
+    # kopf's own go up to four minutes, and nothing would be heard meanwhile.
+    made.networking.error_backoffs = (0.5, 1, 2, 4)
+    if labels:
+        made.watching.label_selectors[resource.group, resource.version, resource.plural] = labels
+    return made

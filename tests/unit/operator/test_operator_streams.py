@@ -1,0 +1,233 @@
+"""kopf's watch streams over our connections, and what the watches make of them."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import orjson
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from kopf._cogs.clients.watching import Bookmark, infinite_watch
+from lightkube.config.kubeconfig import KubeConfig
+from lightkube.config.models import Cluster, User
+
+from fabula_operator.handlers.watch import Watches, kinds
+from fabula_operator.handlers.work_queue import Urgency
+from fabula_operator.kube.cache import Cache, Key
+from fabula_operator.kube.http import Http
+from fabula_operator.kube.resources import JOB, POD, PYTORCH_JOB, RUNS, Obj, Resource
+from fabula_operator.kube.streams import Mark, Streams
+from fabula_operator.render.names import RUN_UID
+
+BUILD = RUNS["DatasetBuild"]
+
+
+def test_what_is_taken_from_inside_kopf_is_as_it_was() -> None:
+    asked = inspect.signature(infinite_watch).parameters
+    assert list(asked) == ["settings", "resource", "namespace", "operator_paused", "_iterations"]
+    assert [one.default for one in asked.values()] == [inspect.Parameter.empty] * 3 + [None, None]
+    assert list(Bookmark) == [Bookmark.LISTED]
+
+
+def job(name: str, version: int) -> Obj:
+    meta = {"name": name, "namespace": "team", "uid": f"u-{name}", "resourceVersion": str(version)}
+    return {"metadata": {**meta, "labels": {RUN_UID: "u-data"}}}
+
+
+class Server:
+    """An API server of Jobs: pages of a list, then one script of lines for each watch."""
+
+    def __init__(self) -> None:
+        self.pages: list[list[Obj]] = [[]]
+        self.watches: list[list[Obj]] = []
+        self.asked: list[dict[str, str]] = []
+        self.signed: list[str] = []
+        self.accepted: str | None = None
+        app = web.Application()
+        app.router.add_get("/apis/batch/v1/namespaces/team/jobs", self._take)
+        self.http = TestServer(app)
+
+    async def _take(self, request: web.Request) -> web.StreamResponse:
+        self.asked.append(dict(request.query))
+        self.signed.append(request.headers.get("Authorization", ""))
+        if self.accepted is not None and self.signed[-1] != self.accepted:
+            return web.json_response({"kind": "Status", "code": 401, "reason": "Unauthorized"}, status=401)
+        if "watch" not in request.query:
+            page = int(request.query.get("continue", "0"))
+            meta = {"resourceVersion": "100", "continue": str(page + 1) if page + 1 < len(self.pages) else ""}
+            return web.json_response({"kind": "JobList", "metadata": meta, "items": self.pages[page]})
+        answer = web.StreamResponse()
+        await answer.prepare(request)
+        for event in self.watches.pop(0) if self.watches else ():
+            await answer.write(orjson.dumps(event) + b"\n")
+        if not self.watches:
+            await asyncio.Event().wait()
+        return answer
+
+    def streams(self, user: User) -> tuple[Http, Streams]:
+        cluster = Cluster(server=f"http://127.0.0.1:{self.http.port}")
+        config = KubeConfig.from_one(cluster=cluster, user=user).get()
+        assert config is not None
+        http = Http(config, "fabula-operator")
+        return http, Streams(http)
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[Server]:
+    made = Server()
+    await made.http.start_server()
+    yield made
+    await made.http.close()
+
+
+async def take(streams: Streams, count: int) -> list[tuple[str | None, str, str] | Mark]:
+    """The first events as (type, name, version)."""
+    found: list[tuple[str | None, str, str] | Mark] = []
+    async for event in streams.events(JOB, "team", RUN_UID):
+        if isinstance(event, tuple):
+            assert (event[1]["apiVersion"], event[1]["kind"]) == ("batch/v1", "Job")
+            found.append((event[0], event[1]["metadata"]["name"], event[1]["metadata"]["resourceVersion"]))
+        else:
+            found.append(event)
+        if len(found) == count:
+            break
+    return found
+
+
+async def test_a_stream_lists_page_by_page_watches_from_there_and_goes_on_where_it_was_cut(server: Server) -> None:
+    server.pages = [[job("a", 1)], [job("b", 2)]]
+    bookmark = {"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": "120"}}}
+    server.watches = [
+        [{"type": "ADDED", "object": job("c", 101)}, bookmark],
+        [{"type": "DELETED", "object": job("a", 121)}],
+        [{"type": "ERROR", "object": {"kind": "Status", "code": 410}}],
+        [{"type": "MODIFIED", "object": job("b", 122)}],
+    ]
+    http, streams = server.streams(User(token="t"))
+    listed = [(None, "a", "1"), (None, "b", "2"), Mark.LISTED]
+    told = [("ADDED", "c", "101"), ("DELETED", "a", "121"), *listed, ("MODIFIED", "b", "122")]
+    assert await take(streams, 9) == [*listed, *told]
+    await http.close()
+    places = [one.get("resourceVersion") for one in server.asked if "watch" in one]
+    assert places == ["100", "120", "121", "100"], "after a version that is too old comes a new list"
+    assert {one["labelSelector"] for one in server.asked} == {RUN_UID}
+    assert {one.get("limit") for one in server.asked if "watch" not in one} == {"500"}
+
+
+async def test_a_stream_signs_with_a_token_that_is_read_anew_and_says_when_none_is_taken(
+    server: Server, tmp_path: Path
+) -> None:
+    token = tmp_path / "token"
+    token.write_text("old")
+    server.pages = [[job("a", 1)]]
+    http, streams = server.streams(User(token="old", token_file=str(token)))
+    assert await take(streams, 2) == [(None, "a", "1"), Mark.LISTED]
+    token.write_text("new")
+    server.accepted = "Bearer new"
+    assert await take(streams, 2) == [(None, "a", "1"), Mark.LISTED]
+    assert server.signed == ["Bearer old", "Bearer old", "Bearer new"]
+    server.accepted = "Bearer nobody's"
+    with pytest.raises(Exception, match="Unauthorized"):
+        await take(streams, 1)
+    await http.close()
+
+
+class Scripted(Streams):
+    """What each kind's streams tell, one after the other; an error is raised, and the last one stays open."""
+
+    def __init__(self, scripts: dict[Resource, list[list[object]]]) -> None:
+        self.scripts = scripts
+        self.begun: list[str] = []
+
+    async def events(
+        self, resource: Resource, namespace: str | None, labels: str | None = None
+    ) -> AsyncIterator[tuple[str | None, Obj] | Mark]:
+        self.begun.append(resource.plural)
+        assert labels == (None if resource in RUNS.values() else RUN_UID)
+        scripts = self.scripts.get(resource) or [[Mark.LISTED]]
+        for event in scripts.pop(0):
+            if isinstance(event, Exception):
+                raise event
+            yield event  # type: ignore[misc]
+        if not scripts:
+            await asyncio.Event().wait()
+
+
+def build(name: str, version: int) -> Obj:
+    meta = {"name": name, "namespace": "team", "uid": f"u-{name}", "resourceVersion": str(version)}
+    return {"kind": "DatasetBuild", "apiVersion": BUILD.api_version, "metadata": meta, "spec": {}}
+
+
+class Told:
+    """What the watches tell the queue."""
+
+    def __init__(self, streams: Streams) -> None:
+        self.cache = Cache()
+        self.due: list[tuple[str, Urgency]] = []
+        self.heard: Counter[str] = Counter()
+        self.watches = Watches(streams, self.cache, self._changed, self._heard, None)
+
+    def _changed(self, key: Key, urgency: Urgency) -> None:
+        self.due.append((key.name, urgency))
+
+    def _heard(self, kind: str) -> None:
+        self.heard[kind] += 1
+
+
+async def test_what_is_listed_is_looked_at_behind_what_happens_and_an_echo_not_at_all() -> None:
+    events = [(None, build("old", 1)), Mark.LISTED, ("ADDED", build("new", 2)), ("MODIFIED", build("new", 2))]
+    told = Told(Scripted({BUILD: [[*events, ("DELETED", build("old", 3))]]}))
+    told.watches.follow([[BUILD]])
+    while len(told.due) < 3:
+        await asyncio.sleep(0)
+    assert told.due == [("old", Urgency.RESYNCED), ("new", Urgency.CHANGED), ("old", Urgency.CHANGED)]
+    assert told.heard == {"DatasetBuild": 2}
+    assert [one["metadata"]["name"] for one in told.cache.runs()] == ["new"]
+    await told.watches.close()
+
+
+async def test_thousands_of_events_of_many_objects_are_taken_without_a_timer() -> None:
+    """A limit on how many objects may be at work at once once held up all others for a second each."""
+    listed = [(None, build(f"listed-{number}", number)) for number in range(3000)]
+    new = [("ADDED", build(f"new-{number}", 3000 + number)) for number in range(3000)]
+    told = Told(Scripted({BUILD: [[*listed, Mark.LISTED, *new]]}))
+    loop = asyncio.get_running_loop()
+    timers: list[float] = []
+    told.watches.follow([[BUILD]])
+    before = loop.call_at
+    loop.call_at = lambda when, *rest, **more: timers.append(when) or before(when, *rest, **more)  # type: ignore[method-assign,func-returns-value]
+    while len(told.due) < 6000:
+        await asyncio.sleep(0)
+    assert timers == []
+    await told.watches.close()
+
+
+async def test_kinds_are_listed_in_turn_and_a_stream_that_fails_is_begun_anew() -> None:
+    streams = Scripted({JOB: [[RuntimeError("403")], [RuntimeError("403")], [Mark.LISTED]]})
+    told = Told(streams)
+    told.watches.follow(kinds(pytorch_jobs=False))
+    await told.watches.listed()
+    assert sorted(streams.begun[:3]) == sorted(one.plural for one in RUNS.values())
+    assert streams.begun[3:] == ["jobs", "jobs", "jobs", "pods"]
+    await told.watches.close()
+
+
+async def test_a_kind_that_comes_is_watched_too_and_one_that_goes_is_not() -> None:
+    streams = Scripted({})
+    told = Told(streams)
+    told.watches.follow(kinds(pytorch_jobs=False))
+    await told.watches.listed()
+    told.watches.follow(kinds(pytorch_jobs=True))
+    await told.watches.listed()
+    assert streams.begun[-1] == "pytorchjobs"
+    told.watches.follow(kinds(pytorch_jobs=False))
+    await asyncio.sleep(0)
+    names = {task.get_name() for task in asyncio.all_tasks() if task.get_name().startswith("watch of")}
+    assert names == {f"watch of {one.plural}" for one in (*RUNS.values(), JOB, POD)}
+    assert PYTORCH_JOB not in {JOB, POD}
+    await told.watches.close()
