@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from fabula_api.base import Count, LongText, Name, SpecModel, StatusModel, Text, Uri
+from fabula_api.metrics import DEFAULTS, NAME_PATTERN, NAMES, PROFILES, ProfileName
 from fabula_api.shared_spec import ArtifactSource, ModelSource, PixelWindow, Resources, Retries, RunSpec
 from fabula_api.status import ArtifactStatus, RunStatus
 
-MetricName = Literal["words", "distinct-2", "turn-length", "switch-rate", "turns", "format-compliance", "clip-score"]
-METRIC_NAMES: tuple[MetricName, ...] = (
-    "words", "distinct-2", "turn-length", "switch-rate", "turns", "format-compliance", "clip-score",
-)  # fmt: skip
-Profile = Literal["paper-v1", "v2"]
+MetricName = Annotated[
+    str,
+    StringConstraints(max_length=127, pattern=NAME_PATTERN),
+    Field(description=f"One of {', '.join(f'`{name}`' for name in NAMES)}, or a recipe's own, as `recipe/metric`."),
+]
 
 
-def _default_profiles() -> list[Profile]:
-    return ["v2", "paper-v1"]
+def _default_profiles() -> list[ProfileName]:
+    return list(PROFILES)
 
 
 class Samples(SpecModel):
@@ -105,9 +106,9 @@ class EvalRunSpec(RunSpec):
     """Inference pods for each arm; each loads the model once."""
     engine: Literal["transformers", "vllm"] = "transformers"
     """Inference engine."""
-    metrics: list[MetricName] = Field(default_factory=lambda: list(METRIC_NAMES), min_length=1, max_length=16)
+    metrics: list[MetricName] = Field(default_factory=lambda: list(DEFAULTS), min_length=1, max_length=32)
     """Metrics to compute."""
-    profiles: list[Profile] = Field(default_factory=_default_profiles, min_length=1, max_length=2)
+    profiles: list[ProfileName] = Field(default_factory=_default_profiles, min_length=1, max_length=2)
     """Metric definitions: `paper-v1` as published, with its defects; `v2` mended. Status and gates use the first."""
     clip_model: ModelSource = Field(
         default_factory=lambda: ModelSource(
@@ -206,13 +207,13 @@ class EvalRunStatus(RunStatus):
     """Inference shards of all arms."""
     arms: Annotated[list[ArmStatus], Field(max_length=8)] = Field(default_factory=list)
     """Results for each arm."""
-    comparisons: Annotated[list[Comparison], Field(max_length=128)] = Field(default_factory=list)
+    comparisons: Annotated[list[Comparison], Field(max_length=256)] = Field(default_factory=list)
     """Arms against the baseline."""
     gates: Annotated[list[GateStatus], Field(max_length=32)] = Field(default_factory=list)
     """Bounds and what was found."""
     self_tests: Annotated[list[SelfTest], Field(max_length=32)] = Field(default_factory=list)
     """Proof that each metric can fail."""
     score: Text | None = None
-    """One cell for `kubectl get`: format compliance of each arm."""
+    """One cell for `kubectl get`: the headline metric of each arm, which is `format-compliance`."""
     report: ArtifactStatus | None = None
     """The committed report; `report.html` lies in it."""

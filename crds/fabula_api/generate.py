@@ -11,6 +11,8 @@ import yaml
 
 from fabula_api.admission import installation
 from fabula_api.crd import crds
+from fabula_api.metrics import METRICS
+from fabula_api.metrics.page import page
 from fabula_api.reference import reference
 
 _HEADER = "# Generated from crds/fabula_api by `make generate`. Do not edit.\n"
@@ -27,6 +29,7 @@ def outputs() -> dict[str, str]:
         yaml.safe_dump(one, sort_keys=False, width=120) for one in installation()
     )
     files["docs/api-reference.md"] = reference()
+    files["docs/metrics.md"] = page(METRICS)
     return files
 
 

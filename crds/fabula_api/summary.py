@@ -51,7 +51,7 @@ class GateAnswer(StatusModel):
 
 class ScoreSummary(Summary):
     arms: Annotated[list[ArmStatus], Field(max_length=8)] = Field(default_factory=list)
-    comparisons: Annotated[list[Comparison], Field(max_length=128)] = Field(default_factory=list)
+    comparisons: Annotated[list[Comparison], Field(max_length=256)] = Field(default_factory=list)
     gates: Annotated[list[GateAnswer], Field(max_length=32)] = Field(default_factory=list)
     self_tests: Annotated[list[SelfTest], Field(max_length=32)] = Field(default_factory=list)
     score: Text | None = None

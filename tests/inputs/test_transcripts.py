@@ -12,8 +12,8 @@ import pytest
 
 from fabula_workloads.metrics.clip_windows import windows
 from fabula_workloads.metrics.format_compliance import violation
+from fabula_workloads.metrics.profiles import PROFILES
 from fabula_workloads.metrics.turns import tolerant_turns
-from fabula_workloads.metrics.v2 import measure
 from fabula_workloads.recipes.podcast.alignment import Transcript, parse_dialogue
 from fabula_workloads.recipes.podcast.chunks import chunks
 from fabula_workloads.recipes.podcast.dialogue import Turn
@@ -169,7 +169,7 @@ def test_a_chinese_dialogue_is_measured(colon: str) -> None:
     text = f"Speaker 1{colon} {CHINESE}\n\nSpeaker 2{colon}我记得，那里的面包很香。\n\nSpeaker 1{colon}对。"
     turns = tolerant_turns(text)
     assert [said.speaker for said in turns] == ["speaker 1", "speaker 2", "speaker 1"]
-    figures = measure(text)
+    figures = PROFILES["v2"].measure(text)
     assert figures["words"] == 39 + 10 + 1 and 0.9 < (figures["distinct-2"] or 0) <= 1
     parsed = parse_dialogue(text)
     assert parsed is not None and [said.speaker for said in parsed] == ["Speaker 1", "Speaker 2", "Speaker 1"]

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 
+from fabula_api.metrics import METRICS, Metric
 from fabula_api.recipes.records import Kind, Recipe, Stage
 
 ENTRY_POINTS = "fabula.recipes"
@@ -60,6 +61,8 @@ def _loaded(point: EntryPoint) -> tuple[str, Recipe | None]:
         return f"{point.value} is a {type(recipe).__name__} and no Recipe", None
     if recipe.name != point.name:
         return f"{point.value} is the recipe {recipe.name}; an entry point has its recipe's name", None
+    if foreign := [metric.name for metric in recipe.metrics if not metric.name.startswith(f"{recipe.name}/")]:
+        return f"its metric {foreign[0]} must be called {recipe.name}/{foreign[0].rpartition('/')[2]}", None
     return "", recipe
 
 
@@ -69,3 +72,9 @@ def stages_of(recipe: str, kind: Kind, dry_run: bool = False) -> tuple[Stage, ..
     if found is None:
         return None
     return (found.dry_run if dry_run else found.stages).get(kind)
+
+
+def metrics_of(recipe: str) -> Mapping[str, Metric]:
+    """The metrics by name that an EvalRun of the recipe may ask for: Fabula's, and the recipe's own."""
+    found = recipes().get(recipe)
+    return METRICS | {metric.name: metric for metric in (found.metrics if found else ())}

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from fabula_api.metrics import Metric
+
 Kind = Literal["DatasetBuild", "FineTuneRun", "EvalRun"]
 Shape = Literal["single", "sharded", "group"]
 """`single`: one pod; `sharded`: an Indexed Job; `group`: ranks that live and die together (PyTorchJob)."""
@@ -67,3 +69,5 @@ class Recipe:
     stages: Mapping[Kind, tuple[Stage, ...]]
     dry_run: Mapping[Kind, tuple[Stage, ...]] = field(default_factory=dict)
     """The stages of a run with `dryRun`, by the kinds that have it."""
+    metrics: tuple[Metric, ...] = ()
+    """Its own metrics, beside those of every recipe; their names begin with the recipe's and a slash."""

@@ -39,6 +39,20 @@ SCORED: dict[str, Any] = {
 }
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("podcast/wordz", "spec.metrics[1]: there is no metric podcast/wordz; the recipe podcast has words, "),
+        ("podcast/clip-score", "spec.metrics[1]: there is no metric podcast/clip-score; did you mean clip-score?"),
+    ],
+)
+def test_a_metric_that_the_recipe_does_not_have_is_refused_before_anything_is_paid(name: str, said: str) -> None:
+    _, made = step(observed("EvalRun", {**EVAL_SPEC, "metrics": ["words", name], "gates": []}))
+    assert condition(made.status, "Accepted") == ("False", "InvalidSpec")
+    assert made.status is not None and said in made.status.conditions[0].message
+    assert not launches(made)
+
+
 def test_both_arms_start_at_once_each_with_its_own_shards_and_key() -> None:
     seen, _ = step(observed("EvalRun"))
     _, made = step(complete(seen))

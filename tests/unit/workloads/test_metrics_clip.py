@@ -82,9 +82,9 @@ LONG = {
 def test_long_texts_differ_unless_the_end_token_is_cut_off_as_published(clip_folder: Path, tmp_path: Path) -> None:
     from tests.support.vist_folder import draw_photo
 
-    from fabula_workloads.metrics.answers import GivenAnswer
     from fabula_workloads.metrics.clip_model import ClipModel
     from fabula_workloads.metrics.grounding import measure_grounding
+    from fabula_workloads.metrics.records import GivenAnswer
 
     model = ClipModel(clip_folder)
     assert model.random_weights
@@ -92,10 +92,10 @@ def test_long_texts_differ_unless_the_end_token_is_cut_off_as_published(clip_fol
     for index, path in enumerate(pictures):
         draw_photo(path, index)
     answers = [GivenAnswer("arm", "s", seed, text) for seed, text in enumerate(LONG.values())]
-    figures, tests = measure_grounding(model, "tiny", ["v2", "paper-v1"], answers, {"s": pictures})
+    figures = measure_grounding(model, "tiny", ["v2", "paper-v1"], answers, {"s": pictures})
     assert len(set(figures.paper_v1.values())) == 1
     assert len({grounding.score for grounding in figures.v2.values()}) == len(LONG)
-    found = {test.profile: (test.passed, test.known_defect) for test in tests}
+    found = {test.profile: (test.passed, test.known_defect) for test in figures.tests}
     assert found == {"v2": (True, False), "paper-v1": (False, True)}
 
 

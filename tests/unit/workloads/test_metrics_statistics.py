@@ -9,12 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fabula_api.eval_run import EvalRunSpec, Gate
-from fabula_workloads.metrics.answers import ClipFigures, GivenAnswer
+from fabula_api.metrics import METRICS
+from fabula_workloads.metrics.answers import ClipFigures
 from fabula_workloads.metrics.bootstrap import estimate, paired_difference, per_sample
 from fabula_workloads.metrics.clip_score import Grounding
 from fabula_workloads.metrics.evaluation import Evaluation, evaluate
 from fabula_workloads.metrics.gates import judge
 from fabula_workloads.metrics.profiles import PROFILES
+from fabula_workloads.metrics.records import GivenAnswer
 from fabula_workloads.metrics.self_tests import compare_arms, probe_text_metrics
 from fabula_workloads.metrics.summary import rounded, summarize
 
@@ -73,7 +75,7 @@ def test_a_difference_is_taken_over_pairs_only() -> None:
 
 
 def test_unparseable_answers_are_counted_and_are_in_no_mean() -> None:
-    found = evaluate(spec(metrics=["words", "format-compliance"]), answers(), None)
+    found = evaluate(spec(metrics=["words", "format-compliance"]), answers())
     base, tuned = found.arms
     assert base.unparseable == {"v2": 6, "paper-v1": 6}
     assert base.means["v2", "words"].count == 0
@@ -90,7 +92,7 @@ def test_a_gate_on_a_figure_that_cannot_be_computed_fails() -> None:
         {"metric": "format-compliance", "arm": "tuned", "versus": "base", "min": 0.5},
         {"metric": "format-compliance", "arm": "tuned", "max": 0.5},
     ]
-    found = evaluate(spec(metrics=["words", "format-compliance"], gates=gates), answers(), None)
+    found = evaluate(spec(metrics=["words", "format-compliance"], gates=gates), answers())
     assert [(status.value, status.passed) for _, status in found.gates] == [
         (None, False), (pytest.approx(17.5), True), (1.0, True), (1.0, False),
     ]  # fmt: skip
@@ -105,29 +107,27 @@ def test_no_gate_rests_on_a_metric_that_failed_its_self_test() -> None:
     ]
     gates = [{"metric": "clip-score", "arm": "tuned", "min": 10}]
     run = spec(metrics=["clip-score"], gates=gates, profiles=["v2"])
-    found = evaluate(run, given_answers, ClipFigures("clip", False, v2=same))
+    found = evaluate(run, given_answers, [ClipFigures("clip", False, v2=same)])
     assert [(test.what, test.passed) for test in found.self_tests] == [("tells the arms apart", False)]
     assert [(status.value, status.passed) for _, status in found.gates] == [(20.39, False)]
 
 
 def test_every_text_metric_tells_the_probes_apart() -> None:
     for profile in PROFILES.values():
-        tests = probe_text_metrics(
-            profile, ["words", "distinct-2", "turn-length", "switch-rate", "turns", "format-compliance"]
-        )
-        assert len(tests) == 6
+        tests = probe_text_metrics(profile, list(METRICS.values()))
+        assert {test.metric for test in tests} == {one.name for one in METRICS.values() if one.over == "answer"}
         assert all(test.passed for test in tests), [test for test in tests if not test.passed]
 
 
 def test_counts_may_be_equal_by_chance_and_the_published_clip_score_is_a_known_defect() -> None:
     figures = {arm: {f"s{i}": 1.0 for i in range(5)} for arm in ("a", "b")}
     texts = {arm: {f"s{i}": f"{arm}{i}" for i in range(5)} for arm in ("a", "b")}
-    assert compare_arms("words", "v2", figures, texts) is None
-    known = compare_arms("clip-score", "paper-v1", figures, texts)
+    assert compare_arms(METRICS["words"], "v2", figures, texts) is None
+    known = compare_arms(METRICS["clip-score"], "paper-v1", figures, texts)
     assert known is not None
     assert (known.passed, known.known_defect) == (False, True)
     equal_texts = {"a": texts["a"], "b": texts["a"]}
-    assert compare_arms("clip-score", "v2", figures, equal_texts) is None
+    assert compare_arms(METRICS["clip-score"], "v2", figures, equal_texts) is None
 
 
 @pytest.mark.parametrize(
@@ -146,12 +146,12 @@ def test_the_summary_fits_whatever_was_asked() -> None:
         {"metric": metric, "arm": "tuned", "versus": "base", "min": 0} for metric in ("words", "turns", "distinct-2")
     ] * 4
     metrics = ["words", "turns", "distinct-2", "turn-length", "switch-rate", "format-compliance"]
-    many = evaluate(spec(4, gates=gates, metrics=metrics), answers(12, 4), None)
+    many = evaluate(spec(4, gates=gates, metrics=metrics), answers(12, 4))
     assert size(many) <= 3300
     summary = summarize(many)
     assert len(summary["gates"]) == 12
     assert {entry["name"] for arm in summary["arms"] for entry in arm["metrics"]} >= {"format-compliance", "words"}
-    two = evaluate(spec(metrics=["words", "format-compliance"]), answers(), None)
+    two = evaluate(spec(metrics=["words", "format-compliance"]), answers())
     assert {"low", "high"} <= set(summarize(two)["comparisons"][1])
 
 
@@ -164,7 +164,7 @@ def test_a_gate_versus_uses_pairs() -> None:
 def test_every_gate_is_answered_in_the_summary_however_many_there_are() -> None:
     gates = [{"metric": "words", "arm": "tuned", "versus": "base", "min": index} for index in range(31)]
     gates.append({"metric": "words", "arm": "tuned", "max": 0})
-    crowded = evaluate(spec(8, gates=gates, metrics=["words"], profiles=["paper-v1"]), answers(4, 8), None)
+    crowded = evaluate(spec(8, gates=gates, metrics=["words"], profiles=["paper-v1"]), answers(4, 8))
     summary = summarize(crowded, limit=1600)
     assert len(json.dumps(summary, separators=(",", ":"))) <= 1600
     assert [gate["passed"] for gate in summary["gates"]] == [found.passed for _, found in crowded.gates]

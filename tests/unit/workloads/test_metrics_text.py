@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fabula_workloads.metrics import paper_v1, v2
 from fabula_workloads.metrics.format_compliance import violation
 from fabula_workloads.metrics.profiles import PROFILES
 from fabula_workloads.metrics.transcript_file import dump, load
@@ -29,7 +28,7 @@ TOYS = {
     [("A", 2, 2.5, 200.0), ("B", 2, 3.5, 142.857142857), ("C", 0, 0, 0), ("D", 2, 2.5, 200.0)],
 )
 def test_paper_v1_gives_the_published_figures(toy: str, turns: int, length: float, rate: float) -> None:
-    figures = paper_v1.measure(TOYS[toy])
+    figures = PROFILES["paper-v1"].measure(TOYS[toy])
     assert figures["turns"] == turns
     assert figures["turn-length"] == pytest.approx(length)
     assert figures["switch-rate"] == pytest.approx(rate)
@@ -37,7 +36,7 @@ def test_paper_v1_gives_the_published_figures(toy: str, turns: int, length: floa
 
 @pytest.mark.parametrize(("toy", "expected"), [("A", 1.0), ("B", 1.0), ("D", 0.9090909090909091)])
 def test_paper_v1_distinct_2_counts_labels_and_crosses_turns(toy: str, expected: float) -> None:
-    assert paper_v1.distinct_2(TOYS[toy]) == pytest.approx(expected, abs=1e-15)
+    assert PROFILES["paper-v1"].measure(TOYS[toy])["distinct-2"] == pytest.approx(expected, abs=1e-15)
 
 
 @pytest.mark.parametrize(
@@ -81,15 +80,15 @@ def test_v2_reads_every_dress_of_one_label(label: str) -> None:
 
 
 def test_v2_counts_true_switches_only() -> None:
-    assert v2.measure(TOYS["D"])["switch-rate"] == 0
-    assert v2.measure(TOYS["A"])["switch-rate"] == 200
+    assert PROFILES["v2"].measure(TOYS["D"])["switch-rate"] == 0
+    assert PROFILES["v2"].measure(TOYS["A"])["switch-rate"] == 200
 
 
 def test_v2_keeps_labels_out_of_words_and_bigrams() -> None:
     text = "Speaker 1: red boat\nSpeaker 2: red boat"
-    assert v2.measure(text)["words"] == 4
-    assert v2.measure(text)["distinct-2"] == 0.5
-    assert paper_v1.measure(text)["words"] == 8
+    assert PROFILES["v2"].measure(text)["words"] == 4
+    assert PROFILES["v2"].measure(text)["distinct-2"] == 0.5
+    assert PROFILES["paper-v1"].measure(text)["words"] == 8
 
 
 @pytest.mark.parametrize("text", ["", "no labels at all", "Scene: a title\nand more"])

@@ -15,9 +15,10 @@ from PIL import Image
 
 from fabula_api.eval_run import EvalRunSpec
 from fabula_api.status import Lineage
-from fabula_workloads.metrics.answers import ClipFigures, GivenAnswer
+from fabula_workloads.metrics.answers import ClipFigures
 from fabula_workloads.metrics.clip_score import Grounding
 from fabula_workloads.metrics.evaluation import Evaluation, evaluate
+from fabula_workloads.metrics.records import GivenAnswer
 from fabula_workloads.report.charts import nice_ticks
 from fabula_workloads.report.document import document
 from fabula_workloads.report.markup import join, tag
@@ -66,7 +67,7 @@ def evaluation(text: str = EVIL, random_weights: bool = True) -> Evaluation:
         GivenAnswer("tuned", "s2", 0, "Speaker 1: a b\n\nSpeaker 2: c"),
     ]
     clip = ClipFigures("tiny", random_weights, {answers[3].key: Grounding(21.5, 20.0, 0.2)}, {answers[3].key: 20.39})
-    return evaluate(spec, answers, clip)
+    return evaluate(spec, answers, [clip])
 
 
 def render(found: Evaluation, name: str = "trial") -> str:

@@ -1,34 +1,16 @@
-"""Answers as the evaluation sees them: what each arm said to each sequence, and what was measured on it."""
+"""Answers with what was measured on them, and what CLIP says of them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
+from fabula_api.metrics import Metric
 from fabula_workloads.metrics.clip_score import Grounding
 from fabula_workloads.metrics.format_compliance import violation
 from fabula_workloads.metrics.profiles import PROFILES, Values
-
-Key = tuple[str, str, int]
-"""(arm, sample, seed)."""
-
-
-@dataclass(frozen=True, slots=True)
-class GivenAnswer:
-    """One outcome of an infer ledger. `text` is None where no answer could be generated."""
-
-    arm: str
-    sample: str
-    seed: int
-    text: str | None
-    tokens: int = 0
-    seconds: float = 0.0
-    finish: Literal["stop", "length"] = "stop"
-    reason: str = ""
-
-    @property
-    def key(self) -> Key:
-        return self.arm, self.sample, self.seed
+from fabula_workloads.metrics.reading import Computed
+from fabula_workloads.metrics.records import GivenAnswer, Key, Tried
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +21,17 @@ class ClipFigures:
     random_weights: bool
     v2: dict[Key, Grounding] = field(default_factory=dict)
     paper_v1: dict[Key, float] = field(default_factory=dict)
+    tests: list[Tried] = field(default_factory=list)
+
+    @property
+    def metric(self) -> str:
+        """The metric whose figures these are."""
+        return "clip-score"
+
+    @property
+    def label(self) -> str | None:
+        """What to know before believing them."""
+        return "random weights" if self.random_weights else None
 
     def value(self, profile: str, key: Key) -> float | None:
         """The profile's `clip-score` of one answer."""
@@ -59,15 +52,19 @@ class Measured:
     """The format rule that it breaks."""
 
 
-def measure_answer(answer: GivenAnswer, profiles: list[str], metrics: list[str], clip: ClipFigures | None) -> Measured:
+def measure_answer(
+    answer: GivenAnswer, profiles: Sequence[str], metrics: Sequence[Metric], computed: Sequence[Computed] = ()
+) -> Measured:
     """Figures of one answer under each profile; an answer that could not be generated has none."""
+    nothing: dict[str, Values] = {
+        profile: {metric.name: None for metric in metrics if profile in metric.definitions} for profile in profiles
+    }
     if answer.text is None:
-        return Measured(answer, {profile: dict.fromkeys(metrics) for profile in profiles}, {}, None)
+        return Measured(answer, nothing, {}, None)
     values: dict[str, Values] = {}
     for profile in profiles:
-        measured = PROFILES[profile].measure(answer.text)
-        if clip is not None:
-            measured["clip-score"] = clip.value(profile, answer.key)
-        values[profile] = {metric: measured.get(metric) for metric in metrics}
+        over_all = {one.metric: one.value(profile, answer.key) for one in computed}
+        measured = PROFILES[profile].measure(answer.text, metrics) | over_all
+        values[profile] = {name: measured.get(name) for name in nothing[profile]}
     parseable = {profile: PROFILES[profile].parseable(answer.text) for profile in profiles}
     return Measured(answer, values, parseable, violation(answer.text))

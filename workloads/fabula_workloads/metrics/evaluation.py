@@ -8,11 +8,15 @@ from dataclasses import dataclass
 from itertools import chain
 
 from fabula_api.eval_run import EvalRunSpec, Gate, GateStatus
-from fabula_workloads.metrics.answers import ClipFigures, GivenAnswer, Measured, measure_answer
+from fabula_api.metrics import Metric, ProfileName
+from fabula_api.recipes import metrics_of
+from fabula_workloads.metrics.answers import ClipFigures, Measured, measure_answer
 from fabula_workloads.metrics.bootstrap import Estimate, estimate, paired_difference, per_sample
 from fabula_workloads.metrics.gates import judge
 from fabula_workloads.metrics.profiles import PROFILES
-from fabula_workloads.metrics.self_tests import Tried, compare_arms, distrusted, probe_text_metrics
+from fabula_workloads.metrics.reading import Computed
+from fabula_workloads.metrics.records import GivenAnswer, Tried
+from fabula_workloads.metrics.self_tests import compare_arms, distrusted, probe_text_metrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,20 +54,34 @@ class Difference:
 class Evaluation:
     """Everything a report tells."""
 
-    profiles: list[str]
-    metrics: list[str]
+    profiles: list[ProfileName]
+    metrics: list[Metric]
     baseline: str
     arms: list[ArmFigures]
     differences: list[Difference]
     gates: list[tuple[Gate, GateStatus]]
     self_tests: list[Tried]
     answers: list[Measured]
-    clip: ClipFigures | None
+    computed: Sequence[Computed]
+    """What was measured over all answers at once."""
 
     @property
-    def profile(self) -> str:
+    def profile(self) -> ProfileName:
         """The profile that status, summary and gates use."""
         return self.profiles[0]
+
+    @property
+    def clip(self) -> ClipFigures | None:
+        """What CLIP says, which has more to tell than its score."""
+        return next((one for one in self.computed if isinstance(one, ClipFigures)), None)
+
+    def metrics_under(self, profile: ProfileName) -> list[Metric]:
+        """The metrics that the profile defines."""
+        return [metric for metric in self.metrics if profile in metric.definitions]
+
+    def label(self, metric: Metric) -> str | None:
+        """What to know before believing the metric."""
+        return next((one.label for one in self.computed if one.metric == metric.name), None)
 
     def difference(self, profile: str, arm: str, metric: str) -> Estimate | None:
         """The arm's difference from the baseline; None for the baseline itself."""
@@ -72,42 +90,50 @@ class Evaluation:
         )
 
 
-def evaluate(
-    spec: EvalRunSpec, answers: Sequence[GivenAnswer], clip: ClipFigures | None, clip_tests: Sequence[Tried] = ()
-) -> Evaluation:
-    """Evaluate all arms' answers. `clip` is None when `clip-score` was not asked for."""
+def evaluate(spec: EvalRunSpec, answers: Sequence[GivenAnswer], computed: Sequence[Computed] = ()) -> Evaluation:
+    """Evaluate all arms' answers. `computed` are the figures of those metrics that look at all answers at once."""
     profiles = list(dict.fromkeys(spec.profiles))
-    metrics: list[str] = [*dict.fromkeys(spec.metrics)]
-    measured = [measure_answer(answer, list(profiles), metrics, clip) for answer in answers]
-    arms = [_arm(arm.name, measured, list(profiles), metrics, clip) for arm in spec.arms]
+    known = metrics_of(spec.recipe)
+    metrics = [known[name] for name in dict.fromkeys(spec.metrics)]
+    measured = [measure_answer(answer, profiles, metrics, computed) for answer in answers]
+    defined = [(profile, metric) for profile in profiles for metric in metrics if profile in metric.definitions]
+    clip = next((one for one in computed if isinstance(one, ClipFigures)), None)
+    arms = [_arm(arm.name, measured, profiles, defined, clip) for arm in spec.arms]
     baseline = spec.baseline or spec.arms[0].name
-    tests = [*_self_tests(profiles, metrics, arms, measured), *clip_tests]
+    tests = _self_tests(profiles, metrics, defined, arms, measured)
+    tests += [test for one in computed for test in one.tests]
     first = profiles[0]
-    figures = {(arm.name, metric): arm.samples[first, metric] for arm in arms for metric in metrics}
-    means = {(arm.name, metric): arm.means[first, metric] for arm in arms for metric in metrics}
+    shown = [metric.name for profile, metric in defined if profile == first]
+    figures = {(arm.name, name): arm.samples[first, name] for arm in arms for name in shown}
+    means = {(arm.name, name): arm.means[first, name] for arm in arms for name in shown}
     refused = distrusted(tests, first)
     return Evaluation(
-        profiles=list(profiles),
+        profiles=profiles,
         metrics=metrics,
         baseline=baseline,
         arms=arms,
-        differences=_differences(arms, baseline, list(profiles), metrics),
+        differences=_differences(arms, baseline, defined),
         gates=[(gate, judge(gate, figures, means, refused)) for gate in spec.gates],
         self_tests=tests,
         answers=measured,
-        clip=clip,
+        computed=computed,
     )
 
 
+Defined = Sequence[tuple[ProfileName, Metric]]
+"""Each profile with each metric that it defines."""
+
+
 def _arm(
-    name: str, measured: Sequence[Measured], profiles: list[str], metrics: list[str], clip: ClipFigures | None
+    name: str, measured: Sequence[Measured], profiles: Sequence[str], defined: Defined, clip: ClipFigures | None
 ) -> ArmFigures:
     own = [m for m in measured if m.answer.arm == name]
     given = [m for m in own if m.answer.text is not None]
-    samples = {
-        (profile, metric): per_sample({(m.answer.sample, m.answer.seed): m.values[profile][metric] for m in own})
-        for profile in profiles
-        for metric in metrics
+    samples: dict[tuple[str, str], dict[str, float]] = {
+        (profile, metric.name): per_sample(
+            {(m.answer.sample, m.answer.seed): m.values[profile][metric.name] for m in own}
+        )
+        for profile, metric in defined
     }
     groundings = [clip.v2[m.answer.key] for m in given if clip and m.answer.key in clip.v2]
     return ArmFigures(
@@ -123,31 +149,31 @@ def _arm(
     )
 
 
-def _differences(
-    arms: Sequence[ArmFigures], baseline: str, profiles: list[str], metrics: list[str]
-) -> list[Difference]:
+def _differences(arms: Sequence[ArmFigures], baseline: str, defined: Defined) -> list[Difference]:
     base = next(arm for arm in arms if arm.name == baseline)
     return [
-        Difference(profile, arm.name, baseline, metric, paired_difference(arm.samples[key], base.samples[key]))
+        Difference(profile, arm.name, baseline, metric.name, paired_difference(arm.samples[key], base.samples[key]))
         for arm in arms
         if arm.name != baseline
-        for profile in profiles
-        for metric in metrics
-        for key in [(profile, metric)]
+        for profile, metric in defined
+        for key in [(profile, metric.name)]
     ]
 
 
 def _self_tests(
-    profiles: Sequence[str], metrics: list[str], arms: Sequence[ArmFigures], measured: Sequence[Measured]
+    profiles: Sequence[str],
+    metrics: Sequence[Metric],
+    defined: Defined,
+    arms: Sequence[ArmFigures],
+    measured: Sequence[Measured],
 ) -> list[Tried]:
     texts: dict[str, dict[str, str]] = {arm.name: {} for arm in arms}
     for m in measured:
         texts[m.answer.arm][m.answer.sample] = texts[m.answer.arm].get(m.answer.sample, "") + (m.answer.text or "")
     probes = chain.from_iterable(probe_text_metrics(PROFILES[profile], metrics) for profile in profiles)
     compared = (
-        compare_arms(metric, profile, {arm.name: arm.samples[profile, metric] for arm in arms}, texts)
-        for profile in profiles
-        for metric in metrics
+        compare_arms(metric, profile, {arm.name: arm.samples[profile, metric.name] for arm in arms}, texts)
+        for profile, metric in defined
     )
     return [*probes, *(test for test in compared if test is not None)]
 

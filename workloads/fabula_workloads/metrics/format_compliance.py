@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 
+from fabula_workloads.metrics.reading import Reading
 from fabula_workloads.text.labels import labelled
 
 VERSION = 2
@@ -52,6 +53,6 @@ def violation(text: str) -> str | None:
     return "MentionsPictures" if _PICTURE_TALK.search(text) else None
 
 
-def format_compliance(text: str) -> float:
+def format_compliance(reading: Reading) -> float:
     """1 when the answer breaks no rule of `violation`, else 0. The mean over answers is the share that obeys."""
-    return 0.0 if violation(text) else 1.0
+    return 0.0 if violation(reading.answer) else 1.0

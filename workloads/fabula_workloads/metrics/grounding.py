@@ -6,15 +6,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from fabula_workloads.metrics.answers import ClipFigures, GivenAnswer, Key
+from fabula_api.metrics.own.clip_score import METRIC
+from fabula_workloads.metrics.answers import ClipFigures
 from fabula_workloads.metrics.clip_score import Vectors, best_passages, ground, paper_v1_score
 from fabula_workloads.metrics.clip_windows import windows
 from fabula_workloads.metrics.profiles import PROFILES
-from fabula_workloads.metrics.self_tests import PROBES, Tried, probe
-
-PAPER_DEFECT = (
-    "a known defect of the published definition, whose cut removes the end token, so every long text gets one figure"
-)
+from fabula_workloads.metrics.reading import Materials
+from fabula_workloads.metrics.records import GivenAnswer, Key
+from fabula_workloads.metrics.self_tests import PROBES, probe
+from fabula_workloads.models.stored_files import DamagedFile
+from fabula_workloads.runtime.failures import InputInvalid
 
 
 class Encoder(Protocol):
@@ -31,6 +32,18 @@ class Encoder(Protocol):
     def encode_text_paper_v1(self, text: str) -> Vectors: ...
 
 
+def clip_score(given: Materials) -> ClipFigures:
+    """The metric `clip-score` of an evaluation. Raises InputInvalid where its model is none."""
+    folder, name = given.model(given.spec.clip_model, "clipModel")
+    from fabula_workloads.metrics.clip_model import ClipModel
+
+    try:
+        model = ClipModel(folder)
+    except (OSError, ValueError, DamagedFile) as error:
+        raise InputInvalid(f"clipModel: {name} is no CLIP model: {error}") from error
+    return measure_grounding(model, name, given.profiles, given.answers, given.pictures, given.progress)
+
+
 def measure_grounding(
     encoder: Encoder,
     name: str,
@@ -38,19 +51,18 @@ def measure_grounding(
     answers: Sequence[GivenAnswer],
     pictures: Mapping[str, Sequence[Path]],
     progress: Callable[[], None] = lambda: None,
-) -> tuple[ClipFigures, list[Tried]]:
-    """CLIP figures of all answers under the profiles, and the metric's self-tests on these pictures.
+) -> ClipFigures:
+    """CLIP figures of all answers under the profiles, with the metric's self-tests on these pictures.
 
     `pictures` are the files of each sample; `progress` is called between batches of work.
     """
     figures = ClipFigures(name, encoder.random_weights)
-    tests: list[Tried] = []
     if "v2" in profiles:
         seen = _by_sample(encoder.encode_pictures, pictures)
         figures.v2.update(ground(_passages(encoder, answers, progress), seen))
         shown = next(iter(seen.values()))
         first, second = (float(best_passages(shown, _encode(encoder, text)).mean()) for text in PROBES)
-        tests.append(probe("clip-score", "v2", first, second))
+        figures.tests.append(probe(METRIC, "v2", first, second))
     if "paper-v1" in profiles:
         squashed = _by_sample(encoder.encode_pictures_paper_v1, pictures)
         for answer in answers:
@@ -61,8 +73,8 @@ def measure_grounding(
         vectors = [encoder.encode_text_paper_v1(text) for text in PROBES]
         # Compared before the floor at zero, which alone could make two figures equal.
         first, second = (float((100 * next(iter(squashed.values())) @ vector.reshape(-1)).mean()) for vector in vectors)
-        tests.append(probe("clip-score", "paper-v1", first, second, PAPER_DEFECT))
-    return figures, tests
+        figures.tests.append(probe(METRIC, "paper-v1", first, second))
+    return figures
 
 
 def _by_sample(
@@ -87,5 +99,5 @@ def _passages(encoder: Encoder, answers: Sequence[GivenAnswer], progress: Callab
 
 
 def _encode(encoder: Encoder, text: str) -> Vectors:
-    turns = [turn.text for turn in PROFILES["v2"].turns(text)]
+    turns = [turn.text for turn in PROFILES["v2"].read(text).turns]
     return encoder.encode_passages(windows(turns, encoder.num_tokens, encoder.window_tokens))

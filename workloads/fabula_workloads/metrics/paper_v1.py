@@ -9,46 +9,40 @@ from __future__ import annotations
 import string
 from itertools import pairwise
 
-from fabula_workloads.metrics.turns import Turn, paper_v1_turns
+from fabula_workloads.metrics.reading import Reading
+from fabula_workloads.metrics.turns import Turn
 
 _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
-def words(text: str) -> float:
+def words(reading: Reading) -> float:
     """Whitespace-separated words of the whole text, labels included."""
-    return float(len(text.split()))
+    return float(len(reading.text.split()))
 
 
-def distinct_2(text: str) -> float:
+def distinct_2(reading: Reading) -> float:
     """Share of distinct bigrams among all, lower-cased, without ASCII punctuation, across turns; 0 below two words."""
-    tokens = text.lower().translate(_NO_PUNCTUATION).split()
+    tokens = reading.text.lower().translate(_NO_PUNCTUATION).split()
     bigrams = list(pairwise(tokens))
     return len(set(bigrams)) / len(bigrams) if bigrams else 0.0
 
 
-def turn_length(turns: list[Turn]) -> float:
+def turn_length(reading: Reading) -> float:
     """Mean words of a turn; 0 without turns."""
-    return _spoken(turns) / len(turns) if turns else 0.0
+    return _spoken(reading.turns) / len(reading.turns) if reading.turns else 0.0
 
 
-def switch_rate(turns: list[Turn]) -> float:
+def switch_rate(reading: Reading) -> float:
     """(turns - 1) for each 1,000 spoken words, whoever speaks; 0 without turns."""
-    spoken = _spoken(turns)
-    return (len(turns) - 1) / spoken * 1000 if spoken else 0.0
+    spoken = _spoken(reading.turns)
+    return (len(reading.turns) - 1) / spoken * 1000 if spoken else 0.0
+
+
+def num_turns(reading: Reading) -> float:
+    """Turns."""
+    return float(len(reading.turns))
 
 
 def _spoken(turns: list[Turn]) -> int:
     """Words between white space, as published, in every script."""
     return sum(len(turn.text.split()) for turn in turns)
-
-
-def measure(text: str) -> dict[str, float | None]:
-    """Every text metric of the profile for one answer."""
-    turns = paper_v1_turns(text)
-    return {
-        "words": words(text),
-        "distinct-2": distinct_2(text),
-        "turn-length": turn_length(turns),
-        "switch-rate": switch_rate(turns),
-        "turns": float(len(turns)),
-    }

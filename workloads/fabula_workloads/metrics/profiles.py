@@ -1,12 +1,15 @@
-"""The profiles by name, and the one way to measure an answer's text under each."""
+"""How each profile reads an answer, and the one way to measure an answer's text under it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from typing import Any
 
-from fabula_workloads.metrics import paper_v1, v2
-from fabula_workloads.metrics.format_compliance import format_compliance
+from fabula_api.metrics import METRICS, Metric, ProfileName
+from fabula_workloads.metrics.reading import Reading
 from fabula_workloads.metrics.transcript_file import dump, load
 from fabula_workloads.metrics.turns import Turn, paper_v1_turns, tolerant_turns
 
@@ -16,20 +19,40 @@ Values = dict[str, float | None]
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """One versioned set of definitions."""
+    """One version of the definitions, as a way to read."""
 
-    name: str
-    version: int
-    text_metrics: Callable[[str], Values]
-    turns: Callable[[str], list[Turn]]
+    name: ProfileName
+    text_of: Callable[[str], str]
+    """What it makes of an answer before it counts."""
+    turns_of: Callable[[str], list[Turn]]
 
-    def measure(self, text: str) -> Values:
-        """Every text metric of one answer, and `format-compliance`, which both profiles define alike."""
-        return {**self.text_metrics(text), "format-compliance": format_compliance(text)}
+    def read(self, answer: str) -> Reading:
+        """The answer as the metrics see it."""
+        return Reading(answer, self.text_of(answer), self.turns_of)
 
-    def parseable(self, text: str) -> bool:
+    def measure(self, answer: str, metrics: Iterable[Metric] = METRICS.values()) -> Values:
+        """The figures of one answer under those of the metrics that are defined for a text alone."""
+        reading = self.read(answer)
+        return {
+            metric.name: function_of(metric, self.name)(reading)
+            for metric in metrics
+            if metric.over == "answer" and self.name in metric.definitions
+        }
+
+    def parseable(self, answer: str) -> bool:
         """Whether the profile reads at least one turn."""
-        return bool(self.turns(text))
+        return bool(self.read(answer).turns)
+
+
+@cache
+def _named(function: str) -> Any:
+    module, _, name = function.partition(":")
+    return getattr(import_module(module), name)
+
+
+def function_of(metric: Metric, profile: ProfileName) -> Any:
+    """The metric's function under a profile; only now are its libraries loaded."""
+    return _named(metric.definitions[profile].function)
 
 
 def _as_loaded(text: str) -> str:
@@ -38,19 +61,6 @@ def _as_loaded(text: str) -> str:
 
 
 PROFILES: dict[str, Profile] = {
-    "paper-v1": Profile(
-        "paper-v1", 1, lambda text: paper_v1.measure(_as_loaded(text)), lambda text: paper_v1_turns(_as_loaded(text))
-    ),
-    "v2": Profile("v2", 1, v2.measure, tolerant_turns),
+    profile.name: profile
+    for profile in (Profile("v2", str, tolerant_turns), Profile("paper-v1", _as_loaded, paper_v1_turns))
 }
-
-DESCRIPTIONS: dict[str, tuple[str, str]] = {
-    "format-compliance": ("Format compliance", "share of answers that keep the prompt's format"),
-    "words": ("Words", "spoken words of an answer"),
-    "turns": ("Turns", "turns of an answer"),
-    "turn-length": ("Turn length", "mean words of a turn"),
-    "switch-rate": ("Switch rate", "changes of speaker for each 1,000 words"),
-    "distinct-2": ("Distinct-2", "share of distinct bigrams"),
-    "clip-score": ("CLIPScore", "100 x cosine between pictures and their best passage"),
-}
-"""Metric: its name for people, and what it counts."""

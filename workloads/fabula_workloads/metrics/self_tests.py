@@ -6,9 +6,10 @@ The published CLIPScore gave two models the same fifty figures, and nobody saw t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
+from fabula_api.metrics import Metric, ProfileName
 from fabula_workloads.metrics.profiles import Profile
+from fabula_workloads.metrics.records import Tried
 
 PROBES: tuple[str, str] = (
     "Speaker 1: The kitchen smells of fresh bread, and the copper pans hang over a long wooden table in the sun. "
@@ -24,39 +25,34 @@ PROBES: tuple[str, str] = (
 )
 """Two unrelated dialogues, longer than CLIP's window, that differ under every metric. Only the first keeps the format.
 """
-CONTINUOUS = frozenset({"distinct-2", "turn-length", "clip-score"})
-"""Metrics that two arms with different texts cannot equal by chance; counts and shares can."""
 _FEWEST_PAIRS = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Tried:
-    """A self-test's outcome. `known_defect` marks a failure that is part of a published definition."""
-
-    metric: str
-    profile: str
-    what: str
-    passed: bool
-    message: str
-    known_defect: bool = False
+def probe_text_metrics(profile: Profile, metrics: Sequence[Metric]) -> list[Tried]:
+    """Each text metric must give its two probes different figures."""
+    tried = []
+    for metric in metrics:
+        first, second = (profile.measure(text, (metric,)).get(metric.name) for text in metric.probes or PROBES)
+        if metric.over == "answer" and profile.name in metric.definitions:
+            tried.append(probe(metric, profile.name, first, second))
+    return tried
 
 
-def probe_text_metrics(profile: Profile, metrics: Sequence[str]) -> list[Tried]:
-    """Each text metric must give the two probes different figures."""
-    first, second = (profile.measure(text) for text in PROBES)
-    return [probe(metric, profile.name, first[metric], second[metric]) for metric in metrics if metric in first]
-
-
-def probe(metric: str, profile: str, first: float | None, second: float | None, defect: str = "") -> Tried:
-    """Whether two unrelated texts got different figures. `defect` explains a definition known not to tell them."""
+def probe(metric: Metric, profile: ProfileName, first: float | None, second: float | None) -> Tried:
+    """Whether two unrelated texts got different figures, or the definition is known not to tell them apart."""
+    defect = metric.definitions[profile].defect
     passed = first is not None and second is not None and first != second
     seen = f"two unrelated texts got {_figure(first)} and {_figure(second)}"
-    known = bool(defect) and not passed
-    return Tried(metric, profile, "tells two texts apart", passed, f"{seen}{': ' + defect if known else ''}", known)
+    if passed or defect is None:
+        return Tried(metric.name, profile, "tells two texts apart", passed, seen)
+    return Tried(metric.name, profile, "tells two texts apart", passed, f"{seen}: {defect}", known_defect=True)
 
 
 def compare_arms(
-    metric: str, profile: str, figures: Mapping[str, Mapping[str, float]], texts: Mapping[str, Mapping[str, str]]
+    metric: Metric,
+    profile: ProfileName,
+    figures: Mapping[str, Mapping[str, float]],
+    texts: Mapping[str, Mapping[str, str]],
 ) -> Tried | None:
     """Whether some arm's figures differ from another's where their texts do. `figures` and `texts`: arm -> sample.
 
@@ -70,13 +66,13 @@ def compare_arms(
         for sample in sorted(figures[one].keys() & figures[other].keys())
         if texts[one].get(sample) != texts[other].get(sample)
     ]
-    if metric not in CONTINUOUS or len(pairs) < _FEWEST_PAIRS:
+    if not metric.continuous or len(pairs) < _FEWEST_PAIRS:
         return None
     equal = sum(one == other for one, other in pairs)
-    known = profile == "paper-v1" and metric == "clip-score"
+    known = metric.definitions[profile].defect is not None
     message = f"{equal} of {len(pairs)} pairs of different answers have the same figure"
     failed = equal == len(pairs)
-    return Tried(metric, profile, "tells the arms apart", not failed, message, known and failed)
+    return Tried(metric.name, profile, "tells the arms apart", not failed, message, known and failed)
 
 
 def distrusted(tried: Sequence[Tried], profile: str) -> set[str]:

@@ -13,7 +13,6 @@ from fabula_workloads.metrics.evaluation import Evaluation
 SIGNIFICANT_DIGITS = 4
 SUMMARY_LIMIT = 3_300
 """Bytes for the summary: the message's 4,096 less the artifact, the lineage and the counts."""
-_HEADLINE = "format-compliance"
 Summary = dict[str, Any]
 
 
@@ -32,21 +31,17 @@ def summarize(evaluation: Evaluation, limit: int = SUMMARY_LIMIT) -> Summary:
     out, since a gate that is not answered has failed.
     """
     summary = _whole(evaluation)
-    gated = {gate.metric for gate, _ in evaluation.gates} | {_HEADLINE}
+    headlines = {metric.name for metric in evaluation.metrics if metric.headline}
+    gated = {gate.metric for gate, _ in evaluation.gates} | headlines
     steps = (
-        _drop_messages, _drop_passed_tests, _drop_intervals, _keep_comparisons, _keep_metrics(gated),
-        _keep_metrics({_HEADLINE}),
+        _drop_messages, _drop_passed_tests, _drop_intervals, _keep_comparisons(headlines), _keep_metrics(gated),
+        _keep_metrics(headlines),
     )  # fmt: skip
     for shorten in steps:
         if _size(summary) <= limit:
             return summary
         summary = shorten(summary)
     return _answer_in_order(summary) if _size(summary) > limit else summary
-
-
-def _label(evaluation: Evaluation, metric: str) -> str | None:
-    clip = evaluation.clip
-    return "random weights" if metric == "clip-score" and clip is not None and clip.random_weights else None
 
 
 def _whole(evaluation: Evaluation) -> Summary:
@@ -59,15 +54,15 @@ def _whole(evaluation: Evaluation) -> Summary:
             unparseable=arm.unparseable[profile],
             metrics=[
                 MetricStatus(
-                    name=metric,
+                    name=metric.name,
                     mean=rounded(mean.mean),
                     low=rounded(mean.low),
                     high=rounded(mean.high),
                     count=mean.count,
-                    label=_label(evaluation, metric),
+                    label=evaluation.label(metric),
                 )
-                for metric in evaluation.metrics
-                for mean in [arm.means[profile, metric]]
+                for metric in evaluation.metrics_under(profile)
+                for mean in [arm.means[profile, metric.name]]
             ],
         )
         for arm in evaluation.arms
@@ -112,9 +107,11 @@ def _drop_intervals(summary: Summary) -> Summary:
     return {**summary, "comparisons": [_without_interval(entry) for entry in summary["comparisons"]]}
 
 
-def _keep_comparisons(summary: Summary) -> Summary:
-    kept = [entry for entry in summary["comparisons"] if entry["metric"] == _HEADLINE]
-    return {**summary, "comparisons": kept}
+def _keep_comparisons(metrics: set[str]) -> Callable[[Summary], Summary]:
+    def shorten(summary: Summary) -> Summary:
+        return {**summary, "comparisons": [one for one in summary["comparisons"] if one["metric"] in metrics]}
+
+    return shorten
 
 
 def _keep_metrics(kept: set[str]) -> Callable[[Summary], Summary]:

@@ -9,47 +9,45 @@ from __future__ import annotations
 import unicodedata
 from itertools import pairwise
 
-from fabula_workloads.metrics.turns import Turn, tolerant_turns
+from fabula_workloads.metrics.reading import Reading
+from fabula_workloads.metrics.turns import Turn
 from fabula_workloads.text.words import words_of
 
 
-def words(turns: list[Turn]) -> float:
+def words(reading: Reading) -> float | None:
     """Spoken words."""
-    return float(sum(turn.num_words for turn in turns))
+    return float(_num_words(reading.turns)) if reading.turns else None
 
 
-def distinct_2(turns: list[Turn]) -> float | None:
+def distinct_2(reading: Reading) -> float | None:
     """Share of distinct bigrams among all bigrams within turns; None when no turn has two words.
 
     Case and punctuation of any script are ignored. Bigrams do not cross turns, so neither labels nor their order count.
     """
-    bigrams = [pair for turn in turns for pair in pairwise(_tokens(turn.text))]
+    bigrams = [pair for turn in reading.turns for pair in pairwise(_tokens(turn.text))]
     return len(set(bigrams)) / len(bigrams) if bigrams else None
 
 
-def turn_length(turns: list[Turn]) -> float:
+def turn_length(reading: Reading) -> float | None:
     """Mean words of a turn."""
-    return sum(turn.num_words for turn in turns) / len(turns)
+    return _num_words(reading.turns) / len(reading.turns) if reading.turns else None
 
 
-def switch_rate(turns: list[Turn]) -> float:
+def switch_rate(reading: Reading) -> float | None:
     """Changes of speaker for each 1,000 spoken words; two turns of one speaker in a row are no change."""
-    switches = sum(before.speaker != after.speaker for before, after in pairwise(turns))
-    return switches / words(turns) * 1000
+    if not reading.turns:
+        return None
+    switches = sum(before.speaker != after.speaker for before, after in pairwise(reading.turns))
+    return switches / _num_words(reading.turns) * 1000
 
 
-def measure(text: str) -> dict[str, float | None]:
-    """Every text metric of the profile for one answer; all None when it holds no turn."""
-    turns = tolerant_turns(text)
-    if not turns:
-        return dict.fromkeys(("words", "distinct-2", "turn-length", "switch-rate", "turns"))
-    return {
-        "words": words(turns),
-        "distinct-2": distinct_2(turns),
-        "turn-length": turn_length(turns),
-        "switch-rate": switch_rate(turns),
-        "turns": float(len(turns)),
-    }
+def num_turns(reading: Reading) -> float | None:
+    """Turns."""
+    return float(len(reading.turns)) if reading.turns else None
+
+
+def _num_words(turns: list[Turn]) -> int:
+    return sum(turn.num_words for turn in turns)
 
 
 def _tokens(text: str) -> list[str]:

@@ -70,7 +70,7 @@ def _answer(measured: Measured, index: int, several: bool) -> Markup:
 def _facts(measured: Measured) -> list[Markup]:
     answer = measured.answer
     assert answer.text is not None  # the caller shows what was not generated otherwise
-    turns = PROFILES["v2"].turns(answer.text)
+    turns = PROFILES["v2"].read(answer.text).turns
     facts = []
     if not turns:
         facts.append(badge("unparseable", "bad"))
@@ -88,7 +88,7 @@ def _facts(measured: Measured) -> list[Markup]:
 
 def _body(text: str) -> Markup:
     """Turns with their speakers in colour; what has none is shown as it came."""
-    turns = PROFILES["v2"].turns(text)
+    turns = PROFILES["v2"].read(text).turns
     if not turns:
         return tag("pre", text or "(no text)")
     speakers = {name: index for index, name in enumerate(dict.fromkeys(turn.speaker for turn in turns))}

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from fabula_api.metrics import PROFILES
 from fabula_api.status import Lineage
 from fabula_workloads.metrics.bootstrap import RESAMPLES, Estimate
 from fabula_workloads.metrics.evaluation import ArmFigures, Evaluation
 from fabula_workloads.metrics.format_compliance import VERSION as FORMAT_VERSION
 from fabula_workloads.metrics.gates import bound
-from fabula_workloads.metrics.profiles import PROFILES
 
 SCHEMA_VERSION = 1
 
@@ -63,9 +63,9 @@ def _arm(arm: ArmFigures, evaluation: Evaluation) -> dict[str, Any]:
         "clipControl": arm.control,
         "clipCoverage": arm.coverage,
         "metrics": [
-            {"profile": profile, "name": metric, **_estimate(arm.means[profile, metric], "mean")}
+            {"profile": profile, "name": metric.name, **_estimate(arm.means[profile, metric.name], "mean")}
             for profile in evaluation.profiles
-            for metric in evaluation.metrics
+            for metric in evaluation.metrics_under(profile)
         ],
     }
 

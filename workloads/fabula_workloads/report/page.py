@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
+from fabula_api.metrics import PROFILES, ProfileName
 from fabula_api.status import Lineage
 from fabula_workloads.metrics.bootstrap import RESAMPLES
 from fabula_workloads.metrics.evaluation import Evaluation
@@ -15,11 +16,6 @@ from fabula_workloads.report.sections import charts, clip_control, gates, origin
 
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 """Even markup that slipped through could neither run nor ask a server."""
-_PROFILES = {
-    "v2": "Labels are no text, answers without turns have no figure, CLIP reads passages whole.",
-    "paper-v1": "The published definitions with their defects, so that published figures can be reproduced. An answer "
-    "without a readable turn counts as zero; CLIPScore is the same for every long text.",
-}
 
 
 def page(
@@ -65,7 +61,7 @@ def _parts(
         ),
         charts(evaluation),
         tag("h2", "Figures"),
-        tag("p", f"{_PROFILES[first]} {interval}; a bold difference has an interval without zero.", class_="hint"),
+        tag("p", f"{PROFILES[first].about} {interval}; a bold difference has an interval without zero.", class_="hint"),
         table(evaluation, first),
         *(_other_profile(evaluation, profile) for profile in others),
         clip_control(evaluation),
@@ -111,10 +107,10 @@ def _notices(evaluation: Evaluation) -> Markup:
     return join(*(tag("p", notice, class_="notice") for notice in notices))
 
 
-def _other_profile(evaluation: Evaluation, profile: str) -> Markup:
+def _other_profile(evaluation: Evaluation, profile: ProfileName) -> Markup:
     return tag(
         "details",
         tag("summary", f"The same under profile {profile}"),
-        tag("p", _PROFILES[profile], class_="hint", style="margin-top: 10px"),
+        tag("p", PROFILES[profile].about, class_="hint", style="margin-top: 10px"),
         table(evaluation, profile),
     )

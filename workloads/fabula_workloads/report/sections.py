@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from fabula_api.metrics import Metric, ProfileName
 from fabula_api.status import Lineage
 from fabula_workloads.metrics.bootstrap import Estimate
 from fabula_workloads.metrics.evaluation import Evaluation
 from fabula_workloads.metrics.gates import bound
-from fabula_workloads.metrics.profiles import DESCRIPTIONS
-from fabula_workloads.metrics.self_tests import Tried
+from fabula_workloads.metrics.records import Tried
 from fabula_workloads.report.charts import Row, chart
 from fabula_workloads.report.markup import Markup, badge, join, tag
 from fabula_workloads.report.outcome_bars import outcome_bars
-from fabula_workloads.report.tables import FORMATS
 
 _DASH = "–"
 _MINUS = "−"
@@ -23,15 +22,17 @@ _MINUS = "−"
 def gates(evaluation: Evaluation) -> Markup:
     """One card for each gate; nothing without gates."""
     cards = []
+    known = {metric.name: metric for metric in evaluation.metrics}
     for gate, found in evaluation.gates:
+        metric = known[gate.metric]
         versus = f" against {gate.versus}" if gate.versus else ""
-        value = _DASH if found.value is None else _written(gate.metric, found.value, signed=gate.versus is not None)
+        value = _DASH if found.value is None else _written(metric, found.value, signed=gate.versus is not None)
         cards.append(
             tag(
                 "div",
                 badge("gate passed", "good") if found.passed else badge("gate failed", "bad"),
                 tag("div", value, class_="value"),
-                tag("div", f"{_name(gate.metric)} of {gate.arm}{versus}, asked for {bound(gate)}", class_="what"),
+                tag("div", f"{metric.title} of {gate.arm}{versus}, asked for {bound(gate)}", class_="what"),
                 class_="card gate passed" if found.passed else "card gate",
             )
         )
@@ -40,7 +41,8 @@ def gates(evaluation: Evaluation) -> Markup:
 
 def charts(evaluation: Evaluation) -> Markup:
     """How the answers ended, and a chart for each metric of the first profile."""
-    ordered = [metric for metric in DESCRIPTIONS if metric in evaluation.metrics]
+    # What the figures are read for comes first.
+    ordered = sorted(evaluation.metrics_under(evaluation.profile), key=lambda metric: not metric.headline)
     return tag("div", _outcomes(evaluation), *(_chart(evaluation, metric) for metric in ordered), class_="charts")
 
 
@@ -49,18 +51,18 @@ def _outcomes(evaluation: Evaluation) -> Markup:
     return tag("figure", caption, outcome_bars(evaluation), class_="card wide")
 
 
-def _chart(evaluation: Evaluation, metric: str) -> Markup:
-    key = (evaluation.profile, metric)
+def _chart(evaluation: Evaluation, metric: Metric) -> Markup:
+    key = (evaluation.profile, metric.name)
     rows = [
         Row(arm.name, index % 8, arm.means[key], list(arm.samples[key].values()))
         for index, arm in enumerate(evaluation.arms)
     ]
     label = _random_label(evaluation, metric)
-    caption = tag("figcaption", tag("h3", _name(metric), label), tag("span", DESCRIPTIONS[metric][1], class_="under"))
-    return tag("figure", caption, Markup(chart(rows, FORMATS[metric], _name(metric))), class_="card")
+    caption = tag("figcaption", tag("h3", metric.title, label), tag("span", metric.unit, class_="under"))
+    return tag("figure", caption, Markup(chart(rows, metric.shown, metric.title)), class_="card")
 
 
-def table(evaluation: Evaluation, profile: str) -> Markup:
+def table(evaluation: Evaluation, profile: ProfileName) -> Markup:
     """Means and paired differences of one profile, with their 95 % intervals."""
     arms = evaluation.arms
     others = [arm for arm in arms if arm.name != evaluation.baseline]
@@ -73,11 +75,11 @@ def table(evaluation: Evaluation, profile: str) -> Markup:
     rows = [
         tag(
             "tr",
-            tag("th", _name(metric), _random_label(evaluation, metric), tag("span", DESCRIPTIONS[metric][1])),
-            *(_cell(metric, arm.means[profile, metric]) for arm in arms),
-            *(_cell(metric, evaluation.difference(profile, arm.name, metric), signed=True) for arm in others),
+            tag("th", metric.title, _random_label(evaluation, metric), tag("span", metric.unit)),
+            *(_cell(metric, arm.means[profile, metric.name]) for arm in arms),
+            *(_cell(metric, evaluation.difference(profile, arm.name, metric.name), signed=True) for arm in others),
         )
-        for metric in evaluation.metrics
+        for metric in evaluation.metrics_under(profile)
     ]
     unread = tag(
         "tr",
@@ -88,7 +90,7 @@ def table(evaluation: Evaluation, profile: str) -> Markup:
     return tag("div", tag("table", tag("thead", head), tag("tbody", *rows, unread)), class_="card scroll")
 
 
-def _cell(metric: str, found: Estimate | None, *, signed: bool = False) -> Markup:
+def _cell(metric: Metric, found: Estimate | None, *, signed: bool = False) -> Markup:
     if found is None or found.mean is None:
         return tag("td", _DASH, class_="number")
     interval = None
@@ -108,18 +110,18 @@ def _cell(metric: str, found: Estimate | None, *, signed: bool = False) -> Marku
 def self_tests(evaluation: Evaluation) -> Markup:
     """What each metric was tried with; failures first."""
     tests = sorted(evaluation.self_tests, key=lambda test: (test.passed, test.known_defect))
-    return tag("ul", *map(_self_test, tests), class_="card tests", style="padding: 4px 20px")
+    titles = {metric.name: metric.title for metric in evaluation.metrics}
+    items = [_self_test(test, titles[test.metric]) for test in tests]
+    return tag("ul", *items, class_="card tests", style="padding: 4px 20px")
 
 
-def _self_test(test: Tried) -> Markup:
+def _self_test(test: Tried, title: str) -> Markup:
     state = (
         badge("passed", "good") if test.passed
         else badge("known defect", "warn") if test.known_defect
         else badge("failed", "bad")
     )  # fmt: skip
-    text = tag(
-        "span", f"{_name(test.metric)} ({test.profile}) {test.what}: ", tag("span", test.message, class_="plain")
-    )
+    text = tag("span", f"{title} ({test.profile}) {test.what}: ", tag("span", test.message, class_="plain"))
     return tag("li", tag("span", state), text)
 
 
@@ -146,15 +148,10 @@ def clip_control(evaluation: Evaluation) -> Markup:
     return tag("p", f"CLIPScore's shuffled control: {'; '.join(found)} (chance is 5 %).", class_="hint")
 
 
-def _random_label(evaluation: Evaluation, metric: str) -> Markup | None:
-    if metric == "clip-score" and evaluation.clip and evaluation.clip.random_weights:
-        return join(" ", badge("random weights", "warn"))
-    return None
+def _random_label(evaluation: Evaluation, metric: Metric) -> Markup | None:
+    label = evaluation.label(metric)
+    return join(" ", badge(label, "warn")) if label else None
 
 
-def _name(metric: str) -> str:
-    return DESCRIPTIONS[metric][0]
-
-
-def _written(metric: str, value: float, *, signed: bool = False) -> str:
-    return format(value, ("+" if signed else "") + FORMATS[metric]).replace("-", _MINUS)
+def _written(metric: Metric, value: float, *, signed: bool = False) -> str:
+    return format(value, ("+" if signed else "") + metric.shown).replace("-", _MINUS)

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from fabula_api.eval_run import EvalRunSpec
+from fabula_api.recipes import metrics_of
+from fabula_api.shared_spec import ModelSource
 from fabula_api.status import Lineage
-from fabula_workloads.metrics.answers import ClipFigures, GivenAnswer
 from fabula_workloads.metrics.evaluation import Evaluation, evaluate
-from fabula_workloads.metrics.self_tests import Tried
+from fabula_workloads.metrics.profiles import function_of
+from fabula_workloads.metrics.reading import Computed, EvaluationMetric, Materials
+from fabula_workloads.metrics.records import GivenAnswer
 from fabula_workloads.metrics.summary import summarize
-from fabula_workloads.models.stored_files import DamagedFile
 from fabula_workloads.pictures.opening import UnfitPicture
 from fabula_workloads.report.document import document
 from fabula_workloads.report.page import page
@@ -43,8 +45,7 @@ def run(context: StageContext) -> StageResult:
     context.reporter.update(done=0, total=len(spec.metrics))
     answers = [answer for arm in spec.arms for answer in read_answers(context, spec, arm.name, samples)]
     try:
-        clip, clip_tests = _clip(context, spec, answers, pictures)
-        evaluation = evaluate(spec, answers, clip, clip_tests)
+        evaluation = evaluate(spec, answers, _computed(context, spec, answers, pictures))
         context.check_stop()
         context.reporter.update(done=len(spec.metrics), total=len(spec.metrics))
         return _commit(context, spec, evaluation, pictures)
@@ -75,22 +76,23 @@ def _answer(arm: str, sample: str, seed: int, outcome: dict[str, Any]) -> GivenA
     return GivenAnswer(arm, sample, seed, outcome["text"], outcome["tokens"], outcome["seconds"], finish)
 
 
-def _clip(
+def _computed(
     context: StageContext, spec: EvalRunSpec, answers: Sequence[GivenAnswer], pictures: dict[str, list[Path]]
-) -> tuple[ClipFigures | None, list[Tried]]:
-    if "clip-score" not in spec.metrics:
-        return None, []
-    folder = model_folder(context, spec.clip_model, "clipModel", "clipModel")
-    from fabula_workloads.metrics.clip_model import ClipModel
-    from fabula_workloads.metrics.grounding import measure_grounding
+) -> list[Computed]:
+    """The figures of those metrics that look at all answers at once."""
 
-    limit_threads(spec.resources, 1)
-    name = model_label(spec.clip_model)
-    try:
-        model = ClipModel(folder)
-    except (OSError, ValueError, DamagedFile) as error:
-        raise InputInvalid(f"clipModel: {name} is no CLIP model: {error}") from error
-    return measure_grounding(model, name, spec.profiles, answers, pictures, context.check_stop)
+    def model(source: ModelSource, field: str) -> tuple[Path, str]:
+        limit_threads(spec.resources, 1)
+        return model_folder(context, source, field, field), model_label(source)
+
+    known = metrics_of(spec.recipe)
+    found: list[Computed] = []
+    for metric in (known[name] for name in dict.fromkeys(spec.metrics)):
+        profiles = [profile for profile in dict.fromkeys(spec.profiles) if profile in metric.definitions]
+        if metric.over == "evaluation" and profiles:
+            measure: EvaluationMetric = function_of(metric, profiles[0])
+            found.append(measure(Materials(spec, profiles, answers, pictures, model, context.check_stop)))
+    return found
 
 
 def _commit(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 
 from pydantic import ValidationError
@@ -12,7 +13,7 @@ from fabula_api.dataset_build import DatasetBuildSpec
 from fabula_api.eval_run import EvalRunSpec
 from fabula_api.fine_tune_run import FineTuneRunSpec
 from fabula_api.once import once
-from fabula_api.recipes import Kind, Stage, recipes, stages_of
+from fabula_api.recipes import Kind, Stage, metrics_of, recipes, stages_of
 from fabula_api.uri import resolve_uri, uris_of
 from fabula_api.worker import SPEC_TYPES, Spec
 from fabula_operator.plan.acceptance.confinement import out_of_bounds
@@ -119,6 +120,8 @@ def _enforced(spec: Spec) -> bool:
 def infeasible(seen: Observed, spec: Spec) -> Refusal | None:
     """What the schema cannot see."""
     if isinstance(spec, EvalRunSpec):
+        if problem := _unknown_metric(spec):
+            return Refusal("InvalidSpec", problem)
         arms = {arm.name for arm in spec.arms}
         if len(arms) < len(spec.arms):
             return Refusal("InvalidSpec", "spec.arms: two arms have the same name")
@@ -135,6 +138,18 @@ def infeasible(seen: Observed, spec: Spec) -> Refusal | None:
     if isinstance(spec, FineTuneRunSpec) and (taken := _reserved(spec.template.env)):
         return Refusal("InvalidSpec", f"spec.template.env: {taken} is set by the operator; leave it out")
     return _gpus(spec) if isinstance(spec, FineTuneRunSpec) else None
+
+
+def _unknown_metric(spec: EvalRunSpec) -> str | None:
+    """The first metric that no recipe of this name has; the CRD cannot know those that recipes bring."""
+    known = metrics_of(spec.recipe)
+    for position, name in enumerate(spec.metrics):
+        if name not in known:
+            like = get_close_matches(name, known, n=1)
+            return f"spec.metrics[{position}]: there is no metric {name}; " + (
+                f"did you mean {like[0]}?" if like else f"the recipe {spec.recipe} has {', '.join(known)}"
+            )
+    return None
 
 
 def _gpus(spec: FineTuneRunSpec) -> Refusal | None:

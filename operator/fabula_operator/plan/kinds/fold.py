@@ -10,6 +10,7 @@ from fabula_api.dataset_build import CallCount, DatasetBuildStatus, StageBill, T
 from fabula_api.eval_run import ArmStatus, EvalRunSpec, EvalRunStatus, ShardCount
 from fabula_api.fine_tune_run import CheckpointStatus, FineTuneRunSpec, FineTuneRunStatus, Metrics
 from fabula_api.outside import whole
+from fabula_api.recipes import metrics_of
 from fabula_api.status import FailureDigest, RunStatus, Tally
 from fabula_api.summary import DatasetSummary, EstimateSummary, ScoreSummary, TrainSummary
 from fabula_api.worker import Spec, WorkerResult
@@ -257,18 +258,20 @@ def _eval(status: EvalRunStatus, spec: EvalRunSpec, views: Sequence[StageView]) 
         update["self_tests"] = summary.self_tests
         scored = {arm.name: arm for arm in summary.arms}
         update["arms"] = [scored.get(arm.name, arms[arm.name]) for arm in spec.arms]
-        update["score"] = summary.score or _score(update["arms"])
+        update["score"] = summary.score or _score(spec, update["arms"])
     elif last.status.state != "Succeeded":
         update |= {"comparisons": [], "gates": [], "self_tests": [], "score": None}
     update["report"] = last.status.artifact if last.status.state == "Succeeded" else None
     return status.model_copy(update=update)
 
 
-def _score(arms: Sequence[ArmStatus]) -> str | None:
-    """Format compliance of each arm, as `base 12% finetuned 88%`."""
+def _score(spec: EvalRunSpec, arms: Sequence[ArmStatus]) -> str | None:
+    """The headline metric of each arm, as `base 12% finetuned 88%`."""
+    known = metrics_of(spec.recipe)
+    headline = next((name for name in spec.metrics if name in known and known[name].headline), None)
     told = []
     for arm in arms:
-        mean = next((one.mean for one in arm.metrics if one.name == "format-compliance"), None)
+        mean = next((one.mean for one in arm.metrics if one.name == headline), None)
         if mean is not None:
             told.append(f"{arm.name} {mean:.0%}")
     return " ".join(told) or None

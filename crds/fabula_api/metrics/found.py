@@ -1,0 +1,26 @@
+"""Every file in `own` that has a `METRIC`, in order: nobody lists them a second time."""
+
+from __future__ import annotations
+
+import pkgutil
+from collections.abc import Iterator
+from importlib import import_module
+
+from fabula_api.metrics import own
+from fabula_api.metrics.record import Metric
+
+
+def _found() -> Iterator[Metric]:
+    for module in pkgutil.iter_modules(own.__path__, own.__name__ + "."):
+        metric = getattr(import_module(module.name), "METRIC", None)
+        if not isinstance(metric, Metric):
+            raise TypeError(f"{module.name} has no METRIC; every file there is one metric's record")
+        yield metric
+
+
+METRICS: dict[str, Metric] = {metric.name: metric for metric in sorted(_found(), key=lambda one: (one.place, one.name))}
+"""Fabula's own, by name."""
+NAMES: tuple[str, ...] = tuple(METRICS)
+DEFAULTS: tuple[str, ...] = tuple(name for name, metric in METRICS.items() if metric.by_default)
+NAME_PATTERN = rf"^({'|'.join(NAMES)}|[a-z0-9]([-a-z0-9]*[a-z0-9])?/[a-z0-9]([-a-z0-9]*[a-z0-9])?)$"
+"""One of them, or `recipe/metric`. So a misspelt name is refused by the API server, and a recipe may bring its own."""

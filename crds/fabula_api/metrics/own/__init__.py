@@ -1,0 +1,1 @@
+"""One file for each metric, with its record as `METRIC`."""
