@@ -10,7 +10,7 @@ SUPPLY := $(VENV)/supply/bin
 ROLES := operator worker train
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit invariants conformance real-crd-server e2e lint generate check-generated lock audit sbom clean
+.PHONY: help demo test unit invariants conformance real-crd-server e2e lint generate check-generated rights lock audit sbom clean
 
 help: ## Show these targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -83,6 +83,9 @@ $(VENV)/.supply: $(VENV)/.torch requirements/supply.txt
 	@test -x $(SUPPLY)/python || $(PYTHON) -m venv $(VENV)/supply
 	@$(SUPPLY)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/supply.txt
 	@touch $@
+
+rights: $(VENV)/.test ## Record anew what Fabula asks of the Kubernetes API, in tests/rights_used.yaml
+	FABULA_RECORD_RIGHTS=1 $(BIN)/python -m pytest tests/integration/test_rights.py
 
 lock: $(VENV)/.supply ## Resolve pyproject.toml's pins anew into requirements/: versions and hashes for each role
 	@requirements/lock $(SUPPLY)/uv

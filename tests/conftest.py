@@ -6,11 +6,15 @@ Hypothesis searches anew on a developer's machine and repeats itself in CI, wher
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import settings
+
+from tests.support.rights import VARIABLE, beyond
 
 # A busy machine is no defect of the code under test, so no example has a deadline.
 settings.register_profile("search", deadline=None)
@@ -30,6 +34,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):  # workers of pytest-xdist take it over
+        os.environ[VARIABLE] = str(Path(tempfile.mkdtemp(prefix="fabula-audit-")) / "audit.jsonl")
     if config.getoption("--device") == "cuda":
         import torch
 
@@ -43,6 +49,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         able = [item for item in items if "device_name" in getattr(item, "fixturenames", ())]
         config.hook.pytest_deselected(items=[item for item in items if item not in able])
         items[:] = able
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Whatever ran, the operator has asked for nothing that is not on the list of rights that the chart is held to."""
+    if not hasattr(session.config, "workerinput") and beyond(Path(os.environ[VARIABLE])):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    if found := beyond(Path(os.environ[VARIABLE])):
+        terminalreporter.section("asked of the Kubernetes API, and not in tests/rights_used.yaml", red=True)
+        terminalreporter.line("\n".join(found))
 
 
 @pytest.fixture(scope="session")

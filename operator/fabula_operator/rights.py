@@ -29,7 +29,7 @@ CLUSTER_RULES: tuple[dict[str, list[str]], ...] = (
     # Ranks of a group on an Indexed Job find each other by a headless Service.
     {"apiGroups": [""], "resources": ["services"], "verbs": ["create"]},
     # Why a queued run is not admitted; without Kueue the rule is empty words.
-    {"apiGroups": ["kueue.x-k8s.io"], "resources": ["workloads"], "verbs": ["get", "list"]},
+    {"apiGroups": ["kueue.x-k8s.io"], "resources": ["workloads"], "verbs": ["list"]},
     # Written of runs; read of a child or pod that does not start.
     {"apiGroups": [""], "resources": ["events"], "verbs": ["create", "list"]},
     {"apiGroups": ["authentication.k8s.io"], "resources": ["tokenreviews"], "verbs": ["create"]},

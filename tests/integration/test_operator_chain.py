@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from tests.support.kueue import WORKLOAD_CRD
 from tests.support.laptop import LaptopApi
 from tests.support.operator_driver import (
     CRD,
@@ -168,26 +169,6 @@ async def test_a_child_that_is_refused_is_said_on_the_run_and_tried_again(api: A
     assert (await build(api, namespace))["status"]["state"] == "Succeeded"
 
 
-WORKLOAD_CRD = {
-    "apiVersion": "apiextensions.k8s.io/v1",
-    "kind": "CustomResourceDefinition",
-    "metadata": {"name": "workloads.kueue.x-k8s.io"},
-    "spec": {
-        "group": "kueue.x-k8s.io",
-        "scope": "Namespaced",
-        "names": {"kind": "Workload", "listKind": "WorkloadList", "plural": "workloads", "singular": "workload"},
-        "versions": [
-            {
-                "name": "v1beta1",
-                "served": True,
-                "storage": True,
-                "schema": {
-                    "openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
-                },
-            }
-        ],
-    },
-}
 TUNE_OF_A_FOLDER = {
     **FINE_TUNE_SPEC,
     # With their digests told, there is no look before the training.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import ssl
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import replace
@@ -21,14 +20,20 @@ from tests.support.operator_driver import (
     make_namespace,
     run_object,
 )
-from tests.support.operator_process import Certificates, OperatorProcess, account_kubeconfig, certificates
+from tests.support.operator_process import (
+    Certificates,
+    OperatorProcess,
+    account_kubeconfig,
+    certificates,
+    leading,
+    token,
+    trust,
+)
 from tests.support.patience import SECONDS, eventually
 from tests.support.scripted_cluster import Ending, ScriptedCluster, Task, success
 
 from fabula_operator.kube.client import Api
-from fabula_operator.kube.resources import LEASE, POD, RUNS, Obj, Resource
-
-ACCOUNT = Resource("", "v1", "ServiceAccount", "serviceaccounts")
+from fabula_operator.kube.resources import LEASE, POD, RUNS, Obj
 
 
 @pytest.fixture(scope="module")
@@ -64,15 +69,6 @@ def account(laptop: LaptopApi, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 async def until(question: Callable[[], Awaitable[bool]]) -> None:
     await eventually(question, question.__name__)
-
-
-async def leading(operator: OperatorProcess) -> None:
-    async def asked() -> bool:
-        assert operator.process is not None
-        assert operator.process.poll() is None, operator.log.read_text()
-        return await asyncio.to_thread(operator.leads)
-
-    await until(asked)
 
 
 async def test_a_build_ends_under_the_rights_of_the_service_account_alone(
@@ -192,7 +188,7 @@ async def test_a_pods_own_token_and_no_other_reports(
         }
 
         async def post(token: str, content: object = body, to: str = url) -> httpx2.Response:
-            async with httpx2.AsyncClient(verify=_trust(tls), trust_env=False, timeout=SECONDS) as http:
+            async with httpx2.AsyncClient(verify=trust(tls), trust_env=False, timeout=SECONDS) as http:
                 return await http.post(to, json=content, headers={"Authorization": f"Bearer {token}"})
 
         good = await token(api, namespace, audience, pod)
@@ -327,20 +323,6 @@ async def test_hugging_faces_own_callback_in_a_foreign_image_reports_on_a_tuning
     end = await status()
     assert "adapter" not in end
     assert end["progress"]["summary"] == "trained, without an adapter, loss 3.775"
-
-
-def _trust(tls: Certificates) -> ssl.SSLContext:
-    return ssl.create_default_context(cafile=str(tls.authority))
-
-
-async def token(api: Api, namespace: str, audience: str, pod: Obj | None) -> str:
-    spec: Obj = {"audiences": [audience], "expirationSeconds": 600}
-    if pod is not None:
-        meta = pod["metadata"]
-        spec["boundObjectRef"] = {"kind": "Pod", "apiVersion": "v1", "name": meta["name"], "uid": meta["uid"]}
-    body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
-    answer = await api.request("POST", ACCOUNT.path(namespace, "default", "token"), body=body)
-    return str(answer["status"]["token"])
 
 
 async def stranger_pod(api: Api, namespace: str) -> Obj:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -14,10 +16,10 @@ from pathlib import Path
 import httpx2
 import trustme
 import yaml
-from tests.support.patience import SECONDS
+from tests.support.patience import SECONDS, eventually
 
 from fabula_operator.kube.client import Api
-from fabula_operator.kube.resources import Resource
+from fabula_operator.kube.resources import Obj, Resource
 from fabula_operator.rights import cluster_role, cluster_role_binding, namespaced
 
 LEASES = ("fabula-operator", "pair", "reports", "foreign", "again")
@@ -157,3 +159,30 @@ class OperatorProcess:
         except httpx2.HTTPError:
             return 0, ""
         return answer.status_code, answer.text
+
+
+async def leading(operator: OperatorProcess) -> None:
+    """Wait until it holds its lease and its watches run."""
+
+    async def asked() -> bool:
+        assert operator.process is not None
+        assert operator.process.poll() is None, operator.log.read_text()
+        return await asyncio.to_thread(operator.leads)
+
+    await eventually(asked, "an operator that leads")
+
+
+def trust(tls: Certificates) -> ssl.SSLContext:
+    """What a worker trusts."""
+    return ssl.create_default_context(cafile=str(tls.authority))
+
+
+async def token(api: Api, namespace: str, audience: str, pod: Obj | None) -> str:
+    """A token as a kubelet would project it into the pod; bound to no pod without one."""
+    spec: Obj = {"audiences": [audience], "expirationSeconds": 600}
+    if pod is not None:
+        meta = pod["metadata"]
+        spec["boundObjectRef"] = {"kind": "Pod", "apiVersion": "v1", "name": meta["name"], "uid": meta["uid"]}
+    body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
+    answer = await api.request("POST", ACCOUNT.path(namespace, "default", "token"), body=body)
+    return str(answer["status"]["token"])

@@ -30,7 +30,7 @@
   verbs: [create]
 - apiGroups: [kueue.x-k8s.io]
   resources: [workloads]
-  verbs: [get, list]
+  verbs: [list]
 - apiGroups: ['']
   resources: [events]
   verbs: [create, list]

@@ -7,6 +7,7 @@ from urllib.parse import unquote
 from aiohttp import web
 
 from fabula_local.apiserver.api import Api, Reply, Stream
+from fabula_local.apiserver.audit import Audit
 from fabula_local.apiserver.auth import Attributes, Authenticator, Authorizer
 from fabula_local.apiserver.auth.authentication import account_user
 from fabula_local.apiserver.auth.rbac import denial
@@ -25,11 +26,14 @@ _log = logging.getLogger(__name__)
 class Front:
     """Answers every HTTP request."""
 
-    def __init__(self, api: Api, documents: Documents, authenticator: Authenticator, authorizer: Authorizer) -> None:
+    def __init__(
+        self, api: Api, documents: Documents, authenticator: Authenticator, authorizer: Authorizer, audit: Audit
+    ) -> None:
         self._api = api
         self._documents = documents
         self._authenticator = authenticator
         self._authorizer = authorizer
+        self._audit = audit
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request; every failure becomes a Status."""
@@ -58,6 +62,7 @@ class Front:
         path = unquote(request.rel_url.raw_path)
         info = request_info(request.method, path, request.query)
         user = self._impersonated(user, request)
+        self._audit.note(user, info)
         self._authorize(user, info, request.query.get("fieldSelector", ""))
         body = b""
         if request.can_read_body:

@@ -12,6 +12,7 @@ from aiohttp import web
 from aiohttp.web_request import BaseRequest
 
 from fabula_local.apiserver.api import Api
+from fabula_local.apiserver.audit import Audit
 from fabula_local.apiserver.auth import Authenticator, Authorizer, TokenSigner
 from fabula_local.apiserver.auth.reviews import Reviews
 from fabula_local.apiserver.config import ServerConfig
@@ -79,7 +80,9 @@ async def serve(config: ServerConfig) -> RunningServer:
         api = Api(config, writer, Lister(store), signer, Reviews(authenticator, authorizer))
         port_file = config.state_dir / "port"
         port = config.port or (int(port_file.read_text()) if port_file.exists() else 0)
-        front = Front(api, Documents(registry, f"{config.host}:{port}"), authenticator, authorizer)
+        front = Front(
+            api, Documents(registry, f"{config.host}:{port}"), authenticator, authorizer, Audit.of_environment()
+        )
         runner = web.ServerRunner(
             web.Server(
                 front.handle,
