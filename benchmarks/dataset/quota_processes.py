@@ -141,7 +141,7 @@ class Shard:
                 field: getattr(told.lease, field) / trial.speed
                 for field in ("valid_seconds", "ends_seconds", "renew_seconds")
             }
-            return told.model_copy(update={"lease": told.lease.model_copy(update=seconds)})
+            return told.replace(lease=told.lease.replace(**seconds))
 
         self.reporter = Reporter(config, index, post=scaled, interval_seconds=REPORT_SECONDS / trial.speed)
         store = open_store(f"file://{folder}/out")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from datetime import datetime
 from functools import lru_cache
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.alias_generators import to_camel
@@ -20,7 +20,25 @@ VERSION = "v1alpha1"
 API_VERSION = f"{GROUP}/{VERSION}"
 
 
-class SpecModel(BaseModel):
+class Record(BaseModel):
+    """A frozen value, of which changed copies are made."""
+
+    def replace(self, **fields: Any) -> Self:
+        """A copy with other values, held to the model as those of a new one are.
+
+        Raises TypeError for a name that is no field, and ValidationError for a value that the field cannot have.
+        """
+        model = type(self)
+        if unknown := fields.keys() - model.model_fields.keys():
+            raise TypeError(f"{model.__name__} has no field {', '.join(sorted(unknown))}")
+        kept = {name: value for name, value in self.__dict__.items() if name in model.model_fields}
+        # Models in it are taken as they are, so this costs little.
+        copy = model.model_validate(kept | fields)
+        object.__setattr__(copy, "__pydantic_fields_set__", self.__pydantic_fields_set__ | fields.keys())
+        return copy
+
+
+class SpecModel(Record):
     """Part of a spec: frozen, camelCase on the wire, unknown fields refused; attribute docstrings describe."""
 
     model_config = ConfigDict(
@@ -33,7 +51,7 @@ class SpecModel(BaseModel):
     )
 
 
-class StatusModel(BaseModel):
+class StatusModel(Record):
     """Part of a status: as SpecModel, but fields of a newer operator are ignored so that a rollback can read them."""
 
     model_config = ConfigDict(

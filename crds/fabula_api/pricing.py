@@ -71,9 +71,7 @@ def price_of(model: str, overrides: Mapping[str, Price] | None = None) -> Price 
     price = PRICES[start]
     if not start.endswith(_DEARER_IN_A_REGION) or plain.startswith("global."):
         return price
-    return price.model_copy(
-        update={
-            "input_per_million": round(price.input_per_million * _REGIONAL_FACTOR, 6),
-            "output_per_million": round(price.output_per_million * _REGIONAL_FACTOR, 6),
-        }
+    return price.replace(
+        input_per_million=round(price.input_per_million * _REGIONAL_FACTOR, 6),
+        output_per_million=round(price.output_per_million * _REGIONAL_FACTOR, 6),
     )

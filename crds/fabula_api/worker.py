@@ -273,8 +273,8 @@ class WorkerResult(StatusModel):
             if failure is None or (not failure.log_tail and len(failure.message) <= 256):
                 raise ValueError(f"the result takes {len(data)} bytes, more than the {limit} of a termination message")
             if failure.log_tail:
-                failure = failure.model_copy(update={"log_tail": failure.log_tail[1:]})
+                failure = failure.replace(log_tail=failure.log_tail[1:])
             else:
-                failure = failure.model_copy(update={"message": failure.message[:256]})
-            result = result.model_copy(update={"failure": failure})
+                failure = failure.replace(message=failure.message[:256])
+            result = result.replace(failure=failure)
         return data

@@ -56,7 +56,7 @@ class Reports:
             pulse = beat(former.pulse if former and same_pod else None, body, now)
         # What is no number has no place in a status; the pulse remembers that it was there.
         metrics = {name: value for name, value in body.metrics.items() if math.isfinite(value)}
-        body = body.model_copy(update={"metrics": metrics})
+        body = body.replace(metrics=metrics)
         run.pop(place, None)
         run[place] = Report(body, now, first[0], first[1], pod, pulse)
         while len(run) > KEPT:

@@ -118,7 +118,7 @@ class StatusServer:
         report = body.fabula or foreign_report(body, place.attempt, self.reports.last(uid, "train", place.attempt))
         if report is None:
             return Allowance(stop=self._stop(obj, "train", place.attempt))
-        report = report.model_copy(update=asdict(place))
+        report = report.replace(**asdict(place))
         stop = self._stop(obj, report.stage, report.attempt)
         if not stop or self._held(obj, report.stage, report.attempt):
             now = self.now()

@@ -1,6 +1,7 @@
 """Config, result, digests and durations: what operator and workers tell each other."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,9 +14,11 @@ from fabula_api.base import duration_seconds
 from fabula_api.dataset_build import DatasetBuildSpec
 from fabula_api.eval_run import EvalRunSpec
 from fabula_api.fine_tune_run import FineTuneRunSpec
-from fabula_api.status import FailureDigest
+from fabula_api.shared_spec import Resources
+from fabula_api.status import FailureDigest, StageStatus
 from fabula_api.worker import TERMINATION_LIMIT, ProgressBody, WorkerConfig, WorkerResult
 
+ROOT = Path(__file__).parents[3]
 KEY = "sha256:" + "0" * 64
 
 
@@ -120,9 +123,9 @@ def test_an_artifact_s_digest_sees_kind_path_size_and_content() -> None:
     base = Part(path="a", size=1, sha256="a" * 64)
     others = [
         artifact_digest("adapter", [base]),
-        artifact_digest("dataset", [base.model_copy(update={"path": "b"})]),
-        artifact_digest("dataset", [base.model_copy(update={"size": 2})]),
-        artifact_digest("dataset", [base.model_copy(update={"sha256": "b" * 64})]),
+        artifact_digest("dataset", [base.replace(path="b")]),
+        artifact_digest("dataset", [base.replace(size=2)]),
+        artifact_digest("dataset", [base.replace(sha256="b" * 64)]),
     ]
     assert len({artifact_digest("dataset", [base]), *others}) == 5
 
@@ -153,3 +156,21 @@ def test_how_ranks_cut_up_a_batch_does_not_decide_an_adapter() -> None:
     ):  # fmt: skip
         other = FineTuneRunSpec.model_validate(wire | {"training": training})
         assert other.decisive_training != spec.decisive_training
+
+
+def test_a_changed_copy_is_held_to_the_model_and_a_misspelt_field_is_refused_at_once() -> None:
+    stage = StageStatus(name="train", state="Running", started_at="2026-01-01T00:00:00Z")
+    assert stage.replace(state="Failed") == StageStatus(name="train", state="Failed", started_at="2026-01-01T00:00:00Z")
+    with pytest.raises(TypeError, match="StageStatus has no field stat"):
+        stage.replace(stat="Failed")
+    with pytest.raises(ValidationError, match="state"):
+        stage.replace(state="Broken")
+    asked = Resources(limits={"cpu": "2"}).replace(requests={})
+    assert asked.model_fields_set == {"limits", "requests"}
+
+
+def test_no_copy_goes_past_the_model() -> None:
+    parts = ("crds", "operator", "workloads", "localcluster", "charts")
+    files = [file for part in parts for file in (ROOT / part).rglob("*.py")]
+    assert len(files) > 200
+    assert [str(file) for file in files if "model_copy(" in file.read_text()] == [], "use `replace`, which checks"

@@ -47,7 +47,7 @@ def at_work(**spec: Any) -> Observed:
     seen = reported(seen, 60, done=7, total=12, metrics={"loss": 2.0}, checkpoint=checkpoint)
     pods = {pod.name: pod for pod in seen.pods}
     first = min(pods.values(), key=lambda pod: pod.index)
-    report = replace(seen.reports[-1], body=seen.reports[-1].body.model_copy(update={"shard": 0}), pod=first.name)
+    report = replace(seen.reports[-1], body=seen.reports[-1].body.replace(shard=0), pod=first.name)
     return step(replace(seen, reports=(report,)), NOW + timedelta(minutes=1))[0]
 
 
@@ -133,7 +133,7 @@ def test_a_suspended_attempt_tells_which_steps_are_repeated() -> None:
 
 def test_every_report_tells_where_an_attempt_began() -> None:
     seen = at_work()
-    body = seen.reports[0].body.model_copy(update={"done": 9, "metrics": {"loss": 1.0, RESUMED_METRIC: 6.0}})
+    body = seen.reports[0].body.replace(done=9, metrics={"loss": 1.0, RESUMED_METRIC: 6.0})
     found = first_attempt(replace(seen, reports=(replace(seen.reports[0], body=body),)))
     assert (found.resumed_from_step, found.last_step) == (6, 9)
 
@@ -190,7 +190,7 @@ def test_what_pods_save_in_the_end_is_heard(
 def test_a_checkpoint_saved_while_stopping_is_on_the_resource() -> None:
     seen, _ = step(edited(at_work(), suspend=True), LATER)
     saved = {"uri": "file:///c", "step": 8, "digest": DIGEST, "committedAt": "2026-03-01T12:05:00Z"}
-    body = seen.reports[0].body.model_copy(update={"done": 8, "checkpoint": CheckpointStatus.model_validate(saved)})
+    body = seen.reports[0].body.replace(done=8, checkpoint=CheckpointStatus.model_validate(saved))
     last = replace(seen.reports[0], body=body, received_at=LATER)
     seen, _ = step(with_child(replace(seen, pods=(), reports=(last,)), suspended=True), LATER)
     (attempt,) = status(seen).attempts
@@ -240,9 +240,7 @@ def test_an_attempt_that_is_over_may_still_tell_of_a_checkpoint(
     seen, _ = step(seen, LATER)
     assert [one.state for one in status(seen).attempts] == ["Failed", "Pending"]
     checkpoint = {"uri": "file:///c", "step": saved, "digest": DIGEST, "committedAt": "2026-03-01T12:06:00Z"}
-    body = seen.reports[0].body.model_copy(
-        update={"done": done, "checkpoint": CheckpointStatus.model_validate(checkpoint)}
-    )
+    body = seen.reports[0].body.replace(done=done, checkpoint=CheckpointStatus.model_validate(checkpoint))
     seen, _ = step(replace(seen, reports=(replace(seen.reports[0], body=body, received_at=LATER),)), LATER)
     attempt = status(seen).attempts[0]
     assert (attempt.last_step, attempt.committed_step, attempt.state) == (*told, "Failed")

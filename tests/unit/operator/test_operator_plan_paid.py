@@ -284,6 +284,6 @@ def test_what_further_calls_cost_is_progress_and_waits_for_its_turn() -> None:
     """Each report of a shard brings a call or two; written at once, each would be a write of the status."""
     old = DatasetBuildStatus(state="Running", bills=[StageBill(stage="extract", paid=3, cost_usd=0.1)], cost_usd=0.1)
     more = {"bills": [StageBill(stage="extract", paid=4, cost_usd=0.2)], "cost_usd": 0.2, "verbatim_ratio": 0.9}
-    new = old.model_copy(update={**more, "calls": CallCount(paid=4), "tokens": TokenCount(input=9)})
+    new = old.replace(**more, calls=CallCount(paid=4), tokens=TokenCount(input=9))
     assert only_progress(old, new)
-    assert not only_progress(old, new.model_copy(update={"reason": "ProviderThrottled"}))
+    assert not only_progress(old, new.replace(reason="ProviderThrottled"))

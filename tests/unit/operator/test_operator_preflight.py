@@ -267,9 +267,7 @@ SPECS = st.builds(
 def test_more_sharding_never_needs_more_weights_and_the_peak_is_above_the_least(spec: FineTuneRunSpec) -> None:
     model = model_facts(spec.model.name or "")
     assert model is not None
-    whole, sharded = (
-        memory_of(spec.model_copy(update={"deepspeed": DeepSpeed(stage=stage)}), model) for stage in (2, 3)
-    )
+    whole, sharded = (memory_of(spec.replace(deepspeed=DeepSpeed(stage=stage)), model) for stage in (2, 3))
     assert sharded.weights <= whole.weights
     assert sharded.state == whole.state
     for memory in (whole, sharded):

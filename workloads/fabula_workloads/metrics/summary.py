@@ -80,7 +80,7 @@ def _whole(evaluation: Evaluation) -> Summary:
         for found in evaluation.differences
         if found.profile == profile
     ]
-    gates = [gate.model_copy(update={"value": rounded(gate.value)}) for _, gate in evaluation.gates]
+    gates = [gate.replace(value=rounded(gate.value)) for _, gate in evaluation.gates]
     tests = [
         SelfTest(name=f"{test.metric} {test.what}", passed=test.passed, message="" if test.passed else test.message)
         for test in evaluation.self_tests

@@ -149,16 +149,16 @@ class Reporter:
             "checkpoint": checkpoint,
         }
         with self._lock:
-            report = self._report.model_copy(update={key: value for key, value in given.items() if value is not None})
+            report = self._report.replace(**{key: value for key, value in given.items() if value is not None})
             left = self._rate.seconds_left(report.done, report.total)
-            self._report = report.model_copy(update={"eta_seconds": left})
+            self._report = report.replace(eta_seconds=left)
         prometheus.observe(self._report)
         self._changed.set()
 
     def tell(self, condition: StageCondition | None) -> None:
         """Say what keeps the stage from going on, or, with None, that nothing does any more."""
         with self._lock:
-            self._report = self._report.model_copy(update={"condition": condition})
+            self._report = self._report.replace(condition=condition)
         self._changed.set()
 
     def close(self) -> None:
@@ -185,7 +185,7 @@ class Reporter:
         """Post the figures; whether that was answered."""
         if self._post is None:
             return False
-        report = self.report.model_copy(update={"quota": self.quota()})
+        report = self.report.replace(quota=self.quota())
         body = ProgressBody(trainer_status=_trainer_status(report), fabula=report)
         sent_at = self._clock()
         try:

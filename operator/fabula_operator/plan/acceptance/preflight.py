@@ -248,21 +248,21 @@ def _changes(spec: FineTuneRunSpec, model: ModelFacts) -> Iterator[tuple[str, Fi
         yield "deepspeed.stage 3", _with(spec, stage=3)
     lora = spec.training.method == "lora"
     if lora and not model.experts and spec.lora.quantization == "none":
-        smaller = spec.model_copy(update={"lora": spec.lora.model_copy(update={"quantization": "nf4"})})
+        smaller = spec.replace(lora=spec.lora.replace(quantization="nf4"))
         yield "lora.quantization nf4", smaller
         yield "lora.quantization nf4 with deepspeed.stage 3", _with(smaller, stage=3)
     if not lora:
         yield "deepspeed.stage 3 with offload optimizer", _with(spec, stage=3, offload="optimizer")
-        tuned = spec.model_copy(update={"training": spec.training.model_copy(update={"method": "lora"})})
+        tuned = spec.replace(training=spec.training.replace(method="lora"))
         yield "training.method lora", _with(tuned, stage=3)
     if spec.lora.quantization == "nf4":
-        whole = spec.model_copy(update={"lora": spec.lora.model_copy(update={"quantization": "none"})})
+        whole = spec.replace(lora=spec.lora.replace(quantization="none"))
         yield "lora.quantization none with deepspeed.stage 3", _with(whole, stage=3)
     yield "deepspeed.stage 3 with offload all", _with(spec, stage=3, offload="all")
 
 
 def _with(spec: FineTuneRunSpec, **deepspeed: object) -> FineTuneRunSpec:
-    return spec.model_copy(update={"deepspeed": spec.deepspeed.model_copy(update=deepspeed)})
+    return spec.replace(deepspeed=spec.deepspeed.replace(**deepspeed))
 
 
 def _parts(spec: FineTuneRunSpec, memory: Memory) -> str:

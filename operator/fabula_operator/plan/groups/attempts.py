@@ -147,7 +147,7 @@ def heard_late(attempt: Attempt, body: StageReport) -> Attempt:
     if not isinstance(step, int) or step <= (attempt.committed_step or 0):
         return attempt
     last = max(attempt.last_step or 0, step)
-    return attempt.model_copy(update={"committed_step": step, "committed_at": at, "last_step": last})
+    return attempt.replace(committed_step=step, committed_at=at, last_step=last)
 
 
 def repeated(attempt: Attempt) -> str | None:
@@ -189,17 +189,13 @@ def changed(attempts: Sequence[Attempt], attempt: Attempt) -> tuple[Attempt, ...
 
 def ended(attempt: Attempt, cause: Cause, at: str) -> Attempt:
     """The attempt once it failed."""
-    return attempt.model_copy(
-        update={
-            "state": "Failed",
-            "reason": cause.digest.reason,
-            "message": cause.digest.message[:256],
-            "budget": cause.budget,
-            "finished_at": at,
-            "resumed_from_step": attempt.resumed_from_step
-            if cause.resumed_from_step is None
-            else cause.resumed_from_step,
-        }
+    return attempt.replace(
+        state="Failed",
+        reason=cause.digest.reason,
+        message=cause.digest.message[:256],
+        budget=cause.budget,
+        finished_at=at,
+        resumed_from_step=attempt.resumed_from_step if cause.resumed_from_step is None else cause.resumed_from_step,
     )
 
 

@@ -94,7 +94,7 @@ def last_report(group: Group, child: Child) -> Report | None:
 def running_status(group: Group, child: Child) -> StageStatus:
     """The stage as one that is at work."""
     started = group.status.started_at or timestamp(child.created_at or group.now)
-    return group.status.model_copy(update={"state": "Running", "started_at": started})
+    return group.status.replace(state="Running", started_at=started)
 
 
 def with_start(attempt: Attempt, child: Child | None) -> Attempt:
@@ -102,7 +102,7 @@ def with_start(attempt: Attempt, child: Child | None) -> Attempt:
     begun = begun_at(child) if child is not None else None
     if attempt.started_at or begun is None:
         return attempt
-    return attempt.model_copy(update={"started_at": timestamp(begun)})
+    return attempt.replace(started_at=timestamp(begun))
 
 
 def begun_at(child: Child) -> datetime | None:

@@ -40,8 +40,8 @@ def _start(group: Group, attempt: Attempt) -> StageView:
     former = [one for one in group.attempts if one.number < attempt.number]
     status = group.status
     if former and status.started_at:
-        status = status.model_copy(update={"state": "Running"})
-    status = status.model_copy(update={"eta": None})
+        status = status.replace(state="Running")
+    status = status.replace(eta=None)
     view = StageView(group.stage, None, status, attempts=group.attempts)
     leftovers: list[Action] = [
         DeleteChild(child, "its attempt is over")
@@ -72,11 +72,11 @@ def attempt_over(group: Group, attempt: Attempt, cause: Cause, child: Child | No
     attempts = changed(group.attempts, ended(with_start(attempt, child), cause, end))
     group = replace(group, attempts=attempts)
     if cause.final or group.exhausted(cause.budget):
-        failed = group.status.model_copy(update={"state": "Failed", "eta": None, "finished_at": end})
+        failed = group.status.replace(state="Failed", eta=None, finished_at=end)
         digest = cause.digest
         if not cause.final:
             message = f"{digest.message} (attempt {attempt.number}; retries.{cause.budget} allows no further one)"
-            digest = digest.model_copy(update={"message": message[:4096]})
+            digest = digest.replace(message=message[:4096])
         return StageView(group.stage, None, failed, child=child, failure=digest, attempts=attempts)
     return next_attempt(group)
 

@@ -52,7 +52,7 @@ def group_stage(group: Group) -> StageView:
         return attempt_over(group, current, Cause(lost, "infrastructure", False))
     pods = group.seen.pods_of(child)
     if (said := last_report(group, child)) is not None:
-        current = current.model_copy(update=heard(current, said.body))
+        current = current.replace(**heard(current, said.body))
         group = replace(group, attempts=changed(group.attempts, current))
     if child.complete:
         return _complete(group, current, child)
@@ -72,13 +72,8 @@ def group_stage(group: Group) -> StageView:
     unheard = not reports and current.last_step is None
     if unheard:
         # The time left that the former attempt told is not this one's.
-        status = status.model_copy(update={"eta": None})
-    at_work = current.model_copy(
-        update={
-            "state": "Running",
-            "started_at": current.started_at or timestamp(begun_at(child) or group.now),
-        }
-    )
+        status = status.replace(eta=None)
+    at_work = current.replace(state="Running", started_at=current.started_at or timestamp(begun_at(child) or group.now))
     health = _health(group, at_work, reports.get(0))
     policy = group.spec.watchdog.policy
     if health.finding is not None and health.finding.acts and policy != "warn":
@@ -135,10 +130,10 @@ def _edited(group: Group, attempt: Attempt, child: Child) -> Attempt:
     pods = group.seen.pods_of(child)
     attempt, end = with_start(attempt, child), timestamp(last_end(pods, group.now))
     if child.complete:  # it was through, and what it committed is there for whoever asks for it again
-        return attempt.model_copy(update={"state": "Succeeded", "finished_at": end})
+        return attempt.replace(state="Succeeded", finished_at=end)
     if not child.suspended and (cause := cause_of(child, pods)) is not None:
         return ended(attempt, cause, end)
-    return attempt.model_copy(update={"state": "Failed", "reason": "SpecEdited", "finished_at": end})
+    return attempt.replace(state="Failed", reason="SpecEdited", finished_at=end)
 
 
 def _starting(group: Group, attempt: Attempt) -> str | None:
@@ -163,8 +158,8 @@ def _complete(group: Group, attempt: Attempt, child: Child) -> StageView:
     if why is None and result.artifact is None and not group.spec.template.foreign:
         why = "its result names no artifact"
     if why is not None:
-        failed = group.status.model_copy(update={"state": "Failed", "eta": None, "finished_at": end})
-        broken = attempt.model_copy(update={"state": "Failed", "reason": "ResultUnreadable", "finished_at": end})
+        failed = group.status.replace(state="Failed", eta=None, finished_at=end)
+        broken = attempt.replace(state="Failed", reason="ResultUnreadable", finished_at=end)
         attempts = changed(group.attempts, broken)
         return StageView(
             group.stage,
@@ -176,13 +171,11 @@ def _complete(group: Group, attempt: Attempt, child: Child) -> StageView:
         )
     resumed = resumed_step([first])
     status = finished_figures(running_status(group, child), group.stage, result)
-    done = attempt.model_copy(
-        update={
-            "state": "Succeeded",
-            "finished_at": end,
-            "resumed_from_step": attempt.resumed_from_step if resumed is None else resumed,
-            "last_step": status.done,
-        }
+    done = attempt.replace(
+        state="Succeeded",
+        finished_at=end,
+        resumed_from_step=attempt.resumed_from_step if resumed is None else resumed,
+        last_step=status.done,
     )
     launch = replace(group.launch, attempt=attempt.number)
     status = succeeded_status(status, launch, result, end)

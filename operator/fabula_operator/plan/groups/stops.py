@@ -41,7 +41,7 @@ def queued(group: Group, attempt: Attempt, child: Child) -> StageView:
     group = replace(group, attempts=changed(group.attempts, over))
     if group.suspend:
         leave = DeleteChild(child, "the run is suspended, and its queue must not admit it")
-        status = status.model_copy(update={"eta": None})
+        status = status.replace(eta=None)
         return StageView(group.stage, None, status, attempts=group.attempts, actions=(leave,))
     return next_attempt(group)
 
@@ -70,10 +70,8 @@ def _last_words(group: Group, child: Child) -> tuple[StageStatus, dict[int, Repo
     said = last_report(group, child)
     reports = {} if said is None else {0: said}
     status = figures(running_status(group, child), group.stage, child, (), reports)
-    return status.model_copy(update={"eta": None}), reports
+    return status.replace(eta=None), reports
 
 
 def _suspended(attempt: Attempt, reason: str, end: str) -> Attempt:
-    return attempt.model_copy(
-        update={"state": "Suspended", "reason": reason, "message": repeated(attempt), "finished_at": end}
-    )
+    return attempt.replace(state="Suspended", reason=reason, message=repeated(attempt), finished_at=end)

@@ -122,14 +122,14 @@ def _dataset(
     if last.stage.name == "estimate":  # what a former build made stays
         if last.result is not None:
             update["estimate"] = summary_of(EstimateSummary, last.result).estimate
-        return status.model_copy(update=update)
+        return status.replace(**update)
     if last.result is not None:
         summary = summary_of(DatasetSummary, last.result)
         update["samples_by_image_count"] = summary.samples_by_image_count
         update["samples_by_split"] = summary.samples_by_split
         update["samples"] = int(last.result.counts.get("sample/ok", last.result.counts.get("samples", 0)))
     update["artifact"] = last.status.artifact if last.status.state == "Succeeded" else None
-    return status.model_copy(update=update)
+    return status.replace(**update)
 
 
 def _billed(status: DatasetBuildStatus, views: Sequence[StageView], unpriced_stages: frozenset[str]) -> dict[str, Any]:
@@ -197,10 +197,10 @@ def _fine_tune(
     update["attempts"], update["earlier_attempts"], spent = listed(attempts, status.earlier_attempts, gpus, seen_at)
     if status.gpu_hours is not None and spent.used < status.gpu_hours.used:
         # An operator that has just started knows of no report yet of the attempt at work.
-        spent = spent.model_copy(update={"used": status.gpu_hours.used})
+        spent = spent.replace(used=status.gpu_hours.used)
     update["gpu_hours"] = spent
     update["cost_usd"] = cost_usd(update["gpu_hours"], spec, prices)
-    return status.model_copy(update=update)
+    return status.replace(**update)
 
 
 def _last_checkpoint(view: StageView, told: CheckpointStatus | None) -> CheckpointStatus | None:
@@ -232,7 +232,7 @@ def _metrics(old: Metrics | None, figures: dict[str, float], report: Report | No
         values.setdefault("step_seconds", float(f"{usual:.3g}"))
     if old is None and "loss" in values:
         values.setdefault("first_loss", values["loss"])
-    return (old or Metrics()).model_copy(update=values)
+    return (old or Metrics()).replace(**values)
 
 
 def _eval(status: EvalRunStatus, spec: EvalRunSpec, views: Sequence[StageView]) -> EvalRunStatus:
@@ -241,9 +241,7 @@ def _eval(status: EvalRunStatus, spec: EvalRunSpec, views: Sequence[StageView]) 
     for view in infer:
         assert view.arm is not None
         arm = arms.get(view.arm) or ArmStatus(name=view.arm)
-        arms[view.arm] = arm.model_copy(
-            update={"done": view.status.done or arm.done, "failed": view.status.failed or arm.failed}
-        )
+        arms[view.arm] = arm.replace(done=view.status.done or arm.done, failed=view.status.failed or arm.failed)
     done = sum(spec.shards for view in infer if view.status.state == "Succeeded")
     failed = sum(1 for view in infer if view.failure is not None)
     update: dict[str, Any] = {
@@ -262,7 +260,7 @@ def _eval(status: EvalRunStatus, spec: EvalRunSpec, views: Sequence[StageView]) 
     elif last.status.state != "Succeeded":
         update |= {"comparisons": [], "gates": [], "self_tests": [], "score": None}
     update["report"] = last.status.artifact if last.status.state == "Succeeded" else None
-    return status.model_copy(update=update)
+    return status.replace(**update)
 
 
 def _score(spec: EvalRunSpec, arms: Sequence[ArmStatus]) -> str | None:

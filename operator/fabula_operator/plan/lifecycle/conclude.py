@@ -33,18 +33,16 @@ def conclude(
         wanted = {**wanted, **({"GatesPassed": gates(status, spec)} if isinstance(spec, EvalRunSpec) else unknown)}
     if isinstance(status, FineTuneRunStatus):
         wanted = {"Healthy": ("Unknown", "NotRunning", ""), **wanted}
-        status = status.model_copy(update={"attempts": timed(status.attempts)})
+        status = status.replace(attempts=timed(status.attempts))
     if spec is not None and (made := expected(seen, spec)) is not None:
         wanted = {**wanted, "Accepted": ("True", _ACCEPTED.get(made.verdict, "Valid"), made.message)}
     if doubt := unpriced.without_budget(spec):
         wanted = {**wanted, "Accepted": ("True", unpriced.REASON, doubt)}
     if spec is not None and is_dry_run(spec):
         wanted = {**wanted, "Accepted": ("True", "DryRun", "an estimate only: no provider is called, nothing is spent")}
-    status = status.model_copy(
-        update={
-            "observed_generation": run.generation,
-            "conditions": condition.conditions(run.status.conditions, wanted, run.generation, now),
-        }
+    status = status.replace(
+        observed_generation=run.generation,
+        conditions=condition.conditions(run.status.conditions, wanted, run.generation, now),
     )
     return Plan(status, actions, notices(run.status, status, run.generation), requeue_after)
 
@@ -55,5 +53,5 @@ def estimated(status: RunStatus, made: Preflight | None) -> RunStatus:
         return status
     estimate = made.estimate if made else None
     if estimate is not None and estimate.hours is None and status.estimate is not None and status.started_at:
-        estimate = estimate.model_copy(update={"hours": status.estimate.hours})
-    return status.model_copy(update={"estimate": estimate})
+        estimate = estimate.replace(hours=status.estimate.hours)
+    return status.replace(estimate=estimate)

@@ -29,14 +29,12 @@ def _left_over(seen: Observed) -> bool:
 def refuse(seen: Observed, refusal: Refusal, now: datetime) -> Plan:
     """The run fails before anything of it starts, and what an earlier spec started stops."""
     digest = FailureDigest(reason=refusal.reason, message=refusal.message[:4096])
-    status = estimated(seen.run.status, refusal.preflight).model_copy(
-        update={
-            "state": "Failed",
-            "reason": refusal.reason,
-            "failure": digest,
-            "progress": Progress(summary=refusal.reason),
-            "finished_at": timestamp(now),
-        }
+    status = estimated(seen.run.status, refusal.preflight).replace(
+        state="Failed",
+        reason=refusal.reason,
+        failure=digest,
+        progress=Progress(summary=refusal.reason),
+        finished_at=timestamp(now),
     )
     wanted = condition.refused(refusal.reason, refusal.message)
     return conclude(seen, None, status, wanted, actions=halt(seen), now=now)
@@ -46,20 +44,18 @@ def succeed(seen: Observed, spec: Spec, status: RunStatus, now: datetime) -> Pla
     """All stages are done."""
     former = seen.run.status
     again = former.state == "Succeeded"
-    status = status.model_copy(
-        update={
-            "state": "Succeeded",
-            "reason": stopped_by(status),
-            "failure": None,
-            # An edit that leaves every stage as it was did not make the run start again.
-            "started_at": former.started_at if again else status.started_at,
-            "finished_at": former.finished_at if again else timestamp(now),
-        }
+    status = status.replace(
+        state="Succeeded",
+        reason=stopped_by(status),
+        failure=None,
+        # An edit that leaves every stage as it was did not make the run start again.
+        started_at=former.started_at if again else status.started_at,
+        finished_at=former.finished_at if again else timestamp(now),
     )
     made, left = outcome(status), left_undone(status)
     message = f"{made}; {left}" if left else made
     # What was left has a column of its own, the reason.
-    status = status.model_copy(update={"progress": Progress(percent=100, summary=made[:120])})
+    status = status.replace(progress=Progress(percent=100, summary=made[:120]))
     waits = [seconds_to_live(spec), STRAGGLER_SECONDS if _left_over(seen) else None]
     return conclude(
         seen,
@@ -73,24 +69,19 @@ def succeed(seen: Observed, spec: Spec, status: RunStatus, now: datetime) -> Pla
 
 def fail(seen: Observed, spec: Spec | None, status: RunStatus, failure: FailureDigest, now: datetime) -> Plan:
     """The run fails, and what still runs stops."""
-    stages = [
-        one.model_copy(update={"state": "Pending", "eta": None}) if one.state == "Running" else one
-        for one in status.stages
-    ]
+    stages = [one.replace(state="Pending", eta=None) if one.state == "Running" else one for one in status.stages]
     if isinstance(status, FineTuneRunStatus):
         over = {"state": "Failed", "reason": failure.reason, "finished_at": timestamp(now)}
-        attempts = [one.model_copy(update=over) if one.state in OPEN else one for one in status.attempts]
-        status = status.model_copy(update={"attempts": attempts})
+        attempts = [one.replace(**over) if one.state in OPEN else one for one in status.attempts]
+        status = status.replace(attempts=attempts)
     percent = status.progress.percent if status.progress else None
-    status = status.model_copy(
-        update={
-            "state": "Failed",
-            "reason": failure.reason,
-            "failure": failure,
-            "stages": stages,
-            "progress": Progress(percent=percent, summary=f"{failure.stage or 'run'}: {failure.reason}"[:120]),
-            "finished_at": timestamp(now),
-        }
+    status = status.replace(
+        state="Failed",
+        reason=failure.reason,
+        failure=failure,
+        stages=stages,
+        progress=Progress(percent=percent, summary=f"{failure.stage or 'run'}: {failure.reason}"[:120]),
+        finished_at=timestamp(now),
     )
     wanted = condition.failed(failure.reason, failure.message)
     due = None if spec is None else seconds_to_live(spec)

@@ -55,7 +55,7 @@ def plan(seen: Observed, now: datetime) -> Plan:
     views = walk(Walk(seen, spec, accepted.stages, before, inputs, backend[0], now))
     status = _with_stages(before, views, with_digests(inputs, resolved(views)))
     if backend[1] is not None:
-        status = status.model_copy(update={"backend": backend[1]})
+        status = status.replace(backend=backend[1])
     status = fold(status, spec, views, seen.environment.gpu_hour_usd)
     broken = next((view.failure for view in views if view.failure), None)
     if all(view.done for view in views):
@@ -75,16 +75,14 @@ def _reopened(status: RunStatus) -> RunStatus:
     """What a run starts from whose spec was edited after it had finished: everything but its end."""
     if status.finished_at is None:
         return status
-    return status.model_copy(update={"finished_at": None, "started_at": None, "failure": None, "reason": None})
+    return status.replace(finished_at=None, started_at=None, failure=None, reason=None)
 
 
 def _with_stages(status: RunStatus, views: list[StageView], inputs: list[Lineage]) -> RunStatus:
-    return status.model_copy(
-        update={
-            "stages": [view.status for view in views],
-            "lineage": _lineage(status.lineage, views, inputs),
-            "progress": _progress(views),
-        }
+    return status.replace(
+        stages=[view.status for view in views],
+        lineage=_lineage(status.lineage, views, inputs),
+        progress=_progress(views),
     )
 
 
@@ -102,7 +100,7 @@ def _lineage(known: list[Lineage], views: list[StageView], inputs: list[Lineage]
             former = found.get(entry.name)
             same = former is not None and former.digest in (None, entry.digest)
             run = entry.run or (former.run if former is not None and same else None)
-            found[entry.name] = entry.model_copy(update={"run": run})
+            found[entry.name] = entry.replace(run=run)
     return sorted(found.values(), key=lambda entry: entry.name)[:64]
 
 
@@ -114,16 +112,14 @@ def _progress(views: list[StageView]) -> Progress:
 def _wait(seen: Observed, accepted: Accepted, waiting: Waiting, now: datetime) -> Plan:
     """Nothing can start yet; pods that run on what is no longer ready are left alone."""
     before = estimated(_reopened(seen.run.status), accepted.preflight)
-    status = before.model_copy(
-        update={
-            "state": "Pending",
-            "reason": waiting.reason,
-            "stages": pending(accepted.stages, accepted.spec, before),
-            "progress": Progress(percent=0, summary=waiting.reason),
-        }
+    status = before.replace(
+        state="Pending",
+        reason=waiting.reason,
+        stages=pending(accepted.stages, accepted.spec, before),
+        progress=Progress(percent=0, summary=waiting.reason),
     )
     if accepted.spec.suspend:
-        status = status.model_copy(update={"state": "Suspended", "reason": "SuspendedBySpec"})
+        status = status.replace(state="Suspended", reason="SuspendedBySpec")
         return conclude(seen, accepted.spec, status, condition.suspended(waiting.message), now=now)
     wanted = condition.waiting(waiting.reason, waiting.message, stalled=waiting.stalled)
     return conclude(seen, accepted.spec, status, wanted, now=now)
@@ -147,10 +143,8 @@ def _suspend(seen: Observed, spec: Spec, status: RunStatus, views: list[StageVie
     alive = running(seen.pods)
     count = "1 pod" if len(alive) == 1 else f"{len(alive)} pods"
     message = f"waiting for {count} to finish what is in hand" if alive else "no pod runs"
-    progress = (status.progress or Progress()).model_copy(update={"eta": None})
-    status = status.model_copy(
-        update={"state": "Suspended", "reason": "SuspendedBySpec", "failure": None, "progress": progress}
-    )
+    progress = (status.progress or Progress()).replace(eta=None)
+    status = status.replace(state="Suspended", reason="SuspendedBySpec", failure=None, progress=progress)
     wanted = condition.suspended(message)
     return conclude(
         seen,
@@ -172,7 +166,7 @@ def _work(seen: Observed, spec: Spec, status: RunStatus, views: list[StageView],
         if view.launch is not None:
             actions.append(EnsureChild(view.launch))
             started = stages[position].started_at or timestamp(now)
-            stages[position] = stages[position].model_copy(update={"state": "Running", "started_at": started})
+            stages[position] = stages[position].replace(state="Running", started_at=started)
         elif view.child is not None and view.child.suspended and view.stage.shape != "group":
             actions.append(SuspendChild(view.child, False))
     launched = any(stage.started_at for stage in stages)
@@ -181,22 +175,20 @@ def _work(seen: Observed, spec: Spec, status: RunStatus, views: list[StageView],
     retrying = next((view.retrying for view in views if view.retrying), None)
     at = "+".join(sorted({stage.name for stage in stages if stage.state == "Running"}))
     units = {view.stage.name: view.stage.unit for view in views}
-    status = status.model_copy(
-        update={"stages": stages, "started_at": started_at, "failure": None, "progress": overall(stages, units)}
-    )
+    status = status.replace(stages=stages, started_at=started_at, failure=None, progress=overall(stages, units))
     if blocked is not None:
         progress = status.progress or Progress()
         if progress.done is None:
             # Before its first figure a cell of `kubectl get` says more by what the run waits for.
-            progress = progress.model_copy(update={"summary": blocked.reason})
-        status = status.model_copy(update={"state": "Pending", "reason": blocked.reason, "progress": progress})
+            progress = progress.replace(summary=blocked.reason)
+        status = status.replace(state="Pending", reason=blocked.reason, progress=progress)
         still = waited(seen, blocked, now)
         wanted = condition.waiting(blocked.reason, blocked.message)
     else:
         still = unheard(seen, spec, views, now)
         held = next((view.held for view in views if view.held), None) or _held(views)
         reason = "Retrying" if retrying else held.reason if held else None
-        status = status.model_copy(update={"state": "Running", "reason": reason})
+        status = status.replace(state="Running", reason=reason)
         wanted = condition.at_work(reason or "AtWork", retrying or (held.message if held else f"stage {at}"))
     if isinstance(status, FineTuneRunStatus):
         health = next((view.health for view in views if view.health is not None), None)

@@ -115,7 +115,7 @@ def _startable(this: Walk, view: StageView) -> StageView:
     failure = too_large(view.launch, this.seen.environment.artifact_root) if view.launch else None
     if failure is None:
         return view
-    status = view.status.model_copy(update={"state": "Failed", "eta": None, "finished_at": timestamp(this.now)})
+    status = view.status.replace(state="Failed", eta=None, finished_at=timestamp(this.now))
     # An attempt that never had a child is none.
     attempts = None if view.attempts is None else tuple(one for one in view.attempts if one.state not in OPEN)
     return replace(view, launch=None, status=status, failure=failure, attempts=attempts)

@@ -86,13 +86,11 @@ def figures(
     known = [total for total in totals if total is not None]
     times = [seconds for seconds in left if seconds is not None]
     total = sum(known) if whole and len(known) == len(totals) else None
-    return status.model_copy(
-        update={
-            "done": done if whole else max(done, status.done or 0),
-            "failed": failed if whole else max(failed, status.failed or 0),
-            "total": total if total is not None else status.total,
-            "eta": duration_text(max(times)) if whole and times and len(times) == len(left) else None,
-        }
+    return status.replace(
+        done=done if whole else max(done, status.done or 0),
+        failed=failed if whole else max(failed, status.failed or 0),
+        total=total if total is not None else status.total,
+        eta=duration_text(max(times)) if whole and times and len(times) == len(left) else None,
     )
 
 
@@ -111,7 +109,7 @@ def finished_figures(status: StageStatus, stage: Stage, result: WorkerResult) ->
         # Training counts its steps among the metrics; a stage may count by another name than its unit.
         done = whole(result.metrics.get("step")) or status.total or status.done or 0
         failed = status.failed or 0
-    return status.model_copy(update={"done": done, "total": done, "failed": failed, "eta": None})
+    return status.replace(done=done, total=done, failed=failed, eta=None)
 
 
 def overall(stages: Sequence[StageStatus], units: dict[str, str]) -> Progress:

@@ -37,12 +37,10 @@ def job_stage(seen: Observed, stage: Stage, launch: Launch, status: StageStatus,
             return _discard(stage, launch, status, child, "the spec was edited after it failed")
         # What no try can start is not tried again, though the Job's controller would.
         failure = pod_failure(mistaken, stage.name) if mistaken is not None else failure_of(child, pods)
-        ended = status.model_copy(
-            update={"state": "Failed", "eta": None, "finished_at": timestamp(child.finished_at or now)}
-        )
+        ended = status.replace(state="Failed", eta=None, finished_at=timestamp(child.finished_at or now))
         return StageView(stage, launch.arm, ended, child=child, failure=failure)
     started = status.started_at or timestamp(child.created_at or now)
-    status = status.model_copy(update={"state": "Running", "started_at": started})
+    status = status.replace(state="Running", started_at=started)
     reports = reports_of(child, pods, seen.reports)
     status = figures(status, stage, child, pods, reports)
     if child.complete:
@@ -82,13 +80,13 @@ def _complete(
         return StageView(
             stage,
             launch.arm,
-            status.model_copy(update={"state": "Failed", "eta": None, "finished_at": finished_at}),
+            status.replace(state="Failed", eta=None, finished_at=finished_at),
             child=child,
             failure=collected.failure,
         )
     result: WorkerResult = collected.result  # type: ignore[assignment]
     if stage.resolves and (lacking := {one.name for one in unresolved(launch.spec)} - result.digests.keys()):
-        failed = status.model_copy(update={"state": "Failed", "eta": None, "finished_at": finished_at})
+        failed = status.replace(state="Failed", eta=None, finished_at=finished_at)
         return StageView(stage, launch.arm, failed, child=child, failure=_undigested(stage.name, lacking))
     status = succeeded_status(finished_figures(status, stage, result), launch, result, finished_at)
     return StageView(stage, launch.arm, status, child=child, result=result)

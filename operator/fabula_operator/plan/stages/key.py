@@ -84,9 +84,7 @@ def place_key(
     """
     if not stage.extent:
         return stage_key(recipe, stage, spec, arm, inputs, root)
-    places = [
-        one.model_copy(update={"digest": one.uri.rpartition("/")[2]}) if one.name in bounded else one for one in inputs
-    ]
+    places = [one.replace(digest=one.uri.rpartition("/")[2]) if one.name in bounded else one for one in inputs]
     return stage_key(recipe, replace(stage, extent=()), spec, arm, places, root)
 
 

@@ -56,13 +56,11 @@ def pod_failure(pod: Pod, stage: str) -> FailureDigest:
     result = result_of(pod)
     if result is not None and result.failure is not None:
         said = result.failure
-        return said.model_copy(
-            update={
-                "reason": camel_reason(said.reason),
-                "stage": said.stage or stage,
-                "shard": pod.index if said.shard is None else said.shard,
-                "exit_code": pod.exit_code if said.exit_code is None else said.exit_code,
-            }
+        return said.replace(
+            reason=camel_reason(said.reason),
+            stage=said.stage or stage,
+            shard=pod.index if said.shard is None else said.shard,
+            exit_code=pod.exit_code if said.exit_code is None else said.exit_code,
         )
     reason, message = _in_kubernetes_words(pod)
     return FailureDigest(reason=reason, message=message[:4096], stage=stage, shard=pod.index, exit_code=pod.exit_code)

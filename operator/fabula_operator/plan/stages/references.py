@@ -86,7 +86,7 @@ def _wait(one: External, reference: Reference | None) -> Waiting:
 def with_digests(lineage: list[Lineage], digests: Mapping[str, str]) -> list[Lineage]:
     """The entries, those whose digest was not known with what `resolve` found."""
     return [
-        entry.model_copy(update={"digest": entry.digest or digests.get(entry.name)}) if entry.name in digests else entry
+        entry.replace(digest=entry.digest or digests.get(entry.name)) if entry.name in digests else entry
         for entry in lineage
     ]
 

@@ -27,7 +27,7 @@ def result_of(pod: Pod) -> WorkerResult | None:
         result = WorkerResult.model_validate(read_outside(pod.termination_message))
     except ValueError:
         return None
-    return result.model_copy(update={"metrics": _finite(result.metrics)})
+    return result.replace(metrics=_finite(result.metrics))
 
 
 def _finite(figures: dict[str, float]) -> dict[str, float]:
@@ -124,9 +124,7 @@ def merged(results: Sequence[WorkerResult]) -> WorkerResult:
     """Results of all shards as one."""
     counts = add_up(result.counts for result in results)
     lineage = dict.fromkeys(entry for result in results for entry in result.lineage)
-    return results[0].model_copy(
-        update={"counts": counts, "reused": all(one.reused for one in results), "lineage": list(lineage)}
-    )
+    return results[0].replace(counts=counts, reused=all(one.reused for one in results), lineage=list(lineage))
 
 
 def add_up(counts: Iterable[dict[str, float]]) -> dict[str, float]:

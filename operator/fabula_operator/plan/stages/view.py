@@ -62,12 +62,10 @@ def succeeded_status(status: StageStatus, launch: Launch, result: WorkerResult, 
     elif launch.shape == "sharded":
         # A ledger folder has no manifest of its own: its key says what is in it.
         artifact = ArtifactStatus(uri=launch.output, digest=launch.key)
-    return status.model_copy(
-        update={
-            "state": "Succeeded",
-            "artifact": artifact,
-            "reused": result.reused,
-            "digests": result.digests or None,
-            "finished_at": finished_at,
-        }
+    return status.replace(
+        state="Succeeded",
+        artifact=artifact,
+        reused=result.reused,
+        digests=result.digests or None,
+        finished_at=finished_at,
     )
