@@ -7,7 +7,7 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 LOCKED := $(PIP) --require-hashes -r
 ITSELF := $(PIP) --no-deps --no-build-isolation -e .
 SUPPLY := $(VENV)/supply/bin
-ROLES := operator worker train
+ROLES := operator cpu gpu gpu-vllm
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test unit invariants conformance real-crd-server e2e lint generate check-generated rights lock audit sbom clean

@@ -10,9 +10,10 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 EXTRAS = {
-    "operator": ("operator", "build"),
-    "worker": ("worker", "parquet", "build"),
-    "train": ("worker", "parquet", "train", "kernels", "build"),
+    "operator": ("operator",),
+    "cpu": ("worker", "parquet", "train"),
+    "gpu": ("worker", "parquet", "train", "kernels"),
+    "build": ("build",),
     "demo": ("operator", "worker", "train", "local", "cli", "build"),
     "test": ("operator", "worker", "parquet", "train", "local", "cli", "test", "build"),
     "lint": ("operator", "worker", "parquet", "train", "local", "cli", "test", "lint", "build"),
