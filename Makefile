@@ -10,7 +10,7 @@ SUPPLY := $(VENV)/supply/bin
 ROLES := operator cpu gpu gpu-vllm
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit invariants conformance real-crd-server e2e lint generate check-generated rights lock audit sbom clean
+.PHONY: help demo test unit invariants conformance real-crd-server e2e lint generate check-generated rights lock audit sbom images test-images clean
 
 help: ## Show these targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -46,6 +46,8 @@ lint: $(VENV)/.lint ## Lint, types, import contracts, generated files, secrets
 	$(BIN)/lint-imports
 	$(BIN)/python -m fabula_api.generate --check
 	$(BIN)/python -m fabula_chart.generate --check
+	$(BIN)/hadolint images/*/Dockerfile
+	$(BIN)/shellcheck images/install requirements/lock requirements/audit .ci/run
 	git ls-files -z | xargs -0 $(BIN)/detect-secrets-hook --baseline .secrets.baseline
 
 generate: $(VENV)/.lint ## Write what is generated: CRDs, API reference, the chart's values, rights, README and reasons
@@ -98,6 +100,13 @@ sbom: $(VENV)/.supply ## Write a CycloneDX list of what each role installs, into
 	@for role in $(ROLES); do \
 	  $(SUPPLY)/cyclonedx-py requirements --output-reproducible --pyproject pyproject.toml -o build/sbom-$$role.json \
 	    requirements/$$role.txt && echo "build/sbom-$$role.json" || exit 1; done
+
+# IMAGES says which and how: `make images IMAGES="--stand-in operator cpu gpu"`; images/README.md has the rest.
+images: ## Build the images of the operator and of workers on CPUs, with buildah or docker
+	@$(PYTHON) images/build.py $(IMAGES)
+
+test-images: $(VENV)/.test ## Run the tests inside the images that `make images` built (buildah, as root)
+	FABULA_IMAGES=$${FABULA_IMAGES:-$$($(PYTHON) images/build.py --print-tag)} $(BIN)/python -m pytest tests/images $(PYTEST_ARGS)
 
 clean: ## Remove the laptop cluster's state and all caches; the virtual environment stays
 	-@test -x $(BIN)/fabula && $(BIN)/fabula down

@@ -114,13 +114,17 @@ def main() -> None:
     parser.add_argument("--build-arg", action="append", default=[], metavar="NAME=VALUE", help="for the Dockerfile")
     parser.add_argument("--stand-in", action="store_true", help="make the base here (buildah and debootstrap, as root)")
     parser.add_argument("--builder", choices=("buildah", "docker"), help="default: the one that is here")
+    parser.add_argument("--print-tag", action="store_true", help="only say which tag images get by themselves")
     given = parser.parse_args()
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    if given.print_tag:
+        print(version)
+        return
     if unknown := set(given.images) - set(IMAGES):
         parser.error(f"no image {', '.join(sorted(unknown))}; there are {', '.join(IMAGES)}")
     builder = given.builder or next((one for one in ("buildah", "docker") if shutil.which(one)), None)
     if builder is None:
         sys.exit("neither buildah nor docker is here; Debian and Ubuntu have buildah: apt-get install buildah")
-    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     arguments = {"VERSION": version, "REVISION": told("git", "rev-parse", "HEAD")}
     options: list[str] = []
     if given.stand_in:
