@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from fabula_workloads.recipes.podcast.illustration.by_model import open_painter
 from fabula_workloads.recipes.podcast.prompt import PROMPT_VERSION
 from fabula_workloads.runtime.artifact import add_part, commit
 from fabula_workloads.runtime.failures import InputInvalid
 from fabula_workloads.runtime.store import open_store
 from fabula_workloads.stages import infer
-from fabula_workloads.stages.illustrate import open_painter
 from tests.inputs.adapters import ADAPTERS, MODELS, PIPELINES, Flaw
 from tests.support.stage_context import stage_context
 from tests.support.worker_process import run_worker_process, worker_config

@@ -18,7 +18,7 @@ from fabula_workloads.bedrock.client import BedrockClient
 from fabula_workloads.bedrock.errors import Transient, classify
 from fabula_workloads.bedrock.refusals import ALL_REFUSED, Refusals
 from fabula_workloads.recipes.podcast import extract
-from fabula_workloads.recipes.podcast.excerpt_reply import kept_reply, read_reply
+from fabula_workloads.recipes.podcast.extraction.excerpt_reply import kept_reply, read_reply
 from fabula_workloads.runtime.failures import ConfigInvalid, CredentialsRefused, TryAgain, WorkerError
 from fabula_workloads.runtime.ledger import Ledger
 from fabula_workloads.runtime.store import open_store

@@ -10,11 +10,11 @@ import pytest
 
 from fabula_api.shared_spec import PixelWindow
 from fabula_workloads.recipes.podcast import assemble
-from fabula_workloads.recipes.podcast.plain_text import without_control_tokens
 from fabula_workloads.runtime.artifact import add_part, commit
 from fabula_workloads.runtime.failures import InputInvalid
 from fabula_workloads.runtime.ledger import Ledger
 from fabula_workloads.runtime.store import open_store
+from fabula_workloads.text.plain_text import without_control_tokens
 from fabula_workloads.training.samples.dataset import Sample, read_samples
 from fabula_workloads.training.samples.usable import TOO_LONG, UNREADABLE, Usable
 from tests.inputs.datasets import BAD_LINES, CONTROL_TOKENS, GOOD, BadLine, line

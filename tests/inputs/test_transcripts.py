@@ -14,16 +14,16 @@ from fabula_workloads.metrics.clip_windows import windows
 from fabula_workloads.metrics.format_compliance import violation
 from fabula_workloads.metrics.profiles import PROFILES
 from fabula_workloads.metrics.turns import tolerant_turns
-from fabula_workloads.recipes.podcast.alignment import Transcript, parse_dialogue
-from fabula_workloads.recipes.podcast.chunks import chunks
 from fabula_workloads.recipes.podcast.dialogue import Turn
-from fabula_workloads.recipes.podcast.excerpt_prompt import converse_request
-from fabula_workloads.recipes.podcast.excerpts import Episode, rejection
+from fabula_workloads.recipes.podcast.extraction.alignment import Transcript, parse_dialogue
+from fabula_workloads.recipes.podcast.extraction.chunks import chunks
+from fabula_workloads.recipes.podcast.extraction.excerpt_prompt import converse_request
+from fabula_workloads.recipes.podcast.extraction.excerpts import Episode, rejection
+from fabula_workloads.recipes.podcast.extraction.near_duplicates import shingles
+from fabula_workloads.recipes.podcast.extraction.request_size import estimated_tokens, likely_tokens_of
+from fabula_workloads.recipes.podcast.extraction.rules import RulesExtractor
+from fabula_workloads.recipes.podcast.extraction.scenes import MAX_PROMPT_WORDS, drawing_prompt, scenes
 from fabula_workloads.recipes.podcast.ingest import run
-from fabula_workloads.recipes.podcast.near_duplicates import shingles
-from fabula_workloads.recipes.podcast.request_size import estimated_tokens, likely_tokens_of
-from fabula_workloads.recipes.podcast.rules import RulesExtractor
-from fabula_workloads.recipes.podcast.scenes import MAX_PROMPT_WORDS, drawing_prompt, scenes
 from fabula_workloads.runtime.store import open_store
 from fabula_workloads.text.sentences import passages, sentences
 from fabula_workloads.text.words import first_words, num_words, words_of

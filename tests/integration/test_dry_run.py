@@ -13,8 +13,8 @@ from tests.support.stage_context import stage_context
 
 from fabula_api.dataset_build import BuildEstimate
 from fabula_workloads.recipes.podcast import estimate, extract, ingest
+from fabula_workloads.recipes.podcast.illustration.paid import illustrate_paid
 from fabula_workloads.runtime.ledger import Ledger
-from fabula_workloads.stages.illustrate_paid import illustrate_paid
 
 REAL = Path(__file__).parents[3] / "shared/data/podcasts/speakerTurnData.jsonl.gz"
 

@@ -17,12 +17,12 @@ from tests.support.stage_context import stage_context
 
 from fabula_workloads.painting.png import chunks_of
 from fabula_workloads.painting.soften import soften
+from fabula_workloads.recipes.podcast.illustrate import run
+from fabula_workloads.recipes.podcast.illustration.paid import illustrate_paid
 from fabula_workloads.runtime.context import StageContext, StageResult
 from fabula_workloads.runtime.failures import ConfigInvalid, CredentialsRefused, TryAgain, WorkerError
 from fabula_workloads.runtime.ledger import Ledger
 from fabula_workloads.runtime.store import open_store
-from fabula_workloads.stages.illustrate import run
-from fabula_workloads.stages.illustrate_paid import illustrate_paid
 
 RISKY = "A butcher with a knife and blood on the table"
 

@@ -15,11 +15,12 @@ from tests.support.stage_context import stage_context
 from fabula_workloads.painting.png import SIGNATURE, chunks_of, encode_png, flaw_of
 from fabula_workloads.painting.scene import Picture, Refusal, Scene, height_of, picture_path, scene_seed
 from fabula_workloads.painting.style import full_prompt
+from fabula_workloads.recipes.podcast.illustrate import run
+from fabula_workloads.recipes.podcast.illustration.by_model import illustrate
 from fabula_workloads.runtime.context import StageContext
 from fabula_workloads.runtime.failures import InputInvalid, TryAgain
 from fabula_workloads.runtime.ledger import Ledger
 from fabula_workloads.runtime.store import open_store
-from fabula_workloads.stages.illustrate import illustrate, run
 
 EPISODES = ("0123456789abcdef", "fedcba9876543210")
 

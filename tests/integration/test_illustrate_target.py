@@ -14,11 +14,11 @@ from tests.support.bedrock_faults import Faults
 from tests.support.stage_context import stage_context
 
 from fabula_workloads.recipes.podcast import assemble
+from fabula_workloads.recipes.podcast.illustration.paid import illustrate_paid
 from fabula_workloads.runtime.artifact import add_part, commit
 from fabula_workloads.runtime.context import StageContext
 from fabula_workloads.runtime.ledger import Ledger
 from fabula_workloads.runtime.store import open_store
-from fabula_workloads.stages.illustrate_paid import illustrate_paid
 
 TARGET, SCENES, EXCERPTS = 20, 1, 30
 

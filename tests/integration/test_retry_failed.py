@@ -14,10 +14,10 @@ from tests.support.episodes_artifact import episode, write_episodes
 from tests.support.stage_context import stage_context
 
 from fabula_workloads.recipes.podcast import extract
+from fabula_workloads.recipes.podcast.illustration.paid import illustrate_paid
 from fabula_workloads.runtime.context import StageContext, StageResult
 from fabula_workloads.runtime.ledger import Ledger
 from fabula_workloads.runtime.store import open_store
-from fabula_workloads.stages.illustrate_paid import illustrate_paid
 
 NUM_EPISODES = 8
 

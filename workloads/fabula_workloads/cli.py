@@ -10,14 +10,14 @@ from pathlib import Path
 
 from fabula_api.worker import CONFIG_VARIABLE, ExitCode
 from fabula_workloads.runtime.entry import run_worker
-from fabula_workloads.stages.registry import STAGES, find_stage
+from fabula_workloads.stages.registry import find_stage, stage_names
 
 PREPARE = "prepare-quickstart"
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
-    stages = list(dict.fromkeys(stage for _, stage in STAGES))
+    stages = stage_names()
     parser = argparse.ArgumentParser(
         prog="fabula-worker",
         description="Runs one stage of a Fabula run. The operator starts it in pods.",

@@ -17,11 +17,11 @@ from tests.support.stage_context import stage_context
 
 from fabula_api.artifact import MANIFEST
 from fabula_workloads.recipes.podcast import assemble
-from fabula_workloads.recipes.podcast.card import card, histogram
-from fabula_workloads.recipes.podcast.contact_sheet import contact_sheet, shown
-from fabula_workloads.recipes.podcast.figures import bin_width, figures
+from fabula_workloads.recipes.podcast.dataset.card import card, histogram
+from fabula_workloads.recipes.podcast.dataset.contact_sheet import contact_sheet, shown
+from fabula_workloads.recipes.podcast.dataset.figures import bin_width, figures
+from fabula_workloads.recipes.podcast.dataset.samples import Picture, Sample
 from fabula_workloads.recipes.podcast.prompt import training_prompt
-from fabula_workloads.recipes.podcast.samples import Picture, Sample
 from fabula_workloads.runtime.artifact import add_part, commit
 from fabula_workloads.runtime.context import StageResult
 from fabula_workloads.runtime.failures import ConfigInvalid, InputInvalid

@@ -13,18 +13,18 @@ from hypothesis import strategies as st
 from tests.support.bedrock_model import Manner, answer
 
 from fabula_api.recipes import stages_of
-from fabula_workloads.recipes.podcast.alignment import Transcript, parse_dialogue
-from fabula_workloads.recipes.podcast.checks import ExcerptChecks
-from fabula_workloads.recipes.podcast.chunks import chunks
 from fabula_workloads.recipes.podcast.dialogue import Turn, written
-from fabula_workloads.recipes.podcast.excerpt_prompt import (
+from fabula_workloads.recipes.podcast.extraction.alignment import Transcript, parse_dialogue
+from fabula_workloads.recipes.podcast.extraction.checks import ExcerptChecks
+from fabula_workloads.recipes.podcast.extraction.chunks import chunks
+from fabula_workloads.recipes.podcast.extraction.excerpt_prompt import (
     EXCERPT_PROMPT_VERSION,
     TOOL,
     converse_request,
     excerpt_prompt_digest,
     user_text,
 )
-from fabula_workloads.recipes.podcast.excerpt_reply import kept_reply, read_reply
+from fabula_workloads.recipes.podcast.extraction.excerpt_reply import kept_reply, read_reply
 
 
 def talk(num_turns: int = 40, words: int = 20, seed: int = 1) -> list[Turn]:

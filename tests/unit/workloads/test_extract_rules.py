@@ -15,10 +15,10 @@ from tests.support.stage_context import stage_context
 
 from fabula_workloads.recipes.podcast import extract, ingest
 from fabula_workloads.recipes.podcast.dialogue import Turn, written
-from fabula_workloads.recipes.podcast.excerpts import Episode, rejection
-from fabula_workloads.recipes.podcast.rules import RulesExtractor, relabelled, windows
-from fabula_workloads.recipes.podcast.scenes import MAX_PROMPT_WORDS, drawing_prompt, scenes
-from fabula_workloads.recipes.podcast.visual import inflections, lexicon, visual_lemmas
+from fabula_workloads.recipes.podcast.extraction.excerpts import Episode, rejection
+from fabula_workloads.recipes.podcast.extraction.rules import RulesExtractor, relabelled, windows
+from fabula_workloads.recipes.podcast.extraction.scenes import MAX_PROMPT_WORDS, drawing_prompt, scenes
+from fabula_workloads.recipes.podcast.extraction.visual import inflections, lexicon, visual_lemmas
 from fabula_workloads.runtime.context import StageContext
 from fabula_workloads.runtime.failures import ConfigInvalid, TryAgain
 from fabula_workloads.runtime.ledger import Ledger

@@ -15,9 +15,9 @@ from tests.support.s3 import BUCKET, S3Server
 from tests.support.sporc_files import episode_turns, write_lines
 from tests.support.stage_context import stage_context
 
+from fabula_workloads.recipes.podcast.corpus.parquet import ParquetSource, chosen
+from fabula_workloads.recipes.podcast.corpus.sporc import episode_id
 from fabula_workloads.recipes.podcast.ingest import run
-from fabula_workloads.recipes.podcast.parquet import ParquetSource, chosen
-from fabula_workloads.recipes.podcast.sporc import episode_id
 from fabula_workloads.runtime.context import StageResult
 from fabula_workloads.runtime.failures import InputInvalid, NotFound
 from fabula_workloads.runtime.store import open_store

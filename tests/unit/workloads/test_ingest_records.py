@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fabula_workloads.recipes.podcast.dialogue import TurnPolicy, assemble, is_back_channel, tidy, written
-from fabula_workloads.recipes.podcast.sporc import (
+from fabula_workloads.recipes.podcast.corpus.sporc import (
     BadRecord,
     episode_id,
     parse_episode,
@@ -20,6 +19,7 @@ from fabula_workloads.recipes.podcast.sporc import (
     podcast_id,
     speaker_of,
 )
+from fabula_workloads.recipes.podcast.dialogue import TurnPolicy, assemble, is_back_channel, tidy, written
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),

@@ -13,8 +13,8 @@ from tests.support.sporc_files import episode_turns, turn, write_lines
 from tests.support.stage_context import stage_context
 from tests.support.worker_process import run_worker_process, worker_config
 
+from fabula_workloads.recipes.podcast.corpus.sporc import episode_id
 from fabula_workloads.recipes.podcast.ingest import run
-from fabula_workloads.recipes.podcast.sporc import episode_id
 from fabula_workloads.runtime.context import StageResult
 from fabula_workloads.runtime.failures import ConfigInvalid, InputInvalid, NotFound, TryAgain
 from fabula_workloads.runtime.store import open_store

@@ -9,11 +9,11 @@ import pytest
 from tests.support.stage_context import stage_context
 
 from fabula_api.shared_spec import ModelSource
+from fabula_workloads.models.model_folder import model_config_digest, model_folder
 from fabula_workloads.runtime.artifact import add_part, commit
 from fabula_workloads.runtime.context import StageContext
 from fabula_workloads.runtime.failures import InputInvalid
 from fabula_workloads.runtime.store import Store
-from fabula_workloads.stages.model_folder import model_config_digest, model_folder
 
 CONFIG = b'{"model_type": "qwen3_vl"}'
 

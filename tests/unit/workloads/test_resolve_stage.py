@@ -17,13 +17,13 @@ from tests.support.stage_context import stage_context
 from tests.support.worker_process import run_worker_process, worker_config
 
 from fabula_api.externals import unresolved
+from fabula_workloads.models.model_folder import model_folder
 from fabula_workloads.runtime.artifact import add_part, commit
 from fabula_workloads.runtime.content import content_digest, file_sha256
 from fabula_workloads.runtime.context import StageContext
 from fabula_workloads.runtime.failures import ConfigInvalid, InputInvalid, TryAgain
 from fabula_workloads.runtime.store import open_store
 from fabula_workloads.stages import resolve
-from fabula_workloads.stages.model_folder import model_folder
 
 SPEC: dict[str, Any] = {"dataset": {"uri": "data"}, "model": {"uri": "model"}}
 

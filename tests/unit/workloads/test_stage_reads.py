@@ -19,15 +19,16 @@ from tests.support.vist_folder import write_vist
 from fabula_api.externals import externals
 from fabula_api.recipes import Kind, Stage, recipes
 from fabula_workloads.inference.request import Answer, Request
+from fabula_workloads.models.model_folder import model_folder
 from fabula_workloads.painting.scene import Picture, Scene
 from fabula_workloads.quickstart import episodes_gz, read_scripts
 from fabula_workloads.recipes.podcast import assemble, estimate, extract, ingest
+from fabula_workloads.recipes.podcast.illustration import by_model as illustrate
 from fabula_workloads.runtime.artifact import add_part, commit
 from fabula_workloads.runtime.context import StageContext, StageResult
 from fabula_workloads.runtime.failures import InputInvalid
 from fabula_workloads.runtime.store import local_path, open_store
-from fabula_workloads.stages import illustrate, infer, resolve, score, select
-from fabula_workloads.stages.model_folder import model_folder
+from fabula_workloads.stages import infer, resolve, score, select
 from fabula_workloads.training.launcher.prepare import prepare
 
 BUILD: dict[str, Any] = {
@@ -56,7 +57,7 @@ class Drawing:
     model = "noise"
 
     def __init__(self, context: StageContext) -> None:
-        read_all(model_folder(context, illustrate.images_of(context).model, "images.model", "imageModel"))
+        read_all(model_folder(context, context.config.spec.images.model, "images.model", "imageModel"))
 
     def draw(self, scenes: Sequence[Scene]) -> list[Any]:
         return [Picture(_noise(scene.width, scene.height)) for scene in scenes]

@@ -9,9 +9,9 @@ import pytest
 from tests.support.stage_context import stage_context
 
 from fabula_api.shared_spec import ModelSource, Resources
+from fabula_workloads.models.model_folder import model_folder, model_label
+from fabula_workloads.models.threads import cpu_threads
 from fabula_workloads.runtime.failures import ConfigInvalid, InputInvalid
-from fabula_workloads.stages.model_folder import model_folder, model_label
-from fabula_workloads.stages.threads import cpu_threads
 
 
 def test_pods_of_one_machine_share_its_cores(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,15 +14,15 @@ from fabula_workloads.inference.adapter_check import check_adapter, trained_quan
 from fabula_workloads.inference.request import Answer, Answerer, Failure, Request
 from fabula_workloads.metrics.transcript_file import dump
 from fabula_workloads.models.loading import Device
+from fabula_workloads.models.model_folder import model_config_digest, model_folder, model_label
 from fabula_workloads.models.quantization import Quantization
+from fabula_workloads.models.threads import limit_threads
 from fabula_workloads.recipes.podcast.prompt import PROMPT_VERSION, inference_prompt
 from fabula_workloads.runtime.context import StageContext, StageResult
 from fabula_workloads.runtime.failures import ConfigInvalid, InputInvalid
 from fabula_workloads.runtime.ledger import Ledger, own_items
 from fabula_workloads.runtime.store import Store
 from fabula_workloads.sequences.sample_set import read_sample_set
-from fabula_workloads.stages.model_folder import model_config_digest, model_folder, model_label
-from fabula_workloads.stages.threads import limit_threads
 
 _log = logging.getLogger(__name__)
 TUNED_KINDS = ("adapter", "model")

@@ -1,36 +1,48 @@
-"""Which function runs a stage. Named as text and imported when needed, so that no CPU stage ever loads torch."""
+"""Which function runs a stage: the recipe says it as text. Imported when needed, so that no CPU stage loads torch."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from importlib import import_module
+from itertools import chain
 from typing import cast
 
-from fabula_api.recipes import Kind
+from fabula_api.recipes import Stage, recipes
 from fabula_api.worker import WorkerConfig
 from fabula_workloads.runtime.entry import StageFunction
 from fabula_workloads.runtime.failures import ConfigInvalid
 
-STAGES: dict[tuple[Kind, str], str] = {
-    ("DatasetBuild", "resolve"): "fabula_workloads.stages.resolve:run",
-    ("FineTuneRun", "resolve"): "fabula_workloads.stages.resolve:run",
-    ("EvalRun", "resolve"): "fabula_workloads.stages.resolve:run",
-    ("DatasetBuild", "ingest"): "fabula_workloads.stages.ingest:run",
-    ("DatasetBuild", "estimate"): "fabula_workloads.stages.estimate:run",
-    ("DatasetBuild", "extract"): "fabula_workloads.stages.extract:run",
-    ("DatasetBuild", "illustrate"): "fabula_workloads.stages.illustrate:run",
-    ("DatasetBuild", "assemble"): "fabula_workloads.stages.assemble:run",
-    ("FineTuneRun", "train"): "fabula_workloads.stages.train:run",
-    ("EvalRun", "select"): "fabula_workloads.stages.select:run",
-    ("EvalRun", "infer"): "fabula_workloads.stages.infer:run",
-    ("EvalRun", "score"): "fabula_workloads.stages.score:run",
-}
-
 
 def find_stage(config: WorkerConfig) -> StageFunction:
-    """The function of the config's stage. Raises ConfigInvalid for a stage that its kind does not have."""
-    target = STAGES.get((config.run.kind, config.stage))
-    if target is None:
-        names = sorted(stage for kind, stage in STAGES if kind == config.run.kind)
-        raise ConfigInvalid(f"{config.run.kind} has no stage {config.stage!r}; it has {', '.join(names)}")
-    module, _, function = target.partition(":")
-    return cast(StageFunction, getattr(import_module(module), function))
+    """The function of the config's stage.
+
+    Raises ConfigInvalid for a recipe that is not installed, a stage that its kind does not have, and a function that
+    cannot be imported.
+    """
+    found = recipes().get(config.spec.recipe)
+    if found is None:
+        raise ConfigInvalid(
+            f"recipe {config.spec.recipe!r} is not installed in this image; it has {', '.join(sorted(recipes()))}"
+        )
+    kind = config.run.kind
+    stages = {stage.name: stage for stage in (*found.stages.get(kind, ()), *found.dry_run.get(kind, ()))}
+    stage = stages.get(config.stage)
+    if stage is None:
+        raise ConfigInvalid(
+            f"{kind} of the recipe {found.name} has no stage {config.stage!r}; it has {', '.join(sorted(stages))}"
+        )
+    module, _, function = stage.runs.partition(":")
+    try:
+        return cast(StageFunction, getattr(import_module(module), function))
+    except (ImportError, AttributeError) as error:
+        raise ConfigInvalid(
+            f"stage {stage.name} of the recipe {found.name} runs {stage.runs}, which this image cannot import: {error}"
+        ) from error
+
+
+def stage_names() -> list[str]:
+    """Every stage of the installed recipes, once each."""
+    stages: Iterable[Stage] = chain.from_iterable(
+        chain(*recipe.stages.values(), *recipe.dry_run.values()) for recipe in recipes().values()
+    )
+    return list(dict.fromkeys(stage.name for stage in stages))

@@ -10,12 +10,12 @@ import logging
 
 from fabula_api.externals import External, unresolved
 from fabula_api.shared_spec import ModelSource
+from fabula_workloads.models.hub import hub_commit
 from fabula_workloads.runtime.artifact import require_manifest
 from fabula_workloads.runtime.content import content_digest
 from fabula_workloads.runtime.context import StageContext, StageResult
 from fabula_workloads.runtime.failures import InputInvalid, NotFound
 from fabula_workloads.runtime.store import open_store
-from fabula_workloads.stages.hub import hub_commit
 
 KINDS = {"dataset": ("dataset",), "adapter": ("adapter", "model")}
 """Kinds of artifacts that an input may be."""

@@ -17,6 +17,9 @@ from fabula_workloads.metrics.profiles import function_of
 from fabula_workloads.metrics.reading import Computed, EvaluationMetric, Materials
 from fabula_workloads.metrics.records import GivenAnswer
 from fabula_workloads.metrics.summary import summarize
+from fabula_workloads.models.model_folder import model_folder, model_label
+from fabula_workloads.models.stored_files import DamagedFile
+from fabula_workloads.models.threads import limit_threads
 from fabula_workloads.pictures.opening import UnfitPicture
 from fabula_workloads.report.document import document
 from fabula_workloads.report.page import page
@@ -27,8 +30,6 @@ from fabula_workloads.runtime.context import StageContext, StageResult
 from fabula_workloads.runtime.failures import ConfigInvalid, InputInvalid
 from fabula_workloads.runtime.ledger import Ledger, own_items
 from fabula_workloads.sequences.sample_set import Sample, read_sample_set
-from fabula_workloads.stages.model_folder import model_folder, model_label
-from fabula_workloads.stages.threads import limit_threads
 
 _log = logging.getLogger(__name__)
 

@@ -18,6 +18,7 @@ from fabula_api.fine_tune_run import CheckpointStatus, FineTuneRunSpec
 from fabula_api.shared_spec import ModelSource
 from fabula_api.status import FailureDigest
 from fabula_api.worker import GRACE_TOO_SHORT, RESUMED_METRIC, ExitCode, WorkerResult
+from fabula_workloads.models.model_folder import model_config, model_folder
 from fabula_workloads.runtime.context import StageContext, StageResult
 from fabula_workloads.runtime.failures import (
     ConfigInvalid,
@@ -29,7 +30,6 @@ from fabula_workloads.runtime.failures import (
     WorkerError,
 )
 from fabula_workloads.runtime.termination import write_termination_message
-from fabula_workloads.stages.model_folder import model_config, model_folder
 from fabula_workloads.training.launcher.group import Group
 from fabula_workloads.training.launcher.prepare import Prepared, prepare
 from fabula_workloads.training.launcher.tuned_artifact import commit_tuned, sample_counts

@@ -7,7 +7,7 @@ from fabula_api.recipes.records import Recipe, Stage
 _INGEST = Stage(
     "ingest",
     "single",
-    runs="fabula_workloads.stages.ingest:run",
+    runs="fabula_workloads.recipes.podcast.ingest:run",
     reads=("source",),
     makes=("episodes",),
     by_content=True,
@@ -38,7 +38,7 @@ PODCAST = Recipe(
             Stage(
                 "extract",
                 "sharded",
-                runs="fabula_workloads.stages.extract:run",
+                runs="fabula_workloads.recipes.podcast.extract:run",
                 reads=(
                     "extraction.provider", "extraction.model", "extraction.words", "extraction.max_excerpts",
                     "extraction.max_tokens", "extraction.min_verbatim_ratio", "images.per_sample",
@@ -53,7 +53,7 @@ PODCAST = Recipe(
             Stage(
                 "illustrate",
                 "sharded",
-                runs="fabula_workloads.stages.illustrate:run",
+                runs="fabula_workloads.recipes.podcast.illustrate:run",
                 reads=(
                     "images.provider", "images.model", "images.bedrock_model", "images.per_sample",
                     "images.aspect_ratio", "images.width", "images.steps", "images.guidance_scale", "images.seed",
@@ -73,7 +73,7 @@ PODCAST = Recipe(
             Stage(
                 "assemble",
                 "single",
-                runs="fabula_workloads.stages.assemble:run",
+                runs="fabula_workloads.recipes.podcast.assemble:run",
                 reads=("split", "target", "images.require", "images.per_sample"),
                 after=("ingest", "extract", "illustrate"),
                 makes=("dataset",),
@@ -142,7 +142,7 @@ PODCAST = Recipe(
             Stage(
                 "estimate",
                 "single",
-                runs="fabula_workloads.stages.estimate:run",
+                runs="fabula_workloads.recipes.podcast.estimate:run",
                 reads=("extraction", "images", "prices", "target"),
                 after=("ingest",),
                 unit="episode",

@@ -16,16 +16,16 @@ from typing import Any
 from fabula_api.artifact import Manifest
 from fabula_api.dataset_build import DatasetBuildSpec
 from fabula_api.status import Lineage
-from fabula_workloads.recipes.podcast.candidates import candidates, required_pictures
-from fabula_workloads.recipes.podcast.card import card
-from fabula_workloads.recipes.podcast.contact_sheet import CONTACT_SHEET, contact_sheet, shown
-from fabula_workloads.recipes.podcast.excerpt_prompt import EXCERPT_PROMPT_VERSION, excerpt_prompt_digest
-from fabula_workloads.recipes.podcast.figures import FIGURES, figures
-from fabula_workloads.recipes.podcast.hugging_face import metadata_file, metadata_row
-from fabula_workloads.recipes.podcast.near_duplicates import THRESHOLD
+from fabula_workloads.recipes.podcast.dataset.candidates import candidates, required_pictures
+from fabula_workloads.recipes.podcast.dataset.card import card
+from fabula_workloads.recipes.podcast.dataset.contact_sheet import CONTACT_SHEET, contact_sheet, shown
+from fabula_workloads.recipes.podcast.dataset.figures import FIGURES, figures
+from fabula_workloads.recipes.podcast.dataset.hugging_face import metadata_file, metadata_row
+from fabula_workloads.recipes.podcast.dataset.samples import Picture, Sample
+from fabula_workloads.recipes.podcast.dataset.split import validation_podcasts
+from fabula_workloads.recipes.podcast.extraction.excerpt_prompt import EXCERPT_PROMPT_VERSION, excerpt_prompt_digest
+from fabula_workloads.recipes.podcast.extraction.near_duplicates import THRESHOLD
 from fabula_workloads.recipes.podcast.prompt import PROMPT_VERSION
-from fabula_workloads.recipes.podcast.samples import Picture, Sample
-from fabula_workloads.recipes.podcast.split import validation_podcasts
 from fabula_workloads.runtime.artifact import add_parts, commit
 from fabula_workloads.runtime.context import StageContext, StageResult
 from fabula_workloads.runtime.failures import ConfigInvalid, InputInvalid

@@ -12,18 +12,18 @@ from dataclasses import dataclass
 
 from fabula_api.dataset_build import BuildEstimate, DatasetBuildSpec
 from fabula_api.pricing import Price, price_of
-from fabula_workloads.recipes.podcast.chunks import chunks
 from fabula_workloads.recipes.podcast.dialogue import written
-from fabula_workloads.recipes.podcast.excerpt_prompt import converse_request, user_text
-from fabula_workloads.recipes.podcast.excerpts import Episode
-from fabula_workloads.recipes.podcast.ingest import EPISODES
-from fabula_workloads.recipes.podcast.request_size import (
+from fabula_workloads.recipes.podcast.extraction.chunks import chunks
+from fabula_workloads.recipes.podcast.extraction.excerpt_prompt import converse_request, user_text
+from fabula_workloads.recipes.podcast.extraction.excerpts import Episode
+from fabula_workloads.recipes.podcast.extraction.request_size import (
     likely_tokens,
     likely_tokens_of,
     likely_tokens_of_an_excerpt,
     most_in_a_reply,
 )
-from fabula_workloads.recipes.podcast.rules import RulesExtractor
+from fabula_workloads.recipes.podcast.extraction.rules import RulesExtractor
+from fabula_workloads.recipes.podcast.ingest import EPISODES
 from fabula_workloads.runtime.context import StageContext, StageResult
 from fabula_workloads.runtime.failures import ConfigInvalid
 from fabula_workloads.text.words import num_words

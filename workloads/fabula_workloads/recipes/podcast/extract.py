@@ -15,8 +15,8 @@ from fabula_api.worker import StageCondition
 from fabula_workloads.bedrock.budget import BudgetReached
 from fabula_workloads.bedrock.clock import Clock
 from fabula_workloads.bedrock.refusals import ALL_REFUSED, REQUEST_REFUSED
-from fabula_workloads.recipes.podcast.excerpts import Episode
-from fabula_workloads.recipes.podcast.extractors import Extracting, open_extractor
+from fabula_workloads.recipes.podcast.extraction.excerpts import Episode
+from fabula_workloads.recipes.podcast.extraction.extractors import Extracting, open_extractor
 from fabula_workloads.recipes.podcast.ingest import EPISODES
 from fabula_workloads.runtime.context import StageContext, StageResult
 from fabula_workloads.runtime.failures import ConfigInvalid, WorkerError

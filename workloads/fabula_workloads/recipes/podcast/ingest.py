@@ -16,12 +16,12 @@ from fabula_api.artifact import Manifest
 from fabula_api.dataset_build import DatasetBuildSpec
 from fabula_api.dataset_build import Source as SourceSpec
 from fabula_api.status import Lineage
-from fabula_workloads.recipes.podcast import sporc
+from fabula_workloads.recipes.podcast.corpus import sporc
+from fabula_workloads.recipes.podcast.corpus.parquet import ParquetSource
+from fabula_workloads.recipes.podcast.corpus.placing import Placed, Said, place
+from fabula_workloads.recipes.podcast.corpus.source import Line, Source
+from fabula_workloads.recipes.podcast.corpus.spill import Spill, open_spill
 from fabula_workloads.recipes.podcast.dialogue import Dialogue, Turn, TurnPolicy, assemble, tidy, written
-from fabula_workloads.recipes.podcast.parquet import ParquetSource
-from fabula_workloads.recipes.podcast.placing import Placed, Said, place
-from fabula_workloads.recipes.podcast.source import Line, Source
-from fabula_workloads.recipes.podcast.spill import Spill, open_spill
 from fabula_workloads.runtime.artifact import add_part, commit
 from fabula_workloads.runtime.context import StageContext, StageResult
 from fabula_workloads.runtime.failures import ConfigInvalid, InputInvalid, NotFound

@@ -11,9 +11,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from fabula_api.fine_tune_run import FineTuneRunSpec
 from fabula_api.uri import path_problem
-from fabula_workloads.recipes.podcast.plain_text import has_text
 from fabula_workloads.runtime.failures import InputInvalid
 from fabula_workloads.runtime.termination import validation_lines
+from fabula_workloads.text.plain_text import has_text
 from fabula_workloads.training.schedule.steps import too_few
 
 MAX_IMAGES = 6

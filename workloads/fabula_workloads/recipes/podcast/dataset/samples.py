@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from fabula_api.artifact import digest_of
-from fabula_workloads.recipes.podcast.plain_text import without_control_tokens
 from fabula_workloads.recipes.podcast.prompt import PROMPT_VERSION, training_prompt
+from fabula_workloads.text.plain_text import without_control_tokens
 from fabula_workloads.text.words import num_words
 
 

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from fabula_workloads.recipes.podcast.dialogue import Turn, written
-from fabula_workloads.recipes.podcast.excerpts import Episode, Excerpt, Extraction, rejection
-from fabula_workloads.recipes.podcast.scenes import scenes
-from fabula_workloads.recipes.podcast.visual import num_abstract, num_known, visual_lemmas, weight
+from fabula_workloads.recipes.podcast.extraction.excerpts import Episode, Excerpt, Extraction, rejection
+from fabula_workloads.recipes.podcast.extraction.scenes import scenes
+from fabula_workloads.recipes.podcast.extraction.visual import num_abstract, num_known, visual_lemmas, weight
 
 MIN_DENSITY = 0.05
 """Visual words less abstract ones, per word, from which a window counts as visual. Talk about software is near 0."""

@@ -9,12 +9,12 @@ import hashlib
 from pathlib import Path
 
 from fabula_api.shared_spec import ModelSource
+from fabula_workloads.models.hub import from_hub
 from fabula_workloads.runtime.artifact import read_manifest
 from fabula_workloads.runtime.content import content_digest, require_content
 from fabula_workloads.runtime.context import StageContext
 from fabula_workloads.runtime.failures import InputInvalid, NotFound
 from fabula_workloads.runtime.store import open_store
-from fabula_workloads.stages.hub import from_hub
 
 
 def model_folder(context: StageContext, source: ModelSource, field: str, given: str = "model") -> Path:

@@ -9,8 +9,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from fabula_api.dataset_build import DatasetBuildSpec
-from fabula_workloads.recipes.podcast.near_duplicates import NearDuplicates
-from fabula_workloads.recipes.podcast.samples import Picture, Sample, samples_of
+from fabula_workloads.recipes.podcast.dataset.samples import Picture, Sample, samples_of
+from fabula_workloads.recipes.podcast.extraction.near_duplicates import NearDuplicates
 from fabula_workloads.runtime.failures import ConfigInvalid
 from fabula_workloads.runtime.frontier import needed
 from fabula_workloads.runtime.ledger import Ledger

@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence, Set
 from PIL import Image, ImageDraw
 
 from fabula_workloads.pictures.opening import UnfitPicture, open_picture
-from fabula_workloads.recipes.podcast.figures import FAINT, INK, PAPER, font
-from fabula_workloads.recipes.podcast.samples import Picture, Sample
+from fabula_workloads.recipes.podcast.dataset.figures import FAINT, INK, PAPER, font
+from fabula_workloads.recipes.podcast.dataset.samples import Picture, Sample
 from fabula_workloads.runtime.failures import InputInvalid
 
 CONTACT_SHEET = "contact_sheet.jpg"

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence, Set
 
 from PIL import Image, ImageDraw, ImageFont
 
-from fabula_workloads.recipes.podcast.samples import Sample
+from fabula_workloads.recipes.podcast.dataset.samples import Sample
 
 FIGURES = "figures.png"
 PAPER, INK, FAINT = (250, 249, 246), (38, 42, 51), (128, 133, 143)

@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fabula_workloads.recipes.podcast.alignment import MIN_SPEAKER_AGREEMENT, Alignment, Transcript, parse_dialogue
 from fabula_workloads.recipes.podcast.dialogue import tidy, written
-from fabula_workloads.recipes.podcast.excerpts import Excerpt, rejection
-from fabula_workloads.recipes.podcast.near_duplicates import NearDuplicates
-from fabula_workloads.recipes.podcast.rules import relabelled
+from fabula_workloads.recipes.podcast.extraction.alignment import (
+    MIN_SPEAKER_AGREEMENT,
+    Alignment,
+    Transcript,
+    parse_dialogue,
+)
+from fabula_workloads.recipes.podcast.extraction.excerpts import Excerpt, rejection
+from fabula_workloads.recipes.podcast.extraction.near_duplicates import NearDuplicates
+from fabula_workloads.recipes.podcast.extraction.rules import relabelled
 
 SAME_EPISODE_JACCARD = 0.3
 """Within one episode, excerpts that share this much overlap: chunks do, and models return a stretch twice."""

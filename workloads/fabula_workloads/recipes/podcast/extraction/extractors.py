@@ -11,8 +11,8 @@ from fabula_workloads.bedrock.calls import Usage
 from fabula_workloads.bedrock.clock import Clock
 from fabula_workloads.bedrock.quota import Rates
 from fabula_workloads.bedrock.refusals import Refusals
-from fabula_workloads.recipes.podcast.excerpts import Extractor
-from fabula_workloads.recipes.podcast.rules import RulesExtractor
+from fabula_workloads.recipes.podcast.extraction.excerpts import Extractor
+from fabula_workloads.recipes.podcast.extraction.rules import RulesExtractor
 from fabula_workloads.runtime.context import StageContext
 from fabula_workloads.runtime.failures import ConfigInvalid
 
@@ -63,7 +63,7 @@ def _bedrock(
 ) -> Extracting:
     from fabula_workloads.bedrock.client import BedrockClient  # boto3 only where it is used
     from fabula_workloads.bedrock.shard import known_price, open_caller
-    from fabula_workloads.recipes.podcast.bedrock_extractor import BedrockExtractor, episode_of_call
+    from fabula_workloads.recipes.podcast.extraction.bedrock_extractor import BedrockExtractor, episode_of_call
 
     asked = spec.extraction
     price = known_price(asked.model, spec.prices, spec.budget.usd)

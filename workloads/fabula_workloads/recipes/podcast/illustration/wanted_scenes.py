@@ -13,7 +13,7 @@ from typing import Any
 
 from fabula_api.dataset_build import DatasetBuildSpec
 from fabula_workloads.painting.scene import Scene
-from fabula_workloads.recipes.podcast.candidates import required_pictures
+from fabula_workloads.recipes.podcast.dataset.candidates import required_pictures
 from fabula_workloads.runtime.frontier import Frontier
 from fabula_workloads.runtime.ledger import Ledger, is_finished
 

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from statistics import mean, median
 from typing import Any
 
-from fabula_workloads.recipes.podcast.contact_sheet import CONTACT_SHEET, shown
-from fabula_workloads.recipes.podcast.figures import FIGURES
-from fabula_workloads.recipes.podcast.hugging_face import front_matter
+from fabula_workloads.recipes.podcast.dataset.contact_sheet import CONTACT_SHEET, shown
+from fabula_workloads.recipes.podcast.dataset.figures import FIGURES
+from fabula_workloads.recipes.podcast.dataset.hugging_face import front_matter
+from fabula_workloads.recipes.podcast.dataset.samples import Sample
 from fabula_workloads.recipes.podcast.prompt import PROMPT_VERSION
-from fabula_workloads.recipes.podcast.samples import Sample
 
 _BAR = 40
 

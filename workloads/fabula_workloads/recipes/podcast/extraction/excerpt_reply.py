@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from fabula_workloads.recipes.podcast.excerpt_prompt import REASONS
+from fabula_workloads.recipes.podcast.extraction.excerpt_prompt import REASONS
 
 Kind = Literal["ok", "negative", "truncated", "malformed", "refused"]
 _FILTERED = frozenset({"refusal", "content_filtered", "guardrail_intervened"})

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from fabula_api.artifact import digest_of
-from fabula_workloads.recipes.podcast.source import Line
+from fabula_workloads.recipes.podcast.corpus.source import Line
 from fabula_workloads.runtime.artifact import sha256_of
 from fabula_workloads.runtime.failures import ConfigInvalid, InputInvalid, NotFound
 from fabula_workloads.runtime.store import Store, open_store, split_uri

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from fabula_workloads.recipes.podcast.placing import Said
+from fabula_workloads.recipes.podcast.corpus.placing import Said
 from fabula_workloads.runtime.failures import TryAgain
 
 MAX_EPISODE_CHARACTERS = 16 * 1024 * 1024

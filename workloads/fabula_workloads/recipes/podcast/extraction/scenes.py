@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 
 from fabula_workloads.recipes.podcast.dialogue import Turn
-from fabula_workloads.recipes.podcast.visual import num_abstract, visual_lemmas, weight
+from fabula_workloads.recipes.podcast.extraction.visual import num_abstract, visual_lemmas, weight
 from fabula_workloads.text.sentences import sentences
 from fabula_workloads.text.words import first_words, num_words
 

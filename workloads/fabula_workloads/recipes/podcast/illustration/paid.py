@@ -18,12 +18,19 @@ from fabula_workloads.bedrock.refusals import ALL_REFUSED, REQUEST_REFUSED, Refu
 from fabula_workloads.bedrock.shard import known_price, open_caller
 from fabula_workloads.painting.bedrock_painter import BedrockPainter, scene_of_call
 from fabula_workloads.painting.scene import Scene
+from fabula_workloads.recipes.podcast.illustration.pictures import (
+    build_of,
+    count_name,
+    keep,
+    scenes_of,
+    take_stock,
+    wanted_scenes,
+)
 from fabula_workloads.runtime.context import StageContext, StageResult
 from fabula_workloads.runtime.failures import WorkerError
 from fabula_workloads.runtime.in_flight import in_flight
 from fabula_workloads.runtime.ledger import Ledger, in_round
 from fabula_workloads.runtime.store import Store
-from fabula_workloads.stages.illustrate import build_of, count_name, keep, scenes_of, take_stock, wanted_scenes
 
 _log = logging.getLogger(__name__)
 _WHY = {"BudgetReached": "the next could pass the budget", "TargetReached": "there are enough samples"}

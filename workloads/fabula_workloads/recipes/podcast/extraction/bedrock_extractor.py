@@ -20,20 +20,20 @@ from fabula_workloads.bedrock.calls import Answer, Call, Caller, Usage
 from fabula_workloads.bedrock.client import BedrockClient
 from fabula_workloads.bedrock.errors import Rejected
 from fabula_workloads.bedrock.refusals import REQUEST_REFUSED
-from fabula_workloads.recipes.podcast.alignment import Transcript
-from fabula_workloads.recipes.podcast.checks import ExcerptChecks
-from fabula_workloads.recipes.podcast.chunks import chunks
 from fabula_workloads.recipes.podcast.dialogue import Turn, written
-from fabula_workloads.recipes.podcast.excerpt_prompt import (
+from fabula_workloads.recipes.podcast.extraction.alignment import Transcript
+from fabula_workloads.recipes.podcast.extraction.checks import ExcerptChecks
+from fabula_workloads.recipes.podcast.extraction.chunks import chunks
+from fabula_workloads.recipes.podcast.extraction.excerpt_prompt import (
     EXCERPT_PROMPT_VERSION,
     ONCE_MORE,
     converse_request,
     excerpt_prompt_digest,
     user_text,
 )
-from fabula_workloads.recipes.podcast.excerpt_reply import Reply, kept_reply, read_reply
-from fabula_workloads.recipes.podcast.excerpts import Episode, Excerpt, Extraction
-from fabula_workloads.recipes.podcast.request_size import estimated_tokens, most_in_a_reply
+from fabula_workloads.recipes.podcast.extraction.excerpt_reply import Reply, kept_reply, read_reply
+from fabula_workloads.recipes.podcast.extraction.excerpts import Episode, Excerpt, Extraction
+from fabula_workloads.recipes.podcast.extraction.request_size import estimated_tokens, most_in_a_reply
 from fabula_workloads.text.words import first_words
 
 _MOST_ROUNDS = 8

@@ -1,0 +1,1 @@
+"""Which scenes are drawn, by whom, and what becomes of each picture."""

@@ -1,0 +1,85 @@
+"""Scenes drawn by a model that is loaded here."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter, deque
+from collections.abc import Callable
+
+from fabula_workloads.models.model_folder import model_folder, model_label
+from fabula_workloads.models.stored_files import DamagedFile, check_folder
+from fabula_workloads.models.threads import limit_threads
+from fabula_workloads.painting.scene import Painter, Scene
+from fabula_workloads.recipes.podcast.illustration.pictures import (
+    build_of,
+    count_name,
+    keep,
+    scenes_of,
+    take_stock,
+    wanted_scenes,
+)
+from fabula_workloads.recipes.podcast.illustration.wanted_scenes import WantedScenes
+from fabula_workloads.runtime.context import StageContext, StageResult
+from fabula_workloads.runtime.failures import InputInvalid
+from fabula_workloads.runtime.ledger import Ledger, in_round
+
+_log = logging.getLogger(__name__)
+OpenPainter = Callable[[StageContext], Painter]
+
+
+def illustrate(context: StageContext, open_painter: OpenPainter) -> StageResult:
+    """Draw the scenes of this shard that have no outcome yet. The painter is opened only when there are any."""
+    spec, extract, ledger = build_of(context), context.open_input("extract"), Ledger(context.store)
+    images, retry = spec.images, spec.retry_failed
+    wanted = wanted_scenes(context, extract, ledger)
+    outcomes, unfinished = take_stock(context, ledger, scenes_of(extract, images), wanted)
+    pending = deque(wanted.among(unfinished))
+    tally, total = Counter(map(count_name, outcomes)), len(outcomes) + len(pending)
+    _report(context, tally, total)
+    painter: Painter | None = None
+    while batch := _next_batch(pending, images.batch_size, wanted):
+        context.check_stop()
+        painter = painter or open_painter(context)
+        for scene, drawn in zip(batch, painter.draw(batch), strict=True):
+            outcome = in_round(keep(context.store, scene, drawn, painter.model), retry)
+            ledger.put(scene.key, outcome)
+            wanted.ended(scene.key, outcome)
+            tally[count_name(outcome)] += 1
+        _report(context, tally, total)
+    if pending:
+        context.check_stop()
+        tally["illustrate/left/TargetReached"] = len(pending)
+    _log.info("%d scenes for this shard, %d not needed", total, len(pending))
+    return StageResult(counts={name: float(count) for name, count in sorted(tally.items())})
+
+
+def _next_batch(pending: deque[Scene], size: int, wanted: WantedScenes) -> list[Scene]:
+    """The next scenes that are needed, taken from `pending`; none when those left are not."""
+    batch: list[Scene] = []
+    while pending and len(batch) < size and wanted.admit(pending[0], wait=not batch):
+        batch.append(pending.popleft())
+    return batch
+
+
+def open_painter(context: StageContext) -> Painter:
+    """The painter that `images.provider` names, with its model loaded."""
+    images = build_of(context).images
+    folder = model_folder(context, images.model, "images.model", "imageModel")
+    from fabula_workloads.painting.diffusers_painter import DiffusersPainter
+
+    if images.device == "cpu":
+        limit_threads(images.resources, context.config.shards)
+    model = model_label(images.model)
+    _log.info("loading %s on %s", model, images.device)
+    try:
+        check_folder(folder, below=True)
+        return DiffusersPainter(
+            folder, model=model, device=images.device, steps=images.steps, guidance_scale=images.guidance_scale
+        )
+    except (OSError, ValueError, DamagedFile) as error:
+        raise InputInvalid(f"images.model: {model} is not a Stable Diffusion 3 pipeline: {error}") from error
+
+
+def _report(context: StageContext, tally: Counter[str], total: int) -> None:
+    failed = tally.total() - tally["image/ok"]
+    context.reporter.update(done=tally.total(), total=total, failed=failed, counts=dict(tally))
