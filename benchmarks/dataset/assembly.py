@@ -17,7 +17,7 @@ from tests.support.stage_context import stage_context
 
 from fabula_workloads.runtime.artifact import commit
 from fabula_workloads.runtime.ledger import item_path
-from fabula_workloads.runtime.store import open_store
+from fabula_workloads.runtime.open_store import open_store
 
 
 def write_stages(root: Path, samples: int, scenes: int) -> None:

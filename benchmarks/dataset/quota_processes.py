@@ -44,8 +44,8 @@ from fabula_workloads.bedrock.quota import Rates
 from fabula_workloads.bedrock.shard import open_caller
 from fabula_workloads.runtime.context import StageContext
 from fabula_workloads.runtime.failures import TryAgain
+from fabula_workloads.runtime.open_store import open_store
 from fabula_workloads.runtime.progress import Reporter, http_post
-from fabula_workloads.runtime.store import open_store
 
 PATH = "/v1alpha1/namespaces/team/datasetbuilds/{0}/status"
 REPORT_SECONDS = 2.0

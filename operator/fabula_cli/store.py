@@ -66,7 +66,7 @@ def opened(uri: str) -> Iterator[Store]:
     """The store rooted at a folder. What goes wrong with it is raised as CommandFailed, with what to do."""
     try:
         from fabula_workloads.runtime.failures import NotFound, WorkerError
-        from fabula_workloads.runtime.store import open_store
+        from fabula_workloads.runtime.open_store import open_store
     except ImportError as error:
         words = f"reading the store needs {error.name}: pip install 'fabula[worker]'"
         raise CommandFailed(Exit.STORE, words) from None

@@ -16,7 +16,7 @@ import yaml
 from fabula_operator.plan.lifecycle import plan
 from fabula_operator.plan.seen.observed import Environment
 from fabula_workloads.runtime.content import content_digest
-from fabula_workloads.runtime.store import open_store
+from fabula_workloads.runtime.open_store import open_store
 from fabula_workloads.training.saving.checkpoints import Checkpoints
 from tests.e2e.conftest import Product
 from tests.support.observations import NOW, launches, observed

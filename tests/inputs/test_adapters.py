@@ -17,7 +17,7 @@ from fabula_workloads.recipes.podcast.illustration.by_model import open_painter
 from fabula_workloads.recipes.podcast.prompt import PROMPT_VERSION
 from fabula_workloads.runtime.artifact import add_part, commit
 from fabula_workloads.runtime.failures import InputInvalid
-from fabula_workloads.runtime.store import open_store
+from fabula_workloads.runtime.open_store import open_store
 from fabula_workloads.stages import infer
 from tests.inputs.adapters import ADAPTERS, MODELS, PIPELINES, Flaw
 from tests.support.stage_context import stage_context

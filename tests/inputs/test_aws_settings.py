@@ -21,7 +21,7 @@ from fabula_workloads.recipes.podcast import extract
 from fabula_workloads.recipes.podcast.extraction.excerpt_reply import kept_reply, read_reply
 from fabula_workloads.runtime.failures import ConfigInvalid, CredentialsRefused, TryAgain, WorkerError
 from fabula_workloads.runtime.ledger import Ledger
-from fabula_workloads.runtime.store import open_store
+from fabula_workloads.runtime.open_store import open_store
 from tests.inputs.aws_settings import ACCOUNTS, SETTINGS, Account, Setting
 from tests.support.bedrock import Bedrock, run_bedrock
 from tests.support.bedrock_clock import ScaledClock

@@ -9,7 +9,7 @@ import pytest
 from fabula_workloads.models.stored_files import INDEX, DamagedFile, weight_shapes
 from fabula_workloads.runtime.failures import InputInvalid
 from fabula_workloads.runtime.ledger import Ledger, item_path
-from fabula_workloads.runtime.store import open_store
+from fabula_workloads.runtime.open_store import open_store
 from fabula_workloads.sequences.vist import read_vist
 from fabula_workloads.training.model.model_files import check_architecture
 

@@ -24,7 +24,7 @@ from fabula_workloads.recipes.podcast.extraction.request_size import estimated_t
 from fabula_workloads.recipes.podcast.extraction.rules import RulesExtractor
 from fabula_workloads.recipes.podcast.extraction.scenes import MAX_PROMPT_WORDS, drawing_prompt, scenes
 from fabula_workloads.recipes.podcast.ingest import run
-from fabula_workloads.runtime.store import open_store
+from fabula_workloads.runtime.open_store import open_store
 from fabula_workloads.text.sentences import passages, sentences
 from fabula_workloads.text.words import first_words, num_words, words_of
 from tests.support.sporc_files import turn, write_lines

@@ -20,7 +20,7 @@ from fabula_workloads.recipes.podcast.illustration.by_model import illustrate
 from fabula_workloads.runtime.context import StageContext
 from fabula_workloads.runtime.failures import InputInvalid, TryAgain
 from fabula_workloads.runtime.ledger import Ledger
-from fabula_workloads.runtime.store import open_store
+from fabula_workloads.runtime.open_store import open_store
 
 EPISODES = ("0123456789abcdef", "fedcba9876543210")
 

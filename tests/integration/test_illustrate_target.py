@@ -18,7 +18,7 @@ from fabula_workloads.recipes.podcast.illustration.paid import illustrate_paid
 from fabula_workloads.runtime.artifact import add_part, commit
 from fabula_workloads.runtime.context import StageContext
 from fabula_workloads.runtime.ledger import Ledger
-from fabula_workloads.runtime.store import open_store
+from fabula_workloads.runtime.open_store import open_store
 
 TARGET, SCENES, EXCERPTS = 20, 1, 30
 

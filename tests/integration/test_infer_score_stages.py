@@ -20,7 +20,8 @@ from fabula_workloads.metrics.transcript_file import load
 from fabula_workloads.runtime.context import StageContext
 from fabula_workloads.runtime.failures import ConfigInvalid, InputInvalid, TryAgain
 from fabula_workloads.runtime.ledger import Ledger
-from fabula_workloads.runtime.store import local_path, open_store
+from fabula_workloads.runtime.open_store import open_store
+from fabula_workloads.runtime.store import local_path
 from fabula_workloads.stages import infer, score, select
 
 SAMPLES = 4

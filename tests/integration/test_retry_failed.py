@@ -17,7 +17,7 @@ from fabula_workloads.recipes.podcast import extract
 from fabula_workloads.recipes.podcast.illustration.paid import illustrate_paid
 from fabula_workloads.runtime.context import StageContext, StageResult
 from fabula_workloads.runtime.ledger import Ledger
-from fabula_workloads.runtime.store import open_store
+from fabula_workloads.runtime.open_store import open_store
 
 NUM_EPISODES = 8
 

@@ -17,7 +17,8 @@ from tests.support.training_world import World
 from tests.support.vist_folder import write_vist
 
 from fabula_workloads.runtime.ledger import Ledger
-from fabula_workloads.runtime.store import local_path, open_store
+from fabula_workloads.runtime.open_store import open_store
+from fabula_workloads.runtime.store import local_path
 
 pytestmark = [pytest.mark.torch, pytest.mark.slow, pytest.mark.invariant]
 

@@ -9,7 +9,7 @@ from typing import Any
 from tests.support.bedrock_bill import Bill, Charge
 
 from fabula_workloads.runtime.ledger import Ledger
-from fabula_workloads.runtime.store import open_store
+from fabula_workloads.runtime.open_store import open_store
 
 
 @dataclass(frozen=True)

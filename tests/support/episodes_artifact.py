@@ -7,7 +7,7 @@ import random
 from pathlib import Path
 
 from fabula_workloads.runtime.artifact import add_part, commit
-from fabula_workloads.runtime.store import open_store
+from fabula_workloads.runtime.open_store import open_store
 
 PLACES = "harbour kitchen garden bakery workshop market river lighthouse orchard station".split()  # noqa: SIM905
 

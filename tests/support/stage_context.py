@@ -8,8 +8,8 @@ from typing import Any
 
 from fabula_api.worker import WorkerConfig
 from fabula_workloads.runtime.context import StageContext
+from fabula_workloads.runtime.open_store import open_store
 from fabula_workloads.runtime.progress import Reporter
-from fabula_workloads.runtime.store import open_store
 
 KEY = "sha256:" + "0" * 64
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from fabula_api.artifact import MANIFEST, Manifest
 from fabula_workloads.runtime.artifact import add_part, commit, part_of, require_manifest
-from fabula_workloads.runtime.store import open_store
+from fabula_workloads.runtime.open_store import open_store
 from fabula_workloads.tiny import qwen3_vl
 
 WORDS = ("harbour", "kettle", "lantern", "rope", "crate", "window", "bicycle", "basket")

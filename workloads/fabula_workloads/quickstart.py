@@ -22,7 +22,8 @@ from fabula_workloads.quickstart_pictures import write_vist
 from fabula_workloads.recipes.podcast.dialogue import Turn, written
 from fabula_workloads.recipes.podcast.prompt import inference_prompt, training_prompt
 from fabula_workloads.runtime.failures import ConfigInvalid, NotFound, WorkerError
-from fabula_workloads.runtime.store import Store, open_store, resolve_uri
+from fabula_workloads.runtime.open_store import open_store
+from fabula_workloads.runtime.store import Store, resolve_uri
 
 FOLDER = "quickstart"
 EPISODES = f"{FOLDER}/episodes.jsonl.gz"

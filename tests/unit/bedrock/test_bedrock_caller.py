@@ -19,7 +19,7 @@ from fabula_workloads.bedrock.notes import Notes
 from fabula_workloads.bedrock.quota import QuotaGate, Rates
 from fabula_workloads.runtime.failures import CredentialsRefused, TryAgain
 from fabula_workloads.runtime.ledger import Ledger
-from fabula_workloads.runtime.store import open_store
+from fabula_workloads.runtime.open_store import open_store
 
 THROTTLED = Transient("ProviderThrottled", "the provider turns calls away")
 GONE = Transient("ProviderUnavailable", "the provider answers 503")

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from tests.support.s3 import BUCKET, S3Server, run_s3_server, weed_binary
 
-from fabula_workloads.runtime.store import Store, open_store
+from fabula_workloads.runtime.open_store import open_store
+from fabula_workloads.runtime.store import Store
 
 
 @pytest.fixture(scope="session")

@@ -26,7 +26,8 @@ from fabula_workloads.runtime.artifact import add_part, commit
 from fabula_workloads.runtime.context import StageResult
 from fabula_workloads.runtime.failures import ConfigInvalid, InputInvalid
 from fabula_workloads.runtime.ledger import Ledger, item_path
-from fabula_workloads.runtime.store import Store, open_store
+from fabula_workloads.runtime.open_store import open_store
+from fabula_workloads.runtime.store import Store
 from fabula_workloads.runtime.verified import verify
 
 SPEC: dict[str, Any] = {

@@ -11,7 +11,7 @@ from tests.support.worker_process import end_of, run_worker_process, start_worke
 
 from fabula_workloads.quickstart import episodes_gz, read_scripts
 from fabula_workloads.runtime.artifact import read_manifest
-from fabula_workloads.runtime.store import open_store
+from fabula_workloads.runtime.open_store import open_store
 from fabula_workloads.runtime.verified import verify
 
 SPEC: dict[str, Any] = {

@@ -20,7 +20,7 @@ from fabula_workloads.recipes.podcast.corpus.sporc import episode_id
 from fabula_workloads.recipes.podcast.ingest import run
 from fabula_workloads.runtime.context import StageResult
 from fabula_workloads.runtime.failures import InputInvalid, NotFound
-from fabula_workloads.runtime.store import open_store
+from fabula_workloads.runtime.open_store import open_store
 
 EPISODES = [episode_turns(number, show=f"show-{number % 2}") for number in range(6)]
 

@@ -17,7 +17,7 @@ from fabula_workloads.recipes.podcast.corpus.sporc import episode_id
 from fabula_workloads.recipes.podcast.ingest import run
 from fabula_workloads.runtime.context import StageResult
 from fabula_workloads.runtime.failures import ConfigInvalid, InputInvalid, NotFound, TryAgain
-from fabula_workloads.runtime.store import open_store
+from fabula_workloads.runtime.open_store import open_store
 
 
 def ingest(root: Path, file: str = "in.jsonl", **source: Any) -> tuple[StageResult, list[dict[str, Any]]]:

@@ -22,7 +22,7 @@ from fabula_workloads.runtime.artifact import add_part, commit
 from fabula_workloads.runtime.content import content_digest, file_sha256
 from fabula_workloads.runtime.context import StageContext
 from fabula_workloads.runtime.failures import ConfigInvalid, InputInvalid, TryAgain
-from fabula_workloads.runtime.store import open_store
+from fabula_workloads.runtime.open_store import open_store
 from fabula_workloads.stages import resolve
 
 SPEC: dict[str, Any] = {"dataset": {"uri": "data"}, "model": {"uri": "model"}}

@@ -12,7 +12,8 @@ from fabula_api.artifact import MANIFEST
 from fabula_workloads.runtime.artifact import add_part, add_parts, commit, read_manifest, require_manifest
 from fabula_workloads.runtime.failures import Crashed, InputInvalid, Overtaken, TryAgain
 from fabula_workloads.runtime.ledger import Ledger, own_items
-from fabula_workloads.runtime.store import Store, open_store
+from fabula_workloads.runtime.open_store import open_store
+from fabula_workloads.runtime.store import Store
 from fabula_workloads.runtime.verified import verify
 
 

@@ -18,7 +18,7 @@ from fabula_api.worker import TERMINATION_LIMIT, ExitCode, WorkerConfig
 from fabula_workloads.runtime.artifact import add_part, commit
 from fabula_workloads.runtime.entry import read_shard
 from fabula_workloads.runtime.failures import ConfigInvalid
-from fabula_workloads.runtime.store import open_store
+from fabula_workloads.runtime.open_store import open_store
 
 SPEC = {"source": {"uri": "in.jsonl", "licenseAccepted": True}}
 STAGE = """

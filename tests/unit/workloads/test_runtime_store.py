@@ -23,7 +23,8 @@ from fabula_workloads.runtime.failures import (
     TryAgain,
     from_os_error,
 )
-from fabula_workloads.runtime.store import Store, materialize, open_store, resolve_uri
+from fabula_workloads.runtime.open_store import materialize, open_store
+from fabula_workloads.runtime.store import Store, resolve_uri
 
 
 def paths(store: Store, prefix: str = "") -> list[str]:

@@ -15,7 +15,8 @@ from tests.support.stage_context import stage_context
 from tests.support.vist_folder import annotation, draw_photo, write_vist
 
 from fabula_workloads.runtime.failures import InputInvalid
-from fabula_workloads.runtime.store import local_path, open_store
+from fabula_workloads.runtime.open_store import open_store
+from fabula_workloads.runtime.store import local_path
 from fabula_workloads.sequences.choice import Sequence, choose
 from fabula_workloads.sequences.directories import read_directories, story_text
 from fabula_workloads.sequences.photo import bare_photo

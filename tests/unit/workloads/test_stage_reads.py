@@ -27,7 +27,8 @@ from fabula_workloads.recipes.podcast.illustration import by_model as illustrate
 from fabula_workloads.runtime.artifact import add_part, commit
 from fabula_workloads.runtime.context import StageContext, StageResult
 from fabula_workloads.runtime.failures import InputInvalid
-from fabula_workloads.runtime.store import local_path, open_store
+from fabula_workloads.runtime.open_store import open_store
+from fabula_workloads.runtime.store import local_path
 from fabula_workloads.stages import infer, resolve, score, select
 from fabula_workloads.training.launcher.prepare import prepare
 

@@ -10,7 +10,8 @@ import pytest
 from tests.support.patience import SECONDS
 
 from fabula_workloads.runtime.failures import InputInvalid, Overtaken, TryAgain
-from fabula_workloads.runtime.store import Store, open_store
+from fabula_workloads.runtime.open_store import open_store
+from fabula_workloads.runtime.store import Store
 from fabula_workloads.training.saving.checkpoints import Checkpoints
 
 

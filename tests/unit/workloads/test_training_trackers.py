@@ -19,7 +19,8 @@ from fabula_api.worker import RunReference
 from fabula_workloads.runtime.failures import ConfigInvalid
 from fabula_workloads.training.tracking import trackers as module
 from fabula_workloads.training.tracking.clients import RUN_TAG, MLflow, TensorBoard, WeightsAndBiases
-from fabula_workloads.training.tracking.trackers import About, Trackers, _Feed, settings_of
+from fabula_workloads.training.tracking.tracker import About
+from fabula_workloads.training.tracking.trackers import Trackers, _Feed, settings_of
 
 SPEC = FineTuneRunSpec.model_validate({"dataset": {"uri": "d"}, "model": {"name": "m"}, "lora": {"rank": 8}})
 ADDRESS = "https://user:secret@tracker"  # pragma: allowlist secret

@@ -14,7 +14,7 @@ from fabula_workloads.runtime.artifact import read_manifest
 from fabula_workloads.runtime.content import content_digest, require_content
 from fabula_workloads.runtime.context import StageContext
 from fabula_workloads.runtime.failures import InputInvalid, NotFound
-from fabula_workloads.runtime.store import open_store
+from fabula_workloads.runtime.open_store import open_store
 
 
 def model_folder(context: StageContext, source: ModelSource, field: str, given: str = "model") -> Path:

@@ -18,7 +18,8 @@ from fabula_api.artifact import digest_of
 from fabula_api.uri import FILE
 from fabula_workloads.runtime.artifact import read_manifest, sha256_of
 from fabula_workloads.runtime.failures import InputInvalid, NotFound, from_os_error
-from fabula_workloads.runtime.store import local_path, open_store
+from fabula_workloads.runtime.open_store import open_store
+from fabula_workloads.runtime.store import local_path
 
 _HASHERS = 4
 _WORTH_KEEPING = 8 * 1024 * 1024

@@ -19,8 +19,9 @@ from fabula_api.worker import WorkerConfig, WorkerResult
 from fabula_workloads.runtime.artifact import require_manifest
 from fabula_workloads.runtime.content import require_content
 from fabula_workloads.runtime.failures import ConfigInvalid, InputInvalid, TryAgain, from_os_error
+from fabula_workloads.runtime.open_store import materialize, open_store
 from fabula_workloads.runtime.progress import Reporter
-from fabula_workloads.runtime.store import Store, materialize, open_store, resolve_uri
+from fabula_workloads.runtime.store import Store, resolve_uri
 from fabula_workloads.runtime.verified import fetched, verify
 
 CACHE_VARIABLE = "FABULA_CACHE"

@@ -20,8 +20,9 @@ from fabula_api.worker import CONFIG_VARIABLE, SHARD_VARIABLE, SPEC_TYPES, ExitC
 from fabula_workloads.runtime import metrics
 from fabula_workloads.runtime.context import StageContext, StageResult, cache_folder
 from fabula_workloads.runtime.failures import CRASH, ConfigInvalid, Overtaken
+from fabula_workloads.runtime.open_store import open_store
 from fabula_workloads.runtime.progress import Reporter
-from fabula_workloads.runtime.store import open_store, resolve_uri
+from fabula_workloads.runtime.store import resolve_uri
 from fabula_workloads.runtime.termination import (
     LogTail,
     describe,

@@ -15,7 +15,7 @@ from urllib.parse import unquote
 
 from fabula_api import uri as uris
 from fabula_api.uri import FILE, path_problem
-from fabula_workloads.runtime.failures import ConfigInvalid, NotFound
+from fabula_workloads.runtime.failures import ConfigInvalid
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,35 +93,7 @@ def local_path(uri: str) -> Path:
     return Path(unquote(uri.removeprefix(FILE)))
 
 
-def open_store(uri: str) -> Store:
-    """The store rooted at an absolute URI. S3 credentials come from the ambient chain, as boto3 finds them."""
-    absolute = resolve_uri(uri, uri)
-    if absolute.startswith(FILE):
-        from fabula_workloads.runtime.file_store import FileStore
-
-        return FileStore(absolute)
-    from fabula_workloads.runtime.s3_store import S3Store  # boto3 only where it is used
-
-    return S3Store(absolute)
-
-
 def split_uri(uri: str) -> tuple[str, str]:
     """(folder, last part) of an absolute URI; the part as it is in the folder's store."""
     folder, _, name = uri.rpartition("/")
     return folder, unquote(name) if uri.startswith(FILE) else name
-
-
-def materialize(uri: str, cache: Path) -> Path:
-    """A local path of a stored file or folder: itself for `file://`, a checked download below `cache` for `s3://`.
-
-    Raises NotFound when there is neither a file nor a folder. A second call for unchanged content downloads nothing.
-    """
-    absolute = resolve_uri(uri, uri)
-    if absolute.startswith(FILE):
-        path = local_path(absolute)
-        if not path.exists():
-            raise NotFound(absolute)
-        return path
-    from fabula_workloads.runtime.s3_store import download_tree
-
-    return download_tree(absolute, cache)

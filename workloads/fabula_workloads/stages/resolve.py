@@ -15,7 +15,7 @@ from fabula_workloads.runtime.artifact import require_manifest
 from fabula_workloads.runtime.content import content_digest
 from fabula_workloads.runtime.context import StageContext, StageResult
 from fabula_workloads.runtime.failures import InputInvalid, NotFound
-from fabula_workloads.runtime.store import open_store
+from fabula_workloads.runtime.open_store import open_store
 
 KINDS = {"dataset": ("dataset",), "adapter": ("adapter", "model")}
 """Kinds of artifacts that an input may be."""

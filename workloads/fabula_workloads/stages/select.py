@@ -18,7 +18,8 @@ from fabula_workloads.pictures.opening import UnfitPicture
 from fabula_workloads.runtime.artifact import add_parts, commit, part_of
 from fabula_workloads.runtime.context import StageContext, StageResult
 from fabula_workloads.runtime.failures import ConfigInvalid, InputInvalid, NotFound
-from fabula_workloads.runtime.store import Store, open_store, split_uri
+from fabula_workloads.runtime.open_store import open_store
+from fabula_workloads.runtime.store import Store, split_uri
 from fabula_workloads.runtime.verified import committed
 from fabula_workloads.sequences.choice import Sequence, choose
 from fabula_workloads.sequences.directories import read_directories

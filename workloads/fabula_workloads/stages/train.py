@@ -36,7 +36,8 @@ from fabula_workloads.training.launcher.tuned_artifact import commit_tuned, samp
 from fabula_workloads.training.messages.events import EventReader
 from fabula_workloads.training.messages.failure import RankFailure
 from fabula_workloads.training.model.model_files import check_architecture
-from fabula_workloads.training.tracking.trackers import About, Outcome, Trackers, settings_of
+from fabula_workloads.training.tracking.tracker import About, Outcome
+from fabula_workloads.training.tracking.trackers import Trackers, settings_of
 
 _log = logging.getLogger("fabula.train")
 _POLL_SECONDS = 0.1

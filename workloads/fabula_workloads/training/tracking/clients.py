@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from fabula_workloads.training.tracking.trackers import About, Outcome
+from fabula_workloads.training.tracking.tracker import About, Outcome
 
 PROJECT = "fabula"
 """Experiment or project where the environment names none."""

@@ -15,48 +15,16 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Literal, Protocol
 
 from fabula_api.fine_tune_run import FineTuneRunSpec
-from fabula_api.worker import RunReference
 from fabula_workloads.runtime.failures import ConfigInvalid
+from fabula_workloads.training.tracking import clients
+from fabula_workloads.training.tracking.tracker import About, Outcome, Tracker
 
-Outcome = Literal["finished", "failed", "stopped", "overtaken"]
-"""`overtaken`: another attempt speaks for the run, so this one says nothing of how it stands."""
 _log = logging.getLogger("fabula.train")
 _KEPT_STEPS = 10_000
 _RETRY_SECONDS, _CLOSE_SECONDS = 30.0, 30.0
 _NO_METRICS = frozenset({"step", "steps"})
-
-
-@dataclass(frozen=True, slots=True)
-class About:
-    """What a tracker is told of a run once."""
-
-    run: RunReference
-    attempt: int
-    resumed_from: int
-    """Step that the attempt goes on from; what came after it is done again."""
-    settings: dict[str, str | int | float | bool]
-    tags: dict[str, str]
-
-    @property
-    def name(self) -> str:
-        """The run's name among those of its tracker."""
-        return f"{self.run.namespace}/{self.run.name}"
-
-
-class Tracker(Protocol):
-    """One service. Each method may raise or block; it runs in a thread of its own."""
-
-    def start(self) -> None:
-        """Make the run there, or find the one of a former attempt."""
-
-    def log(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Tell the figures of a step."""
-
-    def finish(self, outcome: Outcome) -> None:
-        """Say how the attempt ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,8 +168,6 @@ class _Feed:
 
 def services() -> tuple[Service, ...]:
     """The trackers there are."""
-    from fabula_workloads.training.tracking import clients
-
     return (
         Service("MLflow", ("MLFLOW_TRACKING_URI",), "mlflow", "mlflow-skinny", clients.MLflow),
         Service(

@@ -16,7 +16,8 @@ from fabula_api.artifact import digest_of
 from fabula_workloads.recipes.podcast.corpus.source import Line
 from fabula_workloads.runtime.artifact import sha256_of
 from fabula_workloads.runtime.failures import ConfigInvalid, InputInvalid, NotFound
-from fabula_workloads.runtime.store import Store, open_store, split_uri
+from fabula_workloads.runtime.open_store import open_store
+from fabula_workloads.runtime.store import Store, split_uri
 
 _SUFFIX = ".parquet"
 _TURN_TREE, _EPISODE_TREE = "turns", "episodes"

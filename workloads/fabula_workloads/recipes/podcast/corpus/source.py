@@ -13,7 +13,8 @@ from typing import Any
 from fabula_api.artifact import digest_of
 from fabula_workloads.runtime.artifact import sha256_of
 from fabula_workloads.runtime.failures import InputInvalid, NotFound
-from fabula_workloads.runtime.store import Store, open_store, split_uri
+from fabula_workloads.runtime.open_store import open_store
+from fabula_workloads.runtime.store import Store, split_uri
 
 MAX_LINE_BYTES = 8 * 1024 * 1024
 """Longer lines are no records (a day of talk is 1.5 MB); they are passed over in pieces."""
