@@ -152,7 +152,7 @@ class TestFileStoreInTrouble:
     def test_killed_while_writing_it_shows_the_old_file_or_the_new(self, tmp_path: Path) -> None:
         """kill -9 at any moment of a loop of writes: the file is whole, and nothing else is listed."""
         writer = (
-            "import sys\nfrom fabula_workloads.runtime.store import open_store\n"
+            "import sys\nfrom fabula_workloads.runtime.open_store import open_store\n"
             "store = open_store(sys.argv[1])\nnumber = 0\n"
             "while True:\n    number += 1\n    store.write('file', bytes([65 + number % 26]) * 3_000_000)\n"
             "    store.write_if_absent(f'once/{number}', b'x' * 1_000_000)\n    print(number, flush=True)\n"

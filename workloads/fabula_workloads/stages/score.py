@@ -18,7 +18,6 @@ from fabula_workloads.metrics.reading import Computed, EvaluationMetric, Materia
 from fabula_workloads.metrics.records import GivenAnswer
 from fabula_workloads.metrics.summary import summarize
 from fabula_workloads.models.model_folder import model_folder, model_label
-from fabula_workloads.models.stored_files import DamagedFile
 from fabula_workloads.models.threads import limit_threads
 from fabula_workloads.pictures.opening import UnfitPicture
 from fabula_workloads.report.document import document
