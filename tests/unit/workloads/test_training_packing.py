@@ -100,7 +100,8 @@ def load(
     model = add_lora(base, Lora(dropout=0.0), "m").train()
     for parameter in model.parameters():
         if parameter.requires_grad:
-            parameter.data.normal_(0, 0.05)
+            # Drawn in fp32: some versions of torch draw other numbers in bf16.
+            parameter.data.copy_(0.05 * torch.randn(parameter.shape))
     if checkpointing:
         recompute_layers(base, 1)
     return model.to(device)
