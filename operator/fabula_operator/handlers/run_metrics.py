@@ -79,7 +79,8 @@ def _info(status: Mapping[str, Any], _: Obj) -> Series:
 def _unhealthy(status: Mapping[str, Any], _: Obj) -> Series:
     for condition in status.get("conditions") or ():
         if condition.get("type") == "Healthy":
-            yield (condition.get("reason") or "",), 0.0 if condition.get("status") == "True" else 1.0
+            # Unknown is what a run says that is not at work: nobody objects to it.
+            yield (condition.get("reason") or "",), 1.0 if condition.get("status") == "False" else 0.0
 
 
 def _items(status: Mapping[str, Any], _: Obj) -> Series:

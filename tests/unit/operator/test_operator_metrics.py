@@ -67,6 +67,8 @@ def lines(*objects: dict[str, Any], reports: tuple[Report, ...] = ()) -> list[st
          'fabula_run_stalled{kind="FineTuneRun",RUN} 1.0'),
         (run("FineTuneRun", conditions=[{"type": "Healthy", "status": "False", "reason": "LossNotFinite"}]),
          'fabula_training_unhealthy{kind="FineTuneRun",RUN,reason="LossNotFinite"} 1.0'),
+        (run("FineTuneRun", conditions=[{"type": "Healthy", "status": "Unknown", "reason": "NotRunning"}]),
+         'fabula_training_unhealthy{kind="FineTuneRun",RUN,reason="NotRunning"} 0.0'),
         (run("FineTuneRun", attempts=[{"number": 4}], earlierAttempts={"count": 3}),
          'fabula_training_attempts{kind="FineTuneRun",RUN} 4.0'),
         (run("FineTuneRun", checkpoint={"committedAt": "2026-11-01T00:00:00Z"}),

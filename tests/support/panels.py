@@ -1,0 +1,55 @@
+"""The chart's dashboards against a Prometheus: which panels show nothing."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.support.prometheus import Prometheus
+
+BOARDS = Path(__file__).parents[2] / "charts" / "fabula" / "files" / "dashboards"
+OF_PROVIDERS = {"Calls to providers", "Tokens", "Calls turned away", "Time until an answer", "Quota held"}
+OF_GPUS = {"Model FLOPs utilisation"}
+_FOREIGN = re.compile(r"\b(DCGM_FI_|kueue_)")
+"""Series of somebody else's exporter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One query of a panel, as Grafana sends it where everything is chosen."""
+
+    board: str
+    title: str
+    query: str
+    instant: bool
+
+
+def panels() -> Iterator[Shown]:
+    """Every query of the generated dashboards but those of others' exporters."""
+    for file in sorted(BOARDS.glob("*.json")):
+        board = json.loads(file.read_text())
+        names = [one["name"] for one in board["templating"]["list"]]
+        for panel in _flat(board["panels"]):
+            for target in panel.get("targets", ()):
+                if not _FOREIGN.search(target["expr"]):
+                    query = re.sub(rf"\$({'|'.join(names)})\b", ".*", target["expr"])
+                    assert "$" not in query, query
+                    yield Shown(board["title"], panel["title"], query, bool(target.get("instant")))
+
+
+def empty(prometheus: Prometheus, start: float) -> set[str]:
+    """Titles of the panels that show no number: now, or, of a panel with lines, at no time since `start`."""
+    found = set()
+    for one in panels():
+        if not (prometheus.now(one.query) if one.instant else prometheus.since(start, one.query)):
+            found.add(one.title)
+    return found
+
+
+def _flat(panels: list[dict[str, object]]) -> Iterator[dict[str, object]]:
+    for one in panels:
+        yield one
+        yield from _flat(one.get("panels") or [])  # type: ignore[arg-type]

@@ -1,0 +1,119 @@
+"""A real Prometheus for a test: it scrapes what it is told to, judges rules, and answers queries."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import subprocess
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import httpx2
+import pytest
+import yaml
+from tests.support.operator_process import free_ports
+from tests.support.patience import SECONDS, until
+
+needs_prometheus = pytest.mark.skipif(
+    shutil.which("prometheus") is None, reason="prometheus is not here: install Debian's package prometheus"
+)
+INTERVAL = "500ms"
+
+
+class Prometheus:
+    """`with Prometheus(folder, rules) as prometheus: prometheus.scrape(operator.metrics_port)`."""
+
+    def __init__(self, folder: Path, rules: str | None = None) -> None:
+        """`rules` is the text of a rules file."""
+        self._folder = folder
+        self._targets = folder / "targets.json"
+        (self._port,) = free_ports(1)
+        self._process: subprocess.Popen[bytes] | None = None
+        folder.mkdir(parents=True, exist_ok=True)
+        self.scrape()
+        config: dict[str, Any] = {
+            "global": {"scrape_interval": INTERVAL, "scrape_timeout": INTERVAL, "evaluation_interval": INTERVAL},
+            "scrape_configs": [
+                {
+                    # As the chart's ServiceMonitor has it: Prometheus' operator names a job by its Service.
+                    "job_name": "fabula",
+                    "file_sd_configs": [{"files": [str(self._targets)], "refresh_interval": "1s"}],
+                }
+            ],
+        }
+        if rules is not None:
+            (folder / "rules.yaml").write_text(rules)
+            config["rule_files"] = ["rules.yaml"]
+        (folder / "prometheus.yaml").write_text(yaml.safe_dump(config))
+
+    def scrape(self, *ports: int) -> None:
+        """From now on scrape these ports of this machine, and no others."""
+        fresh = self._targets.with_suffix(".new")
+        fresh.write_text(json.dumps([{"targets": [f"127.0.0.1:{port}" for port in ports]}]))
+        fresh.replace(self._targets)
+
+    def __enter__(self) -> Prometheus:
+        log = self._folder / "log"
+        command = [
+            "prometheus", f"--config.file={self._folder / 'prometheus.yaml'}", "--log.level=warn",
+            f"--storage.tsdb.path={self._folder / 'data'}", f"--web.listen-address=127.0.0.1:{self._port}",
+        ]  # fmt: skip
+        with log.open("ab") as output:
+            self._process = process = subprocess.Popen(command, stdout=output, stderr=output)
+
+        def ready() -> bool:
+            assert process.poll() is None, log.read_text()
+            try:
+                return self._get("/-/ready").status_code == 200
+            except httpx2.HTTPError:
+                return False
+
+        until(ready, "Prometheus to be ready")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(SECONDS)
+
+    def firing(self) -> set[str]:
+        """Names of the alerts that fire now."""
+        alerts = self._data("/api/v1/alerts")["alerts"]
+        return {str(one["labels"]["alertname"]) for one in alerts if one["state"] == "firing"}
+
+    def now(self, query: str) -> list[dict[str, Any]]:
+        """The series of an instant query that have a number for a value."""
+        found = self._data("/api/v1/query", query=query)["result"]
+        return [one for one in found if _is_number(one["value"])]
+
+    def since(self, start: float, query: str) -> list[dict[str, Any]]:
+        """The series of a query over all of the time since `start` that have a number for a value at any time."""
+        end = time.time()
+        step = max(0.5, (end - start) / 1000)
+        found = self._data("/api/v1/query_range", query=query, start=str(start), end=str(end), step=str(step))
+        return [one for one in found["result"] if any(map(_is_number, one["values"]))]
+
+    def _data(self, path: str, **params: str) -> dict[str, Any]:
+        answer = self._get(path, **params)
+        assert answer.status_code == 200, answer.text
+        return dict(answer.json()["data"])
+
+    def _get(self, path: str, **params: str) -> httpx2.Response:
+        return httpx2.get(f"http://127.0.0.1:{self._port}{path}", params=params, trust_env=False, timeout=SECONDS)
+
+
+def hasty(rules: str) -> str:
+    """The rules with nothing changed but that none waits before it fires."""
+    groups = yaml.safe_load(rules)
+    for rule in (rule for group in groups["groups"] for rule in group["rules"]):
+        rule["for"] = "0s"
+    return str(yaml.safe_dump(groups))
+
+
+def _is_number(sample: list[Any]) -> bool:
+    return math.isfinite(float(sample[1]))
