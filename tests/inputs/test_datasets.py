@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 
 from fabula_api.shared_spec import PixelWindow
+from fabula_workloads.recipe_parts import Sample
 from fabula_workloads.recipes.podcast import assemble
 from fabula_workloads.runtime.artifact import add_part, commit
 from fabula_workloads.runtime.failures import InputInvalid
 from fabula_workloads.runtime.ledger import Ledger
 from fabula_workloads.runtime.open_store import open_store
 from fabula_workloads.text.plain_text import without_control_tokens
-from fabula_workloads.training.samples.dataset import Sample, read_samples
+from fabula_workloads.training.samples.dataset import read_samples
 from fabula_workloads.training.samples.usable import TOO_LONG, UNREADABLE, Usable
 from tests.inputs.datasets import BAD_LINES, CONTROL_TOKENS, GOOD, BadLine, line
 from tests.support.stage_context import stage_context

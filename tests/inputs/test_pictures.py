@@ -18,10 +18,10 @@ from fabula_api.eval_run import Generation
 from fabula_api.shared_spec import PixelWindow
 from fabula_workloads.models.torchvision_shim import prepare_torchvision
 from fabula_workloads.pictures.opening import MAX_RATIO, UnfitPicture, open_picture, picture_size
+from fabula_workloads.recipe_parts import Sample
 from fabula_workloads.report.thumbnails import thumbnail
 from fabula_workloads.runtime.failures import InputInvalid, WorkerError
 from fabula_workloads.stages import select
-from fabula_workloads.training.samples.dataset import Sample
 from tests.inputs.pictures import SIZE, UNFIT, USABLE, Unfit, Usable, saved, scene, sized
 from tests.support.stage_context import stage_context
 from tests.support.training_dataset import PROMPT

@@ -69,5 +69,7 @@ class Recipe:
     stages: Mapping[Kind, tuple[Stage, ...]]
     dry_run: Mapping[Kind, tuple[Stage, ...]] = field(default_factory=dict)
     """The stages of a run with `dryRun`, by the kinds that have it."""
+    parts: str | None = None
+    """What it brings to training and evaluation (a `fabula_workloads.recipe_parts.RecipeParts`), as `module:object`."""
     metrics: tuple[Metric, ...] = ()
     """Its own metrics, beside those of every recipe; their names begin with the recipe's and a slash."""

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fabula_workloads.recipes.podcast.conversation import messages
+from fabula_workloads.recipe_parts import messages
 from fabula_workloads.recipes.podcast.dataset.split import validation_podcasts
 from fabula_workloads.recipes.podcast.extraction.near_duplicates import NearDuplicates, shingles
 from fabula_workloads.recipes.podcast.prompt import inference_prompt, training_prompt, word_range

@@ -70,7 +70,7 @@ def test_an_empty_split_is_refused(root: Path) -> None:
     def downloaded() -> Path:
         raise AssertionError("a model is not downloaded for a dataset that cannot be trained on")
 
-    with pytest.raises(WorkerError, match="dataset: empty has an empty training split; build it from more podcasts"):
+    with pytest.raises(WorkerError, match="dataset: empty has an empty training split; build a larger one"):
         prepare(context, context.config.spec, downloaded)
 
 

@@ -20,7 +20,7 @@ from fabula_workloads.models.loading import Device, Precision, load_base, load_w
 from fabula_workloads.models.processor import load_processor
 from fabula_workloads.models.quantization import Quantization
 from fabula_workloads.pictures.opening import UnfitPicture, open_picture
-from fabula_workloads.recipes.podcast.conversation import messages
+from fabula_workloads.recipe_parts import Conversation, messages
 
 _log = logging.getLogger(__name__)
 
@@ -37,7 +37,9 @@ class TransformersAnswerer:
         pixels: PixelWindow,
         generation: Generation,
         quantization: Quantization = "none",
+        conversation: Conversation = messages,
     ) -> None:
+        self._messages = conversation
         precision: Precision = "bf16" if device == "cuda" else "fp32"
         self._processor = load_processor(model, pixels)
         # A decoder goes on from the last position, so that is where the prompt has to end.
@@ -96,7 +98,7 @@ class TransformersAnswerer:
     def _inputs(self, opened: Sequence[tuple[Request, list[Image.Image]]]) -> Any:
         texts = [
             self._processor.apply_chat_template(
-                messages(len(pictures), request.prompt), tokenize=False, add_generation_prompt=True
+                self._messages(len(pictures), request.prompt), tokenize=False, add_generation_prompt=True
             )
             for request, pictures in opened
         ]

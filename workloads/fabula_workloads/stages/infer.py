@@ -17,7 +17,7 @@ from fabula_workloads.models.loading import Device
 from fabula_workloads.models.model_folder import model_config_digest, model_folder, model_label
 from fabula_workloads.models.quantization import Quantization
 from fabula_workloads.models.threads import limit_threads
-from fabula_workloads.recipes.podcast.prompt import PROMPT_VERSION, inference_prompt
+from fabula_workloads.recipe_parts import parts_of
 from fabula_workloads.runtime.context import StageContext, StageResult
 from fabula_workloads.runtime.failures import ConfigInvalid, InputInvalid
 from fabula_workloads.runtime.ledger import Ledger, own_items
@@ -54,7 +54,7 @@ def infer(context: StageContext, open_answerer: OpenAnswerer) -> StageResult:
     _report(context, tally, len(own))
     if pending:
         answerer = open_answerer(context)
-        prompt = spec.prompt or inference_prompt()
+        prompt = spec.prompt or parts_of(spec.recipe).inference_prompt()
         for start in range(0, len(pending), spec.generation.batch_size):
             context.check_stop()
             batch = [
@@ -109,6 +109,7 @@ def open_answerer(context: StageContext) -> Answerer:
             pixels=spec.pixels,
             generation=spec.generation,
             quantization=quantization,
+            conversation=parts_of(spec.recipe).messages,
         )
     except UnfitAdapter as error:
         raise InputInvalid(f"arms[{arm.name}].adapter: {context.config.input('adapter').uri} {error}") from error
@@ -125,7 +126,7 @@ def _weights(context: StageContext, spec: EvalRunSpec, arm: Arm, field: str) -> 
         manifest,
         arm=arm.name,
         pixels=spec.pixels,
-        prompt_version=None if spec.prompt else PROMPT_VERSION,
+        prompt_version=None if spec.prompt else parts_of(spec.recipe).prompt_version,
         base_digest=model_config_digest(context, arm.model, field),
         quantization=arm.quantization,
     )

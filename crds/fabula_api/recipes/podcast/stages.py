@@ -31,6 +31,7 @@ def _resolve(*reads: str) -> Stage:
 
 PODCAST = Recipe(
     name="podcast",
+    parts="fabula_workloads.recipes.podcast.parts:PARTS",
     stages={
         "DatasetBuild": (
             _resolve("images.provider", "images.model"),

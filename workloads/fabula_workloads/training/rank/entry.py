@@ -17,6 +17,7 @@ from fabula_workloads.training.messages.job import TrainingJob
 from fabula_workloads.training.messages.process import die_with_parent
 
 if TYPE_CHECKING:
+    from fabula_workloads.recipe_parts import Collate
     from fabula_workloads.training.samples.collate import Needed
 
 _log = logging.getLogger("fabula.train")
@@ -57,6 +58,7 @@ def train(job: TrainingJob, rank: int) -> None:
 
     from fabula_workloads.models.processor import load_processor
     from fabula_workloads.models.segments import rope_index
+    from fabula_workloads.recipe_parts import parts_of
     from fabula_workloads.training.messages.events import EventWriter
     from fabula_workloads.training.model.flops import peak_of
     from fabula_workloads.training.model.loss import LossHead, token_loss
@@ -83,11 +85,12 @@ def train(job: TrainingJob, rank: int) -> None:
     torch.use_deterministic_algorithms(spec.training.deterministic)
     deepspeed.init_distributed("nccl" if cuda else "gloo", auto_mpi_discovery=False)
     _agree_on_start(job)
-    encoder = Encoder(load_processor(job.model, spec.pixels), job.dataset)
+    parts = parts_of(spec.recipe)
+    encoder = Encoder(load_processor(job.model, spec.pixels), job.dataset, parts.messages)
     training = spec.training
-    split = usable(job.dataset, "train", encoder, training)
+    split = usable(job.dataset, "train", encoder, training, parts.sample)
     samples, lengths, left_out = split.samples, split.lengths, split.num_left_out
-    validation = usable(job.dataset, "validation", encoder, training).samples
+    validation = usable(job.dataset, "validation", encoder, training, parts.sample).samples
     if not samples:
         raise InputInvalid(split.nothing_left(training.max_length))
     rows = pack(lengths, training.max_length, training.seed) if training.packing else singly(len(samples))
@@ -113,6 +116,9 @@ def train(job: TrainingJob, rank: int) -> None:
         peak=peak_of(spec, torch.cuda.get_device_name() if cuda else None),
     )
     needed = _needed(base, model)
+    collate: Collate = (
+        PackedCollator(rope_index(base), needed) if training.packing else Collator(encoder.pad_token_id, needed)
+    )
     trainer = FineTuner(
         plan,
         training.seed,
@@ -124,9 +130,7 @@ def train(job: TrainingJob, rank: int) -> None:
         args=arguments,
         train_dataset=EncodedSamples(samples, encoder, rows),
         eval_dataset=EncodedSamples(validation, encoder) if validation else None,
-        data_collator=(
-            PackedCollator(rope_index(base), needed) if training.packing else Collator(encoder.pad_token_id, needed)
-        ),
+        data_collator=parts.collate(collate) if parts.collate else collate,
         callbacks=[boundary],
         compute_loss_func=token_loss,
     )

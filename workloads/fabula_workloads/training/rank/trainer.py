@@ -11,12 +11,11 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 from transformers import Trainer, TrainingArguments
 
+from fabula_workloads.recipe_parts import Encoded, Sample
 from fabula_workloads.training.messages.job import TrainingJob
 from fabula_workloads.training.model.loss import LossHead
 from fabula_workloads.training.model.neftune import SampleNoise
 from fabula_workloads.training.samples import measures
-from fabula_workloads.training.samples.collate import Encoded
-from fabula_workloads.training.samples.dataset import Sample
 from fabula_workloads.training.samples.encode import Encoder
 from fabula_workloads.training.samples.measures import Measures, Timed
 from fabula_workloads.training.saving import optimizer_state, whole_model

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from fabula_workloads.recipe_parts import Encoded
 from fabula_workloads.training.samples import measures
 from fabula_workloads.training.samples.encode import IGNORED
 
-Encoded = dict[str, Any]
-"""Tensors of one sample, as `Encoder.encode` makes them."""
 Needed = Callable[[Sequence[int], int, Sequence[Sequence[int]]], float]
 """Operations for samples of these lengths, that many labelled tokens and these picture grids."""
 

@@ -5,50 +5,25 @@ from __future__ import annotations
 import codecs
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
 from fabula_api.fine_tune_run import FineTuneRunSpec
 from fabula_api.uri import path_problem
+from fabula_workloads.recipe_parts import Sample, parts_of
 from fabula_workloads.runtime.failures import InputInvalid
 from fabula_workloads.runtime.termination import validation_lines
-from fabula_workloads.text.plain_text import has_text
 from fabula_workloads.training.schedule.steps import too_few
 
-MAX_IMAGES = 6
 Split = Literal["train", "validation"]
 SPLITS: tuple[Split, ...] = ("train", "validation")
 
 
-def _visible(text: str) -> str:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise ValueError("it has half of a surrogate pair, which is no character") from None
-    if not has_text(text):
-        raise ValueError("it is blank")
-    return text
-
-
-Text = Annotated[str, AfterValidator(_visible)]
-"""Text with something to see in it, which can be written down as UTF-8."""
-
-
-class Sample(BaseModel):
-    """What training needs of one line of `train.jsonl`. Image paths are below the artifact's folder."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-    id: Text
-    # No picture at all would leave ranks apart under ZeRO-3: some would gather the vision tower and some would not.
-    images: Annotated[list[str], Field(min_length=1, max_length=MAX_IMAGES)]
-    prompt: Text
-    response: Text
-
-
-def read_samples(folder: Path, split: Split, left_out: list[str] | None = None) -> list[Sample]:
-    """The samples of a split, in file order. A split without a file is empty.
+def read_samples(
+    folder: Path, split: Split, left_out: list[str] | None = None, kind: type[Sample] = Sample
+) -> list[Sample]:
+    """The samples of a split, in file order, as the recipe's `kind` of them. A split without a file is empty.
 
     Raises InputInvalid naming file, line and sample for what is not a sample, is there twice or points outside; given
     `left_out`, such a line is left out and what is wrong with it added there.
@@ -65,7 +40,7 @@ def read_samples(folder: Path, split: Split, left_out: list[str] | None = None) 
             if not line.strip():
                 continue
             try:
-                sample = _parse(line, f"{file.name} line {number}")
+                sample = _parse(line, f"{file.name} line {number}", kind)
                 if sample.id in seen:
                     raise InputInvalid(f"{file.name} line {number}: sample {sample.id} is there twice")
             except InputInvalid as error:
@@ -84,10 +59,10 @@ def check_samples(folder: Path, spec: FineTuneRunSpec, name: str) -> None:
     Raises InputInvalid for a bad line, a picture that is not there, an empty training split, and for one that is
     smaller than what all ranks take in one pass.
     """
-    skip = spec.training.bad_samples == "skip"
+    skip, kind = spec.training.bad_samples == "skip", parts_of(spec.recipe).sample
     for split in SPLITS:
         bad: list[str] = []
-        samples = read_samples(folder, split, left_out=bad if skip else None)
+        samples = read_samples(folder, split, left_out=bad if skip else None, kind=kind)
         for sample in samples if not skip else ():
             if lost := next((path for path in sample.images if not (folder / path).is_file()), None):
                 raise InputInvalid(f"sample {sample.id}: {lost} is not in the dataset {name}")
@@ -96,14 +71,14 @@ def check_samples(folder: Path, spec: FineTuneRunSpec, name: str) -> None:
                 f"dataset: {name}: none of the {len(bad)} lines of {split}.jsonl is a sample; first: {bad[0]}"
             )
         if split == "train" and not samples:
-            raise InputInvalid(f"dataset: {name} has an empty training split; build it from more podcasts, or with a "
-                               "smaller split.validation")  # fmt: skip
+            raise InputInvalid(f"dataset: {name} has an empty training split; build a larger one, or leave less "
+                               "of it to validation")  # fmt: skip
         # How many sequences packing makes is known once their lengths are.
         if split == "train" and not spec.training.packing and (problem := too_few(spec, len(samples))):
             raise InputInvalid(problem)
 
 
-def _parse(line: bytes, where: str) -> Sample:
+def _parse(line: bytes, where: str, kind: type[Sample]) -> Sample:
     try:
         record: Any = json.loads(line.decode("utf-8"))
     except UnicodeDecodeError as error:
@@ -115,7 +90,7 @@ def _parse(line: bytes, where: str) -> Sample:
         what = error if isinstance(error, ValueError) else "it is nested too deeply"
         raise InputInvalid(f"{where} is not JSON: {what}{hint}") from None
     try:
-        sample = Sample.model_validate(record)
+        sample = kind.model_validate(record)
     except ValidationError as error:
         name = record.get("id", "without id") if isinstance(record, dict) else "without id"
         raise InputInvalid(f"{where} (sample {name}): {'; '.join(validation_lines(error))}") from None

@@ -16,9 +16,8 @@ from typing import Any
 from PIL import Image
 
 from fabula_workloads.pictures.opening import UnfitPicture, open_picture, picture_size
-from fabula_workloads.recipes.podcast.conversation import messages
+from fabula_workloads.recipe_parts import Conversation, Encoded, Sample, messages
 from fabula_workloads.runtime.failures import ConfigInvalid, InputInvalid
-from fabula_workloads.training.samples.dataset import Sample
 
 IGNORED = -100
 """Label of a token that the loss leaves out."""
@@ -33,9 +32,10 @@ class Rendered:
 
 
 class Encoder:
-    """Encodes samples of one dataset folder with one processor."""
+    """Encodes samples of one dataset folder with one processor, in the recipe's conversation."""
 
-    def __init__(self, processor: Any, folder: Path) -> None:
+    def __init__(self, processor: Any, folder: Path, conversation: Conversation = messages) -> None:
+        self._messages = conversation
         self._processor = processor
         self._folder = folder
         tokenizer = processor.tokenizer
@@ -60,8 +60,10 @@ class Encoder:
                 raise InputInvalid(f"sample {sample.id}: its {field} contains the model's control token {found!r}")
         template = self._processor.apply_chat_template
         number = len(sample.images)
-        prompt = template(messages(number, sample.prompt), tokenize=False, add_generation_prompt=True)
-        whole = template(messages(number, sample.prompt, sample.response), tokenize=False, add_generation_prompt=False)
+        prompt = template(self._messages(number, sample.prompt), tokenize=False, add_generation_prompt=True)
+        whole = template(
+            self._messages(number, sample.prompt, sample.response), tokenize=False, add_generation_prompt=False
+        )
         answer = whole[len(prompt) :]
         # Some templates strip what they are given.
         kept = next((text for text in (sample.response, sample.response.strip()) if answer.startswith(text)), None)
@@ -89,7 +91,7 @@ class Encoder:
         """Decode every picture. Raises InputInvalid for one that is damaged."""
         self._pictures(sample)
 
-    def encode(self, sample: Sample) -> dict[str, Any]:
+    def encode(self, sample: Sample) -> Encoded:
         """Tensors of one sample: input_ids, labels, mm_token_type_ids (one dimension), pixel_values, image_grid_thw."""
         import torch
 

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fabula_api.fine_tune_run import Training
+from fabula_workloads.recipe_parts import Sample
 from fabula_workloads.runtime.failures import InputInvalid
-from fabula_workloads.training.samples.dataset import Sample, Split, read_samples
+from fabula_workloads.training.samples.dataset import Split, read_samples
 from fabula_workloads.training.samples.encode import Encoder
 
 TOO_LONG, UNREADABLE = "TooLong", "Unreadable"
@@ -42,7 +43,7 @@ class Usable:
         return f"no sample of the training split can be used: {'; '.join(told) or 'it is empty'}"
 
 
-def usable(folder: Path, split: Split, encoder: Encoder, training: Training) -> Usable:
+def usable(folder: Path, split: Split, encoder: Encoder, training: Training, kind: type[Sample] = Sample) -> Usable:
     """The usable samples of a split; all ranks call it together.
 
     Raises InputInvalid naming the first sample that cannot be read, unless `training.bad_samples` is `skip`: then every
@@ -53,7 +54,7 @@ def usable(folder: Path, split: Split, encoder: Encoder, training: Training) -> 
     rank, world = dist.get_rank(), dist.get_world_size()
     skip = training.bad_samples == "skip"
     bad: list[str] = []
-    samples = read_samples(folder, split, left_out=bad if skip else None)
+    samples = read_samples(folder, split, left_out=bad if skip else None, kind=kind)
     own = [_length(sample, encoder, skip=skip) for sample in samples[rank::world]]
     shares: list[list[int | str]] = [[] for _ in range(world)]
     dist.all_gather_object(shares, own)

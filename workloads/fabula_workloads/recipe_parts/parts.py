@@ -1,0 +1,64 @@
+"""The record that a recipe offers beside its stages: how its samples are read, asked and put in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, Protocol
+
+from fabula_api.recipes import recipes
+from fabula_workloads.recipe_parts.conversation import messages
+from fabula_workloads.recipe_parts.sample import Sample
+from fabula_workloads.runtime.failures import ConfigInvalid
+
+Encoded = dict[str, Any]
+"""Tensors of one sample, as an encoder makes them."""
+Batch = dict[str, Any]
+"""What a pass of the model is given, and beside it the figures that are counted (`training.samples.measures.KEY`)."""
+Collate = Callable[[Sequence[Sequence[Encoded]]], Batch]
+"""From rows of encoded samples to a batch."""
+
+
+class Conversation(Protocol):
+    """A sample as chat messages, the same in training and evaluation."""
+
+    def __call__(self, num_images: int, prompt: str, response: str | None = None) -> list[dict[str, Any]]:
+        """With placeholders for the pictures; with `response`, the target's turn as well."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecipeParts:
+    """What training and evaluation ask a recipe for. `Recipe.parts` names it as text.
+
+    Its module is imported by stages that load no model too, so whatever needs torch imports it when it is called.
+    """
+
+    prompt_version: str
+    """Recorded with what is trained; an adapter is asked with the prompt that it knows. Change it with the words."""
+    inference_prompt: Callable[[], str]
+    """The prompt of an evaluation that brings none."""
+    messages: Conversation = messages
+    sample: type[Sample] = Sample
+    """One line of a dataset's `train.jsonl` and `validation.jsonl`."""
+    collate: Callable[[Collate], Collate] | None = None
+    """Its own way to batches, made from the platform's, whose tensors it may add to or replace."""
+
+
+def parts_of(recipe: str) -> RecipeParts:
+    """The parts of an installed recipe. Raises ConfigInvalid where there is none, or none that can be imported."""
+    found = recipes().get(recipe)
+    if found is None:
+        raise ConfigInvalid(f"recipe {recipe!r} is not installed in this image; it has {', '.join(sorted(recipes()))}")
+    if found.parts is None:
+        raise ConfigInvalid(f"the recipe {recipe} names no parts, so nothing of it can be trained or asked")
+    module, _, name = found.parts.partition(":")
+    try:
+        parts = getattr(import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise ConfigInvalid(
+            f"the recipe {recipe} names its parts {found.parts}, which this image cannot import: {error}"
+        ) from error
+    if not isinstance(parts, RecipeParts):
+        raise ConfigInvalid(f"the recipe {recipe} names its parts {found.parts}, which is a {type(parts).__name__}")
+    return parts

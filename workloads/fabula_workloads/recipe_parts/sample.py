@@ -1,0 +1,40 @@
+"""A sample as training reads it: pictures, a prompt, and the answer to be learned."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from fabula_workloads.text.plain_text import has_text
+
+MAX_IMAGES = 6
+
+
+def _visible(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("it has half of a surrogate pair, which is no character") from None
+    if not has_text(text):
+        raise ValueError("it is blank")
+    return text
+
+
+Text = Annotated[str, AfterValidator(_visible)]
+"""Text with something to see in it, which can be written down as UTF-8."""
+
+
+class Sample(BaseModel):
+    """What training needs of one line of `train.jsonl`; a recipe may ask for more.
+
+    Image paths are below the artifact's folder.
+    """
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    id: Text
+    # No picture at all would leave ranks apart under ZeRO-3: some would gather the vision tower and some would not.
+    images: Annotated[list[str], Field(min_length=1, max_length=MAX_IMAGES)]
+    prompt: Text
+    response: Text
