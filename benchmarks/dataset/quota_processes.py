@@ -83,7 +83,7 @@ def build(trial: Trial, name: str, workers: int) -> dict[str, Any]:
     return {
         "apiVersion": "fabula.dev/v1alpha1", "kind": "DatasetBuild",
         "metadata": {"name": name, "namespace": "team", "uid": f"uid-{name}", "resourceVersion": "1"},
-        "spec": {"source": {"uri": "x", "licenseAccepted": True}, "extraction": extraction},
+        "spec": {"podcast": {"source": {"uri": "x", "licenseAccepted": True}, "extraction": extraction}},
         "status": {"state": "Running", "stages": [{"name": "extract", "state": "Running"}]},
     }  # fmt: skip
 

@@ -10,8 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from fabula_api.base import GROUP, VERSION
+from fabula_api.base import GROUP, VERSION, camel
 from fabula_api.crd import PLURALS
+from fabula_api.recipes import recipes
+from fabula_api.specs import fields_named, spec_type
 
 POLICY = "fabula-runs"
 PARAMETERS = "fabula-admission"
@@ -42,6 +44,12 @@ def _listed(key: str, entry: str) -> str:
     return f"{lines}.map(one, one.trim()).exists(one, one != '' && ({entry}))"
 
 
+def _endpoint_fields() -> list[str]:
+    """Fields with the address of a provider, in the specs of all installed recipes."""
+    models = {spec_type(kind, recipe) for kind in PLURALS for recipe in recipes()}
+    return sorted({f"spec.{camel(path)}" for model in models for path in fields_named(model, "endpoint_url")})
+
+
 _PODS = _may("create", "pods")
 _BELOW = "VALUE == one || VALUE.startsWith(one + '/')"
 _ENDPOINT = f"VALUE.startsWith('https://') && {_listed('endpoints', _BELOW)}"
@@ -62,15 +70,13 @@ RULES = (
     Rule("spec.template.args", _PODS, "spec.template.args: arguments of your own need the right to create pods"),
     Rule("spec.template.image", _PODS, "spec.template.image: an image of your own needs the right to create pods"),
     Rule("spec.template.env", _PODS, "spec.template.env: variables of your own need the right to create pods"),
-    Rule(
-        "spec.extraction.endpointUrl",
-        _ENDPOINT,
-        f"spec.extraction.endpointUrl: it is not https, or not among `endpoints` of ConfigMap {PARAMETERS}",
-    ),
-    Rule(
-        "spec.images.endpointUrl",
-        _ENDPOINT,
-        f"spec.images.endpointUrl: it is not https, or not among `endpoints` of ConfigMap {PARAMETERS}",
+    *(
+        Rule(
+            field,
+            _ENDPOINT,
+            f"{field}: it is not https, or not among `endpoints` of ConfigMap {PARAMETERS}",
+        )
+        for field in _endpoint_fields()
     ),
     Rule(
         "spec.scheduling.priorityClassName",

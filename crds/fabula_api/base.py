@@ -5,13 +5,15 @@ Kubernetes charges CEL rules by the worst size of what they read, so every strin
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import datetime
 from functools import lru_cache
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, ClassVar, Self, TypedDict
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetJsonSchemaHandler, StringConstraints
 from pydantic.alias_generators import to_camel
+from pydantic_core import CoreSchema
 
 from fabula_api.outside import MOST
 
@@ -38,6 +40,15 @@ class Record(BaseModel):
         return copy
 
 
+class Rule(TypedDict, total=False):
+    """One entry of `x-kubernetes-validations`: what must hold between the fields of a block, in CEL."""
+
+    rule: str
+    message: str
+    fieldPath: str
+    reason: str
+
+
 class SpecModel(Record):
     """Part of a spec: frozen, camelCase on the wire, unknown fields refused; attribute docstrings describe."""
 
@@ -49,6 +60,23 @@ class SpecModel(Record):
         use_attribute_docstrings=True,
         ser_json_inf_nan="strings",
     )
+
+    cel: ClassVar[tuple[Rule, ...]] = ()
+    """What must hold between its fields."""
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """The JSON Schema, with the rules that a CRD has beside it."""
+        schema = handler(core)
+        if cls.cel:
+            handler.resolve_ref_schema(schema)["x-kubernetes-validations"] = [dict(rule) for rule in cls.cel]
+        return schema
+
+
+def untouched(model: type[SpecModel], path: str, *fields: str) -> str:
+    """The CEL expression that says that fields of a block (all where none is named) have their defaults."""
+    defaults = model().model_dump(mode="json", by_alias=True)
+    return " && ".join(f"{path}.{name} == {json.dumps(defaults[name])}" for name in fields or defaults)
 
 
 class StatusModel(Record):

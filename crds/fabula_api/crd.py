@@ -13,12 +13,13 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 
-from fabula_api.base import GROUP, VERSION
+from fabula_api.base import GROUP, VERSION, camel
 from fabula_api.dataset_build import DatasetBuildSpec, DatasetBuildStatus
 from fabula_api.eval_run import EvalRunSpec, EvalRunStatus
 from fabula_api.fine_tune_run import FineTuneRunSpec, FineTuneRunStatus
-from fabula_api.recipes import Kind
-from fabula_api.rules import BLOCKS, fixed_rules
+from fabula_api.recipes import Kind, Recipe, recipes
+from fabula_api.rules import fixed_rules
+from fabula_api.specs import PARAMETERS, block_of, spec_type
 
 Schema = dict[str, Any]
 
@@ -97,20 +98,20 @@ def structural(model: type[BaseModel]) -> Schema:
     mode = "validation"
     raw = model.model_json_schema(by_alias=True, schema_generator=GenerateJsonSchema, mode=mode)  # type: ignore[arg-type]
     definitions: Mapping[str, Schema] = raw.get("$defs", {})
-    return _translate(raw, definitions, model.__name__)
+    return _translate(raw, definitions)
 
 
-def _translate(schema: Schema, definitions: Mapping[str, Schema], name: str | None = None) -> Schema:
+def _translate(schema: Schema, definitions: Mapping[str, Schema]) -> Schema:
     schema = dict(schema)
     if reference := schema.pop("$ref", None):
         target = reference.rsplit("/", 1)[1]
         # A description or default beside the reference belongs to the field and wins over the model's own.
-        return _translate({**definitions[target], **schema}, definitions, target)
+        return _translate({**definitions[target], **schema}, definitions)
     if options := schema.pop("anyOf", None) or schema.pop("allOf", None):
         concrete = [option for option in options if option.get("type") != "null"]
         if len(concrete) != 1:
             raise TypeError(f"a union of {len(concrete)} types has no structural schema: {options}")
-        return _translate({**concrete[0], **schema}, definitions, name)
+        return _translate({**concrete[0], **schema}, definitions)
     out: Schema = {key: value for key, value in schema.items() if key in _KEPT or key.startswith("x-kubernetes-")}
     if "const" in schema:
         out["enum"] = [schema["const"]]
@@ -124,8 +125,6 @@ def _translate(schema: Schema, definitions: Mapping[str, Schema], name: str | No
         out["items"] = _translate(schema.get("items", {}), definitions)
     elif kind == "object" and "properties" in schema:
         out["properties"] = {key: _translate(value, definitions) for key, value in schema["properties"].items()}
-        if rules := BLOCKS.get(name or ""):
-            out["x-kubernetes-validations"] = [dict(rule) for rule in rules]
     elif kind == "object":
         extra = schema.get("additionalProperties", True)
         if extra is True:
@@ -171,10 +170,51 @@ def _without_defaults(schema: Schema) -> Schema:
     return out
 
 
+def spec_schema(kind: Kind) -> Schema:
+    """The schema of a kind's spec: what every recipe has, and a block for each installed recipe that has one."""
+    spec = _with_block_defaults(structural(MODELS[kind][0]), MODELS[kind][0])
+    rules = spec.setdefault("x-kubernetes-validations", [])
+    for recipe in recipes().values():
+        if block_of(kind, recipe) is not None:
+            field, schema, own = _block(kind, recipe)
+            spec["properties"][field] = schema
+            rules += own
+    named = ", ".join(f"'{name}'" for name in sorted(recipes()))
+    rules.append(
+        {
+            "rule": f"!has(self.{PARAMETERS}) || !(self.recipe in [{named}])",
+            "message": "parameters is for recipes that this CRD does not know; use the block of the recipe's name",
+            "fieldPath": f".{PARAMETERS}",
+        }
+    )
+    return spec
+
+
+def _block(kind: Kind, recipe: Recipe) -> tuple[str, Schema, list[Schema]]:
+    """Name and schema of a recipe's block, and the rules that it adds to the spec."""
+    model, field = spec_type(kind, recipe.name), camel(recipe.block)
+    whole = _with_block_defaults(structural(model), model)
+    rules: list[Schema] = [
+        {
+            "rule": f"self.recipe != '{recipe.name}' || has(self.{field})",
+            "message": f"recipe {recipe.name} needs the block {field}",
+            "fieldPath": f".{field}",
+        },
+        {
+            "rule": f"self.recipe == '{recipe.name}' || !has(self.{field})",
+            "message": f"{field} goes with recipe {recipe.name} only",
+            "fieldPath": f".{field}",
+        },
+    ]
+    for rule in vars(model).get("cel", ()):  # what the kind itself says is there already
+        rules.append({**rule, "rule": f"self.recipe != '{recipe.name}' || ({rule['rule']})"})
+    return field, whole["properties"][field], rules
+
+
 def crd(kind: Kind) -> Schema:
     """The CustomResourceDefinition of a kind."""
     spec_model, status_model = MODELS[kind]
-    spec = _with_block_defaults(structural(spec_model), spec_model)
+    spec = spec_schema(kind)
     status = _without_defaults(structural(status_model))
     status.pop("required", None)
     about = (spec_model.__doc__ or "").strip()

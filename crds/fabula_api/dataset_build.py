@@ -1,163 +1,30 @@
-"""DatasetBuild: from transcripts to illustrated training samples."""
+"""DatasetBuild: from a source to a dataset of training samples."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field
 
-from fabula_api.base import Count, Name, SpecModel, StatusModel, Text, Uri
+from fabula_api.base import Count, SpecModel, StatusModel, Text
 from fabula_api.pricing import Price
-from fabula_api.shared_spec import ModelSource, Resources, Retries, RunSpec
+from fabula_api.shared_spec import Retries, RunSpec
 from fabula_api.status import ArtifactStatus, RunStatus, Tally
-
-
-class Source(SpecModel):
-    uri: Uri
-    """Transcript file, or folder of Parquet partitions."""
-    format: Literal["auto", "sporc-turns", "sporc-episodes", "sporc-parquet"] = "auto"
-    """Layout of the source; `auto` looks at the first record."""
-    limit: int | None = Field(None, ge=1)
-    """Read at most this many episodes."""
-    license_accepted: bool = False
-    """You hold a licence for a gated corpus and may process it. Required for the layouts of SPoRC itself."""
-    max_bad_fraction: float = Field(0.01, ge=0, le=1)
-    """Share of unreadable records that is tolerated (each is counted by reason); above it the build fails."""
-    min_turn_characters: int = Field(0, ge=0, le=1000)
-    """Turns shorter than this are dropped. The reference used 10, which removes all back-channels."""
-    merge_turns: bool = True
-    """Join consecutive turns of one speaker."""
-    back_channels: Literal["keep", "drop"] = "keep"
-    """What happens to turns that only acknowledge ("yeah", "right")."""
-    min_turns: int = Field(5, ge=1, le=1000)
-    """Episodes with fewer turns are skipped."""
-    min_characters: int = Field(2000, ge=0)
-    """Episodes with a shorter transcript are skipped."""
-
-
-class WordRange(SpecModel):
-    min: int = Field(400, ge=1, le=10_000)
-    """Shortest excerpt, in words (labels count)."""
-    max: int = Field(900, ge=1, le=10_000)
-    """Longest excerpt, in words (labels count)."""
-
-
-class RequestQuota(SpecModel):
-    requests_per_minute: int | None = Field(None, ge=1)
-    """Requests a minute that the provider's account allows for the model."""
-    group: Name | None = None
-    """Builds with the same group share one quota."""
-
-
-class Quota(RequestQuota):
-    tokens_per_minute: int | None = Field(None, ge=1)
-    """Tokens a minute that the provider's account allows for the model."""
-
-
-class Extraction(SpecModel):
-    provider: Literal["bedrock", "rules"] = "bedrock"
-    """`bedrock` asks a language model; `rules` scores windows of turns by their visual vocabulary, without a model."""
-    model: Text = "global.anthropic.claude-sonnet-4-5-20250929-v1:0"
-    """Model or inference profile; unused by `rules`."""
-    region: Text = "us-west-2"
-    """AWS region of the Bedrock endpoint."""
-    endpoint_url: Uri | None = None
-    """Private endpoint of the provider."""
-    words: WordRange = Field(default_factory=WordRange)
-    """Accepted length of an excerpt."""
-    max_excerpts: int = Field(8, ge=1, le=100)
-    """At most this many excerpts from one episode."""
-    max_tokens: int = Field(8192, ge=256, le=65_536)
-    """Longest reply; the quota reserves as much for each request."""
-    min_verbatim_ratio: float = Field(0.8, ge=0, le=1)
-    """Least share of an excerpt's word 5-grams that must stand in the transcript; `bedrock` only."""
-    quota: Quota = Field(default_factory=Quota)
-    """What the provider allows."""
-    concurrency: int = Field(8, ge=1, le=64)
-    """Requests that one shard has in flight at most; `bedrock` only."""
-    workers: int = Field(1, ge=1, le=256)
-    """Number of shards, one pod each."""
-    resources: Resources = Field(default_factory=Resources)
-    """Resources of one shard."""
-
-
-class Images(SpecModel):
-    provider: Literal["bedrock", "diffusers", "none"] = "bedrock"
-    """Who draws: Stable Diffusion 3.5 on Bedrock, the same locally through diffusers, or nobody."""
-    model: ModelSource = Field(
-        default_factory=lambda: ModelSource(
-            name="stabilityai/stable-diffusion-3.5-large", revision="ceddf0a7fdf2064ea28e2213e3b84e4afa170a0f"
-        )
-    )
-    """Weights for `diffusers`; unused by `bedrock`."""
-    bedrock_model: Text = "stability.sd3-5-large-v1:0"
-    """Model for `bedrock`; unused by `diffusers`."""
-    region: Text = "us-west-2"
-    """AWS region of the Bedrock endpoint."""
-    endpoint_url: Uri | None = None
-    """Private endpoint of the provider."""
-    quota: RequestQuota = Field(default_factory=RequestQuota)
-    """What the provider allows."""
-    concurrency: int = Field(4, ge=1, le=64)
-    """Requests that one shard has in flight at most; `bedrock` only."""
-    device: Literal["cuda", "cpu"] = "cuda"
-    """Device of the diffusers workers."""
-    per_sample: int = Field(5, ge=1, le=6)
-    """Scenes, and so pictures, for each excerpt."""
-    aspect_ratio: Literal["16:9", "1:1", "4:3"] = "16:9"
-    """Aspect ratio of the pictures."""
-    width: int = Field(1344, ge=64, le=2048, multiple_of=16)
-    """Width in pixels; the height follows from the aspect ratio, rounded to a multiple of 16. `bedrock` has its own."""
-    steps: int = Field(28, ge=1, le=200)
-    """Denoising steps."""
-    guidance_scale: float = Field(4.5, ge=0, le=30)
-    """Classifier-free guidance."""
-    seed: int = Field(0, ge=0, le=2**31 - 1)
-    """Base seed; each scene derives its own from it and its key."""
-    batch_size: int = Field(1, ge=1, le=64)
-    """Pictures drawn at once."""
-    require: int | None = Field(None, ge=0, le=6)
-    """Fewest pictures a sample must have. Default: all."""
-    workers: int = Field(1, ge=1, le=256)
-    """Number of shards, one pod each."""
-    resources: Resources = Field(default_factory=Resources)
-    """Resources of one shard."""
-
-
-class Split(SpecModel):
-    validation: float = Field(0.1, ge=0, lt=1)
-    """Share of podcasts that goes to the validation split; never one podcast in both."""
-    seed: int = Field(0, ge=0, le=2**31 - 1)
-    """Changes which podcasts those are."""
-
-
-PICTURE_MARGIN_PERCENT = 10
-"""Excerpts looked for above the target where pictures are drawn: some pictures are filtered, some excerpts doubled."""
 
 
 class Target(SpecModel):
     samples: int | None = Field(None, ge=1)
-    """Stop when this many samples exist. Episodes are taken by their ids, so that workers and time change nothing."""
+    """Stop when this many samples exist. Which ones does not depend on workers or time."""
 
 
 class Budget(SpecModel):
     usd: float | None = Field(None, gt=0)
     """Stop before the providers' bill passes this many dollars."""
-    extraction_share: float = Field(0.25, gt=0, le=1)
-    """Part of it that extraction may take where `bedrock` draws the pictures; without paid pictures it may take all."""
 
 
 class DatasetBuildSpec(RunSpec):
-    """Builds a dataset: transcripts to excerpts to pictures to training samples."""
+    """Builds a dataset of training samples from a source."""
 
-    source: Source
-    """The transcripts."""
-    extraction: Extraction = Field(default_factory=Extraction)
-    """How excerpts and scenes are found."""
-    images: Images = Field(default_factory=Images)
-    """How scenes are drawn."""
-    split: Split = Field(default_factory=Split)
-    """Training and validation."""
     target: Target = Field(default_factory=Target)
     """When there is enough."""
     budget: Budget = Field(default_factory=Budget)
@@ -169,19 +36,7 @@ class DatasetBuildSpec(RunSpec):
     dry_run: bool = False
     """Estimate calls, tokens, dollars and time from a sample of the source; spend nothing."""
     retry_failed: int = Field(0, ge=0)
-    """Raise it to try again the episodes and pictures that failed for good; all others stay as they are."""
-
-    def extraction_usd(self) -> float | None:
-        """Dollars that extraction may take: all of the budget, unless pictures are paid for as well."""
-        usd = self.budget.usd
-        return usd if usd is None or self.images.provider != "bedrock" else usd * self.budget.extraction_share
-
-    def excerpts_wanted(self) -> int | None:
-        """Excerpts that make the target, with a margin where pictures are drawn; None without a target."""
-        if self.target.samples is None:
-            return None
-        percent = 100 if self.images.provider == "none" else 100 + PICTURE_MARGIN_PERCENT
-        return -(-self.target.samples * percent // 100)
+    """Raise it to try again the items that failed for good; all others stay as they are."""
 
 
 class TokenCount(StatusModel):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, StringConstraints
 
-from fabula_api.base import Count, LongText, Name, SpecModel, StatusModel, Text, Uri
+from fabula_api.base import Count, LongText, Name, Rule, SpecModel, StatusModel, Text, Uri
 from fabula_api.metrics import DEFAULTS, NAME_PATTERN, NAMES, PROFILES, ProfileName
 from fabula_api.shared_spec import ArtifactSource, ModelSource, PixelWindow, Resources, Retries, RunSpec
 from fabula_api.status import ArtifactStatus, RunStatus
@@ -73,6 +73,9 @@ class Judge(SpecModel):
 class Gate(SpecModel):
     """A bound that one figure must keep."""
 
+    cel: ClassVar[tuple[Rule, ...]] = (
+        {"rule": "has(self.min) || has(self.max)", "message": "a gate needs min, max or both"},
+    )
     metric: MetricName
     """Metric."""
     arm: Name
@@ -88,6 +91,28 @@ class Gate(SpecModel):
 class EvalRunSpec(RunSpec):
     """Compares models, with and without adapters, on the same picture sequences."""
 
+    cel: ClassVar[tuple[Rule, ...]] = (
+        {
+            "rule": "!has(self.baseline) || self.arms.exists(a, a.name == self.baseline)",
+            "message": "baseline must name one of the arms",
+            "fieldPath": ".baseline",
+        },
+        {
+            "rule": "self.gates.all(g, self.arms.exists(a, a.name == g.arm))",
+            "message": "each gate's arm must name one of the arms",
+            "fieldPath": ".gates",
+        },
+        {
+            "rule": "self.gates.all(g, !has(g.versus) || self.arms.exists(a, a.name == g.versus))",
+            "message": "each gate's versus must name one of the arms",
+            "fieldPath": ".gates",
+        },
+        {
+            "rule": "self.gates.all(g, self.metrics.exists(m, m == g.metric))",
+            "message": "each gate's metric must be one of metrics",
+            "fieldPath": ".gates",
+        },
+    )
     samples: Samples
     """The sequences."""
     arms: list[Arm] = Field(min_length=1, max_length=8, json_schema_extra={

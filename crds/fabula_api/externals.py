@@ -9,11 +9,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from fabula_api.base import camel, value_at
 from fabula_api.dataset_build import DatasetBuildSpec
+from fabula_api.eval_run import EvalRunSpec
 from fabula_api.fine_tune_run import FineTuneRunSpec
-from fabula_api.recipes import Kind
+from fabula_api.recipes import Kind, ReadModel, recipes
 from fabula_api.shared_spec import ArtifactSource, ModelSource
-from fabula_api.worker import Spec
+from fabula_api.specs import KIND_SPECS, Spec
 
 COMMIT = "commit:"
 """Begins the digest of a model on the Hub: the commit of its repository, which names all its files' contents."""
@@ -56,13 +58,16 @@ class External:
 
 def externals(spec: Spec) -> tuple[External, ...]:
     """What a spec reads from outside, as far as its digest can be told before: all but a foreign trainer's model."""
-    if isinstance(spec, DatasetBuildSpec):
-        drawn = spec.images.provider == "diffusers" and not spec.dry_run
-        return (External("imageModel", "imageModel", "images.model", spec.images.model),) if drawn else ()
+    return (*_of_the_kind(spec), *_of_the_recipe(spec))
+
+
+def _of_the_kind(spec: Spec) -> tuple[External, ...]:
     if isinstance(spec, FineTuneRunSpec):
         dataset = External("dataset", "dataset", "dataset", spec.dataset, "DatasetBuild")
         # A foreign trainer may know models that nobody else does.
         return (dataset,) if spec.template.foreign else (dataset, External("model", "model", "model", spec.model))
+    if not isinstance(spec, EvalRunSpec):
+        return ()
     found = []
     for arm in spec.arms:
         field = f"arms[{arm.name}]"
@@ -73,6 +78,25 @@ def externals(spec: Spec) -> tuple[External, ...]:
     if "clip-score" in spec.metrics:
         found.append(External("clipModel", "clipModel", "clipModel", spec.clip_model))
     return tuple(found)
+
+
+def _of_the_recipe(spec: Spec) -> tuple[External, ...]:
+    recipe = recipes().get(spec.recipe)
+    if recipe is None or (isinstance(spec, DatasetBuildSpec) and spec.dry_run):
+        return ()
+    kind = next(kind for kind, model in KIND_SPECS.items() if isinstance(spec, model))
+    return tuple(_external(spec, one) for one in recipe.models.get(kind, ()) if _is_read(spec, one))
+
+
+def _is_read(spec: Spec, one: ReadModel) -> bool:
+    return one.when is None or value_at(spec, one.when[0]) in one.when[1]
+
+
+def _external(spec: Spec, one: ReadModel) -> External:
+    source = value_at(spec, one.field)
+    if not isinstance(source, ArtifactSource | ModelSource):
+        raise TypeError(f"recipe {spec.recipe}: {one.field} is neither a ModelSource nor an ArtifactSource")
+    return External(one.name, one.name, camel(one.field), source, one.made_by)
 
 
 def unresolved(spec: Spec) -> tuple[External, ...]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from fabula_api.base import Duration, SpecModel, StatusModel, Text
+from fabula_api.base import Duration, Rule, SpecModel, StatusModel, Text
 
 CODE_BEARING = ("PYTHON", "LD_", "HF_", "TRANSFORMERS_", "AWS_ENDPOINT")
 """Beginnings of environment variables that can change what a worker computes, or where it reads from."""
@@ -17,6 +17,9 @@ class Template(SpecModel):
     Trainer's protocol (KEP-2779), as Hugging Face's Trainer does by itself, and its exit code 0 ends the run well.
     In `command`, `args` and `env` Kubernetes expands `$(NAME)`, as in any pod; `$$` is one `$`."""
 
+    cel: ClassVar[tuple[Rule, ...]] = (
+        {"rule": "size(self.args) == 0 || size(self.command) > 0", "message": "args goes with command"},
+    )
     image: Text | None = None
     """Image in place of the operator's."""
     command: list[Text] = Field(default_factory=list, max_length=64)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from fabula_api.base import Count, Name, Quantity, SpecModel, StatusModel, Text, Timestamp, Uri
+from fabula_api.base import Count, Name, Quantity, Rule, SpecModel, StatusModel, Text, Timestamp, Uri, untouched
 from fabula_api.fine_tune_blocks import Estimate, Preflight, Template, Watchdog
 from fabula_api.shared_spec import ArtifactSource, ModelSource, PixelWindow, Resources, Retries, RunSpec
 from fabula_api.status import ArtifactStatus, RunStatus
@@ -30,6 +30,13 @@ class Lora(SpecModel):
 
 
 class Training(SpecModel):
+    cel: ClassVar[tuple[Rule, ...]] = (
+        {
+            "rule": "self.recomputeEvery == 1 || self.gradientCheckpointing",
+            "message": "recomputeEvery goes with gradientCheckpointing",
+            "fieldPath": ".recomputeEvery",
+        },
+    )
     method: Literal["lora", "full"] = "lora"
     """What is trained: `lora` a low-rank update of a frozen base; `full` the language model's own weights, embeddings
     and output matrix included, while the vision tower and its mergers stay frozen. It makes a whole model."""
@@ -81,6 +88,13 @@ class Training(SpecModel):
 
 
 class DeepSpeed(SpecModel):
+    cel: ClassVar[tuple[Rule, ...]] = (
+        {
+            "rule": "self.offload != 'all' || self.stage == 3",
+            "message": "only stage 3 can move weights to CPU memory; use offload optimizer, or stage 3",
+            "fieldPath": ".offload",
+        },
+    )
     stage: Literal[2, 3] = 3
     """ZeRO stage: 2 shards gradients and optimizer state, 3 the weights too."""
     offload: Literal["none", "optimizer", "all"] = "none"
@@ -88,6 +102,12 @@ class DeepSpeed(SpecModel):
 
 
 class Topology(SpecModel):
+    cel: ClassVar[tuple[Rule, ...]] = (
+        {
+            "rule": "!(has(self.requiredDomain) && has(self.preferredDomain))",
+            "message": "give requiredDomain or preferredDomain, not both",
+        },
+    )
     nodes: int = Field(1, ge=1, le=1024)
     """Pods, one for each node."""
     gpus_per_node: int = Field(8, ge=1, le=64)
@@ -116,6 +136,18 @@ class Checkpoints(SpecModel):
 class FineTuneRunSpec(RunSpec):
     """Fine-tunes a vision-language model on a dataset with DeepSpeed, by LoRA or in full."""
 
+    cel: ClassVar[tuple[Rule, ...]] = (
+        {
+            "rule": "self.training.kernels == 'torch' || self.topology.device == 'cuda'",
+            "message": "liger's kernels run on GPUs only; use torch with topology.device cpu",
+            "fieldPath": ".training.kernels",
+        },
+        {
+            "rule": f"self.training.method != 'full' || ({untouched(Lora, 'self.lora')})",
+            "message": "lora is for training.method lora; leave it out with full",
+            "fieldPath": ".lora",
+        },
+    )
     dataset: ArtifactSource
     """What to train on."""
     model: ModelSource

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from fabula_api.base import Digest, Duration, Name, ObjectName, Quantity, SpecModel, Text, Uri
+from fabula_api.base import Digest, Duration, Name, ObjectName, Quantity, Rule, SpecModel, Text, Uri
+from fabula_api.recipes.records import DEFAULT
 
 ResourceMap = Annotated[dict[Text, Quantity], Field(max_length=16)]
 
@@ -64,6 +65,11 @@ class ObjectReference(SpecModel):
 class ModelSource(SpecModel):
     """A model: a name on the Hugging Face Hub, or a folder in the artifact store. Exactly one of the two."""
 
+    cel: ClassVar[tuple[Rule, ...]] = (
+        {"rule": "has(self.name) != has(self.uri)", "message": "give exactly one of name and uri"},
+        {"rule": "!has(self.revision) || has(self.name)", "message": "revision goes with name"},
+        {"rule": "!has(self.digest) || has(self.uri)", "message": "digest goes with uri; a name has a revision"},
+    )
     name: Text | None = None
     """Hub repository, for example `Qwen/Qwen3-VL-32B-Instruct`."""
     uri: Uri | None = None
@@ -79,6 +85,10 @@ class ModelSource(SpecModel):
 class ArtifactSource(SpecModel):
     """An artifact made by another run, or one that exists already. Exactly one of the two."""
 
+    cel: ClassVar[tuple[Rule, ...]] = (
+        {"rule": "has(self.ref) != has(self.uri)", "message": "give exactly one of ref and uri"},
+        {"rule": "!has(self.digest) || has(self.uri)", "message": "digest goes with uri; a run's is known"},
+    )
     ref: ObjectName | None = None
     """Name of the run, in this namespace, that makes it. This run waits for it and records its digest."""
     uri: Uri | None = None
@@ -91,6 +101,9 @@ class ArtifactSource(SpecModel):
 class PixelWindow(SpecModel):
     """Area of a picture, in pixels, after the processor's resize. One definition for training and inference."""
 
+    cel: ClassVar[tuple[Rule, ...]] = (
+        {"rule": "self.minPixels <= self.maxPixels", "message": "minPixels must not be greater than maxPixels"},
+    )
     min_pixels: int = Field(12_544, ge=1_024, le=16_777_216)
     """Smaller pictures are scaled up to this area."""
     max_pixels: int = Field(451_584, ge=1_024, le=16_777_216)
@@ -100,8 +113,11 @@ class PixelWindow(SpecModel):
 class RunSpec(SpecModel):
     """Fields of every kind."""
 
-    recipe: Name = "podcast"
-    """The system to reproduce; it decides stages, prompts and metrics."""
+    recipe: Name = DEFAULT
+    """The system to reproduce; it decides stages, prompts and metrics, and which block of fields this spec has."""
+    parameters: Annotated[dict[Text, Any], Field(max_length=64)] | None = None
+    """The fields of a recipe for which this CRD has no block of its own. The operator holds them against the recipe's
+    models and names what is wrong in the condition Accepted."""
     output: Output = Field(default_factory=Output)
     """Where the run's artifacts go."""
     suspend: bool = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, StringConstraints, model_validator
+from pydantic import ConfigDict, Field, SerializeAsAny, StringConstraints, model_validator
 
 from fabula_api.artifact import ArtifactReference
 from fabula_api.base import (
@@ -19,10 +19,10 @@ from fabula_api.base import (
     Text,
     Uri,
 )
-from fabula_api.dataset_build import DatasetBuildSpec
-from fabula_api.eval_run import EvalRunSpec
-from fabula_api.fine_tune_run import CheckpointStatus, FineTuneRunSpec
+from fabula_api.fine_tune_run import CheckpointStatus
 from fabula_api.recipes import Kind
+from fabula_api.specs import KIND_SPECS, parse_spec
+from fabula_api.specs import Spec as Spec
 from fabula_api.status import FailureDigest, Lineage
 
 CONFIG_VARIABLE = "FABULA_CONFIG"
@@ -63,13 +63,6 @@ PEER_LOST = "PeerLost"
 RESUMED_METRIC = "resumedFromStep"
 """Metric of a training report: the step of the checkpoint that the attempt went on from."""
 
-Spec = DatasetBuildSpec | FineTuneRunSpec | EvalRunSpec
-SPEC_TYPES: dict[Kind, type[DatasetBuildSpec] | type[FineTuneRunSpec] | type[EvalRunSpec]] = {
-    "DatasetBuild": DatasetBuildSpec,
-    "FineTuneRun": FineTuneRunSpec,
-    "EvalRun": EvalRunSpec,
-}
-
 
 class RunReference(SpecModel):
     kind: Kind
@@ -109,17 +102,17 @@ class WorkerConfig(SpecModel):
     key: Digest
     """Stage key: digest of everything that decides the output."""
     inputs: list[StageInput] = Field(default_factory=list)
-    spec: Spec = Field(union_mode="left_to_right")
+    spec: SerializeAsAny[Spec] = Field(union_mode="left_to_right")
     """The run's whole spec."""
 
     @model_validator(mode="before")
     @classmethod
     def _spec_by_kind(cls, data: Any) -> Any:
-        """Parse the spec as the run's kind, so that an error names the field and not three unions."""
+        """Parse the spec as the run's kind and recipe, so that an error names the field and not three unions."""
         if isinstance(data, dict) and isinstance(data.get("spec"), dict) and isinstance(data.get("run"), dict):
             kind = data["run"].get("kind")
-            if kind in SPEC_TYPES:
-                return {**data, "spec": SPEC_TYPES[kind].model_validate(data["spec"])}
+            if kind in KIND_SPECS:
+                return {**data, "spec": parse_spec(kind, data["spec"])}
         return data
 
     def input(self, name: str) -> StageInput:

@@ -45,7 +45,7 @@ ROWS = (
     Row("FineTuneRun", "template.args", ["x"], (PODS,)),
     Row("FineTuneRun", "template.image", "evil", (PODS,)),
     Row("FineTuneRun", "template.env", {"PYTHONPATH": "/x"}, (PODS,)),
-    *(Row("DatasetBuild", f"{block}.endpointUrl", url, never=(
+    *(Row("DatasetBuild", f"podcast.{block}.endpointUrl", url, never=(
         "http://bedrock.example", "https://bedrock.example.evil", "https://bedrock.example@evil/", "https://vpce.example",
         "https://evil", " https://bedrock.example", "",
     )) for block in ("extraction", "images") for url in ("https://bedrock.example", "https://vpce.example/base/x")),

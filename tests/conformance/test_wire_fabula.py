@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 import yaml
 from tests.conformance.conftest import DEFINITIONS, until_served
+from tests.support.in_blocks import changed
 from tests.support.wire import MERGE, TABLE, Object, Wire
 
 from fabula_api.base import API_VERSION, GROUP
 from fabula_api.crd import COLUMNS, MODELS, PLURALS
 from fabula_api.recipes import Kind
+from fabula_api.specs import parse_spec
 
 pytestmark = pytest.mark.custom_resources
 
@@ -44,7 +46,7 @@ def runs(namespace: str, kind: str) -> str:
 
 
 SPECS: dict[Kind, Object] = {
-    "DatasetBuild": {"source": {"uri": "episodes"}},
+    "DatasetBuild": {"podcast": {"source": {"uri": "episodes"}}},
     "FineTuneRun": {"dataset": {"ref": "d"}, "model": {"name": "m"}},
     "EvalRun": {"samples": {"uri": "vist"}, "arms": [{"name": "base", "model": {"name": "m"}}]},
 }
@@ -54,7 +56,10 @@ def run(kind: Kind, **spec: Any) -> Object:
     """A run of the kind, complete but for what is given."""
     name = f"r-{uuid.uuid4().hex[:8]}"
     body = {"apiVersion": API_VERSION, "kind": kind, "metadata": {"name": name}}
-    return {**body, "spec": {key: value for key, value in {**SPECS[kind], **spec}.items() if value is not None}}
+    whole = changed(kind, SPECS[kind], spec)
+    if whole.get("podcast", {}).get("source", ...) is None:
+        whole["podcast"] = {}
+    return {**body, "spec": {key: value for key, value in whole.items() if value is not None}}
 
 
 @pytest.mark.parametrize("kind", MODELS)
@@ -78,24 +83,24 @@ def test_what_is_left_out_gets_the_model_s_defaults(
     wire: Wire, definitions: object, namespace: str, kind: Kind
 ) -> None:
     made = wire.ok("POST", runs(namespace, kind), run(kind))
-    whole = MODELS[kind][0].model_validate(SPECS[kind])
+    whole = parse_spec(kind, SPECS[kind])
     assert made["spec"] == whole.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
 @pytest.mark.parametrize(
     ("kind", "spec", "field"),
     [
-        ("DatasetBuild", {"source": None}, "spec.source"),
-        ("DatasetBuild", {"source": {}}, "spec.source.uri"),
-        ("DatasetBuild", {"source": {"uri": "x", "format": "csv"}}, "spec.source.format"),
-        ("DatasetBuild", {"extraction": {"words": {"min": 1000}}}, "spec.extraction.words"),
-        ("DatasetBuild", {"extraction": {"workers": 0}}, "spec.extraction.workers"),
-        ("DatasetBuild", {"extraction": {"workers": "two"}}, "spec.extraction.workers"),
-        ("DatasetBuild", {"images": {"require": 6}}, "spec.images.require"),
-        ("DatasetBuild", {"images": {"aspectRatio": "4:3"}}, "spec.images.aspectRatio"),
-        ("DatasetBuild", {"images": {"width": 640}}, "spec.images"),
-        ("DatasetBuild", {"images": {"provider": "diffusers", "width": 650}}, "spec.images.width"),
-        ("DatasetBuild", {"images": {"model": {"revision": "main", "uri": "m"}}}, "spec.images.model"),
+        ("DatasetBuild", {"source": None}, "spec.podcast.source"),
+        ("DatasetBuild", {"source": {}}, "spec.podcast.source.uri"),
+        ("DatasetBuild", {"source": {"uri": "x", "format": "csv"}}, "spec.podcast.source.format"),
+        ("DatasetBuild", {"extraction": {"words": {"min": 1000}}}, "spec.podcast.extraction.words"),
+        ("DatasetBuild", {"extraction": {"workers": 0}}, "spec.podcast.extraction.workers"),
+        ("DatasetBuild", {"extraction": {"workers": "two"}}, "spec.podcast.extraction.workers"),
+        ("DatasetBuild", {"images": {"require": 6}}, "spec.podcast.images.require"),
+        ("DatasetBuild", {"images": {"aspectRatio": "4:3"}}, "spec.podcast.images.aspectRatio"),
+        ("DatasetBuild", {"images": {"width": 640}}, "spec.podcast.images"),
+        ("DatasetBuild", {"images": {"provider": "diffusers", "width": 650}}, "spec.podcast.images.width"),
+        ("DatasetBuild", {"images": {"model": {"revision": "main", "uri": "m"}}}, "spec.podcast.images.model"),
         ("DatasetBuild", {"deadline": "soon"}, "spec.deadline"),
         ("FineTuneRun", {"dataset": {"ref": "d", "uri": "d"}}, "spec.dataset"),
         ("FineTuneRun", {"model": {}}, "spec.model"),

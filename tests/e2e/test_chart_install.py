@@ -105,7 +105,8 @@ def ready(cluster: Cluster) -> bool:
 def quickstart(name: str, **changes: Any) -> dict[str, Any]:
     found: dict[str, Any] = yaml.safe_load((ROOT / "examples" / "quickstart" / name).read_text())
     for block, values in changes.items():
-        found["spec"].setdefault(block, {}).update(values)
+        holder = found["spec"]["podcast"] if name == "dataset.yaml" else found["spec"]
+        holder.setdefault(block, {}).update(values)
     return found
 
 

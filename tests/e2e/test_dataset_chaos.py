@@ -62,7 +62,7 @@ def spec(endpoint: str, **more: Any) -> dict[str, Any]:
         "source": {"uri": REAL.resolve().as_uri(), "licenseAccepted": True},
         "extraction": {
             "provider": "bedrock", "endpointUrl": endpoint, "maxExcerpts": 1, "maxTokens": 4096, "workers": 4,
-            "concurrency": 4,
+            "concurrency": 4, "budgetShare": 0.45,
         },
         "images": {"provider": "bedrock", "endpointUrl": endpoint, "perSample": 1, "workers": 2, "concurrency": 4},
         "retries": {"failure": 50},
@@ -141,7 +141,7 @@ def test_whatever_is_killed_the_dataset_and_the_books_stay_the_same(tmp_path: Pa
 @pytest.mark.skipif("FABULA_CHAOS_SEEDS" not in os.environ, reason="a storm by hand: set FABULA_CHAOS_SEEDS")
 @pytest.mark.parametrize("seed", SEEDS)
 def test_the_provider_s_bill_stays_within_the_budget_whatever_is_killed(tmp_path: Path, seed: int) -> None:
-    stormy = built(tmp_path, FAULTS, KILLS, seed, budget={"usd": 6.0, "extractionShare": 0.45})
+    stormy = built(tmp_path, FAULTS, KILLS, seed, budget={"usd": 6.0})
     assert stormy.status["reason"] == "BudgetReached"
     assert stormy.books.bill.usd <= 6.0
     asked = sum(charge.usd for charge in stormy.books.bill.paid if charge.operation == "converse")

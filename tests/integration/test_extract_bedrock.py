@@ -230,7 +230,7 @@ def test_an_episode_that_the_budget_cuts_short_is_used_and_gone_on_with(bench: B
 
 
 def test_pictures_keep_their_part_of_the_budget(bench: Bench) -> None:
-    counts = bench.run(bench.context(budget={"usd": 0.4, "extractionShare": 0.5})).counts
+    counts = bench.run(bench.context(extraction={"budgetShare": 0.5}, budget={"usd": 0.4})).counts
     assert 0 < counts["cost/usd"] <= 0.2 and counts["extract/left/BudgetReached"] > 0
 
 

@@ -124,8 +124,9 @@ async def test_a_small_budget_is_kept_and_a_larger_one_goes_on(cluster: ControlP
         bench = await Bench.make(cluster, tmp_path, bedrock)
         asked = spec(bedrock.endpoint)
         asked["extraction"]["maxTokens"] = 2048
+        asked["extraction"]["budgetShare"] = 0.04
         asked["images"]["require"] = 0
-        await bench.apply({**asked, "budget": {"usd": 3.0, "extractionShare": 0.04}})
+        await bench.apply({**asked, "budget": {"usd": 3.0}})
         with bench.operator:
             status = await bench.ended()
             assert 2.5 < status["costUsd"] <= 3.0 and bedrock.bill.usd <= 3.0

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from tests.support.in_blocks import changed
 from tests.support.operator_driver import DATASET_SPEC, EVAL_SPEC, FINE_TUNE_SPEC
 
 from fabula_api.recipes import Kind
@@ -36,7 +37,7 @@ def reference(kind: Kind, state: str | None = "Succeeded", **changes: Any) -> Re
 def observed(kind: Kind, spec: Mapping[str, Any] | None = None, **changes: Any) -> Observed:
     """A run as first seen, with what it names finished."""
     identity = RunIdentity(kind, "team", NAMES[kind], f"uid-{kind.lower()}")
-    run = Run(identity, 1, {**SPECS[kind], **(spec or {})}, read_status(kind, None))
+    run = Run(identity, 1, changed(kind, SPECS[kind], spec or {}), read_status(kind, None))
     references = {
         ("DatasetBuild", "data"): reference("DatasetBuild"),
         ("FineTuneRun", "tune"): reference("FineTuneRun"),
@@ -135,7 +136,9 @@ def finished(seen: Observed, rounds: int = 12, **result: Any) -> Observed:
 def edited(seen: Observed, **changes: Any) -> Observed:
     """The run after an edit of its spec."""
     run = seen.run
-    return replace(seen, run=replace(run, spec={**run.spec, **changes}, generation=run.generation + 1))
+    return replace(
+        seen, run=replace(run, spec=changed(run.identity.kind, run.spec, changes), generation=run.generation + 1)
+    )
 
 
 def with_pod(seen: Observed, **changes: Any) -> Observed:

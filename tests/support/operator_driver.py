@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from tests.support.in_blocks import in_blocks
 
 from fabula_operator.handlers.reconcile import Reconciler
 from fabula_operator.handlers.reports import Reports
@@ -190,7 +191,7 @@ def run_object(kind: str, namespace: str, name: str, spec: dict[str, Any]) -> Ob
         "apiVersion": "fabula.dev/v1alpha1",
         "kind": kind,
         "metadata": {"name": name, "namespace": namespace},
-        "spec": spec,
+        "spec": in_blocks(kind, spec),
     }
 
 

@@ -6,6 +6,8 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from tests.support.in_blocks import in_blocks
+
 from fabula_api.worker import WorkerConfig
 from fabula_workloads.runtime.context import StageContext
 from fabula_workloads.runtime.open_store import open_store
@@ -35,7 +37,7 @@ def stage_context(
         {
             "run": {"kind": kind, "namespace": "default", "name": "trial", "uid": "1"},
             "stage": stage, "arm": arm, "shards": shards, "root": f"file://{root}", "output": output, "key": KEY,
-            "inputs": given, "spec": spec,
+            "inputs": given, "spec": in_blocks(kind, spec),
         }
     )  # fmt: skip
     cache = root / "cache"

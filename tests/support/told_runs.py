@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from tests.support.in_blocks import in_blocks
+
 from fabula_operator.plan.seen.observed import Run
 
 TIME = "2026-01-31T12:00:00Z"
@@ -25,7 +27,7 @@ def condition(type_: str, status: str, reason: str, message: str = "") -> dict[s
 def manifest(kind: str, name: str, status: dict[str, Any] | None = None, **spec: Any) -> dict[str, Any]:
     """The object, as it is applied, with its status."""
     made: dict[str, Any] = {"apiVersion": "fabula.dev/v1alpha1", "kind": kind, "metadata": {"name": name}}
-    made["spec"] = {**SPECS[kind], **spec}
+    made["spec"] = in_blocks(kind, {**SPECS[kind], **spec})
     return made if status is None else {**made, "status": status}
 
 

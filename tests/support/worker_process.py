@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.support.in_blocks import in_blocks
 from tests.support.patience import SECONDS
 from tests.support.stage_context import KEY
 
@@ -22,7 +23,7 @@ def worker_config(root: Path | str, stage: str, spec: dict[str, Any], **fields: 
         "root": root.as_uri() if isinstance(root, Path) else root,
         "output": f"out/{stage}",
         "key": KEY,
-        "spec": spec,
+        "spec": in_blocks("DatasetBuild", spec),
     }
     return {**config, **fields}
 

@@ -63,6 +63,11 @@ def _loaded(point: EntryPoint) -> tuple[str, Recipe | None]:
         return f"{point.value} is the recipe {recipe.name}; an entry point has its recipe's name", None
     if foreign := [metric.name for metric in recipe.metrics if not metric.name.startswith(f"{recipe.name}/")]:
         return f"its metric {foreign[0]} must be called {recipe.name}/{foreign[0].rpartition('/')[2]}", None
+    # Late: the models of specs name their default recipe, and so import this package.
+    from fabula_api.specs import problem_of
+
+    if problem := problem_of(recipe):
+        return problem, None
     return "", recipe
 
 

@@ -8,13 +8,32 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from fabula_api.shared_spec import RunSpec
 
 from fabula_api.metrics import Metric
 
 Kind = Literal["DatasetBuild", "FineTuneRun", "EvalRun"]
 Shape = Literal["single", "sharded", "group"]
 """`single`: one pod; `sharded`: an Indexed Job; `group`: ranks that live and die together (PyTorchJob)."""
+DEFAULT = "podcast"
+"""The recipe of a run that names none."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadModel:
+    """A model or artifact that a recipe reads beside those that every run of a kind does."""
+
+    name: str
+    """Lineage name, and the name under which a stage declares it in `external`."""
+    field: str
+    """Spec field with a ModelSource or ArtifactSource."""
+    when: tuple[str, tuple[object, ...]] | None = None
+    """(field, values): it is read only where the field has one of the values."""
+    made_by: Kind | None = None
+    """Kind of run that makes such artifacts; None for a model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +82,7 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """A system that is reproduced: its stages by kind."""
+    """A system that is reproduced: its stages by kind, and what it adds to the specs."""
 
     name: str
     stages: Mapping[Kind, tuple[Stage, ...]]
@@ -73,3 +92,15 @@ class Recipe:
     """What it brings to training and evaluation (a `fabula_workloads.recipe_parts.RecipeParts`), as `module:object`."""
     metrics: tuple[Metric, ...] = ()
     """Its own metrics, beside those of every recipe; their names begin with the recipe's and a slash."""
+    specs: Mapping[Kind, type[RunSpec]] = field(default_factory=dict)
+    """For each kind in which the recipe has fields of its own: a subclass of the kind's spec with one field more, a
+    block of the recipe's name."""
+    fixed: Mapping[Kind, tuple[str, ...]] = field(default_factory=dict)
+    """Fields of its blocks that cannot change once a run has started."""
+    models: Mapping[Kind, tuple[ReadModel, ...]] = field(default_factory=dict)
+    """What it reads from outside beside what every run of the kind does."""
+
+    @property
+    def block(self) -> str:
+        """The field that holds what is the recipe's own: its name in snake_case."""
+        return self.name.replace("-", "_")

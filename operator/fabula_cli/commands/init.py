@@ -16,7 +16,7 @@ from fabula_api.recipes import Kind, recipes, stages_of
 from fabula_cli.exits import CommandFailed, Exit, told
 
 EXAMPLES: dict[Kind, dict[str, Any]] = {
-    "DatasetBuild": {"source": {"uri": "transcripts/episodes.jsonl.gz"}, "recipe": "podcast"},
+    "DatasetBuild": {"podcast": {"source": {"uri": "transcripts/episodes.jsonl.gz"}}, "recipe": "podcast"},
     "FineTuneRun": {
         "dataset": {"ref": "stories"},
         "model": {"name": "Qwen/Qwen3-VL-8B-Instruct"},

@@ -16,7 +16,7 @@ from lightkube.resources.core_v1 import Pod
 
 from fabula_api.fine_tune_run import FineTuneRunStatus
 from fabula_api.outside import plain
-from fabula_api.worker import SPEC_TYPES
+from fabula_api.specs import parse_spec
 from fabula_cli.access import Access, Context, Kubeconfig, Name, Namespace, access, title
 from fabula_cli.exits import CommandFailed, Exit, told
 from fabula_cli.store import ArtifactRoot, artifact_root, opened
@@ -89,7 +89,7 @@ def folder(run: Run, root: str | None) -> str | None:
         return status.checkpoint.uri.rpartition("/checkpoints/")[0] or None
     if train is None or train.key is None or root is None:
         return None
-    spec = SPEC_TYPES["FineTuneRun"].model_validate(run.spec)
+    spec = parse_spec("FineTuneRun", run.spec)
     return stage_folder(run.identity, spec, root, "train", None, train.key)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from fabula_api.dataset_build import DatasetBuildSpec
+from fabula_api.recipes.podcast.build import PodcastBuildSpec
 from fabula_api.worker import Allowance, QuotaLease, StageReport
 from fabula_operator.handlers.reports import Reports
 from fabula_operator.kube.cache import Cache
@@ -142,7 +142,7 @@ def _claims(cache: Cache, reports: Reports, wanted: Claim, groups: Sequence[Quot
 
 
 def _dollars(
-    spec: DatasetBuildSpec,
+    spec: PodcastBuildSpec,
     report: StageReport,
     *,
     total: float | None,
@@ -163,14 +163,14 @@ def _dollars(
         if one.stage == report.stage
     }
     over = {one.shard for one in present if one.stage == report.stage and ended(one)}
-    shards = spec.extraction.workers if report.stage == EXTRACT else spec.images.workers
+    shards = spec.podcast.extraction.workers if report.stage == EXTRACT else spec.podcast.images.workers
     granted[report.shard] = grant(total, spent, granted, over, report.shard, shards)
     return granted[report.shard]
 
 
-def _spec(obj: Mapping[str, Any]) -> DatasetBuildSpec | None:
+def _spec(obj: Mapping[str, Any]) -> PodcastBuildSpec | None:
     try:
-        return DatasetBuildSpec.model_validate(obj.get("spec") or {})
+        return PodcastBuildSpec.model_validate(obj.get("spec") or {})
     except ValidationError:
         return None
 

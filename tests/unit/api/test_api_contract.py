@@ -29,7 +29,7 @@ def config(**changes: object) -> dict[str, object]:
         "root": "file:///store",
         "output": "file:///store/default/datasetbuild/ingest/0",
         "key": KEY,
-        "spec": {"source": {"uri": "episodes.jsonl.gz"}},
+        "spec": {"podcast": {"source": {"uri": "episodes.jsonl.gz"}}},
     }
     return {**base, **changes}
 
@@ -49,8 +49,8 @@ def test_a_config_survives_the_wire() -> None:
 
 def test_a_wrong_spec_names_the_field() -> None:
     with pytest.raises(ValidationError) as caught:
-        WorkerConfig.model_validate(config(spec={"source": {}}))
-    assert "source.uri" in str(caught.value)
+        WorkerConfig.model_validate(config(spec={"podcast": {"source": {}}}))
+    assert "podcast.source.uri" in str(caught.value)
 
 
 def test_an_unknown_input_says_what_there_is() -> None:

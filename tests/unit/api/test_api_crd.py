@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 import yaml
 
+from fabula_api.base import camel
 from fabula_api.crd import MODELS, crd
 from fabula_api.generate import outputs
 from fabula_api.recipes import Kind, recipes
-from fabula_api.rules import FIXED
+from fabula_api.rules import fixed_fields
+from fabula_api.specs import block_of, field_at, spec_type
 from fabula_local.schema.cel import CelRules
 from fabula_local.schema.crd import validate_crd
 from fabula_local.schema.structural import prune, validate
@@ -67,9 +69,10 @@ def test_a_status_has_no_defaults(kind: Kind) -> None:
 @pytest.mark.parametrize("kind", MODELS)
 def test_nested_blocks_default_so_that_their_fields_do(kind: Kind) -> None:
     spec = schema_of(kind, "spec")
+    blocks = {recipe.block for recipe in recipes().values() if block_of(kind, recipe)}  # required with their recipe
     for name, field in spec["properties"].items():
         inner = field.get("properties", {})
-        if inner and name not in spec.get("required", ()) and any("default" in f for f in inner.values()):
+        if inner and name not in {*spec.get("required", ()), *blocks} and any("default" in f for f in inner.values()):
             assert "default" in field, f"spec.{name} must default, or its fields never get theirs"
 
 
@@ -132,13 +135,13 @@ def test_exclusive_bounds_are_booleans_as_crds_want_them() -> None:
 @pytest.mark.parametrize("kind", MODELS)
 def test_fixed_fields_exist_in_the_spec(kind: Kind) -> None:
     known = {path.removeprefix(".") for path, _ in fields(schema_of(kind, "spec"))}
-    assert set(FIXED[kind]) <= known
+    assert {camel(path) for _, path in fixed_fields(kind)} <= known
 
 
 @pytest.mark.parametrize("recipe", recipes())
 @pytest.mark.parametrize("kind", MODELS)
 def test_stages_read_fields_that_exist(recipe: str, kind: Kind) -> None:
-    spec_type = MODELS[kind][0]
+    own = spec_type(kind, recipe)
     names = set()
     for stage in recipes()[recipe].stages.get(kind, ()):
         chosen = (stage.shards, stage.resources, stage.skip_unless[0] if stage.skip_unless else None)
@@ -146,12 +149,8 @@ def test_stages_read_fields_that_exist(recipe: str, kind: Kind) -> None:
         if stage.device not in ("cpu", "cuda"):
             paths.append(stage.device)
         for path in paths:
-            model: Any = spec_type
-            if isinstance(getattr(model, path, None), property):
-                continue
-            for part in path.split("."):
-                assert part in model.model_fields, f"{recipe} {kind} {stage.name}: no field {path}"
-                model = model.model_fields[part].annotation
+            known = isinstance(getattr(own, path, None), property) or field_at(own, path)
+            assert known, f"{recipe} {kind} {stage.name}: no field {path}"
         assert set(stage.after) <= names, f"{stage.name} comes before a stage it reads"
         names.add(stage.name)
 

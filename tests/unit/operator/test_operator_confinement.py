@@ -17,7 +17,7 @@ ROOT = "s3://bucket/root"
 NEEDED = ["--artifact-root", ROOT, "--status-url", "https://x", "--tls-cert", "c", "--tls-key", "k"]
 OWN = {
     "DatasetBuild": {
-        "source": {"uri": "team/in.jsonl"}, "images": {"provider": "none"}, "output": {"uri": "team/mine"},
+        "podcast": {"source": {"uri": "team/in.jsonl"}, "images": {"provider": "none"}}, "output": {"uri": "team/mine"},
     },
     "FineTuneRun": {"dataset": {"uri": "team/data"}, "model": {"uri": "shared/models/m"}},
     "EvalRun": {
@@ -31,7 +31,7 @@ FOREIGN = (
     "sharedmodels/m",
 )  # fmt: skip
 FIELDS: list[tuple[Kind, str]] = [
-    ("DatasetBuild", "source.uri"), ("DatasetBuild", "output.uri"), ("FineTuneRun", "dataset.uri"),
+    ("DatasetBuild", "podcast.source.uri"), ("DatasetBuild", "output.uri"), ("FineTuneRun", "dataset.uri"),
     ("FineTuneRun", "model.uri"), ("FineTuneRun", "output.uri"), ("EvalRun", "samples.uri"),
     ("EvalRun", "arms[0].model.uri"), ("EvalRun", "arms[0].adapter.uri"), ("EvalRun", "output.uri"),
 ]  # fmt: skip

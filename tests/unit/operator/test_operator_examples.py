@@ -9,8 +9,8 @@ import pytest
 import yaml
 from tests.support.observations import observed
 
-from fabula_api.dataset_build import DatasetBuildSpec
 from fabula_api.pricing import price_of
+from fabula_api.recipes.podcast.build import PodcastBuildSpec
 from fabula_operator.plan.acceptance.accept import Accepted, accept
 
 ROOT = Path(__file__).parents[3]
@@ -26,10 +26,10 @@ def test_a_dataset_example_is_accepted_as_it_is(path: Path) -> None:
 
 
 def test_the_published_build_fits_its_budget_at_list_prices() -> None:
-    spec = DatasetBuildSpec.model_validate(yaml.safe_load((ROOT / "examples/podcast/dataset.yaml").read_text())["spec"])
-    picture = price_of(spec.images.bedrock_model)
-    assert picture is not None and price_of(spec.extraction.model) is not None
+    spec = PodcastBuildSpec.model_validate(yaml.safe_load((ROOT / "examples/podcast/dataset.yaml").read_text())["spec"])
+    picture = price_of(spec.podcast.images.bedrock_model)
+    assert picture is not None and price_of(spec.podcast.extraction.model) is not None
     assert spec.target.samples is not None and spec.budget.usd is not None
-    pictures = 1.1 * spec.target.samples * spec.images.per_sample * picture.per_image
+    pictures = 1.1 * spec.target.samples * spec.podcast.images.per_sample * picture.per_image
     extraction = spec.extraction_usd()
     assert extraction is not None and pictures + extraction < spec.budget.usd * 1.01

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.support.in_blocks import in_blocks
 from tests.support.observations import NOW
 
 from fabula_api.worker import Allowance, StageReport
@@ -67,10 +68,10 @@ class Bench:
             self.builds[build] = {
                 "apiVersion": "fabula.dev/v1alpha1", "kind": "DatasetBuild",
                 "metadata": {"name": build, "namespace": "team", "uid": build, "resourceVersion": "1"},
-                "spec": {
+                "spec": in_blocks("DatasetBuild", {
                     "source": {"uri": "x", "licenseAccepted": True},
                     "extraction": {"provider": "bedrock", "workers": workers, "quota": quota, "concurrency": 4},
-                },
+                }),
                 "status": {"state": "Running", "stages": [{"name": "extract", "state": "Running"}]},
             }  # fmt: skip
             self.cache.put(self.builds[build])

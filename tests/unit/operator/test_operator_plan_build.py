@@ -38,7 +38,7 @@ IMAGES = DATASET_SPEC["images"]
     ("spec", "reason", "words"),
     [
         ({"recipe": "opera"}, "UnknownRecipe", "podcast"),
-        ({"source": {}}, "InvalidSpec", "spec.source.uri"),
+        ({"source": {}}, "InvalidSpec", "spec.podcast.source.uri"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

@@ -255,7 +255,7 @@ def test_dollars_of_a_model_without_a_price_are_told_as_not_known() -> None:
     seen = observed("DatasetBuild", UNPRICED)
     state, reason, message = accepted(seen)
     assert (state, reason) == ("True", "PriceUnknown")
-    assert f"no price of spec.extraction.model {PROFILE} is known" in message and "in spec.prices" in message
+    assert f"no price of spec.podcast.extraction.model {PROFILE} is known" in message and "in spec.prices" in message
     told_of = [one for one in plan(seen, NOW).notices if one.reason == "PriceUnknown"]
     assert [(one.type, one.message) for one in told_of] == [("Warning", message)]
     seen, _ = step(seen)
@@ -275,7 +275,7 @@ def test_a_budget_that_could_not_be_kept_is_refused_before_anything_is_paid() ->
     assert accepted(observed("DatasetBuild", UNPRICED | budget | prices))[:2] == ("True", "Valid")
     assert accepted(observed("DatasetBuild", UNPRICED | budget | {"dryRun": True}))[:2] == ("True", "DryRun")
     drawn = {"images": {"provider": "bedrock", "bedrockModel": PROFILE}}
-    assert "spec.images.bedrockModel" in accepted(observed("DatasetBuild", drawn | budget))[2]
+    assert "spec.podcast.images.bedrockModel" in accepted(observed("DatasetBuild", drawn | budget))[2]
     free = {"images": {"provider": "none"}, "extraction": {"provider": "rules", "model": PROFILE}}
     assert accepted(observed("DatasetBuild", free | budget))[:2] == ("True", "Valid")
 

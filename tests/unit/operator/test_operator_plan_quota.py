@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.in_blocks import in_blocks
 from tests.support.observations import NOW
 
-from fabula_api.dataset_build import DatasetBuildSpec
+from fabula_api.recipes.podcast.build import PodcastBuildSpec
 from fabula_api.worker import Allowance, StageReport
 from fabula_operator.handlers.allowances import answer
 from fabula_operator.handlers.reports import Reports
@@ -23,8 +24,8 @@ PAID: dict[str, Any] = {
 }
 
 
-def spec(**changes: Any) -> DatasetBuildSpec:
-    return DatasetBuildSpec.model_validate({**PAID, **changes})
+def spec(**changes: Any) -> PodcastBuildSpec:
+    return PodcastBuildSpec.model_validate(in_blocks("DatasetBuild", {**PAID, **changes}))
 
 
 def report(shard: int, **fields: Any) -> StageReport:
@@ -118,7 +119,7 @@ class TestAnswers:
         return {
             "apiVersion": "fabula.dev/v1alpha1", "kind": "DatasetBuild",
             "metadata": {"name": name, "namespace": "team", "uid": f"uid-{name}", "resourceVersion": "1"},
-            "spec": {**PAID, "extraction": extraction, **changes},
+            "spec": in_blocks("DatasetBuild", {**PAID, "extraction": extraction, **changes}),
             "status": {"state": "Running", "stages": [{"name": "extract", "state": "Running"}]},
         }  # fmt: skip
 
@@ -161,7 +162,7 @@ class TestAnswers:
         """It is raised so soon after the end that the operator has not forgotten the reports of the former pods."""
         cache, reports = Cache(), Reports()
         extraction = PAID["extraction"] | {"workers": workers}
-        build = self.build("one", budget={"usd": 12, "extractionShare": 0.25}, extraction=extraction)
+        build = self.build("one", budget={"usd": 12}, extraction=extraction)
 
         def posts(child: str, shard: int, **fields: Any) -> float | None:
             name, owner = f"{child}-{shard}", {"kind": "Job", "name": child, "uid": child, "controller": True}
@@ -177,7 +178,7 @@ class TestAnswers:
         for shard, usd in spent.items():
             posts("job-1", shard)
             posts("job-1", shard, counts={"cost/usd": usd}, condition={"reason": "BudgetReached", "message": ""})
-        build["spec"]["budget"] = {"usd": 400, "extractionShare": 0.25}
+        build["spec"]["budget"] = {"usd": 400}
         granted = {shard: posts("job-2", shard, counts={"cost/usd": usd}) for shard, usd in spent.items()}
         assert granted == {shard: pytest.approx(100 / workers, abs=0.1) for shard in spent}
 

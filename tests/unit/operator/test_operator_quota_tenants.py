@@ -38,7 +38,7 @@ class Bench:
         self.builds[name] = {
             "kind": "DatasetBuild",
             "metadata": {"name": name, "namespace": namespace, "uid": name, "resourceVersion": "1"},
-            "spec": {"source": {"uri": "x", "licenseAccepted": True}, "extraction": extraction},
+            "spec": {"podcast": {"source": {"uri": "x", "licenseAccepted": True}, "extraction": extraction}},
             "status": {"state": "Running", "stages": [{"name": "extract", "state": "Running"}]},
         }
         self.cache.put(self.builds[name])

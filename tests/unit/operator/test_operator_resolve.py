@@ -10,7 +10,7 @@ from tests.support.observations import NOW, complete, edited, launches, observed
 
 from fabula_api.externals import unresolved
 from fabula_api.recipes import Kind, recipes
-from fabula_api.worker import SPEC_TYPES
+from fabula_api.specs import parse_spec
 from fabula_operator.plan.lifecycle import plan
 from fabula_operator.plan.seen.observed import Observed
 from fabula_operator.render.launch import Launch
@@ -38,7 +38,7 @@ WANTED = {
 
 def digests_of(kind: Kind, spec: dict[str, Any], changed: str | None = None) -> dict[str, str]:
     """What `resolve` finds; the content of one input may have changed."""
-    parsed = SPEC_TYPES[kind].model_validate(observed(kind, spec).run.spec)
+    parsed = parse_spec(kind, observed(kind, spec).run.spec)
     return {one.name: "sha256:" + ("e" if one.name == changed else "b") * 64 for one in unresolved(parsed)}
 
 

@@ -9,7 +9,8 @@ import pytest
 from prometheus_client import generate_latest
 from tests.support.observations import NOW, launches, observed
 
-from fabula_api.worker import SPEC_TYPES, ProgressBody, StageReport
+from fabula_api.specs import KIND_SPECS
+from fabula_api.worker import ProgressBody, StageReport
 from fabula_operator.handlers.metrics import Metrics
 from fabula_operator.handlers.reports import Reports, foreign_report
 from fabula_operator.handlers.work_queue import WorkQueue
@@ -190,7 +191,7 @@ def test_the_first_report_of_each_pod_is_kept_for_the_rate() -> None:
 
 @pytest.mark.parametrize("row", NOT_LANDED, ids=lambda row: f"{row.kind} {row.field}")
 def test_every_row_of_what_has_not_landed_names_a_field_that_is_there_and_off_by_default(row: NotLanded) -> None:
-    model: Any = SPEC_TYPES[row.kind]
+    model: Any = KIND_SPECS[row.kind]
     *parents, last = row.field.split(".")
     for name in parents:
         model = model.model_fields[name].annotation

@@ -39,7 +39,7 @@ def test_two_places_never_share_a_folder_and_two_spellings_of_one_do(position: i
 @pytest.mark.parametrize(
     ("kind", "spec", "field"),
     [
-        ("DatasetBuild", {"source": {"uri": "a/../b", "licenseAccepted": True}}, "spec.source.uri"),
+        ("DatasetBuild", {"source": {"uri": "a/../b", "licenseAccepted": True}}, "spec.podcast.source.uri"),
         ("FineTuneRun", {"dataset": {"uri": "a/%2e%2e/b"}}, "spec.dataset.uri"),
         ("FineTuneRun", {"output": {"uri": "/somewhere"}}, "spec.output.uri"),
         ("EvalRun", {"arms": [{"name": "base", "model": {"uri": "gs://b/m"}}]}, "spec.arms[0].model.uri"),

@@ -293,11 +293,15 @@ class TestDataset:
     @pytest.mark.parametrize(
         ("images", "illustrate", "message"),
         [
-            ({"provider": "none", "require": 2}, False, "images.require is 2, but images.provider is none"),
+            (
+                {"provider": "none", "require": 2},
+                False,
+                "podcast.images.require is 2, but podcast.images.provider is none",
+            ),
             (
                 {"provider": "diffusers", "perSample": 2, "require": 3},
                 True,
-                "images.require 3 is above images.perSample 2",
+                "podcast.images.require 3 is above podcast.images.perSample 2",
             ),
         ],
     )

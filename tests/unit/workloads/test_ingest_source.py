@@ -184,7 +184,7 @@ class TestReuse:
 
 class TestBadInput:
     def test_missing(self, tmp_path: Path) -> None:
-        with pytest.raises(NotFound, match=r"nowhere.jsonl.gz does not exist: source.uri must name"):
+        with pytest.raises(NotFound, match=r"nowhere.jsonl.gz does not exist: podcast.source.uri must name"):
             ingest(tmp_path, "nowhere.jsonl.gz")
 
     def test_not_gzip(self, tmp_path: Path) -> None:
@@ -243,7 +243,9 @@ class TestBadInput:
         with pytest.raises(InputInvalid) as failure:
             ingest(tmp_path)
         message = failure.value.message
-        assert "4 of 28 records (14.3 %) are unreadable, more than source.maxBadFraction allows (1 %)" in message
+        assert (
+            "4 of 28 records (14.3 %) are unreadable, more than podcast.source.maxBadFraction allows (1 %)" in message
+        )
         assert "in.jsonl line 13: NotJson" in message
         assert "line 26: NotAnObject (a JSON list, not an object); in.jsonl line 27: NotAnObject" in message
         assert "line 28" not in message

@@ -45,10 +45,10 @@ def config(tmp: Path, **fields: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"spec": {"source": {}}}, "FABULA_CONFIG: spec.source.uri: Field required"),
+        ({"spec": {"podcast": {"source": {}}}}, "FABULA_CONFIG: spec.podcast.source.uri: Field required"),
         (
-            {"spec": {"source": {"uri": "x", "limit": 0}}},
-            "spec.source.limit: Input should be greater than or equal to 1",
+            {"spec": {"podcast": {"source": {"uri": "x", "limit": 0}}}},
+            "spec.podcast.source.limit: Input should be greater than or equal to 1",
         ),
         ({"shards": 0}, "FABULA_CONFIG: shards: Input should be greater than or equal to 1"),
         ({"surprise": 1}, "FABULA_CONFIG: surprise: Extra inputs are not permitted"),

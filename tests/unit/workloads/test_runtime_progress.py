@@ -32,7 +32,7 @@ CONFIG = WorkerConfig.model_validate(
     {
         "run": {"kind": "DatasetBuild", "namespace": "default", "name": "x", "uid": "1"},
         "stage": "extract", "shards": 3, "attempt": 2, "root": "file:///r", "output": "o", "key": KEY,
-        "spec": {"source": {"uri": "x"}},
+        "spec": {"podcast": {"source": {"uri": "x"}}},
     }
 )  # fmt: skip
 

@@ -58,7 +58,7 @@ class Drawing:
     model = "noise"
 
     def __init__(self, context: StageContext) -> None:
-        read_all(model_folder(context, context.config.spec.images.model, "images.model", "imageModel"))
+        read_all(model_folder(context, context.config.spec.podcast.images.model, "podcast.images.model", "imageModel"))
 
     def draw(self, scenes: Sequence[Scene]) -> list[Any]:
         return [Picture(_noise(scene.width, scene.height)) for scene in scenes]

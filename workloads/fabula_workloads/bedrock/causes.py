@@ -31,8 +31,8 @@ class Place:
 
     @property
     def model_field(self) -> str:
-        """The field that names the model; `images.model` is one that is drawn with here."""
-        return f"{self.field}.bedrockModel" if self.field == "images" else f"{self.field}.model"
+        """The field that names the model; beside it, `images.model` is one that is drawn with here."""
+        return f"{self.field}.bedrockModel" if self.field.endswith("images") else f"{self.field}.model"
 
     def __str__(self) -> str:
         return f"{self.host or 'Bedrock'}, region {self.region or 'unknown'}"

@@ -18,8 +18,8 @@ from fabula_workloads.runtime.open_store import open_store
 
 
 def model_folder(context: StageContext, source: ModelSource, field: str, given: str = "model") -> Path:
-    """Local folder of a model; `field` is the spec field that an error names, such as `images.model`, and `given` the
-    input under which the stage was given its digest.
+    """Local folder of a model; `field` is the spec field that an error names, such as `model`, and `given` the input
+    under which the stage was given its digest.
 
     Raises InputInvalid (InputChanged) where the folder holds something else.
     """

@@ -12,11 +12,12 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from types import FrameType, TracebackType
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from fabula_api.dataset_build import DatasetBuildSpec
-from fabula_api.recipes import stages_of
-from fabula_api.worker import CONFIG_VARIABLE, SHARD_VARIABLE, SPEC_TYPES, ExitCode, WorkerConfig, WorkerResult
+from fabula_api.recipes import Kind, stages_of
+from fabula_api.specs import KIND_SPECS, parse_spec
+from fabula_api.worker import CONFIG_VARIABLE, SHARD_VARIABLE, ExitCode, WorkerConfig, WorkerResult
 from fabula_workloads.runtime import metrics
 from fabula_workloads.runtime.context import StageContext, StageResult, cache_folder
 from fabula_workloads.runtime.failures import CRASH, ConfigInvalid, Overtaken
@@ -65,18 +66,19 @@ def parse_config(text: str) -> WorkerConfig:
         raise ConfigInvalid(f"{CONFIG_VARIABLE}: Invalid JSON: {error}") from None
     below = ""
     try:
-        if isinstance(data, dict) and (spec_type := _spec_type(data.get("run"))) and isinstance(data.get("spec"), dict):
+        if isinstance(data, dict) and (kind := _kind(data.get("run"))) and isinstance(data.get("spec"), dict):
             # First and alone: within the whole config, its errors would be told without the `spec.` before them.
             below = "spec."
-            spec_type.model_validate(data["spec"])
+            parse_spec(kind, data["spec"])
             below = ""
         return WorkerConfig.model_validate(data)
     except ValidationError as error:
         raise ConfigInvalid("\n".join(validation_lines(error, f"{CONFIG_VARIABLE}: {below}"))) from None
 
 
-def _spec_type(run: object) -> type[BaseModel] | None:
-    return SPEC_TYPES.get(run.get("kind", "")) if isinstance(run, dict) else None
+def _kind(run: object) -> Kind | None:
+    named = run.get("kind") if isinstance(run, dict) else None
+    return next((kind for kind in KIND_SPECS if kind == named), None)
 
 
 def read_shard(config: WorkerConfig) -> int:

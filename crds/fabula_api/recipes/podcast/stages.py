@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from fabula_api.recipes.records import Recipe, Stage
+from fabula_api.recipes.podcast.build import PodcastBuildSpec
+from fabula_api.recipes.records import ReadModel, Recipe, Stage
 
 _INGEST = Stage(
     "ingest",
     "single",
     runs="fabula_workloads.recipes.podcast.ingest:run",
-    reads=("source",),
+    reads=("podcast.source",),
     makes=("episodes",),
     by_content=True,
     version=2,
     unit="episode",
 )
 _RESOLVE = "resolve"
+
+
+def _fields(block: str, *names: str) -> tuple[str, ...]:
+    return tuple(f"{block}.{name}" for name in names)
 
 
 def _resolve(*reads: str) -> Stage:
@@ -32,22 +37,37 @@ def _resolve(*reads: str) -> Stage:
 PODCAST = Recipe(
     name="podcast",
     parts="fabula_workloads.recipes.podcast.parts:PARTS",
+    specs={"DatasetBuild": PodcastBuildSpec},
+    fixed={
+        "DatasetBuild": (
+            "podcast.source",
+            *_fields("podcast.extraction", "provider", "model", "words"),
+        )
+    },
+    models={
+        "DatasetBuild": (
+            ReadModel("imageModel", "podcast.images.model", when=("podcast.images.provider", ("diffusers",))),
+        )
+    },
     stages={
         "DatasetBuild": (
-            _resolve("images.provider", "images.model"),
+            _resolve("podcast.images.provider", "podcast.images.model"),
             _INGEST,
             Stage(
                 "extract",
                 "sharded",
                 runs="fabula_workloads.recipes.podcast.extract:run",
                 reads=(
-                    "extraction.provider", "extraction.model", "extraction.words", "extraction.max_excerpts",
-                    "extraction.max_tokens", "extraction.min_verbatim_ratio", "images.per_sample",
+                    *_fields(
+                        "podcast.extraction",
+                        *("provider", "model", "words", "max_excerpts", "max_tokens", "min_verbatim_ratio"),
+                    ),
+                    "podcast.images.per_sample",
                 ),
                 extent=("target.samples", "budget", "retry_failed"),
                 after=("ingest",),
-                shards="extraction.workers",
-                resources="extraction.resources",
+                shards="podcast.extraction.workers",
+                resources="podcast.extraction.resources",
                 version=2,
                 unit="episode",
             ),
@@ -55,19 +75,20 @@ PODCAST = Recipe(
                 "illustrate",
                 "sharded",
                 runs="fabula_workloads.recipes.podcast.illustrate:run",
-                reads=(
-                    "images.provider", "images.model", "images.bedrock_model", "images.per_sample",
-                    "images.aspect_ratio", "images.width", "images.steps", "images.guidance_scale", "images.seed",
+                reads=_fields(
+                    "podcast.images",
+                    *("provider", "model", "bedrock_model", "per_sample"),
+                    *("aspect_ratio", "width", "steps", "guidance_scale", "seed"),
                 ),
                 # How many more are drawn depends on how many pictures make a sample complete.
-                extent=("target.samples", "budget", "retry_failed", "images.require"),
+                extent=("target.samples", "budget", "retry_failed", "podcast.images.require"),
                 after=(_RESOLVE, "ingest", "extract"),
                 external=("imageModel",),
-                shards="images.workers",
-                device="images.device",
-                remote_when=("images.provider", ("bedrock",)),
-                resources="images.resources",
-                skip_unless=("images.provider", ("bedrock", "diffusers")),
+                shards="podcast.images.workers",
+                device="podcast.images.device",
+                remote_when=("podcast.images.provider", ("bedrock",)),
+                resources="podcast.images.resources",
+                skip_unless=("podcast.images.provider", ("bedrock", "diffusers")),
                 version=2,
                 unit="image",
             ),
@@ -75,7 +96,7 @@ PODCAST = Recipe(
                 "assemble",
                 "single",
                 runs="fabula_workloads.recipes.podcast.assemble:run",
-                reads=("split", "target", "images.require", "images.per_sample"),
+                reads=("podcast.split", "target", "podcast.images.require", "podcast.images.per_sample"),
                 after=("ingest", "extract", "illustrate"),
                 makes=("dataset",),
                 version=4,
@@ -144,11 +165,11 @@ PODCAST = Recipe(
                 "estimate",
                 "single",
                 runs="fabula_workloads.recipes.podcast.estimate:run",
-                reads=("extraction", "images", "prices", "target"),
+                reads=("podcast.extraction", "podcast.images", "prices", "target"),
                 after=("ingest",),
                 unit="episode",
                 commits=False,
             ),
         ),
     },
-)  # fmt: skip
+)

@@ -13,9 +13,9 @@ from fabula_api.dataset_build import DatasetBuildSpec
 from fabula_api.eval_run import EvalRunSpec
 from fabula_api.fine_tune_run import FineTuneRunSpec
 from fabula_api.once import once
-from fabula_api.recipes import Kind, Stage, metrics_of, recipes, stages_of
+from fabula_api.recipes import DEFAULT, Kind, Stage, metrics_of, recipes, stages_of
+from fabula_api.specs import Spec, parse_spec
 from fabula_api.uri import resolve_uri, uris_of
-from fabula_api.worker import SPEC_TYPES, Spec
 from fabula_operator.plan.acceptance.confinement import out_of_bounds
 from fabula_operator.plan.acceptance.not_landed import first_not_landed
 from fabula_operator.plan.acceptance.preflight import Preflight, preflight
@@ -58,8 +58,7 @@ def accept(seen: Observed) -> Accepted | Refusal:
         return spec
     stages = stages_of(spec.recipe, kind, is_dry_run(spec))
     if stages is None:
-        known = ", ".join(sorted(name for name, recipe in recipes().items() if kind in recipe.stages))
-        return Refusal("UnknownRecipe", f"spec.recipe: {spec.recipe} has no {kind} in this version; it knows {known}")
+        return Refusal("UnknownRecipe", _unknown(spec.recipe, kind))
     if problem := first_not_landed(kind, spec):
         return Refusal("NotImplemented", problem)
     if problem := misplaced(spec, seen.environment.artifact_root):
@@ -80,11 +79,20 @@ def accept(seen: Observed) -> Accepted | Refusal:
 
 @once(SPECS)
 def parsed(wire: Mapping[str, Any], kind: Kind) -> Spec | Refusal:
-    """The spec on the wire as its model."""
+    """The spec on the wire as the model of its recipe."""
+    named = wire.get("recipe", DEFAULT)
+    if isinstance(named, str) and named not in recipes():
+        # First: what else it has, only its recipe could tell.
+        return Refusal("UnknownRecipe", _unknown(named, kind))
     try:
-        return SPEC_TYPES[kind].model_validate(wire)
+        return parse_spec(kind, wire)
     except ValidationError as error:
         return Refusal("InvalidSpec", _in_words(error))
+
+
+def _unknown(recipe: str, kind: Kind) -> str:
+    known = ", ".join(sorted(name for name, found in recipes().items() if kind in found.stages))
+    return f"spec.recipe: {recipe} has no {kind} in this installation; it knows {known}"
 
 
 @once(SPECS)

@@ -8,7 +8,7 @@ from typing import Any
 
 from fabula_api.base import camel, value_at
 from fabula_api.recipes import Kind
-from fabula_api.worker import Spec
+from fabula_api.specs import Spec
 
 
 @dataclass(frozen=True, slots=True)

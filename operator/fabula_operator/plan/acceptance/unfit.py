@@ -67,7 +67,7 @@ def _size(found: Reference, spec: FineTuneRunSpec) -> tuple[str, str] | None:
         return (
             "EmptySplit",
             f"spec.dataset.ref: DatasetBuild {found.name} has an empty training split; build it from more podcasts, or "
-            "with a smaller spec.split.validation",
+            "with a smaller spec.podcast.split.validation",
         )
     ranks, size = spec.topology.nodes * spec.topology.gpus_per_node, spec.training.per_device_batch_size
     if samples >= ranks * size:

@@ -6,11 +6,11 @@ import math
 
 from fabula_api.artifact import canonical_json
 from fabula_api.base import value_at
-from fabula_api.dataset_build import DatasetBuildSpec
 from fabula_api.eval_run import Arm
 from fabula_api.fine_tune_run import FineTuneRunSpec, FineTuneRunStatus
 from fabula_api.provider import longest_reply_seconds
 from fabula_api.recipes import Stage
+from fabula_api.recipes.podcast.build import PodcastBuildSpec
 from fabula_api.shared_spec import Resources
 from fabula_api.status import FailureDigest
 from fabula_api.worker import CONFIG_VARIABLE, Spec, StageInput
@@ -109,11 +109,11 @@ def _device(stage: Stage, spec: Spec, arm: Arm | None, resources: Resources) -> 
 
 def last_call_seconds(spec: Spec, stage: str) -> int:
     """Seconds that a stage's pods need at most to end the paid calls in hand and keep the answers; 0 without such."""
-    if not isinstance(spec, DatasetBuildSpec):
+    if not isinstance(spec, PodcastBuildSpec):
         return 0
-    if stage == EXTRACT and spec.extraction.provider == "bedrock":
-        return math.ceil(longest_reply_seconds(spec.extraction.max_tokens)) + _SECONDS_TO_COMMIT
-    if stage == ILLUSTRATE and spec.images.provider == "bedrock":
+    if stage == EXTRACT and spec.podcast.extraction.provider == "bedrock":
+        return math.ceil(longest_reply_seconds(spec.podcast.extraction.max_tokens)) + _SECONDS_TO_COMMIT
+    if stage == ILLUSTRATE and spec.podcast.images.provider == "bedrock":
         return math.ceil(longest_reply_seconds()) + _SECONDS_TO_COMMIT
     return 0
 

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
-from fabula_api.dataset_build import DatasetBuildSpec, Quota, RequestQuota
+from fabula_api.quota import Quota, RequestQuota
+from fabula_api.recipes.podcast.build import PodcastBuildSpec
 from fabula_api.worker import StageReport
 from fabula_operator.plan.money.quota_groups import QuotaGroup
 
@@ -58,20 +59,29 @@ class Pool:
 
 def claim_of(
     run: str,
-    spec: DatasetBuildSpec,
+    spec: PodcastBuildSpec,
     stage: str,
     reports: Iterable[StageReport],
     namespace: str = "",
     groups: Iterable[QuotaGroup] = (),
 ) -> Claim | None:
     """What a build's stage at work draws on, among it the declared `groups`; None for a stage that pays nobody."""
-    if stage == EXTRACT and spec.extraction.provider == "bedrock":
-        quota: RequestQuota = spec.extraction.quota
-        workers, concurrency = spec.extraction.workers, spec.extraction.concurrency
-        payer = (namespace, spec.extraction.provider, spec.extraction.region, spec.extraction.model)
-    elif stage == ILLUSTRATE and spec.images.provider == "bedrock":
-        quota, workers, concurrency = spec.images.quota, spec.images.workers, spec.images.concurrency
-        payer = (namespace, spec.images.provider, spec.images.region, spec.images.bedrock_model)
+    if stage == EXTRACT and spec.podcast.extraction.provider == "bedrock":
+        quota: RequestQuota = spec.podcast.extraction.quota
+        workers, concurrency = spec.podcast.extraction.workers, spec.podcast.extraction.concurrency
+        payer = (
+            namespace,
+            spec.podcast.extraction.provider,
+            spec.podcast.extraction.region,
+            spec.podcast.extraction.model,
+        )
+    elif stage == ILLUSTRATE and spec.podcast.images.provider == "bedrock":
+        quota, workers, concurrency = (
+            spec.podcast.images.quota,
+            spec.podcast.images.workers,
+            spec.podcast.images.concurrency,
+        )
+        payer = (namespace, spec.podcast.images.provider, spec.podcast.images.region, spec.podcast.images.bedrock_model)
     else:
         return None
     over = sum(ended(report) for report in reports if report.stage == stage)
@@ -105,7 +115,7 @@ def pool_of(claim: Claim, claims: Iterable[Claim]) -> Pool:
     return Pool(min(requests, default=None), min(tokens, default=None), sum(one.at_work for one in pool))
 
 
-def stage_budget(spec: DatasetBuildSpec, stage: str, extraction_usd: float) -> float | None:
+def stage_budget(spec: PodcastBuildSpec, stage: str, extraction_usd: float) -> float | None:
     """Dollars that a stage may take in all; None without a bound. Pictures may take what extraction left."""
     if spec.budget.usd is None:
         return None

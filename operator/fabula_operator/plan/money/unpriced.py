@@ -6,8 +6,8 @@ dollars are not known; zero would be a lie.
 
 from __future__ import annotations
 
-from fabula_api.dataset_build import DatasetBuildSpec
 from fabula_api.pricing import price_of
+from fabula_api.recipes.podcast.build import PodcastBuildSpec
 from fabula_api.worker import Spec
 
 REASON = "PriceUnknown"
@@ -18,11 +18,15 @@ _REMEDY = (
 
 def unpriced(spec: Spec | None) -> dict[str, str]:
     """Stages that pay for a model without a price, each with the field that names it and the model."""
-    if not isinstance(spec, DatasetBuildSpec):
+    if not isinstance(spec, PodcastBuildSpec):
         return {}
     paid = {
-        "extract": (spec.extraction.provider, "spec.extraction.model", spec.extraction.model),
-        "illustrate": (spec.images.provider, "spec.images.bedrockModel", spec.images.bedrock_model),
+        "extract": (spec.podcast.extraction.provider, "spec.podcast.extraction.model", spec.podcast.extraction.model),
+        "illustrate": (
+            spec.podcast.images.provider,
+            "spec.podcast.images.bedrockModel",
+            spec.podcast.images.bedrock_model,
+        ),
     }
     return {
         stage: f"{field} {model}"
@@ -40,7 +44,7 @@ def without_budget(spec: Spec | None) -> str:
 
 def over_budget(spec: Spec) -> str | None:
     """Why a build is refused whose budget could not be kept; None where it can, and for a dry run."""
-    if not isinstance(spec, DatasetBuildSpec) or spec.budget.usd is None or spec.dry_run:
+    if not isinstance(spec, PodcastBuildSpec) or spec.budget.usd is None or spec.dry_run:
         return None
     if not (found := unpriced(spec)):
         return None

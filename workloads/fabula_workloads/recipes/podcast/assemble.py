@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from fabula_api.artifact import Manifest
-from fabula_api.dataset_build import DatasetBuildSpec
+from fabula_api.recipes.podcast.build import PodcastBuildSpec
 from fabula_api.status import Lineage
 from fabula_workloads.recipes.podcast.dataset.candidates import candidates, required_pictures
 from fabula_workloads.recipes.podcast.dataset.card import card
@@ -40,7 +40,7 @@ TURN_CHOICES = ("mergeTurns", "minTurnCharacters", "backChannels")
 def run(context: StageContext) -> StageResult:
     """The `assemble` stage."""
     spec = context.config.spec
-    if not isinstance(spec, DatasetBuildSpec):
+    if not isinstance(spec, PodcastBuildSpec):
         raise ConfigInvalid(f"assemble belongs to a DatasetBuild, not to a {context.config.run.kind}")
     illustrated = any(given.name == _ILLUSTRATE for given in context.config.inputs)
     required = required_pictures(spec, illustrated)
@@ -51,10 +51,12 @@ def run(context: StageContext) -> StageResult:
         raise InputInvalid(
             f"no sample is left: {dict(sorted(left_out.items())) or 'no episode has an excerpt'}. "
             f"{_most_frequent(context.open_input('extract'))}Look at the counts of the stages before, and at "
-            "extraction.words, images.require and the source.",
+            "podcast.extraction.words, podcast.images.require and the source.",
             "NoSamples",
         )
-    validation = validation_podcasts((sample.podcast for sample in samples), spec.split.validation, spec.split.seed)
+    validation = validation_podcasts(
+        (sample.podcast for sample in samples), spec.podcast.split.validation, spec.podcast.split.seed
+    )
     _, ingest = context.read_artifact("ingest", "episodes")
     turns = {choice: ingest.details[choice] for choice in TURN_CHOICES if choice in ingest.details}
     with context.scratch() as scratch:
@@ -102,9 +104,9 @@ def run(context: StageContext) -> StageResult:
     )
 
 
-def extraction_details(spec: DatasetBuildSpec) -> dict[str, Any]:
+def extraction_details(spec: PodcastBuildSpec) -> dict[str, Any]:
     """Who chose the excerpts, and by which words."""
-    asked = spec.extraction
+    asked = spec.podcast.extraction
     if asked.provider != "bedrock":
         return {"provider": asked.provider}
     return {
@@ -142,7 +144,7 @@ def _most_frequent(extract: Store) -> str:
 
 
 def _candidates(
-    context: StageContext, spec: DatasetBuildSpec, drawn: Store | None, left_out: Counter[str]
+    context: StageContext, spec: PodcastBuildSpec, drawn: Store | None, left_out: Counter[str]
 ) -> Iterator[Sample]:
     pictures: dict[str, Picture] = {}
     for key, outcome in Ledger(drawn).items() if drawn is not None else ():

@@ -1,7 +1,7 @@
 """Turns of a dialogue: labels in order of appearance, back-channels, merging, and how a dialogue is written out.
 
-The choices are the build's (`source.minTurnCharacters`, `mergeTurns`, `backChannels`), since each of them changes turn
-length and switch rate, which is what a dialogue model is judged by.
+The choices are the build's (`podcast.source.minTurnCharacters`, `mergeTurns`, `backChannels`), since each of them
+changes turn length and switch rate, which is what a dialogue model is judged by.
 """
 
 from __future__ import annotations

@@ -10,8 +10,9 @@ import json
 import math
 from dataclasses import dataclass
 
-from fabula_api.dataset_build import BuildEstimate, DatasetBuildSpec
+from fabula_api.dataset_build import BuildEstimate
 from fabula_api.pricing import Price, price_of
+from fabula_api.recipes.podcast.build import PodcastBuildSpec
 from fabula_workloads.recipes.podcast.dialogue import written
 from fabula_workloads.recipes.podcast.extraction.chunks import chunks
 from fabula_workloads.recipes.podcast.extraction.excerpt_prompt import converse_request, user_text
@@ -50,7 +51,7 @@ class Work:
 def run(context: StageContext) -> StageResult:
     """The `estimate` stage; its result's summary has the estimate."""
     spec = context.config.spec
-    if not isinstance(spec, DatasetBuildSpec):
+    if not isinstance(spec, PodcastBuildSpec):
         raise ConfigInvalid(f"estimate belongs to a DatasetBuild, not to a {context.config.run.kind}")
     episodes, manifest = context.read_artifact("ingest", "episodes")
     num_episodes = int(manifest.counts["episode/ok"])
@@ -66,9 +67,9 @@ def run(context: StageContext) -> StageResult:
     return StageResult(summary={"estimate": estimate(whole, spec, sampled).to_wire()})
 
 
-def add(work: Work, episode: Episode, spec: DatasetBuildSpec) -> None:
+def add(work: Work, episode: Episode, spec: PodcastBuildSpec) -> None:
     """Add what one episode takes."""
-    asked, num_scenes = spec.extraction, spec.images.per_sample
+    asked, num_scenes = spec.podcast.extraction, spec.podcast.images.per_sample
     words = asked.words
     if len({turn.speaker for turn in episode.turns}) < 2:
         return
@@ -100,15 +101,15 @@ def add(work: Work, episode: Episode, spec: DatasetBuildSpec) -> None:
     work.excerpts += found
 
 
-def estimate(work: Work, spec: DatasetBuildSpec, sampled: int) -> BuildEstimate:
+def estimate(work: Work, spec: PodcastBuildSpec, sampled: int) -> BuildEstimate:
     """The build's figures from what all its episodes take; `target` ends it earlier, `budget` is not looked at."""
     wanted, samples = spec.excerpts_wanted(), work.excerpts
     if wanted is not None and spec.target.samples is not None and work.excerpts:
         work = work.times(min(1.0, wanted / work.excerpts))
         # What is looked for above the target is drawn only for samples whose own pictures are filtered: a few.
         samples = min(work.excerpts, spec.target.samples)
-    pictures = samples * spec.images.per_sample if spec.images.provider == "bedrock" else 0.0
-    text_price, picture_price = price_of(spec.extraction.model, spec.prices), _picture_price(spec)
+    pictures = samples * spec.podcast.images.per_sample if spec.podcast.images.provider == "bedrock" else 0.0
+    text_price, picture_price = price_of(spec.podcast.extraction.model, spec.prices), _picture_price(spec)
     known = (text_price is not None or not work.calls) and (picture_price is not None or not pictures)
     text_price, picture_price = text_price or Price(), picture_price or Price()
     usd = text_price.tokens_usd(math.ceil(work.tokens_in), math.ceil(work.tokens_out))
@@ -124,12 +125,12 @@ def estimate(work: Work, spec: DatasetBuildSpec, sampled: int) -> BuildEstimate:
     )
 
 
-def _picture_price(spec: DatasetBuildSpec) -> Price | None:
-    return price_of(spec.images.bedrock_model, spec.prices)
+def _picture_price(spec: PodcastBuildSpec) -> Price | None:
+    return price_of(spec.podcast.images.bedrock_model, spec.prices)
 
 
-def _text_minutes(work: Work, price: Price, spec: DatasetBuildSpec) -> float:
-    asked, quota = spec.extraction, spec.extraction.quota
+def _text_minutes(work: Work, price: Price, spec: PodcastBuildSpec) -> float:
+    asked, quota = spec.podcast.extraction, spec.podcast.extraction.quota
     seconds = work.calls * _FIRST_SECONDS + work.tokens_out / _TOKENS_PER_SECOND
     bounds = [seconds / 60 / (asked.concurrency * asked.workers)]
     if quota.requests_per_minute:
@@ -139,8 +140,8 @@ def _text_minutes(work: Work, price: Price, spec: DatasetBuildSpec) -> float:
     return max(bounds)
 
 
-def _picture_minutes(pictures: float, spec: DatasetBuildSpec) -> float:
-    images = spec.images
+def _picture_minutes(pictures: float, spec: PodcastBuildSpec) -> float:
+    images = spec.podcast.images
     bounds = [pictures * _SECONDS_PER_PICTURE / 60 / (images.concurrency * images.workers)]
     if images.quota.requests_per_minute:
         bounds.append(pictures / images.quota.requests_per_minute)

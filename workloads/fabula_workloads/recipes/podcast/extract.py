@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fabula_api.artifact import Manifest
-from fabula_api.dataset_build import DatasetBuildSpec
+from fabula_api.recipes.podcast.build import PodcastBuildSpec
 from fabula_api.worker import StageCondition
 from fabula_workloads.bedrock.budget import BudgetReached
 from fabula_workloads.bedrock.clock import Clock
@@ -31,7 +31,7 @@ Figures = Counter[str]
 def run(context: StageContext, clock: Clock | None = None) -> StageResult:
     """The `extract` stage. `clock` is the one by which quotas are counted; default: the machine's."""
     spec = context.config.spec
-    if not isinstance(spec, DatasetBuildSpec):
+    if not isinstance(spec, PodcastBuildSpec):
         raise ConfigInvalid(f"extract belongs to a DatasetBuild, not to a {context.config.run.kind}")
     return _Shard(context, spec, *context.read_artifact("ingest", "episodes"), Ledger(context.store), clock).work()
 
@@ -39,7 +39,7 @@ def run(context: StageContext, clock: Clock | None = None) -> StageResult:
 @dataclass
 class _Shard:
     context: StageContext
-    spec: DatasetBuildSpec
+    spec: PodcastBuildSpec
     episodes: Store
     ingested: Manifest
     ledger: Ledger
@@ -58,7 +58,7 @@ class _Shard:
     def work(self) -> StageResult:
         """Work through what has no outcome yet; the stage's counts."""
         if (wanted := self.spec.excerpts_wanted()) is not None:
-            most, reporter = self.spec.extraction.max_excerpts, self.context.reporter
+            most, reporter = self.spec.podcast.extraction.max_excerpts, self.context.reporter
             self.target = Frontier(wanted, most, self._ended, self.context.stopping, reporter.update)
         usages = self._take_stock()
         extracting = open_extractor(self.context, self.spec, self.pending, self.again, usages, self.clock)

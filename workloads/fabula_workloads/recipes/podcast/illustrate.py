@@ -11,7 +11,7 @@ from fabula_workloads.runtime.context import StageContext, StageResult
 
 def run(context: StageContext) -> StageResult:
     """Draw this shard's scenes."""
-    if build_of(context).images.provider == "bedrock":
+    if build_of(context).podcast.images.provider == "bedrock":
         from fabula_workloads.recipes.podcast.illustration.paid import illustrate_paid  # boto3 only where it is used
 
         return illustrate_paid(context)

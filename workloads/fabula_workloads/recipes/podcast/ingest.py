@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, TextIO, cast
 
 from fabula_api.artifact import Manifest
-from fabula_api.dataset_build import DatasetBuildSpec
-from fabula_api.dataset_build import Source as SourceSpec
+from fabula_api.recipes.podcast.build import PodcastBuildSpec
+from fabula_api.recipes.podcast.build import Source as SourceSpec
 from fabula_api.status import Lineage
 from fabula_workloads.recipes.podcast.corpus import sporc
 from fabula_workloads.recipes.podcast.corpus.parquet import ParquetSource
@@ -79,17 +79,17 @@ class Reading:
 def run(context: StageContext) -> StageResult:
     """The `ingest` stage."""
     spec = context.config.spec
-    if not isinstance(spec, DatasetBuildSpec):
+    if not isinstance(spec, PodcastBuildSpec):
         raise ConfigInvalid(f"ingest belongs to a DatasetBuild, not to a {context.config.run.kind}")
-    check_source(spec.source)
-    source = open_source(context.resolve(spec.source.uri), spec.source, context.cache)
+    check_source(spec.podcast.source)
+    source = open_source(context.resolve(spec.podcast.source.uri), spec.podcast.source, context.cache)
     digest = source.digest()
     store = context.store.child(digest.removeprefix("sha256:")[:16])
     key = context.config.key
     if (manifest := committed(store, (KIND,), key, context.cache, context.check_stop)) is not None:
         return StageResult.reuse(manifest, store.uri)
     with context.scratch() as scratch:
-        reading, details = read_source(context, source, spec.source, scratch)
+        reading, details = read_source(context, source, spec.podcast.source, scratch)
         parts = [add_part(store, name, scratch / name) for name in (EPISODES, SKIPPED)]
         manifest = commit(
             store,
@@ -108,8 +108,8 @@ def check_source(spec: SourceSpec) -> None:
     """Raise ConfigInvalid for a source that may not, or cannot yet, be read."""
     if not spec.license_accepted:
         raise ConfigInvalid(
-            "source.licenseAccepted is false: the layouts of SPoRC are those of a corpus that is gated to research and "
-            "may not be passed on. Set it to true if you may process this source."
+            "podcast.source.licenseAccepted is false: the layouts of SPoRC are those of a gated corpus, for research "
+            "and may not be passed on. Set it to true if you may process this source."
         )
 
 
@@ -209,7 +209,7 @@ def _check_bad_fraction(uri: str, reading: Reading, allowed: float) -> None:
         raise _too_bad(
             uri, reading,
             f"{reading.num_bad} of {reading.records} records ({share:.3g} %) are unreadable, more than "
-            f"source.maxBadFraction allows ({100 * allowed:.3g} %)",
+            f"podcast.source.maxBadFraction allows ({100 * allowed:.3g} %)",
         )  # fmt: skip
 
 

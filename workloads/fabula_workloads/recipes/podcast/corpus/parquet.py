@@ -43,7 +43,7 @@ class ParquetSource:
         self._store = open_store(uri)
         found = sorted(entry.path for entry in self._store.list())
         if not found:
-            raise NotFound(uri, "source.uri must name a Parquet file or a folder of them")
+            raise NotFound(uri, "podcast.source.uri must name a Parquet file or a folder of them")
         self.files = chosen([path for path in found if path.endswith(_SUFFIX)])
         if not self.files:
             raise InputInvalid(f"{uri} holds {len(found)} files, but no {_SUFFIX} file with turns or transcripts")
@@ -91,7 +91,8 @@ def _rows(file: IO[bytes], path: str, uri: str) -> Iterator[Line]:
         import pyarrow.parquet
     except ImportError as error:
         raise ConfigInvalid(
-            "source.format sporc-parquet needs pyarrow in the worker's image: install fabula with the extra `parquet`"
+            "podcast.source.format sporc-parquet needs pyarrow in the worker's image: "
+            "install fabula with the extra `parquet`"
         ) from error
     partition = _PARTITION.search(path)
     extra = {"podcast_id": partition.group(1)} if partition else {}

@@ -48,7 +48,7 @@ class Source:
         self._store = open_store(uri)
         found = sorted(entry.path for entry in self._store.list())
         if not found:
-            raise NotFound(uri, "source.uri must name a transcript file or a folder of them")
+            raise NotFound(uri, "podcast.source.uri must name a transcript file or a folder of them")
         self.files = [path for path in found if path.endswith(_SUFFIXES)]
         if not self.files:
             raise InputInvalid(f"{uri} holds {len(found)} files, but none is named {' or '.join(_SUFFIXES[:2])}")

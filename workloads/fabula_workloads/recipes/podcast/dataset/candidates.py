@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
-from fabula_api.dataset_build import DatasetBuildSpec
+from fabula_api.recipes.podcast.build import PodcastBuildSpec
 from fabula_workloads.recipes.podcast.dataset.samples import Picture, Sample, samples_of
 from fabula_workloads.recipes.podcast.extraction.near_duplicates import NearDuplicates
 from fabula_workloads.runtime.failures import ConfigInvalid
@@ -19,7 +19,7 @@ from fabula_workloads.runtime.store import Store
 
 def candidates(
     extract: Store,
-    spec: DatasetBuildSpec,
+    spec: PodcastBuildSpec,
     pictures: Mapping[str, Picture] | None = None,
     left_out: Counter[str] | None = None,
 ) -> Iterator[Sample]:
@@ -41,13 +41,17 @@ def candidates(
                 left_out["NearDuplicate"] += 1
 
 
-def required_pictures(spec: DatasetBuildSpec, illustrated: bool) -> int:
-    """Fewest pictures a sample must have: `images.require`, by default all; none where nobody draws."""
-    require, per_sample = spec.images.require, spec.images.per_sample
+def required_pictures(spec: PodcastBuildSpec, illustrated: bool) -> int:
+    """Fewest pictures a sample must have: `podcast.images.require`, by default all; none where nobody draws."""
+    require, per_sample = spec.podcast.images.require, spec.podcast.images.per_sample
     if not illustrated:
         if require:
-            raise ConfigInvalid(f"images.require is {require}, but images.provider is none: no sample could have one")
+            raise ConfigInvalid(
+                f"podcast.images.require is {require}, but podcast.images.provider is none: no sample could have one"
+            )
         return 0
     if require is not None and require > per_sample:
-        raise ConfigInvalid(f"images.require {require} is above images.perSample {per_sample}: no sample could be kept")
+        raise ConfigInvalid(
+            f"podcast.images.require {require} is above podcast.images.perSample {per_sample}: no sample could be kept"
+        )
     return per_sample if require is None else require

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fabula_api.artifact import digest_of
-from fabula_api.dataset_build import DatasetBuildSpec
 from fabula_api.pricing import Price
+from fabula_api.recipes.podcast.build import PodcastBuildSpec
 from fabula_workloads.bedrock.budget import BudgetReached
 from fabula_workloads.bedrock.calls import Answer, Call, Caller, Usage
 from fabula_workloads.bedrock.client import BedrockClient
@@ -68,15 +68,15 @@ class BedrockExtractor:
 
     def __init__(
         self,
-        spec: DatasetBuildSpec,
+        spec: PodcastBuildSpec,
         client: BedrockClient,
         caller: Caller,
         price: Price,
         again: Set[str] = frozenset(),
     ) -> None:
         """`again`: episodes that failed before; what could not be read of their replies is asked for anew."""
-        self._asked = spec.extraction
-        self._num_scenes = spec.images.per_sample
+        self._asked = spec.podcast.extraction
+        self._num_scenes = spec.podcast.images.per_sample
         self._client = client
         self._caller = caller
         self._price = price

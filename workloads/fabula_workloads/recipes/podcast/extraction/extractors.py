@@ -6,7 +6,7 @@ from collections.abc import Iterable, Set
 from dataclasses import dataclass
 from typing import Any
 
-from fabula_api.dataset_build import DatasetBuildSpec
+from fabula_api.recipes.podcast.build import PodcastBuildSpec
 from fabula_workloads.bedrock.calls import Usage
 from fabula_workloads.bedrock.clock import Clock
 from fabula_workloads.bedrock.quota import Rates
@@ -30,7 +30,7 @@ class Extracting:
 
 def open_extractor(
     context: StageContext,
-    spec: DatasetBuildSpec,
+    spec: PodcastBuildSpec,
     pending: Set[str],
     again: Set[str],
     finished: Iterable[dict[str, Any]],
@@ -38,9 +38,9 @@ def open_extractor(
 ) -> Extracting:
     """The extractor that the spec asks for. `pending` are the episodes to do, `again`
     those of them that failed before, `finished` the usage of those done."""
-    asked = spec.extraction
+    asked = spec.podcast.extraction
     if asked.words.min > asked.words.max:
-        raise ConfigInvalid(f"extraction.words.min {asked.words.min} is above max {asked.words.max}")
+        raise ConfigInvalid(f"podcast.extraction.words.min {asked.words.min} is above max {asked.words.max}")
     if asked.provider == "bedrock":
         return _bedrock(context, spec, pending, again, finished, clock)
     return Extracting(
@@ -48,14 +48,14 @@ def open_extractor(
             min_words=asked.words.min,
             max_words=asked.words.max,
             max_excerpts=asked.max_excerpts,
-            scenes_per_excerpt=spec.images.per_sample,
+            scenes_per_excerpt=spec.podcast.images.per_sample,
         )
     )
 
 
 def _bedrock(
     context: StageContext,
-    spec: DatasetBuildSpec,
+    spec: PodcastBuildSpec,
     pending: Set[str],
     again: Set[str],
     finished: Iterable[dict[str, Any]],
@@ -65,13 +65,14 @@ def _bedrock(
     from fabula_workloads.bedrock.shard import known_price, open_caller
     from fabula_workloads.recipes.podcast.extraction.bedrock_extractor import BedrockExtractor, episode_of_call
 
-    asked = spec.extraction
+    asked = spec.podcast.extraction
     price = known_price(asked.model, spec.prices, spec.budget.usd)
     client = BedrockClient(
         region=asked.region,
         endpoint_url=asked.endpoint_url,
         concurrency=asked.concurrency,
         max_tokens=asked.max_tokens,
+        field="podcast.extraction",
     )
     caller = open_caller(
         context,
@@ -79,8 +80,8 @@ def _bedrock(
         budget_usd=spec.extraction_usd(),
         is_own=lambda call: episode_of_call(call) in pending,
         finished=finished,
-        asked=f"extraction.model {asked.model}, extraction.maxTokens, extraction.region {asked.region} and what the "
-        "account may use there",
+        asked=f"podcast.extraction.model {asked.model}, podcast.extraction.maxTokens, podcast.extraction.region "
+        f"{asked.region} and what the account may use there",
         max_tokens=asked.max_tokens,
         clock=clock,
     )

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from fabula_api.dataset_build import Extraction
+from fabula_api.recipes.podcast.build import Extraction
 
 LEAST_CHARACTERS_PER_TOKEN, LIKELY_CHARACTERS_PER_TOKEN = 3.5, 4.0
 """Of text in Latin letters. What is reserved before a call goes by the former, which costs only a little pace."""

@@ -30,7 +30,7 @@ OpenPainter = Callable[[StageContext], Painter]
 def illustrate(context: StageContext, open_painter: OpenPainter) -> StageResult:
     """Draw the scenes of this shard that have no outcome yet. The painter is opened only when there are any."""
     spec, extract, ledger = build_of(context), context.open_input("extract"), Ledger(context.store)
-    images, retry = spec.images, spec.retry_failed
+    images, retry = spec.podcast.images, spec.retry_failed
     wanted = wanted_scenes(context, extract, ledger)
     outcomes, unfinished = take_stock(context, ledger, scenes_of(extract, images), wanted)
     pending = deque(wanted.among(unfinished))
@@ -62,9 +62,9 @@ def _next_batch(pending: deque[Scene], size: int, wanted: WantedScenes) -> list[
 
 
 def open_painter(context: StageContext) -> Painter:
-    """The painter that `images.provider` names, with its model loaded."""
-    images = build_of(context).images
-    folder = model_folder(context, images.model, "images.model", "imageModel")
+    """The painter that `podcast.images.provider` names, with its model loaded."""
+    images = build_of(context).podcast.images
+    folder = model_folder(context, images.model, "podcast.images.model", "imageModel")
     from fabula_workloads.painting.diffusers_painter import DiffusersPainter
 
     if images.device == "cpu":
@@ -77,7 +77,7 @@ def open_painter(context: StageContext) -> Painter:
             folder, model=model, device=images.device, steps=images.steps, guidance_scale=images.guidance_scale
         )
     except (OSError, ValueError, DamagedFile) as error:
-        raise InputInvalid(f"images.model: {model} is not a Stable Diffusion 3 pipeline: {error}") from error
+        raise InputInvalid(f"podcast.images.model: {model} is not a Stable Diffusion 3 pipeline: {error}") from error
 
 
 def _report(context: StageContext, tally: Counter[str], total: int) -> None:

@@ -7,7 +7,7 @@ from collections import Counter
 from itertools import takewhile
 from typing import Any
 
-from fabula_api.dataset_build import DatasetBuildSpec
+from fabula_api.recipes.podcast.build import PodcastBuildSpec
 from fabula_api.worker import StageCondition
 from fabula_workloads.bedrock.budget import BudgetReached
 from fabula_workloads.bedrock.calls import Usage
@@ -41,7 +41,7 @@ def illustrate_paid(context: StageContext, clock: Clock | None = None) -> StageR
     spec = build_of(context)
     extract, ledger = context.open_input("extract"), Ledger(context.store)
     wanted = wanted_scenes(context, extract, ledger)
-    outcomes, unfinished = take_stock(context, ledger, scenes_of(extract, spec.images), wanted)
+    outcomes, unfinished = take_stock(context, ledger, scenes_of(extract, spec.podcast.images), wanted)
     pending = wanted.among(unfinished)
     tally, total = Counter(count_name(outcome) for outcome in outcomes), len(outcomes) + len(pending)
     painter, usage, refusals = _painter(context, spec, unfinished, outcomes, extract, clock)
@@ -72,7 +72,7 @@ def illustrate_paid(context: StageContext, clock: Clock | None = None) -> StageR
     stopped_by = "TargetReached"
     try:
         to_do = takewhile(lambda scene: not wanted.enough(scene), pending)
-        for _, outcome in in_flight(to_do, draw, spec.images.concurrency, context.stopping):
+        for _, outcome in in_flight(to_do, draw, spec.podcast.images.concurrency, context.stopping):
             if outcome is not None:
                 tally[count_name(outcome)] += 1
                 report()
@@ -100,13 +100,13 @@ def illustrate_paid(context: StageContext, clock: Clock | None = None) -> StageR
 
 def _painter(
     context: StageContext,
-    spec: DatasetBuildSpec,
+    spec: PodcastBuildSpec,
     unfinished: list[Scene],
     outcomes: list[dict[str, Any]],
     extract: Store,
     clock: Clock | None,
 ) -> tuple[BedrockPainter, Usage, Refusals]:
-    images = spec.images
+    images = spec.podcast.images
     price = known_price(images.bedrock_model, spec.prices, spec.budget.usd)
     keys = {scene.key for scene in unfinished}
     budget = None if spec.budget.usd is None else max(0.0, spec.budget.usd - extraction_cost(extract))
@@ -116,12 +116,12 @@ def _painter(
         budget_usd=budget,
         is_own=lambda call: scene_of_call(call) in keys,
         finished=[outcome["usage"] for outcome in outcomes if "usage" in outcome],
-        asked=f"images.bedrockModel {images.bedrock_model}, images.region {images.region} and what the account may use "
-        "there",
+        asked=f"podcast.images.bedrockModel {images.bedrock_model}, podcast.images.region {images.region} "
+        "and what the account may use there",
         clock=clock,
     )
     client = BedrockClient(
-        region=images.region, endpoint_url=images.endpoint_url, concurrency=images.concurrency, field="images"
+        region=images.region, endpoint_url=images.endpoint_url, concurrency=images.concurrency, field="podcast.images"
     )
     stored = frozenset(entry.path for entry in context.store.list("pictures"))
     painter = BedrockPainter(

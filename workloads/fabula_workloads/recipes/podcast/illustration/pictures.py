@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from fabula_api.dataset_build import DatasetBuildSpec, Images
+from fabula_api.recipes.podcast.build import Images, PodcastBuildSpec
 from fabula_workloads.painting.png import flaw_of
 from fabula_workloads.painting.scene import (
     Picture,
@@ -31,7 +31,7 @@ def wanted_scenes(context: StageContext, extract: Store, ledger: Ledger) -> Want
     """Which of the build's scenes are needed."""
     spec = build_of(context)
     samples = (
-        [f"{sample.id}-{scene}" for scene, _ in sample.scenes[: spec.images.per_sample]]
+        [f"{sample.id}-{scene}" for scene, _ in sample.scenes[: spec.podcast.images.per_sample]]
         for sample in candidates(extract, spec)
     )
     return WantedScenes(samples, spec, ledger, context.stopping, context.reporter.update)
@@ -52,7 +52,7 @@ def take_stock(
             outcomes.append(outcome)
             wanted.ended(key, outcome)
         else:
-            unfinished.append(once_more(scenes[key], spec.images.seed, spec.retry_failed))
+            unfinished.append(once_more(scenes[key], spec.podcast.images.seed, spec.retry_failed))
     return outcomes, unfinished
 
 
@@ -74,7 +74,9 @@ def picture_size(images: Images) -> tuple[int, int]:
     if images.provider != "bedrock":
         return images.width, height_of(images.width, images.aspect_ratio)
     if (size := BEDROCK_SIZES.get(images.aspect_ratio)) is None:
-        raise ConfigInvalid(f"images.aspectRatio {images.aspect_ratio} is not drawn by bedrock; use 16:9 or 1:1")
+        raise ConfigInvalid(
+            f"podcast.images.aspectRatio {images.aspect_ratio} is not drawn by bedrock; use 16:9 or 1:1"
+        )
     return size
 
 
@@ -95,10 +97,10 @@ def keep(store: Store, scene: Scene, drawn: Picture | Refusal, model: str) -> di
     return {"outcome": "ok", "path": path, "sha256": hashlib.sha256(drawn.png).hexdigest(), **origin}
 
 
-def build_of(context: StageContext) -> DatasetBuildSpec:
+def build_of(context: StageContext) -> PodcastBuildSpec:
     """The build's spec."""
     spec = context.config.spec
-    if not isinstance(spec, DatasetBuildSpec):
+    if not isinstance(spec, PodcastBuildSpec):
         raise ConfigInvalid(f"stage illustrate belongs to a DatasetBuild, not to a {context.config.run.kind}")
     return spec
 

@@ -1,7 +1,7 @@
 """Which scenes `illustrate` draws: those of the samples that the target needs, in the samples' order, and no others.
 
-A sample is complete when it has the pictures that `images.require` asks for. The samples up to the target are drawn at
-once; one beyond it only when it is certain that some before it will have too few.
+A sample is complete when it has the pictures that `podcast.images.require` asks for. The samples up to the target are
+drawn at once; one beyond it only when it is certain that some before it will have too few.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fabula_api.dataset_build import DatasetBuildSpec
+from fabula_api.recipes.podcast.build import PodcastBuildSpec
 from fabula_workloads.painting.scene import Scene
 from fabula_workloads.recipes.podcast.dataset.candidates import required_pictures
 from fabula_workloads.runtime.frontier import Frontier
@@ -38,7 +38,7 @@ class WantedScenes:
     def __init__(
         self,
         samples: Iterable[Iterable[str]],
-        spec: DatasetBuildSpec,
+        spec: PodcastBuildSpec,
         ledger: Ledger,
         stopping: threading.Event,
         heartbeat: Callable[[], None],

@@ -1,0 +1,19 @@
+"""What a provider's account allows, as a spec declares it."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from fabula_api.base import Name, SpecModel
+
+
+class RequestQuota(SpecModel):
+    requests_per_minute: int | None = Field(None, ge=1)
+    """Requests a minute that the provider's account allows for the model."""
+    group: Name | None = None
+    """Builds with the same group share one quota."""
+
+
+class Quota(RequestQuota):
+    tokens_per_minute: int | None = Field(None, ge=1)
+    """Tokens a minute that the provider's account allows for the model."""

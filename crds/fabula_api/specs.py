@@ -1,0 +1,122 @@
+"""The spec of a kind under a recipe: the fields that every recipe has, and one block named for the recipe.
+
+A recipe adds its block by a subclass of the kind's spec with one more field. Where the CRD of a cluster does not carry
+the block, because it was generated without the recipe, the same fields stand in `parameters`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeAlias, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from fabula_api.base import camel
+from fabula_api.dataset_build import DatasetBuildSpec
+from fabula_api.eval_run import EvalRunSpec
+from fabula_api.fine_tune_run import FineTuneRunSpec
+from fabula_api.recipes import DEFAULT, Kind, Recipe, recipes
+
+Spec: TypeAlias = DatasetBuildSpec | FineTuneRunSpec | EvalRunSpec
+KIND_SPECS: dict[Kind, type[DatasetBuildSpec] | type[FineTuneRunSpec] | type[EvalRunSpec]] = {
+    "DatasetBuild": DatasetBuildSpec,
+    "FineTuneRun": FineTuneRunSpec,
+    "EvalRun": EvalRunSpec,
+}
+"""What every recipe has, by kind."""
+PARAMETERS = "parameters"
+
+
+def spec_type(kind: Kind, recipe: str) -> type[DatasetBuildSpec] | type[FineTuneRunSpec] | type[EvalRunSpec]:
+    """The model of a kind's spec under a recipe; of an unknown recipe, what every recipe has."""
+    found = recipes().get(recipe)
+    return _own(found, kind) if found else KIND_SPECS[kind]
+
+
+def _own(recipe: Recipe, kind: Kind) -> type[DatasetBuildSpec] | type[FineTuneRunSpec] | type[EvalRunSpec]:
+    own = recipe.specs.get(kind, KIND_SPECS[kind])
+    if not issubclass(own, KIND_SPECS[kind]):  # as `problem_of` has seen to
+        raise TypeError(f"recipe {recipe.name}: {own.__name__} is no {KIND_SPECS[kind].__name__}")
+    return own
+
+
+def block_of(kind: Kind, recipe: Recipe) -> type[BaseModel] | None:
+    """The model of the recipe's own block in a kind's spec; None where it has none."""
+    if kind not in recipe.specs:
+        return None
+    block = recipe.specs[kind].model_fields[recipe.block].annotation
+    return block if isinstance(block, type) and issubclass(block, BaseModel) else None
+
+
+def problem_of(recipe: Recipe) -> str | None:
+    """Why a recipe's specs cannot be those of one; None where they can."""
+    for kind, own in recipe.specs.items():
+        base = KIND_SPECS[kind]
+        if not issubclass(own, base):
+            return f"its spec of a {kind} is {own.__name__}, which is no {base.__name__}"
+        if set(own.model_fields) - set(base.model_fields) != {recipe.block}:
+            return f"{own.__name__} must add one field to {base.__name__}, and name it {recipe.block}"
+        if block_of(kind, recipe) is None:
+            return f"{own.__name__}.{recipe.block} is no block of fields: make it a model"
+    return None
+
+
+def parse_spec(kind: Kind, wire: Mapping[str, Any]) -> Spec:
+    """A spec on the wire as the model of its recipe. Raises ValidationError, with paths as they are on the wire."""
+    name = wire.get("recipe", DEFAULT)
+    recipe = recipes().get(name) if isinstance(name, str) else None
+    if recipe is None or kind not in recipe.specs or wire.get(PARAMETERS) is None:
+        return spec_type(kind, name if isinstance(name, str) else "").model_validate(wire)
+    if (block := camel(recipe.block)) in wire:
+        raise ValidationError.from_exception_data(kind, [_twice(block, wire)])
+    given = {key: value for key, value in wire.items() if key != PARAMETERS} | {block: wire[PARAMETERS]}
+    try:
+        return _own(recipe, kind).model_validate(given)
+    except ValidationError as error:
+        raise ValidationError.from_exception_data(kind, [_renamed(one, block) for one in error.errors()]) from None
+
+
+def _twice(block: str, wire: Mapping[str, Any]) -> InitErrorDetails:
+    why = PydanticCustomError("twice", f"{PARAMETERS} and {block} are the same fields; give one of them")
+    return InitErrorDetails(type=why, loc=(PARAMETERS,), input=wire[PARAMETERS])
+
+
+def _renamed(error: Any, block: str) -> InitErrorDetails:
+    """The error of a field in the recipe's block, at the place where the person wrote it."""
+    first, *below = error["loc"]
+    return InitErrorDetails(
+        # The message is final; as a template, its braces would be placeholders.
+        type=PydanticCustomError(error["type"], error["msg"].replace("{", "(").replace("}", ")")),
+        loc=(PARAMETERS if first == block else first, *below),
+        input=error["input"],
+    )
+
+
+def field_at(model: type[BaseModel], path: str) -> FieldInfo | None:
+    """The field of a model at a dotted snake_case path; None where there is none."""
+    head, _, rest = path.partition(".")
+    found = model.model_fields.get(head)
+    if found is None or not rest:
+        return found
+    below = _model(found.annotation)
+    return None if below is None else field_at(below, rest)
+
+
+def _model(annotation: Any) -> type[BaseModel] | None:
+    """The model in an annotation, with or without None beside it."""
+    for one in (annotation, *get_args(annotation)):
+        if isinstance(one, type) and issubclass(one, BaseModel):
+            return one
+    return None
+
+
+def fields_named(model: type[BaseModel], name: str, path: str = "") -> Iterator[str]:
+    """Dotted snake_case paths of all fields of that name. Of lists, their entries have no path."""
+    for own, field in model.model_fields.items():
+        here = f"{path}{own}"
+        if own == name:
+            yield here
+        elif (below := _model(field.annotation)) is not None:
+            yield from fields_named(below, name, f"{here}.")
