@@ -17,9 +17,9 @@ from fabula_api.base import GROUP, VERSION, camel
 from fabula_api.dataset_build import DatasetBuildSpec, DatasetBuildStatus
 from fabula_api.eval_run import EvalRunSpec, EvalRunStatus
 from fabula_api.fine_tune_run import FineTuneRunSpec, FineTuneRunStatus
-from fabula_api.recipes import Kind, Recipe, recipes
+from fabula_api.recipes import Kind, Recipe, block_of, recipes
 from fabula_api.rules import fixed_rules
-from fabula_api.specs import PARAMETERS, block_of, spec_type
+from fabula_api.specs import PARAMETERS, spec_type
 
 Schema = dict[str, Any]
 

@@ -7,7 +7,6 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from fabula_api.base import Digest, Duration, Name, ObjectName, Quantity, Rule, SpecModel, Text, Uri
-from fabula_api.recipes.records import DEFAULT
 
 ResourceMap = Annotated[dict[Text, Quantity], Field(max_length=16)]
 
@@ -113,7 +112,7 @@ class PixelWindow(SpecModel):
 class RunSpec(SpecModel):
     """Fields of every kind."""
 
-    recipe: Name = DEFAULT
+    recipe: Name = "podcast"
     """The system to reproduce; it decides stages, prompts and metrics, and which block of fields this spec has."""
     parameters: Annotated[dict[Text, Any], Field(max_length=64)] | None = None
     """The fields of a recipe for which this CRD has no block of its own. The operator holds them against the recipe's

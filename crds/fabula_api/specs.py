@@ -7,7 +7,7 @@ the block, because it was generated without the recipe, the same fields stand in
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, TypeAlias, get_args
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
@@ -17,16 +17,14 @@ from fabula_api.base import camel
 from fabula_api.dataset_build import DatasetBuildSpec
 from fabula_api.eval_run import EvalRunSpec
 from fabula_api.fine_tune_run import FineTuneRunSpec
-from fabula_api.recipes import DEFAULT, Kind, Recipe, recipes
+from fabula_api.recipes import KIND_SPECS as KIND_SPECS
+from fabula_api.recipes import Kind, Recipe, recipes
+from fabula_api.recipes import Spec as Spec
+from fabula_api.shared_spec import RunSpec
 
-Spec: TypeAlias = DatasetBuildSpec | FineTuneRunSpec | EvalRunSpec
-KIND_SPECS: dict[Kind, type[DatasetBuildSpec] | type[FineTuneRunSpec] | type[EvalRunSpec]] = {
-    "DatasetBuild": DatasetBuildSpec,
-    "FineTuneRun": FineTuneRunSpec,
-    "EvalRun": EvalRunSpec,
-}
-"""What every recipe has, by kind."""
 PARAMETERS = "parameters"
+DEFAULT: str = RunSpec.model_fields["recipe"].default
+"""The recipe of a run that names none."""
 
 
 def spec_type(kind: Kind, recipe: str) -> type[DatasetBuildSpec] | type[FineTuneRunSpec] | type[EvalRunSpec]:
@@ -40,27 +38,6 @@ def _own(recipe: Recipe, kind: Kind) -> type[DatasetBuildSpec] | type[FineTuneRu
     if not issubclass(own, KIND_SPECS[kind]):  # as `problem_of` has seen to
         raise TypeError(f"recipe {recipe.name}: {own.__name__} is no {KIND_SPECS[kind].__name__}")
     return own
-
-
-def block_of(kind: Kind, recipe: Recipe) -> type[BaseModel] | None:
-    """The model of the recipe's own block in a kind's spec; None where it has none."""
-    if kind not in recipe.specs:
-        return None
-    block = recipe.specs[kind].model_fields[recipe.block].annotation
-    return block if isinstance(block, type) and issubclass(block, BaseModel) else None
-
-
-def problem_of(recipe: Recipe) -> str | None:
-    """Why a recipe's specs cannot be those of one; None where they can."""
-    for kind, own in recipe.specs.items():
-        base = KIND_SPECS[kind]
-        if not issubclass(own, base):
-            return f"its spec of a {kind} is {own.__name__}, which is no {base.__name__}"
-        if set(own.model_fields) - set(base.model_fields) != {recipe.block}:
-            return f"{own.__name__} must add one field to {base.__name__}, and name it {recipe.block}"
-        if block_of(kind, recipe) is None:
-            return f"{own.__name__}.{recipe.block} is no block of fields: make it a model"
-    return None
 
 
 def parse_spec(kind: Kind, wire: Mapping[str, Any]) -> Spec:

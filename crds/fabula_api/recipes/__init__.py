@@ -1,17 +1,20 @@
 """Recipes: what each is, as data, and how the ones that are installed are found."""
 
 from fabula_api.recipes.found import ENTRY_POINTS, RecipesBroken, metrics_of, recipes, stages_of
-from fabula_api.recipes.records import DEFAULT, Kind, ReadModel, Recipe, Shape, Stage
+from fabula_api.recipes.kind_specs import KIND_SPECS, Spec, block_of
+from fabula_api.recipes.records import Kind, ReadModel, Recipe, Shape, Stage
 
 __all__ = [
-    "DEFAULT",
     "ENTRY_POINTS",
+    "KIND_SPECS",
     "Kind",
     "ReadModel",
     "Recipe",
     "RecipesBroken",
     "Shape",
+    "Spec",
     "Stage",
+    "block_of",
     "metrics_of",
     "recipes",
     "stages_of",

@@ -11,6 +11,7 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 
 from fabula_api.metrics import METRICS, Metric
+from fabula_api.recipes.kind_specs import problem_of
 from fabula_api.recipes.records import Kind, Recipe, Stage
 
 ENTRY_POINTS = "fabula.recipes"
@@ -63,9 +64,6 @@ def _loaded(point: EntryPoint) -> tuple[str, Recipe | None]:
         return f"{point.value} is the recipe {recipe.name}; an entry point has its recipe's name", None
     if foreign := [metric.name for metric in recipe.metrics if not metric.name.startswith(f"{recipe.name}/")]:
         return f"its metric {foreign[0]} must be called {recipe.name}/{foreign[0].rpartition('/')[2]}", None
-    # Late: the models of specs name their default recipe, and so import this package.
-    from fabula_api.specs import problem_of
-
     if problem := problem_of(recipe):
         return problem, None
     return "", recipe

@@ -8,18 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
-
-if TYPE_CHECKING:
-    from fabula_api.shared_spec import RunSpec
+from typing import Literal
 
 from fabula_api.metrics import Metric
+from fabula_api.shared_spec import RunSpec
 
 Kind = Literal["DatasetBuild", "FineTuneRun", "EvalRun"]
 Shape = Literal["single", "sharded", "group"]
 """`single`: one pod; `sharded`: an Indexed Job; `group`: ranks that live and die together (PyTorchJob)."""
-DEFAULT = "podcast"
-"""The recipe of a run that names none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,9 @@ import yaml
 from fabula_api.base import camel
 from fabula_api.crd import MODELS, crd
 from fabula_api.generate import outputs
-from fabula_api.recipes import Kind, recipes
+from fabula_api.recipes import Kind, block_of, recipes
 from fabula_api.rules import fixed_fields
-from fabula_api.specs import block_of, field_at, spec_type
+from fabula_api.specs import field_at, spec_type
 from fabula_local.schema.cel import CelRules
 from fabula_local.schema.crd import validate_crd
 from fabula_local.schema.structural import prune, validate

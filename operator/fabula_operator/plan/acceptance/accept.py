@@ -13,8 +13,8 @@ from fabula_api.dataset_build import DatasetBuildSpec
 from fabula_api.eval_run import EvalRunSpec
 from fabula_api.fine_tune_run import FineTuneRunSpec
 from fabula_api.once import once
-from fabula_api.recipes import DEFAULT, Kind, Stage, metrics_of, recipes, stages_of
-from fabula_api.specs import Spec, parse_spec
+from fabula_api.recipes import Kind, Stage, metrics_of, recipes, stages_of
+from fabula_api.specs import DEFAULT, Spec, parse_spec
 from fabula_api.uri import resolve_uri, uris_of
 from fabula_operator.plan.acceptance.confinement import out_of_bounds
 from fabula_operator.plan.acceptance.not_landed import first_not_landed

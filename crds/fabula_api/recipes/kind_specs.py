@@ -1,0 +1,41 @@
+"""The specs of the kinds, as every recipe has them, and what a recipe may add to one: a block of fields."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from pydantic import BaseModel
+
+from fabula_api.dataset_build import DatasetBuildSpec
+from fabula_api.eval_run import EvalRunSpec
+from fabula_api.fine_tune_run import FineTuneRunSpec
+from fabula_api.recipes.records import Kind, Recipe
+
+Spec: TypeAlias = DatasetBuildSpec | FineTuneRunSpec | EvalRunSpec
+KIND_SPECS: dict[Kind, type[DatasetBuildSpec] | type[FineTuneRunSpec] | type[EvalRunSpec]] = {
+    "DatasetBuild": DatasetBuildSpec,
+    "FineTuneRun": FineTuneRunSpec,
+    "EvalRun": EvalRunSpec,
+}
+"""What every recipe has, by kind."""
+
+
+def block_of(kind: Kind, recipe: Recipe) -> type[BaseModel] | None:
+    """The model of the recipe's own block in a kind's spec; None where it has none."""
+    if kind not in recipe.specs:
+        return None
+    block = recipe.specs[kind].model_fields[recipe.block].annotation
+    return block if isinstance(block, type) and issubclass(block, BaseModel) else None
+
+
+def problem_of(recipe: Recipe) -> str | None:
+    """Why a recipe's specs cannot be those of one; None where they can."""
+    for kind, own in recipe.specs.items():
+        base = KIND_SPECS[kind]
+        if not issubclass(own, base):
+            return f"its spec of a {kind} is {own.__name__}, which is no {base.__name__}"
+        if set(own.model_fields) - set(base.model_fields) != {recipe.block}:
+            return f"{own.__name__} must add one field to {base.__name__}, and name it {recipe.block}"
+        if block_of(kind, recipe) is None:
+            return f"{own.__name__}.{recipe.block} is no block of fields: make it a model"
+    return None
