@@ -92,8 +92,8 @@ def count_gathers(tally: Tally) -> None:
     from deepspeed.runtime.zero.partition_parameters import ZeroParamStatus
     from deepspeed.runtime.zero.partitioned_param_coordinator import PartitionedParameterCoordinator as Coordinator
 
+    from fabula_workloads.models.family import FIGURES
     from fabula_workloads.training.rank.trainer import FineTuner
-    from fabula_workloads.training.samples import measures
 
     gather, fetch = Coordinator._PartitionedParameterCoordinator__all_gather_params_, Coordinator.fetch_sub_module  # type: ignore[attr-defined]
     training, prediction, update = FineTuner.training_step, FineTuner.prediction_step, DeepSpeedEngine.step
@@ -111,7 +111,7 @@ def count_gathers(tally: Tally) -> None:
     def train(self: Any, model: Any, inputs: Any, *args: Any) -> Any:
         tally.passes += 1
         tally.names = {getattr(p, "ds_id", 0): name for name, p in self.model.named_parameters()}
-        tally.samples.append(inputs[measures.KEY]["samples"])
+        tally.samples.append(inputs[FIGURES]["samples"])
         return _in(tally, "training", training, self, model, inputs, *args)
 
     def predict(self: Any, *args: Any, **kwargs: Any) -> Any:

@@ -20,11 +20,12 @@ import torch
 from variants import Variant, padding
 
 from fabula_api.gpu_products import gpu
-from fabula_workloads.models.segments import rope_index
-from fabula_workloads.training.model.flops import ModelFlops
+from fabula_workloads.models.family import FIGURES
+from fabula_workloads.models.qwen3_vl.batches import Collator, PackedCollator
+from fabula_workloads.models.qwen3_vl.flops import ModelFlops
+from fabula_workloads.models.qwen3_vl.positions import rope_index
 from fabula_workloads.training.model.loss import token_loss
 from fabula_workloads.training.samples import measures
-from fabula_workloads.training.samples.collate import Collator, PackedCollator
 
 TURN_LIMIT_SECONDS = 40.0
 """A variant that has taken this long takes no further turn once it was measured."""
@@ -120,7 +121,7 @@ class Bench:
         batches = variant.batches(chosen, encoded, packed if variant.packed else Collator(0, self._needed))
         total = measures.Measures()
         for batch in batches:
-            total.add(batch.pop(measures.KEY))
+            total.add(batch.pop(FIGURES))
             if self._device == "cuda":  # as the trainer's loader does
                 batch |= {name: value.pin_memory() for name, value in batch.items() if isinstance(value, torch.Tensor)}
         lengths = [len(sample["input_ids"]) for sample in encoded]

@@ -32,7 +32,7 @@ import torch  # noqa: E402
 from measure import Bench, Figures  # noqa: E402
 from variants import variants  # noqa: E402
 
-from fabula_workloads.models.kernels import liger_missing  # noqa: E402
+from fabula_workloads.models.family import liger_missing  # noqa: E402
 from fabula_workloads.training.schedule.packing import fill, pack  # noqa: E402
 
 COLUMNS = (

@@ -60,7 +60,7 @@ def model(shape: str, device: str, *, liger: bool = False) -> Any:
     from transformers import Qwen3VLForConditionalGeneration
 
     from fabula_api.fine_tune_run import Lora
-    from fabula_workloads.models.kernels import use_liger
+    from fabula_workloads.models.qwen3_vl.kernels import use_liger
     from fabula_workloads.training.model.trained_weights import add_lora
 
     torch.manual_seed(0)

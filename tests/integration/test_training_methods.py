@@ -118,10 +118,11 @@ def test_the_first_loss_is_the_base_models_on_the_answers(world: World, full: Ma
     import torch
 
     from fabula_api.shared_spec import PixelWindow
+    from fabula_workloads.models.family import IGNORED
     from fabula_workloads.models.loading import load_base
     from fabula_workloads.models.processor import load_processor
     from fabula_workloads.training.samples.dataset import read_samples
-    from fabula_workloads.training.samples.encode import IGNORED, Encoder
+    from fabula_workloads.training.samples.encode import Encoder
 
     root = world.folder / "root"
     encoder = Encoder(load_processor(root / "model", PixelWindow.model_validate(PIXELS)), root / "dataset")

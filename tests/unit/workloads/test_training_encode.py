@@ -9,13 +9,14 @@ import pytest
 from tests.support.training_dataset import build_model, samples, write_dataset
 
 from fabula_api.shared_spec import PixelWindow
+from fabula_workloads.models.family import IGNORED
 from fabula_workloads.models.loading import has_random_weights
 from fabula_workloads.models.processor import load_processor
+from fabula_workloads.models.qwen3_vl.batches import Collator
 from fabula_workloads.recipe_parts import Sample, messages
 from fabula_workloads.runtime.failures import ConfigInvalid, InputInvalid
-from fabula_workloads.training.samples.collate import Collator
 from fabula_workloads.training.samples.dataset import read_samples
-from fabula_workloads.training.samples.encode import IGNORED, Encoder
+from fabula_workloads.training.samples.encode import Encoder
 
 pytestmark = pytest.mark.torch
 

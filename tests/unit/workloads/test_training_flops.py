@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from fabula_api.fine_tune_run import FineTuneRunSpec
-from fabula_workloads.training.model.flops import ModelFlops, peak_of
+from fabula_workloads.models.qwen3_vl.flops import ModelFlops
 
 CONFIG = {
     "text_config": {
@@ -61,6 +61,8 @@ def test_the_peak_is_the_devices_in_bf16(
     device: str | None, training: dict[str, Any], product: str | None, expected: float | None
 ) -> None:
     wire = {"dataset": {"uri": "d"}, "model": {"name": "m"}, "training": training, "topology": {"product": product}}
+    from fabula_workloads.training.rank.step_boundary import peak_of
+
     assert peak_of(FineTuneRunSpec.model_validate(wire), device) == expected
 
 
@@ -74,10 +76,10 @@ def test_the_formula_is_what_torch_counts(tmp_path: Path, attention: str, full: 
     from fabula_api.shared_spec import PixelWindow
     from fabula_workloads.models.loading import load_for_training
     from fabula_workloads.models.processor import load_processor
-    from fabula_workloads.models.segments import rope_index
+    from fabula_workloads.models.qwen3_vl.batches import Collator, PackedCollator
+    from fabula_workloads.models.qwen3_vl.positions import rope_index
     from fabula_workloads.training.model.loss import token_loss
     from fabula_workloads.training.model.trained_weights import add_lora, train_language
-    from fabula_workloads.training.samples.collate import Collator, PackedCollator
     from fabula_workloads.training.samples.dataset import read_samples
     from fabula_workloads.training.samples.encode import Encoder
 

@@ -33,13 +33,14 @@ def test_loss_and_gradients_are_those_of_torch(tmp_path: Path, monkeypatch: pyte
         pytest.skip("where there is a GPU the kernels are compiled for it: --device cuda")
     from transformers.models.qwen3_vl import modeling_qwen3_vl
 
-    from fabula_workloads.models.kernels import use_liger
     from fabula_workloads.models.loading import load_for_training
     from fabula_workloads.models.processor import load_processor
-    from fabula_workloads.models.segments import packed_attention, rope_index
+    from fabula_workloads.models.qwen3_vl.batches import Collator, PackedCollator
+    from fabula_workloads.models.qwen3_vl.kernels import use_liger
+    from fabula_workloads.models.qwen3_vl.positions import rope_index
+    from fabula_workloads.models.segments import packed_attention
     from fabula_workloads.training.model.loss import LossHead, token_loss
     from fabula_workloads.training.model.trained_weights import add_lora
-    from fabula_workloads.training.samples.collate import Collator, PackedCollator
     from fabula_workloads.training.samples.dataset import read_samples
     from fabula_workloads.training.samples.encode import Encoder
 

@@ -13,11 +13,12 @@ from tests.support.training_dataset import build_model, samples, write_dataset
 from fabula_api.fine_tune_run import Lora
 from fabula_api.shared_spec import PixelWindow
 from fabula_operator.plan.acceptance.model_facts import DENSE, MIXTURE
+from fabula_workloads.models.family import trainable
 from fabula_workloads.models.loading import load_for_training
 from fabula_workloads.models.processor import load_processor
-from fabula_workloads.training.model.model_files import TRAINABLE_MODEL_TYPES, read_model
+from fabula_workloads.models.qwen3_vl.batches import Collator
+from fabula_workloads.training.model.model_files import read_model
 from fabula_workloads.training.model.trained_weights import add_lora, linear_layers
-from fabula_workloads.training.samples.collate import Collator
 from fabula_workloads.training.samples.dataset import read_samples
 from fabula_workloads.training.samples.encode import Encoder
 
@@ -52,7 +53,7 @@ def build_mixture(folder: Path, dense: dict[str, Any]) -> None:
 
 
 def test_these_are_all_kinds(folders: dict[str, Path]) -> None:
-    assert tuple(folders) == TRAINABLE_MODEL_TYPES
+    assert tuple(folders) == trainable()
 
 
 @pytest.mark.parametrize(("kind", "known"), [("qwen3_vl", DENSE), ("qwen3_vl_moe", MIXTURE)])

@@ -40,8 +40,8 @@ def test_a_samples_noise_is_as_strong_as_alone(situation: str, rows: int, length
 def test_the_lengths_come_with_each_batch_padded_or_packed() -> None:
     import torch
 
-    from fabula_workloads.training.samples.collate import Collator, PackedCollator
-    from fabula_workloads.training.samples.measures import KEY
+    from fabula_workloads.models.family import FIGURES
+    from fabula_workloads.models.qwen3_vl.batches import Collator, PackedCollator
 
     def sample(length: int) -> dict[str, torch.Tensor]:
         ids = torch.ones(length, dtype=torch.long)
@@ -52,4 +52,4 @@ def test_the_lengths_come_with_each_batch_padded_or_packed() -> None:
 
     rows = [[sample(7)], [sample(3)]]
     packed = PackedCollator(lambda ids, *_: torch.zeros(3, 1, ids.shape[1], dtype=torch.long))
-    assert Collator(0)(rows)[KEY]["lengths"] == packed(rows)[KEY]["lengths"] == (7, 3)
+    assert Collator(0)(rows)[FIGURES]["lengths"] == packed(rows)[FIGURES]["lengths"] == (7, 3)

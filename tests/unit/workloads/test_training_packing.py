@@ -152,8 +152,8 @@ def losses_and_gradients(model: Any, batches: list[dict[str, Any]], head: Any = 
 def test_loss_and_gradients_are_those_of_unpacked_training(
     model_folder: Path, encoded: list[dict[str, Any]], checkpointing: bool, device: str
 ) -> None:
-    from fabula_workloads.models.segments import rope_index
-    from fabula_workloads.training.samples.collate import Collator, PackedCollator
+    from fabula_workloads.models.qwen3_vl.batches import Collator, PackedCollator
+    from fabula_workloads.models.qwen3_vl.positions import rope_index
 
     plain = load(model_folder, packed=False, device=device)
     apart = [Collator(0)([[sample]]) for sample in encoded]
@@ -177,7 +177,8 @@ def test_in_bf16_packing_is_as_near_to_fp32_as_unpacked_training(
     import torch
 
     from fabula_workloads.models import segments
-    from fabula_workloads.training.samples.collate import Collator, PackedCollator
+    from fabula_workloads.models.qwen3_vl.batches import Collator, PackedCollator
+    from fabula_workloads.models.qwen3_vl.positions import rope_index
 
     calls = []
     one_call = segments._in_one_call
@@ -191,7 +192,7 @@ def test_in_bf16_packing_is_as_near_to_fp32_as_unpacked_training(
     off = {}
     for packed in (False, True):
         model = load(model_folder, packed=packed, device=device, precision="bf16")
-        batches = [PackedCollator(segments.rope_index(model))([encoded])] if packed else apart
+        batches = [PackedCollator(rope_index(model))([encoded])] if packed else apart
         loss, found = losses_and_gradients(model, batches)
         assert loss == pytest.approx(expected, rel=1e-2)
         off[packed] = float((vector(found) - vector(exact)).norm() / vector(exact).norm())
@@ -205,9 +206,9 @@ def test_in_bf16_packing_is_as_near_to_fp32_as_unpacked_training(
 def test_a_head_that_holds_few_logits_at_once_gives_the_same_loss_and_gradients(
     model_folder: Path, encoded: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch, packed: bool, device: str
 ) -> None:
-    from fabula_workloads.models.segments import rope_index
+    from fabula_workloads.models.qwen3_vl.batches import Collator, PackedCollator
+    from fabula_workloads.models.qwen3_vl.positions import rope_index
     from fabula_workloads.training.model import loss
-    from fabula_workloads.training.samples.collate import Collator, PackedCollator
 
     model = load(model_folder, packed=packed, device=device)
     collate = PackedCollator(rope_index(model)) if packed else Collator(0)
@@ -244,9 +245,10 @@ def test_packing_a_mixture_of_experts_is_equal_too(
     import torch
     from transformers import AutoConfig, Qwen3VLMoeConfig, Qwen3VLMoeForConditionalGeneration
 
-    from fabula_workloads.models.segments import packed_attention, rope_index
+    from fabula_workloads.models.qwen3_vl.batches import Collator, PackedCollator
+    from fabula_workloads.models.qwen3_vl.positions import rope_index
+    from fabula_workloads.models.segments import packed_attention
     from fabula_workloads.training.model.trained_weights import add_lora
-    from fabula_workloads.training.samples.collate import Collator, PackedCollator
 
     wire = AutoConfig.from_pretrained(model_folder).to_dict()
     parts = {part: {**wire[part]} for part in ("text_config", "vision_config")}
@@ -302,8 +304,8 @@ def test_the_varlen_kernel_of_a_gpu_gives_what_each_sample_alone_gives(device: s
 
 @pytest.mark.torch
 def test_the_test_above_sees_samples_that_see_each_other(model_folder: Path, encoded: list[dict[str, Any]]) -> None:
-    from fabula_workloads.models.segments import rope_index
-    from fabula_workloads.training.samples.collate import PackedCollator
+    from fabula_workloads.models.qwen3_vl.batches import PackedCollator
+    from fabula_workloads.models.qwen3_vl.positions import rope_index
 
     model = load(model_folder, packed=True)
     batch = PackedCollator(rope_index(model))([encoded])
@@ -320,8 +322,8 @@ def test_positions_start_anew_with_each_sample_as_the_model_counts_them(
 ) -> None:
     import torch
 
-    from fabula_workloads.models.segments import rope_index
-    from fabula_workloads.training.samples.collate import PackedCollator
+    from fabula_workloads.models.qwen3_vl.batches import PackedCollator
+    from fabula_workloads.models.qwen3_vl.positions import rope_index
 
     model = load(model_folder, packed=True)
     batch = PackedCollator(rope_index(model))([encoded[:2], encoded[2:]])

@@ -15,7 +15,7 @@ from tests.support.training_dataset import samples, write_dataset
 
 from fabula_api.fine_tune_run import FineTuneRunSpec
 from fabula_api.worker import FINAL_EXIT_CODES
-from fabula_workloads.models.kernels import liger_missing
+from fabula_workloads.models.family import liger_missing
 from fabula_workloads.models.stored_files import INDEX, SINGLE
 from fabula_workloads.runtime.failures import WorkerError
 from fabula_workloads.training.launcher.prepare import Prepared, prepare

@@ -27,7 +27,7 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def batch(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     from fabula_workloads.models.processor import load_processor
-    from fabula_workloads.training.samples.collate import Collator
+    from fabula_workloads.models.qwen3_vl.batches import Collator
     from fabula_workloads.training.samples.dataset import read_samples
     from fabula_workloads.training.samples.encode import Encoder
 

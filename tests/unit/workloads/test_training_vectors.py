@@ -14,11 +14,12 @@ from tests.support.training_dataset import build_model, samples, write_dataset
 
 from fabula_api.eval_run import Generation
 from fabula_api.shared_spec import PixelWindow
+from fabula_workloads.models.family import IGNORED
 from fabula_workloads.models.loading import load_base
 from fabula_workloads.models.processor import load_processor
-from fabula_workloads.models.segments import rope_index
+from fabula_workloads.models.qwen3_vl.positions import rope_index
 from fabula_workloads.training.samples.dataset import read_samples
-from fabula_workloads.training.samples.encode import IGNORED, Encoder
+from fabula_workloads.training.samples.encode import Encoder
 
 pytestmark = [pytest.mark.torch, pytest.mark.invariant]
 TRAINING, INFERENCE = PixelWindow(), PixelWindow(min_pixels=262_144, max_pixels=524_288)

@@ -9,14 +9,12 @@ would go through alone.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
 SEGMENTS = "fabula_segments"
 """Name of the attention in transformers' registry."""
-PACKABLE_MODEL_TYPES = ("qwen3_vl", "qwen3_vl_moe")
-"""`model_type` of the models whose packed loss is proved equal."""
 
 
 def packed_attention(device: str) -> str:
@@ -86,18 +84,3 @@ def _bounds(segments: tuple[int, ...], device: Any) -> Any:
     import torch
 
     return torch.tensor([0, *itertools.accumulate(segments)], dtype=torch.int32, device=device)
-
-
-def rope_index(model: Any) -> Callable[..., Any]:
-    """The model's own rule for 3D positions, without its weights, so that loader workers can carry it.
-
-    Takes input_ids and mm_token_type_ids (batch, length) and image_grid_thw; returns positions (3, batch, length).
-    """
-    owner = next(module for module in model.modules() if hasattr(type(module), "get_rope_index"))
-    bare = object.__new__(type(owner))
-    bare.__dict__["config"] = owner.config
-
-    def positions(input_ids: Any, mm_token_type_ids: Any, image_grid_thw: Any) -> Any:
-        return bare.get_rope_index(input_ids, mm_token_type_ids=mm_token_type_ids, image_grid_thw=image_grid_thw)[0]
-
-    return positions

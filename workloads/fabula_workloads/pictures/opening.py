@@ -24,7 +24,7 @@ MAX_PIXELS = 50_000_000
 MAX_SIDE = 65_500
 """Pixels. A JPEG has no longer one."""
 MAX_RATIO = 200
-"""Longer to shorter side, as Qwen's image processors take it."""
+"""Longer to shorter side, as the strictest image processor takes it."""
 MIN_SIDE = 4
 """Pixels. A side of 3 could be taken for the three channels, and nothing is to be seen on one."""
 _FLAT_SPREAD = 2

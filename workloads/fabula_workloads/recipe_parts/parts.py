@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Protocol
 
 from fabula_api.recipes import recipes
+from fabula_workloads.models.family import Collate
 from fabula_workloads.recipe_parts.conversation import messages
 from fabula_workloads.recipe_parts.sample import Sample
 from fabula_workloads.runtime.failures import ConfigInvalid
-
-Encoded = dict[str, Any]
-"""Tensors of one sample, as an encoder makes them."""
-Batch = dict[str, Any]
-"""What a pass of the model is given, and beside it the figures that are counted (`training.samples.measures.KEY`)."""
-Collate = Callable[[Sequence[Sequence[Encoded]]], Batch]
-"""From rows of encoded samples to a batch."""
 
 
 class Conversation(Protocol):

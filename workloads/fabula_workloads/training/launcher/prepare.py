@@ -14,8 +14,7 @@ from typing import Any
 from fabula_api.artifact import Manifest
 from fabula_api.fine_tune_run import FineTuneRunSpec
 from fabula_api.status import Lineage
-from fabula_workloads.models.kernels import LIGER_MODEL_TYPES, liger_missing
-from fabula_workloads.models.segments import PACKABLE_MODEL_TYPES
+from fabula_workloads.models.family import ModelFamily, family_of, liger_missing
 from fabula_workloads.runtime.context import StageContext
 from fabula_workloads.runtime.failures import ConfigInvalid, InputInvalid
 from fabula_workloads.runtime.store import Store
@@ -83,13 +82,14 @@ def prepare(context: StageContext, spec: FineTuneRunSpec, fetch_model: Callable[
     base_name = spec.model.uri or spec.model.name or model.name
     files = read_model(model, base_name)
     base_digest = files.digest
-    if spec.training.packing and files.model_type not in PACKABLE_MODEL_TYPES:
+    family = family_of(files.model_type)
+    if spec.training.packing and files.model_type not in family.packable:
         raise ConfigInvalid(
             f"training.packing: {base_name} is a {files.model_type}, and packing is proved equal to unpacked training "
-            f"for {', '.join(PACKABLE_MODEL_TYPES)} only; set it to false"
+            f"for {', '.join(family.packable)} only; set it to false"
         )
     if spec.training.kernels == "liger":
-        _check_liger(files.model_type, spec, base_name)
+        _check_liger(files.model_type, family, spec, base_name)
     _check_method(files, spec, base_name)
     if spec.training.method == "lora":
         check_targets(spec.lora.target_modules, files, base_name)
@@ -130,11 +130,11 @@ def prepare(context: StageContext, spec: FineTuneRunSpec, fetch_model: Callable[
     return Prepared(job, node, checkpoints, dataset, base_digest, lineage, resumed_from)
 
 
-def _check_liger(model_type: str, spec: FineTuneRunSpec, name: str) -> None:
-    if model_type not in LIGER_MODEL_TYPES:
+def _check_liger(model_type: str, family: ModelFamily, spec: FineTuneRunSpec, name: str) -> None:
+    if model_type not in family.liger:
         raise ConfigInvalid(
             f"training.kernels: {name} is a {model_type}, and liger's kernels are proved equal to torch's for "
-            f"{', '.join(LIGER_MODEL_TYPES)} only; set it to torch"
+            f"{', '.join(family.liger)} only; set it to torch"
         )
     if spec.topology.device != "cuda":
         raise ConfigInvalid("training.kernels: liger's kernels run on GPUs only; set it to torch")

@@ -1,6 +1,6 @@
 """The loss of an update: the mean over all its answer tokens, whichever rank and whichever pass they fall to.
 
-Qwen3-VL's own is a mean over one pass, so an update would weigh a token by how its batch was cut up, and the same run
+A model's own is a mean over one pass, so an update would weigh a token by how its batch was cut up, and the same run
 on another number of ranks would be another run.
 
 `LossHead` has the output matrix and the loss in one: logits of some labelled positions at a time, and never all of them
@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from fabula_workloads.training.samples.encode import IGNORED
+from fabula_workloads.models.family import IGNORED
 
 LOGITS_AT_ONCE = 2**27
 """How many are held: half a GB in fp32, and enough rows for a product that keeps a GPU busy."""

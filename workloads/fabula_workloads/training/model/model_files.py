@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fabula_workloads.models.family import trainable
 from fabula_workloads.models.stored_files import INDEX, SINGLE, DamagedFile, check_folder, weight_shapes
 from fabula_workloads.runtime.failures import ConfigInvalid, InputInvalid
 
-TRAINABLE_MODEL_TYPES = ("qwen3_vl", "qwen3_vl_moe")
-"""`model_type` of the models whose batches, positions and labels are tested."""
 _PICKLED = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 _IMAGE_PROCESSORS = ("processor_config.json", "preprocessor_config.json")
 _TOKENIZERS = ("tokenizer.json", "vocab.json", "tokenizer.model")
@@ -53,10 +52,10 @@ def check_architecture(data: bytes, name: str) -> dict[str, Any]:
             f"model: {name} has a config.json that is no config of a language model: {error!r}"
         ) from None
     kind = config.get("model_type")
-    if kind not in TRAINABLE_MODEL_TYPES:
+    if kind not in trainable():
         architecture = ", ".join(map(str, config.get("architectures") or ())) or "no named architecture"
         raise InputInvalid(
-            f"model: {name} is a {kind} ({architecture}); this worker trains {' and '.join(TRAINABLE_MODEL_TYPES)}. "
+            f"model: {name} is a {kind} ({architecture}); this worker trains {' and '.join(trainable())}. "
             "Use such a model, or a training image of your own (template.image and template.command)"
         )
     return config

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fabula_workloads.models.kernels import use_liger
+from fabula_workloads.models.family import family_of
 from fabula_workloads.models.loading import UnfitWeights, load_for_training
 from fabula_workloads.models.segments import packed_attention
 from fabula_workloads.models.stored_files import DamagedFile
@@ -33,7 +33,7 @@ def build_model(job: TrainingJob) -> tuple[Any, Any]:
     except (UnfitWeights, DamagedFile) as error:
         raise InputInvalid(f"model: {job.base_name} cannot be loaded: {error}") from error
     if training.kernels == "liger":
-        use_liger(base)
+        family_of(base.config.model_type).use_liger(base)
     model = train_language(base) if training.method == "full" else add_lora(base, spec.lora, job.base_name)
     if training.gradient_checkpointing:
         recompute_layers(base, training.recompute_every)

@@ -9,16 +9,13 @@ import logging
 import os
 import sys
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from fabula_workloads.models.family import Needed, family_of
 from fabula_workloads.runtime.failures import InputInvalid, TryAgain
 from fabula_workloads.training.messages.failure import from_exception, print_traceback
 from fabula_workloads.training.messages.job import TrainingJob
 from fabula_workloads.training.messages.process import die_with_parent
-
-if TYPE_CHECKING:
-    from fabula_workloads.recipe_parts import Collate
-    from fabula_workloads.training.samples.collate import Needed
 
 _log = logging.getLogger("fabula.train")
 
@@ -57,16 +54,13 @@ def train(job: TrainingJob, rank: int) -> None:
     from transformers.utils import logging as transformers_logging
 
     from fabula_workloads.models.processor import load_processor
-    from fabula_workloads.models.segments import rope_index
     from fabula_workloads.recipe_parts import parts_of
     from fabula_workloads.training.messages.events import EventWriter
-    from fabula_workloads.training.model.flops import peak_of
     from fabula_workloads.training.model.loss import LossHead, token_loss
     from fabula_workloads.training.model.neftune import SampleNoise
     from fabula_workloads.training.model.tuned_model import attention_of, build_model
-    from fabula_workloads.training.rank.step_boundary import StepBoundary, local_rank
+    from fabula_workloads.training.rank.step_boundary import StepBoundary, local_rank, peak_of
     from fabula_workloads.training.rank.trainer import EncodedSamples, FineTuner, training_arguments
-    from fabula_workloads.training.samples.collate import Collator, PackedCollator
     from fabula_workloads.training.samples.encode import Encoder
     from fabula_workloads.training.samples.usable import usable
     from fabula_workloads.training.schedule.order import Coverage
@@ -116,9 +110,8 @@ def train(job: TrainingJob, rank: int) -> None:
         peak=peak_of(spec, torch.cuda.get_device_name() if cuda else None),
     )
     needed = _needed(base, model)
-    collate: Collate = (
-        PackedCollator(rope_index(base), needed) if training.packing else Collator(encoder.pad_token_id, needed)
-    )
+    family = family_of(base.config.model_type)
+    collate = family.collate(base, encoder.pad_token_id, needed, packed=training.packing)
     trainer = FineTuner(
         plan,
         training.seed,
@@ -180,13 +173,11 @@ def _agree_on_start(job: TrainingJob) -> None:
 
 def _needed(base: Any, model: Any) -> Needed | None:
     """Counts a batch's operations; None for a model whose config is laid out otherwise."""
-    from fabula_workloads.training.model.flops import ModelFlops
-
     # Under ZeRO-3 a parameter is empty outside of its pass, and knows its size by another name.
     trained = sum(getattr(p, "ds_numel", p.numel()) for p in model.parameters() if p.requires_grad)
     full = model is base
     try:
-        return ModelFlops.of(base.config.to_dict(), 0 if full else trained, full=full).needed
+        return family_of(base.config.model_type).needed(base.config.to_dict(), 0 if full else trained, full=full)
     except KeyError as error:
         _log.info("no FLOPs and no MFU: the model's config has no %s", error)
         return None

@@ -15,6 +15,8 @@ import torch
 import torch.distributed as dist
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from fabula_api.fine_tune_run import FineTuneRunSpec
+from fabula_api.gpu_products import gpu
 from fabula_workloads.runtime.failures import Crashed, InputInvalid, WorkerError
 from fabula_workloads.training.messages.events import EventWriter
 from fabula_workloads.training.messages.job import TrainingJob
@@ -192,3 +194,16 @@ def _peak_memory_gib(device: torch.device) -> float:
 def local_rank() -> int:
     """This process's number on its node."""
     return int(os.environ.get("LOCAL_RANK", "0"))
+
+
+def peak_of(spec: FineTuneRunSpec, device_name: str | None) -> float | None:
+    """Dense bf16 operations a second of the device at its peak, by its driver's name or the spec's product.
+
+    None where it is not known, and for a run that does not compute in bf16.
+    """
+    if device_name is None or spec.training.precision != "bf16":
+        return None
+    for product in (device_name.replace(" ", "-"), spec.topology.product):
+        if product and (found := gpu(product)) and found.teraflops:
+            return found.teraflops * 1e12
+    return None

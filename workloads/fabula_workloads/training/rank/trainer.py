@@ -11,11 +11,11 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 from transformers import Trainer, TrainingArguments
 
-from fabula_workloads.recipe_parts import Encoded, Sample
+from fabula_workloads.models.family import FIGURES, Encoded
+from fabula_workloads.recipe_parts import Sample
 from fabula_workloads.training.messages.job import TrainingJob
 from fabula_workloads.training.model.loss import LossHead
 from fabula_workloads.training.model.neftune import SampleNoise
-from fabula_workloads.training.samples import measures
 from fabula_workloads.training.samples.encode import Encoder
 from fabula_workloads.training.samples.measures import Measures, Timed
 from fabula_workloads.training.saving import optimizer_state, whole_model
@@ -91,7 +91,7 @@ class FineTuner(Trainer):  # type: ignore[misc]
 
     def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> torch.Tensor:
         """As Trainer's, with the batch counted."""
-        figures = inputs.pop(measures.KEY)
+        figures = inputs.pop(FIGURES)
         self.measures.add(figures)
         if self._noise is not None:
             self._noise.lengths = figures["lengths"]
@@ -110,7 +110,7 @@ class FineTuner(Trainer):  # type: ignore[misc]
 
     def prediction_step(self, model: Any, inputs: dict[str, Any], *arguments: Any, **named: Any) -> Any:
         """As Trainer's; batches of an evaluation are not counted."""
-        inputs.pop(measures.KEY)
+        inputs.pop(FIGURES)
         return super().prediction_step(model, inputs, *arguments, **named)
 
     def _prepare_for_training(self, max_steps: int, train_dataloader: Any, resume_from_checkpoint: Any) -> Any:

@@ -15,12 +15,10 @@ from typing import Any
 
 from PIL import Image
 
+from fabula_workloads.models.family import Encoded, family_of_processor
 from fabula_workloads.pictures.opening import UnfitPicture, open_picture, picture_size
-from fabula_workloads.recipe_parts import Conversation, Encoded, Sample, messages
+from fabula_workloads.recipe_parts import Conversation, Sample, messages
 from fabula_workloads.runtime.failures import ConfigInvalid, InputInvalid
-
-IGNORED = -100
-"""Label of a token that the loss leaves out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +35,7 @@ class Encoder:
     def __init__(self, processor: Any, folder: Path, conversation: Conversation = messages) -> None:
         self._messages = conversation
         self._processor = processor
+        self._family = family_of_processor(processor)
         self._folder = folder
         tokenizer = processor.tokenizer
         added = getattr(tokenizer, "added_tokens_decoder", {}).values()
@@ -78,13 +77,11 @@ class Encoder:
     def length(self, sample: Sample) -> int:
         """Tokens of the encoded sample, without decoding pictures. Raises InputInvalid for what is no picture."""
         rendered = self.render(sample)
-        image_processor = self._processor.image_processor
-        merged = image_processor.merge_size**2
-        length = len(self._tokens(rendered.prompt)) + len(self._tokens(rendered.answer)) - len(sample.images)
+        length = len(self._tokens(rendered.prompt)) + len(self._tokens(rendered.answer))
         for path in sample.images:
             with _named(sample, path):
                 width, height = picture_size(self._folder / path)
-            length += image_processor.get_number_of_image_patches(height, width, {}) // merged
+            length += self._family.picture_tokens(self._processor, width, height)
         return length
 
     def check(self, sample: Sample) -> None:
@@ -92,21 +89,10 @@ class Encoder:
         self._pictures(sample)
 
     def encode(self, sample: Sample) -> Encoded:
-        """Tensors of one sample: input_ids, labels, mm_token_type_ids (one dimension), pixel_values, image_grid_thw."""
-        import torch
-
+        """Tensors of one sample, labels on the answer alone."""
         rendered = self.render(sample)
-        inputs = self._processor(text=[rendered.prompt], images=self._pictures(sample), return_tensors="pt")
-        prompt_ids = inputs["input_ids"][0]
-        answer_ids = torch.tensor(self._tokens(rendered.answer), dtype=prompt_ids.dtype)
-        types = inputs["mm_token_type_ids"][0]
-        return {
-            "input_ids": torch.cat([prompt_ids, answer_ids]),
-            "labels": torch.cat([torch.full_like(prompt_ids, IGNORED), answer_ids]),
-            "mm_token_type_ids": torch.cat([types, torch.zeros(len(answer_ids), dtype=types.dtype)]),
-            "pixel_values": inputs["pixel_values"],
-            "image_grid_thw": inputs["image_grid_thw"],
-        }
+        answer = self._tokens(rendered.answer)
+        return self._family.encode(self._processor, rendered.prompt, answer, self._pictures(sample))
 
     def _tokens(self, text: str) -> list[int]:
         ids: list[int] = self._processor.tokenizer(text, add_special_tokens=False)["input_ids"]

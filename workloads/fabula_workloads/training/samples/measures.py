@@ -9,9 +9,6 @@ from typing import Any, Generic, TypeVar
 
 Item = TypeVar("Item")
 
-KEY = "measures"
-"""Where a batch carries its own figures; the trainer takes them out before the model sees it."""
-
 
 @dataclass(slots=True)
 class Measures:
@@ -21,7 +18,7 @@ class Measures:
     """Trained on, padding left out."""
     samples: int = 0
     flops: float = 0.0
-    """Needed (`flops.ModelFlops`); 0 where the model's layout is not known."""
+    """Needed (`models.family.Needed`); 0 where the model's layout is not known."""
     waited: float = 0.0
     """Seconds without a batch at hand."""
 

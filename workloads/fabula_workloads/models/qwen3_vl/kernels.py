@@ -9,16 +9,6 @@ from __future__ import annotations
 from types import MethodType
 from typing import Any
 
-LIGER_MODEL_TYPES = ("qwen3_vl",)
-"""`model_type` of the models whose loss with Liger's kernels is proved equal."""
-
-
-def liger_missing() -> bool:
-    """Whether this image lacks Liger or the Triton that its kernels are written in."""
-    from importlib.util import find_spec
-
-    return find_spec("liger_kernel") is None or find_spec("triton") is None
-
 
 def use_liger(model: Any) -> None:
     """Let this model's language layers use Liger's kernels, and any Qwen3-VL of the process its rotary positions.

@@ -1,16 +1,43 @@
-"""Batches of encoded samples: padded rows, or one packed row; pictures one after the other."""
+"""From texts and pictures to tensors, and to batches: padded rows, or one packed row; pictures one after the other."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from fabula_workloads.recipe_parts import Encoded
-from fabula_workloads.training.samples import measures
-from fabula_workloads.training.samples.encode import IGNORED
+from PIL import Image
 
-Needed = Callable[[Sequence[int], int, Sequence[Sequence[int]]], float]
-"""Operations for samples of these lengths, that many labelled tokens and these picture grids."""
+from fabula_workloads.models.family import FIGURES, IGNORED, Collate, Encoded, Needed
+from fabula_workloads.models.qwen3_vl.positions import rope_index
+
+
+def picture_tokens(processor: Any, width: int, height: int) -> int:
+    """Tokens that a picture of this size becomes, beyond its placeholder."""
+    image_processor = processor.image_processor
+    patches: int = image_processor.get_number_of_image_patches(height, width, {})
+    merged: int = image_processor.merge_size**2
+    return patches // merged - 1
+
+
+def encode(processor: Any, prompt: str, answer_ids: Sequence[int], pictures: Sequence[Image.Image]) -> Encoded:
+    """Tensors of one sample: input_ids, labels, mm_token_type_ids (one dimension), pixel_values, image_grid_thw."""
+    import torch
+
+    inputs = processor(text=[prompt], images=list(pictures), return_tensors="pt")
+    prompt_ids, types = inputs["input_ids"][0], inputs["mm_token_type_ids"][0]
+    answer = torch.tensor(answer_ids, dtype=prompt_ids.dtype)
+    return {
+        "input_ids": torch.cat([prompt_ids, answer]),
+        "labels": torch.cat([torch.full_like(prompt_ids, IGNORED), answer]),
+        "mm_token_type_ids": torch.cat([types, torch.zeros(len(answer), dtype=types.dtype)]),
+        "pixel_values": inputs["pixel_values"],
+        "image_grid_thw": inputs["image_grid_thw"],
+    }
+
+
+def collate(model: Any, pad_token_id: int, needed: Needed | None, *, packed: bool) -> Collate:
+    """The collator of a run: packed rows, or padded ones."""
+    return PackedCollator(rope_index(model), needed) if packed else Collator(pad_token_id, needed)
 
 
 class Collator:
@@ -33,14 +60,14 @@ class Collator:
             for name, value in self._padding.items()
         }
         batch["attention_mask"] = (torch.arange(int(lengths.max())) < lengths[:, None]).long()
-        return batch | _pictures(samples) | {measures.KEY: _figures(samples, self._needed)}
+        return batch | _pictures(samples) | {FIGURES: _figures(samples, self._needed)}
 
 
 class PackedCollator:
     """Joins samples into one row without padding. Positions start anew with each sample, the picture's 3D ones too."""
 
     def __init__(self, positions: Callable[..., Any], needed: Needed | None = None) -> None:
-        """`positions` is the model's own rule (`models.segments.rope_index`); `needed` as in `Collator`."""
+        """`positions` is the model's own rule (`rope_index`); `needed` as in `Collator`."""
         self._positions, self._needed = positions, needed
 
     def __call__(self, rows: Sequence[Sequence[Encoded]]) -> dict[str, Any]:
@@ -65,7 +92,7 @@ class PackedCollator:
             "segments": tuple(len(sample["input_ids"]) for sample in samples),
             "logits_to_keep": torch.nonzero(joined[1:] != IGNORED).flatten(),
             **_pictures(samples),
-            measures.KEY: _figures(samples, self._needed),
+            FIGURES: _figures(samples, self._needed),
         }
 
 
@@ -76,8 +103,9 @@ def _pictures(samples: Sequence[Encoded]) -> dict[str, Any]:
 
 
 def _figures(samples: Sequence[Encoded], needed: Needed | None) -> dict[str, Any]:
-    """What `Measures` adds up, and the samples' lengths, as plain numbers: counted here, in a loader's process, they
-    cost the GPU no wait."""
+    """What is added up of a batch, and the samples' lengths, as plain numbers.
+
+    Counted here, in a loader's process, they cost the GPU no wait."""
     lengths = [len(sample["input_ids"]) for sample in samples]
     flops = 0.0
     if needed is not None:

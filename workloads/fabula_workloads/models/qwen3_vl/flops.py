@@ -10,8 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fabula_api.fine_tune_run import FineTuneRunSpec
-from fabula_api.gpu_products import gpu
+from fabula_workloads.models.family import Needed
 
 _FORWARD, _TRAINED, _FROZEN = 2, 6, 4
 """Operations a weight and token: forward only; forward and both backward products; without that of the weight."""
@@ -99,14 +98,6 @@ def _units(text: dict[str, Any], hidden: int, inner: int) -> int:
     return int(mixed * sparse + (layers - mixed) * dense)
 
 
-def peak_of(spec: FineTuneRunSpec, device_name: str | None) -> float | None:
-    """Dense bf16 operations a second of the device at its peak, by its driver's name or the spec's product.
-
-    None where it is not known, and for a run that does not compute in bf16.
-    """
-    if device_name is None or spec.training.precision != "bf16":
-        return None
-    for product in (device_name.replace(" ", "-"), spec.topology.product):
-        if product and (found := gpu(product)) and found.teraflops:
-            return found.teraflops * 1e12
-    return None
+def needed(config: dict[str, Any], lora: int, *, full: bool) -> Needed:
+    """Counts the operations of a batch. Raises KeyError for a config of another layout."""
+    return ModelFlops.of(config, lora, full=full).needed

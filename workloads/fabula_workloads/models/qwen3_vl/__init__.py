@@ -1,0 +1,27 @@
+"""Qwen3-VL, dense and as a mixture of experts: its batches, positions, kernels and operations."""
+
+from typing import Any
+
+from fabula_workloads.models.family import ModelFamily
+from fabula_workloads.models.qwen3_vl.batches import collate, encode, picture_tokens
+from fabula_workloads.models.qwen3_vl.flops import needed
+
+
+def _use_liger(model: Any) -> None:
+    from fabula_workloads.models.qwen3_vl.kernels import use_liger
+
+    use_liger(model)
+
+
+FAMILY = ModelFamily(
+    name="qwen3_vl",
+    model_types=("qwen3_vl", "qwen3_vl_moe"),
+    processors=("Qwen3VLProcessor",),
+    packable=("qwen3_vl", "qwen3_vl_moe"),
+    liger=("qwen3_vl",),
+    use_liger=_use_liger,
+    picture_tokens=picture_tokens,
+    encode=encode,
+    collate=collate,
+    needed=needed,
+)
