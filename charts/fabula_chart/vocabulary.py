@@ -16,7 +16,7 @@ from pathlib import Path
 from fabula_api.worker import ExitCode
 from fabula_chart.metric_names import OPERATOR, WORKERS, metrics
 from fabula_cli.exits import Exit
-from fabula_operator.plan.status.conditions import ORDER
+from fabula_operator.plan.kinds import CONDITION_TYPES
 
 _ROOT = Path(__file__).parents[2]
 _PLAN = "operator/fabula_operator/plan"
@@ -77,7 +77,7 @@ def page() -> str:
         "that tells of it, or beside a count of items; `…` is what is filled in. A reason without a sentence takes it\n"
         "from what was seen. What has no name here is a pod's or a provider's own word, shown as it came.",
         "## Condition types",
-        ", ".join(f"`{one}`" for one in ORDER) + ".",
+        ", ".join(f"`{one}`" for one in CONDITION_TYPES) + ".",
         _table("Reasons that the operator gives", "reason", reasons(_PLAN)),
         _table("Reasons that workers give", "reason", reasons(WORKERS)),
         _metrics("Metrics of the operator", OPERATOR),

@@ -290,6 +290,11 @@ class Attempt(StatusModel):
     generation: Count | None = None
     """Generation of the spec it was started for; an edit after a failure starts with fresh budgets."""
 
+    @property
+    def open(self) -> bool:
+        """Whether it goes on."""
+        return self.state in ("Pending", "Running")
+
 
 class GpuHours(StatusModel):
     used: float = 0

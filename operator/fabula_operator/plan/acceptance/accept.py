@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from fabula_api.dataset_build import DatasetBuildSpec
 from fabula_api.eval_run import EvalRunSpec
+from fabula_api.fine_tune_blocks import Estimate
 from fabula_api.fine_tune_run import FineTuneRunSpec
 from fabula_api.once import once
 from fabula_api.recipes import Kind, Stage, metrics_of, recipes, stages_of
@@ -39,6 +40,11 @@ class Refusal:
     preflight: Preflight | None = None
     """The estimate, where that is why."""
 
+    @property
+    def estimate(self) -> Estimate | None:
+        """As a status shows it."""
+        return self.preflight.estimate if self.preflight else None
+
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
@@ -48,6 +54,11 @@ class Accepted:
     stages: tuple[Stage, ...]
     preflight: Preflight | None = None
     """What the run is expected to need."""
+
+    @property
+    def estimate(self) -> Estimate | None:
+        """As a status shows it."""
+        return self.preflight.estimate if self.preflight else None
 
 
 def accept(seen: Observed) -> Accepted | Refusal:

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from fabula_api.fine_tune_run import FineTuneRunStatus
 from fabula_api.status import FailureDigest, Progress, RunStatus
-from fabula_api.worker import Spec
 from fabula_operator.plan.acceptance.accept import Accepted, Refusal, accept, is_dry_run
 from fabula_operator.plan.actions import DeleteRun, Plan
-from fabula_operator.plan.groups.group import OPEN
-from fabula_operator.plan.kinds.fold import left_undone, outcome, stopped_by
-from fabula_operator.plan.lifecycle.conclude import conclude, estimated
+from fabula_operator.plan.kinds import KINDS
+from fabula_operator.plan.lifecycle.conclude import conclude
 from fabula_operator.plan.lifecycle.stops import halt
 from fabula_operator.plan.lifecycle.time_limits import seconds_to_live
 from fabula_operator.plan.seen.observed import Observed
@@ -29,37 +26,42 @@ def _left_over(seen: Observed) -> bool:
 def refuse(seen: Observed, refusal: Refusal, now: datetime) -> Plan:
     """The run fails before anything of it starts, and what an earlier spec started stops."""
     digest = FailureDigest(reason=refusal.reason, message=refusal.message[:4096])
-    status = estimated(seen.run.status, refusal.preflight).replace(
-        state="Failed",
-        reason=refusal.reason,
-        failure=digest,
-        progress=Progress(summary=refusal.reason),
-        finished_at=timestamp(now),
+    status = (
+        KINDS[seen.run.identity.kind]
+        .begin(seen.run.status, refusal.estimate)
+        .replace(
+            state="Failed",
+            reason=refusal.reason,
+            failure=digest,
+            progress=Progress(summary=refusal.reason),
+            finished_at=timestamp(now),
+        )
     )
-    wanted = condition.refused(refusal.reason, refusal.message)
-    return conclude(seen, None, status, wanted, actions=halt(seen), now=now)
+    phase = condition.refused(refusal.reason, refusal.message)
+    return conclude(seen, None, status, phase, actions=halt(seen), now=now)
 
 
-def succeed(seen: Observed, spec: Spec, status: RunStatus, now: datetime) -> Plan:
+def succeed(seen: Observed, accepted: Accepted, status: RunStatus, now: datetime) -> Plan:
     """All stages are done."""
-    former = seen.run.status
+    former, kind, spec = seen.run.status, KINDS[seen.run.identity.kind], accepted.spec
+    left = kind.left(status)
     again = former.state == "Succeeded"
     status = status.replace(
         state="Succeeded",
-        reason=stopped_by(status),
+        reason=left[0][0] if left else None,
         failure=None,
         # An edit that leaves every stage as it was did not make the run start again.
         started_at=former.started_at if again else status.started_at,
         finished_at=former.finished_at if again else timestamp(now),
     )
-    made, left = outcome(status), left_undone(status)
-    message = f"{made}; {left}" if left else made
+    made = kind.outcome(status)
+    message = "; ".join([made, *(what for _, what in left)])
     # What was left has a column of its own, the reason.
     status = status.replace(progress=Progress(percent=100, summary=made[:120]))
     waits = [seconds_to_live(spec), STRAGGLER_SECONDS if _left_over(seen) else None]
     return conclude(
         seen,
-        spec,
+        accepted,
         status,
         condition.succeeded(message, "DryRun" if is_dry_run(spec) else "Succeeded"),
         requeue_after=min((one for one in waits if one is not None), default=None),
@@ -67,13 +69,10 @@ def succeed(seen: Observed, spec: Spec, status: RunStatus, now: datetime) -> Pla
     )
 
 
-def fail(seen: Observed, spec: Spec | None, status: RunStatus, failure: FailureDigest, now: datetime) -> Plan:
+def fail(seen: Observed, accepted: Accepted | None, status: RunStatus, failure: FailureDigest, now: datetime) -> Plan:
     """The run fails, and what still runs stops."""
     stages = [one.replace(state="Pending", eta=None) if one.state == "Running" else one for one in status.stages]
-    if isinstance(status, FineTuneRunStatus):
-        over = {"state": "Failed", "reason": failure.reason, "finished_at": timestamp(now)}
-        attempts = [one.replace(**over) if one.state in OPEN else one for one in status.attempts]
-        status = status.replace(attempts=attempts)
+    status = KINDS[seen.run.identity.kind].stopped(status, failure, timestamp(now))
     percent = status.progress.percent if status.progress else None
     status = status.replace(
         state="Failed",
@@ -83,9 +82,9 @@ def fail(seen: Observed, spec: Spec | None, status: RunStatus, failure: FailureD
         progress=Progress(percent=percent, summary=f"{failure.stage or 'run'}: {failure.reason}"[:120]),
         finished_at=timestamp(now),
     )
-    wanted = condition.failed(failure.reason, failure.message)
-    due = None if spec is None else seconds_to_live(spec)
-    return conclude(seen, spec, status, wanted, actions=halt(seen), requeue_after=due, now=now)
+    phase = condition.failed(failure.reason, failure.message)
+    due = None if accepted is None else seconds_to_live(accepted.spec)
+    return conclude(seen, accepted, status, phase, actions=halt(seen), requeue_after=due, now=now)
 
 
 def end_unreadable(seen: Observed, error: str, now: datetime) -> Plan:

@@ -10,10 +10,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fabula_api.fine_tune_run import Attempt
-from fabula_api.status import RunStatus
 from fabula_operator.plan.actions import DeleteChild, EnsureChild, Plan, SuspendChild
-from fabula_operator.plan.groups.group import OPEN, group_names
+from fabula_operator.plan.groups.group import group_names
+from fabula_operator.plan.kinds import KINDS
 from fabula_operator.plan.seen.observed import Observed, Run
 from fabula_operator.render.names import child_name
 
@@ -44,7 +43,7 @@ def evidence(seen: Observed, wanted: Plan) -> Evidence:
         references=bool(seen.references) and (begins or fails),
         pods=any(isinstance(one, DeleteChild | SuspendChild) for one in wanted.actions)
         or (fails and _has_begun(seen))
-        or _ends_an_attempt(status, wanted.status)
+        or _ends_an_attempt(seen.run, wanted)
         or any(launch.attempt > 1 for launch in starts)
         # An edit may have left pods behind that still write where the new ones would.
         or (bool(starts) and seen.run.generation > 1 and _has_begun(seen)),
@@ -53,12 +52,12 @@ def evidence(seen: Observed, wanted: Plan) -> Evidence:
 
 def expected_children(run: Run) -> tuple[str, ...]:
     """Names of children that the status says are at work."""
-    attempts: list[Attempt] = getattr(run.status, "attempts", [])
+    attempts = KINDS[run.identity.kind].attempts(run.status)
     return tuple(
         child_name(run.identity.name, stage.name, None, stage.key, one.number)
         for stage in run.status.stages
         for one in attempts
-        if stage.name in group_names() and stage.key and one.state in OPEN
+        if stage.name in group_names() and stage.key and one.open
     )
 
 
@@ -70,10 +69,13 @@ def _has_begun(seen: Observed) -> bool:
     return seen.run.status.started_at is not None or bool(seen.children)
 
 
-def _ends_an_attempt(old: RunStatus, new: RunStatus | None) -> bool:
+def _ends_an_attempt(run: Run, wanted: Plan) -> bool:
     """Whether an attempt is over that did not do its work: what it ended by may not have been told yet."""
-    before = {one.number: one.state for one in getattr(old, "attempts", [])}
+    if wanted.status is None:
+        return False
+    kind = KINDS[run.identity.kind]
+    before = {one.number: one.state for one in kind.attempts(run.status)}
     return any(
         one.state in ("Failed", "Suspended") and before.get(one.number) != one.state
-        for one in getattr(new, "attempts", [])
+        for one in kind.attempts(wanted.status)
     )

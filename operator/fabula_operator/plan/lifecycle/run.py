@@ -8,14 +8,12 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
-from fabula_api.fine_tune_run import FineTuneRunStatus
 from fabula_api.outside import camel_reason
 from fabula_api.status import Lineage, Progress, RunStatus
-from fabula_api.worker import Spec
 from fabula_operator.plan.acceptance.accept import Accepted, Refusal, accept
 from fabula_operator.plan.actions import Action, DeleteChild, EnsureChild, Plan, SuspendChild
-from fabula_operator.plan.kinds.fold import fold, verdict
-from fabula_operator.plan.lifecycle.conclude import conclude, estimated
+from fabula_operator.plan.kinds import KINDS
+from fabula_operator.plan.lifecycle.conclude import conclude
 from fabula_operator.plan.lifecycle.ending import after_the_end, fail, refuse, succeed
 from fabula_operator.plan.lifecycle.launching import choose_backend
 from fabula_operator.plan.lifecycle.stops import pods_left, released, stop, superseded
@@ -27,7 +25,6 @@ from fabula_operator.plan.seen.observed import Observed, Waiting
 from fabula_operator.plan.stages.figures import overall
 from fabula_operator.plan.stages.references import resolve_externals, with_digests
 from fabula_operator.plan.stages.view import StageView
-from fabula_operator.plan.stages.watchdog import healthy
 from fabula_operator.plan.status import conditions as condition
 from fabula_operator.plan.times import timestamp
 
@@ -51,24 +48,25 @@ def plan(seen: Observed, now: datetime) -> Plan:
             return _wait(seen, accepted, obstacle, now)
     assert not isinstance(inputs, Waiting)
     assert not isinstance(backend, Waiting)
-    before = estimated(_reopened(run.status), accepted.preflight)
+    kind = KINDS[run.identity.kind]
+    before = kind.begin(_reopened(run.status), accepted.estimate)
     views = walk(Walk(seen, spec, accepted.stages, before, inputs, backend[0], now))
     status = _with_stages(before, views, with_digests(inputs, resolved(views)))
     if backend[1] is not None:
         status = status.replace(backend=backend[1])
-    status = fold(status, spec, views, seen.environment.gpu_hour_usd)
+    status = kind.fold(status, spec, views, seen.environment.gpu_hour_usd)
     broken = next((view.failure for view in views if view.failure), None)
     if all(view.done for view in views):
-        broken = verdict(status)
+        broken = kind.verdict(status)
         if broken is None:
-            return succeed(seen, spec, status, now)
+            return succeed(seen, accepted, status, now)
     if broken is not None:
-        return fail(seen, spec, status, broken, now)
+        return fail(seen, accepted, status, broken, now)
     if (over := deadline_of(spec, status)) and now >= over:
-        return fail(seen, spec, status, deadline_exceeded(spec), now)
+        return fail(seen, accepted, status, deadline_exceeded(spec), now)
     if spec.suspend:
-        return _suspend(seen, spec, status, views, now)
-    return _work(seen, spec, status, views, now)
+        return _suspend(seen, accepted, status, views, now)
+    return _work(seen, accepted, status, views, now)
 
 
 def _reopened(status: RunStatus) -> RunStatus:
@@ -111,7 +109,7 @@ def _progress(views: list[StageView]) -> Progress:
 
 def _wait(seen: Observed, accepted: Accepted, waiting: Waiting, now: datetime) -> Plan:
     """Nothing can start yet; pods that run on what is no longer ready are left alone."""
-    before = estimated(_reopened(seen.run.status), accepted.preflight)
+    before = KINDS[seen.run.identity.kind].begin(_reopened(seen.run.status), accepted.estimate)
     status = before.replace(
         state="Pending",
         reason=waiting.reason,
@@ -120,12 +118,12 @@ def _wait(seen: Observed, accepted: Accepted, waiting: Waiting, now: datetime) -
     )
     if accepted.spec.suspend:
         status = status.replace(state="Suspended", reason="SuspendedBySpec")
-        return conclude(seen, accepted.spec, status, condition.suspended(waiting.message), now=now)
-    wanted = condition.waiting(waiting.reason, waiting.message, stalled=waiting.stalled)
-    return conclude(seen, accepted.spec, status, wanted, now=now)
+        return conclude(seen, accepted, status, condition.suspended(waiting.message), now=now)
+    phase = condition.waiting(waiting.reason, waiting.message, stalled=waiting.stalled)
+    return conclude(seen, accepted, status, phase, now=now)
 
 
-def _suspend(seen: Observed, spec: Spec, status: RunStatus, views: list[StageView], now: datetime) -> Plan:
+def _suspend(seen: Observed, accepted: Accepted, status: RunStatus, views: list[StageView], now: datetime) -> Plan:
     actions = [action for view in views for action in view.actions]
     asked = {action.child.uid for action in actions if isinstance(action, SuspendChild | DeleteChild)}
     # A group whose pods have all ended is about to say how; stopped now, it never would.
@@ -145,19 +143,18 @@ def _suspend(seen: Observed, spec: Spec, status: RunStatus, views: list[StageVie
     message = f"waiting for {count} to finish what is in hand" if alive else "no pod runs"
     progress = (status.progress or Progress()).replace(eta=None)
     status = status.replace(state="Suspended", reason="SuspendedBySpec", failure=None, progress=progress)
-    wanted = condition.suspended(message)
     return conclude(
         seen,
-        spec,
+        accepted,
         status,
-        wanted,
+        condition.suspended(message),
         actions=tuple(actions),
-        requeue_after=seconds_left(spec, status, now),
+        requeue_after=seconds_left(accepted.spec, status, now),
         now=now,
     )
 
 
-def _work(seen: Observed, spec: Spec, status: RunStatus, views: list[StageView], now: datetime) -> Plan:
+def _work(seen: Observed, accepted: Accepted, status: RunStatus, views: list[StageView], now: datetime) -> Plan:
     actions: list[Action] = [action for view in views for action in view.actions]
     actions += superseded(seen, views)
     actions += released(seen, actions)
@@ -183,25 +180,29 @@ def _work(seen: Observed, spec: Spec, status: RunStatus, views: list[StageView],
             progress = progress.replace(summary=blocked.reason)
         status = status.replace(state="Pending", reason=blocked.reason, progress=progress)
         still = waited(seen, blocked, now)
-        wanted = condition.waiting(blocked.reason, blocked.message)
+        phase = condition.waiting(blocked.reason, blocked.message)
     else:
-        still = unheard(seen, spec, views, now)
+        still = unheard(seen, accepted.spec, views, now)
         held = next((view.held for view in views if view.held), None) or _held(views)
         reason = "Retrying" if retrying else held.reason if held else None
         status = status.replace(state="Running", reason=reason)
-        wanted = condition.at_work(reason or "AtWork", retrying or (held.message if held else f"stage {at}"))
-    if isinstance(status, FineTuneRunStatus):
-        health = next((view.health for view in views if view.health is not None), None)
-        wanted = {**wanted, "Healthy": healthy(status, health)}
+        phase = condition.at_work(reason or "AtWork", retrying or (held.message if held else f"stage {at}"))
     if still.condition is not None:
-        wanted = {**wanted, "Stalled": still.condition}
+        phase = replace(phase, stalled=still.condition)
     due = [view.requeue_after for view in views if view.requeue_after is not None]
     if still.look_again is not None:
         due.append(still.look_again)
-    if (deadline := seconds_left(spec, status, now)) is not None:
+    if (deadline := seconds_left(accepted.spec, status, now)) is not None:
         due.append(deadline)
     concluded = conclude(
-        seen, spec, status, wanted, actions=tuple(actions), requeue_after=min(due) if due else None, now=now
+        seen,
+        accepted,
+        status,
+        phase,
+        at_work=views,
+        actions=tuple(actions),
+        requeue_after=min(due, default=None),
+        now=now,
     )
     return replace(concluded, unexplained=tuple(view.unexplained for view in views if view.unexplained))
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from fabula_api.base import value_at
 from fabula_api.eval_run import Arm, EvalRunSpec
 from fabula_api.externals import unresolved
-from fabula_api.fine_tune_run import Attempt, EarlierAttempts
+from fabula_api.fine_tune_run import FineTuneRunStatus
 from fabula_api.recipes import Stage
 from fabula_api.status import Lineage, RunStatus, StageStatus
 from fabula_api.worker import Spec, StageInput
@@ -104,9 +104,9 @@ def _stage(
         return StageView(stage, launch.arm, status, waiting=still)
     if stage.shape != "group":
         return _startable(this, job_stage(this.seen, stage, launch, status, this.now))
-    attempts: list[Attempt] = list(getattr(this.status, "attempts", []))
-    earlier: EarlierAttempts | None = getattr(this.status, "earlier_attempts", None)
-    group = Group(this.seen, stage, launch, status, tuple(attempts), earlier, this.spec.suspend, this.now)
+    assert isinstance(this.status, FineTuneRunStatus), "only a FineTuneRun has a stage that is a group"
+    attempts, earlier = tuple(this.status.attempts), this.status.earlier_attempts
+    group = Group(this.seen, stage, launch, status, attempts, earlier, this.spec.suspend, this.now)
     return _startable(this, group_stage(group))
 
 

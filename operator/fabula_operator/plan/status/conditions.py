@@ -2,27 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 
 from fabula_api.outside import camel_reason, plain
 from fabula_api.status import Condition, ConditionStatus
 from fabula_operator.plan.times import timestamp
 
-ORDER = (
-    "Accepted", "Running", "Suspended", "Succeeded", "Failed", "Finished", "Reconciling", "Stalled", "Healthy",
-    "GatesPassed",
-)  # fmt: skip
-Wanted = dict[str, tuple[ConditionStatus, str, str]]
-"""Type to (status, reason, message)."""
+Told = tuple[ConditionStatus, str, str]
+"""(status, reason, message) of one condition."""
 
 
-def conditions(old: Iterable[Condition], wanted: Wanted, generation: int, now: datetime) -> list[Condition]:
-    """The wanted conditions in a fixed order; `lastTransitionTime` stays where the status stays."""
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """The conditions that a run of every kind has, in the order in which they stand; a kind's own come behind them."""
+
+    accepted: Told
+    running: Told
+    suspended: Told
+    succeeded: Told
+    failed: Told
+    finished: Told
+    reconciling: Told
+    stalled: Told
+
+    def told(self) -> dict[str, Told]:
+        """By type."""
+        return {one.name.capitalize(): getattr(self, one.name) for one in fields(self)}
+
+
+TYPES: tuple[str, ...] = tuple(one.name.capitalize() for one in fields(Phase))
+
+
+def conditions(old: Iterable[Condition], told: Mapping[str, Told], generation: int, now: datetime) -> list[Condition]:
+    """The conditions as they are told, in that order; `lastTransitionTime` stays where the status stays."""
     before = {condition.type: condition for condition in old}
     found = []
-    for type_ in sorted(wanted, key=ORDER.index):
-        status, reason, message = wanted[type_]
+    for type_, (status, reason, message) in told.items():
         former = before.get(type_)
         unchanged = former is not None and former.status == status
         found.append(
@@ -39,75 +56,82 @@ def conditions(old: Iterable[Condition], wanted: Wanted, generation: int, now: d
     return found
 
 
-def _finishing(succeeded: ConditionStatus, failed: ConditionStatus, reason: str, message: str) -> Wanted:
-    finished: ConditionStatus = "True" if "True" in (succeeded, failed) else "False"
-    return {
-        "Succeeded": (succeeded, reason, message if succeeded == "True" else ""),
-        "Failed": (failed, reason, message if failed == "True" else ""),
-        "Finished": (finished, reason, message if finished == "True" else ""),
-    }
+_VALID: Told = ("True", "Valid", "")
+_NOT_SUSPENDED: Told = ("False", "NotSuspended", "")
+_NOT_FINISHED: Told = ("False", "NotFinished", "")
+_PROGRESSING: Told = ("False", "Progressing", "")
 
 
-def waiting(reason: str, message: str, *, stalled: bool = False) -> Wanted:
+def waiting(reason: str, message: str, *, stalled: bool = False) -> Phase:
     """An accepted run that waits for something outside it; `stalled` when somebody has to mend that first."""
-    return {
-        "Accepted": ("True", "Valid", ""),
-        "Running": ("False", reason, message),
-        "Suspended": ("False", "NotSuspended", ""),
-        "Reconciling": ("True", reason, message),
-        "Stalled": ("True", reason, message) if stalled else ("False", "Progressing", ""),
-        **_finishing("False", "False", "NotFinished", ""),
-    }
+    return Phase(
+        accepted=_VALID,
+        running=("False", reason, message),
+        suspended=_NOT_SUSPENDED,
+        succeeded=_NOT_FINISHED,
+        failed=_NOT_FINISHED,
+        finished=_NOT_FINISHED,
+        reconciling=("True", reason, message),
+        stalled=("True", reason, message) if stalled else _PROGRESSING,
+    )
 
 
-def at_work(reason: str, message: str) -> Wanted:
+def at_work(reason: str, message: str) -> Phase:
     """A run with children that run."""
-    return {
-        "Accepted": ("True", "Valid", ""),
-        "Running": ("True", reason, message),
-        "Suspended": ("False", "NotSuspended", ""),
-        "Reconciling": ("True", "Running", ""),
-        "Stalled": ("False", "Progressing", ""),
-        **_finishing("False", "False", "NotFinished", ""),
-    }
+    return Phase(
+        accepted=_VALID,
+        running=("True", reason, message),
+        suspended=_NOT_SUSPENDED,
+        succeeded=_NOT_FINISHED,
+        failed=_NOT_FINISHED,
+        finished=_NOT_FINISHED,
+        reconciling=("True", "Running", ""),
+        stalled=_PROGRESSING,
+    )
 
 
-def suspended(message: str) -> Wanted:
+def suspended(message: str) -> Phase:
     """A run that is held by its spec."""
-    return {
-        "Accepted": ("True", "Valid", ""),
-        "Running": ("False", "Suspended", message),
-        "Suspended": ("True", "SuspendedBySpec", message),
-        "Reconciling": ("False", "Suspended", ""),
-        "Stalled": ("False", "Suspended", ""),
-        **_finishing("False", "False", "NotFinished", ""),
-    }
+    return Phase(
+        accepted=_VALID,
+        running=("False", "Suspended", message),
+        suspended=("True", "SuspendedBySpec", message),
+        succeeded=_NOT_FINISHED,
+        failed=_NOT_FINISHED,
+        finished=_NOT_FINISHED,
+        reconciling=("False", "Suspended", ""),
+        stalled=("False", "Suspended", ""),
+    )
 
 
-def succeeded(message: str, reason: str = "Succeeded") -> Wanted:
+def succeeded(message: str, reason: str = "Succeeded") -> Phase:
     """A run that reached its end."""
-    return {
-        "Accepted": ("True", "Valid", ""),
-        "Running": ("False", "Succeeded", ""),
-        "Suspended": ("False", "NotSuspended", ""),
-        "Reconciling": ("False", "Succeeded", ""),
-        "Stalled": ("False", "Succeeded", ""),
-        **_finishing("True", "False", reason, message),
-    }
+    return Phase(
+        accepted=_VALID,
+        running=("False", "Succeeded", ""),
+        suspended=_NOT_SUSPENDED,
+        succeeded=("True", reason, message),
+        failed=("False", reason, ""),
+        finished=("True", reason, message),
+        reconciling=("False", "Succeeded", ""),
+        stalled=("False", "Succeeded", ""),
+    )
 
 
-def failed(reason: str, message: str) -> Wanted:
+def failed(reason: str, message: str) -> Phase:
     """A run that failed for good."""
-    return {
-        "Accepted": ("True", "Valid", ""),
-        "Running": ("False", reason, message),
-        "Suspended": ("False", "NotSuspended", ""),
-        "Reconciling": ("False", reason, ""),
-        "Stalled": ("True", reason, message),
-        **_finishing("False", "True", reason, message),
-    }
+    return Phase(
+        accepted=_VALID,
+        running=("False", reason, message),
+        suspended=_NOT_SUSPENDED,
+        succeeded=("False", reason, ""),
+        failed=("True", reason, message),
+        finished=("True", reason, message),
+        reconciling=("False", reason, ""),
+        stalled=("True", reason, message),
+    )
 
 
-def refused(reason: str, message: str) -> Wanted:
+def refused(reason: str, message: str) -> Phase:
     """A run that cannot be carried out as it is written. It is finished, so that `kubectl wait` ends."""
-    return {**failed(reason, message), "Accepted": ("False", reason, message)}
+    return replace(failed(reason, message), accepted=("False", reason, message))

@@ -5,14 +5,23 @@ No identity holds a time: the plan after a crash is made at another one.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from fabula_api.fine_tune_run import Attempt
 from fabula_api.status import RunStatus
 from fabula_operator.plan.actions import Notice
 from fabula_operator.plan.money.unpriced import REASON as PRICE_UNKNOWN
 
 
-def notices(old: RunStatus, new: RunStatus, generation: int) -> tuple[Notice, ...]:
+def notices(
+    old: RunStatus,
+    new: RunStatus,
+    generation: int,
+    old_attempts: Sequence[Attempt] = (),
+    attempts: Sequence[Attempt] = (),
+) -> tuple[Notice, ...]:
     """What a person would want to read in `kubectl describe`, in order."""
-    found: list[Notice] = [*_attempts(old, new), *_stages(old, new, generation)]
+    found: list[Notice] = [*_attempts(old_attempts, attempts), *_stages(old, new, generation)]
     before, after = old.state, new.state
     reason, message = new.reason, _message(new)
     if after == "Failed" and (before != "Failed" or old.observed_generation != generation):
@@ -26,7 +35,7 @@ def notices(old: RunStatus, new: RunStatus, generation: int) -> tuple[Notice, ..
     elif before == "Suspended" and after in ("Running", "Pending"):
         found.append(Notice("Normal", "Resumed", "goes on from what is finished", f"{generation}/off"))
     found += _preflight(old, new, generation)
-    found += _health(old, new)
+    found += _health(old, new, attempts)
     if after in ("Pending", "Running") and reason and reason != old.reason:
         kind = "Normal" if reason.startswith(("Waiting", "Replacing", "Restarting", "Suspending")) else "Warning"
         found.append(Notice(kind, reason, message, f"{generation}/wait/{reason}/{message}"))  # type: ignore[arg-type]
@@ -48,7 +57,7 @@ def _preflight(old: RunStatus, new: RunStatus, generation: int) -> list[Notice]:
     return [Notice("Warning", now[0], now[1][:900], f"{generation}/preflight/{now[0]}")]
 
 
-def _health(old: RunStatus, new: RunStatus) -> list[Notice]:
+def _health(old: RunStatus, new: RunStatus, attempts: Sequence[Attempt]) -> list[Notice]:
     """What the watchdog found, and that it is over."""
 
     def health(status: RunStatus) -> tuple[str, str, str]:
@@ -58,7 +67,6 @@ def _health(old: RunStatus, new: RunStatus) -> list[Notice]:
         return "Unknown", "", ""
 
     before, after = health(old), health(new)
-    attempts = getattr(new, "attempts", None)
     if before[:2] == after[:2] or not attempts:
         return []
     mark = f"attempt/{attempts[-1].number}/health/{attempts[-1].last_step}"
@@ -96,10 +104,10 @@ def _stages(old: RunStatus, new: RunStatus, generation: int) -> list[Notice]:
     return found
 
 
-def _attempts(old: RunStatus, new: RunStatus) -> list[Notice]:
-    before = {attempt.number: attempt for attempt in getattr(old, "attempts", [])}
+def _attempts(old: Sequence[Attempt], new: Sequence[Attempt]) -> list[Notice]:
+    before = {attempt.number: attempt for attempt in old}
     found = []
-    for attempt in getattr(new, "attempts", []):
+    for attempt in new:
         former = before.get(attempt.number)
         if attempt.state == "Failed" and (former is None or former.state != "Failed"):
             message = f"attempt {attempt.number} ended: {attempt.reason}"

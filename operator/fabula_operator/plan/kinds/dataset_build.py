@@ -1,0 +1,131 @@
+"""DatasetBuild: items by outcome, the bill, samples by split and by pictures, what was left undone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fabula_api.dataset_build import CallCount, DatasetBuildSpec, DatasetBuildStatus, StageBill, TokenCount
+from fabula_api.status import Tally
+from fabula_api.summary import DatasetSummary, EstimateSummary
+from fabula_operator.plan.kinds.kind import Plain
+from fabula_operator.plan.money.unpriced import unpriced
+from fabula_operator.plan.stages.results import add_up, summary_of
+from fabula_operator.plan.stages.view import StageView
+
+BILLED = ("tokens", "calls", "cost", "verbatim")
+
+
+class DatasetBuildKind(Plain[DatasetBuildSpec, DatasetBuildStatus]):
+    """See `RunKind`."""
+
+    def fold(
+        self,
+        status: DatasetBuildStatus,
+        spec: DatasetBuildSpec,
+        views: Sequence[StageView],
+        prices: Mapping[str, float],
+    ) -> DatasetBuildStatus:
+        """With items, bill and artifact."""
+        return _folded(status, views, frozenset(unpriced(spec)))
+
+    def outcome(self, status: DatasetBuildStatus) -> str:
+        """How many samples, or what a dry run expects."""
+        if status.stages and status.stages[-1].name == "estimate" and (expected := status.estimate) is not None:
+            usd = "dollars not known" if expected.usd is None else f"${expected.usd:,.2f}"
+            return f"dry run: {expected.calls:,} calls, {usd}, {expected.minutes:,.0f} minutes"
+        return f"{status.samples} samples" if status.samples is not None else "dataset committed"
+
+    def left(self, status: DatasetBuildStatus) -> Sequence[tuple[str, str]]:
+        """What budget or target ended before it was begun."""
+        return [
+            (one.reason or "", f"{one.reason}: {one.count} left in {one.kind}")
+            for one in status.items
+            if one.outcome == "left"
+        ]
+
+
+def _folded(
+    status: DatasetBuildStatus, views: Sequence[StageView], unpriced_stages: frozenset[str]
+) -> DatasetBuildStatus:
+    tallies = {(one.kind, one.outcome, one.reason): one.count for one in status.items}
+    for view in views:
+        counts = _counts(view)
+        if view.result is not None:
+            # These counts are whole, and what failed or was left before may be done by now.
+            told = {view.stage.name, *(key.partition("/")[0] for key in counts)}
+            tallies = {entry: count for entry, count in tallies.items() if entry[0] not in told}
+        for key, value in counts.items():
+            kind, _, rest = key.partition("/")
+            outcome_, _, reason = rest.partition("/")
+            if kind not in BILLED and outcome_:
+                entry = (kind, outcome_, reason or None)
+                # Until every shard has been heard of again after a restart, a sum may be too small.
+                final = view.result is not None
+                tallies[entry] = int(value) if final else max(int(value), tallies.get(entry, 0))
+    update: dict[str, Any] = {
+        "items": [
+            Tally(kind=kind, outcome=name, reason=reason, count=count)
+            for (kind, name, reason), count in sorted(tallies.items(), key=lambda one: [part or "" for part in one[0]])
+        ][:64],
+        **_billed(status, views, unpriced_stages),
+    }
+    last = views[-1]
+    if last.stage.name == "estimate":  # what a former build made stays
+        if last.result is not None:
+            update["estimate"] = summary_of(EstimateSummary, last.result).estimate
+        return status.replace(**update)
+    if last.result is not None:
+        summary = summary_of(DatasetSummary, last.result)
+        update["samples_by_image_count"] = summary.samples_by_image_count
+        update["samples_by_split"] = summary.samples_by_split
+        update["samples"] = int(last.result.counts.get("sample/ok", last.result.counts.get("samples", 0)))
+    update["artifact"] = last.status.artifact if last.status.state == "Succeeded" else None
+    return status.replace(**update)
+
+
+def _counts(view: StageView) -> dict[str, float]:
+    if view.result is not None:
+        return view.result.counts
+    return add_up(report.body.counts for report in view.reports.values())
+
+
+def _billed(status: DatasetBuildStatus, views: Sequence[StageView], unpriced_stages: frozenset[str]) -> dict[str, Any]:
+    """Tokens, calls and dollars by stage and in all, and the share of verbatim words. What was paid never gets less.
+
+    Figures of a stage that ended stay in the status, since its reports and pods go.
+    """
+    bills = {bill.stage: bill for bill in status.bills}
+    update: dict[str, Any] = {}
+    for view in views:
+        counts = _counts(view)
+        if "calls/paid" in counts or "calls/saved" in counts:
+            name = view.status.name
+            old = bills.get(name) or StageBill(stage=name)
+            whole, lost_usd = view.result is not None, counts.get("cost/lostUsd", 0)
+            bills[name] = StageBill(
+                stage=name,
+                cost_usd=max(round(counts.get("cost/usd", 0), 4), old.cost_usd),
+                input=max(int(counts.get("tokens/input", 0)), old.input),
+                output=max(int(counts.get("tokens/output", 0)), old.output),
+                paid=max(int(counts.get("calls/paid", 0)), old.paid),
+                saved=int(counts.get("calls/saved", old.saved)),
+                # A picture that is found again is no loss any more; but a sum of few shards is no news.
+                lost=int(counts.get("calls/lost", 0) if whole else max(counts.get("calls/lost", 0), old.lost)),
+                lost_usd=round(lost_usd if whole else max(lost_usd, old.lost_usd), 4),
+            )
+        if counts.get("verbatim/grams"):
+            update["verbatim_ratio"] = round(counts.get("verbatim/found", 0) / counts["verbatim/grams"], 4)
+    if bills:
+        found = list(bills.values())
+        update["bills"] = found
+        update["tokens"] = TokenCount(input=sum(one.input for one in found), output=sum(one.output for one in found))
+        update["calls"] = CallCount(
+            paid=sum(one.paid for one in found),
+            saved=sum(one.saved for one in found),
+            lost=sum(one.lost for one in found),
+        )
+        # A sum without what was paid at an unknown price would be taken for the bill.
+        known = not any(one.paid and one.stage in unpriced_stages for one in found)
+        update["cost_usd"] = round(sum(one.cost_usd for one in found), 4) if known else None
+    return update

@@ -1,0 +1,89 @@
+"""EvalRun: arms and their shards, comparisons, self-tests, the score, and whether the gates were passed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fabula_api.eval_run import ArmStatus, EvalRunSpec, EvalRunStatus, ShardCount
+from fabula_api.recipes import metrics_of
+from fabula_api.status import FailureDigest
+from fabula_api.summary import ScoreSummary
+from fabula_operator.plan.kinds.gates import answered, gates
+from fabula_operator.plan.kinds.kind import Plain
+from fabula_operator.plan.stages.results import summary_of
+from fabula_operator.plan.stages.view import StageView
+from fabula_operator.plan.status.conditions import Told
+
+
+class EvalRunKind(Plain[EvalRunSpec, EvalRunStatus]):
+    """See `RunKind`."""
+
+    condition_types = ("GatesPassed",)
+
+    def conditions(
+        self, spec: EvalRunSpec | None, status: EvalRunStatus, at_work: Sequence[StageView] | None
+    ) -> Mapping[str, Told]:
+        """What the gates say."""
+        return {"GatesPassed": gates(status, spec) if spec is not None else ("Unknown", "NotScored", "")}
+
+    def fold(
+        self, status: EvalRunStatus, spec: EvalRunSpec, views: Sequence[StageView], prices: Mapping[str, float]
+    ) -> EvalRunStatus:
+        """With arms, shards and the score."""
+        return _folded(status, spec, views)
+
+    def verdict(self, status: EvalRunStatus) -> FailureDigest | None:
+        """Figures of a metric that cannot fail are none."""
+        broken = [test for test in status.self_tests if not test.passed]
+        if not broken:
+            return None
+        return FailureDigest(
+            reason="SelfTestFailed",
+            message="; ".join(f"{test.name}: {test.message}" for test in broken)[:4096],
+            stage="score",
+        )
+
+    def outcome(self, status: EvalRunStatus) -> str:
+        """The score."""
+        return status.score or "report committed"
+
+
+def _folded(status: EvalRunStatus, spec: EvalRunSpec, views: Sequence[StageView]) -> EvalRunStatus:
+    infer = [view for view in views if view.arm is not None]
+    arms = {arm.name: arm for arm in status.arms}
+    for view in infer:
+        assert view.arm is not None
+        arm = arms.get(view.arm) or ArmStatus(name=view.arm)
+        arms[view.arm] = arm.replace(done=view.status.done or arm.done, failed=view.status.failed or arm.failed)
+    done = sum(spec.shards for view in infer if view.status.state == "Succeeded")
+    failed = sum(1 for view in infer if view.failure is not None)
+    update: dict[str, Any] = {
+        "shards": ShardCount(done=done, total=spec.shards * len(infer), failed=failed),
+        "arms": [arms[arm.name] for arm in spec.arms],
+    }
+    last = views[-1]
+    if last.result is not None:
+        summary = summary_of(ScoreSummary, last.result)
+        update["comparisons"] = summary.comparisons
+        update["gates"] = answered(spec, summary.gates)
+        update["self_tests"] = summary.self_tests
+        scored = {arm.name: arm for arm in summary.arms}
+        update["arms"] = [scored.get(arm.name, arms[arm.name]) for arm in spec.arms]
+        update["score"] = summary.score or _score(spec, update["arms"])
+    elif last.status.state != "Succeeded":
+        update |= {"comparisons": [], "gates": [], "self_tests": [], "score": None}
+    update["report"] = last.status.artifact if last.status.state == "Succeeded" else None
+    return status.replace(**update)
+
+
+def _score(spec: EvalRunSpec, arms: Sequence[ArmStatus]) -> str | None:
+    """The headline metric of each arm, as `base 12% finetuned 88%`."""
+    known = metrics_of(spec.recipe)
+    headline = next((name for name in spec.metrics if name in known and known[name].headline), None)
+    told = []
+    for arm in arms:
+        mean = next((one.mean for one in arm.metrics if one.name == headline), None)
+        if mean is not None:
+            told.append(f"{arm.name} {mean:.0%}")
+    return " ".join(told) or None

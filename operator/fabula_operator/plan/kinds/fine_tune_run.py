@@ -1,0 +1,135 @@
+"""FineTuneRun: metrics, checkpoint, attempts with their GPU hours, and whether it is healthy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fabula_api.fine_tune_blocks import Estimate
+from fabula_api.fine_tune_run import Attempt, CheckpointStatus, FineTuneRunSpec, FineTuneRunStatus, Metrics
+from fabula_api.outside import whole
+from fabula_api.status import FailureDigest
+from fabula_api.summary import TrainSummary
+from fabula_operator.plan.kinds.kind import Plain
+from fabula_operator.plan.money.gpu_hours import cost_usd, listed, timed
+from fabula_operator.plan.seen.observed import Report
+from fabula_operator.plan.stages.results import summary_of
+from fabula_operator.plan.stages.view import StageView
+from fabula_operator.plan.stages.watchdog import healthy
+from fabula_operator.plan.status.conditions import Told
+
+_METRIC_NAMES = {field.alias: name for name, field in Metrics.model_fields.items() if field.alias}
+
+
+class FineTuneRunKind(Plain[FineTuneRunSpec, FineTuneRunStatus]):
+    """See `RunKind`."""
+
+    condition_types = ("Healthy",)
+
+    def conditions(
+        self, spec: FineTuneRunSpec | None, status: FineTuneRunStatus, at_work: Sequence[StageView] | None
+    ) -> Mapping[str, Told]:
+        """What the watchdog sees."""
+        if at_work is None:
+            return {"Healthy": ("Unknown", "NotRunning", "")}
+        health = next((view.health for view in at_work if view.health is not None), None)
+        return {"Healthy": healthy(status, health)}
+
+    def begin(self, status: FineTuneRunStatus, estimate: Estimate | None) -> FineTuneRunStatus:
+        """With the estimate. Hours that were once known stay, even if the dataset they came from goes."""
+        if estimate is not None and estimate.hours is None and status.estimate is not None and status.started_at:
+            estimate = estimate.replace(hours=status.estimate.hours)
+        return status.replace(estimate=estimate)
+
+    def fold(
+        self, status: FineTuneRunStatus, spec: FineTuneRunSpec, views: Sequence[StageView], prices: Mapping[str, float]
+    ) -> FineTuneRunStatus:
+        """With metrics, checkpoint, attempts, hours and what was made."""
+        return _folded(status, spec, views, prices)
+
+    def outcome(self, status: FineTuneRunStatus) -> str:
+        """What was committed, and the loss."""
+        loss = status.metrics.loss if status.metrics else None
+        made = "trained, without an adapter"
+        if status.adapter or status.model:
+            made = "adapter committed" if status.adapter else "model committed"
+        return f"{made}, loss {loss:.4g}" if loss is not None else made
+
+    def attempts(self, status: FineTuneRunStatus) -> Sequence[Attempt]:
+        """Those that the status lists."""
+        return status.attempts
+
+    def stopped(self, status: FineTuneRunStatus, failure: FailureDigest, finished_at: str) -> FineTuneRunStatus:
+        """The attempt at work ends with the run."""
+        return status.replace(
+            attempts=[
+                one.replace(state="Failed", reason=failure.reason, finished_at=finished_at) if one.open else one
+                for one in status.attempts
+            ]
+        )
+
+    def timed(self, status: FineTuneRunStatus) -> FineTuneRunStatus:
+        """With how long each attempt took."""
+        return status.replace(attempts=timed(status.attempts))
+
+
+def _folded(
+    status: FineTuneRunStatus, spec: FineTuneRunSpec, views: Sequence[StageView], prices: Mapping[str, float]
+) -> FineTuneRunStatus:
+    view = views[-1]
+    made = view.status.artifact if view.status.state == "Succeeded" else None
+    full = spec.training.method == "full"
+    update: dict[str, Any] = {"adapter": None if full else made, "model": made if full else None}
+    report = view.reports.get(0)
+    figures = dict(report.body.metrics) if report else {}
+    if view.result is not None:
+        figures |= view.result.metrics
+    if report or view.result:
+        update["metrics"] = _metrics(status.metrics, figures, report)
+    checkpoint = report.body.checkpoint if report else None
+    if view.result is not None:
+        checkpoint = _last_checkpoint(view, checkpoint or status.checkpoint)
+    if checkpoint is not None:
+        update["checkpoint"] = checkpoint
+    gpus = spec.topology.nodes * spec.topology.gpus_per_node if spec.topology.device == "cuda" else 0
+    seen_at = report.received_at if report else None
+    attempts = status.attempts if view.attempts is None else view.attempts
+    update["attempts"], update["earlier_attempts"], spent = listed(attempts, status.earlier_attempts, gpus, seen_at)
+    if status.gpu_hours is not None and spent.used < status.gpu_hours.used:
+        # An operator that has just started knows of no report yet of the attempt at work.
+        spent = spent.replace(used=status.gpu_hours.used)
+    update["gpu_hours"] = spent
+    update["cost_usd"] = cost_usd(update["gpu_hours"], spec, prices)
+    return status.replace(**update)
+
+
+def _last_checkpoint(view: StageView, told: CheckpointStatus | None) -> CheckpointStatus | None:
+    """The checkpoint that a training ended with; `told` is the last one that was reported."""
+    assert view.result is not None
+    last = summary_of(TrainSummary, view.result).checkpoint
+    if last is None or (told is not None and (told.step, told.digest) == (last.step, last.digest)):
+        return told
+    # Where its own time is not known, it was committed before the training ended.
+    at = last.committed_at or view.status.finished_at
+    if at is None:
+        return told
+    return CheckpointStatus(uri=last.uri, step=last.step, digest=last.digest, committed_at=at)
+
+
+def _metrics(old: Metrics | None, figures: dict[str, float], report: Report | None) -> Metrics:
+    known = {_METRIC_NAMES.get(name, name): value for name, value in figures.items()}
+    values = {name: value for name, value in known.items() if name in Metrics.model_fields}
+    if report is not None and "step" not in values:
+        values["step"] = report.body.done
+    if report is not None and "steps" not in values and report.body.total is not None:
+        values["steps"] = report.body.total
+    for name in ("step", "steps", "unique_samples", "skipped_samples"):
+        if name in values and (count := whole(values.pop(name))) is not None:
+            values[name] = count
+    # More digits than five are noise, and make a column of `kubectl get` unreadable.
+    values = {name: value if isinstance(value, int) else float(f"{value:.5g}") for name, value in values.items()}
+    if report is not None and report.pulse is not None and (usual := report.pulse.usual_seconds) is not None:
+        values.setdefault("step_seconds", float(f"{usual:.3g}"))
+    if old is None and "loss" in values:
+        values.setdefault("first_loss", values["loss"])
+    return (old or Metrics()).replace(**values)

@@ -1,0 +1,30 @@
+"""One definition for each kind: its conditions are those that it names, behind those of every kind."""
+
+from __future__ import annotations
+
+import pytest
+from tests.support.observations import observed, step
+
+from fabula_api.recipes import Kind
+from fabula_api.status import RunStatus
+from fabula_operator.plan.kinds import CONDITION_TYPES, KINDS
+from fabula_operator.plan.status.conditions import TYPES
+
+EVERY = ("Accepted", "Running", "Suspended", "Succeeded", "Failed", "Finished", "Reconciling", "Stalled")
+
+
+def types(status: RunStatus | None) -> tuple[str, ...]:
+    assert status is not None
+    return tuple(one.type for one in status.conditions)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("spec", [{}, {"suspend": True}, {"recipe": "opera"}], ids=["starts", "held", "refused"])
+def test_every_look_sets_all_conditions_of_the_kind_in_one_order(kind: Kind, spec: dict[str, object]) -> None:
+    _, made = step(observed(kind, spec))
+    assert types(made.status) == (*EVERY, *KINDS[kind].condition_types)
+
+
+def test_the_list_of_all_types_has_each_once() -> None:
+    assert TYPES == EVERY
+    assert (*EVERY, "Healthy", "GatesPassed") == CONDITION_TYPES
