@@ -1,20 +1,22 @@
 """A generic Kubernetes client for controllers and the node: dicts in, dicts out, any API server.
 
-lightkube reads the kubeconfig and brings authentication and TLS. Its resource layer is left out because controllers
-need what it does not offer: watch bookmarks, delete preconditions, and kinds known only from discovery.
+Controllers need watch bookmarks, delete preconditions, and kinds known only from discovery.
 """
 
 import asyncio
-import base64
 import random
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import orjson
-from lightkube.config.client_adapter import ConnectionParams
-from lightkube.config.kubeconfig import KubeConfig
+from yarl import URL
+
+from fabula_kube.connection import Connection
+from fabula_kube.connection import NoAnswer as NoAnswer
+from fabula_kube.credentials import from_kubeconfig
+from fabula_kube.errors import ApiError as ApiError
+from fabula_kube.errors import error_of
 
 from .kinds import Kind, Obj
 
@@ -25,86 +27,27 @@ METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v
 METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
 
 
-class ApiError(Exception):
-    """An answer of the API server that is not a success."""
-
-    def __init__(self, code: int, reason: str, message: str, retry_after: float | None = None) -> None:
-        super().__init__(f"{code} {reason}: {message}")
-        self.code = code
-        self.reason = reason
-        self.message = message
-        self.retry_after = retry_after
-        """Seconds after which the server wants to be asked again, where it said so."""
-
-    @property
-    def not_found(self) -> bool:
-        return self.code == 404
-
-    @property
-    def conflict(self) -> bool:
-        return self.code == 409
-
-    @property
-    def gone(self) -> bool:
-        """The resourceVersion is too old: list again."""
-        return self.code == 410 or self.reason in ("Expired", "Gone")
-
-    @property
-    def already_exists(self) -> bool:
-        return self.reason == "AlreadyExists"
-
-
-def _error(code: int, body: bytes, retry_after: str | None) -> ApiError:
-    try:
-        status = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        status = {}
-    if not isinstance(status, dict):
-        status = {}
-    reason = str(status.get("reason") or "Unknown")
-    message = str(status.get("message") or body[:300].decode("utf-8", "replace"))
-    delay = float(retry_after) if retry_after and retry_after.isdigit() else None
-    return ApiError(code, reason, message, delay)
-
-
 class Api:
     """Calls one API server as one user."""
 
-    def __init__(self, http: httpx2.AsyncClient, streams: httpx2.AsyncClient, authority: str = "") -> None:
-        self._http = http
-        self._streams = streams
-        self.authority = authority
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self.authority = connection.credentials.authority
         """The CA certificate of the API server, as PEM; empty where the kubeconfig names none."""
 
     @classmethod
     def from_kubeconfig(cls, path: Path, *, user_agent: str = "fabula-local") -> "Api":
-        """A client for the current context of a kubeconfig file."""
-        config = KubeConfig.from_file(path).get()
-        if config is None:
-            raise ValueError(f"{path} has no current context: set one with kubectl config use-context")
-        params = ConnectionParams(timeout=httpx2.Timeout(30.0), trust_env=False).httpx_params(config)
-        headers = {"User-Agent": user_agent}
-        limits = httpx2.Limits(max_connections=32, max_keepalive_connections=32)
-        http = httpx2.AsyncClient(**{**params, "limits": limits, "headers": headers})
-        # Every watched kind holds a connection for minutes: a pool of its own, without a bound, which no call searches.
-        unbounded = httpx2.Limits(max_connections=None, max_keepalive_connections=0)
-        streams = httpx2.AsyncClient(**{**params, "limits": unbounded, "headers": headers})
-        cluster = config.cluster
-        if cluster.certificate_auth_data:
-            return cls(http, streams, base64.b64decode(cluster.certificate_auth_data).decode())
-        if cluster.certificate_auth:
-            return cls(http, streams, Path(config.abs_file(cluster.certificate_auth)).read_text())
-        return cls(http, streams)
+        """A client for the current context of a kubeconfig file. Raises NoCredentials."""
+        return cls(Connection(from_kubeconfig(path), user_agent))
 
     @property
-    def base_url(self) -> httpx2.URL:
+    def base_url(self) -> URL:
         """Address of the API server."""
-        return self._http.base_url
+        return URL(self._connection.server)
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._http.aclose()
-        await self._streams.aclose()
+        await self._connection.close()
 
     async def request(
         self,
@@ -116,7 +59,7 @@ class Api:
         content_type: str = "application/json",
         accept: str = "application/json",
     ) -> Any:
-        """One call; the decoded answer. Raises ApiError for anything but success.
+        """One call; the decoded answer. Raises ApiError for anything but success, NoAnswer where none came.
 
         Asked to come back later (429), it does so, at most five times.
         """
@@ -125,10 +68,10 @@ class Api:
         if content is not None:
             headers["Content-Type"] = content_type
         for attempt in range(6):
-            answer = await self._http.request(method, path, content=content, params=dict(params or {}), headers=headers)
-            if answer.status_code < 300:
-                return orjson.loads(answer.content) if answer.content else None
-            error = _error(answer.status_code, answer.content, answer.headers.get("Retry-After"))
+            answer = await self._connection.ask(method, path, params or {}, headers, content)
+            if answer.code < 300:
+                return orjson.loads(answer.body) if answer.body else None
+            error = error_of(answer.code, answer.headers, answer.body)
             if error.code != 429 or attempt == 5:
                 raise error
             await asyncio.sleep((error.retry_after or 1.0) * random.uniform(1.0, 1.2))  # noqa: S311
@@ -259,15 +202,13 @@ class Api:
         if fields:
             params["fieldSelector"] = fields
         # The server ends the watch by its own timeout; silence much beyond it means a dead connection.
-        timeout = httpx2.Timeout(30.0, read=timeout_seconds + 30.0)
-        headers = {"Accept": accept}
-        async with self._streams.stream(
-            "GET", kind.path(namespace), params=params, headers=headers, timeout=timeout
+        async with self._connection.stream(
+            kind.path(namespace), params, {"Accept": accept}, timeout_seconds + 30.0
         ) as answer:
-            if answer.status_code >= 300:
-                raise _error(answer.status_code, await answer.aread(), answer.headers.get("Retry-After"))
+            if answer.status >= 300:
+                raise error_of(answer.status, answer.headers, await answer.read())
             pending = b""
-            async for chunk in answer.aiter_bytes():
+            async for chunk in answer.content.iter_any():
                 *lines, pending = (pending + chunk).split(b"\n")
                 for line in lines:
                     if not line.strip():
@@ -279,3 +220,10 @@ class Api:
                             int(status.get("code", 500)), str(status.get("reason")), str(status.get("message"))
                         )
                     yield event["type"], event["object"]
+
+    async def text(self, path: str, params: Mapping[str, str] | None = None) -> str:
+        """What lies at a path as text, such as a log. Raises ApiError, NoAnswer."""
+        answer = await self._connection.ask("GET", path, params or {}, {}, None)
+        if answer.code >= 300:
+            raise error_of(answer.code, answer.headers, answer.body)
+        return answer.body.decode("utf-8", "replace")

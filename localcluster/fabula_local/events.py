@@ -5,8 +5,6 @@ import logging
 import random
 from collections import OrderedDict
 
-import httpx2
-
 from . import timestamps
 from .client import Api, ApiError
 from .kinds import EVENT, Kind, Obj, uid_of
@@ -55,7 +53,7 @@ class EventRecorder:
             entry = await self._pending.get()
             try:
                 await self._write(*entry)
-            except (ApiError, httpx2.HTTPError, OSError) as error:
+            except (ApiError, OSError) as error:
                 # The namespace may be on its way out; an event is never worth a retry.
                 log.debug("event %s not written: %s", entry[3], error)
             finally:

@@ -3,37 +3,10 @@
 A generic client needs no model classes: group, version and plural name are enough to reach any object.
 """
 
-from dataclasses import dataclass
-from typing import Any
+from fabula_kube.resource import Obj as Obj
+from fabula_kube.resource import Resource
 
-Obj = dict[str, Any]
-"""A Kubernetes object as decoded JSON."""
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """One kind in one version."""
-
-    group: str
-    """API group; empty for the core group."""
-    version: str
-    kind: str
-    plural: str
-    namespaced: bool = True
-
-    @property
-    def api_version(self) -> str:
-        """The apiVersion of its objects."""
-        return f"{self.group}/{self.version}" if self.group else self.version
-
-    def path(self, namespace: str | None = None, name: str | None = None, subresource: str | None = None) -> str:
-        """URL path of the collection, of one object or of one of its subresources."""
-        parts = ["/apis", self.group, self.version] if self.group else ["/api", self.version]
-        if self.namespaced and namespace:
-            parts += ["namespaces", namespace]
-        parts += [part for part in (self.plural, name, subresource) if part]
-        return "/".join(parts)
-
+Kind = Resource
 
 POD = Kind("", "v1", "Pod", "pods")
 NODE = Kind("", "v1", "Node", "nodes", namespaced=False)

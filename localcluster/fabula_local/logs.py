@@ -27,5 +27,5 @@ def configure(level: int = logging.INFO) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    for noisy in ("httpx2", "httpcore2", "httpx", "httpcore"):
+    for noisy in ("kubernetes", "aiohttp.client"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

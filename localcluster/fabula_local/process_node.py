@@ -14,9 +14,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import httpx2
 import uvloop
-from lightkube.core.exceptions import ConfigError
 
 from fabula_local import logs
 from fabula_local.client import Api, ApiError
@@ -70,7 +68,7 @@ class Workers:
             try:
                 await self._claims.acquire(name)
                 break
-            except (ApiError, httpx2.HTTPError, OSError) as error:
+            except (ApiError, OSError) as error:
                 log.warning("lease of controller %s: %s", name, error)
                 await asyncio.sleep(1)
         found = registry.build(
@@ -205,7 +203,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 stop_pods=not chosen.keep_pods,
             )
         )
-    except (ApiError, ConfigError, ValueError, httpx2.HTTPError, OSError) as error:
+    except (ApiError, ValueError, OSError) as error:
         raise SystemExit(f"fabula node: {error}") from error
 
 

@@ -9,8 +9,6 @@ import random
 import time
 from collections.abc import Callable
 
-import httpx2
-
 from .client import Api, ApiError
 from .kinds import Kind, Obj, key_of, uid_of
 
@@ -90,7 +88,7 @@ class Reflector:
                 log.warning("watching %s failed: %s", self.kind.plural, error)
                 # A server that forgot the kind, or forbids it, has nothing to resume from.
                 version = ""
-            except (httpx2.HTTPError, OSError) as error:
+            except OSError as error:
                 log.info("watch of %s was cut (%s); connecting again", self.kind.plural, type(error).__name__)
             await asyncio.sleep(retry * random.uniform(0.8, 1.2))  # noqa: S311
             retry = min(retry * 2, LAST_RETRY_SECONDS)

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
-from lightkube import Client, KubeConfig
-from lightkube.core.exceptions import ConfigError
-from lightkube.types import PatchType
 
 from fabula_api.base import GROUP
 from fabula_api.crd import PLURALS, SHORT_NAMES
@@ -21,8 +16,9 @@ from fabula_api.recipes import Kind
 from fabula_cli.cluster import MANAGER
 from fabula_cli.exits import CommandFailed, Exit
 from fabula_cli.home import Home, default_home
-from fabula_cli.kubectl import kubectl_path
 from fabula_cli.runs import RESOURCES
+from fabula_kube.blocking import Client
+from fabula_kube.credentials import NoCredentials, from_kubeconfig
 from fabula_operator.plan.seen.observed import Run
 
 Kubeconfig = Annotated[
@@ -68,8 +64,7 @@ class Access:
         for kind, resource in RESOURCES.items():
             if kind not in kinds:
                 continue
-            for item in self.client.list(resource, namespace="*" if self.everywhere else self.namespace):
-                obj: dict[str, Any] = {**item.to_dict(), "kind": kind}  # type: ignore[no-untyped-call]
+            for obj in self.client.list(resource, None if self.everywhere else self.namespace):
                 found.append((str(obj["metadata"].get("creationTimestamp") or ""), Run.from_object(obj)))
         runs = [run for _, run in sorted(found, key=lambda one: (one[0], one[1].identity.namespace))]
         if not wanted:
@@ -91,9 +86,7 @@ class Access:
     def patch(self, run: Run, spec: dict[str, Any]) -> None:
         """Change fields of a run's spec, and nothing else."""
         who = run.identity
-        self.client.patch(
-            RESOURCES[who.kind], who.name, {"spec": spec}, namespace=who.namespace, patch_type=PatchType.MERGE
-        )
+        self.client.patch(RESOURCES[who.kind], who.namespace, who.name, {"spec": spec})
 
 
 def named(text: str) -> tuple[Kind | None, str]:
@@ -119,26 +112,19 @@ def title(run: Run) -> str:
 
 
 def access(kubeconfig: Path | None, context: str | None, namespace: str | None, everywhere: bool = False) -> Access:
-    """Connect. Raises ConfigError where there is no cluster to connect to."""
-    config = read_config(kubeconfig).get(context)
-    if config is None:
-        raise ConfigError(f"the kubeconfig has no context {context or '(no current one)'}")
-    client = Client(config=config, namespace=namespace, field_manager=MANAGER)
-    return Access(client, client.namespace, everywhere)
+    """Connect. Raises NoCredentials where there is no cluster to connect to."""
+    credentials = from_kubeconfig(chosen_kubeconfig(kubeconfig), context)
+    return Access(Client(credentials, MANAGER), namespace or credentials.namespace, everywhere)
 
 
-def read_config(kubeconfig: Path | None) -> KubeConfig:
+def chosen_kubeconfig(kubeconfig: Path | None) -> Path | str:
     """The kubeconfig that is meant: the option's, `$KUBECONFIG` (several files are merged, as kubectl does), the one in
-    the home folder, the laptop cluster's. Raises ConfigError."""
+    the home folder, the laptop cluster's. Raises NoCredentials."""
     if kubeconfig is not None:
-        return KubeConfig.from_file(kubeconfig)
-    files = [part for part in os.environ.get("KUBECONFIG", "").split(os.pathsep) if part]
-    if len(files) > 1:
-        view = [kubectl_path(), "config", "view", "--flatten", "--raw", "-o", "json"]
-        return KubeConfig.from_dict(json.loads(subprocess.run(view, check=True, capture_output=True).stdout))
-    if files:
-        return KubeConfig.from_file(files[0])
-    own = Home(default_home()).kubeconfig
-    if not _DEFAULT.expanduser().exists() and own.exists():
-        return KubeConfig.from_file(own)
-    return KubeConfig.from_env()
+        return kubeconfig
+    if files := os.environ.get("KUBECONFIG"):
+        return files
+    for path in (_DEFAULT.expanduser(), Home(default_home()).kubeconfig):
+        if path.exists():
+            return path
+    raise NoCredentials("there is no kubeconfig")

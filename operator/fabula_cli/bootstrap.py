@@ -7,32 +7,32 @@ production, so that a missing right shows here first.
 from __future__ import annotations
 
 import base64
+import time
 from pathlib import Path
 from typing import Any
 
 import yaml
-from lightkube.generic_resource import create_global_resource, create_namespaced_resource
-from lightkube.models.authentication_v1 import TokenRequestSpec
-from lightkube.models.meta_v1 import ObjectMeta
-from lightkube.resources.core_v1 import ServiceAccountToken
 
 from fabula_api.crd import crds
 from fabula_cli.cluster import connect
+from fabula_kube.blocking import Client
+from fabula_kube.resource import Resource
 from fabula_operator.rights import cluster_role
 
 NAMESPACE = "fabula-system"
 SERVICE_ACCOUNT = "fabula-operator"
 _TOKEN_SECONDS = 365 * 24 * 3600
 
-_CRD = create_global_resource("apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions")
+_CRD = Resource("apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions", namespaced=False)
+_RBAC = "rbac.authorization.k8s.io"
+_SERVICE_ACCOUNTS = Resource("", "v1", "ServiceAccount", "serviceaccounts")
 _KINDS = {
-    "Namespace": create_global_resource("", "v1", "Namespace", "namespaces"),
-    "ServiceAccount": create_namespaced_resource("", "v1", "ServiceAccount", "serviceaccounts"),
-    "ClusterRole": create_global_resource("rbac.authorization.k8s.io", "v1", "ClusterRole", "clusterroles"),
-    "ClusterRoleBinding": create_global_resource(
-        "rbac.authorization.k8s.io", "v1", "ClusterRoleBinding", "clusterrolebindings"
-    ),
+    "Namespace": Resource("", "v1", "Namespace", "namespaces", namespaced=False),
+    "ServiceAccount": _SERVICE_ACCOUNTS,
+    "ClusterRole": Resource(_RBAC, "v1", "ClusterRole", "clusterroles", namespaced=False),
+    "ClusterRoleBinding": Resource(_RBAC, "v1", "ClusterRoleBinding", "clusterrolebindings", namespaced=False),
 }
+_LOOK_SECONDS = 0.2
 
 
 def operator_objects() -> list[dict[str, Any]]:
@@ -64,24 +64,28 @@ def install(kubeconfig: Path) -> None:
     """Apply CRDs and the operator's objects; the same again changes nothing."""
     client = connect(kubeconfig)
     for manifest in crds():
-        client.apply(_CRD.from_dict(manifest), force=True)
+        client.apply(_CRD, manifest)
     for manifest in operator_objects():
-        client.apply(_KINDS[manifest["kind"]].from_dict(manifest), force=True)
+        client.apply(_KINDS[manifest["kind"]], manifest)
     for manifest in crds():
-        client.wait(_CRD, manifest["metadata"]["name"], for_conditions=["Established"])
+        while not _established(client, manifest["metadata"]["name"]):
+            time.sleep(_LOOK_SECONDS)
+
+
+def _established(client: Client, name: str) -> bool:
+    status = client.get(_CRD, None, name).get("status") or {}
+    return any(one["type"] == "Established" and one["status"] == "True" for one in status.get("conditions") or ())
 
 
 def write_operator_kubeconfig(admin: Path, target: Path) -> None:
     """A kubeconfig for the operator's ServiceAccount, with a token of a year. Mode 0600."""
-    token = connect(admin).create(
-        ServiceAccountToken(
-            metadata=ObjectMeta(), spec=TokenRequestSpec(audiences=[], expirationSeconds=_TOKEN_SECONDS)
-        ),
-        SERVICE_ACCOUNT,
-        namespace=NAMESPACE,
-    )
-    if token.status is None:
-        raise RuntimeError("the API server answered a TokenRequest without a token")
+    request = {
+        "apiVersion": "authentication.k8s.io/v1",
+        "kind": "TokenRequest",
+        "spec": {"audiences": [], "expirationSeconds": _TOKEN_SECONDS},
+    }
+    path = _SERVICE_ACCOUNTS.path(NAMESPACE, SERVICE_ACCOUNT, "token")
+    token = connect(admin).request("POST", path, body=request)["status"]["token"]
     source = yaml.safe_load(admin.read_text())
     context = next(c["context"] for c in source["contexts"] if c["name"] == source["current-context"])
     cluster = next(c["cluster"] for c in source["clusters"] if c["name"] == context["cluster"])
@@ -95,7 +99,7 @@ def write_operator_kubeconfig(admin: Path, target: Path) -> None:
                 "apiVersion": "v1",
                 "kind": "Config",
                 "clusters": [{"name": "fabula", "cluster": cluster}],
-                "users": [{"name": SERVICE_ACCOUNT, "user": {"token": token.status.token}}],
+                "users": [{"name": SERVICE_ACCOUNT, "user": {"token": token}}],
                 "contexts": [{"name": "fabula", "context": {"cluster": "fabula", "user": SERVICE_ACCOUNT}}],
                 "current-context": "fabula",
             }

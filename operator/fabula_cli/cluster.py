@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lightkube import Client, KubeConfig
-from lightkube.resources.core_v1 import Namespace
+from fabula_kube.blocking import Client
+from fabula_kube.credentials import from_kubeconfig
+from fabula_kube.resource import Resource
 
 MANAGER = "fabula-cli"
+NAMESPACES = Resource("", "v1", "Namespace", "namespaces", namespaced=False)
 
 
 def connect(kubeconfig: Path) -> Client:
-    """A client for the current context of a kubeconfig. Raises ConfigError when there is none."""
-    return Client(config=KubeConfig.from_file(kubeconfig), field_manager=MANAGER)
+    """A client for the current context of a kubeconfig. Raises NoCredentials when there is none."""
+    return Client(from_kubeconfig(kubeconfig), MANAGER)
 
 
 def reachable(kubeconfig: Path) -> bool:
     """Whether the API server answers."""
     try:
-        connect(kubeconfig).get(Namespace, "default")
+        connect(kubeconfig).get(NAMESPACES, None, "default")
     except Exception:
         return False
     return True

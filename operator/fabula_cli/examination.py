@@ -8,19 +8,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import unquote
 
-import httpx2
-from lightkube import ApiError
-from lightkube.generic_resource import create_namespaced_resource
-from lightkube.models.authorization_v1 import (
-    ResourceAttributes,
-    SelfSubjectAccessReviewSpec,
-    SubjectAccessReviewSpec,
-)  # fmt: skip
-from lightkube.resources.apiextensions_v1 import CustomResourceDefinition
-from lightkube.resources.authorization_v1 import SelfSubjectAccessReview, SubjectAccessReview
-from lightkube.resources.coordination_v1 import Lease
-from lightkube.resources.core_v1 import Node
-
 from fabula_api.base import GROUP
 from fabula_api.crd import PLURALS
 from fabula_api.uri import FILE
@@ -29,32 +16,38 @@ from fabula_cli.bootstrap import NAMESPACE, SERVICE_ACCOUNT
 from fabula_cli.diagnosis import Facts, Right, Unseen
 from fabula_cli.exits import CommandFailed
 from fabula_cli.store import opened, operators
+from fabula_kube.errors import ApiError
+from fabula_kube.resource import Obj, Resource
 from fabula_operator.rights import CLUSTER_RULES
 
 Found = TypeVar("Found")
-_LOCAL_QUEUE = create_namespaced_resource("kueue.x-k8s.io", "v1beta1", "LocalQueue", "localqueues")
-_POD_MONITOR = create_namespaced_resource("monitoring.coreos.com", "v1", "PodMonitor", "podmonitors")
+_LOCAL_QUEUE = Resource("kueue.x-k8s.io", "v1beta1", "LocalQueue", "localqueues")
+_POD_MONITOR = Resource("monitoring.coreos.com", "v1", "PodMonitor", "podmonitors")
+_CRD = Resource("apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions", namespaced=False)
+_NODE = Resource("", "v1", "Node", "nodes", namespaced=False)
+_LEASE = Resource("coordination.k8s.io", "v1", "Lease", "leases")
+_AUTHORIZATION = "authorization.k8s.io"
+_OWN_REVIEW = Resource(_AUTHORIZATION, "v1", "SelfSubjectAccessReview", "selfsubjectaccessreviews", namespaced=False)
+_REVIEW = Resource(_AUTHORIZATION, "v1", "SubjectAccessReview", "subjectaccessreviews", namespaced=False)
 _OURS = "fabula"
 
 
 def examine(reach: Access, root: str | None) -> Facts:
-    """All that is looked at. Raises httpx2.HTTPError when the cluster does not answer."""
+    """All that is looked at. Raises NoAnswer when the cluster does not answer."""
     client, space = reach.client, reach.namespace
     deployments = _seen(lambda: operators(reach))
     account = _account(deployments)
     return Facts(
         namespace=space,
-        crds=_seen(lambda: {str(one["metadata"]["name"]): one for one in _wire(client.list(CustomResourceDefinition))}),
+        crds=_seen(lambda: {str(one["metadata"]["name"]): one for one in client.list(_CRD, None)}),
         user_rights=_seen(lambda: [_own_right(reach, *one) for one in _wanted()]),
         account="/".join(account) if account else None,
         operator_rights=_seen(lambda: _operator_rights(reach, account)) if account else (),
         leases=_seen(lambda: _leases(reach)),
         deployments=deployments,
-        nodes=_seen(lambda: _wire(client.list(Node))),
-        local_queues=_seen(lambda: _names(client.list(_LOCAL_QUEUE, namespace=space))),
-        monitors=_seen(
-            lambda: _names(client.list(_POD_MONITOR, namespace="*", labels={"app.kubernetes.io/part-of": _OURS}))
-        ),
+        nodes=_seen(lambda: client.list(_NODE, None)),
+        local_queues=_seen(lambda: _names(client.list(_LOCAL_QUEUE, space))),
+        monitors=_seen(lambda: _names(client.list(_POD_MONITOR, None, f"app.kubernetes.io/part-of={_OURS}"))),
         root=root,
         store_problem=None if root is None else probe(root),
     )
@@ -64,21 +57,15 @@ def _seen(look: Callable[[], Found]) -> Found | Unseen:
     try:
         return look()
     except ApiError as error:
-        return Unseen(str(error.status.reason or error.status.message or error))
-    except httpx2.HTTPStatusError as error:
-        return Unseen(f"{error.response.status_code}")
+        return Unseen(str(error.code) if error.reason == "Unknown" else error.reason)
 
 
-def _wire(objects: Any) -> list[dict[str, Any]]:
-    return [one.to_dict() for one in objects]
-
-
-def _names(objects: Any) -> list[str]:
-    return sorted(str(one.metadata.name) for one in objects)
+def _names(objects: list[Obj]) -> list[str]:
+    return sorted(str(one["metadata"]["name"]) for one in objects)
 
 
 def _leases(reach: Access) -> list[dict[str, Any]]:
-    return [one for one in _wire(reach.client.list(Lease, namespace="*")) if _OURS in str(one["metadata"]["name"])]
+    return [one for one in reach.client.list(_LEASE, None) if _OURS in str(one["metadata"]["name"])]
 
 
 def _account(deployments: list[dict[str, Any]] | Unseen) -> tuple[str, str] | None:
@@ -99,11 +86,8 @@ def _wanted() -> list[tuple[str, str, str, str]]:
 
 
 def _own_right(reach: Access, verb: str, group: str, resource: str, below: str) -> Right:
-    asked = ResourceAttributes(
-        namespace=reach.namespace, verb=verb, group=group, resource=resource, subresource=below or None
-    )
-    answer = reach.client.create(SelfSubjectAccessReview(spec=SelfSubjectAccessReviewSpec(resourceAttributes=asked)))
-    allowed = answer.status is not None and bool(answer.status.allowed)
+    asked = {"namespace": reach.namespace, "verb": verb, "group": group, "resource": resource, "subresource": below}
+    allowed = _allowed(reach, _OWN_REVIEW, {"resourceAttributes": asked})
     return Right(verb, group, f"{resource}/{below}" if below else resource, allowed)
 
 
@@ -122,14 +106,17 @@ def _right_of(reach: Access, account: tuple[str, str], verb: str, group: str, re
     plural, _, below = resource.partition("/")
     # TokenReviews have no namespace.
     space = None if plural == "tokenreviews" else reach.namespace
-    asked = ResourceAttributes(
-        namespace=space, verb=verb, group=group, resource=plural, subresource=below or None, name=name
-    )
+    asked = {"namespace": space, "verb": verb, "group": group, "resource": plural, "subresource": below, "name": name}
     user = f"system:serviceaccount:{account[0]}:{account[1]}"
     groups = ["system:serviceaccounts", f"system:serviceaccounts:{account[0]}", "system:authenticated"]
-    spec = SubjectAccessReviewSpec(resourceAttributes=asked, user=user, groups=groups)
-    answer = reach.client.create(SubjectAccessReview(spec=spec))
-    return Right(verb, group, resource, answer.status is not None and bool(answer.status.allowed))
+    review = {"resourceAttributes": asked, "user": user, "groups": groups}
+    return Right(verb, group, resource, _allowed(reach, _REVIEW, review))
+
+
+def _allowed(reach: Access, resource: Resource, spec: Obj) -> bool:
+    attributes = {key: value for key, value in spec["resourceAttributes"].items() if value}
+    answer = reach.client.review(resource, None, {**spec, "resourceAttributes": attributes})
+    return bool((answer.get("status") or {}).get("allowed"))
 
 
 def probe(root: str) -> str | None:

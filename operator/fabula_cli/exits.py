@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
 
-import httpx2
 import typer
-from lightkube import ApiError
-from lightkube.core.exceptions import ConfigError, LoadResourceError
 from rich.console import Console
 
 from fabula_cli.display import shown
+from fabula_kube.connection import NoAnswer
+from fabula_kube.credentials import NoCredentials
+from fabula_kube.errors import ApiError
 
 
 class Exit(IntEnum):
@@ -52,14 +52,12 @@ def told() -> Iterator[None]:
     except CommandFailed as error:
         raise _ended(error.code, str(error)) from None
     except ApiError as error:
-        code = Exit.ABSENT if error.status.code == 404 else Exit.CLUSTER
-        raise _ended(code, f"the API server says: {error.status.message or error}") from None
-    except httpx2.HTTPError as error:
-        words = (
-            f"the cluster does not answer ({type(error).__name__}: {error}); is it up, and KUBECONFIG the right one?"
-        )
+        code = Exit.ABSENT if error.not_found else Exit.CLUSTER
+        raise _ended(code, f"the API server says: {error.message or error}") from None
+    except NoAnswer as error:
+        words = f"the cluster does not answer ({error}); is it up, and KUBECONFIG the right one?"
         raise _ended(Exit.CLUSTER, words) from None
-    except (ConfigError, LoadResourceError) as error:
+    except NoCredentials as error:
         words = f"no cluster to talk to: {error}. Set KUBECONFIG or give --kubeconfig; `fabula up` starts one here"
         raise _ended(Exit.CLUSTER, words) from None
     except KeyboardInterrupt:

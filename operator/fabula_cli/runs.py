@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lightkube import ApiError, Client
-from lightkube.generic_resource import create_namespaced_resource
-
 from fabula_api.base import GROUP, VERSION
 from fabula_api.crd import PLURALS
 from fabula_api.recipes import Kind
 from fabula_cli.cluster import connect
+from fabula_kube.blocking import Client
+from fabula_kube.errors import ApiError
+from fabula_kube.resource import Resource
 
-RESOURCES = {kind: create_namespaced_resource(GROUP, VERSION, kind, plural) for kind, plural in PLURALS.items()}
+RESOURCES = {kind: Resource(GROUP, VERSION, kind, plural) for kind, plural in PLURALS.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +78,9 @@ class Run:
 def read(client: Client, kind: Kind, name: str, namespace: str) -> Run | None:
     """The run, or None when there is no such object."""
     try:
-        found = client.get(RESOURCES[kind], name, namespace=namespace)
+        found = client.get(RESOURCES[kind], namespace, name)
     except ApiError as error:
-        if error.status.code == 404:
+        if error.not_found:
             return None
         raise
     return Run(kind, name, dict(found.get("status") or {}))
@@ -90,10 +90,9 @@ def read_all(kubeconfig: Path) -> list[Run]:
     """Every run of every kind in all namespaces."""
     client = connect(kubeconfig)
     return [
-        Run(kind, f"{item.metadata.namespace}/{item.metadata.name}", dict(item.get("status") or {}))
+        Run(kind, f"{item['metadata']['namespace']}/{item['metadata']['name']}", dict(item.get("status") or {}))
         for kind, resource in RESOURCES.items()
-        for item in client.list(resource, namespace="*")
-        if item.metadata is not None
+        for item in client.list(resource, None)
     ]
 
 

@@ -8,14 +8,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
-import httpx2
 import typer
-from lightkube import ApiError
-from lightkube.resources.apps_v1 import Deployment
 
 from fabula_cli.access import Access
 from fabula_cli.exits import CommandFailed, Exit
 from fabula_cli.home import Home, NotRunning, default_home
+from fabula_kube.connection import NoAnswer
+from fabula_kube.errors import ApiError
+from fabula_kube.resource import Resource
 
 if TYPE_CHECKING:
     from fabula_workloads.runtime.store import Store
@@ -25,12 +25,12 @@ ArtifactRoot = Annotated[
     str | None, typer.Option("--artifact-root", help=f"Default: ${VARIABLE}, else what the operator was told.")
 ]
 _OPTION = "--artifact-root="
+_DEPLOYMENTS = Resource("apps", "v1", "Deployment", "deployments")
 
 
 def operators(reach: Access) -> list[dict[str, Any]]:
     """Deployments of the operator that the user may see, as they are on the wire. None on a laptop."""
-    found = reach.client.list(Deployment, namespace="*", labels={"app.kubernetes.io/name": "fabula-operator"})
-    return [one.to_dict() for one in found]
+    return reach.client.list(_DEPLOYMENTS, None, "app.kubernetes.io/name=fabula-operator")
 
 
 def root_told(deployments: list[dict[str, Any]]) -> str | None:
@@ -48,7 +48,7 @@ def artifact_root(reach: Access, given: str | None) -> str | None:
     if known := given or os.environ.get(VARIABLE):
         return known
     # Most users may not list Deployments of all namespaces.
-    with contextlib.suppress(ApiError, httpx2.HTTPError):
+    with contextlib.suppress(ApiError, NoAnswer):
         if told := root_told(operators(reach)):
             return told
     home = Home(default_home())
@@ -56,7 +56,7 @@ def artifact_root(reach: Access, given: str | None) -> str | None:
         state = home.read_state()
     except NotRunning:
         return None
-    server = str(reach.client.config.cluster.server)
+    server = reach.client.credentials.server
     ours = home.kubeconfig.exists() and server in home.kubeconfig.read_text()
     return state.get("artifactRoot") if ours else None
 

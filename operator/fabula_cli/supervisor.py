@@ -212,8 +212,6 @@ def main() -> int:
     parser.add_argument("--artifact-root", required=True)
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
-    logging.getLogger("httpx2").setLevel(logging.WARNING)
     home = Home(options.home)
     home.prepare()
     lock = home.take_lock()

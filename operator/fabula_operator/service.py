@@ -12,6 +12,7 @@ from typing import Any
 
 from aiohttp import web
 
+from fabula_kube.connection import Connection
 from fabula_operator.handlers import endpoints, watch
 from fabula_operator.handlers.certificates import ServedCertificate, keep
 from fabula_operator.handlers.limits import Buckets
@@ -23,8 +24,7 @@ from fabula_operator.handlers.status_server import REVIEWS_AT_ONCE, REVIEWS_PER_
 from fabula_operator.handlers.work_queue import Urgency, WorkQueue
 from fabula_operator.kube.apply import Applier
 from fabula_operator.kube.cache import Cache, Key
-from fabula_operator.kube.client import FIELD_MANAGER, Api, ApiError, load_config
-from fabula_operator.kube.http import Http
+from fabula_operator.kube.client import FIELD_MANAGER, Api, ApiError, credentials
 from fabula_operator.kube.lease import LeaderGate, Leadership
 from fabula_operator.kube.observe import Observer
 from fabula_operator.kube.resources import POD
@@ -74,11 +74,13 @@ class Operator:
         self.reports = Reports()
         self.metrics = Metrics(self.cache, self.queue, self.reports)
         gate = LeaderGate(self.metrics, lambda: self.leadership)
-        http = Http(load_config(settings.kubeconfig, settings.service_account), FIELD_MANAGER)
-        self.api = Api(http, gate)
+        connection = Connection(credentials(settings.kubeconfig, settings.service_account), FIELD_MANAGER)
+        self.api = Api(connection, gate)
         self.api.answered = self.metrics.requested
         self.observer = Observer(self.api, self.cache)
-        self._watches = watch.Watches(Streams(http), self.cache, self.queue.add, self.metrics.heard, settings.namespace)
+        self._watches = watch.Watches(
+            Streams(connection), self.cache, self.queue.add, self.metrics.heard, settings.namespace
+        )
         self._certificate = certificate_of(settings)
         authority = self._certificate.authority if self._certificate else ""
         self._applier = Applier(

@@ -21,7 +21,7 @@ from tests.support.control_plane import (
 )
 from tests.support.patience import SECONDS
 
-from fabula_local.client import Api
+from fabula_local.client import Api, ApiError
 from fabula_local.kinds import CONFIG_MAP, EVENT, LEASE, NODE, POD, SECRET, SERVICE_ACCOUNT
 
 
@@ -191,8 +191,10 @@ async def test_deletion_asks_first_and_then_insists(cluster: Cluster) -> None:
 
 
 async def _log_or_empty(cluster: Cluster, pod: str) -> str:
-    answer = await cluster.api._http.get(POD.path(cluster.namespace, pod, "log"))
-    return str(answer.text) if answer.status_code == 200 else ""
+    try:
+        return await cluster.api.text(POD.path(cluster.namespace, pod, "log"))
+    except ApiError:
+        return ""
 
 
 async def test_no_grandchild_survives_its_container(cluster: Cluster) -> None:

@@ -129,9 +129,7 @@ class Cluster:
 
     async def logs(self, pod: str, **params: str) -> str:
         """A pod's log."""
-        answer = await self.api._http.get(POD.path(self.namespace, pod, "log"), params=params)
-        assert answer.status_code == 200, answer.text
-        return str(answer.text)
+        return await self.api.text(POD.path(self.namespace, pod, "log"), params)
 
 
 def condition(obj: dict[str, Any], kind: str) -> str | None:

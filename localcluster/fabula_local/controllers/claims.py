@@ -8,8 +8,6 @@ import hashlib
 import logging
 from datetime import timedelta
 
-import httpx2
-
 from fabula_local import timestamps
 from fabula_local.client import Api, ApiError
 from fabula_local.kinds import LEASE, Obj
@@ -69,7 +67,7 @@ class Claims:
         for name in self._names:
             try:
                 await self._api.delete(LEASE, claim_name(name), NAMESPACE)
-            except (ApiError, httpx2.HTTPError, OSError) as error:
+            except (ApiError, OSError) as error:
                 log.info("lease of controller %s not given up: %s", name, error)
 
     async def _keep(self) -> None:
@@ -78,7 +76,7 @@ class Claims:
             for name in self._names:
                 try:
                     await self._renew(name)
-                except (ApiError, httpx2.HTTPError, OSError) as error:
+                except (ApiError, OSError) as error:
                     log.warning("lease of controller %s not renewed: %s", name, error)
 
     async def _renew(self, name: str) -> None:

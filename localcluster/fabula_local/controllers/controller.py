@@ -4,8 +4,6 @@ import asyncio
 import logging
 from abc import ABC, abstractmethod
 
-import httpx2
-
 from fabula_local.client import Api, ApiError
 from fabula_local.events import EventRecorder
 from fabula_local.kinds import Kind, Obj, controller_of, key_of
@@ -69,7 +67,7 @@ class Controller(ABC):
                 # A conflict only says that the cache was behind; the change that explains it is on its way.
                 level = logging.DEBUG if error.conflict or error.not_found else logging.WARNING
                 log.log(level, "%s %s/%s: %s", self.name, *key, error)
-            except (httpx2.HTTPError, OSError) as error:
+            except OSError as error:
                 log.info("%s %s/%s: API server not reached (%s)", self.name, *key, type(error).__name__)
             except Exception:
                 log.exception("%s %s/%s failed", self.name, *key)

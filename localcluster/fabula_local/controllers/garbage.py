@@ -4,8 +4,6 @@ import asyncio
 import logging
 from functools import partial
 
-import httpx2
-
 from fabula_local.client import METADATA, METADATA_LIST, Api, ApiError
 from fabula_local.controllers.discovery import discover
 from fabula_local.controllers.garbage_graph import Graph, Item, item_of, judge
@@ -56,7 +54,7 @@ class GarbageController:
             self._definitions_changed.clear()
             try:
                 kinds = {kind for kind in await discover(self._api) if (kind.group, kind.plural) not in IGNORED}
-            except (ApiError, httpx2.HTTPError, OSError) as error:
+            except (ApiError, OSError) as error:
                 log.warning("discovery failed: %s", error)
                 self._definitions_changed.set()
                 continue
@@ -99,7 +97,7 @@ class GarbageController:
             except ApiError as error:
                 level = logging.DEBUG if error.conflict or error.not_found else logging.WARNING
                 log.log(level, "garbage: %s", error)
-            except (httpx2.HTTPError, OSError) as error:
+            except OSError as error:
                 log.info("garbage: API server not reached (%s)", type(error).__name__)
             except Exception:
                 log.exception("garbage: uid %s failed", uid)

@@ -4,8 +4,6 @@ import asyncio
 import logging
 import shutil
 
-import httpx2
-
 from fabula_local.client import Api, ApiError
 from fabula_local.events import EventRecorder
 from fabula_local.kinds import NODE, POD, Obj, uid_of
@@ -141,7 +139,7 @@ class ProcessNode:
         try:
             async with asyncio.timeout(2):
                 await register(self.api, self.settings, kubelet_port=self._kubelet_port, ready=False)
-        except (TimeoutError, ApiError, httpx2.HTTPError, OSError) as error:
+        except (ApiError, OSError) as error:
             log.info("node not marked as stopped: %s", error)
 
     async def _clear_orphans(self, pods: list[Obj]) -> None:

@@ -3,8 +3,6 @@
 import asyncio
 import logging
 
-import httpx2
-
 from fabula_local import timestamps
 from fabula_local.client import Api, ApiError
 from fabula_local.controllers.conditions import find_condition, with_condition
@@ -43,7 +41,7 @@ class Binder:
             for pod in self._pending():
                 try:
                     await self._place(pod)
-                except (ApiError, httpx2.HTTPError, OSError) as error:
+                except (ApiError, OSError) as error:
                     log.info("binding pod %s/%s: %s", *key_of(pod), error)
                     retry = True
             try:

@@ -9,8 +9,6 @@ from datetime import timedelta
 from functools import partial
 from typing import Protocol
 
-import httpx2
-
 from fabula_local import timestamps
 from fabula_local.client import Api, ApiError
 from fabula_local.events import EventRecorder
@@ -104,7 +102,7 @@ class PodRuntime:
                     timeout = await self._look()
                     if timeout is OVER:
                         return
-                except (ApiError, httpx2.HTTPError, OSError) as error:
+                except (ApiError, OSError) as error:
                     log.warning("pod %s/%s: %s", *key_of(self.pod), error)
                     timeout = RETRY_SECONDS
                 try:
@@ -219,7 +217,7 @@ class PodRuntime:
             volumes=volumes,
             services=ServiceHosts(services, meta["namespace"], host.ports.port_of),
             inherited=host.inherited,
-            api_host=url.host,
+            api_host=url.host or "",
             api_port=url.port or 443,
             devices=devices,
             node_has_gpus=host.devices.count > 0,

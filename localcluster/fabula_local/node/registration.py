@@ -6,8 +6,6 @@ import os
 import platform
 from typing import Any
 
-import httpx2
-
 from fabula_local import timestamps
 from fabula_local.client import Api, ApiError
 from fabula_local.controllers.conditions import with_condition
@@ -126,7 +124,7 @@ async def heartbeat(api: Api, name: str) -> None:
     while True:
         try:
             await _renew(api, name)
-        except (ApiError, httpx2.HTTPError, OSError) as error:
+        except (ApiError, OSError) as error:
             log.warning("heartbeat failed: %s", error)
         await asyncio.sleep(HEARTBEAT_SECONDS)
 

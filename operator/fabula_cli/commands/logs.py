@@ -9,10 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-import httpx2
 import typer
-from lightkube import ApiError
-from lightkube.resources.core_v1 import Pod
 
 from fabula_api.fine_tune_run import FineTuneRunStatus
 from fabula_api.outside import plain
@@ -20,11 +17,15 @@ from fabula_api.specs import parse_spec
 from fabula_cli.access import Access, Context, Kubeconfig, Name, Namespace, access, title
 from fabula_cli.exits import CommandFailed, Exit, told
 from fabula_cli.store import ArtifactRoot, artifact_root, opened
+from fabula_kube.connection import NoAnswer
+from fabula_kube.errors import ApiError
+from fabula_kube.resource import Resource
 from fabula_operator.plan.seen.observed import Run
 from fabula_operator.plan.stages.key import stage_folder
 from fabula_operator.render.names import ARM, PYTORCH_CONTAINER, RUN_UID, STAGE, WORKER_CONTAINER
 
 _INDEX = ("batch.kubernetes.io/job-completion-index", "training.kubeflow.org/replica-index")
+_PODS = Resource("", "v1", "Pod", "pods")
 _STORED = re.compile(r"attempt-(\d+)/rank-(\d+)\.log")
 
 
@@ -133,8 +134,8 @@ def logs(
 
 
 def _pods(reach: Access, run: Run) -> list[Source]:
-    listed = reach.client.list(Pod, namespace=run.identity.namespace, labels={RUN_UID: run.identity.uid})
-    found = [source(pod.to_dict()) for pod in listed]
+    listed = reach.client.list(_PODS, run.identity.namespace, f"{RUN_UID}={run.identity.uid}")
+    found = [source(pod) for pod in listed]
     return sorted(found, key=lambda one: (one.stage, one.index or 0, one.pod))
 
 
@@ -144,11 +145,12 @@ def _from_pods(reach: Access, run: Run, pods: list[Source], follow: bool, tail: 
     def read(one: Source) -> None:
         place = run.identity.namespace
         try:
-            found = reach.client.log(
-                one.pod, namespace=place, container=one.container, follow=follow, tail_lines=tail, newlines=False
+            asked = {"container": one.container, "follow": str(follow).lower()}
+            found = reach.client.lines(
+                _PODS.path(place, one.pod, "log"), asked if tail is None else {**asked, "tailLines": str(tail)}
             )
             _print(found, one.label if len(pods) > 1 else "", lock)
-        except (ApiError, httpx2.HTTPError) as error:
+        except (ApiError, NoAnswer) as error:
             with lock:
                 typer.echo(f"fabula: the log of pod {one.pod} was not read: {plain(str(error))}", err=True)
 

@@ -1,8 +1,4 @@
-"""One client for one API server: dicts in, dicts out. Every write passes one gate, where tests may end the operator.
-
-lightkube reads kubeconfig and in-cluster credentials. Its resource layer is left out: it has no delete preconditions,
-and a level-triggered operator needs them.
-"""
+"""One client for one API server: dicts in, dicts out. Every write passes one gate, where tests may end the operator."""
 
 from __future__ import annotations
 
@@ -12,29 +8,17 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import orjson
-from lightkube.config.kubeconfig import KubeConfig, SingleConfig
-from lightkube.core.exceptions import ConfigError
 
-from fabula_operator.kube.http import Answer, Http, NoAnswer, Transport
+from fabula_kube.connection import Connection, NoAnswer, Transport
+from fabula_kube.credentials import SERVICE_ACCOUNT as SERVICE_ACCOUNT
+from fabula_kube.credentials import Credentials, from_kubeconfig, from_service_account
+from fabula_kube.errors import ApiError as ApiError
+from fabula_kube.errors import error_of
 from fabula_operator.kube.resources import Obj, Request, Resource, request_of
 
 FIELD_MANAGER = "fabula-operator"
 MERGE_PATCH = "application/merge-patch+json"
 PAGE = 500
-SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
-"""Where a pod finds its ServiceAccount's token, the cluster's authority, and its namespace."""
-
-
-class ApiError(Exception):
-    """An answer of the API server that is no success."""
-
-    def __init__(self, code: int, reason: str, message: str, retry_after: float | None = None) -> None:
-        super().__init__(f"{code} {reason}: {message}")
-        self.code = code
-        self.reason = reason
-        self.message = message
-        self.retry_after = retry_after
-        """Seconds after which the server wants to be asked again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +64,7 @@ class Api:
         cls, kubeconfig: Path | None = None, gate: WriteGate | None = None, account: Path = SERVICE_ACCOUNT
     ) -> Api:
         """A client for a kubeconfig's current context, or, without one, for the cluster this pod runs in."""
-        return cls.of_config(load_config(kubeconfig, account), gate)
-
-    @classmethod
-    def of_config(cls, config: SingleConfig, gate: WriteGate | None = None) -> Api:
-        """A client for a loaded configuration."""
-        return cls(Http(config, FIELD_MANAGER), gate)
+        return cls(Connection(credentials(kubeconfig, account), FIELD_MANAGER), gate)
 
     async def close(self) -> None:
         """Close all connections."""
@@ -113,7 +92,7 @@ class Api:
             raise ApiError(503, "NoAnswer", f"{method} {path}: {error}") from error
         self._tell(method, path, answer.code)
         if answer.code >= 300:
-            raise _error(answer)
+            raise error_of(answer.code, answer.headers, answer.body)
         return orjson.loads(answer.body) if answer.body else None
 
     def _tell(self, method: str, path: str, code: int) -> None:
@@ -226,30 +205,7 @@ class Api:
         return answer
 
 
-def load_config(kubeconfig: Path | None, account: Path = SERVICE_ACCOUNT) -> SingleConfig:
-    """The configuration of a kubeconfig's current context, or of the cluster this pod runs in, by the folder `account`
-    with its ServiceAccount's token. Raises ValueError that says what is missing."""
-    try:
-        loaded = KubeConfig.from_file(kubeconfig) if kubeconfig else KubeConfig.from_service_account(account)
-    except (ConfigError, KeyError) as error:
-        hint = "" if kubeconfig else "; outside a pod, name a kubeconfig with --kubeconfig"
-        raise ValueError(f"no credentials for a cluster: {error}{hint}") from error
-    config = loaded.get()
-    if config is None:
-        raise ValueError(f"{kubeconfig} has no current context: set one with kubectl config use-context")
-    return config
-
-
-def _error(answer: Answer) -> ApiError:
-    try:
-        status = orjson.loads(answer.body)
-    except orjson.JSONDecodeError:
-        status = None
-    status = status if isinstance(status, dict) else {}
-    delay = answer.headers.get("Retry-After", "")
-    return ApiError(
-        answer.code,
-        str(status.get("reason") or "Unknown"),
-        str(status.get("message") or answer.body[:300].decode("utf-8", "replace")),
-        float(delay) if delay.isdigit() else None,
-    )
+def credentials(kubeconfig: Path | None, account: Path = SERVICE_ACCOUNT) -> Credentials:
+    """Those of a kubeconfig's current context, or of the cluster this pod runs in, by the folder `account` with its
+    ServiceAccount's token. Raises NoCredentials, a ValueError that says what is missing."""
+    return from_kubeconfig(kubeconfig) if kubeconfig else from_service_account(account)

@@ -19,8 +19,8 @@ from kopf._cogs.structs.credentials import KubeContext, Vault, VaultKey
 from kopf._cogs.structs.references import NamespaceName
 from kopf._cogs.structs.references import Resource as KopfResource
 
+from fabula_kube.connection import Connection
 from fabula_operator.kube.client import PAGE
-from fabula_operator.kube.http import Http
 from fabula_operator.kube.resources import Obj, Resource
 
 SERVER_TIMEOUT = 290
@@ -44,8 +44,8 @@ class _Signed(Vault):
 class Streams:
     """Endless streams of one API server's events."""
 
-    def __init__(self, http: Http) -> None:
-        self._http = http
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
 
     async def events(
         self, resource: Resource, namespace: str | None, labels: str | None = None
@@ -54,7 +54,7 @@ class Streams:
 
         Raises what no waiting mends, and what was not mended by some: a right that is missing, a kind that is gone.
         """
-        session = kopf.AiohttpSession(server=self._http.server, aiohttp_session=self._http.session)
+        session = kopf.AiohttpSession(server=self._connection.server, aiohttp_session=self._connection.session)
         # Each stream runs in a task of its own, and so in a context of its own.
         vault_var.set(_Signed({"ours": session}))
         theirs = KopfResource(resource.group, resource.version, resource.plural, namespaced=resource.namespaced)

@@ -4,11 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
-import httpx2
 import pytest
 from tests.support.patience import SECONDS
 
-from fabula_local.client import ApiError
+from fabula_local.client import ApiError, NoAnswer
 from fabula_local.kinds import POD
 from fabula_local.reflector import Reflector
 from fabula_local.workqueue import WorkQueue
@@ -65,7 +64,7 @@ async def test_changes_arrive_in_order() -> None:
 
 async def test_a_cut_watch_goes_on_where_it_was() -> None:
     bookmark = {"metadata": {"resourceVersion": "150"}}
-    script = Script([[]], [[("ADDED", pod("a", 101)), ("BOOKMARK", bookmark), httpx2.ReadError("cut")]])
+    script = Script([[]], [[("ADDED", pod("a", 101)), ("BOOKMARK", bookmark), NoAnswer("cut")]])
     seen, _ = await play(script)
     assert script.versions == ["100", "150"]
     assert seen == [("ADDED", "a")]

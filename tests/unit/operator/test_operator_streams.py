@@ -7,19 +7,20 @@ import inspect
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from kopf._cogs.clients.watching import Bookmark, infinite_watch
-from lightkube.config.kubeconfig import KubeConfig
-from lightkube.config.models import Cluster, User
+from tests.support.kubeconfig import kubeconfig
 
+from fabula_kube.connection import Connection
+from fabula_kube.credentials import from_kubeconfig
 from fabula_operator.handlers.watch import Watches, kinds
 from fabula_operator.handlers.work_queue import Urgency
 from fabula_operator.kube.cache import Cache, Key
-from fabula_operator.kube.http import Http
 from fabula_operator.kube.resources import JOB, POD, PYTORCH_JOB, RUNS, Obj, Resource
 from fabula_operator.kube.streams import Mark, Streams
 from fabula_operator.render.names import RUN_UID
@@ -69,12 +70,9 @@ class Server:
             await asyncio.Event().wait()
         return answer
 
-    def streams(self, user: User) -> tuple[Http, Streams]:
-        cluster = Cluster(server=f"http://127.0.0.1:{self.http.port}")
-        config = KubeConfig.from_one(cluster=cluster, user=user).get()
-        assert config is not None
-        http = Http(config, "fabula-operator")
-        return http, Streams(http)
+    def streams(self, folder: Path, user: dict[str, Any]) -> tuple[Connection, Streams]:
+        made = Connection(from_kubeconfig(kubeconfig(folder, f"http://127.0.0.1:{self.http.port}", user)), "watcher")
+        return made, Streams(made)
 
 
 @pytest.fixture
@@ -99,7 +97,9 @@ async def take(streams: Streams, count: int) -> list[tuple[str | None, str, str]
     return found
 
 
-async def test_a_stream_lists_page_by_page_watches_from_there_and_goes_on_where_it_was_cut(server: Server) -> None:
+async def test_a_stream_lists_page_by_page_watches_from_there_and_goes_on_where_it_was_cut(
+    server: Server, tmp_path: Path
+) -> None:
     server.pages = [[job("a", 1)], [job("b", 2)]]
     bookmark = {"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": "120"}}}
     server.watches = [
@@ -108,7 +108,7 @@ async def test_a_stream_lists_page_by_page_watches_from_there_and_goes_on_where_
         [{"type": "ERROR", "object": {"kind": "Status", "code": 410}}],
         [{"type": "MODIFIED", "object": job("b", 122)}],
     ]
-    http, streams = server.streams(User(token="t"))
+    http, streams = server.streams(tmp_path, {"token": "t"})
     listed = [(None, "a", "1"), (None, "b", "2"), Mark.LISTED]
     told = [("ADDED", "c", "101"), ("DELETED", "a", "121"), *listed, ("MODIFIED", "b", "122")]
     assert await take(streams, 9) == [*listed, *told]
@@ -125,7 +125,7 @@ async def test_a_stream_signs_with_a_token_that_is_read_anew_and_says_when_none_
     token = tmp_path / "token"
     token.write_text("old")
     server.pages = [[job("a", 1)]]
-    http, streams = server.streams(User(token="old", token_file=str(token)))
+    http, streams = server.streams(tmp_path, {"token": "old", "tokenFile": str(token)})
     assert await take(streams, 2) == [(None, "a", "1"), Mark.LISTED]
     token.write_text("new")
     server.accepted = "Bearer new"

@@ -9,8 +9,8 @@ from typing import Any
 import orjson
 import pytest
 
+from fabula_kube.connection import Answer
 from fabula_operator.kube.client import Api, ApiError
-from fabula_operator.kube.http import Answer
 from fabula_operator.kube.warnings import Warnings, newest
 from fabula_operator.plan.seen.observed import Said, Subject
 from fabula_operator.rights import CLUSTER_RULES
