@@ -4,7 +4,7 @@ Only kinds that something here acts on or that others are asked about: a Statefu
 nobody keeps, is better not found than accepted. Policies for the network and for disruptions come with installations,
 and a real cluster accepts them too where nothing enforces them.
 
-Schemas come from the generated models of lightkube (see builtin_types) and the rules that those lack (builtin_rules).
+Schemas come from generated types (see builtin_types) and the rules that those lack (builtin_rules).
 """
 
 from typing import Any

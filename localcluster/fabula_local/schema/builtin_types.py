@@ -1,14 +1,14 @@
-"""Structural schemas of the built-in types, read from the generated models of lightkube.
+"""Structural schemas of the built-in types, read from the generated ones (generated_types).
 
 One dict for each type, shared wherever the type is used, so that what is compiled from it is compiled once.
 """
 
-import importlib
 import re
 from typing import Any
 
 from . import builtin_rules as rules
 from .decoding import DECODED_AS
+from .generated_types import generated_type
 
 Schema = dict[str, Any]
 
@@ -60,22 +60,20 @@ def component_name(module: str, name: str) -> str:
 
 
 def _read(module: str, name: str) -> Schema:
-    model = getattr(importlib.import_module(f"lightkube.models.{module}"), name)
-    if not hasattr(model, "__struct_fields__"):  # an alias such as CustomResourceSubresourceStatus = Dict
+    found = generated_type(module, name)
+    if found is None:  # such as CustomResourceSubresourceStatus = Dict
         return {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-    summary, texts = _documentation(model.__doc__ or "")
+    summary, texts = _documentation(found.words)
     schema: Schema = {"description": summary, "type": "object"}
     if name in rules.ATOMIC_TYPES:
         schema["x-kubernetes-map-type"] = "atomic"
-    optional = set(model.__struct_fields__[len(model.__struct_fields__) - len(model.__struct_defaults__) :])
     properties: dict[str, Schema] = {}
     required = []
-    encoded = dict(zip(model.__struct_fields__, model.__struct_encode_fields__, strict=True))
-    for attribute, annotation in model.__annotations__.items():
-        field = encoded.get(attribute, attribute)
-        properties[field] = _field(module, name, field, annotation, texts.get(attribute, texts.get(field, "")))
-        if attribute not in optional:
-            required.append(field)
+    for one in found.members:
+        text = texts.get(one.attribute, texts.get(one.name, ""))
+        properties[one.name] = _field(module, name, one.name, one.annotation, text)
+        if not one.optional:
+            required.append(one.name)
     schema["properties"] = properties
     checked = not name.endswith(rules.UNCHECKED_REQUIRED) and name not in rules.UNCHECKED_REQUIRED_TYPES
     if required and checked:
