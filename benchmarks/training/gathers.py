@@ -20,8 +20,8 @@ import gather_shapes  # noqa: E402
 from gather_run import RANKS, Counts, Setting, run  # noqa: E402
 
 RANKS_OF_MODEL, SAMPLES_OF_STEP = 8, 32
-NVLINK = 600e9
-"""Bytes a second of an A100's NVLink by its data sheet, both directions together. Nobody reaches that."""
+NVLINK = 300e9
+"""Bytes a second of an A100's NVLink by its data sheet, as far as a rank receives. Nobody reaches that."""
 
 _PACKED = {"packing": True, "gradientAccumulationSteps": 2}
 SETTINGS = (
@@ -66,7 +66,7 @@ def counted(found: list[tuple[Setting, Counts]]) -> None:
 def of_model(found: list[tuple[Setting, Counts]], model: dict[str, int]) -> None:
     """Print what the same counts are for the 32B: each parameter's gathers times its own size in bf16."""
     lora = gather_shapes.whole({name: float(size) for name, size in model.items() if "lora_" in name})
-    print("| setting | passes a rank | GB gathered | share | seconds at 600 GB/s |")
+    print("| setting | passes a rank | GB gathered | share | seconds at 300 GB/s |")
     print("|---|---|---|---|---|")
     first = None
     for setting, one in found:

@@ -54,7 +54,7 @@ class Variant:
     def configure(self, tuned: Any, device: str) -> LossHead | None:
         """Make the model train this way; any variant can follow any other, but none without Liger one with it."""
         base = tuned.base_model.model
-        attention = packed_attention(device) if self.packed else "sdpa"
+        attention = packed_attention() if self.packed else "sdpa"
         base.set_attn_implementation({"text_config": attention})
         if not self.recompute_every:
             base.activation_checkpointing_disable()

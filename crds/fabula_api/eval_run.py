@@ -44,8 +44,8 @@ class Arm(SpecModel):
     quantization: Literal["none", "nf4"] | None = None
     """How the base model is held, as in `lora.quantization`. Default: as the adapter was trained with it, and `none`
     without one. An adapter that was trained otherwise is refused."""
-    gpus_per_shard: int = Field(1, ge=0, le=64)
-    """GPUs of one inference pod; 0 runs on the CPU."""
+    gpus_per_shard: int = Field(1, ge=0, le=1)
+    """GPUs of one inference pod: one, which has to hold the whole model; 0 runs on the CPU."""
 
 
 class Generation(SpecModel):

@@ -74,15 +74,22 @@ def test_the_score_reads_every_arm() -> None:
 
 
 def test_gpus_of_an_arm_choose_image_and_limit() -> None:
-    arms = [{**EVAL_SPEC["arms"][0], "gpusPerShard": 4}, EVAL_SPEC["arms"][1]]
+    arms = [{**EVAL_SPEC["arms"][0], "gpusPerShard": 1}, EVAL_SPEC["arms"][1]]
     seen, _ = step(observed("EvalRun", {"arms": arms}))
     _, made = step(complete(seen))
-    assert [(one.device, one.gpus) for one in launches(made)] == [("cuda", 4), ("cpu", 0)]
+    assert [(one.device, one.gpus) for one in launches(made)] == [("cuda", 1), ("cpu", 0)]
+
+
+def test_a_model_over_several_gpus_is_refused_before_one_is_taken() -> None:
+    arms = [{**EVAL_SPEC["arms"][0], "gpusPerShard": 2}, EVAL_SPEC["arms"][1]]
+    seen, made = step(observed("EvalRun", {"arms": arms}))
+    assert not launches(made)
+    assert "gpusPerShard" in str(seen.run.status)
 
 
 def test_more_gpus_do_not_make_another_answer() -> None:
     seen = finished(observed("EvalRun"), summary=SCORED)
-    arms = [{**arm, "gpusPerShard": 2} for arm in EVAL_SPEC["arms"]]
+    arms = [{**arm, "gpusPerShard": 1} for arm in EVAL_SPEC["arms"]]
     assert plan(edited(seen, arms=arms), NOW).actions == ()
 
 

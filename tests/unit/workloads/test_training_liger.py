@@ -55,7 +55,7 @@ def test_loss_and_gradients_are_those_of_torch(tmp_path: Path, monkeypatch: pyte
         found: list[tuple[float, dict[str, Any]]] = []
         for liger in (False, True):
             modeling_qwen3_vl.apply_rotary_pos_emb = own
-            attention = packed_attention(device) if packed else "sdpa"
+            attention = packed_attention() if packed else "sdpa"
             base = load_for_training(tmp_path / "model", precision="fp32", attention=attention)
             if liger:
                 use_liger(base)

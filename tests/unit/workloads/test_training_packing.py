@@ -94,7 +94,7 @@ def load(
     from fabula_workloads.training.model.recompute import recompute_layers
     from fabula_workloads.training.model.trained_weights import add_lora
 
-    attention = packed_attention(device) if packed else "sdpa"
+    attention = packed_attention() if packed else "sdpa"
     base = load_for_training(model_folder, precision=precision, attention=attention)
     torch.manual_seed(7)
     model = add_lora(base, Lora(dropout=0.0), "m").train()
@@ -264,7 +264,7 @@ def test_packing_a_mixture_of_experts_is_equal_too(
         base = Qwen3VLMoeForConditionalGeneration._from_config(config, attn_implementation="sdpa")
         base.config.use_cache = base.config.text_config.use_cache = False
         if packed:
-            base.set_attn_implementation({"text_config": packed_attention(device)})
+            base.set_attn_implementation({"text_config": packed_attention()})
         model = add_lora(base, attention, "m").train()
         torch.manual_seed(8)
         for parameter in model.parameters():

@@ -53,7 +53,9 @@ def load_with_adapter(
     UnfitAdapter where it does not fit this base, before anything is answered.
     """
     check_adapter_files(Path(adapter))  # before the base is loaded, which takes long
-    model = with_adapter(_from_pretrained(path, precision, quantization, device), Path(adapter))
+    # Moved first: merged on the CPU, a pod would need room for the whole model there.
+    base = _from_pretrained(path, precision, quantization, device).to(device)
+    model = with_adapter(base, Path(adapter))
     return (model.merge_and_unload() if quantization == "none" else model).to(device).eval()
 
 
@@ -96,8 +98,10 @@ def _from_pretrained(
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     extra: dict[str, Any] = {}
     if quantization == "nf4":
-        # Weights are quantised where they are going to be used.
-        extra = {"quantization_config": nf4_config(dtype)} | ({"device_map": {"": device}} if device else {})
+        extra["quantization_config"] = nf4_config(dtype)
+    if device == "cuda" or (device and quantization == "nf4"):
+        # Weights are read, and quantised, straight to where they are used, with no copy of the model on the way.
+        extra["device_map"] = {"": device}
     check_folder(Path(path))
     model, told = AutoModelForImageTextToText.from_pretrained(
         str(path), dtype=dtype, attn_implementation="sdpa", local_files_only=True, output_loading_info=True,

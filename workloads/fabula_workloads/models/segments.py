@@ -1,9 +1,9 @@
 """Attention over several samples in one sequence, none of which sees another.
 
-Nothing is computed that a block-diagonal mask would throw away, and no mask of length squared is made. On a GPU a
-varlen kernel takes all samples in one call: flash-attn's where it is installed (transformers hands it the samples'
-bounds, which it reads from the position ids), else torch's own. Elsewhere each sample goes through the kernel that it
-would go through alone.
+Nothing is computed that a block-diagonal mask would throw away, and no mask of length squared is made. On a GPU torch's
+varlen kernel takes all samples in one call, whether flash-attn is installed or not: transformers would read the
+samples' bounds for that from the position ids, and wait for the GPU in every layer. Elsewhere each sample goes through
+the kernel that it would go through alone.
 """
 
 from __future__ import annotations
@@ -17,13 +17,10 @@ SEGMENTS = "fabula_segments"
 """Name of the attention in transformers' registry."""
 
 
-def packed_attention(device: str) -> str:
-    """Name of the attention for packed sequences on this device; registers our own."""
+def packed_attention() -> str:
+    """Name of the attention for packed sequences; registers it."""
     from transformers import AttentionInterface
-    from transformers.utils import is_flash_attn_2_available
 
-    if device == "cuda" and is_flash_attn_2_available():
-        return "flash_attention_2"
     AttentionInterface.register(SEGMENTS, segment_attention)
     return SEGMENTS
 

@@ -79,10 +79,6 @@ def open_answerer(context: StageContext) -> Answerer:
     spec, arm = _spec(context)
     if spec.engine != "transformers":
         raise ConfigInvalid(f"engine {spec.engine!r} is not in this version; use transformers")
-    if arm.gpus_per_shard > 1:
-        raise ConfigInvalid(
-            f"arm {arm.name}: gpusPerShard is {arm.gpus_per_shard}; this version takes one GPU, or 0 for the CPU"
-        )
     field = f"arms[{arm.name}].model"
     model, adapter, quantization = _weights(context, spec, arm, field)
     from fabula_workloads.models.adapter import UnfitAdapter
@@ -94,8 +90,7 @@ def open_answerer(context: StageContext) -> Answerer:
     quiet_libraries()
     from fabula_workloads.inference.transformers_answerer import TransformersAnswerer
 
-    if arm.gpus_per_shard == 0:
-        limit_threads(spec.resources, context.config.shards * len(spec.arms))
+    limit_threads(spec.resources, context.config.shards * len(spec.arms))
     device: Device = "cuda" if arm.gpus_per_shard else "cpu"
     tuned = "" if arm.adapter is None else " with its adapter" if adapter else ", tuned in full,"
     held = "" if quantization == "none" else f" in {quantization}"

@@ -70,6 +70,11 @@ class ModelFacts:
         return self.layers * self._layer(max(1, self.active_experts)) + self._embeddings
 
     @property
+    def expert_parameters(self) -> int:
+        """Those of all experts of one layer. They are two tensors of one module, which is gathered as a whole."""
+        return self.experts * 3 * self.hidden * self.feed_forward
+
+    @property
     def _embeddings(self) -> int:
         return (1 if self.tied else 2) * self.vocabulary * self.hidden
 

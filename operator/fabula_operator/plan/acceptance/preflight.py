@@ -20,7 +20,7 @@ GIB = 1024**3
 CONTEXT_GIB = 1.5
 """CUDA context, cuBLAS workspaces and NCCL's buffers."""
 LIVE_PARAMETERS = 1_000_000_000
-"""Parameters that ZeRO-3 keeps gathered at once (`stage3_max_live_parameters`)."""
+"""Parameters that ZeRO-3 keeps gathered at once (`stage3_max_live_parameters`); of one module, all at least."""
 OPTIMIZER_BYTES = 12
 """fp32 master weight and AdamW's two moments, for each trainable parameter."""
 NF4_BYTES = 0.516
@@ -126,7 +126,9 @@ def memory_of(spec: FineTuneRunSpec, model: ModelFacts) -> Memory:
     weights, gathered = held, 0.0
     if spec.deepspeed.stage == 3:
         weights = 0.0 if offload == "all" else held / ranks
-        gathered = min(LIVE_PARAMETERS * width, held) if ranks > 1 or offload == "all" else 0.0
+        gathered = (
+            min(max(LIVE_PARAMETERS, model.expert_parameters) * width, held) if ranks > 1 or offload == "all" else 0.0
+        )
     state = trainable * (OPTIMIZER_BYTES + width) / ranks
     moved = 0.0 if offload == "none" else state + (held / ranks if offload == "all" else 0.0)
     tokens = training.per_device_batch_size * training.max_length
@@ -236,7 +238,11 @@ def _instead(spec: FineTuneRunSpec, model: ModelFacts, limit: float) -> str:
     ranks = spec.topology.nodes * spec.topology.gpus_per_node
     whole = memory_of(_with(spec, stage=3, offload="none"), model)
     spread = (whole.weights + whole.state) * ranks
-    room = limit - CONTEXT_GIB - LIVE_PARAMETERS * (4 if spec.training.precision == "fp32" else 2) / GIB
+    room = (
+        limit
+        - CONTEXT_GIB
+        - max(LIVE_PARAMETERS, model.expert_parameters) * (4 if spec.training.precision == "fp32" else 2) / GIB
+    )
     if room > 0 and whole.unsharded + CONTEXT_GIB <= limit and (enough := math.ceil(spread / room)) > ranks:
         ways.append(f"deepspeed.stage 3 on {enough} such GPUs or more holds it")
     return ", or ".join(ways) or "use a GPU with more memory"

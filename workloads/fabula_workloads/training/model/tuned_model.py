@@ -16,7 +16,7 @@ from fabula_workloads.training.model.trained_weights import add_lora, train_lang
 
 def attention_of(job: TrainingJob) -> str:
     """Which attention the language part uses, by transformers' name."""
-    return packed_attention(job.spec.topology.device) if job.spec.training.packing else "sdpa"
+    return packed_attention() if job.spec.training.packing else "sdpa"
 
 
 def build_model(job: TrainingJob) -> tuple[Any, Any]:
