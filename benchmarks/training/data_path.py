@@ -11,9 +11,9 @@ from typing import Any
 from PIL import Image
 
 from fabula_api.shared_spec import PixelWindow
+from fabula_quickstart.tiny import qwen3_vl
 from fabula_workloads.models.processor import load_processor
 from fabula_workloads.recipe_parts import Sample
-from fabula_workloads.tiny import qwen3_vl
 from fabula_workloads.training.samples.encode import Encoder
 
 SAMPLES, PICTURES, REPEATS = 4, 5, 5

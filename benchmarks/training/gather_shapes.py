@@ -56,7 +56,7 @@ def build(folder: Path, corpus: list[str]) -> None:
     import torch
     from transformers import AutoConfig, Qwen3VLForConditionalGeneration
 
-    from fabula_workloads.tiny import qwen3_vl
+    from fabula_quickstart.tiny import qwen3_vl
 
     qwen3_vl.build(folder, corpus)
     tiny = AutoConfig.from_pretrained(folder).to_dict()

@@ -41,7 +41,7 @@ def quickstart_folder() -> Path:
 def prepare_input(artifact_root: str, tell: PlainDisplay) -> None:
     """Put the quickstart's input (episodes, pictures, tiny models) below the artifact root; quick when it is there."""
     tell.tell("preparing the quickstart's input: episodes, pictures, tiny models")
-    command = [sys.executable, "-m", "fabula_workloads.cli", "prepare-quickstart", "--root", artifact_root]
+    command = [sys.executable, "-m", "fabula_quickstart", "--root", artifact_root]
     done = subprocess.run(command, check=False)
     if done.returncode != 0:
         raise DemoFailed(f"preparing the quickstart's input failed with exit code {done.returncode}; see above")

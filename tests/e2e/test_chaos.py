@@ -113,7 +113,7 @@ def test_everything_killed_ends_as_in_peace(product: Product, tmp_path: Path) ->
     code, output = product.fabula("up")
     assert code == 0, output
     root = product.parts()["artifactRoot"]
-    prepare = [str(BIN / "fabula-worker"), "prepare-quickstart", "--root", root]
+    prepare = [str(BIN / "fabula-quickstart"), "--root", root]
     subprocess.run(prepare, check=True, env=product.environment)
     apply(product, "peace", tmp_path)
     for kind in ("dsb", "ftr", "evr"):

@@ -88,7 +88,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 def installed(cluster: Cluster) -> Iterator[Any]:
     """The chart, installed; what Helm does next is up to the test."""
     cluster.claim.mkdir(parents=True)
-    prepare = [sys.executable, "-m", "fabula_workloads.cli", "prepare-quickstart", "--root", f"file://{cluster.claim}"]
+    prepare = [sys.executable, "-m", "fabula_quickstart", "--root", f"file://{cluster.claim}"]
     subprocess.run(prepare, check=True, capture_output=True)
     with helm.Config(kubeconfig_path=str(cluster.state / "kubeconfig"), namespace=SYSTEM) as config:
         config.install(

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from fabula_workloads.quickstart import episodes_gz, read_scripts
+from fabula_quickstart.prepare import episodes_gz, read_scripts
 from tests.support.bedrock import Bedrock, run_bedrock
 from tests.support.bedrock_faults import Faults
 from tests.support.build_bench import BuildBench

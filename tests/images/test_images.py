@@ -157,7 +157,7 @@ def test_the_operator_serves_under_an_id_without_a_name_and_writes_nowhere(box: 
 def test_a_worker_does_stages_on_a_mounted_folder_and_writes_nowhere_else(box: Container, tmp_path: Path) -> None:
     before = box.files()
     box.mount(tmp_path / "artifacts", "/artifacts")
-    box.run("fabula-worker", "prepare-quickstart", "--root", "file:///artifacts")
+    box.run("fabula-quickstart", "--root", "file:///artifacts")
     spec = yaml.safe_load((ROOT / "examples/quickstart/dataset.yaml").read_text())["spec"]
     box.stage(worker_config("file:///artifacts", "ingest", spec))
     (episodes,) = (tmp_path / "artifacts" / "out").glob("ingest*/**/manifest.json")

@@ -141,9 +141,9 @@ def test_loading_depends_on_no_import_of_its_callers(whole: Path) -> None:
 
 @pytest.mark.parametrize("flaw", MODELS[:2], ids=lambda flaw: flaw.kind)
 def test_an_unfit_clip_scores_nothing(tmp_path: Path, flaw: Flaw) -> None:
+    from fabula_quickstart.tiny import clip
     from fabula_workloads.metrics.clip_model import ClipModel
     from fabula_workloads.models.stored_files import DamagedFile
-    from fabula_workloads.tiny import clip
 
     clip.build(tmp_path, ["a b"])
     flaw.do(tmp_path)
@@ -153,7 +153,7 @@ def test_an_unfit_clip_scores_nothing(tmp_path: Path, flaw: Flaw) -> None:
 
 @pytest.fixture(scope="module")
 def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from fabula_workloads.tiny import sd3
+    from fabula_quickstart.tiny import sd3
 
     folder = tmp_path_factory.mktemp("pipeline") / "sd3"
     sd3.build(folder)

@@ -227,8 +227,8 @@ def test_one_unfit_photo_costs_one_answer(model_folder: Path, tmp_path: Path) ->
 
 @pytest.mark.torch
 def test_clip_sees_the_upright_picture(tmp_path: Path) -> None:
+    from fabula_quickstart.tiny import clip
     from fabula_workloads.metrics.clip_model import ClipModel
-    from fabula_workloads.tiny import clip
 
     clip.build(tmp_path / "clip", ["a b"])
     model = ClipModel(tmp_path / "clip")

@@ -265,8 +265,8 @@ def test_windows_fill_the_limit_and_lose_nothing() -> None:
 def test_two_chinese_answers_have_two_vectors(tmp_path: Path) -> None:
     import numpy as np
 
+    from fabula_quickstart.tiny import clip
     from fabula_workloads.metrics.clip_model import ClipModel
-    from fabula_workloads.tiny import clip
 
     clip.build(tmp_path, ["a b"])
     model = ClipModel(tmp_path)

@@ -151,7 +151,7 @@ def test_seed_and_prompt_belong_to_the_scene() -> None:
 
 @pytest.mark.torch
 def test_the_production_pipeline_draws_and_a_finished_shard_loads_no_torch(tmp_path: Path) -> None:
-    from fabula_workloads.tiny import sd3
+    from fabula_quickstart.tiny import sd3
 
     write_extract(tmp_path)
     sd3.build(tmp_path / "sd3")

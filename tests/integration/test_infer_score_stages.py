@@ -45,7 +45,7 @@ def spec(**fields: Any) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A root with sequences chosen and tiny models built."""
-    from fabula_workloads.tiny import clip, qwen3_vl
+    from fabula_quickstart.tiny import clip, qwen3_vl
 
     root = tmp_path_factory.mktemp("world")
     write_vist(root / "vist", SAMPLES)

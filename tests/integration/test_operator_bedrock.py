@@ -18,7 +18,7 @@ from tests.support.operator_process import OperatorProcess, account_kubeconfig, 
 
 from fabula_operator.kube.client import Api
 from fabula_operator.kube.resources import RUNS, Obj, Resource
-from fabula_workloads.quickstart import episodes_gz, read_scripts
+from fabula_quickstart.prepare import episodes_gz, read_scripts
 
 BUILD = RUNS["DatasetBuild"]
 SECRET = Resource("", "v1", "Secret", "secrets")

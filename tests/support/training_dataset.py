@@ -11,9 +11,9 @@ from typing import Any
 from PIL import Image
 
 from fabula_api.artifact import MANIFEST, Manifest
+from fabula_quickstart.tiny import qwen3_vl
 from fabula_workloads.runtime.artifact import add_part, commit, part_of, require_manifest
 from fabula_workloads.runtime.open_store import open_store
-from fabula_workloads.tiny import qwen3_vl
 
 WORDS = ("harbour", "kettle", "lantern", "rope", "crate", "window", "bicycle", "basket")
 PROMPT = "Generate a dialogue. Use the format Speaker 1:, Speaker 2:."

@@ -12,8 +12,6 @@ from fabula_api.worker import CONFIG_VARIABLE, ExitCode
 from fabula_workloads.runtime.entry import run_worker
 from fabula_workloads.stages.registry import find_stage, stage_names
 
-PREPARE = "prepare-quickstart"
-
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
@@ -24,9 +22,8 @@ def build_parser() -> argparse.ArgumentParser:
         epilog=f"Exit codes: 0 done, {ExitCode.CONFIG:d} bad configuration, {ExitCode.INPUT:d} bad input, "
         f"{ExitCode.CREDENTIALS:d} refused credentials or no permission, {ExitCode.RETRY:d} try again, other: crash.",
     )
-    parser.add_argument("stage", metavar="STAGE", choices=[*stages, PREPARE], help=", ".join([*stages, PREPARE]))
+    parser.add_argument("stage", metavar="STAGE", choices=stages, help=", ".join(stages))
     parser.add_argument("--config", type=Path, metavar="FILE", help=f"read the config from FILE, not {CONFIG_VARIABLE}")
-    parser.add_argument("--root", metavar="URI", help=f"artifact root (file://...), for {PREPARE}")
     return parser
 
 
@@ -34,12 +31,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
     parser = build_parser()
     options = parser.parse_args(arguments)
-    if options.stage == PREPARE:
-        if not options.root:
-            parser.error(f"{PREPARE} needs --root URI")
-        from fabula_workloads.quickstart import prepare_uri
-
-        return prepare_uri(options.root)
     if options.config is not None:
         try:
             text = options.config.read_text()

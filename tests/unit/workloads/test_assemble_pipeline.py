@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.support.worker_process import end_of, run_worker_process, start_worker, worker_config
 
-from fabula_workloads.quickstart import episodes_gz, read_scripts
+from fabula_quickstart.prepare import episodes_gz, read_scripts
 from fabula_workloads.runtime.artifact import read_manifest
 from fabula_workloads.runtime.open_store import open_store
 from fabula_workloads.runtime.verified import verify

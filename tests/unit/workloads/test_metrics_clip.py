@@ -64,7 +64,7 @@ def test_windows_keep_every_word_and_the_limit(turns: list[str], limit: int) -> 
 
 @pytest.fixture(scope="module")
 def clip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from fabula_workloads.tiny import clip
+    from fabula_quickstart.tiny import clip
 
     folder = tmp_path_factory.mktemp("clip")
     clip.build(folder, ["the red boat leaves the harbour", "a copper pan hangs in the kitchen"])

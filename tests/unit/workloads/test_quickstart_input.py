@@ -14,9 +14,9 @@ import pytest
 from PIL import Image
 from tests.support.stage_context import stage_context
 
-from fabula_workloads import quickstart
-from fabula_workloads.quickstart import Piece, episodes_gz, parse_script, prepare_store, read_scripts, turn_records
-from fabula_workloads.quickstart_pictures import SIZE, write_vist
+from fabula_quickstart import prepare as quickstart
+from fabula_quickstart.pictures import SIZE, write_vist
+from fabula_quickstart.prepare import Piece, episodes_gz, parse_script, prepare_store, read_scripts, turn_records
 from fabula_workloads.recipes.podcast import extract, ingest
 from fabula_workloads.runtime.failures import ConfigInvalid
 from fabula_workloads.runtime.ledger import Ledger
@@ -157,9 +157,9 @@ class TestPrepare:
 @pytest.mark.torch
 def test_the_command_makes_all_of_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("diffusers")
-    from fabula_workloads.cli import main
+    from fabula_quickstart.__main__ import main
 
-    assert main(["prepare-quickstart", "--root", tmp_path.as_uri()]) == 0
+    assert main(["--root", tmp_path.as_uri()]) == 0
     models = tmp_path / "quickstart/models"
     for config in ("tiny-qwen3-vl/config.json", "tiny-clip/config.json", "tiny-sd3/model_index.json"):
         flags: dict[str, Any] = json.loads((models / config).read_text())

@@ -18,10 +18,10 @@ from tests.support.vist_folder import write_vist
 
 from fabula_api.externals import externals
 from fabula_api.recipes import Kind, Stage, recipes
+from fabula_quickstart.prepare import episodes_gz, read_scripts
 from fabula_workloads.inference.request import Answer, Request
 from fabula_workloads.models.model_folder import model_folder
 from fabula_workloads.painting.scene import Picture, Scene
-from fabula_workloads.quickstart import episodes_gz, read_scripts
 from fabula_workloads.recipes.podcast import assemble, estimate, extract, ingest
 from fabula_workloads.recipes.podcast.illustration import by_model as illustrate
 from fabula_workloads.runtime.artifact import add_part, commit

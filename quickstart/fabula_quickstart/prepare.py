@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from fabula_api.artifact import canonical_json, digest_of
-from fabula_workloads.quickstart_pictures import write_vist
+from fabula_quickstart.pictures import write_vist
+from fabula_workloads import models
 from fabula_workloads.recipes.podcast.dialogue import Turn, written
 from fabula_workloads.recipes.podcast.prompt import inference_prompt, training_prompt
 from fabula_workloads.runtime.failures import ConfigInvalid, NotFound, WorkerError
@@ -131,21 +132,23 @@ def pieces(scripts: list[Script]) -> list[Piece]:
     """Everything that the quickstart reads."""
     texts = corpus(scripts)
     data = episodes_gz(scripts)
-    tiny = digest_of([_sources("tiny"), _sources("models"), _versions("torch", "transformers", "diffusers"), texts])
-    pictures = [_sources("quickstart_*.py"), _sources("quickstart_stories"), _versions("pillow", "scikit-image")]
+    libraries = _versions("torch", "transformers", "diffusers")
+    tiny = digest_of([_sources(_HERE / "tiny"), _sources(*map(Path, models.__path__)), libraries, texts])
+    drawn = _sources(_HERE / "drawing.py", _HERE / "pictures.py", _HERE / "stories")
+    pictures = [drawn, _versions("pillow", "scikit-image")]
 
     def qwen(path: Path) -> None:
-        from fabula_workloads.tiny import qwen3_vl
+        from fabula_quickstart.tiny import qwen3_vl
 
         qwen3_vl.build(path, texts)
 
     def sd3(path: Path) -> None:
-        from fabula_workloads.tiny import sd3
+        from fabula_quickstart.tiny import sd3
 
         sd3.build(path)
 
     def clip(path: Path) -> None:
-        from fabula_workloads.tiny import clip
+        from fabula_quickstart.tiny import clip
 
         clip.build(path, texts)
 
@@ -209,10 +212,10 @@ def _stored(store: Store, path: str) -> bytes | None:
         return None
 
 
-def _sources(name: str) -> str:
-    """Digest of the code that makes a piece."""
-    found = _HERE.glob(name) if "*" in name else (_HERE / name).rglob("*.py")
-    return digest_of([[path.name, _hex(path.read_bytes())] for path in sorted(found)])
+def _sources(*places: Path) -> str:
+    """Digest of the code that makes a piece: files, or all below folders."""
+    found = [file for place in places for file in ([place] if place.is_file() else sorted(place.rglob("*.py")))]
+    return digest_of([[path.name, _hex(path.read_bytes())] for path in found])
 
 
 def _versions(*packages: str) -> list[str | None]:

@@ -9,10 +9,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+from fabula_quickstart.tiny.clip import CONTEXT, clip_tokenizer
 from fabula_workloads.models.library_logs import quiet_diffusers
 from fabula_workloads.models.loading import RANDOM_WEIGHTS_KEY
 from fabula_workloads.models.torchvision_shim import prepare_torchvision
-from fabula_workloads.tiny.clip import CONTEXT, clip_tokenizer
 
 SEED = 0
 _WORDS = ("a photograph of a kitchen, a harbour and a repair shop in the morning light",)

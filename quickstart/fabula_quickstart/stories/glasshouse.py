@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fabula_workloads.quickstart_drawing import (
+from fabula_quickstart.drawing import (
     BROWN,
     DAY_SKY,
     GREEN,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fabula_workloads.quickstart_drawing import BLUE, DAWN_SKY, NIGHT, NIGHT_SKY, ORANGE, RED, WHITE, Canvas, Story
+from fabula_quickstart.drawing import BLUE, DAWN_SKY, NIGHT, NIGHT_SKY, ORANGE, RED, WHITE, Canvas, Story
 
 
 def _dome(seed: int) -> Canvas:

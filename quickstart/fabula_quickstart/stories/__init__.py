@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from fabula_workloads.quickstart_drawing import Story
-from fabula_workloads.quickstart_stories import (
+from fabula_quickstart.drawing import Story
+from fabula_quickstart.stories import (
     bicycles,
     glasshouse,
     harbour,

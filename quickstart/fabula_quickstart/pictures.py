@@ -11,7 +11,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from fabula_workloads.quickstart_stories import STORIES
+from fabula_quickstart.stories import STORIES
 
 SIZE = (640, 480)
 """Width and height in pixels."""

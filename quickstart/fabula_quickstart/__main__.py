@@ -1,0 +1,23 @@
+"""`fabula-quickstart --root URI`: puts what the quickstart reads below an artifact root."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from fabula_quickstart.prepare import prepare_uri
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code."""
+    parser = argparse.ArgumentParser(
+        prog="fabula-quickstart",
+        description="Makes the quickstart's episodes, picture sequences and tiny models; what is there already stays.",
+    )
+    parser.add_argument("--root", required=True, metavar="URI", help="artifact root, file://... or s3://...")
+    return prepare_uri(parser.parse_args(arguments).root)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
