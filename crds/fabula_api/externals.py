@@ -15,7 +15,7 @@ from fabula_api.eval_run import EvalRunSpec
 from fabula_api.fine_tune_run import FineTuneRunSpec
 from fabula_api.recipes import Kind, ReadModel, recipes
 from fabula_api.shared_spec import ArtifactSource, ModelSource
-from fabula_api.specs import KIND_SPECS, Spec
+from fabula_api.specs import Spec, kind_of
 
 COMMIT = "commit:"
 """Begins the digest of a model on the Hub: the commit of its repository, which names all its files' contents."""
@@ -84,8 +84,7 @@ def _of_the_recipe(spec: Spec) -> tuple[External, ...]:
     recipe = recipes().get(spec.recipe)
     if recipe is None or (isinstance(spec, DatasetBuildSpec) and spec.dry_run):
         return ()
-    kind = next(kind for kind, model in KIND_SPECS.items() if isinstance(spec, model))
-    return tuple(_external(spec, one) for one in recipe.models.get(kind, ()) if _is_read(spec, one))
+    return tuple(_external(spec, one) for one in recipe.models.get(kind_of(spec), ()) if _is_read(spec, one))
 
 
 def _is_read(spec: Spec, one: ReadModel) -> bool:

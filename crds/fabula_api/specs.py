@@ -40,6 +40,11 @@ def _own(recipe: Recipe, kind: Kind) -> type[DatasetBuildSpec] | type[FineTuneRu
     return own
 
 
+def kind_of(spec: Spec) -> Kind:
+    """The kind that has such a spec."""
+    return next(kind for kind, model in KIND_SPECS.items() if isinstance(spec, model))
+
+
 def parse_spec(kind: Kind, wire: Mapping[str, Any]) -> Spec:
     """A spec on the wire as the model of its recipe. Raises ValidationError, with paths as they are on the wire."""
     name = wire.get("recipe", DEFAULT)

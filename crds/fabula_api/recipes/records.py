@@ -33,6 +33,26 @@ class ReadModel:
 
 
 @dataclass(frozen=True, slots=True)
+class Paid:
+    """What a stage pays a provider for, and out of what. Paths are as in a Stage."""
+
+    when: tuple[str, tuple[object, ...]]
+    """(field, values): it pays where the field, which names the provider, has one of the values."""
+    model: str
+    """Field with the model that is paid for, by the name under which it has a price."""
+    region: str
+    """Field with the provider's region."""
+    quota: str
+    """Field with what the provider allows: a RequestQuota or Quota."""
+    concurrency: str
+    """Field with the calls that one shard has in hand at most."""
+    reply_tokens: str | None = None
+    """Field with the longest reply in tokens, which says how long a call may last; None where no tokens come back."""
+    limit_usd: str | None = None
+    """Property with the dollars that it may take in all; None: what the paid stages before it left of `budget.usd`."""
+
+
+@dataclass(frozen=True, slots=True)
 class Stage:
     """One stage of a run. Paths are dotted snake_case fields of the spec."""
 
@@ -68,6 +88,8 @@ class Stage:
     """`arms`: the stage runs once for each arm, all at once."""
     skip_unless: tuple[str, tuple[object, ...]] | None = None
     """(field, values): the stage is skipped unless the field has one of the values."""
+    paid: Paid | None = None
+    """A sharded stage that pays for calls: it takes part in quota, budget and prices."""
     version: int = 1
     """Raise it when the stage's code makes other output from the same input."""
     unit: str = "item"

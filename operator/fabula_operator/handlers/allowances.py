@@ -6,21 +6,19 @@ from collections.abc import Mapping, Sequence, Set
 from datetime import datetime
 from typing import Any
 
-from pydantic import ValidationError
-
-from fabula_api.recipes.podcast.build import PodcastBuildSpec
+from fabula_api.specs import KIND_SPECS, Spec
 from fabula_api.worker import Allowance, QuotaLease, StageReport
 from fabula_operator.handlers.reports import Reports
 from fabula_operator.kube.cache import Cache
+from fabula_operator.plan.acceptance.accept import Refusal, parsed
 from fabula_operator.plan.money.lending import ENDS_SECONDS, Holding, Shard, believed, lend
+from fabula_operator.plan.money.paid import shards_of
 from fabula_operator.plan.money.quota import (
-    EXTRACT,
     Claim,
     Pool,
     claim_of,
     ended,
     grant,
-    paid_for,
     pool_of,
     stage_budget,
     weight,
@@ -59,7 +57,7 @@ def answer(
         budget_usd=_dollars(
             spec,
             report,
-            total=stage_budget(spec, report.stage, paid_for(obj.get("status") or {}, EXTRACT)),
+            total=stage_budget(spec, report.stage, obj.get("status") or {}),
             known=[one.body for one in known],
             present=present,
             granted=reports.granted(uid, report.stage, child),
@@ -127,9 +125,9 @@ def _has_unheard(cache: Cache, uid: str, stage: str, heard: Set[Shard], since: d
 
 
 def _claims(cache: Cache, reports: Reports, wanted: Claim, groups: Sequence[QuotaGroup]) -> list[Claim]:
-    """All claims on the pool of `wanted`: of builds whose stage is at work."""
+    """All claims on the pool of `wanted`: of runs whose stage is at work."""
     found = []
-    for obj in cache.runs("DatasetBuild", "Running"):
+    for obj in (one for kind in KIND_SPECS for one in cache.runs(kind, "Running")):
         if not _at_work(obj, wanted.stage) or (spec := _spec(obj)) is None:
             continue
         uid = str(obj["metadata"]["uid"])
@@ -142,7 +140,7 @@ def _claims(cache: Cache, reports: Reports, wanted: Claim, groups: Sequence[Quot
 
 
 def _dollars(
-    spec: PodcastBuildSpec,
+    spec: Spec,
     report: StageReport,
     *,
     total: float | None,
@@ -163,16 +161,13 @@ def _dollars(
         if one.stage == report.stage
     }
     over = {one.shard for one in present if one.stage == report.stage and ended(one)}
-    shards = spec.podcast.extraction.workers if report.stage == EXTRACT else spec.podcast.images.workers
-    granted[report.shard] = grant(total, spent, granted, over, report.shard, shards)
+    granted[report.shard] = grant(total, spent, granted, over, report.shard, shards_of(spec, report.stage))
     return granted[report.shard]
 
 
-def _spec(obj: Mapping[str, Any]) -> PodcastBuildSpec | None:
-    try:
-        return PodcastBuildSpec.model_validate(obj.get("spec") or {})
-    except ValidationError:
-        return None
+def _spec(obj: Mapping[str, Any]) -> Spec | None:
+    found = parsed(obj.get("spec") or {}, obj["kind"])
+    return None if isinstance(found, Refusal) else found
 
 
 def _at_work(obj: Mapping[str, Any], stage: str) -> bool:

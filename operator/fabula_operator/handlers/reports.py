@@ -41,8 +41,11 @@ class Reports:
         self._lent: dict[Hashable, dict[Shard, Holding]] = {}
         self._answering_since: datetime | None = None
 
-    def put(self, uid: str, body: StageReport, pod: str | None, now: datetime) -> None:
-        """Remember a report. A pod's first one is kept beside it, because two points give a rate."""
+    def put(self, uid: str, body: StageReport, pod: str | None, now: datetime, *, trains: bool = False) -> None:
+        """Remember a report; of a group of ranks, which `trains`, with its pulse.
+
+        A pod's first one is kept beside it, because two points give a rate.
+        """
         run = self._reports.setdefault(uid, {})
         place = (body.stage, body.arm, body.shard, body.attempt)
         # A pod has one place. Where its labels are changed, what it told from the former one goes.
@@ -52,7 +55,7 @@ class Reports:
         same_pod = former is not None and former.pod == pod and former.first_done <= body.done
         first = (former.first_done, former.first_at) if former and same_pod else (body.done, now)
         pulse = None
-        if body.stage == "train":
+        if trains:
             pulse = beat(former.pulse if former and same_pod else None, body, now)
         # What is no number has no place in a status; the pulse remembers that it was there.
         metrics = {name: value for name, value in body.metrics.items() if math.isfinite(value)}
@@ -102,7 +105,9 @@ class Reports:
                 del self._lent[pool]
 
 
-def foreign_report(body: ProgressBody, attempt: int, former: StageReport | None = None) -> StageReport | None:
+def foreign_report(
+    body: ProgressBody, stage: str, attempt: int, former: StageReport | None = None
+) -> StageReport | None:
     """The report of a trainer that speaks only KEP-2779: metrics by their usual names, values as text.
 
     `former` is its report before: the last one of a training does not name the steps any more. None where it only says
@@ -129,7 +134,7 @@ def foreign_report(body: ProgressBody, attempt: int, former: StageReport | None 
             total = 100
         step = max(total * percent // 100, former.done if former else 0)
     return StageReport(
-        stage="train",
+        stage=stage,
         attempt=attempt,
         done=step if step is not None else former.done if former else 0,
         total=total,

@@ -21,6 +21,7 @@ from fabula_operator.kube.cache import Cache, Key, run_uid
 from fabula_operator.kube.client import ApiError
 from fabula_operator.kube.resources import Obj
 from fabula_operator.kube.token_review import TokenReviewer, TooManyReviews, Unauthenticated
+from fabula_operator.plan.groups.group import group_of
 from fabula_operator.plan.money.quota_groups import QuotaGroup
 from fabula_operator.plan.seen.api_objects import Pod, controller_uid
 from fabula_operator.render.launch import PLURALS, RunIdentity
@@ -114,17 +115,17 @@ class StatusServer:
     def _take(self, key: Key, obj: Obj, body: ProgressBody, pod_name: str, place: Place) -> Allowance:
         if body.fabula is None and key.kind != "FineTuneRun":
             return Allowance()
-        uid = obj["metadata"]["uid"]
-        report = body.fabula or foreign_report(body, place.attempt, self.reports.last(uid, "train", place.attempt))
+        uid, group = obj["metadata"]["uid"], group_of(obj) or place.stage
+        report = body.fabula or foreign_report(body, group, place.attempt, self.reports.last(uid, group, place.attempt))
         if report is None:
-            return Allowance(stop=self._stop(obj, "train", place.attempt))
+            return Allowance(stop=self._stop(obj, group, place.attempt))
         report = report.replace(**asdict(place))
         stop = self._stop(obj, report.stage, report.attempt)
         if not stop or self._held(obj, report.stage, report.attempt):
             now = self.now()
-            self.reports.put(uid, report, pod_name, now)
+            self.reports.put(uid, report, pod_name, now, trains=report.stage == group_of(obj))
             self.changed(key)
-            if key.kind == "DatasetBuild" and not stop:
+            if not stop:
                 return answer(self.cache, self.reports, obj, report, now, pod_name, self.groups)
         return Allowance(stop=stop)
 
@@ -132,7 +133,7 @@ class StatusServer:
     def _held(obj: Obj, stage: str, attempt: int) -> bool:
         """The run is suspended or the attempt overtaken, and its pods still tell what they saved before they ended."""
         state = (obj.get("status") or {}).get("state")
-        overtaken = stage == "train" and attempt < _last_attempt(obj)
+        overtaken = stage == group_of(obj) and attempt < _last_attempt(obj)
         suspended = bool((obj.get("spec") or {}).get("suspend"))
         return state not in ("Succeeded", "Failed") and (suspended or overtaken)
 
@@ -145,7 +146,7 @@ class StatusServer:
         if status.get("state") in ("Succeeded", "Failed"):
             generation = obj["metadata"].get("generation")
             return bool(status.get("observedGeneration") == generation)
-        return stage == "train" and attempt < _last_attempt(obj)
+        return stage == group_of(obj) and attempt < _last_attempt(obj)
 
     async def _pod(self, run: RunIdentity, name: str) -> Obj | None:
         """The pod, if it is one of the run's."""

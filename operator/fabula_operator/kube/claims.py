@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from fabula_operator.kube.resources import Obj
-from fabula_operator.plan.groups.group import OPEN, group_names
+from fabula_operator.plan.groups.group import OPEN, group_of
 from fabula_operator.plan.stages.key import base_folder
 
 
@@ -49,7 +49,8 @@ def claim_of(obj: Obj) -> Claim | None:
     if obj["kind"] != "FineTuneRun":
         return None
     status = obj.get("status") or {}
-    key = next((stage.get("key") for stage in status.get("stages") or () if stage.get("name") in group_names()), None)
+    group = group_of(obj)
+    key = next((stage.get("key") for stage in status.get("stages") or () if stage.get("name") == group), None)
     attempts = status.get("attempts") or []
     if key is None:
         return None

@@ -183,7 +183,8 @@ def test_the_wait_doubles_only_where_no_progress_is_made(situation: str, made: l
 def test_what_pods_save_in_the_end_is_heard(
     situation: str, spec: dict[str, Any], state: str, attempt: int, kept: bool
 ) -> None:
-    run = {"metadata": {}, "spec": spec, "status": {"state": state, "attempts": [{"number": 1}, {"number": 2}]}}
+    status = {"state": state, "attempts": [{"number": 1}, {"number": 2}]}
+    run = {"kind": "FineTuneRun", "metadata": {}, "spec": spec, "status": status}
     assert StatusServer._held(run, "train", attempt) is kept
 
 

@@ -31,5 +31,5 @@ def test_the_published_build_fits_its_budget_at_list_prices() -> None:
     assert picture is not None and price_of(spec.podcast.extraction.model) is not None
     assert spec.target.samples is not None and spec.budget.usd is not None
     pictures = 1.1 * spec.target.samples * spec.podcast.images.per_sample * picture.per_image
-    extraction = spec.extraction_usd()
+    extraction = spec.extraction_usd
     assert extraction is not None and pictures + extraction < spec.budget.usd * 1.01

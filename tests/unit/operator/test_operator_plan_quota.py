@@ -69,10 +69,10 @@ class TestShares:
 class TestDollars:
     def test_pictures_may_take_what_extraction_left(self) -> None:
         asked = spec(budget={"usd": 100})
-        assert stage_budget(asked, "extract", 0) == 25
-        assert stage_budget(asked, "illustrate", 12) == 88
-        assert stage_budget(spec(budget={"usd": 100}, images={"provider": "none"}), "extract", 0) == 100
-        assert stage_budget(spec(), "extract", 0) is None
+        assert stage_budget(asked, "extract", {}) == 25
+        assert stage_budget(asked, "illustrate", {"bills": [{"stage": "extract", "costUsd": 12}]}) == 88
+        assert stage_budget(spec(budget={"usd": 100}, images={"provider": "none"}), "extract", {}) == 100
+        assert stage_budget(spec(), "extract", {}) is None
 
     @given(
         total=st.floats(1, 1000),
@@ -178,7 +178,7 @@ class TestAnswers:
         for shard, usd in spent.items():
             posts("job-1", shard)
             posts("job-1", shard, counts={"cost/usd": usd}, condition={"reason": "BudgetReached", "message": ""})
-        build["spec"]["budget"] = {"usd": 400}
+        build["spec"] = build["spec"] | {"budget": {"usd": 400}}
         granted = {shard: posts("job-2", shard, counts={"cost/usd": usd}) for shard, usd in spent.items()}
         assert granted == {shard: pytest.approx(100 / workers, abs=0.1) for shard in spent}
 

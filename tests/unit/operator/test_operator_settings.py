@@ -109,13 +109,13 @@ def test_a_trainer_that_speaks_only_the_kubeflow_protocol_is_understood() -> Non
             }
         }
     )
-    report = foreign_report(body, attempt=3)
+    report = foreign_report(body, "train", attempt=3)
     assert report is not None
     assert (report.attempt, report.done, report.total, report.eta_seconds) == (3, 63, 126, None)
     assert report.metrics["loss"] == 2.5
     assert report.metrics["gradNorm"] == 0.25
     reports = Reports()
-    reports.put("uid", report, "pod", NOW)
+    reports.put("uid", report, "pod", NOW, trains=True)
     # What is no number goes no further.
     assert reports.of("uid")[0].body.metrics == {"loss": 2.5, "gradNorm": 0.25}
 
@@ -136,8 +136,8 @@ def test_a_price_that_is_none_is_refused_by_name(text: str, capsys: pytest.Captu
 
 
 def test_the_last_report_of_a_foreign_trainer_names_no_steps_and_still_counts_them() -> None:
-    former = foreign_report(foreign(98, loss="1.5", current_step="124", total_steps="126"), 1)
-    last = foreign_report(foreign(100, loss="1.25", train_loss="3.5"), 1, former)
+    former = foreign_report(foreign(98, loss="1.5", current_step="124", total_steps="126"), "train", 1)
+    last = foreign_report(foreign(100, loss="1.25", train_loss="3.5"), "train", 1, former)
     assert last is not None
     assert (last.done, last.total, last.metrics["loss"]) == (126, 126, 1.25)
 
@@ -148,9 +148,9 @@ def test_a_trainer_that_only_begins_makes_no_steps_of_those_before_a_resume() ->
     told = [(0, foreign(0, total_steps="126"))]
     told += [(300 * step, foreign(50, current_step=str(62 + step), total_steps="126")) for step in (1, 2, 3)]
     for seconds, body in told:
-        report = foreign_report(body, 2, reports.last("u", "train", 2))
+        report = foreign_report(body, "train", 2, reports.last("u", "train", 2))
         if report is not None:
-            reports.put("u", report, "pod", now + timedelta(seconds=seconds))
+            reports.put("u", report, "pod", now + timedelta(seconds=seconds), trains=True)
     (last,) = reports.of("u")
     assert (last.first_done, last.body.done, last.body.total) == (63, 65, 126)
     assert seconds_left(last) == (126 - 65) * 300
@@ -169,7 +169,7 @@ def test_a_trainer_that_only_begins_makes_no_steps_of_those_before_a_resume() ->
     ],
 )
 def test_figures_that_cannot_be_are_left_out(percent: int, metrics: dict[str, str], done: int) -> None:
-    report = foreign_report(foreign(percent, **metrics), 1)
+    report = foreign_report(foreign(percent, **metrics), "train", 1)
     assert report is not None
     assert (report.done, report.total) == (done, 100)
 
@@ -182,7 +182,7 @@ def foreign(percent: int, **metrics: str) -> ProgressBody:
 def test_the_first_report_of_each_pod_is_kept_for_the_rate() -> None:
     reports, now = Reports(), datetime(2026, 1, 1, tzinfo=UTC)
     for number, (pod, done) in enumerate([("a", 10), ("a", 20), ("b", 15), ("b", 18)]):
-        reports.put("u", StageReport(stage="train", done=done), pod, now + timedelta(seconds=number))
+        reports.put("u", StageReport(stage="train", done=done), pod, now + timedelta(seconds=number), trains=True)
     (report,) = reports.of("u")
     assert (report.first_done, report.body.done, report.first_at) == (15, 18, now + timedelta(seconds=2))
     reports.forget("u")

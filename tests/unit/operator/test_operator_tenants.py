@@ -117,7 +117,7 @@ def test_a_report_is_refused_or_makes_a_valid_status(body: dict[str, Any]) -> No
     seen, _ = step(observed("FineTuneRun"))
     reports = Reports()
     child = seen.children[-1]
-    reports.put("u", report.replace(attempt=1, shard=0), seen.pods[0].name, NOW)
+    reports.put("u", report.replace(attempt=1, shard=0), seen.pods[0].name, NOW, trains=True)
     made = plan(replace(seen, reports=reports.of("u")), NOW)
     assert child.stage == "train"
     valid(made.status)

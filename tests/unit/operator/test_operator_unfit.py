@@ -42,7 +42,7 @@ def message(status: RunStatus | None, type_: str = "Accepted") -> str:
             "an empty split",
             given(train_samples=0),
             "EmptySplit",
-            ["has an empty training split", "spec.podcast.split.validation"],
+            ["has an empty training split", "less of it to validation"],
         ),
         (
             "a pass larger than the split",

@@ -39,7 +39,7 @@ def told(seen: Observed, count: int = 12, *, total: int = 126, **last: Any) -> O
         if number == count:
             metrics |= last
         body = StageReport(stage="train", attempt=child.attempt, done=number, total=total, metrics=metrics)
-        reports.put("uid", body, pod.name, NOW + timedelta(seconds=PACE * number))
+        reports.put("uid", body, pod.name, NOW + timedelta(seconds=PACE * number), trains=True)
     return replace(seen, reports=reports.of("uid"))
 
 

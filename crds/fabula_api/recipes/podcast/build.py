@@ -164,6 +164,7 @@ class PodcastBuildSpec(DatasetBuildSpec):
     podcast: PodcastBuild
     """Transcripts to excerpts to pictures to training samples."""
 
+    @property
     def extraction_usd(self) -> float | None:
         """Dollars that extraction may take: all of the budget, unless pictures are paid for as well."""
         usd = self.budget.usd

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fabula_api.recipes.podcast.build import PodcastBuildSpec
-from fabula_api.recipes.records import ReadModel, Recipe, Stage
+from fabula_api.recipes.records import Paid, ReadModel, Recipe, Stage
 
 _INGEST = Stage(
     "ingest",
@@ -68,6 +68,15 @@ PODCAST = Recipe(
                 after=("ingest",),
                 shards="podcast.extraction.workers",
                 resources="podcast.extraction.resources",
+                paid=Paid(
+                    when=("podcast.extraction.provider", ("bedrock",)),
+                    model="podcast.extraction.model",
+                    region="podcast.extraction.region",
+                    quota="podcast.extraction.quota",
+                    concurrency="podcast.extraction.concurrency",
+                    reply_tokens="podcast.extraction.max_tokens",
+                    limit_usd="extraction_usd",
+                ),
                 version=2,
                 unit="episode",
             ),
@@ -88,6 +97,13 @@ PODCAST = Recipe(
                 device="podcast.images.device",
                 remote_when=("podcast.images.provider", ("bedrock",)),
                 resources="podcast.images.resources",
+                paid=Paid(
+                    when=("podcast.images.provider", ("bedrock",)),
+                    model="podcast.images.bedrock_model",
+                    region="podcast.images.region",
+                    quota="podcast.images.quota",
+                    concurrency="podcast.images.concurrency",
+                ),
                 skip_unless=("podcast.images.provider", ("bedrock", "diffusers")),
                 version=2,
                 unit="image",

@@ -66,8 +66,8 @@ def _size(found: Reference, spec: FineTuneRunSpec) -> tuple[str, str] | None:
     if samples == 0:
         return (
             "EmptySplit",
-            f"spec.dataset.ref: DatasetBuild {found.name} has an empty training split; build it from more podcasts, or "
-            "with a smaller spec.podcast.split.validation",
+            f"spec.dataset.ref: DatasetBuild {found.name} has an empty training split; build a larger one, or leave "
+            "less of it to validation",
         )
     ranks, size = spec.topology.nodes * spec.topology.gpus_per_node, spec.training.per_device_batch_size
     if samples >= ranks * size:

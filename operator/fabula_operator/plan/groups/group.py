@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
+from typing import Any
 
 from fabula_api.fine_tune_run import Attempt, EarlierAttempts, FineTuneRunSpec
-from fabula_api.recipes import Stage, recipes
+from fabula_api.recipes import Stage, stages_of
 from fabula_api.shared_spec import Retries
+from fabula_api.specs import DEFAULT
 from fabula_api.status import StageStatus
 from fabula_operator.plan.groups.attempts import Budget, spent
 from fabula_operator.plan.seen.api_objects import Child
@@ -20,14 +23,15 @@ OPEN = ("Pending", "Running")
 
 
 @cache
-def group_names() -> frozenset[str]:
-    """Names of the stages that are groups of ranks."""
-    return frozenset(
-        stage.name
-        for recipe in recipes().values()
-        for stage in recipe.stages.get("FineTuneRun", ())
-        if stage.shape == "group"
-    )
+def group_name(recipe: str) -> str | None:
+    """Name of the stage in which a FineTuneRun of the recipe has a group of ranks."""
+    return next((one.name for one in stages_of(recipe, "FineTuneRun") or () if one.shape == "group"), None)
+
+
+def group_of(obj: Mapping[str, Any]) -> str | None:
+    """Name of the stage with a group of ranks in a run, as the API has it; None where it has no such stage."""
+    named = (obj.get("spec") or {}).get("recipe", DEFAULT)
+    return group_name(named) if obj["kind"] == "FineTuneRun" and isinstance(named, str) else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from fabula_api.specs import DEFAULT
 from fabula_operator.plan.actions import DeleteChild, EnsureChild, Plan, SuspendChild
-from fabula_operator.plan.groups.group import group_names
+from fabula_operator.plan.groups.group import group_name
 from fabula_operator.plan.kinds import KINDS
 from fabula_operator.plan.seen.observed import Observed, Run
 from fabula_operator.render.names import child_name
@@ -53,11 +54,12 @@ def evidence(seen: Observed, wanted: Plan) -> Evidence:
 def expected_children(run: Run) -> tuple[str, ...]:
     """Names of children that the status says are at work."""
     attempts = KINDS[run.identity.kind].attempts(run.status)
+    group = group_name(str(run.spec.get("recipe", DEFAULT)))
     return tuple(
         child_name(run.identity.name, stage.name, None, stage.key, one.number)
         for stage in run.status.stages
         for one in attempts
-        if stage.name in group_names() and stage.key and one.open
+        if stage.name == group and stage.key and one.open
     )
 
 

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import math
-
 from fabula_api.artifact import canonical_json
 from fabula_api.base import value_at
 from fabula_api.eval_run import Arm
 from fabula_api.fine_tune_run import FineTuneRunSpec, FineTuneRunStatus
-from fabula_api.provider import longest_reply_seconds
 from fabula_api.recipes import Stage
-from fabula_api.recipes.podcast.build import PodcastBuildSpec
 from fabula_api.shared_spec import Resources
 from fabula_api.status import FailureDigest
 from fabula_api.worker import CONFIG_VARIABLE, Spec, StageInput
-from fabula_operator.plan.money.quota import EXTRACT, ILLUSTRATE
+from fabula_operator.plan.money.paid import last_call_seconds
 from fabula_operator.plan.seen.observed import Observed, Waiting
 from fabula_operator.plan.stages.key import stage_folder
 from fabula_operator.render.launch import Backend, Device, Launch
 from fabula_operator.render.literal import VARIABLE_LIMIT, fits
 from fabula_operator.render.pod import GPU, config_text
 
-_SECONDS_TO_COMMIT = 10
 """So long a pod may take to keep the answers of its last calls."""
 
 
@@ -105,17 +100,6 @@ def _device(stage: Stage, spec: Spec, arm: Arm | None, resources: Resources) -> 
         return "cuda", spec.topology.gpus_per_node
     asked = resources.limits.get(GPU)
     return "cuda", int(asked) if asked else 1
-
-
-def last_call_seconds(spec: Spec, stage: str) -> int:
-    """Seconds that a stage's pods need at most to end the paid calls in hand and keep the answers; 0 without such."""
-    if not isinstance(spec, PodcastBuildSpec):
-        return 0
-    if stage == EXTRACT and spec.podcast.extraction.provider == "bedrock":
-        return math.ceil(longest_reply_seconds(spec.podcast.extraction.max_tokens)) + _SECONDS_TO_COMMIT
-    if stage == ILLUSTRATE and spec.podcast.images.provider == "bedrock":
-        return math.ceil(longest_reply_seconds()) + _SECONDS_TO_COMMIT
-    return 0
 
 
 def too_large(launch: Launch, root: str) -> FailureDigest | None:

@@ -10,12 +10,14 @@ from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
+from fabula_api.base import value_at
+from fabula_api.dataset_build import DatasetBuildSpec
 from fabula_api.quota import Quota, RequestQuota
-from fabula_api.recipes.podcast.build import PodcastBuildSpec
+from fabula_api.specs import Spec
 from fabula_api.worker import StageReport
+from fabula_operator.plan.money.paid import paid_stages, shards_of
 from fabula_operator.plan.money.quota_groups import QuotaGroup
 
-EXTRACT, ILLUSTRATE = "extract", "illustrate"
 _ENDED = frozenset({"BudgetReached", "TargetReached"})
 
 
@@ -59,34 +61,23 @@ class Pool:
 
 def claim_of(
     run: str,
-    spec: PodcastBuildSpec,
+    spec: Spec,
     stage: str,
     reports: Iterable[StageReport],
     namespace: str = "",
     groups: Iterable[QuotaGroup] = (),
 ) -> Claim | None:
     """What a build's stage at work draws on, among it the declared `groups`; None for a stage that pays nobody."""
-    if stage == EXTRACT and spec.podcast.extraction.provider == "bedrock":
-        quota: RequestQuota = spec.podcast.extraction.quota
-        workers, concurrency = spec.podcast.extraction.workers, spec.podcast.extraction.concurrency
-        payer = (
-            namespace,
-            spec.podcast.extraction.provider,
-            spec.podcast.extraction.region,
-            spec.podcast.extraction.model,
-        )
-    elif stage == ILLUSTRATE and spec.podcast.images.provider == "bedrock":
-        quota, workers, concurrency = (
-            spec.podcast.images.quota,
-            spec.podcast.images.workers,
-            spec.podcast.images.concurrency,
-        )
-        payer = (namespace, spec.podcast.images.provider, spec.podcast.images.region, spec.podcast.images.bedrock_model)
-    else:
+    paid = paid_stages(spec).get(stage)
+    if paid is None:
         return None
+    quota: RequestQuota = value_at(spec, paid.quota)
+    payer = (namespace, *(str(value_at(spec, field)) for field in (paid.when[0], paid.region, paid.model)))
     over = sum(ended(report) for report in reports if report.stage == stage)
     declared = next((one for one in groups if one.covers(namespace, quota.group, *payer[1:])), None)
-    return Claim(run, stage, quota, max(1, workers - over), concurrency, payer, declared)
+    return Claim(
+        run, stage, quota, max(1, shards_of(spec, stage) - over), value_at(spec, paid.concurrency), payer, declared
+    )
 
 
 def ended(report: StageReport) -> bool:
@@ -115,11 +106,17 @@ def pool_of(claim: Claim, claims: Iterable[Claim]) -> Pool:
     return Pool(min(requests, default=None), min(tokens, default=None), sum(one.at_work for one in pool))
 
 
-def stage_budget(spec: PodcastBuildSpec, stage: str, extraction_usd: float) -> float | None:
-    """Dollars that a stage may take in all; None without a bound. Pictures may take what extraction left."""
-    if spec.budget.usd is None:
+def stage_budget(spec: Spec, stage: str, status: Mapping[str, Any]) -> float | None:
+    """Dollars that a paid stage may take in all; None without a bound. Where it has none of its own, it may take what
+    the paid stages before it left of the budget, by the run's status."""
+    if not isinstance(spec, DatasetBuildSpec) or spec.budget.usd is None:
         return None
-    return spec.extraction_usd() if stage == EXTRACT else max(0.0, spec.budget.usd - extraction_usd)
+    stages = paid_stages(spec)
+    if (field := stages[stage].limit_usd) is not None:
+        limit: float | None = value_at(spec, field)
+        return limit
+    before = list(stages)[: list(stages).index(stage)]
+    return max(0.0, spec.budget.usd - sum(paid_for(status, one) for one in before))
 
 
 def paid_for(status: Mapping[str, Any], stage: str) -> float:

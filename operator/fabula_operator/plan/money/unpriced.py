@@ -6,9 +6,10 @@ dollars are not known; zero would be a lie.
 
 from __future__ import annotations
 
+from fabula_api.dataset_build import DatasetBuildSpec
 from fabula_api.pricing import price_of
-from fabula_api.recipes.podcast.build import PodcastBuildSpec
 from fabula_api.worker import Spec
+from fabula_operator.plan.money.paid import model_of, paid_stages
 
 REASON = "PriceUnknown"
 _REMEDY = (
@@ -18,20 +19,11 @@ _REMEDY = (
 
 def unpriced(spec: Spec | None) -> dict[str, str]:
     """Stages that pay for a model without a price, each with the field that names it and the model."""
-    if not isinstance(spec, PodcastBuildSpec):
+    if not isinstance(spec, DatasetBuildSpec):
         return {}
-    paid = {
-        "extract": (spec.podcast.extraction.provider, "spec.podcast.extraction.model", spec.podcast.extraction.model),
-        "illustrate": (
-            spec.podcast.images.provider,
-            "spec.podcast.images.bedrockModel",
-            spec.podcast.images.bedrock_model,
-        ),
-    }
+    named = {stage: model_of(spec, paid) for stage, paid in paid_stages(spec).items()}
     return {
-        stage: f"{field} {model}"
-        for stage, (provider, field, model) in paid.items()
-        if provider == "bedrock" and price_of(model, spec.prices) is None
+        stage: f"{field} {model}" for stage, (field, model) in named.items() if price_of(model, spec.prices) is None
     }
 
 
@@ -44,7 +36,7 @@ def without_budget(spec: Spec | None) -> str:
 
 def over_budget(spec: Spec) -> str | None:
     """Why a build is refused whose budget could not be kept; None where it can, and for a dry run."""
-    if not isinstance(spec, PodcastBuildSpec) or spec.budget.usd is None or spec.dry_run:
+    if not isinstance(spec, DatasetBuildSpec) or spec.budget.usd is None or spec.dry_run:
         return None
     if not (found := unpriced(spec)):
         return None

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from fabula_api.base import camel
 from fabula_api.externals import External, externals
-from fabula_api.recipes import Kind, Stage
+from fabula_api.recipes import Kind, Stage, recipes
 from fabula_api.shared_spec import ModelSource
+from fabula_api.specs import DEFAULT, PARAMETERS
 from fabula_api.status import Lineage
 from fabula_api.uri import resolve_uri
 from fabula_api.worker import Spec, StageInput
@@ -28,7 +30,18 @@ def named_runs(kind: Kind, spec: dict[str, object]) -> set[tuple[Kind, str]]:
         for arm in arms:
             if isinstance(arm, dict) and (name := ref(arm.get("adapter"))):
                 found.add(("FineTuneRun", name))
+    recipe = recipes().get(str(spec.get("recipe", DEFAULT)))
+    for one in recipe.models.get(kind, ()) if recipe else ():
+        if one.made_by is not None and (name := ref(_on_the_wire(spec, camel(one.field)))):
+            found.add((one.made_by, name))
     return found
+
+
+def _on_the_wire(spec: Mapping[str, object], path: str) -> object:
+    """What is at a dotted path, where the recipe's block may be called `parameters`; None where nothing is."""
+    head, _, rest = path.partition(".")
+    found = spec.get(head, spec.get(PARAMETERS))
+    return _on_the_wire(found, rest) if rest and isinstance(found, dict) else None if rest else found
 
 
 def resolve_externals(seen: Observed, spec: Spec) -> list[Lineage] | Waiting:

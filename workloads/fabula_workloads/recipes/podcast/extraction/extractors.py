@@ -77,7 +77,7 @@ def _bedrock(
     caller = open_caller(
         context,
         rates=Rates(asked.quota.requests_per_minute, asked.quota.tokens_per_minute),
-        budget_usd=spec.extraction_usd(),
+        budget_usd=spec.extraction_usd,
         is_own=lambda call: episode_of_call(call) in pending,
         finished=finished,
         asked=f"podcast.extraction.model {asked.model}, podcast.extraction.maxTokens, podcast.extraction.region "
