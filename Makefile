@@ -44,6 +44,7 @@ lint: $(VENV)/.lint ## Lint, types, import contracts, generated files, secrets
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python requirements/declared
 	$(BIN)/python -m fabula_api.generate --check
 	$(BIN)/python -m fabula_chart.generate --check
 	$(BIN)/hadolint images/*/Dockerfile
