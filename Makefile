@@ -10,7 +10,7 @@ SUPPLY := $(VENV)/supply/bin
 ROLES := operator cpu gpu gpu-vllm
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit invariants conformance real-crd-server e2e lint generate check-generated rights lock audit sbom images test-images clean
+.PHONY: help demo test unit invariants test-local-cluster conformance real-crd-server e2e lint generate check-generated rights lock audit sbom images test-images clean
 
 help: ## Show these targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -27,6 +27,9 @@ unit: $(VENV)/.test ## Run the fast tests only
 
 invariants: $(VENV)/.test ## What every training run may rely on: coverage, equality after a resume, packed, at inference
 	$(BIN)/python -m pytest -m invariant $(PYTEST_ARGS)
+
+test-local-cluster: $(VENV)/.test ## Test the laptop's cluster by itself; `make conformance` compares it with Kubernetes
+	$(BIN)/python -m pytest tests/local_cluster $(PYTEST_ARGS)
 
 # With FABULA_REAL_CRD_SERVER, what concerns custom resources runs on Kubernetes' own server too.
 conformance: $(VENV)/.test ## Compare an API server with what Kubernetes answers (the laptop's, or KUBECONFIG's)
