@@ -14,6 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from fabula_api.worker import ExitCode
+from fabula_chart.meanings import MEANINGS
 from fabula_chart.metric_names import OPERATOR, WORKERS, metrics
 from fabula_cli.exits import Exit
 from fabula_operator.plan.kinds import CONDITION_TYPES
@@ -54,7 +55,21 @@ def reasons(folder: str) -> list[Entry]:
                 sentences = found.setdefault(reason, set())
                 if message:
                     sentences.add(_FILLED.sub("…", " ".join(message.split())))
-    return [(f"`{reason}`", "<br>".join(sorted(found[reason]))) for reason in sorted(found)]
+    return [
+        (f"`{reason}`", "<br>".join(sorted(sentences)) or MEANINGS.get(reason, ""))
+        for reason, sentences in sorted(found.items())
+    ]
+
+
+def events() -> list[Entry]:
+    """Reason and type of each event that has a reason of its own, and its sentence."""
+    found: dict[str, set[str]] = {}
+    for node in _nodes(_PLAN):
+        if isinstance(node, ast.Call) and _name(node.func) == "Notice" and len(node.args) > 2:
+            type_, reason, message = (_text(one) for one in node.args[:3])
+            if type_ and reason:
+                found.setdefault(f"`{reason}` ({type_})", set()).add(_FILLED.sub("…", message or "…"))
+    return [(reason, "<br>".join(sorted(found[reason]))) for reason in sorted(found)]
 
 
 def exit_codes(codes: type[IntEnum], file: str) -> list[Entry]:
@@ -74,12 +89,16 @@ def page() -> str:
     parts = [
         "# Reasons, metrics and exit codes",
         "Generated from the code by `make generate`. A reason stands in `status.reason`, in a condition, on the event\n"
-        "that tells of it, or beside a count of items; `…` is what is filled in. A reason without a sentence takes it\n"
-        "from what was seen. What has no name here is a pod's or a provider's own word, shown as it came.",
+        "that tells of it, or beside a count of items; `…` is what is filled in. What has no name here is a pod's or\n"
+        "a provider's own word, shown as it came. A change of this page is a change of what scripts may rely on.",
         "## Condition types",
         ", ".join(f"`{one}`" for one in CONDITION_TYPES) + ".",
         _table("Reasons that the operator gives", "reason", reasons(_PLAN)),
         _table("Reasons that workers give", "reason", reasons(WORKERS)),
+        _table("Events", "event", events()),
+        "Besides, an event with the run's own reason and message tells that it failed, what it waits for, that it may\n"
+        "be too large or cost what nobody knows, and what the watchdog objects to. It is a Warning, but for\n"
+        "`WaitingFor…`, `Replacing`, `Restarting` and `Suspending`.",
         _metrics("Metrics of the operator", OPERATOR),
         _metrics("Metrics of workers", WORKERS),
         _table("Exit codes of workers", "code", exit_codes(ExitCode, "crds/fabula_api/worker.py")),

@@ -7,7 +7,6 @@ out; tests/unit/chart/test_chart_alerts.py has that. That none fires in peace is
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -164,7 +163,6 @@ async def test_each_alert_fires_from_what_it_is_for(
     options = ("--progress-interval", "0.1", "--retry-backoff", "0", "--resync", "1")
     async with proxy.serve(tmp_path) as kubeconfig:
         operator = OperatorProcess(kubeconfig, tmp_path, tls, "one", *options)
-        began = time.time()
         bench = Bench(api, operator, tls, prometheus)
         await bench.fires("FabulaOperatorWithoutLeader")
         with operator:
@@ -177,7 +175,7 @@ async def test_each_alert_fires_from_what_it_is_for(
             await a_frozen_watch(bench, proxy)
             await a_missing_right(bench)
             # A demonstration on CPUs has neither a GPU nor a provider, so their panels are looked at here.
-            assert await asyncio.to_thread(empty, prometheus, began) & (OF_PROVIDERS | OF_GPUS) == set()
+            assert await asyncio.to_thread(empty, prometheus, prometheus.began) & (OF_PROVIDERS | OF_GPUS) == set()
     assert bench.fired == ALL
     assert "Traceback" not in operator.log.read_text()
 

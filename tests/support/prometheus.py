@@ -32,6 +32,7 @@ class Prometheus:
         self._targets = folder / "targets.json"
         (self._port,) = free_ports(1)
         self._process: subprocess.Popen[bytes] | None = None
+        self.began = time.time()
         folder.mkdir(parents=True, exist_ok=True)
         self.scrape()
         config: dict[str, Any] = {

@@ -4,6 +4,7 @@ import ast
 
 from fabula_api.worker import ExitCode
 from fabula_chart import vocabulary
+from fabula_chart.meanings import MEANINGS
 
 
 def listed(code: str) -> list[tuple[str, str]]:
@@ -46,3 +47,16 @@ def test_the_page_has_what_people_wait_and_look_for() -> None:
     assert {code for code, _ in vocabulary.exit_codes(ExitCode, "crds/fabula_api/worker.py")} == {
         str(code.value) for code in ExitCode
     }
+
+
+def test_every_reason_has_words_and_no_words_are_of_a_reason_that_is_no_more() -> None:
+    listed = [*vocabulary.reasons("operator/fabula_operator/plan"), *vocabulary.reasons("workloads/fabula_workloads")]
+    assert [reason for reason, about in listed if not about] == []
+    said = {reason.strip("`") for reason, about in listed if about == MEANINGS.get(reason.strip("`"))}
+    assert set(MEANINGS) - said == set()
+
+
+def test_events_are_listed_with_their_type_and_words() -> None:
+    found = dict(vocabulary.events())
+    assert found["`StageFinished` (Normal)"] == "…: …"
+    assert found["`Resumed` (Normal)"] == "goes on from what is finished"
