@@ -33,6 +33,7 @@ MEANINGS: dict[str, str] = {
     "StepStalled": "no step for much longer than one usually takes",
     "SuspendedBySpec": "`spec.suspend` is set, and no pod runs",
     "ThroughputFell": "half the usual tokens a second, or less, for a while",
+    "UnknownRecipe": "no package that is installed brings the recipe; the message names those that are",
     "WaitingForSameWork": "another run makes the very same thing; this one takes it once it is committed",
     "WaitingFor…": "a run that this one names does not exist yet or has not succeeded",
     "…Failed": "a run that this one names has failed; somebody has to mend it",
