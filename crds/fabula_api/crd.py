@@ -211,6 +211,12 @@ def _block(kind: Kind, recipe: Recipe) -> tuple[str, Schema, list[Schema]]:
     return field, whole["properties"][field], rules
 
 
+def _of_recipes(kind: Kind) -> list[Schema]:
+    """The columns that the installed recipes add."""
+    own = [one for recipe in recipes().values() for one in recipe.columns.get(kind, ())]
+    return [_column(one.name, one.path, one.type, wide=one.wide, about=one.about) for one in own]
+
+
 def crd(kind: Kind) -> Schema:
     """The CustomResourceDefinition of a kind."""
     spec_model, status_model = MODELS[kind]
@@ -256,7 +262,7 @@ def crd(kind: Kind) -> Schema:
                     "served": True,
                     "storage": True,
                     "subresources": {"status": {}},
-                    "additionalPrinterColumns": COLUMNS[kind],
+                    "additionalPrinterColumns": [*COLUMNS[kind], *_of_recipes(kind)],
                     "schema": {"openAPIV3Schema": root},
                 }
             ],

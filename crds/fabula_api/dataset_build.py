@@ -106,8 +106,8 @@ class DatasetBuildStatus(RunStatus):
     """Calls to the providers."""
     bills: list[StageBill] = Field(default_factory=list, max_length=16)
     """What each stage that pays a provider has cost."""
-    verbatim_ratio: float | None = None
-    """Share of the accepted excerpts' word 5-grams that stand in the transcripts."""
+    figures: Annotated[dict[Text, float], Field(max_length=32)] = Field(default_factory=dict)
+    """Figures of the recipe, by name; its documentation has what they say."""
     cost_usd: float | None = None
     """Dollars spent so far; not given where calls were paid for whose price is not known."""
     estimate: BuildEstimate | None = None

@@ -110,7 +110,7 @@ async def test_a_build_is_paid_for_once_through_faults_and_a_dead_operator(
         assert status["calls"]["paid"] == sum(charge.delivered for charge in bill.paid)
         delivered = [charge for charge in bill.paid if charge.delivered]
         assert status["tokens"]["input"] == sum(charge.tokens_in for charge in delivered)
-        assert status["verbatimRatio"] == 1.0
+        assert status["figures"]["verbatimRatio"] == 1.0
         assert status["samples"] > 0
         items = {(item["kind"], item["outcome"], item.get("reason")): item["count"] for item in status["items"]}
         assert items["extract", "ok", None] == 10

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from fabula_api.metrics import Metric
 from fabula_api.shared_spec import RunSpec
@@ -53,6 +53,31 @@ class Paid:
 
 
 @dataclass(frozen=True, slots=True)
+class Figure:
+    """A number in `status.figures` of a build, made of a stage's counts. What only figures are made of is no item."""
+
+    name: str
+    """In camelCase, as it stands in the status."""
+    count: str
+    """The count that it is, summed over shards, such as `caption/words`."""
+    per: str | None = None
+    """The count that it is divided by."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of `kubectl get`."""
+
+    name: str
+    path: str
+    """JSONPath, such as `.status.figures.meanWords`."""
+    type: Literal["string", "integer", "number", "boolean", "date"] = "string"
+    about: str = ""
+    wide: bool = True
+    """Shown with `-o wide` only."""
+
+
+@dataclass(frozen=True, slots=True)
 class Stage:
     """One stage of a run. Paths are dotted snake_case fields of the spec."""
 
@@ -90,6 +115,10 @@ class Stage:
     """(field, values): the stage is skipped unless the field has one of the values."""
     paid: Paid | None = None
     """A sharded stage that pays for calls: it takes part in quota, budget and prices."""
+    figures: tuple[Figure, ...] = ()
+    """What the status shows of its counts beside items and bills."""
+    estimates: bool = False
+    """It makes nothing and says what the run would take: the one stage that counts of a dry run."""
     version: int = 1
     """Raise it when the stage's code makes other output from the same input."""
     unit: str = "item"
@@ -115,6 +144,10 @@ class Recipe:
     block of the recipe's name."""
     fixed: Mapping[Kind, tuple[str, ...]] = field(default_factory=dict)
     """Fields of its blocks that cannot change once a run has started."""
+    columns: Mapping[Kind, tuple[Column, ...]] = field(default_factory=dict)
+    """Its columns of `kubectl get`, in CRDs that are generated with it installed."""
+    examples: Mapping[Kind, Mapping[str, Any]] = field(default_factory=dict)
+    """What `fabula init` writes uncommented: a small run that makes sense, without `recipe`."""
     models: Mapping[Kind, tuple[ReadModel, ...]] = field(default_factory=dict)
     """What it reads from outside beside what every run of the kind does."""
 

@@ -10,29 +10,12 @@ from typing import Annotated, Any
 
 import typer
 
-from fabula_api.base import API_VERSION
+from fabula_api.base import API_VERSION, camel
 from fabula_api.crd import MODELS, SHORT_NAMES, crd
 from fabula_api.recipes import Kind, recipes, stages_of
+from fabula_api.specs import DEFAULT, PARAMETERS
 from fabula_cli.exits import CommandFailed, Exit, told
 
-EXAMPLES: dict[Kind, dict[str, Any]] = {
-    "DatasetBuild": {"podcast": {"source": {"uri": "transcripts/episodes.jsonl.gz"}}, "recipe": "podcast"},
-    "FineTuneRun": {
-        "dataset": {"ref": "stories"},
-        "model": {"name": "Qwen/Qwen3-VL-8B-Instruct"},
-        "recipe": "podcast",
-        "topology": {"nodes": 1, "gpusPerNode": 1, "product": "NVIDIA-A100-SXM4-80GB"},
-    },
-    "EvalRun": {
-        "samples": {"uri": "vist", "format": "vist"},
-        "arms": [
-            {"name": "base", "model": {"name": "Qwen/Qwen3-VL-8B-Instruct"}},
-            {"name": "finetuned", "model": {"name": "Qwen/Qwen3-VL-8B-Instruct"}, "adapter": {"ref": "stories"}},
-        ],
-        "recipe": "podcast",
-    },
-}
-"""What stands in a new file uncommented: a small run that makes sense, and nothing else."""
 _WIDTH = 110
 
 
@@ -41,8 +24,12 @@ def template(kind: Kind, recipe: str, name: str, *, every: bool = True) -> str:
     root = crd(kind)["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     lines = [f"# {line}" for line in wrap(root["description"], _WIDTH)]
     lines += [f"apiVersion: {API_VERSION}", f"kind: {kind}", "metadata:", f"  name: {name}", "spec:"]
-    given = {**EXAMPLES[kind], "recipe": recipe}
-    return "\n".join([*lines, *_block(root["properties"]["spec"], given, "  ", every)]) + "\n"
+    own = recipes()[recipe]
+    others = {camel(one.block) for one in recipes().values() if one is not own}
+    spec = root["properties"]["spec"]
+    fields = {name: field for name, field in spec["properties"].items() if name not in {*others, PARAMETERS}}
+    given = {**own.examples.get(kind, {}), "recipe": recipe}
+    return "\n".join([*lines, *_block({**spec, "properties": fields}, given, "  ", every)]) + "\n"
 
 
 def _block(schema: dict[str, Any], given: dict[str, Any], indent: str, every: bool) -> Iterator[str]:
@@ -109,7 +96,7 @@ def _scalar(value: Any) -> str:
 
 def init(
     kind: Annotated[str, typer.Argument(help="DatasetBuild, FineTuneRun or EvalRun; or dsb, ftr, evr.")],
-    recipe: Annotated[str, typer.Option(help="The system to reproduce.")] = "podcast",
+    recipe: Annotated[str, typer.Option(help="The system to reproduce.")] = DEFAULT,
     name: Annotated[str, typer.Option(help="Name of the run.")] = "stories",
     short: Annotated[bool, typer.Option("--short", help="Only what has to be given.")] = False,
     file: Annotated[Path | None, typer.Option("--file", help="Write here, where nothing is. Default: stdout.")] = None,

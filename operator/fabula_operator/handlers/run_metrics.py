@@ -83,6 +83,11 @@ def _unhealthy(status: Mapping[str, Any], _: Obj) -> Series:
             yield (condition.get("reason") or "",), 1.0 if condition.get("status") == "False" else 0.0
 
 
+def _figures(status: Mapping[str, Any], _: Obj) -> Series:
+    for name, value in (status.get("figures") or {}).items():
+        yield (str(name),), float(value)
+
+
 def _items(status: Mapping[str, Any], _: Obj) -> Series:
     for stage in status.get("stages") or ():
         for outcome in ("done", "failed", "total"):
@@ -157,6 +162,7 @@ RUN_METRICS: tuple[RunMetric, ...] = (
     RunMetric("fabula_run_finished_timestamp_seconds", "When the run ended.", _time("finishedAt")),
     RunMetric("fabula_run_cost_usd", "Dollars spent.", _figure("costUsd")),
     RunMetric("fabula_run_budget_usd", "Dollars that may be spent.", _budget),
+    RunMetric("fabula_run_figure", "Figures that a recipe shows.", _figures, ("figure",)),
     RunMetric("fabula_stage_items", "Items of a stage, by outcome.", _items, ("stage", "outcome")),
     RunMetric("fabula_dataset_items", "What a build counted.", _outcomes, ("item", "outcome", "reason")),
     RunMetric("fabula_dataset_samples", "Samples in the dataset.", _figure("samples")),

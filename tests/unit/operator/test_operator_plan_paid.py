@@ -52,7 +52,7 @@ def test_a_report_brings_tokens_calls_dollars_and_the_verbatim_share() -> None:
     assert status.cost_usd == 1.25
     assert status.tokens is not None and (status.tokens.input, status.tokens.output) == (1000, 200)
     assert status.calls is not None and (status.calls.paid, status.calls.saved) == (4, 1)
-    assert status.verbatim_ratio == 0.99
+    assert status.figures == {"verbatimRatio": 0.99}
     assert {item.kind for item in status.items} == {"episode", "excerpt"}
 
 
@@ -283,7 +283,11 @@ def test_a_budget_that_could_not_be_kept_is_refused_before_anything_is_paid() ->
 def test_what_further_calls_cost_is_progress_and_waits_for_its_turn() -> None:
     """Each report of a shard brings a call or two; written at once, each would be a write of the status."""
     old = DatasetBuildStatus(state="Running", bills=[StageBill(stage="extract", paid=3, cost_usd=0.1)], cost_usd=0.1)
-    more = {"bills": [StageBill(stage="extract", paid=4, cost_usd=0.2)], "cost_usd": 0.2, "verbatim_ratio": 0.9}
+    more = {
+        "bills": [StageBill(stage="extract", paid=4, cost_usd=0.2)],
+        "cost_usd": 0.2,
+        "figures": {"verbatimRatio": 0.9},
+    }
     new = old.replace(**more, calls=CallCount(paid=4), tokens=TokenCount(input=9))
     assert only_progress(old, new)
     assert not only_progress(old, new.replace(reason="ProviderThrottled"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fabula_api.recipes.podcast.build import PodcastBuildSpec
-from fabula_api.recipes.records import Paid, ReadModel, Recipe, Stage
+from fabula_api.recipes.records import Figure, Paid, ReadModel, Recipe, Stage
 
 _INGEST = Stage(
     "ingest",
@@ -44,6 +44,21 @@ PODCAST = Recipe(
             *_fields("podcast.extraction", "provider", "model", "words"),
         )
     },
+    examples={
+        "DatasetBuild": {"podcast": {"source": {"uri": "transcripts/episodes.jsonl.gz"}}},
+        "FineTuneRun": {
+            "dataset": {"ref": "stories"},
+            "model": {"name": "Qwen/Qwen3-VL-8B-Instruct"},
+            "topology": {"nodes": 1, "gpusPerNode": 1, "product": "NVIDIA-A100-SXM4-80GB"},
+        },
+        "EvalRun": {
+            "samples": {"uri": "vist", "format": "vist"},
+            "arms": [
+                {"name": "base", "model": {"name": "Qwen/Qwen3-VL-8B-Instruct"}},
+                {"name": "finetuned", "model": {"name": "Qwen/Qwen3-VL-8B-Instruct"}, "adapter": {"ref": "stories"}},
+            ],
+        },
+    },
     models={
         "DatasetBuild": (
             ReadModel("imageModel", "podcast.images.model", when=("podcast.images.provider", ("diffusers",))),
@@ -77,6 +92,7 @@ PODCAST = Recipe(
                     reply_tokens="podcast.extraction.max_tokens",
                     limit_usd="extraction_usd",
                 ),
+                figures=(Figure("verbatimRatio", "verbatim/found", per="verbatim/grams"),),
                 version=2,
                 unit="episode",
             ),
@@ -184,6 +200,7 @@ PODCAST = Recipe(
                 reads=("podcast.extraction", "podcast.images", "prices", "target"),
                 after=("ingest",),
                 unit="episode",
+                estimates=True,
                 commits=False,
             ),
         ),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from fabula_api.dataset_build import CallCount, DatasetBuildSpec, DatasetBuildStatus, StageBill, TokenCount
+from fabula_api.recipes import recipes
 from fabula_api.status import Tally
 from fabula_api.summary import DatasetSummary, EstimateSummary
 from fabula_operator.plan.kinds.kind import Plain
@@ -13,7 +15,7 @@ from fabula_operator.plan.money.unpriced import unpriced
 from fabula_operator.plan.stages.results import add_up, summary_of
 from fabula_operator.plan.stages.view import StageView
 
-BILLED = ("tokens", "calls", "cost", "verbatim")
+BILLED = ("tokens", "calls", "cost")
 
 
 class DatasetBuildKind(Plain[DatasetBuildSpec, DatasetBuildStatus]):
@@ -31,7 +33,8 @@ class DatasetBuildKind(Plain[DatasetBuildSpec, DatasetBuildStatus]):
 
     def outcome(self, status: DatasetBuildStatus) -> str:
         """How many samples, or what a dry run expects."""
-        if status.stages and status.stages[-1].name == "estimate" and (expected := status.estimate) is not None:
+        estimated = status.stages and status.stages[-1].name in estimating()
+        if estimated and (expected := status.estimate) is not None:
             usd = "dollars not known" if expected.usd is None else f"${expected.usd:,.2f}"
             return f"dry run: {expected.calls:,} calls, {usd}, {expected.minutes:,.0f} minutes"
         return f"{status.samples} samples" if status.samples is not None else "dataset committed"
@@ -49,16 +52,18 @@ def _folded(
     status: DatasetBuildStatus, views: Sequence[StageView], unpriced_stages: frozenset[str]
 ) -> DatasetBuildStatus:
     tallies = {(one.kind, one.outcome, one.reason): one.count for one in status.items}
+    figures, no_items = dict(status.figures), _only_in_figures(views)
     for view in views:
         counts = _counts(view)
         if view.result is not None:
             # These counts are whole, and what failed or was left before may be done by now.
             told = {view.stage.name, *(key.partition("/")[0] for key in counts)}
             tallies = {entry: count for entry, count in tallies.items() if entry[0] not in told}
+        figures |= _figures(view, counts)
         for key, value in counts.items():
             kind, _, rest = key.partition("/")
             outcome_, _, reason = rest.partition("/")
-            if kind not in BILLED and outcome_:
+            if kind not in BILLED and key not in no_items and outcome_:
                 entry = (kind, outcome_, reason or None)
                 # Until every shard has been heard of again after a restart, a sum may be too small.
                 final = view.result is not None
@@ -71,7 +76,8 @@ def _folded(
         **_billed(status, views, unpriced_stages),
     }
     last = views[-1]
-    if last.stage.name == "estimate":  # what a former build made stays
+    update["figures"] = figures
+    if last.stage.estimates:  # what a former build made stays
         if last.result is not None:
             update["estimate"] = summary_of(EstimateSummary, last.result).estimate
         return status.replace(**update)
@@ -84,6 +90,30 @@ def _folded(
     return status.replace(**update)
 
 
+@cache
+def estimating() -> frozenset[str]:
+    """Names of the stages that only say what a run would take."""
+    runs = (stages for recipe in recipes().values() for stages in recipe.dry_run.values())
+    return frozenset(stage.name for stages in runs for stage in stages if stage.estimates)
+
+
+def _only_in_figures(views: Sequence[StageView]) -> set[str]:
+    """Counts that are no outcome of an item."""
+    figures = [one for view in views for one in view.stage.figures]
+    named = {one.count for one in figures} | {one.per for one in figures if one.per}
+    return {name for name in named if not name.endswith("/ok")}
+
+
+def _figures(view: StageView, counts: Mapping[str, float]) -> dict[str, float]:
+    """The stage's figures, as far as its counts have them."""
+    found = {}
+    for one in view.stage.figures:
+        below = 1.0 if one.per is None else counts.get(one.per, 0.0)
+        if one.count in counts and below:
+            found[one.name] = round(counts[one.count] / below, 4)
+    return found
+
+
 def _counts(view: StageView) -> dict[str, float]:
     if view.result is not None:
         return view.result.counts
@@ -91,7 +121,7 @@ def _counts(view: StageView) -> dict[str, float]:
 
 
 def _billed(status: DatasetBuildStatus, views: Sequence[StageView], unpriced_stages: frozenset[str]) -> dict[str, Any]:
-    """Tokens, calls and dollars by stage and in all, and the share of verbatim words. What was paid never gets less.
+    """Tokens, calls and dollars by stage and in all. What was paid never gets less.
 
     Figures of a stage that ended stay in the status, since its reports and pods go.
     """
@@ -114,8 +144,6 @@ def _billed(status: DatasetBuildStatus, views: Sequence[StageView], unpriced_sta
                 lost=int(counts.get("calls/lost", 0) if whole else max(counts.get("calls/lost", 0), old.lost)),
                 lost_usd=round(lost_usd if whole else max(lost_usd, old.lost_usd), 4),
             )
-        if counts.get("verbatim/grams"):
-            update["verbatim_ratio"] = round(counts.get("verbatim/found", 0) / counts["verbatim/grams"], 4)
     if bills:
         found = list(bills.values())
         update["bills"] = found

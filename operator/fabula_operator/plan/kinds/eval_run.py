@@ -41,7 +41,7 @@ class EvalRunKind(Plain[EvalRunSpec, EvalRunStatus]):
         return FailureDigest(
             reason="SelfTestFailed",
             message="; ".join(f"{test.name}: {test.message}" for test in broken)[:4096],
-            stage="score",
+            stage=status.stages[-1].name if status.stages else None,
         )
 
     def outcome(self, status: EvalRunStatus) -> str:

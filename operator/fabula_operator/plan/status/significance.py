@@ -7,7 +7,7 @@ from typing import Any
 from fabula_api.status import RunStatus
 
 _FIGURES = (
-    "progress", "metrics", "checkpoint", "gpuHours", "items", "tokens", "calls", "bills", "costUsd", "verbatimRatio",
+    "progress", "metrics", "checkpoint", "gpuHours", "items", "tokens", "calls", "bills", "costUsd", "figures",
     "samplesByImageCount", "shards", "arms",
 )  # fmt: skip
 _STAGE_FIGURES = ("done", "total", "failed", "eta")
