@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fabula_api.recipes.platform import EVALUATION, RESOLVE, TRAINING, resolve
 from fabula_api.recipes.podcast.build import PodcastBuildSpec
 from fabula_api.recipes.records import Figure, Paid, ReadModel, Recipe, Stage
 
@@ -15,23 +16,10 @@ _INGEST = Stage(
     version=2,
     unit="episode",
 )
-_RESOLVE = "resolve"
 
 
 def _fields(block: str, *names: str) -> tuple[str, ...]:
     return tuple(f"{block}.{name}" for name in names)
-
-
-def _resolve(*reads: str) -> Stage:
-    return Stage(
-        _RESOLVE,
-        "single",
-        runs="fabula_workloads.stages.resolve:run",
-        reads=reads,
-        resolves=True,
-        commits=False,
-        unit="input",
-    )
 
 
 PODCAST = Recipe(
@@ -66,7 +54,7 @@ PODCAST = Recipe(
     },
     stages={
         "DatasetBuild": (
-            _resolve("podcast.images.provider", "podcast.images.model"),
+            resolve("podcast.images.provider", "podcast.images.model"),
             _INGEST,
             Stage(
                 "extract",
@@ -107,7 +95,7 @@ PODCAST = Recipe(
                 ),
                 # How many more are drawn depends on how many pictures make a sample complete.
                 extent=("target.samples", "budget", "retry_failed", "podcast.images.require"),
-                after=(_RESOLVE, "ingest", "extract"),
+                after=(RESOLVE, "ingest", "extract"),
                 external=("imageModel",),
                 shards="podcast.images.workers",
                 device="podcast.images.device",
@@ -135,60 +123,8 @@ PODCAST = Recipe(
                 unit="sample",
             ),
         ),
-        "FineTuneRun": (
-            _resolve("dataset", "model"),
-            Stage(
-                "train",
-                "group",
-                runs="fabula_workloads.stages.train:run",
-                # Not how many ranks, nor what each of them holds: a run goes on from a checkpoint with other ones.
-                reads=("model", "lora", "decisive_training", "pixels", "topology.device", "decisive_template"),
-                after=(_RESOLVE,),
-                external=("dataset", "model"),
-                makes=("adapter", "model"),
-                device="topology.device",
-                resources="resources",
-                version=3,
-                unit="step",
-            ),
-        ),
-        "EvalRun": (
-            _resolve("arms", "metrics", "clip_model"),
-            Stage(
-                "select",
-                "single",
-                runs="fabula_workloads.stages.select:run",
-                reads=("samples",),
-                makes=("sample-set",),
-                by_content=True,
-                version=3,
-                unit="sequence",
-            ),
-            Stage(
-                "infer",
-                "sharded",
-                runs="fabula_workloads.stages.infer:run",
-                reads=("prompt", "pixels", "generation", "engine"),
-                after=(_RESOLVE, "select"),
-                external=("model", "adapter"),
-                shards="shards",
-                resources="resources",
-                for_each="arms",
-                version=3,
-                unit="answer",
-            ),
-            Stage(
-                "score",
-                "single",
-                runs="fabula_workloads.stages.score:run",
-                reads=("arms", "baseline", "metrics", "profiles", "clip_model", "gates"),
-                after=(_RESOLVE, "select", "infer"),
-                external=("clipModel",),
-                makes=("report",),
-                version=2,
-                unit="metric",
-            ),
-        ),
+        "FineTuneRun": TRAINING,
+        "EvalRun": EVALUATION,
     },
     dry_run={
         "DatasetBuild": (

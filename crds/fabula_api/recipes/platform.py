@@ -1,0 +1,79 @@
+"""Stages that the platform brings, for any recipe to take as they are: looking things up, training, evaluation."""
+
+from __future__ import annotations
+
+from fabula_api.recipes.records import Stage
+
+RESOLVE = "resolve"
+"""Name of the stage that finds out the digests of what a run reads from outside."""
+
+
+def resolve(*reads: str) -> Stage:
+    """That stage; `reads` are the fields that name what it looks up."""
+    return Stage(
+        RESOLVE,
+        "single",
+        runs="fabula_workloads.stages.resolve:run",
+        reads=reads,
+        resolves=True,
+        commits=False,
+        unit="input",
+    )
+
+
+TRAINING = (
+    resolve("dataset", "model"),
+    Stage(
+        "train",
+        "group",
+        runs="fabula_workloads.stages.train:run",
+        # Not how many ranks, nor what each of them holds: a run goes on from a checkpoint with other ones.
+        reads=("model", "lora", "decisive_training", "pixels", "topology.device", "decisive_template"),
+        after=(RESOLVE,),
+        external=("dataset", "model"),
+        makes=("adapter", "model"),
+        device="topology.device",
+        resources="resources",
+        version=3,
+        unit="step",
+    ),
+)
+"""Training of a model on a dataset artifact."""
+EVALUATION = (
+    resolve("arms", "metrics", "clip_model"),
+    Stage(
+        "select",
+        "single",
+        runs="fabula_workloads.stages.select:run",
+        reads=("samples",),
+        makes=("sample-set",),
+        by_content=True,
+        version=3,
+        unit="sequence",
+    ),
+    Stage(
+        "infer",
+        "sharded",
+        runs="fabula_workloads.stages.infer:run",
+        reads=("prompt", "pixels", "generation", "engine"),
+        after=(RESOLVE, "select"),
+        external=("model", "adapter"),
+        shards="shards",
+        resources="resources",
+        for_each="arms",
+        version=3,
+        unit="answer",
+    ),
+    Stage(
+        "score",
+        "single",
+        runs="fabula_workloads.stages.score:run",
+        reads=("arms", "baseline", "metrics", "profiles", "clip_model", "gates"),
+        after=(RESOLVE, "select", "infer"),
+        external=("clipModel",),
+        makes=("report",),
+        version=2,
+        unit="metric",
+    ),
+)
+"""Answers of all arms to a set of samples, scored."""
