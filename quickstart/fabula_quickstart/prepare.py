@@ -33,8 +33,9 @@ MODELS = f"{FOLDER}/models"
 _STAMPS = f"{FOLDER}/.stamps"
 _WORDS_PER_SECOND = 2.6
 _HERE = Path(__file__).resolve().parent
-SCRIPTS = _HERE.parents[1] / "examples" / "quickstart" / "data" / "episodes"
-"""Where a checkout keeps the written episodes."""
+_PACKED = _HERE / "episodes"
+SCRIPTS = _PACKED if _PACKED.is_dir() else _HERE.parents[1] / "examples" / "quickstart" / "data" / "episodes"
+"""Where the written episodes are: in a wheel beside this file, in a checkout in its examples."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +66,12 @@ def parse_script(text: str, name: str) -> Script:
 
 
 def read_scripts(folder: Path = SCRIPTS) -> list[Script]:
-    """The written episodes, by file name. Raises ConfigInvalid outside a checkout."""
+    """The written episodes, by file name. Raises ConfigInvalid where there are none."""
     files = sorted(folder.glob("*.txt"))
     if not files:
         raise ConfigInvalid(
-            "the quickstart's episodes are not here: they are in examples/quickstart/data/episodes of a checkout, "
-            "so run this from an editable installation of one"
+            f"the quickstart's episodes are not in {folder}: install the package whole, or run this from a checkout, "
+            "which has them in examples/quickstart/data/episodes"
         )
     return [parse_script(file.read_text(encoding="utf-8"), file.name) for file in files]
 

@@ -71,8 +71,8 @@ class TestEpisodes:
         with pytest.raises(ConfigInvalid, match=message):
             parse_script(text, "x.txt")
 
-    def test_outside_a_checkout_it_says_where_they_are(self, tmp_path: Path) -> None:
-        with pytest.raises(ConfigInvalid, match="examples/quickstart/data/episodes of a checkout"):
+    def test_without_the_episodes_it_says_where_they_are(self, tmp_path: Path) -> None:
+        with pytest.raises(ConfigInvalid, match="in examples/quickstart/data/episodes"):
             read_scripts(tmp_path)
 
 
