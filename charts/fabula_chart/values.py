@@ -280,6 +280,13 @@ class Crds(Values):
     """Whether they stay when the release is uninstalled. Without them every run is deleted."""
 
 
+class Trial(Values):
+    namespace: Annotated[str, Field(max_length=63)] = ""
+    """Where `helm test` builds; empty: the watched namespace, the first of `namespaces`, or the release's own."""
+    limit_seconds: Annotated[int, Field(ge=30, le=86400)] = 600
+    """Seconds until its build must have ended, pulling images included."""
+
+
 class ChartValues(Values):
     """Values of the chart `fabula`."""
 
@@ -318,6 +325,8 @@ class ChartValues(Values):
     """Who may reach whom."""
     pod_disruption_budget: bool = True
     """Keep one operator while nodes are drained; only with two replicas or more."""
+    trial: Trial = Trial()
+    """What `helm test` tries: a build of one episode on CPUs, in about a minute once images are there."""
     crds: Crds = Crds()
     """CustomResourceDefinitions."""
     global_: Annotated[dict[str, Any], Field(alias="global")] = {}

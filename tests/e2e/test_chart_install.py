@@ -110,6 +110,16 @@ def quickstart(name: str, **changes: Any) -> dict[str, Any]:
     return found
 
 
+def test_helm_test_builds_a_dataset_and_leaves_none_of_its_objects(installed: Any, cluster: Cluster) -> None:
+    until(lambda: ready(cluster), "an operator that is ready")
+    tried = installed.test("fabula", timeout=int(SECONDS), logs=True)
+    assert "it works: " in tried["logs"], tried["logs"]
+    assert cluster.names("dsb") == set()
+    manifests = (cluster.claim / "default" / "datasetbuild").glob("assemble/*/manifest.json")
+    assert [json.loads(one.read_text())["kind"] for one in manifests] == ["dataset"]
+    assert not {one for one in cluster.names("jobs,configmaps,serviceaccounts,roles") if "trial" in one}
+
+
 def test_the_quickstart_runs_under_the_charts_own_rights(installed: Any, cluster: Cluster, tmp_path: Path) -> None:
     until(lambda: ready(cluster), "an operator that is ready")
     runs = [

@@ -21,6 +21,7 @@ from tests.support.worker_process import worker_config
 COMMANDS = [
     ("operator", "fabula-operator"),
     ("operator", "fabula-certificate"),
+    ("operator", "fabula-trial"),
     ("cpu", "fabula-worker"),
 ]
 MEGABYTES = {"operator": 300, "cpu": 2200}

@@ -93,3 +93,17 @@ imagePullSecrets:
 {{- end }}
 {{- end }}
 {{- end -}}
+
+{{/* Where `helm test` builds. */}}
+{{- define "fabula.trialNamespace" -}}
+{{- $first := dict -}}
+{{- with .Values.namespaces }}{{ $first = first . }}{{ end -}}
+{{- coalesce .Values.trial.namespace .Values.watch.namespace (get $first "name") .Release.Namespace -}}
+{{- end -}}
+
+{{/* Annotations of what `helm test` makes, in the order of the weight that is given. */}}
+{{- define "fabula.trialHook" -}}
+helm.sh/hook: test
+helm.sh/hook-weight: {{ . | quote }}
+helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
+{{- end -}}

@@ -43,7 +43,8 @@ def by_kind(found: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
 
 
 def pods(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [one["spec"]["template"]["spec"] for one in found if one["kind"] in ("Deployment", "Job")]
+    made = [one["spec"]["template"]["spec"] for one in found if one["kind"] in ("Deployment", "Job")]
+    return [*made, *(one["spec"] for one in by_kind(found, "Pod"))]
 
 
 @pytest.mark.parametrize("installation", INSTALLATIONS)

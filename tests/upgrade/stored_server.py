@@ -1,0 +1,53 @@
+"""An API server that holds stored objects, answers reads of them, and keeps what was asked of it beside that."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from fabula_operator.kube.http import Answer
+from fabula_operator.kube.resources import CONFIG_MAP, JOB, POD, RUNS, SERVICE, Obj
+
+_PLURALS = {one.kind: one.plural for one in (*RUNS.values(), JOB, POD, SERVICE, CONFIG_MAP)}
+
+
+@dataclass
+class StoredServer:
+    """A Transport over objects as they were stored."""
+
+    objects: list[Obj]
+    writes: list[tuple[str, str, str]] = field(default_factory=list)
+    """Method, path and body of all that is no read."""
+
+    async def ask(
+        self, method: str, path: str, params: Mapping[str, str], headers: Mapping[str, str], body: bytes | None
+    ) -> Answer:
+        if method != "GET":
+            self.writes.append((method, path, (body or b"").decode()))
+            return Answer(201, {}, body or b"{}")
+        *_, last = path.split("/")
+        for one in self.objects:
+            if path.endswith(f"/{_PLURALS[one['kind']]}/{one['metadata']['name']}"):
+                return _answer(one)
+        if last not in _PLURALS.values():
+            return Answer(404, {}, b'{"kind":"Status","code":404,"reason":"NotFound"}')
+        items = [one for one in self.objects if _PLURALS[one["kind"]] == last]
+        if selector := params.get("labelSelector"):
+            items = [one for one in items if _matches(one, selector)]
+        return _answer({"kind": "List", "metadata": {"resourceVersion": "1"}, "items": items})
+
+    async def close(self) -> None:
+        return None
+
+
+def _answer(value: Obj) -> Answer:
+    return Answer(200, {}, json.dumps(value).encode())
+
+
+def _matches(obj: Obj, selector: str) -> bool:
+    labels = obj["metadata"].get("labels") or {}
+    return all(
+        labels.get(key) == value if sign else key in labels
+        for key, sign, value in (part.partition("=") for part in selector.split(","))
+    )

@@ -1,0 +1,50 @@
+"""A new operator over objects that an older one left: it has nothing to do, to runs at work and to those that ended.
+
+A change that fails here would restart, repeat or rewrite what people have in their clusters when they upgrade.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fabula_operator.kube.client import Api
+from tests.support.operator_driver import Driver
+from tests.upgrade.stored_server import StoredServer
+
+VERSIONS: dict[str, dict[str, Any]] = {
+    file.stem: json.loads(file.read_text()) for file in sorted((Path(__file__).parent / "stored").glob("*.json"))
+}
+
+
+@pytest.mark.parametrize(
+    ("version", "moment"), [(version, moment) for version, moments in VERSIONS.items() for moment in moments]
+)
+async def test_an_upgrade_leaves_runs_and_their_children_alone(version: str, moment: str) -> None:
+    kept = VERSIONS[version][moment]
+    server = StoredServer(kept["objects"])
+    now = datetime.fromisoformat(kept["at"]) + timedelta(seconds=1)
+    driver = Driver(Api(server), lambda: now)
+    await driver.resync(kept["namespace"])
+    assert list(driver.cache.keys()), "the operator saw the runs"
+    assert server.writes == []
+
+
+def test_this_release_has_been_kept() -> None:
+    import tomllib
+
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    assert project["version"] in VERSIONS, "run `python -m tests.upgrade` before a release"
+
+
+async def test_what_an_upgrade_would_touch_is_seen() -> None:
+    """A child that is gone is made anew, so the silence above means something."""
+    kept = VERSIONS["0.1.0"]["a build's shards are at work"]
+    server = StoredServer([one for one in kept["objects"] if one["kind"] not in ("Job", "Pod")])
+    now = datetime.fromisoformat(kept["at"]) + timedelta(seconds=1)
+    await Driver(Api(server), lambda: now).resync(kept["namespace"])
+    assert [method for method, path, _ in server.writes if path.endswith("/jobs")] == ["POST"]
