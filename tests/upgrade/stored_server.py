@@ -25,7 +25,9 @@ class StoredServer:
     ) -> Answer:
         if method != "GET":
             self.writes.append((method, path, (body or b"").decode()))
-            return Answer(201, {}, body or b"{}")
+            made = json.loads(body or b"{}")
+            made["metadata"] = {**(made.get("metadata") or {}), "uid": "made", "resourceVersion": "2"}
+            return _answer(made)
         *_, last = path.split("/")
         for one in self.objects:
             if path.endswith(f"/{_PLURALS[one['kind']]}/{one['metadata']['name']}"):
