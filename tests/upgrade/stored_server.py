@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from fabula_operator.kube.http import Answer
+from fabula_kube.connection import Answer
 from fabula_operator.kube.resources import CONFIG_MAP, JOB, POD, RUNS, SERVICE, Obj
 
 _PLURALS = {one.kind: one.plural for one in (*RUNS.values(), JOB, POD, SERVICE, CONFIG_MAP)}
