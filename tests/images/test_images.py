@@ -23,6 +23,7 @@ COMMANDS = [
     ("operator", "fabula-certificate"),
     ("operator", "fabula-trial"),
     ("cpu", "fabula-worker"),
+    ("cpu", "fabula-quickstart"),
 ]
 MEGABYTES = {"operator": 300, "cpu": 2200}
 """Most that an image may take on a node, unpacked."""
