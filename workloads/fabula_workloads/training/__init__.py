@@ -2,6 +2,7 @@
 
 launcher   starts the ranks, watches them, commits what they made
 rank       one process of the run: Trainer and its step boundaries
+libraries  what is touched of libraries behind their interface
 messages   what the two tell each other
 model      what is trained, its loss, its cost
 samples    from the dataset to batches

@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from torch.utils.checkpoint import checkpoint
 
+from fabula_workloads.training.libraries.trainer import recompute_by
+
 
 def recompute_layers(model: Any, every: int) -> None:
     """Let a base model recompute every `every`-th of its layers. Before DeepSpeed sees the model.
@@ -25,8 +27,7 @@ def recompute_layers(model: Any, every: int) -> None:
     model.disable_input_require_grads()
     layers = model.get_decoder().layers
     layers[0].register_forward_pre_hook(_ask_for_gradient)
-    for layer in layers:
-        layer._gradient_checkpointing_func = _checkpoint_whole
+    recompute_by(layers, _checkpoint_whole)
 
 
 def _ask_for_gradient(layer: Any, inputs: tuple[Any, ...]) -> None:

@@ -9,10 +9,12 @@ from typing import Any
 
 import torch
 from torch.utils.data import DataLoader, Dataset
-from transformers import Trainer, TrainingArguments
+from transformers import TrainingArguments
 
 from fabula_workloads.models.family import FIGURES, Encoded
 from fabula_workloads.recipe_parts import Sample
+from fabula_workloads.training.libraries.trainer import OpenTrainer
+from fabula_workloads.training.libraries.zero import trained_weights
 from fabula_workloads.training.messages.job import TrainingJob
 from fabula_workloads.training.model.loss import LossHead
 from fabula_workloads.training.model.neftune import SampleNoise
@@ -50,7 +52,7 @@ class OrderedLoader(DataLoader[dict[str, Any]]):
         sampler.set_epoch(epoch)
 
 
-class FineTuner(Trainer):  # type: ignore[misc]
+class FineTuner(OpenTrainer):
     """Trainer over `OrderedLoader`, counting tokens, and saving nothing of a checkpoint but what was trained."""
 
     def __init__(
@@ -113,46 +115,38 @@ class FineTuner(Trainer):  # type: ignore[misc]
         inputs.pop(FIGURES)
         return super().prediction_step(model, inputs, *arguments, **named)
 
-    def _prepare_for_training(self, max_steps: int, train_dataloader: Any, resume_from_checkpoint: Any) -> Any:
-        """As Trainer's, but a checkpoint's optimizer is `optimizer_state`'s, which any number of ranks can read."""
-        prepared = super()._prepare_for_training(max_steps, train_dataloader, None)
-        if resume_from_checkpoint is not None:
-            optimizer_state.restore(self.deepspeed, Path(resume_from_checkpoint))
-            schedule = json.loads((Path(resume_from_checkpoint) / _SCHEDULE).read_bytes())
-            self.lr_scheduler.load_state_dict(schedule)
-            # The schedule knows its rate, but the optimizer was made with that of the first step.
-            for group, rate in zip(self.optimizer.param_groups, self.lr_scheduler.get_last_lr(), strict=True):
-                group["lr"] = rate
-        return prepared
+    def restore_state(self, folder: Path) -> None:
+        """From a checkpoint of any number of ranks (`optimizer_state`)."""
+        optimizer_state.restore(self.deepspeed, folder)
+        self.lr_scheduler.load_state_dict(json.loads((folder / _SCHEDULE).read_bytes()))
+        # The schedule knows its rate, but the optimizer was made with that of the first step.
+        for group, rate in zip(self.optimizer.param_groups, self.lr_scheduler.get_last_lr(), strict=True):
+            group["lr"] = rate
 
-    def _run_epoch(self, **named: Any) -> None:
-        """As Trainer's, which would make one step too many after a checkpoint of the last step."""
-        if self.state.global_step >= self._plan.steps:
-            self.control.should_training_stop = True
-            return
-        super()._run_epoch(**named)
-
-    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
-        folder = Path(output_dir)
+    def save_state(self, folder: Path) -> None:
+        """What any number of ranks can go on from."""
         optimizer_state.save(self.deepspeed, folder, rank=self.args.process_index)
         if self.args.should_save:
             # Numbers alone, as text: what is read from a checkpoint can run nothing.
             (folder / _SCHEDULE).write_text(json.dumps(self.lr_scheduler.state_dict()))
 
-    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+    def is_done(self) -> bool:
+        """Whether the plan's last step is made."""
+        return bool(self.state.global_step >= self._plan.steps)
+
+    def save_weights(self, folder: Path, *, of_checkpoint: bool) -> None:
         """Write the adapter in peft's format, or the whole model where no adapter is trained. Under ZeRO-3 all ranks
         must take part; only the first writes.
 
         Trainer's own would gather or copy the frozen base as well under ZeRO-2.
         """
-        folder = Path(output_dir or self.args.output_dir)
         if not hasattr(self.model, "peft_config"):
-            if not _internal_call:  # a checkpoint has the weights in its optimizer's state, and more exactly
+            if not of_checkpoint:  # a checkpoint has the weights in its optimizer's state, and more exactly
                 whole_model.save(self.model, self._base, folder, write=self.args.should_save)
             return
         state = None
         if self.is_deepspeed_enabled and self.args.hf_deepspeed_config.is_zero3():
-            state = self.deepspeed._zero3_consolidated_16bit_state_dict(exclude_frozen_parameters=True)
+            state = trained_weights(self.deepspeed)
         if self.args.should_save:
             # `False`: otherwise peft looks for the base model's config, on the Hub if it has to.
             self.model.save_pretrained(folder, state_dict=state, save_embedding_layers=False)
@@ -160,7 +154,7 @@ class FineTuner(Trainer):  # type: ignore[misc]
 
 
 def training_arguments(job: TrainingJob, plan: StepPlan) -> TrainingArguments:
-    """Trainer's arguments from the spec. When to save, evaluate and stop is decided by `progress`, not by Trainer."""
+    """Trainer's arguments from the spec. When to save, evaluate and stop, `step_boundary` decides."""
     training, cuda = job.spec.training, job.spec.topology.device == "cuda"
     return TrainingArguments(
         output_dir=str(job.saved),

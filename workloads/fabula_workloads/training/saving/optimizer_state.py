@@ -3,7 +3,6 @@
 DeepSpeed's own checkpoints hold each rank's flat shard, and open only for as many ranks as wrote them. Here each rank
 writes what it holds cut by parameter, every cut with its place in the whole, and reads what it needs of all ranks'
 files. Nothing is gathered, so memory stays bounded for a model that is trained in full (12 bytes a weight).
-The places of DeepSpeed's shards have no public accessor that copes with padding; its version is pinned.
 """
 
 from __future__ import annotations
@@ -19,13 +18,22 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from fabula_workloads.runtime.failures import InputInvalid
+from fabula_workloads.training.libraries.zero import (
+    MASTER,
+    MOMENTS,
+    Part,
+    elements,
+    make_state,
+    own_part,
+    rewriting,
+    steps,
+)
 
 FOLDER = "optimizer"
 """Folder of the files in a checkpoint."""
 FILE_BYTES = 1 << 30
 """Size of a file, and so what a rank holds in memory while it saves; one cut of a parameter may exceed it."""
-_MASTER, _MOMENTS = "fp32", ("exp_avg", "exp_avg_sq")
-_KEYS = (_MASTER, *_MOMENTS)
+_KEYS = (MASTER, *MOMENTS)
 
 
 def save(engine: Any, folder: Path, *, rank: int, file_bytes: int = FILE_BYTES) -> None:
@@ -33,11 +41,11 @@ def save(engine: Any, folder: Path, *, rank: int, file_bytes: int = FILE_BYTES) 
     target = folder / FOLDER
     target.mkdir(parents=True, exist_ok=True)
     zero = engine.optimizer
-    metadata = {"step": str(_steps(zero))}
+    metadata = {"step": str(steps(zero))}
     number, held, size = 0, dict[str, torch.Tensor](), 0
     for name, parameter in _trained(engine):
         for key in _KEYS:
-            if own := _own(zero, parameter, key):
+            if own := own_part(zero, parameter, key):
                 held[f"{name}@{own.start}/{key}"] = own.tensor.detach().to("cpu", copy=True)
                 size += own.tensor.nbytes
         if size >= file_bytes:
@@ -52,32 +60,15 @@ def restore(engine: Any, folder: Path) -> None:
     zero = engine.optimizer
     with ExitStack() as stack:
         saved = Saved(folder / FOLDER, stack)
-        names = {name: _whole(parameter) for name, parameter in _trained(engine)}
+        names = {name: elements(parameter) for name, parameter in _trained(engine)}
         if problem := saved.differs_from(names):
             raise InputInvalid(f"the checkpoint is of other trained parameters than the run's: {problem}")
-        _make_state(zero, torch.tensor(float(saved.step)))
-        sharded = engine.zero_optimization_stage() == 3
-        if sharded:
-            zero.checkpoint_event_prologue()
-        for name, parameter in _trained(engine):
-            for key in _KEYS:
-                if own := _own(zero, parameter, key):
-                    saved.read(name, key, own)
-        if sharded:
-            for group in range(len(zero.fp16_groups)):
-                zero._reassign_or_swap_out_partitioned_parameters(group)
-            zero.checkpoint_event_epilogue()
-        else:
-            zero.update_lp_params()
-
-
-class _Part(NamedTuple):
-    """A rank's cut of one flat parameter, or of a moment of it."""
-
-    start: int
-    """Place of its first element in the whole."""
-    tensor: torch.Tensor
-    """A view of the optimizer's own memory."""
+        make_state(zero, saved.step)
+        with rewriting(engine):
+            for name, parameter in _trained(engine):
+                for key in _KEYS:
+                    if own := own_part(zero, parameter, key):
+                        saved.read(name, key, own)
 
 
 class _Cut(NamedTuple):
@@ -117,7 +108,7 @@ class Saved:
                 return f"its {key} of {name} does not have the run's {names[name]} elements"
         return None
 
-    def read(self, name: str, key: str, own: _Part) -> None:
+    def read(self, name: str, key: str, own: Part) -> None:
         """Fill a rank's part from the cuts that it overlaps."""
         end = own.start + own.tensor.numel()
         for cut in self._cuts[name, key]:
@@ -129,42 +120,3 @@ class Saved:
 
 def _trained(engine: Any) -> Iterator[tuple[str, Any]]:
     return ((name, p) for name, p in engine.module.named_parameters() if p.requires_grad)
-
-
-def _whole(parameter: Any) -> int:
-    """Elements of the whole parameter; under ZeRO-3 it is empty outside of its pass."""
-    return int(parameter.ds_numel if hasattr(parameter, "ds_id") else parameter.numel())
-
-
-def _own(zero: Any, parameter: Any, key: str) -> _Part | None:
-    """This rank's part of a parameter's fp32 weight or moment, without padding; None where it has none."""
-    state = None if key == _MASTER else key
-    if hasattr(parameter, "ds_id"):
-        part, _ = zero._get_fp32_opt_state_partition(parameter, release_swap_buffers=False, optim_state_key=state)
-        start = part.numel() * zero._get_param_partition_rank(parameter)
-        real = min(part.numel(), parameter.ds_numel - start)  # the last ranks' end in padding
-        return _Part(start, part.data[:real]) if real > 0 else None
-    mapping = parameter._hp_mapping
-    if mapping is None:
-        return None
-    # The mapping's own link to the moments is made after the first group's step, when the other groups have none.
-    flat = zero.single_partition_of_fp32_groups[mapping.param_group_index]
-    held = flat if state is None else zero.optimizer.state[flat][state]
-    place = mapping.hp_fragment_address
-    return _Part(mapping.lp_fragment_address.start, held.data.narrow(0, place.start, place.numel))
-
-
-def _flat_groups(zero: Any) -> list[Any]:
-    """This rank's fp32 shards, which are what the optimizer has state for."""
-    found = getattr(zero, "fp32_partitioned_groups_flat", None)
-    return list(zero.single_partition_of_fp32_groups if found is None else found)
-
-
-def _steps(zero: Any) -> int:
-    return int(zero.optimizer.state[_flat_groups(zero)[0]]["step"])
-
-
-def _make_state(zero: Any, step: torch.Tensor) -> None:
-    """AdamW makes its state in its first step; here it has to be there before."""
-    for flat in _flat_groups(zero):
-        zero.optimizer.state[flat] = {"step": step.clone(), **{key: torch.zeros_like(flat) for key in _MOMENTS}}

@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 
 from fabula_api.artifact import MANIFEST
 from fabula_workloads.runtime.failures import Crashed
+from fabula_workloads.training.libraries.zero import elements, gathered
 
 FILE_BYTES = 2 << 30
 """Size of a file of weights, and so what the writing rank holds in memory."""
@@ -35,15 +36,14 @@ def save(model: Any, base: Path, folder: Path, *, write: bool, file_bytes: int =
     stored = model.state_dict().keys()
     buffers = {name: buffer for name, buffer in model.named_buffers() if name in stored}
     weights = {**dict(model.named_parameters()), **buffers}  # a tied matrix is there once
-    # Under ZeRO-3 a parameter is empty outside of its pass, and knows its size by another name.
-    sizes = {name: getattr(p, "ds_numel", p.numel()) * p.element_size() for name, p in weights.items()}
+    sizes = {name: elements(p) * p.element_size() for name, p in weights.items()}
     files, shapes = split(sizes, file_bytes), _shapes(base)
     places: dict[str, str] = {}
     total = 0
     for number, names in enumerate(files, start=1):
         whole: dict[str, torch.Tensor] = {}
         for name in names:
-            with _gathered(weights[name]):
+            with gathered(weights[name]):
                 if write:
                     whole[name] = _laid_out(weights[name].detach().to("cpu", copy=True), name, shapes)
         if write:
@@ -89,13 +89,6 @@ def _laid_out(tensor: torch.Tensor, name: str, shapes: Mapping[str, list[int]]) 
     if tensor.dim() > 1 and list(tensor.mT.shape) == stored:
         return tensor.mT.contiguous()
     raise Crashed(f"{name} is {list(tensor.shape)}, but in the base model's files {stored}", "LayoutUnknown")
-
-
-def _gathered(parameter: Any) -> Any:
-    import deepspeed
-
-    # Without ZeRO-3 it does nothing.
-    return deepspeed.zero.GatheredParameters([parameter], enabled=hasattr(parameter, "ds_id"))
 
 
 def _copy_rest(base: Path, folder: Path, dtype: torch.dtype) -> None:

@@ -1,0 +1,97 @@
+"""What training touches of its libraries behind their interface is still what it was written against.
+
+When this fails after an upgrade: read what changed in the named function, mend `training/libraries`, write the new
+digest here, and raise `WRITTEN_AGAINST`. The tests of resumption and equality then say whether it is right.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import tomllib
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fabula_workloads.runtime.failures import ConfigInvalid
+from fabula_workloads.training.libraries.versions import WRITTEN_AGAINST, check_versions
+
+ZERO3 = "deepspeed.runtime.zero.stage3:DeepSpeedZeroOptimizer_Stage3"
+ZERO2 = "deepspeed.runtime.zero.stage_1_and_2:DeepSpeedZeroOptimizer"
+SOURCES = {
+    f"{ZERO3}._get_fp32_opt_state_partition": "17cbde2bfa7a615b",
+    f"{ZERO3}._get_param_partition_rank": "b88a5edec4662da7",
+    f"{ZERO3}._reassign_or_swap_out_partitioned_parameters": "89aab0f80f1a80b3",
+    f"{ZERO3}.checkpoint_event_prologue": "01713a52e24b200e",
+    f"{ZERO3}.checkpoint_event_epilogue": "9b05d627407cb41c",
+    f"{ZERO2}.update_lp_params": "3cdce069e3c66082",
+    "deepspeed.runtime.engine:DeepSpeedEngine._zero3_consolidated_16bit_state_dict": "4d7c0d9c1571eb8c",
+    "transformers:Trainer._prepare_for_training": "f55950593d7e10c0",
+    "transformers:Trainer._run_epoch": "31aff00f34c302a2",
+    "transformers:Trainer._save_optimizer_and_scheduler": "c5ef974db69ab993",
+    "transformers:Trainer.training_step": "e9760c8ee10308d5",
+    "transformers:Trainer.get_batch_samples": "0b3727386f73f670",
+    "transformers.models.qwen3_vl.modeling_qwen3_vl:apply_rotary_pos_emb": "ea234325c15de475",
+}
+"""Digests of the source of what is called or replaced."""
+NAMES = {
+    ZERO3: ("self.fp16_groups", "self.fp32_partitioned_groups_flat", "self.optimizer"),
+    ZERO2: ("self.single_partition_of_fp32_groups", "self.optimizer"),
+    "deepspeed.utils.tensor_fragment:tensor_fragment": (
+        "lp_fragment_address", "hp_fragment_address", "param_group_index",
+    ),
+    "deepspeed.utils.tensor_fragment": ("_hp_mapping",),
+    "transformers.modeling_layers:GradientCheckpointingLayer": ("_gradient_checkpointing_func",),
+}  # fmt: skip
+"""What is looked up by name, by the source that has to have it."""
+
+
+def found(where: str) -> Any:
+    module, _, path = where.partition(":")
+    place: Any = import_module(module)
+    for name in filter(None, path.split(".")):
+        place = getattr(place, name)
+    return inspect.unwrap(place) if callable(place) else place
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _prepared() -> None:
+    pytest.importorskip("deepspeed")
+    from fabula_workloads.models.torchvision_shim import prepare_torchvision
+
+    prepare_torchvision()
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("where", SOURCES)
+def test_a_private_function_reads_as_it_did(where: str) -> None:
+    digest = hashlib.sha256(inspect.getsource(found(where)).encode()).hexdigest()[:16]
+    assert digest == SOURCES[where], f"{where} has changed: read it anew"
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("where", NAMES)
+def test_private_names_are_still_there(where: str) -> None:
+    source = inspect.getsource(found(where))
+    assert [name for name in NAMES[where] if name not in source] == []
+
+
+@pytest.mark.torch
+def test_the_op_that_a_cpu_does_without_is_known_by_its_name() -> None:
+    import deepspeed
+
+    assert "deepspeed_shm_comm" in deepspeed.ops.__compatible_ops__
+
+
+def test_training_is_written_against_what_is_pinned() -> None:
+    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())["project"]
+    pins = dict(pin.split("==") for pin in project["optional-dependencies"]["train"])
+    assert {name: ".".join(pins[name].split(".")[:2]) for name in WRITTEN_AGAINST} == WRITTEN_AGAINST
+
+
+def test_an_image_with_another_version_is_refused_at_the_start() -> None:
+    check_versions({"deepspeed": "0.19.8", "transformers": "5.23.1"}.__getitem__)
+    with pytest.raises(ConfigInvalid, match=r"has deepspeed 0\.20\.1, and training is written against deepspeed 0\.19"):
+        check_versions({"deepspeed": "0.20.1", "transformers": "5.23.0"}.__getitem__)

@@ -1,0 +1,103 @@
+"""DeepSpeed's ZeRO behind its interface (0.19): where a rank holds which part of a parameter and of its moments.
+
+The places of its shards have no public accessor that copes with padding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, NamedTuple
+
+import torch
+
+MASTER, MOMENTS = "fp32", ("exp_avg", "exp_avg_sq")
+
+
+class Part(NamedTuple):
+    """A rank's cut of one flat parameter, or of a moment of it."""
+
+    start: int
+    """Place of its first element in the whole."""
+    tensor: torch.Tensor
+    """A view of the optimizer's own memory."""
+
+
+def elements(parameter: Any) -> int:
+    """Of the whole parameter; under ZeRO-3 it is empty outside of its pass, and knows its size by another name."""
+    return int(parameter.ds_numel if hasattr(parameter, "ds_id") else parameter.numel())
+
+
+def gathered(parameter: Any) -> AbstractContextManager[None]:
+    """The whole parameter while it lasts; without ZeRO-3 it is whole anyway. All ranks enter it."""
+    import deepspeed
+
+    context: AbstractContextManager[None] = deepspeed.zero.GatheredParameters(
+        [parameter], enabled=hasattr(parameter, "ds_id")
+    )
+    return context
+
+
+def own_part(zero: Any, parameter: Any, key: str) -> Part | None:
+    """This rank's part of a parameter's fp32 weight (`MASTER`) or moment, without padding; None where it has none."""
+    state = None if key == MASTER else key
+    if hasattr(parameter, "ds_id"):
+        part, _ = zero._get_fp32_opt_state_partition(parameter, release_swap_buffers=False, optim_state_key=state)
+        start = part.numel() * zero._get_param_partition_rank(parameter)
+        real = min(part.numel(), parameter.ds_numel - start)  # the last ranks' end in padding
+        return Part(start, part.data[:real]) if real > 0 else None
+    mapping = parameter._hp_mapping
+    if mapping is None:
+        return None
+    # The mapping's own link to the moments is made after the first group's step, when the other groups have none.
+    flat = zero.single_partition_of_fp32_groups[mapping.param_group_index]
+    held = flat if state is None else zero.optimizer.state[flat][state]
+    place = mapping.hp_fragment_address
+    return Part(mapping.lp_fragment_address.start, held.data.narrow(0, place.start, place.numel))
+
+
+def steps(zero: Any) -> int:
+    """Updates that the optimizer has made."""
+    return int(zero.optimizer.state[_flat_groups(zero)[0]]["step"])
+
+
+def make_state(zero: Any, step: int) -> None:
+    """AdamW makes its state in its first step; here it has to be there before."""
+    for flat in _flat_groups(zero):
+        moments = {key: torch.zeros_like(flat) for key in MOMENTS}
+        zero.optimizer.state[flat] = {"step": torch.tensor(float(step)), **moments}
+
+
+@contextmanager
+def rewriting(engine: Any) -> Iterator[None]:
+    """While it lasts the parts of `own_part` may be written; then the model's weights are those of the optimizer."""
+    zero, sharded = engine.optimizer, engine.zero_optimization_stage() == 3
+    if sharded:
+        zero.checkpoint_event_prologue()
+    yield
+    if sharded:
+        for group in range(len(zero.fp16_groups)):
+            zero._reassign_or_swap_out_partitioned_parameters(group)
+        zero.checkpoint_event_epilogue()
+    else:
+        zero.update_lp_params()
+
+
+def trained_weights(engine: Any) -> dict[str, torch.Tensor] | None:
+    """Under ZeRO-3 the trained weights on the first rank, whole; all ranks call it."""
+    state: dict[str, torch.Tensor] | None = engine._zero3_consolidated_16bit_state_dict(exclude_frozen_parameters=True)
+    return state
+
+
+def without_compiled_collectives() -> None:
+    """Compiling this op takes most of a minute and a compiler; gloo gives the same losses without it."""
+    import deepspeed
+
+    compatible: Any = deepspeed.ops.__compatible_ops__
+    compatible["deepspeed_shm_comm"] = False
+
+
+def _flat_groups(zero: Any) -> list[Any]:
+    """This rank's fp32 shards, which are what the optimizer has state for."""
+    found = getattr(zero, "fp32_partitioned_groups_flat", None)
+    return list(zero.single_partition_of_fp32_groups if found is None else found)

@@ -1,0 +1,208 @@
+"""What one rank does, from joining the others to the last word to its launcher. `entry` has prepared the libraries."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import deepspeed
+import torch
+import torch.distributed as dist
+from transformers import PrinterCallback, set_seed
+from transformers.utils import logging as transformers_logging
+
+from fabula_workloads.models.family import Needed, family_of
+from fabula_workloads.models.processor import load_processor
+from fabula_workloads.recipe_parts import RecipeParts, Sample, parts_of
+from fabula_workloads.runtime.failures import InputInvalid, TryAgain
+from fabula_workloads.training.libraries.zero import elements
+from fabula_workloads.training.messages.events import EventWriter
+from fabula_workloads.training.messages.job import TrainingJob
+from fabula_workloads.training.model.loss import LossHead, token_loss
+from fabula_workloads.training.model.neftune import SampleNoise
+from fabula_workloads.training.model.tuned_model import attention_of, build_model
+from fabula_workloads.training.rank.step_boundary import StepBoundary, local_rank, peak_of
+from fabula_workloads.training.rank.trainer import EncodedSamples, FineTuner, training_arguments
+from fabula_workloads.training.samples.encode import Encoder
+from fabula_workloads.training.samples.usable import Usable, usable
+from fabula_workloads.training.schedule.order import Coverage
+from fabula_workloads.training.schedule.packing import Plan, fill, pack, singly
+from fabula_workloads.training.schedule.steps import StepPlan, plan_steps, too_few
+
+_log = logging.getLogger("fabula.train")
+
+
+def train(job: TrainingJob, rank: int) -> None:
+    """Train to the last step, or to the boundary at which a stop is asked for."""
+    quiet()
+    join(job)
+    parts = parts_of(job.spec.recipe)
+    encoder = Encoder(load_processor(job.model, job.spec.pixels), job.dataset, parts.messages)
+    data = read(job, encoder, parts)
+    # Trainer's arguments tell DeepSpeed of ZeRO-3, which has to be known before the model is loaded (`build_model`).
+    arguments = training_arguments(job, data.plan)
+    set_seed(job.spec.training.seed)
+    base, model = build_model(job)
+    events = EventWriter(job.events_file) if local_rank() == 0 else None
+    boundary = boundary_of(job, data, events)
+    trainer = trainer_of(job, data, encoder, parts, base, model, arguments, boundary)
+    # Trainer has seeded all ranks alike: samples of one pass would share one draw of dropout and noise.
+    set_seed(job.spec.training.seed + rank)
+    if events is not None:
+        tell_start(data, events)
+    if rank == 0:
+        log_start(job, data)
+    trainer.train(resume_from_checkpoint=str(job.resume) if job.resume else None)
+    finish(job, data.plan, trainer, boundary)
+    if events is not None:
+        history = trainer.state.log_history if rank == 0 else []
+        events.emit(
+            "interrupted" if boundary.interrupted else "finished", step=trainer.state.global_step, history=history
+        )
+
+
+def quiet() -> None:
+    """Keep out of the log what nobody can act on."""
+    transformers_logging.disable_progress_bar()
+    # DeepSpeed calls collectives by their old names, and torch would say so at every step.
+    warnings.filterwarnings("ignore", category=FutureWarning, module=r"torch\.distributed\.c10d_logger")
+    warnings.filterwarnings("ignore", category=FutureWarning, message=".*is_gradient_checkpointing")  # peft's
+
+
+def join(job: TrainingJob) -> None:
+    """Meet the other ranks, and agree with them on where to begin.
+
+    Raises TryAgain where they would go on from different steps: each node looks for the newest checkpoint itself, and a
+    former attempt's last can be committed between two looks.
+    """
+    cuda = job.spec.topology.device == "cuda"
+    if cuda:
+        torch.cuda.set_device(local_rank())
+    # Also where that is slower, and with an error for what cannot be computed so.
+    torch.use_deterministic_algorithms(job.spec.training.deterministic)
+    deepspeed.init_distributed("nccl" if cuda else "gloo", auto_mpi_discovery=False)
+    found: list[str | None] = [None] * dist.get_world_size()
+    dist.all_gather_object(found, job.resume.name if job.resume else "no checkpoint")
+    if len(different := sorted({str(one) for one in found})) > 1:
+        raise TryAgain(f"nodes would begin from different places: {', '.join(different)}", "CheckpointsDiffer")
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """What is trained on, in which rows and steps."""
+
+    split: Usable
+    validation: list[Sample]
+    rows: Plan
+    plan: StepPlan
+
+
+def read(job: TrainingJob, encoder: Encoder, parts: RecipeParts) -> Data:
+    """The usable samples and the plan over them. Raises InputInvalid where they are too few."""
+    spec, training = job.spec, job.spec.training
+    split = usable(job.dataset, "train", encoder, training, parts.sample)
+    validation = usable(job.dataset, "validation", encoder, training, parts.sample).samples
+    if not split.samples:
+        raise InputInvalid(split.nothing_left(training.max_length))
+    packed = training.packing
+    rows = pack(split.lengths, training.max_length, training.seed) if packed else singly(len(split.samples))
+    if problem := too_few(spec, len(rows)):
+        raise InputInvalid(problem)
+    return Data(split, validation, rows, plan_steps(spec, len(rows)))
+
+
+def boundary_of(job: TrainingJob, data: Data, events: EventWriter | None) -> StepBoundary:
+    """What watches the run's steps."""
+    cuda = job.spec.topology.device == "cuda"
+    return StepBoundary(
+        job,
+        data.plan,
+        events,
+        validate=bool(data.validation),
+        coverage=Coverage(data.plan, data.rows, job.spec.training.seed),
+        left_out=data.split.num_left_out,
+        peak=peak_of(job.spec, torch.cuda.get_device_name() if cuda else None),
+    )
+
+
+def trainer_of(
+    job: TrainingJob,
+    data: Data,
+    encoder: Encoder,
+    parts: RecipeParts,
+    base: Any,
+    model: Any,
+    arguments: Any,
+    boundary: StepBoundary,
+) -> FineTuner:
+    """The trainer of this rank, with the batches of its model's family as the recipe wants them."""
+    training, lengths = job.spec.training, data.split.lengths
+    noise = None
+    if training.neftune_noise_alpha:
+        noise = SampleNoise(training.neftune_noise_alpha)
+        noise.attach(base)
+    family = family_of(base.config.model_type)
+    collate = family.collate(base, encoder.pad_token_id, needed(base, model), packed=training.packing)
+    trainer = FineTuner(
+        data.plan,
+        training.seed,
+        noise,
+        base=job.model,
+        lengths=[sum(lengths[index] for index in row) for row in data.rows] if training.group_by_length else None,
+        head=LossHead.attach(base),
+        model=model,
+        args=arguments,
+        train_dataset=EncodedSamples(data.split.samples, encoder, data.rows),
+        eval_dataset=EncodedSamples(data.validation, encoder) if data.validation else None,
+        data_collator=parts.collate(collate) if parts.collate else collate,
+        callbacks=[boundary],
+        compute_loss_func=token_loss,
+    )
+    trainer.remove_callback(PrinterCallback)
+    boundary.attach(trainer)
+    return trainer
+
+
+def needed(base: Any, model: Any) -> Needed | None:
+    """Counts a batch's operations; None for a model whose config is laid out otherwise."""
+    trained = sum(elements(p) for p in model.parameters() if p.requires_grad)
+    full = model is base
+    try:
+        return family_of(base.config.model_type).needed(base.config.to_dict(), 0 if full else trained, full=full)
+    except KeyError as error:
+        _log.info("no FLOPs and no MFU: the model's config has no %s", error)
+        return None
+
+
+def tell_start(data: Data, events: EventWriter) -> None:
+    """Tell the launcher what is going to be done."""
+    events.emit(
+        "started", steps=data.plan.steps, samples=len(data.split.samples), left_out=data.split.left_out,
+        validation=len(data.validation), padding=data.plan.padding, updates=data.plan.updates, rows=len(data.rows),
+    )  # fmt: skip
+
+
+def log_start(job: TrainingJob, data: Data) -> None:
+    """Say the same to people."""
+    plan, training = data.plan, job.spec.training
+    if training.packing:
+        share = fill(data.rows, data.split.lengths, training.max_length)
+        _log.info("packed in %d sequences of at most %d tokens, %.0f %% full, attention %s",
+                  len(data.rows), training.max_length, 100 * share, attention_of(job))  # fmt: skip
+    _log.info(
+        "%d samples (left out: %s), %d steps, warm-up %d, checkpoints after %s",
+        len(data.split.samples), data.split.left_out or "none", plan.steps, plan.warmup_steps,
+        ", ".join(map(str, plan.checkpoint_steps[:8])) + (" ..." if len(plan.checkpoint_steps) > 8 else ""),
+    )  # fmt: skip
+
+
+def finish(job: TrainingJob, plan: StepPlan, trainer: FineTuner, boundary: StepBoundary) -> None:
+    """Save what was trained, if all of it was, and wait for the other ranks."""
+    if not boundary.interrupted:
+        step = trainer.state.global_step
+        if step != plan.steps:
+            raise RuntimeError(f"training ended after step {step} of {plan.steps}")
+        trainer.save_model(str(job.final))
+    dist.barrier()
