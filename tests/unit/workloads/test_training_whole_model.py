@@ -10,15 +10,6 @@ import pytest
 pytestmark = pytest.mark.torch
 
 
-def test_weights_are_cut_in_order_and_a_large_one_is_alone() -> None:
-    from fabula_workloads.training.saving.whole_model import split
-
-    sizes = {"a": 3, "b": 3, "c": 9, "d": 1, "e": 4}
-    assert split(sizes, 6) == [["a", "b"], ["c"], ["d", "e"]]
-    assert split(sizes, 100) == [list(sizes)]
-    assert split({}, 6) == []
-
-
 def test_only_the_language_model_is_trained(model_folder: Path) -> None:
     from fabula_workloads.models.loading import load_for_training
     from fabula_workloads.training.model.trained_weights import train_language

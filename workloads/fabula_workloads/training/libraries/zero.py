@@ -28,6 +28,11 @@ def elements(parameter: Any) -> int:
     return int(parameter.ds_numel if hasattr(parameter, "ds_id") else parameter.numel())
 
 
+def shape(parameter: Any) -> tuple[int, ...]:
+    """Of the whole parameter."""
+    return tuple(parameter.ds_shape if hasattr(parameter, "ds_id") else parameter.shape)
+
+
 def gathered(parameter: Any) -> AbstractContextManager[None]:
     """The whole parameter while it lasts; without ZeRO-3 it is whole anyway. All ranks enter it."""
     import deepspeed

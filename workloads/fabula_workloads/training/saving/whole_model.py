@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub import split_torch_state_dict_into_shards
 from safetensors import safe_open
 from safetensors.torch import save_file
 
 from fabula_api.artifact import MANIFEST
 from fabula_workloads.runtime.failures import Crashed
-from fabula_workloads.training.libraries.zero import elements, gathered
+from fabula_workloads.training.libraries.zero import gathered, shape
 
 FILE_BYTES = 2 << 30
 """Size of a file of weights, and so what the writing rank holds in memory."""
@@ -36,40 +37,23 @@ def save(model: Any, base: Path, folder: Path, *, write: bool, file_bytes: int =
     stored = model.state_dict().keys()
     buffers = {name: buffer for name, buffer in model.named_buffers() if name in stored}
     weights = {**dict(model.named_parameters()), **buffers}  # a tied matrix is there once
-    sizes = {name: elements(p) * p.element_size() for name, p in weights.items()}
-    files, shapes = split(sizes, file_bytes), _shapes(base)
-    places: dict[str, str] = {}
-    total = 0
-    for number, names in enumerate(files, start=1):
-        whole: dict[str, torch.Tensor] = {}
+    whole = {name: torch.empty(shape(p), dtype=p.dtype, device="meta") for name, p in weights.items()}
+    files, shapes = split_torch_state_dict_into_shards(whole, max_shard_size=file_bytes), _shapes(base)
+    for file, names in files.filename_to_tensors.items():
+        held: dict[str, torch.Tensor] = {}
         for name in names:
             with gathered(weights[name]):
                 if write:
-                    whole[name] = _laid_out(weights[name].detach().to("cpu", copy=True), name, shapes)
+                    held[name] = _laid_out(weights[name].detach().to("cpu", copy=True), name, shapes)
         if write:
-            file = f"model-{number:05d}-of-{len(files):05d}.safetensors" if len(files) > 1 else "model.safetensors"
             folder.mkdir(parents=True, exist_ok=True)
-            save_file(whole, folder / file, metadata={"format": "pt"})
-            places |= dict.fromkeys(whole, file)
-            total += sum(tensor.nbytes for tensor in whole.values())
+            save_file(held, folder / file, metadata={"format": "pt"})
     if write:
-        if len(files) > 1:
-            index = {"metadata": {"total_size": total}, "weight_map": dict(sorted(places.items()))}
+        if files.is_sharded:
+            places = dict(sorted(files.tensor_to_filename.items()))
+            index = {"metadata": files.metadata, "weight_map": places}
             (folder / INDEX).write_text(json.dumps(index, indent=2) + "\n")
         _copy_rest(base, folder, next(iter(weights.values())).dtype)
-
-
-def split(sizes: Mapping[str, int], limit: int) -> list[list[str]]:
-    """Names in order, cut into runs of at most `limit` bytes; one that is larger is alone."""
-    files: list[list[str]] = []
-    room = 0
-    for name, size in sizes.items():
-        if not files or size > room:
-            files.append([])
-            room = limit
-        files[-1].append(name)
-        room -= size
-    return files
 
 
 def _shapes(base: Path) -> dict[str, list[int]]:
