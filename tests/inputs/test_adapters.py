@@ -167,6 +167,6 @@ def test_an_unfit_pipeline_draws_nothing(pipeline: Path, tmp_path: Path, flaw: F
     images = {"provider": "diffusers", "model": {"uri": "sd3"}, "device": "cpu"}
     spec = {"source": {"uri": "s"}, "images": images}
     context = stage_context(tmp_path, "DatasetBuild", "illustrate", spec, "pics", {"extract": "extract"})
-    words = rf"^images\.model: sd3 is not a Stable Diffusion 3 pipeline: .*{flaw.words}"
+    words = rf"^podcast\.images\.model: sd3 is not a Stable Diffusion 3 pipeline: .*{flaw.words}"
     with pytest.raises(InputInvalid, match=words):
         open_painter(context)
