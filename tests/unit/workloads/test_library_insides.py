@@ -21,19 +21,19 @@ from fabula_workloads.training.libraries.versions import WRITTEN_AGAINST, check_
 ZERO3 = "deepspeed.runtime.zero.stage3:DeepSpeedZeroOptimizer_Stage3"
 ZERO2 = "deepspeed.runtime.zero.stage_1_and_2:DeepSpeedZeroOptimizer"
 SOURCES = {
-    f"{ZERO3}._get_fp32_opt_state_partition": "17cbde2bfa7a615b",
-    f"{ZERO3}._get_param_partition_rank": "b88a5edec4662da7",
-    f"{ZERO3}._reassign_or_swap_out_partitioned_parameters": "89aab0f80f1a80b3",
-    f"{ZERO3}.checkpoint_event_prologue": "01713a52e24b200e",
-    f"{ZERO3}.checkpoint_event_epilogue": "9b05d627407cb41c",
-    f"{ZERO2}.update_lp_params": "3cdce069e3c66082",
-    "deepspeed.runtime.engine:DeepSpeedEngine._zero3_consolidated_16bit_state_dict": "4d7c0d9c1571eb8c",
-    "transformers:Trainer._prepare_for_training": "f55950593d7e10c0",
-    "transformers:Trainer._run_epoch": "31aff00f34c302a2",
-    "transformers:Trainer._save_optimizer_and_scheduler": "c5ef974db69ab993",
-    "transformers:Trainer.training_step": "e9760c8ee10308d5",
-    "transformers:Trainer.get_batch_samples": "0b3727386f73f670",
-    "transformers.models.qwen3_vl.modeling_qwen3_vl:apply_rotary_pos_emb": "ea234325c15de475",
+    f"{ZERO3}._get_fp32_opt_state_partition": "17cbde2b",
+    f"{ZERO3}._get_param_partition_rank": "b88a5ede",
+    f"{ZERO3}._reassign_or_swap_out_partitioned_parameters": "89aab0f8",
+    f"{ZERO3}.checkpoint_event_prologue": "01713a52",
+    f"{ZERO3}.checkpoint_event_epilogue": "9b05d627",
+    f"{ZERO2}.update_lp_params": "3cdce069",
+    "deepspeed.runtime.engine:DeepSpeedEngine._zero3_consolidated_16bit_state_dict": "4d7c0d9c",
+    "transformers:Trainer._prepare_for_training": "f5595059",
+    "transformers:Trainer._run_epoch": "31aff00f",
+    "transformers:Trainer._save_optimizer_and_scheduler": "c5ef974d",
+    "transformers:Trainer.training_step": "e9760c8e",
+    "transformers:Trainer.get_batch_samples": "0b372738",
+    "transformers.models.qwen3_vl.modeling_qwen3_vl:apply_rotary_pos_emb": "ea234325",
 }
 """Digests of the source of what is called or replaced."""
 NAMES = {
@@ -67,7 +67,7 @@ def _prepared() -> None:
 @pytest.mark.torch
 @pytest.mark.parametrize("where", SOURCES)
 def test_a_private_function_reads_as_it_did(where: str) -> None:
-    digest = hashlib.sha256(inspect.getsource(found(where)).encode()).hexdigest()[:16]
+    digest = hashlib.sha256(inspect.getsource(found(where)).encode()).hexdigest()[:8]
     assert digest == SOURCES[where], f"{where} has changed: read it anew"
 
 
