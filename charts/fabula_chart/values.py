@@ -150,6 +150,13 @@ class Placement(Values):
     """Taints that the pods tolerate, beside what the run asks for."""
 
 
+class ModelCache(Values):
+    claim: Annotated[str, Field(max_length=253)] = ""
+    """PersistentVolumeClaim in each namespace with runs; `ReadWriteMany` where its pods run on several nodes."""
+    host_path: Annotated[str, Field(max_length=1024)] = ""
+    """Folder of each node that user 10001 may write, in the claim's place. PodSecurity `baseline` refuses it."""
+
+
 class Workers(Values):
     service_account_name: Annotated[str, Field(max_length=253)] = ""
     """ServiceAccount of worker pods whose run names none; `namespaces[].serviceAccount` makes it. A cloud identity
@@ -159,6 +166,8 @@ class Workers(Values):
     `secretRef`: store credentials, `HF_TOKEN`."""
     env: Labels = {}
     """Environment variables of each worker."""
+    model_cache: ModelCache = ModelCache()
+    """Where models of the Hub are downloaded to once, for all pods. Empty: each pod downloads what it loads."""
     cpu: Placement = Placement()
     """Where pods without a GPU run."""
     gpu: Placement = Placement()

@@ -12,6 +12,15 @@ secretName: {{ . }}
 {{ end -}}
 env: {{- toYaml $env | nindent 2 }}
 imagePullSecrets: {{- toYaml .Values.images.pullSecrets | nindent 2 }}
+{{ with .Values.workers.modelCache }}{{ if or .claim .hostPath -}}
+modelCache:
+  {{- with .claim }}
+  claim: {{ . | quote }}
+  {{- end }}
+  {{- with .hostPath }}
+  hostPath: {{ . | quote }}
+  {{- end }}
+{{ end }}{{ end -}}
 cpu: {{- include "fabula.placement" .Values.workers.cpu | nindent 2 }}
 gpu: {{- include "fabula.placement" .Values.workers.gpu | nindent 2 }}
 {{- end -}}

@@ -10,6 +10,7 @@ from fabula_api.once import once
 from fabula_api.worker import (
     CONFIG_VARIABLE,
     METRICS_PORT_VARIABLE,
+    MODEL_CACHE_VARIABLE,
     SERVER_CA_VARIABLE,
     SERVER_TOKEN_VARIABLE,
     SERVER_URL_VARIABLE,
@@ -27,6 +28,7 @@ from fabula_operator.render.worker_defaults import Placement
 
 RUN_FOLDER = "/var/run/fabula"
 SCRATCH = "/scratch"
+MODELS = "/models"
 SCRATCH_VARIABLE = "FABULA_SCRATCH"
 TOKEN_SECONDS = 3600
 GPU = "nvidia.com/gpu"
@@ -140,6 +142,8 @@ def _container(launch: Launch, settings: WorkerSettings, name: str) -> dict[str,
         environment[METRICS_PORT_VARIABLE] = str(settings.metrics_port)
     if launch.gpus and launch.shape == "group":
         environment |= NCCL
+    if _loads_models(launch, settings):
+        environment[MODEL_CACHE_VARIABLE] = MODELS
     environment |= settings.defaults.env
     # Command, arguments and variables of a spec's template are a pod's own fields, in which `$(NAME)` means what it
     # means in any pod; they may override ours, which are data.
@@ -151,6 +155,8 @@ def _container(launch: Launch, settings: WorkerSettings, name: str) -> dict[str,
     ]
     if launch.gpus:
         mounts.append({"name": "shm", "mountPath": "/dev/shm"})  # noqa: S108 - where NCCL exchanges buffers
+    if _loads_models(launch, settings):
+        mounts.append({"name": "models", "mountPath": MODELS})
     if settings.artifact_claim:
         mounts.append({"name": "artifacts", "mountPath": settings.artifact_root.removeprefix("file://")})
     container: dict[str, Any] = {
@@ -179,6 +185,13 @@ def _container(launch: Launch, settings: WorkerSettings, name: str) -> dict[str,
     return container
 
 
+def _loads_models(launch: Launch, settings: WorkerSettings) -> bool:
+    """Whether there is a cache of models and the launch's pods load one: others would only be bound to its volume."""
+    if settings.defaults.model_cache is None:
+        return False
+    return bool(launch.gpus) or any(one.name.lower().endswith("model") for one in launch.inputs)
+
+
 def _resources(launch: Launch) -> dict[str, Any]:
     limits = dict(launch.resources.limits)
     if launch.gpus:
@@ -202,6 +215,8 @@ def _volumes(launch: Launch, settings: WorkerSettings) -> list[dict[str, Any]]:
         if isinstance(launch.spec, FineTuneRunSpec) and launch.spec.topology.shared_memory:
             shared["sizeLimit"] = launch.spec.topology.shared_memory
         volumes.append({"name": "shm", "emptyDir": shared})
+    if settings.defaults.model_cache and _loads_models(launch, settings):
+        volumes.append({"name": "models", **settings.defaults.model_cache.source})
     if settings.artifact_claim:
         volumes.append({"name": "artifacts", "persistentVolumeClaim": {"claimName": settings.artifact_claim}})
     return volumes

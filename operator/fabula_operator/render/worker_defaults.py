@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import yaml
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from fabula_api.base import ObjectName, Quantity, SpecModel, Text
 from fabula_api.shared_spec import Toleration
@@ -29,6 +29,28 @@ class Placement(SpecModel):
         return [{k: v for k, v in one.items() if v != ""} if isinstance(one, dict) else one for one in value]
 
 
+class ModelCache(SpecModel):
+    """Where models of the Hub are downloaded to once, for all pods: a claim or a folder of each node."""
+
+    claim: ObjectName | None = None
+    """PersistentVolumeClaim in each namespace with runs, `ReadWriteMany` where its pods run on several nodes."""
+    host_path: Text | None = Field(None, pattern="^/.+")
+    """Folder of each node, which user 10001 may write. PodSecurity `baseline` and `restricted` refuse it."""
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> ModelCache:
+        if (self.claim is None) == (self.host_path is None):
+            raise ValueError("give a claim or a hostPath, and not both")
+        return self
+
+    @property
+    def source(self) -> dict[str, object]:
+        """The volume's source, as a pod has it."""
+        if self.claim:
+            return {"persistentVolumeClaim": {"claimName": self.claim}}
+        return {"hostPath": {"path": self.host_path, "type": "DirectoryOrCreate"}}
+
+
 class WorkerDefaults(SpecModel):
     """Defaults of worker pods."""
 
@@ -42,6 +64,8 @@ class WorkerDefaults(SpecModel):
     """Pull Secrets, in each namespace with runs."""
     scratch_limit: Quantity = "200Gi"
     """Most that a pod may keep on its node's disk in `/scratch`; a pod above it is evicted."""
+    model_cache: ModelCache | None = None
+    """Cache of models; without it each pod downloads what it loads to its own `/scratch`."""
     shared_memory_limit: Quantity = "64Gi"
     """Size of `/dev/shm` in pods with GPUs, where a run names none (`topology.sharedMemory`)."""
     cpu: Placement = Field(default_factory=Placement)

@@ -170,3 +170,24 @@ def test_the_admission_policy_is_the_one_that_was_tried_and_can_be_left_out() ->
     assert lists["data"] == {"endpoints": "", "priorityClasses": "a\nb"}
     without = objects({**MINIMAL, "admissionPolicy": {"enabled": False}})
     assert not [one for one in without if "Admission" in one["kind"] or one["metadata"]["name"] == "fabula-admission"]
+
+
+@pytest.mark.parametrize(
+    ("cache", "source"),
+    [
+        ({}, None),
+        ({"claim": "models"}, {"persistentVolumeClaim": {"claimName": "models"}}),
+        ({"hostPath": "/mnt/models"}, {"hostPath": {"path": "/mnt/models", "type": "DirectoryOrCreate"}}),
+    ],
+)
+def test_the_cache_of_models_reaches_the_operator(
+    cache: dict[str, str], source: dict[str, Any] | None, tmp_path: Path
+) -> None:
+    (settings,) = [
+        one["data"]["workers.yaml"]
+        for one in by_kind(objects(MINIMAL | {"workers": {"modelCache": cache}}), "ConfigMap")
+        if "workers.yaml" in one.get("data", {})
+    ]
+    (tmp_path / "workers.yaml").write_text(settings)
+    read = read_defaults(tmp_path / "workers.yaml").model_cache
+    assert (read.source if read else None) == source

@@ -16,11 +16,12 @@ from hypothesis import strategies as st
 from tests.support.observations import complete, launches, observed, step
 
 from fabula_api.recipes import Kind
-from fabula_api.worker import CONFIG_VARIABLE, WorkerConfig
+from fabula_api.worker import CONFIG_VARIABLE, StageInput, WorkerConfig
 from fabula_operator.plan.seen.observed import Environment
 from fabula_operator.render import Launch, WorkerSettings, child_name, manifest, ranks_service, status_ca
 from fabula_operator.render.names import CHILD_NAME_LIMIT, QUEUE, label_value
 from fabula_operator.render.ranks_service import service_name
+from fabula_operator.render.worker_defaults import ModelCache, WorkerDefaults
 
 GOLDEN = Path(__file__).parent / "golden"
 SETTINGS = WorkerSettings("s3://bucket/fabula", "https://fabula-operator.fabula:8443", "ghcr/cpu:1", "ghcr/gpu:1")
@@ -398,3 +399,28 @@ def test_every_value_of_ours_is_escaped(name: str) -> None:
         for one in template["spec"]["containers"][0]["env"]:
             given = re.sub(r"\$\$", "", one.get("value", ""))
             assert "$" not in given or one["name"] in CASES[name].template.env
+
+
+def test_pods_that_load_a_model_share_the_cache_of_models() -> None:
+    def volumes(stage: str, spec: dict[str, Any], **inputs: str) -> dict[str, Any]:
+        launch = replace(
+            launch_of("FineTuneRun", stage, spec),
+            inputs=tuple(StageInput(name=name, uri=uri, digest="uri:x") for name, uri in inputs.items()),
+        )
+        settings = replace(SETTINGS, defaults=WorkerDefaults(model_cache=ModelCache(claim="models")))
+        (template,) = templates(manifest(launch, settings))
+        (container,) = template["spec"]["containers"]
+        environment = {one["name"]: one.get("value") for one in container["env"]}
+        mounted = {one["name"]: one["mountPath"] for one in container["volumeMounts"]}
+        assert environment.get("FABULA_MODEL_CACHE") == mounted.get("models")
+        return {one["name"]: one for one in template["spec"]["volumes"]}
+
+    cpu = {"topology": {"gpusPerNode": 1, "device": "cpu"}}
+    claimed = {"name": "models", "persistentVolumeClaim": {"claimName": "models"}}
+    assert volumes("train", {"topology": {"gpusPerNode": 8}})["models"] == claimed
+    assert volumes("train", cpu, model="m")["models"] == claimed
+    assert "models" not in volumes("train", cpu, dataset="d")
+    (plain,) = templates(manifest(launch_of("FineTuneRun", "train", {"topology": {"gpusPerNode": 8}}), SETTINGS))
+    assert "models" not in {one["name"] for one in plain["spec"]["volumes"]}
+    with pytest.raises(ValueError, match="a claim or a hostPath"):
+        ModelCache()

@@ -9,7 +9,7 @@ import hashlib
 from pathlib import Path
 
 from fabula_api.shared_spec import ModelSource
-from fabula_workloads.models.hub import from_hub
+from fabula_workloads.models.hub import from_hub, models_folder
 from fabula_workloads.runtime.artifact import read_manifest
 from fabula_workloads.runtime.content import content_digest, require_content
 from fabula_workloads.runtime.context import StageContext
@@ -25,7 +25,7 @@ def model_folder(context: StageContext, source: ModelSource, field: str, given: 
     """
     digest = context.given(given)
     if source.uri is None:
-        return Path(from_hub(source, field, context.cache / "models", digest))
+        return Path(from_hub(source, field, models_folder(context.cache), digest))
     try:
         store = open_store(context.resolve(source.uri))
         if (manifest := read_manifest(store)) is not None:
@@ -41,7 +41,7 @@ def model_folder(context: StageContext, source: ModelSource, field: str, given: 
 def model_config(context: StageContext, source: ModelSource, field: str) -> bytes:
     """A model's config.json. Nothing else of the model is downloaded."""
     if source.uri is None:
-        cache, digest = context.cache / "models", context.given("model")
+        cache, digest = models_folder(context.cache), context.given("model")
         return Path(from_hub(source, field, cache, digest, "config.json")).read_bytes()
     try:
         return open_store(context.resolve(source.uri)).read("config.json")

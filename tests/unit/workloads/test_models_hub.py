@@ -1,0 +1,207 @@
+"""Copies of Hub models: only the files that are loaded, each downloaded once, whoever dies on the way."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support.patience import SECONDS, until
+
+from fabula_api.externals import COMMIT
+from fabula_workloads.models.hub_files import needed_files
+
+SHA = "a" * 40
+PIPELINE = {
+    "model_index.json", "LICENSE.md", "transformer/config.json",
+    "transformer/diffusion_pytorch_model-00001-of-00002.safetensors",
+    "transformer/diffusion_pytorch_model-00002-of-00002.safetensors",
+    "transformer/diffusion_pytorch_model.safetensors.index.json", "text_encoder/config.json",
+    "text_encoder/model.safetensors", "tokenizer/vocab.json", "tokenizer/merges.txt",
+    "tokenizer_3/spiece.model", "tokenizer_3/tokenizer_config.json",
+    "scheduler/scheduler_config.json",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("needed", "rest"),
+    [
+        (
+            {"config.json", "tokenizer.json", "merges.txt", "chat_template.jinja", "model.safetensors.index.json",
+             "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"},
+            {"README.md", ".gitattributes", "consolidated.safetensors", "pytorch_model-00001-of-00002.bin",
+             "original/weights.safetensors", "original/params.json", "model.gguf", "tf_model.h5"},
+        ),
+        ({"config.json", "pytorch_model.bin", "vocab.json"}, {"tf_model.h5", "flax_model.msgpack", "model.onnx"}),
+        (
+            PIPELINE,
+            {"sd3.5_large.safetensors", "text_encoders/t5xxl_fp16.safetensors", "text_encoders/README.md", "demo.png",
+             "text_encoder/model.fp16.safetensors", "text_encoder/model.safetensors.index.fp16.json",
+             "text_encoder/pytorch_model.bin"},
+        ),
+        ({"config.json", "model.safetensors"}, {"training_args.bin", "checkpoint-5/model.safetensors"}),
+    ],
+    ids=["a model and what else its repository holds", "pickles alone", "a pipeline", "one file"],
+)  # fmt: skip
+def test_only_what_is_loaded_is_fetched(needed: set[str], rest: set[str]) -> None:
+    assert set(needed_files(needed | rest)) == needed
+
+
+FILES = {
+    "config.json": b"{}",
+    "README.md": b"words" * 100,
+    **{f"model-0000{part}-of-00004.safetensors": bytes([part]) * (2_000_000 + part) for part in range(1, 5)},
+    "model.safetensors.index.json": b'{"weight_map": {}}',
+}
+WANTED = FILES.keys() - {"README.md"}
+
+
+class Hub(BaseHTTPRequestHandler):
+    """A Hub with one repository, which tells what it sent to the end; its large files come slowly."""
+
+    sent: Counter[str]
+    begun: Counter[str]
+    slow: bool
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        if self.path.startswith(f"/api/models/some/model/tree/{SHA}"):
+            tree = [
+                {"type": "file", "path": name, "size": len(content), "oid": name} for name, content in FILES.items()
+            ]
+            return self._answer(json.dumps(tree).encode(), {"Content-Type": "application/json"})
+        if self.path.startswith("/api/models/some/model"):
+            siblings = [{"rfilename": name, "size": len(content)} for name, content in FILES.items()]
+            body = json.dumps({"id": "some/model", "modelId": "some/model", "sha": SHA, "siblings": siblings}).encode()
+            return self._answer(body, {"Content-Type": "application/json"})
+        if (found := re.fullmatch(rf"/some/model/resolve/{SHA}/(.+)", self.path)) and found[1] in FILES:
+            return self._file(found[1])
+        return self._answer(b"", {"X-Error-Code": "EntryNotFound"}, status=404)
+
+    do_HEAD = do_GET
+
+    def _file(self, name: str) -> None:
+        content, start = FILES[name], 0
+        if given := re.match(r"bytes=(\d+)-", self.headers.get("Range", "")):
+            start = int(given[1])
+        headers = {"ETag": f'"{name}"', "X-Repo-Commit": SHA, "Accept-Ranges": "bytes"}
+        if start:
+            headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
+        self._answer(content[start:], headers, status=206 if start else 200, name=name)
+
+    def _answer(self, body: bytes, headers: dict[str, str], status: int = 200, name: str | None = None) -> None:
+        self.send_response(status)
+        for key, value in {**headers, "Content-Length": str(len(body))}.items():
+            self.send_header(key, value)
+        self.end_headers()
+        if self.command == "HEAD":
+            return
+        if name:
+            self.begun[name] += 1
+        try:
+            if self.slow and len(body) > 1_000_000:
+                self.wfile.write(body[:500_000])
+                self.wfile.flush()
+                self.hold.wait(SECONDS)
+                body = body[500_000:]
+            self.wfile.write(body)
+        except OSError:
+            self.close_connection = True
+            return
+        if name:
+            self.sent[name] += 1
+
+    hold: threading.Event
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Hub]]:
+    class Ours(Hub):
+        sent, begun, slow, hold = Counter(), Counter(), False, threading.Event()
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Ours)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    for name, value in {"HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}", "NO_PROXY": "127.0.0.1"}.items():
+        monkeypatch.setenv(name, value)
+    yield Ours
+    Ours.hold.set()
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+FETCH = f"""
+import sys
+from pathlib import Path
+from fabula_api.shared_spec import ModelSource
+from fabula_workloads.models.hub import from_hub, models_folder
+print(from_hub(ModelSource(name="some/model"), "model", models_folder(Path("unused")), "{COMMIT}{SHA}"))
+"""
+
+
+def start(cache: Path) -> subprocess.Popen[str]:
+    environment = os.environ | {"FABULA_MODEL_CACHE": str(cache), "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
+    return subprocess.Popen([sys.executable, "-c", FETCH], env=environment, stdout=subprocess.PIPE, text=True)
+
+
+@pytest.mark.slow
+def test_eight_that_share_a_cache_and_die_in_turn_fetch_each_file_once(hub: type[Hub], tmp_path: Path) -> None:
+    hub.slow = True
+    large = [name for name in FILES if len(FILES[name]) > 1_000_000]
+    group = [start(tmp_path) for _ in range(8)]
+
+    def under_way() -> bool:
+        assert all(process.poll() is None for process in group), "one ended before it was killed"
+        return all(hub.begun[name] for name in large)
+
+    until(under_way, "downloads under way")
+    for dead in group[:4]:
+        dead.send_signal(signal.SIGKILL)
+        dead.wait(SECONDS)
+    # Whoever held a file and lives still waits for its second half; what a dead one held goes on in another's hands.
+    hub.hold.set()
+    places = {process.communicate(timeout=SECONDS)[0].strip() for process in group[4:]}
+    (place,) = places
+    for name in WANTED:
+        assert (Path(place) / name).read_bytes() == FILES[name]
+    assert not (Path(place) / "README.md").exists()
+    assert {name: hub.sent[name] for name in large} == dict.fromkeys(large, 1)
+    asked = hub.begun.total()
+    last = start(tmp_path)
+    assert last.communicate(timeout=SECONDS)[0].strip() == place
+    assert hub.begun.total() == asked, "a copy that is whole asks the Hub nothing"
+
+
+def test_a_disk_that_is_too_small_is_told_before_anything_is_fetched(
+    hub: type[Hub], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = f"""
+import shutil
+from fabula_workloads.runtime.failures import TryAgain
+shutil.disk_usage = lambda _: shutil._ntuple_diskusage(10_000_000, 9_000_000, 1_000_000)
+try:
+    exec({FETCH!r})
+except TryAgain as error:
+    print(error.reason, error)
+"""
+    environment = os.environ | {"FABULA_MODEL_CACHE": str(tmp_path)}
+    ended = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=SECONDS
+    )
+    assert "NoSpace model: some/model needs 0.0 GB more" in ended.stdout, ended.stderr
+    assert not hub.begun
