@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from fabula_api.base import Count, StatusModel, Text, Timestamp, Uri
 from fabula_api.dataset_build import BuildEstimate
@@ -12,7 +12,12 @@ from fabula_api.eval_run import ArmStatus, Comparison, SelfTest
 
 
 class Summary(StatusModel):
-    """That of a stage which has nothing to show beside its counts."""
+    """That of a stage which has nothing to show beside its counts.
+
+    Fields that a model does not know stay in it, so that whoever hands one on need not know the stage.
+    """
+
+    model_config = ConfigDict(extra="allow")
 
 
 class DatasetSummary(Summary):
@@ -36,6 +41,9 @@ class LastCheckpoint(StatusModel):
 
 class TrainSummary(Summary):
     resumed_from_step: Count | None = None
+    """Step of the checkpoint that the attempt went on from."""
+    steps: Count | None = None
+    """Optimizer steps made in all."""
     checkpoint: LastCheckpoint | None = None
 
 

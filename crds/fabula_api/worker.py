@@ -24,6 +24,7 @@ from fabula_api.recipes import Kind
 from fabula_api.specs import KIND_SPECS, parse_spec
 from fabula_api.specs import Spec as Spec
 from fabula_api.status import FailureDigest, Lineage
+from fabula_api.summary import Summary
 
 CONFIG_VARIABLE = "FABULA_CONFIG"
 """Environment variable with the WorkerConfig as JSON."""
@@ -249,8 +250,8 @@ class WorkerResult(StatusModel):
     counts: Counts = Field(default_factory=dict)
     """As in StageReport; figures that a status shows."""
     metrics: Figures = Field(default_factory=dict)
-    summary: dict[str, Any] = Field(default_factory=dict)
-    """Stage-specific; `fabula_api.summary` has what is read of it."""
+    summary: SerializeAsAny[Summary] = Field(default_factory=Summary)
+    """Stage-specific: its model in `fabula_api.summary` has what is read of it."""
     lineage: list[Lineage] = Field(default_factory=list)
     """What the stage read."""
     digests: Annotated[dict[Text, ContentDigest], Field(max_length=64)] = Field(default_factory=dict)

@@ -12,6 +12,7 @@ from tests.support.episodes_artifact import episode, write_episodes
 from tests.support.stage_context import stage_context
 
 from fabula_api.dataset_build import BuildEstimate
+from fabula_api.summary import EstimateSummary
 from fabula_workloads.recipes.podcast import estimate, extract, ingest
 from fabula_workloads.recipes.podcast.illustration.paid import illustrate_paid
 from fabula_workloads.runtime.ledger import Ledger
@@ -21,7 +22,7 @@ REAL = Path(__file__).parents[3] / "shared/data/podcasts/speakerTurnData.jsonl.g
 
 def estimated(root: Path, spec: dict[str, Any]) -> BuildEstimate:
     context = stage_context(root, "DatasetBuild", "estimate", spec, "estimate", {"ingest": "ingest"})
-    return BuildEstimate.model_validate(estimate.run(context).summary["estimate"])
+    return EstimateSummary.model_validate(estimate.run(context).summary.to_wire()).estimate
 
 
 def build(endpoint: str = "http://127.0.0.1:9", **changes: Any) -> dict[str, Any]:
@@ -64,7 +65,7 @@ def test_on_real_episodes_the_estimate_is_within_a_quarter(tmp_path: Path, monke
         spec = {"source": source, "extraction": extraction, "images": {"provider": "none"}}
         episodes = ingest.run(stage_context(tmp_path, "DatasetBuild", "ingest", spec, "ingest")).uri or ""
         context = stage_context(tmp_path, "DatasetBuild", "estimate", spec, "estimate", {"ingest": episodes})
-        expected = BuildEstimate.model_validate(estimate.run(context).summary["estimate"])
+        expected = EstimateSummary.model_validate(estimate.run(context).summary.to_wire()).estimate
         context = stage_context(tmp_path, "DatasetBuild", "extract", spec, "extract", {"ingest": episodes})
         found = extract.run(context, bedrock.clock).counts["excerpt/ok"]
         paid, usd = bedrock.bill.paid, bedrock.bill.usd

@@ -139,8 +139,9 @@ def test_the_whole_evaluation_ends_in_a_report(world: Path) -> None:
     inputs = {"select": "select", "infer/base": "infer-base", "infer/tuned": "infer-tuned"}
     context = stage_context(world, "EvalRun", "score", spec(gates=gates, shards=2), "score", inputs)
     result = score.run(context)
-    assert [gate["passed"] for gate in result.summary["gates"]] == [True]
-    base, tuned = result.summary["arms"]
+    summary = result.summary.to_wire()
+    assert [gate["passed"] for gate in summary["gates"]] == [True]
+    base, tuned = summary["arms"]
     assert (base["unparseable"], tuned["done"], tuned["failed"]) == (8, 6, 2)
     assert {metric["name"]: metric.get("mean") for metric in base["metrics"]}["words"] is None
     assert result.to_worker_result(context.store.uri).encode()
@@ -194,7 +195,7 @@ def test_an_adapter_of_other_making_is_refused_with_both_values() -> None:
     check({**fits, "quantization": "nf4"}, held="nf4")
     with pytest.raises(ConfigInvalid, match=r"quantization nf4 of its base.*\[tuned\]\.quantization is none"):
         check({**fits, "quantization": "nf4"}, held="none")
-    with pytest.raises(InputInvalid, match="does not record pixels"):
+    with pytest.raises(InputInvalid, match="does not record base; it was not made by Fabula"):
         check({})
 
 

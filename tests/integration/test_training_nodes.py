@@ -14,6 +14,7 @@ from tests.support.patience import SECONDS
 from tests.support.training_dataset import build_model, samples, write_dataset
 from tests.support.training_world import EVERY, STEPS, Node, World, wait_for
 
+from fabula_api.summary import TrainSummary
 from fabula_api.worker import ExitCode, WorkerResult
 
 pytestmark = [pytest.mark.torch, pytest.mark.slow, pytest.mark.invariant]
@@ -79,5 +80,5 @@ def test_two_nodes_killed_stopped_and_apart_go_on_to_the_end(world: World) -> No
 
     assert ends(start(world, 4)) == [0, 0]
     # That undisturbed ranks of one node end here too is held through the operator: tests/e2e/test_training_chaos.py.
-    assert word(world, 0).summary["resumedFromStep"] == saved
+    assert TrainSummary.model_validate(word(world, 0).summary.to_wire()).resumed_from_step == saved
     assert [row["step"] for row in world.curve("nodes")] == list(range(1, STEPS + 1))

@@ -16,6 +16,7 @@ from tests.support.training_dataset import build_model, commit_as_it_is, samples
 from tests.support.training_world import EVERY, STEPS, World, wait_for
 
 from fabula_api.artifact import MANIFEST, Manifest
+from fabula_api.summary import TrainSummary
 from fabula_api.worker import WorkerResult
 
 pytestmark = [pytest.mark.torch, pytest.mark.slow, pytest.mark.invariant]
@@ -36,6 +37,10 @@ def undisturbed(world: World) -> WorkerResult:
     code, result = world.run("undisturbed")
     assert code == 0, world.log("undisturbed")
     return result
+
+
+def told(result: WorkerResult) -> TrainSummary:
+    return TrainSummary.model_validate(result.summary.to_wire())
 
 
 def assert_same_end(world: World, name: str) -> None:
@@ -75,8 +80,8 @@ def test_a_whole_run(world: World, undisturbed: WorkerResult) -> None:
     assert undisturbed.metrics["firstLoss"] == curve[0]["loss"]
     assert undisturbed.metrics["loss"] == curve[-1]["loss"]
     assert undisturbed.metrics["tokensPerSecondPerGpu"] > 0
-    assert undisturbed.summary["resumedFromStep"] is None
-    assert undisturbed.summary["checkpoint"]["step"] == STEPS
+    assert told(undisturbed).resumed_from_step is None
+    assert (last := told(undisturbed).checkpoint) is not None and last.step == STEPS
     saved = world.checkpoints("undisturbed")
     assert list(saved) == [5, 10]
     assert saved[5].details["worldSize"] == 2
@@ -116,7 +121,7 @@ def test_a_killed_rank_ends_the_group_and_the_next_attempt_goes_on(world: World,
 
     code, result = world.run("killed", attempt=2)
     assert code == 0, world.log("killed", 2)
-    assert result.summary["resumedFromStep"] in (5, 10)
+    assert told(result).resumed_from_step in (5, 10)
     assert_same_end(world, "killed")
     # TensorBoard has the curve once, though two attempts told it and some steps were made twice.
     curve = [(row["step"], pytest.approx(row["loss"])) for row in world.curve("killed")]
@@ -136,7 +141,7 @@ def test_sigterm_saves_at_a_step_boundary_and_exits_75(world: World, undisturbed
     assert 2 <= step < EVERY
 
     code, result = world.run("stopped", attempt=2)
-    assert (code, result.summary["resumedFromStep"]) == (0, step), world.log("stopped", 2)
+    assert (code, told(result).resumed_from_step) == (0, step), world.log("stopped", 2)
     assert_same_end(world, "stopped")
 
 
@@ -148,7 +153,7 @@ def test_killed_between_its_last_checkpoint_and_the_adapter_it_makes_no_further_
     shutil.copytree(world.output("undisturbed") / last, world.output("nearly") / last)
     code, result = world.run("nearly", attempt=2)
     assert code == 0, world.log("nearly", 2)
-    assert (result.summary["resumedFromStep"], result.metrics["step"]) == (STEPS, STEPS)
+    assert (told(result).resumed_from_step, result.metrics["step"]) == (STEPS, STEPS)
     for name in ("loss", "firstLoss", "validationLoss", "learningRate"):
         assert result.metrics[name] == undisturbed.metrics[name]
     assert_same_end(world, "nearly")
@@ -260,7 +265,7 @@ def test_a_packed_run_goes_on_with_half_the_ranks_under_another_zero_stage(world
     twice = training | {"gradientAccumulationSteps": 4}
     code, result = world.run("one", 2, dataset="mixed", training=twice, **common, **one_rank)
     assert code == 0, world.log("one", 2)
-    assert result.summary["resumedFromStep"] == 2
+    assert told(result).resumed_from_step == 2
     for ended, expected in zip(world.curve("one"), world.curve("two-ranks"), strict=True):
         assert ended["loss"] == pytest.approx(expected["loss"], rel=1e-5)
         assert ended["gradNorm"] == pytest.approx(expected["gradNorm"], rel=1e-4)

@@ -100,8 +100,8 @@ class TestDataset:
             assert store.read(path).startswith(b"\x89PNG")
         splits = {"train": len(train), "validation": len(validation)}
         assert result.artifact.details["splits"] == splits
-        assert result.summary == {"samples": 8, "samplesBySplit": splits, "samplesByImageCount": {"2": 8}}
-        assert result.artifact.details["summary"] == result.summary
+        assert result.summary.to_wire() == {"samplesBySplit": splits, "samplesByImageCount": {"2": 8}}
+        assert result.artifact.details["summary"] == result.summary.to_wire()
 
     def test_the_reference_array_is_the_training_split(self, tmp_path: Path) -> None:
         build_inputs(tmp_path)
@@ -217,7 +217,7 @@ class TestDataset:
         result, _ = run(tmp_path)
         assert result.counts == {"sample/ok": 7, "sample/skipped/MissingPictures": 1}
         result, store = run(tmp_path, "with-gaps", images=SPEC["images"] | {"require": 1})
-        assert result.summary["samplesByImageCount"] == {"1": 1, "2": 7}
+        assert result.summary.to_wire()["samplesByImageCount"] == {"1": 1, "2": 7}
         record = next(
             record for record in records(store, "train") + records(store, "validation") if record["imageCount"] == 1
         )
@@ -228,7 +228,7 @@ class TestDataset:
     def test_without_pictures_where_nobody_draws(self, tmp_path: Path) -> None:
         build_inputs(tmp_path, pictures=False)
         result, store = run(tmp_path, illustrate=False, images={"provider": "none"})
-        assert result.summary["samplesByImageCount"] == {"0": 8}
+        assert result.summary.to_wire()["samplesByImageCount"] == {"0": 8}
         assert records(store, "train")[0]["images"] == []
 
     def test_near_duplicates_go_whatever_show_they_are_from(self, tmp_path: Path) -> None:

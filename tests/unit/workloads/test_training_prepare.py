@@ -201,7 +201,7 @@ def checkpoint(ready: Prepared, **details: Any) -> None:
     saved = ready.job.saved / "checkpoint-5"
     saved.mkdir()
     (saved / "trainer_state.json").write_text('{"log_history": []}')
-    ready.checkpoints.save(5, saved, details=ready.checkpoint_details(5, saved) | details)
+    ready.checkpoints.save(5, saved, details=ready.checkpoint_details(5, saved).to_wire() | details)
 
 
 def test_a_run_goes_on_from_its_own_checkpoint(root: Path) -> None:

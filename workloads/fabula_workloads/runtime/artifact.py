@@ -10,15 +10,17 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 from pydantic import ValidationError
 
 from fabula_api.artifact import MANIFEST, Manifest, Part, artifact_digest
+from fabula_api.details import Details
 from fabula_api.status import Lineage
 from fabula_workloads.runtime.failures import Crashed, InputInvalid, NotFound, Overtaken
 from fabula_workloads.runtime.store import Store
 
+D = TypeVar("D", bound=Details)
 _CHUNK = 1024 * 1024
 _WRITERS = 8
 
@@ -84,7 +86,7 @@ def commit(
     parts: Iterable[Part],
     counts: Mapping[str, int | float] | None = None,
     lineage: Iterable[Lineage] = (),
-    details: Mapping[str, Any] | None = None,
+    details: Details | Mapping[str, Any] | None = None,
     key: str | None = None,
     attempt: int = 1,
 ) -> Manifest:
@@ -107,7 +109,7 @@ def commit(
         parts=ordered,
         counts=dict(counts or {}),
         lineage=list(lineage),
-        details=dict(details or {}),
+        details=details.to_wire() if isinstance(details, Details) else dict(details or {}),
         key=key,
         attempt=attempt,
     )
@@ -119,6 +121,18 @@ def commit(
     if winner.digest != manifest.digest:
         raise Overtaken(f"{store.uri} was committed by attempt {winner.attempt} with another content")
     return winner
+
+
+def details_of(manifest: Manifest, model: type[D], where: str) -> D:
+    """What the manifest tells, as the model of its kind. Raises InputInvalid, naming what it lacks; `where` begins the
+    sentence."""
+    try:
+        return model.model_validate(manifest.details)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        field = ".".join(str(part) for part in first["loc"])
+        what = f"does not record {field}" if first["type"] == "missing" else f"records no {field}: {first['msg']}"
+        raise InputInvalid(f"{where}: its manifest {what}; it was not made by Fabula, or by another version") from None
 
 
 def read_manifest(store: Store) -> Manifest | None:

@@ -10,13 +10,14 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from fabula_api.artifact import ArtifactReference, Manifest
+from fabula_api.details import Details
 from fabula_api.externals import COMMIT
 from fabula_api.status import Lineage
+from fabula_api.summary import Summary
 from fabula_api.worker import WorkerConfig, WorkerResult
-from fabula_workloads.runtime.artifact import require_manifest
+from fabula_workloads.runtime.artifact import details_of, require_manifest
 from fabula_workloads.runtime.content import require_content
 from fabula_workloads.runtime.failures import ConfigInvalid, InputInvalid, TryAgain, from_os_error
 from fabula_workloads.runtime.open_store import materialize, open_store
@@ -124,8 +125,8 @@ class StageContext:
 class StageResult:
     """What a stage made.
 
-    A stage whose figures a status shows should put `summary` and `metrics` into its manifest's `details` as well, under
-    these names, so that a later run that reuses the artifact can tell them again.
+    A stage whose figures a status shows should put `summary` and `metrics` into its manifest's `Details` as well, so
+    that a later run that reuses the artifact can tell them again.
     """
 
     artifact: Manifest | None = None
@@ -135,7 +136,7 @@ class StageResult:
     counts: dict[str, float] = field(default_factory=dict)
     """As `kind/outcome` or `kind/outcome/Reason`; added up over shards."""
     metrics: dict[str, float] = field(default_factory=dict)
-    summary: dict[str, Any] = field(default_factory=dict)
+    summary: Summary = field(default_factory=Summary)
     lineage: Iterable[Lineage] = ()
     digests: dict[str, str] = field(default_factory=dict)
     """Of `resolve`: what it found, by lineage name."""
@@ -143,13 +144,14 @@ class StageResult:
 
     @classmethod
     def reuse(cls, manifest: Manifest, uri: str) -> StageResult:
-        """The result of taking a committed artifact as it is."""
+        """The result of taking a committed artifact as it is. Raises InputInvalid where its details are none."""
+        told = details_of(manifest, Details, uri)
         return cls(
             artifact=manifest,
             uri=uri,
             counts={name: float(count) for name, count in manifest.counts.items()},
-            metrics=dict(manifest.details.get("metrics", {})),
-            summary=dict(manifest.details.get("summary", {})),
+            metrics=told.metrics,
+            summary=told.summary,
             lineage=manifest.lineage,
             reused=True,
         )

@@ -8,10 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, cast
 
+from fabula_api.details import Details
 from fabula_api.eval_run import EvalRunSpec
 from fabula_api.recipes import metrics_of
 from fabula_api.shared_spec import ModelSource
 from fabula_api.status import Lineage
+from fabula_api.summary import ScoreSummary
 from fabula_workloads.metrics.evaluation import Evaluation, evaluate
 from fabula_workloads.metrics.profiles import function_of
 from fabula_workloads.metrics.reading import Computed, EvaluationMetric, Materials
@@ -100,7 +102,7 @@ def _commit(
 ) -> StageResult:
     lineage = [Lineage(name=given.name, uri=given.uri, digest=given.digest) for given in context.config.inputs]
     settings = _settings(spec)
-    summary = summarize(evaluation)
+    summary = ScoreSummary.model_validate(summarize(evaluation))
     html = page(
         evaluation,
         name=context.config.run.name,
@@ -128,7 +130,7 @@ def _commit(
         parts=parts,
         counts=counts,
         lineage=lineage,
-        details={"summary": summary},
+        details=Details(summary=summary),
         attempt=context.config.attempt,
     )
     return StageResult(artifact=manifest, counts=counts, summary=summary)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from fabula_api.artifact import artifact_digest
+from fabula_api.details import SampleSetDetails
 from fabula_api.eval_run import EvalRunSpec, Samples
 from fabula_api.status import Lineage
 from fabula_workloads.pictures.opening import UnfitPicture
@@ -68,7 +69,7 @@ def _commit(
         parts=add_parts(place, contents),
         counts=counts,
         lineage=[Lineage(name="samples", uri=context.resolve(samples.uri))],
-        details={"format": samples.format, "asked": samples.count, "seed": samples.seed},
+        details=SampleSetDetails(format=samples.format, asked=samples.count, seed=samples.seed),
         attempt=context.config.attempt,
     )
     return StageResult(artifact=manifest, uri=place.uri, counts=counts, lineage=lineage)

@@ -32,7 +32,7 @@ from fabula_workloads.runtime.failures import (
 from fabula_workloads.runtime.termination import write_termination_message
 from fabula_workloads.training.launcher.group import Group
 from fabula_workloads.training.launcher.prepare import Prepared, prepare
-from fabula_workloads.training.launcher.tuned_artifact import commit_tuned, sample_counts
+from fabula_workloads.training.launcher.tuned_artifact import commit_tuned, sample_counts, tuned_summary
 from fabula_workloads.training.messages.events import EventReader
 from fabula_workloads.training.messages.failure import RankFailure
 from fabula_workloads.training.model.model_files import check_architecture
@@ -193,7 +193,7 @@ class _Watch:
             step,
             local,
             nodes=topology.nodes,
-            details=self._prepared.checkpoint_details(step, local),
+            details=self._prepared.checkpoint_details(step, local).to_wire(),
             lineage=self._prepared.lineage,
         )
         shutil.rmtree(local, ignore_errors=True)
@@ -256,7 +256,7 @@ class _Watch:
             artifact=manifest,
             counts={name: float(count) for name, count in manifest.counts.items()},
             metrics=self._metrics,
-            summary=dict(manifest.details["summary"]),
+            summary=tuned_summary(self._prepared, int(self._ended["step"])),
             lineage=manifest.lineage,
         )
 

@@ -37,7 +37,8 @@ def _finite(figures: dict[str, float]) -> dict[str, float]:
 
 def summary_of(model: type[S], result: WorkerResult) -> S:
     """What the stage says beside its counts. Raises ValidationError where it is not what the stage has to say."""
-    return model.model_validate(result.summary)
+    found = result.summary
+    return found if isinstance(found, model) else model.model_validate(found.model_dump(by_alias=True))
 
 
 def flaw(pod: Pod, stage: Stage, *, foreign: bool = False) -> str | None:

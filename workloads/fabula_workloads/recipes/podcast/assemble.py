@@ -16,6 +16,7 @@ from typing import Any
 from fabula_api.artifact import Manifest
 from fabula_api.recipes.podcast.build import PodcastBuildSpec
 from fabula_api.status import Lineage
+from fabula_api.summary import DatasetSummary
 from fabula_workloads.recipes.podcast.dataset.candidates import candidates, required_pictures
 from fabula_workloads.recipes.podcast.dataset.card import card
 from fabula_workloads.recipes.podcast.dataset.contact_sheet import CONTACT_SHEET, contact_sheet, shown
@@ -23,18 +24,17 @@ from fabula_workloads.recipes.podcast.dataset.figures import FIGURES, figures
 from fabula_workloads.recipes.podcast.dataset.hugging_face import metadata_file, metadata_row
 from fabula_workloads.recipes.podcast.dataset.samples import Picture, Sample
 from fabula_workloads.recipes.podcast.dataset.split import validation_podcasts
+from fabula_workloads.recipes.podcast.details import EpisodesDetails, ExtractionDetails, PodcastDatasetDetails
 from fabula_workloads.recipes.podcast.extraction.excerpt_prompt import EXCERPT_PROMPT_VERSION, excerpt_prompt_digest
 from fabula_workloads.recipes.podcast.extraction.near_duplicates import THRESHOLD
 from fabula_workloads.recipes.podcast.prompt import PROMPT_VERSION
-from fabula_workloads.runtime.artifact import add_parts, commit
+from fabula_workloads.runtime.artifact import add_parts, commit, details_of
 from fabula_workloads.runtime.context import StageContext, StageResult
 from fabula_workloads.runtime.failures import ConfigInvalid, InputInvalid
 from fabula_workloads.runtime.ledger import Ledger
 from fabula_workloads.runtime.store import Store
 
 _ILLUSTRATE = "illustrate"
-TURN_CHOICES = ("mergeTurns", "minTurnCharacters", "backChannels")
-"""Of the ingest artifact's details those that change turn length and switch rate, by which a model is judged."""
 
 
 def run(context: StageContext) -> StageResult:
@@ -57,20 +57,20 @@ def run(context: StageContext) -> StageResult:
     validation = validation_podcasts(
         (sample.podcast for sample in samples), spec.podcast.split.validation, spec.podcast.split.seed
     )
-    _, ingest = context.read_artifact("ingest", "episodes")
-    turns = {choice: ingest.details[choice] for choice in TURN_CHOICES if choice in ingest.details}
+    given, ingest = context.read_artifact("ingest", "episodes")
+    turns = details_of(ingest, EpisodesDetails, given.uri).turns
     with context.scratch() as scratch:
-        files = _files(context, samples, validation, card(samples, validation, left_out, turns), drawn, scratch)
+        page = card(samples, validation, left_out, turns.to_wire())
+        files = _files(context, samples, validation, page, drawn, scratch)
         parts = add_parts(context.store, files)
         context.check_stop()
         num_validation = sum(sample.podcast in validation for sample in samples)
         by_images = Counter(len(sample.pictures) for sample in samples)
         splits = {"train": len(samples) - num_validation, "validation": num_validation}
-        summary = {
-            "samples": len(samples),
-            "samplesBySplit": splits,
-            "samplesByImageCount": {str(count): number for count, number in sorted(by_images.items())},
-        }
+        summary = DatasetSummary(
+            samples_by_split=splits,
+            samples_by_image_count={str(count): number for count, number in sorted(by_images.items())},
+        )
         counts = {"sample/ok": len(samples)}
         if cleaned := sum(sample.cleaned for sample in samples):
             counts["sample/cleaned/ControlToken"] = cleaned
@@ -82,17 +82,17 @@ def run(context: StageContext) -> StageResult:
             parts=parts,
             counts=counts,
             lineage=_lineage(context, ingest),
-            details={
-                "recipe": spec.recipe,
-                "promptVersion": PROMPT_VERSION,
-                "turns": turns,
-                "extraction": extraction_details(spec),
-                "splits": splits,
-                "samplesByImageCount": summary["samplesByImageCount"],
-                "nearDuplicateJaccard": THRESHOLD,
-                "requiredImages": required,
-                "summary": summary,
-            },
+            details=PodcastDatasetDetails(
+                recipe=spec.recipe,
+                prompt_version=PROMPT_VERSION,
+                turns=turns,
+                extraction=extraction_details(spec),
+                splits=splits,
+                samples_by_image_count=summary.samples_by_image_count,
+                near_duplicate_jaccard=THRESHOLD,
+                required_images=required,
+                summary=summary,
+            ),
             attempt=context.config.attempt,
         )
     return StageResult(
@@ -104,18 +104,18 @@ def run(context: StageContext) -> StageResult:
     )
 
 
-def extraction_details(spec: PodcastBuildSpec) -> dict[str, Any]:
+def extraction_details(spec: PodcastBuildSpec) -> ExtractionDetails:
     """Who chose the excerpts, and by which words."""
     asked = spec.podcast.extraction
     if asked.provider != "bedrock":
-        return {"provider": asked.provider}
-    return {
-        "provider": asked.provider,
-        "model": asked.model,
-        "promptVersion": EXCERPT_PROMPT_VERSION,
-        "promptDigest": excerpt_prompt_digest(),
-        "minVerbatimRatio": asked.min_verbatim_ratio,
-    }
+        return ExtractionDetails(provider=asked.provider)
+    return ExtractionDetails(
+        provider=asked.provider,
+        model=asked.model,
+        prompt_version=EXCERPT_PROMPT_VERSION,
+        prompt_digest=excerpt_prompt_digest(),
+        min_verbatim_ratio=asked.min_verbatim_ratio,
+    )
 
 
 def choose(candidates: Iterable[Sample], required: int, target: int | None, left_out: Counter[str]) -> list[Sample]:

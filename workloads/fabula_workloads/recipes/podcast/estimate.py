@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from fabula_api.dataset_build import BuildEstimate
 from fabula_api.pricing import Price, price_of
 from fabula_api.recipes.podcast.build import PodcastBuildSpec
+from fabula_api.summary import EstimateSummary
 from fabula_workloads.recipes.podcast.dialogue import written
 from fabula_workloads.recipes.podcast.extraction.chunks import chunks
 from fabula_workloads.recipes.podcast.extraction.excerpt_prompt import converse_request, user_text
@@ -64,7 +65,7 @@ def run(context: StageContext) -> StageResult:
                 sampled += 1
                 context.reporter.update(done=sampled, total=math.ceil(num_episodes / step))
     whole = work.times(num_episodes / sampled) if sampled else work
-    return StageResult(summary={"estimate": estimate(whole, spec, sampled).to_wire()})
+    return StageResult(summary=EstimateSummary(estimate=estimate(whole, spec, sampled)))
 
 
 def add(work: Work, episode: Episode, spec: PodcastBuildSpec) -> None:

@@ -21,6 +21,7 @@ from fabula_workloads.recipes.podcast.corpus.parquet import ParquetSource
 from fabula_workloads.recipes.podcast.corpus.placing import Placed, Said, place
 from fabula_workloads.recipes.podcast.corpus.source import Line, Source
 from fabula_workloads.recipes.podcast.corpus.spill import Spill, open_spill
+from fabula_workloads.recipes.podcast.details import EpisodesDetails
 from fabula_workloads.recipes.podcast.dialogue import Dialogue, Turn, TurnPolicy, assemble, tidy, written
 from fabula_workloads.runtime.artifact import add_part, commit
 from fabula_workloads.runtime.context import StageContext, StageResult
@@ -130,7 +131,7 @@ def open_source(uri: str, spec: SourceSpec, scratch: Path) -> Source | ParquetSo
 
 def read_source(
     context: StageContext, source: Source | ParquetSource, spec: SourceSpec, scratch: Path
-) -> tuple[Reading, dict[str, Any]]:
+) -> tuple[Reading, EpisodesDetails]:
     """Write episodes and skipped lines into `scratch`; return the tallies and the choices made."""
     reading = Reading()
     with open_spill(scratch, spec.limit) as spill, (scratch / SKIPPED).open("w", encoding="utf-8") as skipped:
@@ -138,17 +139,17 @@ def read_source(
         _check_bad_fraction(source.uri, reading, spec.max_bad_fraction)
         with (scratch / EPISODES).open("w", encoding="utf-8") as episodes:
             _write_episodes(context, spill, layout, spec, reading, episodes, skipped)
-    return reading, {
-        "recipe": context.config.spec.recipe,
-        "layout": layout,
-        "records": reading.records,
-        "minTurnCharacters": spec.min_turn_characters,
-        "mergeTurns": spec.merge_turns,
-        "backChannels": spec.back_channels,
-        "minTurns": spec.min_turns if layout == "sporc-turns" else None,
-        "minCharacters": spec.min_characters,
-        "limit": spec.limit,
-    }
+    return reading, EpisodesDetails(
+        recipe=context.config.spec.recipe,
+        layout=layout,
+        records=reading.records,
+        min_turn_characters=spec.min_turn_characters,
+        merge_turns=spec.merge_turns,
+        back_channels=spec.back_channels,
+        min_turns=spec.min_turns if layout == "sporc-turns" else None,
+        min_characters=spec.min_characters,
+        limit=spec.limit,
+    )
 
 
 def _gather(

@@ -9,12 +9,13 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from fabula_api.artifact import Manifest
+from fabula_api.details import BaseModelDetails, CheckpointDetails, DatasetDetails, SamplerState
 from fabula_api.fine_tune_run import FineTuneRunSpec
 from fabula_api.status import Lineage
 from fabula_workloads.models.family import ModelFamily, family_of, liger_missing
+from fabula_workloads.runtime.artifact import details_of
 from fabula_workloads.runtime.context import StageContext
 from fabula_workloads.runtime.failures import ConfigInvalid, InputInvalid
 from fabula_workloads.runtime.store import Store
@@ -43,26 +44,25 @@ class Prepared:
     resumed_from: int | None
     """Step of the checkpoint that the run goes on from."""
 
-    def checkpoint_details(self, step: int, local: Path) -> dict[str, Any]:
+    def checkpoint_details(self, step: int, local: Path) -> CheckpointDetails:
         """What a checkpoint's manifest tells beside its files."""
         spec = self.job.spec
         state = json.loads((local / "trainer_state.json").read_text()) if self.node.rank == 0 else {}
-        losses = [[entry["step"], entry["loss"]] for entry in state.get("log_history", ()) if "loss" in entry]
-        return {
-            "worldSize": spec.topology.nodes * spec.topology.gpus_per_node,
-            "globalBatchSize": spec.global_batch_size,
-            "sampler": {"seed": spec.training.seed, "epoch": state.get("epoch"), "step": step},
-            "base": self.base(),
-            "method": spec.training.method,
-            "quantization": spec.lora.quantization,
-            "losses": losses[:: max(1, -(-len(losses) // _HISTORY_LIMIT))],
-        }
+        losses = [(entry["step"], entry["loss"]) for entry in state.get("log_history", ()) if "loss" in entry]
+        return CheckpointDetails(
+            world_size=spec.topology.nodes * spec.topology.gpus_per_node,
+            global_batch_size=spec.global_batch_size,
+            sampler=SamplerState(seed=spec.training.seed, epoch=state.get("epoch"), step=step),
+            base=self.base(),
+            method=spec.training.method,
+            quantization=spec.lora.quantization,
+            losses=losses[:: max(1, -(-len(losses) // _HISTORY_LIMIT))],
+        )
 
-    def base(self) -> dict[str, Any]:
+    def base(self) -> BaseModelDetails:
         """The base model as an adapter names it."""
         model = self.job.spec.model
-        named = {"name": model.name, "uri": model.uri, "revision": model.revision}
-        return {key: value for key, value in named.items() if value is not None} | {"digest": self.base_digest}
+        return BaseModelDetails(digest=self.base_digest, name=model.name, uri=model.uri, revision=model.revision)
 
 
 def prepare(context: StageContext, spec: FineTuneRunSpec, fetch_model: Callable[[], Path]) -> Prepared:
@@ -146,14 +146,17 @@ def _check_liger(model_type: str, family: ModelFamily, spec: FineTuneRunSpec, na
 
 def _other_run(checkpoint: Manifest, spec: FineTuneRunSpec, base_digest: str) -> str | None:
     """Why this run cannot go on from a checkpoint in its folder. The ranks may differ, base and batch may not."""
-    base = checkpoint.details.get("base", {}).get("digest")
-    if base != base_digest:
-        return f"is of a base model whose config.json is {base}, but the run's is {base_digest}"
-    batch = checkpoint.details.get("globalBatchSize", spec.global_batch_size)
-    if batch != spec.global_batch_size:
+    told = details_of(checkpoint, CheckpointDetails, f"output.uri: the checkpoint {checkpoint.digest[:19]}")
+    if told.base.digest != base_digest:
+        return f"is of a base model whose config.json is {told.base.digest}, but the run's is {base_digest}"
+    batch = told.global_batch_size
+    if batch not in (None, spec.global_batch_size):
         return f"was made with {batch} samples an optimizer step, but the run's are {spec.global_batch_size}"
-    for field, own in (("method", spec.training.method), ("quantization", spec.lora.quantization)):
-        if (other := checkpoint.details.get(field, own)) != own:
+    for field, other, own in (
+        ("method", told.method, spec.training.method),
+        ("quantization", told.quantization, spec.lora.quantization),
+    ):
+        if other != own:
             return f"was made with {field} {other}, but the run's is {own}"
     return None
 
@@ -173,7 +176,7 @@ def _check_method(files: ModelFiles, spec: FineTuneRunSpec, name: str) -> None:
 
 def _dataset(context: StageContext, spec: FineTuneRunSpec) -> tuple[Store, Manifest]:
     store, manifest = context.open_artifact("dataset", "dataset")
-    recipe = manifest.details.get("recipe")
+    recipe = details_of(manifest, DatasetDetails, f"dataset: {store.uri}").recipe
     if recipe != spec.recipe:
         raise InputInvalid(
             f"dataset: {store.uri} is a dataset of recipe {recipe!r}, but the run's recipe is {spec.recipe!r}; set "

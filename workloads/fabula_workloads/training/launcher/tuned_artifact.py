@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from fabula_api.artifact import Manifest, Part, canonical_json, digest_of
-from fabula_workloads.runtime.artifact import add_part, commit
+from fabula_api.details import DatasetDetails, TunedDetails
+from fabula_api.summary import LastCheckpoint, TrainSummary
+from fabula_workloads.runtime.artifact import add_part, commit, details_of
 from fabula_workloads.runtime.context import StageContext
 from fabula_workloads.training.launcher.prepare import Prepared
 
@@ -74,21 +76,21 @@ def commit_tuned(
         parts=parts,
         counts=dict(sample_counts(started)),
         lineage=prepared.lineage,
-        details={
-            "recipe": job.spec.recipe,
-            "base": prepared.base(),
-            "pixels": job.spec.pixels.model_dump(by_alias=True),
-            "promptVersion": prepared.dataset.details.get("promptVersion"),
-            "method": method,
-            "quantization": job.spec.lora.quantization,
-            **({"lora": job.spec.lora.model_dump(by_alias=True)} if method == "lora" else {}),
-            "steps": step,
-            "firstLoss": losses[0],
-            "lastLoss": losses[-1],
-            "padding": started["padding"],
-            "metrics": metrics,
-            "summary": _summary(prepared, step),
-        },
+        details=TunedDetails(
+            recipe=job.spec.recipe,
+            base=prepared.base(),
+            pixels=job.spec.pixels,
+            prompt_version=details_of(prepared.dataset, DatasetDetails, "the dataset").prompt_version,
+            method=method,
+            quantization=job.spec.lora.quantization,
+            lora=job.spec.lora if method == "lora" else None,
+            steps=step,
+            first_loss=losses[0],
+            last_loss=losses[-1],
+            padding=started["padding"],
+            metrics=metrics,
+            summary=tuned_summary(prepared, step),
+        ),
         attempt=context.config.attempt,
     )
 
@@ -101,11 +103,11 @@ def _named(config: Path, parts: Iterable[Part]) -> bytes:
     return (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()
 
 
-def _summary(prepared: Prepared, step: int) -> dict[str, Any]:
+def tuned_summary(prepared: Prepared, step: int) -> TrainSummary:
+    """What the result says of a training that made `step` steps in all."""
     newest = prepared.checkpoints.newest()
-    summary: dict[str, Any] = {"resumedFromStep": prepared.resumed_from, "steps": step}
+    last = None
     if newest is not None:
-        summary["checkpoint"] = {
-            "uri": prepared.checkpoints.uri(newest[0]), "step": newest[0], "digest": newest[1].digest,
-        }  # fmt: skip
-    return summary
+        at, manifest = newest
+        last = LastCheckpoint(uri=prepared.checkpoints.uri(at), step=at, digest=manifest.digest)
+    return TrainSummary(resumed_from_step=prepared.resumed_from, steps=step, checkpoint=last)
