@@ -38,7 +38,7 @@ from tests.support.operator_process import (
 )
 from tests.support.panels import OF_GPUS, OF_PROVIDERS, empty
 from tests.support.patience import SECONDS, eventually
-from tests.support.prometheus import Prometheus, hasty, needs_prometheus
+from tests.support.prometheus import Prometheus, hasty, lint, needs_prometheus
 from tests.support.scripted_cluster import Ending, ScriptedCluster, Task, failure, success
 
 from fabula_operator.kube.client import Api
@@ -174,6 +174,7 @@ async def test_each_alert_fires_from_what_it_is_for(
             await a_build_whose_provider_is_in_trouble(bench)
             await a_frozen_watch(bench, proxy)
             await a_missing_right(bench)
+            assert lint(operator.metrics()) == ""
             # A demonstration on CPUs has neither a GPU nor a provider, so their panels are looked at here.
             assert await asyncio.to_thread(empty, prometheus, prometheus.began) & (OF_PROVIDERS | OF_GPUS) == set()
     assert bench.fired == ALL

@@ -108,6 +108,14 @@ class Prometheus:
         return httpx2.get(f"http://127.0.0.1:{self._port}{path}", params=params, trust_env=False, timeout=SECONDS)
 
 
+def lint(metrics: str) -> str:
+    """What promtool objects to in the text of /metrics, by Prometheus' conventions."""
+    done = subprocess.run(
+        ["promtool", "check", "metrics"], input=metrics, capture_output=True, text=True, check=False, timeout=SECONDS
+    )
+    return done.stdout + done.stderr
+
+
 def hasty(rules: str) -> str:
     """The rules with nothing changed but that none waits before it fires."""
     groups = yaml.safe_load(rules)

@@ -88,6 +88,11 @@ def _figures(status: Mapping[str, Any], _: Obj) -> Series:
         yield (str(name),), float(value)
 
 
+def _progress(status: Mapping[str, Any], _: Obj) -> Series:
+    for _labels, percent in _figure("progress", "percent")(status, {}):
+        yield (), percent / 100
+
+
 def _items(status: Mapping[str, Any], _: Obj) -> Series:
     for stage in status.get("stages") or ():
         for outcome in ("done", "failed", "total"):
@@ -118,9 +123,9 @@ def _budget(_: Mapping[str, Any], obj: Obj) -> Series:
         yield (), float(usd)
 
 
-def _gpu_hours(status: Mapping[str, Any], _: Obj) -> Series:
-    for share, value in (status.get("gpuHours") or {}).items():
-        yield (share,), value
+def _gpu_seconds(status: Mapping[str, Any], _: Obj) -> Series:
+    for share, hours in (status.get("gpuHours") or {}).items():
+        yield (share,), hours * 3600
 
 
 def _attempts(status: Mapping[str, Any], obj: Obj) -> Series:
@@ -156,7 +161,7 @@ def _training(name: str, field: str, about: str) -> RunMetric:
 
 RUN_METRICS: tuple[RunMetric, ...] = (
     RunMetric("fabula_run_info", "State of a run, and what it waits for or why it ended.", _info, ("state", "reason")),
-    RunMetric("fabula_run_progress_percent", "How far a run is.", _figure("progress", "percent")),
+    RunMetric("fabula_run_progress_ratio", "How far a run is, of 1.", _progress),
     RunMetric("fabula_run_stalled", "1 where somebody has to mend something first.", _condition("Stalled")),
     RunMetric("fabula_run_started_timestamp_seconds", "When the first pod was asked for.", _time("startedAt")),
     RunMetric("fabula_run_finished_timestamp_seconds", "When the run ended.", _time("finishedAt")),
@@ -180,7 +185,7 @@ RUN_METRICS: tuple[RunMetric, ...] = (
     _training("data_wait_ratio", "dataWait", "Share of the time that ranks wait for data."),
     RunMetric("fabula_training_unhealthy", "1 while the watchdog objects.", _unhealthy, ("reason",)),
     RunMetric("fabula_training_attempts", "Attempts so far.", _attempts),
-    RunMetric("fabula_training_gpu_hours", "GPU hours.", _gpu_hours, ("share",)),
+    RunMetric("fabula_training_gpu_seconds", "Seconds of GPUs, used and of those wasted.", _gpu_seconds, ("share",)),
     RunMetric(
         "fabula_training_checkpoint_timestamp_seconds",
         "When the newest checkpoint was committed.",
