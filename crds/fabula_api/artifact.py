@@ -46,7 +46,7 @@ class Manifest(StatusModel):
     """The word that an artifact is whole. `digest` covers kind and parts, so it does not depend on when or by whom."""
 
     kind: Text
-    """`episodes`, `excerpts`, `pictures`, `dataset`, `checkpoint`, `adapter`, `model`, `sample-set`, `answers` or
+    """`pictures`, `dataset`, `checkpoint`, `adapter`, `model`, `sample-set`, `answers` or
     `report`."""
     digest: Digest
     """Digest of kind and parts."""

@@ -82,20 +82,20 @@ class BuildEstimate(StatusModel):
     input_tokens: Count = 0
     """Tokens to send, by their characters."""
     output_tokens: Count = 0
-    """Tokens to receive, where every excerpt that fits is found."""
+    """Tokens to receive, where everything that fits is found."""
     usd: float | None = None
     """Dollars; not given where a price is not known."""
     minutes: float = 0
     """Time of the paid calls within quota and concurrency; pictures drawn by `diffusers` are not in it."""
-    excerpts: Count = 0
-    """Excerpts at most."""
-    sampled_episodes: Count = 0
-    """Episodes that were looked at."""
+    items: Annotated[dict[Text, Count], Field(max_length=16)] = Field(default_factory=dict)
+    """What would be made at most, by the recipe's own kinds of items."""
+    sampled: Count = 0
+    """Items of the source that were looked at."""
 
 
 class DatasetBuildStatus(RunStatus):
     items: list[Tally] = Field(default_factory=list, max_length=64)
-    """Episodes, excerpts and images by outcome and reason."""
+    """What was counted, by the recipe's kinds of items, outcome and reason."""
     samples_by_image_count: Annotated[dict[str, Count], Field(max_length=16)] = Field(default_factory=dict)
     """How many samples have how many pictures."""
     samples_by_split: Annotated[dict[str, Count], Field(max_length=8)] = Field(default_factory=dict)

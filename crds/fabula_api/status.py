@@ -80,7 +80,7 @@ class StageStatus(StatusModel):
 
 class Tally(StatusModel):
     kind: Text
-    """What is counted: `episode`, `record`, `excerpt`, `image`, `sample`."""
+    """What is counted: `record`, `image`, `sample`, or another kind of the recipe's items."""
     outcome: Text
     """`ok`, `skipped`, `rejected`, `failed`."""
     reason: Text | None = None

@@ -39,8 +39,8 @@ def quickstart_folder() -> Path:
 
 
 def prepare_input(artifact_root: str, tell: PlainDisplay) -> None:
-    """Put the quickstart's input (episodes, pictures, tiny models) below the artifact root; quick when it is there."""
-    tell.tell("preparing the quickstart's input: episodes, pictures, tiny models")
+    """Put the quickstart's transcripts, pictures and tiny models below the artifact root; quick when they are there."""
+    tell.tell("preparing the quickstart's input: transcripts, pictures, tiny models")
     command = [sys.executable, "-m", "fabula_quickstart", "--root", artifact_root]
     done = subprocess.run(command, check=False)
     if done.returncode != 0:

@@ -46,7 +46,7 @@ def test_the_bill_comes_near_the_estimate(tmp_path: Path, monkeypatch: pytest.Mo
         inputs = {"extract": "extract", "ingest": "ingest"}
         illustrate_paid(stage_context(tmp_path, "DatasetBuild", "illustrate", spec, "pics", inputs), bedrock.clock)
         bill = bedrock.bill
-    assert expected.sampled_episodes == 4 and 0.5 < found / expected.excerpts <= 1
+    assert expected.sampled == 4 and 0.5 < found / expected.items["excerpts"] <= 1
     assert expected.usd is not None and 0.5 < bill.usd / expected.usd <= 1.1
     assert 0.5 < len(bill.paid) / expected.calls <= 1.1
     # A second reply is reckoned with, which the stand-in, leaving stretches out, does not need.
@@ -71,20 +71,21 @@ def test_on_real_episodes_the_estimate_is_within_a_quarter(tmp_path: Path, monke
         paid, usd = bedrock.bill.paid, bedrock.bill.usd
     billed = {
         "calls": len(paid), "input_tokens": sum(charge.tokens_in for charge in paid),
-        "output_tokens": sum(charge.tokens_out for charge in paid), "usd": usd, "excerpts": found,
+        "output_tokens": sum(charge.tokens_out for charge in paid), "usd": usd,
     }  # fmt: skip
     ratios = {name: getattr(expected, name) / figure for name, figure in billed.items()}
+    ratios["excerpts"] = expected.items["excerpts"] / found
     assert all(0.8 <= ratio <= 1.25 for ratio in ratios.values()), ratios
 
 
 def test_a_target_a_quota_and_a_sample_decide_too(tmp_path: Path) -> None:
     write_episodes(tmp_path, [episode(number % 3, turns=20) | {"id": f"{number:016x}"} for number in range(450)])
     whole = estimated(tmp_path, build())
-    assert whole.sampled_episodes == 150 and whole.usd is not None
+    assert whole.sampled == 150 and whole.usd is not None
     few = estimated(tmp_path, build(target={"samples": 10}))
-    assert few.excerpts == 11 and few.usd is not None and few.usd < whole.usd / 10
+    assert few.items["excerpts"] == 11 and few.usd is not None and few.usd < whole.usd / 10
     slow = build(images={"provider": "bedrock", "quota": {"requestsPerMinute": 1}})
-    pictures = 5 * whole.excerpts
+    pictures = 5 * whole.items["excerpts"]
     assert estimated(tmp_path, slow).minutes == pytest.approx(pictures, rel=0.1)
 
 

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from fabula_api.recipes import RecipesBroken
 from fabula_api.worker import CONFIG_VARIABLE, ExitCode
 from fabula_workloads.runtime.entry import run_worker
 from fabula_workloads.stages.registry import find_stage, stage_names
@@ -29,7 +30,11 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
-    parser = build_parser()
+    try:
+        parser = build_parser()
+    except RecipesBroken as error:
+        print(error, file=sys.stderr)
+        return ExitCode.CONFIG
     options = parser.parse_args(arguments)
     if options.config is not None:
         try:

@@ -111,7 +111,7 @@ ALERTS: tuple[Alert, ...] = (
         "Calls to the provider are cut off or throttled for long; each lost one may have been paid for.",
         (
             "The provider's status page and the account's quota for that model and region.",
-            "Whether other programs use the same quota: Fabula keeps to `podcast.extraction.quota` only.",
+            "Whether other programs use the same quota: Fabula keeps to the `quota` of its specs only.",
             "Proxies between the pods and the provider that cut long replies.",
         ),
         (

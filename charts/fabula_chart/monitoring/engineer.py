@@ -65,7 +65,7 @@ ENGINEER = Board(
                 panel("Items of each stage", f'fabula_stage_items{{{RUN},kind="DatasetBuild",outcome="done"}}',
                       PER_RUN + " {{stage}}", "Done so far."),
                 panel("What was counted", f"fabula_dataset_items{{{RUN}}}", "{{item}} {{outcome}} {{reason}}",
-                      "Episodes, excerpts and pictures by outcome: a reason that grows tells what the source lacks."),
+                      "Items by outcome: a reason that grows tells what the source lacks."),
                 panel("Samples", f"fabula_dataset_samples{{{RUN}}}", PER_RUN, "In the committed dataset."),
             ),
         ),

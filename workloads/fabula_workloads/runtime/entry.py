@@ -15,8 +15,8 @@ from types import FrameType, TracebackType
 from pydantic import ValidationError
 
 from fabula_api.dataset_build import DatasetBuildSpec
-from fabula_api.recipes import Kind, stages_of
-from fabula_api.specs import KIND_SPECS, parse_spec
+from fabula_api.recipes import Kind, recipes, stages_of
+from fabula_api.specs import DEFAULT, KIND_SPECS, parse_spec
 from fabula_api.worker import CONFIG_VARIABLE, SHARD_VARIABLE, ExitCode, WorkerConfig, WorkerResult
 from fabula_workloads.runtime import metrics
 from fabula_workloads.runtime.context import StageContext, StageResult, cache_folder
@@ -69,11 +69,22 @@ def parse_config(text: str) -> WorkerConfig:
         if isinstance(data, dict) and (kind := _kind(data.get("run"))) and isinstance(data.get("spec"), dict):
             # First and alone: within the whole config, its errors would be told without the `spec.` before them.
             below = "spec."
+            _check_installed(data["spec"])
             parse_spec(kind, data["spec"])
             below = ""
         return WorkerConfig.model_validate(data)
     except ValidationError as error:
         raise ConfigInvalid("\n".join(validation_lines(error, f"{CONFIG_VARIABLE}: {below}"))) from None
+
+
+def _check_installed(spec: dict[str, object]) -> None:
+    """Raises ConfigInvalid for a recipe that this image lacks; what its spec should have, only the recipe could say."""
+    named = spec.get("recipe", DEFAULT)
+    if isinstance(named, str) and named not in recipes():
+        raise ConfigInvalid(
+            f"{CONFIG_VARIABLE}: spec.recipe: {named} is not installed in this image; it has "
+            f"{', '.join(sorted(recipes()))}"
+        )
 
 
 def _kind(run: object) -> Kind | None:

@@ -121,8 +121,8 @@ def estimate(work: Work, spec: PodcastBuildSpec, sampled: int) -> BuildEstimate:
         output_tokens=math.ceil(work.tokens_out),
         usd=round(usd + pictures * picture_price.per_image, 2) if known else None,
         minutes=round(minutes, 1),
-        excerpts=math.ceil(work.excerpts),
-        sampled_episodes=sampled,
+        items={"excerpts": math.ceil(work.excerpts)},
+        sampled=sampled,
     )
 
 
