@@ -143,7 +143,7 @@ def test_a_thumbnail_is_small_whatever_the_picture(tmp_path: Path) -> None:
 
 
 def test_markup_escapes_text_and_attributes() -> None:
-    assert tag("p", "<b>", tag("i", "&"), title='"x"') == '<p title="&quot;x&quot;">&lt;b&gt;<i>&amp;</i></p>'
+    assert tag("p", "<b>", tag("i", "&"), title='"x"') == '<p title="&#34;x&#34;">&lt;b&gt;<i>&amp;</i></p>'
     assert join("a", None, "<") == "a&lt;"
 
 

@@ -37,7 +37,7 @@ def page(
         tag("style", Markup(files(__package__).joinpath("page.css").read_text())),
     )
     body = tag("main", *_parts(evaluation, name, pictures, lineage, settings))
-    return "<!doctype html>\n" + tag("html", head, tag("body", body), lang="en") + "\n"
+    return f"{tag('html', head, tag('body', body), lang='en')}\n"
 
 
 def _parts(

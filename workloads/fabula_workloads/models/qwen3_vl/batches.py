@@ -19,11 +19,31 @@ def picture_tokens(processor: Any, width: int, height: int) -> int:
     return patches // merged - 1
 
 
+def handed_over(processor: Any, picture: Image.Image) -> Image.Image:
+    """The picture as the family's own package hands it to the encoder, where that is the same to the bit.
+
+    That is where nothing has to be resized: qwen-vl-utils resizes with Pillow and the encoder with torchvision, and a
+    side of less than half a token gets other sizes. Such a picture is left to the encoder, as it is asked later.
+    """
+    seen = processor.image_processor
+    side, (width, height) = seen.patch_size * seen.merge_size, picture.size
+    least, most = seen.size["shortest_edge"], seen.size["longest_edge"]
+    if width % side or height % side or not least <= width * height <= most:
+        return picture
+    from qwen_vl_utils.vision_process import fetch_image
+
+    asked = {"image": picture, "min_pixels": least, "max_pixels": most}
+    found: Image.Image = fetch_image(asked, image_patch_size=seen.patch_size)
+    return found
+
+
 def encode(processor: Any, prompt: str, answer_ids: Sequence[int], pictures: Sequence[Image.Image]) -> Encoded:
     """Tensors of one sample: input_ids, labels, mm_token_type_ids (one dimension), pixel_values, image_grid_thw."""
     import torch
 
-    inputs = processor(text=[prompt], images=list(pictures), return_tensors="pt")
+    inputs = processor(
+        text=[prompt], images=[handed_over(processor, picture) for picture in pictures], return_tensors="pt"
+    )
     prompt_ids, types = inputs["input_ids"][0], inputs["mm_token_type_ids"][0]
     answer = torch.tensor(answer_ids, dtype=prompt_ids.dtype)
     return {
