@@ -172,7 +172,7 @@ async def test_a_quiet_cluster_sees_no_write(admin: Api) -> None:
     specs = {
         "waiting": ("FineTuneRun", FINE_TUNE_SPEC),
         "suspended": ("DatasetBuild", {**DATASET_SPEC, "suspend": True}),
-        "refused": ("DatasetBuild", {**DATASET_SPEC, "recipe": "opera"}),
+        "refused": ("DatasetBuild", {"recipe": "opera"}),
         "finished": ("DatasetBuild", DATASET_SPEC),
         "running": ("FineTuneRun", TUNE),
     }
