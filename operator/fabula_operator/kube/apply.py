@@ -137,7 +137,7 @@ class Applier:
             raise
         self._tell(self._cache.wrote(meta["uid"], stored))
         self._sent.pop(meta["uid"], None)
-        if read_status(key.kind, stored.get("status")).to_wire() != new:
+        if stored.get("status") != new and read_status(key.kind, stored.get("status")).to_wire() != new:
             logger.error("%s %s/%s: the API server stored another status than was sent; update the CRDs", *key)
             self._sent[meta["uid"]] = (str(stored["metadata"]["resourceVersion"]), dict(new))
 
@@ -150,7 +150,8 @@ class Applier:
         sent = self._sent.get(obj["metadata"]["uid"])
         if sent is not None and sent == (str(obj["metadata"]["resourceVersion"]), wire):
             return True
-        return read_status(key.kind, obj.get("status")).to_wire() == wire
+        there = obj.get("status")
+        return there == wire or read_status(key.kind, there).to_wire() == wire
 
     async def _carry_out(self, key: Key, obj: Obj, action: Action) -> None:
         match action:
