@@ -13,6 +13,7 @@ from typing import Any
 from aiohttp import web
 
 from fabula_kube.connection import Connection
+from fabula_kube.work_queue import Urgency, WorkQueue
 from fabula_operator.handlers import endpoints, watch
 from fabula_operator.handlers.certificates import ServedCertificate, keep
 from fabula_operator.handlers.limits import Buckets
@@ -21,7 +22,6 @@ from fabula_operator.handlers.metrics import Metrics
 from fabula_operator.handlers.reconcile import Reconciler
 from fabula_operator.handlers.reports import Reports
 from fabula_operator.handlers.status_server import REVIEWS_AT_ONCE, REVIEWS_PER_SECOND, StatusServer
-from fabula_operator.handlers.work_queue import Urgency, WorkQueue
 from fabula_operator.kube.apply import Applier
 from fabula_operator.kube.cache import Cache, Key
 from fabula_operator.kube.client import FIELD_MANAGER, Api, ApiError, credentials

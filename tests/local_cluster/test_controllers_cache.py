@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from tests.support.patience import SECONDS
 
+from fabula_kube.work_queue import WorkQueue
 from fabula_local.client import ApiError, NoAnswer
 from fabula_local.kinds import POD
 from fabula_local.reflector import Reflector
-from fabula_local.workqueue import WorkQueue
 
 Event = tuple[str, dict[str, Any]]
 

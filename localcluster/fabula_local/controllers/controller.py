@@ -4,11 +4,11 @@ import asyncio
 import logging
 from abc import ABC, abstractmethod
 
+from fabula_kube.work_queue import WorkQueue
 from fabula_local.client import Api, ApiError
 from fabula_local.events import EventRecorder
 from fabula_local.kinds import Kind, Obj, controller_of, key_of
 from fabula_local.reflector import Caches
-from fabula_local.workqueue import WorkQueue
 
 log = logging.getLogger("fabula.local.controller")
 

@@ -4,12 +4,12 @@ import asyncio
 import logging
 from functools import partial
 
+from fabula_kube.work_queue import WorkQueue
 from fabula_local.client import METADATA, METADATA_LIST, Api, ApiError
 from fabula_local.controllers.discovery import discover
 from fabula_local.controllers.garbage_graph import Graph, Item, item_of, judge
 from fabula_local.kinds import CRD, Kind, Obj, key_of
 from fabula_local.reflector import Caches, Reflector
-from fabula_local.workqueue import WorkQueue
 
 log = logging.getLogger("fabula.local.garbage")
 

@@ -7,8 +7,8 @@ import itertools
 import logging
 from collections.abc import Callable
 
+from fabula_kube.work_queue import Urgency, WorkQueue
 from fabula_operator.handlers.reconcile import Reconciler
-from fabula_operator.handlers.work_queue import Urgency, WorkQueue
 from fabula_operator.kube.cache import Cache, Key
 from fabula_operator.kube.client import ApiError
 from fabula_operator.kube.observe import Observer

@@ -6,9 +6,9 @@ from importlib.metadata import version
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, PlatformCollector, ProcessCollector
 
+from fabula_kube.work_queue import WorkQueue
 from fabula_operator.handlers.reports import Reports
 from fabula_operator.handlers.run_metrics import RunCollector
-from fabula_operator.handlers.work_queue import WorkQueue
 from fabula_operator.kube.cache import Cache, Key
 from fabula_operator.kube.client import Write
 from fabula_operator.kube.resources import JOB, POD, RUNS, Request

@@ -8,7 +8,7 @@ import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from fabula_operator.handlers.work_queue import Urgency
+from fabula_kube.work_queue import Urgency
 from fabula_operator.kube.cache import Cache, Key
 from fabula_operator.kube.resources import JOB, POD, PYTORCH_JOB, RUNS, Obj, Resource
 from fabula_operator.kube.streams import Mark, Streams

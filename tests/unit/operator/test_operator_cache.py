@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.patience import SECONDS
 
-from fabula_operator.handlers.work_queue import Urgency, WorkQueue
+from fabula_kube.work_queue import Urgency, WorkQueue
 from fabula_operator.kube.cache import Cache, Key
 from fabula_operator.kube.merge_patch import merge_patch
 from fabula_operator.kube.resources import Obj

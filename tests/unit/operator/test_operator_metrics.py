@@ -10,9 +10,9 @@ from prometheus_client import CollectorRegistry, generate_latest
 from tests.support.observations import NOW
 
 from fabula_api.worker import QuotaPart, StageReport
+from fabula_kube.work_queue import Urgency, WorkQueue
 from fabula_operator.handlers.call_metrics import CALL_METRICS
 from fabula_operator.handlers.run_metrics import RUN_METRICS, RunCollector
-from fabula_operator.handlers.work_queue import Urgency, WorkQueue
 from fabula_operator.kube.resources import Request, request_of
 from fabula_operator.plan.seen.observed import Report
 

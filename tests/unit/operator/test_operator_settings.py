@@ -11,9 +11,9 @@ from tests.support.observations import NOW, launches, observed
 
 from fabula_api.specs import KIND_SPECS
 from fabula_api.worker import ProgressBody, StageReport
+from fabula_kube.work_queue import WorkQueue
 from fabula_operator.handlers.metrics import Metrics
 from fabula_operator.handlers.reports import Reports, foreign_report
-from fabula_operator.handlers.work_queue import WorkQueue
 from fabula_operator.kube.cache import Cache, Key
 from fabula_operator.kube.client import Write
 from fabula_operator.plan.acceptance.not_landed import NOT_LANDED, NotLanded

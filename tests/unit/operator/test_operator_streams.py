@@ -18,8 +18,8 @@ from tests.support.kubeconfig import kubeconfig
 
 from fabula_kube.connection import Connection
 from fabula_kube.credentials import from_kubeconfig
+from fabula_kube.work_queue import Urgency
 from fabula_operator.handlers.watch import Watches, kinds
-from fabula_operator.handlers.work_queue import Urgency
 from fabula_operator.kube.cache import Cache, Key
 from fabula_operator.kube.resources import JOB, POD, PYTORCH_JOB, RUNS, Obj, Resource
 from fabula_operator.kube.streams import Mark, Streams

@@ -15,8 +15,8 @@ from tests.support.observations import NOW, complete, observed, step
 from fabula_api.outside import MOST, camel_reason, plain, read_json, read_outside, whole
 from fabula_api.recipes import Kind
 from fabula_api.worker import ProgressBody, StageReport
+from fabula_kube.work_queue import WorkQueue
 from fabula_operator.handlers.reports import Reports
-from fabula_operator.handlers.work_queue import WorkQueue
 from fabula_operator.kube.cache import Cache, Key
 from fabula_operator.main import FORMAT, PlainFormatter
 from fabula_operator.plan.lifecycle import plan

@@ -1,7 +1,7 @@
-"""Runs to look at: each key at most once in the queue and never twice at work, with a delay where one is asked for.
+"""Objects to look at: each key at most once in the queue and never twice at work, with a delay where one is asked for.
 
-What has changed comes before what is only looked at again, so that a new run never waits for a resync of all others. Of
-equal urgency, tenants take turns: who has 5,000 runs delays another's new one by one look.
+What has changed comes before what is only looked at again, so that a new object never waits for a resync of all others.
+Of equal urgency, tenants take turns: who has 5,000 objects delays another's new one by one look.
 """
 
 from __future__ import annotations
@@ -18,8 +18,12 @@ TURN = 16
 """Of so many keys taken one is of the less urgent ones, so that a lasting burst does not keep them out for ever."""
 
 
+FIRST_BACKOFF_SECONDS, LAST_BACKOFF_SECONDS = 0.1, 30.0
+"""Before a look that failed is repeated: twice as long each time."""
+
+
 class Urgency(IntEnum):
-    """Why a run is to be looked at, the most urgent first."""
+    """Why a key is to be looked at, the most urgent first."""
 
     CHANGED = 0
     """Something happened to it, or the time it asked for has come."""
@@ -80,6 +84,7 @@ class WorkQueue(Generic[K]):
         self._active: set[K] = set()
         self._again: dict[K, Urgency] = {}
         self._timers: dict[K, asyncio.TimerHandle] = {}
+        self._failures: dict[K, int] = {}
         self._wake = asyncio.Event()
         self._taken = 0
 
@@ -137,10 +142,16 @@ class WorkQueue(Generic[K]):
         self._active.add(key)
         return key
 
-    def done(self, key: K) -> None:
-        """The look is over."""
+    def done(self, key: K, *, failed: bool = False) -> None:
+        """The look is over; one that failed is repeated after a growing pause."""
         self._active.discard(key)
-        if (urgency := self._again.pop(key, None)) is not None:
+        urgency = self._again.pop(key, None)
+        if failed:
+            count = self._failures[key] = self._failures.get(key, 0) + 1
+            self.add_after(key, min(FIRST_BACKOFF_SECONDS * 2.0 ** (count - 1), LAST_BACKOFF_SECONDS))
+            return
+        self._failures.pop(key, None)
+        if urgency is not None:
             self.add(key, urgency)
 
     def close(self) -> None:
