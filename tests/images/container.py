@@ -72,7 +72,7 @@ class Container:
 
     def start(self, *command: str, user: int = USER, **variables: str) -> subprocess.Popen[str]:
         """Start a command in it; both streams come together."""
-        environment = {"HOME": SCRATCH, "TMPDIR": SCRATCH, "FABULA_SCRATCH": SCRATCH, **self.environment, **variables}
+        environment = {"HOME": SCRATCH, "TMPDIR": SCRATCH, **self.environment, **variables}
         options = [f"--volume={one}" for one in self.volumes]
         options += [f"--env={key}={value}" for key, value in environment.items()]
         return subprocess.Popen(

@@ -29,7 +29,6 @@ from fabula_operator.render.worker_defaults import Placement
 RUN_FOLDER = "/var/run/fabula"
 SCRATCH = "/scratch"
 MODELS = "/models"
-SCRATCH_VARIABLE = "FABULA_SCRATCH"
 TOKEN_SECONDS = 3600
 GPU = "nvidia.com/gpu"
 GPU_PRODUCT_LABEL = "nvidia.com/gpu.product"
@@ -133,7 +132,6 @@ def _container(launch: Launch, settings: WorkerSettings, name: str) -> dict[str,
         SERVER_URL_VARIABLE: settings.status_url.rstrip("/") + status_path,
         SERVER_CA_VARIABLE: f"{RUN_FOLDER}/ca.crt",
         SERVER_TOKEN_VARIABLE: f"{RUN_FOLDER}/token",
-        SCRATCH_VARIABLE: SCRATCH,
         # The root file system is read-only, so whatever libraries write goes to scratch.
         "HOME": SCRATCH,
         "TMPDIR": SCRATCH,

@@ -96,14 +96,22 @@ def test_a_loss_that_is_no_number_ends_the_run_where_the_watchdog_says_so(bounda
 
     assert not_finite("m", "fail").exit_code in FINAL_EXIT_CODES
     assert {not_finite("m", policy).exit_code for policy in ("warn", "restart")} == {1}
-    assert not_finite("m", "fail").reason == "NonFiniteLoss"
+    assert not_finite("m", "fail").reason == "LossNotFinite"
 
 
-@pytest.mark.parametrize("bad", [{"loss": float("nan")}, {"loss": 1.0, "grad_norm": float("inf")}])
-def test_a_loss_or_gradient_that_is_no_number_ends_the_run(boundary: Any, bad: dict[str, float]) -> None:
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        ({"loss": float("nan")}, "LossNotFinite"),
+        ({"loss": 1.0, "grad_norm": float("inf")}, "GradientNotFinite"),
+    ],
+)
+def test_a_loss_or_gradient_that_is_no_number_ends_the_run_with_the_watchdogs_word(
+    boundary: Any, bad: dict[str, float], reason: str
+) -> None:
     with pytest.raises(Crashed, match="step 3 of 6") as raised:
         log(boundary, 3, learning_rate=0.1, **bad)
-    assert raised.value.reason == "NonFiniteLoss"
+    assert raised.value.reason == reason
 
 
 def test_steps_are_told_in_the_statuss_words(boundary: Any, job: TrainingJob) -> None:

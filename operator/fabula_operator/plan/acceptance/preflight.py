@@ -14,21 +14,18 @@ from typing import Literal
 from fabula_api.fine_tune_blocks import Estimate
 from fabula_api.fine_tune_run import FineTuneRunSpec
 from fabula_api.gpu_products import Gpu, gpu
+from fabula_api.training_memory import LIVE_PARAMETERS, LOGITS_AT_ONCE
 from fabula_operator.plan.acceptance.model_facts import ModelFacts, model_facts, of_size
 
 GIB = 1024**3
 CONTEXT_GIB = 1.5
 """CUDA context, cuBLAS workspaces and NCCL's buffers."""
-LIVE_PARAMETERS = 1_000_000_000
-"""Parameters that ZeRO-3 keeps gathered at once (`stage3_max_live_parameters`); of one module, all at least."""
 OPTIMIZER_BYTES = 12
 """fp32 master weight and AdamW's two moments, for each trainable parameter."""
 NF4_BYTES = 0.516
 """4 bits, 8 of a scale for each 64 weights, and 32 for each 256 of those (QLoRA; Dettmers et al., 2023)."""
 LOGIT_BYTES = 12
 """bf16 logits, their fp32 copy, and the gradients of both."""
-LOGITS_AT_ONCE = 2**27
-"""As many as the worker computes at a time where the output matrix is frozen."""
 VISION_BYTES = 34
 """Activations of one layer of the vision tower for each patch and hidden unit, in bf16 with fused attention
 (Korthikanti et al., 2022). It is frozen, so only the layer at work holds any."""

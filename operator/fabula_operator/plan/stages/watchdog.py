@@ -12,6 +12,7 @@ from fabula_api.base import duration_seconds
 from fabula_api.fine_tune_blocks import Watchdog
 from fabula_api.fine_tune_run import FineTuneRunStatus
 from fabula_api.status import ConditionStatus, FailureDigest
+from fabula_api.worker import GRADIENT_NOT_FINITE, LOSS_NOT_FINITE
 from fabula_operator.plan.seen.observed import Report
 from fabula_operator.plan.times import duration_text, timestamp
 
@@ -20,7 +21,7 @@ SPIKE_LEAST = 0.5
 FALLEN_SHARE = 0.5
 """Throughput below this share of the usual one has fallen."""
 
-_NOT_FINITE = {"loss": "LossNotFinite", "gradNorm": "GradientNotFinite"}
+_NOT_FINITE = {"loss": LOSS_NOT_FINITE, "gradNorm": GRADIENT_NOT_FINITE}
 
 
 @dataclass(frozen=True, slots=True)

@@ -150,7 +150,7 @@ def _candidates(
     for key, outcome in Ledger(drawn).items() if drawn is not None else ():
         if outcome["outcome"] == "ok":
             pictures[key] = Picture(int(key.rsplit("-", 1)[1]), outcome["path"], outcome["sha256"])
-    for sample in candidates(context.open_input("extract"), spec, pictures, left_out):
+    for sample in candidates(Ledger(context.open_input("extract")).items(), spec, pictures, left_out):
         context.check_stop()
         yield sample
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from fabula_api.fine_tune_run import FineTuneRunSpec
+from fabula_api.training_memory import LIVE_PARAMETERS
 
 _PERSISTENT = 100_000
 """Elements below which a parameter stays on every rank:
@@ -31,7 +32,7 @@ def render(spec: FineTuneRunSpec, hidden_size: int) -> dict[str, Any]:
             "sub_group_size": 1_000_000_000,
             "stage3_prefetch_bucket_size": max(int(0.9 * hidden_size * hidden_size), 500_000),
             "stage3_param_persistence_threshold": max(10 * hidden_size, _PERSISTENT),
-            "stage3_max_live_parameters": 1_000_000_000,
+            "stage3_max_live_parameters": LIVE_PARAMETERS,
             "stage3_max_reuse_distance": 1_000_000_000,
             "stage3_gather_16bit_weights_on_model_save": True,
         }

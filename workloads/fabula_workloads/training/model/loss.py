@@ -14,10 +14,8 @@ from typing import Any
 
 import torch
 
+from fabula_api.training_memory import LOGITS_AT_ONCE
 from fabula_workloads.models.family import IGNORED
-
-LOGITS_AT_ONCE = 2**27
-"""How many are held: half a GB in fp32, and enough rows for a product that keeps a GPU busy."""
 
 
 def token_loss(

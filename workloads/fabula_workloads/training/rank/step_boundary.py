@@ -17,6 +17,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from fabula_api.fine_tune_run import FineTuneRunSpec
 from fabula_api.gpu_products import gpu
+from fabula_api.worker import GRADIENT_NOT_FINITE, LOSS_NOT_FINITE
 from fabula_workloads.runtime.failures import Crashed, InputInvalid, WorkerError
 from fabula_workloads.training.messages.events import EventWriter
 from fabula_workloads.training.messages.job import TrainingJob
@@ -115,7 +116,7 @@ class StepBoundary(TrainerCallback):  # type: ignore[misc]
         logs: dict[str, float] | None = None,
         **_: Any,
     ) -> None:
-        """Report a step. Raises NonFiniteLoss when loss or gradient norm is NaN or infinite."""
+        """Report a step. Raises LossNotFinite or GradientNotFinite when one of the two is NaN or infinite."""
         if not logs or "loss" not in logs:
             return
         loss, norm = float(logs["loss"]), float(logs.get("grad_norm", 0.0))
@@ -124,6 +125,7 @@ class StepBoundary(TrainerCallback):  # type: ignore[misc]
                 f"loss is {loss} and gradient norm {norm} at step {state.global_step} of {self._plan.steps}; lower "
                 "training.learningRate, or set training.maxGradNorm where it is 0",
                 self._job.spec.watchdog.policy,
+                GRADIENT_NOT_FINITE if math.isfinite(loss) else LOSS_NOT_FINITE,
             )
         if args.process_index == 0:
             _log.info(
@@ -177,11 +179,11 @@ class StepBoundary(TrainerCallback):  # type: ignore[misc]
             self._events.emit("step", metrics=self._metrics)
 
 
-def not_finite(message: str, policy: str) -> WorkerError:
-    """NonFiniteLoss: it ends the attempt, for every later step would be wasted. Policy `fail` ends the run with it;
-    else the next attempt goes on from the last checkpoint, which was committed before."""
+def not_finite(message: str, policy: str, reason: str = LOSS_NOT_FINITE) -> WorkerError:
+    """It ends the attempt, for every later step would be wasted. Policy `fail` ends the run with it; else the next
+    attempt goes on from the last checkpoint, which was committed before."""
     kind = InputInvalid if policy == "fail" else Crashed
-    return kind(message, "NonFiniteLoss")
+    return kind(message, reason)
 
 
 def _peak_memory_gib(device: torch.device) -> float:

@@ -13,12 +13,11 @@ from fabula_workloads.recipes.podcast.dataset.samples import Picture, Sample, sa
 from fabula_workloads.recipes.podcast.extraction.near_duplicates import NearDuplicates
 from fabula_workloads.runtime.failures import ConfigInvalid
 from fabula_workloads.runtime.frontier import needed
-from fabula_workloads.runtime.ledger import Ledger
-from fabula_workloads.runtime.store import Store
+from fabula_workloads.runtime.ledger import Outcomes
 
 
 def candidates(
-    extract: Store,
+    extracted: Outcomes,
     spec: PodcastBuildSpec,
     pictures: Mapping[str, Picture] | None = None,
     left_out: Counter[str] | None = None,
@@ -31,7 +30,7 @@ def candidates(
     near_duplicates = NearDuplicates()
     outcomes = (
         ((episode, outcome), len(outcome["excerpts"]) if outcome["outcome"] == "ok" else 0)
-        for episode, outcome in Ledger(extract).items()
+        for episode, outcome in extracted
     )
     for episode, outcome in needed(outcomes, spec.excerpts_wanted()):
         for sample in samples_of(outcome, episode, pictures or {}) if outcome["outcome"] == "ok" else ():

@@ -21,7 +21,7 @@ from fabula_workloads.recipes.podcast.illustration.pictures import (
 from fabula_workloads.recipes.podcast.illustration.wanted_scenes import WantedScenes
 from fabula_workloads.runtime.context import StageContext, StageResult
 from fabula_workloads.runtime.failures import InputInvalid
-from fabula_workloads.runtime.ledger import Ledger, in_round
+from fabula_workloads.runtime.ledger import Ledger, ReadLedger, in_round
 
 _log = logging.getLogger(__name__)
 OpenPainter = Callable[[StageContext], Painter]
@@ -29,10 +29,11 @@ OpenPainter = Callable[[StageContext], Painter]
 
 def illustrate(context: StageContext, open_painter: OpenPainter) -> StageResult:
     """Draw the scenes of this shard that have no outcome yet. The painter is opened only when there are any."""
-    spec, extract, ledger = build_of(context), context.open_input("extract"), Ledger(context.store)
+    spec, ledger = build_of(context), Ledger(context.store)
+    extracted = ReadLedger(Ledger(context.open_input("extract")), context.cache)
     images, retry = spec.podcast.images, spec.retry_failed
-    wanted = wanted_scenes(context, extract, ledger)
-    outcomes, unfinished = take_stock(context, ledger, scenes_of(extract, images), wanted)
+    wanted = wanted_scenes(context, extracted, ledger)
+    outcomes, unfinished = take_stock(context, ledger, scenes_of(extracted, images), wanted)
     pending = deque(wanted.among(unfinished))
     tally, total = Counter(map(count_name, outcomes)), len(outcomes) + len(pending)
     _report(context, tally, total)

@@ -29,8 +29,7 @@ from fabula_workloads.recipes.podcast.illustration.pictures import (
 from fabula_workloads.runtime.context import StageContext, StageResult
 from fabula_workloads.runtime.failures import WorkerError
 from fabula_workloads.runtime.in_flight import in_flight
-from fabula_workloads.runtime.ledger import Ledger, in_round
-from fabula_workloads.runtime.store import Store
+from fabula_workloads.runtime.ledger import Ledger, Outcomes, ReadLedger, in_round
 
 _log = logging.getLogger(__name__)
 _WHY = {"BudgetReached": "the next could pass the budget", "TargetReached": "there are enough samples"}
@@ -39,12 +38,13 @@ _WHY = {"BudgetReached": "the next could pass the budget", "TargetReached": "the
 def illustrate_paid(context: StageContext, clock: Clock | None = None) -> StageResult:
     """Draw the scenes of this shard that have no outcome yet; stop where the budget does."""
     spec = build_of(context)
-    extract, ledger = context.open_input("extract"), Ledger(context.store)
-    wanted = wanted_scenes(context, extract, ledger)
-    outcomes, unfinished = take_stock(context, ledger, scenes_of(extract, spec.podcast.images), wanted)
+    extracted = ReadLedger(Ledger(context.open_input("extract")), context.cache)
+    ledger = Ledger(context.store)
+    wanted = wanted_scenes(context, extracted, ledger)
+    outcomes, unfinished = take_stock(context, ledger, scenes_of(extracted, spec.podcast.images), wanted)
     pending = wanted.among(unfinished)
     tally, total = Counter(count_name(outcome) for outcome in outcomes), len(outcomes) + len(pending)
-    painter, usage, refusals = _painter(context, spec, unfinished, outcomes, extract, clock)
+    painter, usage, refusals = _painter(context, spec, unfinished, outcomes, extracted, clock)
 
     def draw(scene: Scene) -> dict[str, Any] | None:
         """The scene's outcome; None where the target does not need it."""
@@ -103,13 +103,13 @@ def _painter(
     spec: PodcastBuildSpec,
     unfinished: list[Scene],
     outcomes: list[dict[str, Any]],
-    extract: Store,
+    extracted: Outcomes,
     clock: Clock | None,
 ) -> tuple[BedrockPainter, Usage, Refusals]:
     images = spec.podcast.images
     price = known_price(images.bedrock_model, spec.prices, spec.budget.usd)
     keys = {scene.key for scene in unfinished}
-    budget = None if spec.budget.usd is None else max(0.0, spec.budget.usd - extraction_cost(extract))
+    budget = None if spec.budget.usd is None else max(0.0, spec.budget.usd - extraction_cost(extracted))
     caller = open_caller(
         context,
         rates=Rates(images.quota.requests_per_minute),
@@ -131,7 +131,7 @@ def _painter(
     return painter, caller.usage, caller.refusals
 
 
-def extraction_cost(extract: Store) -> float:
+def extraction_cost(extracted: Outcomes) -> float:
     """Dollars that the extraction of these scenes took, by its ledger, with what calls without an answer may have."""
-    usages = [outcome["usage"] for _, outcome in Ledger(extract).items() if "usage" in outcome]
+    usages = [outcome["usage"] for _, outcome in extracted if "usage" in outcome]
     return sum(float(usage["usd"]) + float(usage.get("lostUsd", 0)) for usage in usages)

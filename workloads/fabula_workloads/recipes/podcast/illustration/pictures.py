@@ -23,16 +23,16 @@ from fabula_workloads.recipes.podcast.dataset.candidates import candidates
 from fabula_workloads.recipes.podcast.illustration.wanted_scenes import WantedScenes
 from fabula_workloads.runtime.context import StageContext
 from fabula_workloads.runtime.failures import ConfigInvalid
-from fabula_workloads.runtime.ledger import Ledger, is_finished, own_items
+from fabula_workloads.runtime.ledger import Ledger, Outcomes, is_finished, own_items
 from fabula_workloads.runtime.store import Store
 
 
-def wanted_scenes(context: StageContext, extract: Store, ledger: Ledger) -> WantedScenes:
+def wanted_scenes(context: StageContext, extracted: Outcomes, ledger: Ledger) -> WantedScenes:
     """Which of the build's scenes are needed."""
     spec = build_of(context)
     samples = (
         [f"{sample.id}-{scene}" for scene, _ in sample.scenes[: spec.podcast.images.per_sample]]
-        for sample in candidates(extract, spec)
+        for sample in candidates(extracted, spec)
     )
     return WantedScenes(samples, spec, ledger, context.stopping, context.reporter.update)
 
@@ -56,11 +56,11 @@ def take_stock(
     return outcomes, unfinished
 
 
-def scenes_of(extract: Store, images: Images) -> dict[str, Scene]:
+def scenes_of(extracted: Outcomes, images: Images) -> dict[str, Scene]:
     """Every scene of the extract ledger by its key, at most `perSample` of an excerpt."""
     width, height = picture_size(images)
     scenes: dict[str, Scene] = {}
-    for episode, outcome in Ledger(extract).items():
+    for episode, outcome in extracted:
         for excerpt in outcome.get("excerpts", []) if outcome.get("outcome") == "ok" else []:
             for scene in excerpt["scenes"][: images.per_sample]:
                 key = f"{episode}-{excerpt['index']}-{scene['index']}"
