@@ -335,7 +335,7 @@ class ChartValues(Values):
     pod_disruption_budget: bool = True
     """Keep one operator while nodes are drained; only with two replicas or more."""
     trial: Trial = Trial()
-    """What `helm test` tries: a build of one episode on CPUs, in about a minute once images are there."""
+    """What `helm test` tries: a small build on CPUs, in about a minute once images are there."""
     crds: Crds = Crds()
     """CustomResourceDefinitions."""
     global_: Annotated[dict[str, Any], Field(alias="global")] = {}

@@ -13,13 +13,14 @@ import typer
 
 from fabula_api.fine_tune_run import FineTuneRunStatus
 from fabula_api.outside import plain
-from fabula_api.specs import parse_spec
+from fabula_api.specs import DEFAULT, parse_spec
 from fabula_cli.access import Access, Context, Kubeconfig, Name, Namespace, access, title
 from fabula_cli.exits import CommandFailed, Exit, told
 from fabula_cli.store import ArtifactRoot, artifact_root, opened
 from fabula_kube.connection import NoAnswer
 from fabula_kube.errors import ApiError
 from fabula_kube.resource import Resource
+from fabula_operator.plan.groups.group import group_name
 from fabula_operator.plan.seen.observed import Run
 from fabula_operator.plan.stages.key import stage_folder
 from fabula_operator.render.names import ARM, PYTORCH_CONTAINER, RUN_UID, STAGE, WORKER_CONTAINER
@@ -83,7 +84,8 @@ def folder(run: Run, root: str | None) -> str | None:
     status = run.status
     if not isinstance(status, FineTuneRunStatus):
         return None
-    train = next((stage for stage in status.stages if stage.name == "train"), None)
+    group = group_name(str(run.spec.get("recipe", DEFAULT)))
+    train = next((stage for stage in status.stages if stage.name == group), None)
     if train is not None and train.artifact is not None:
         return train.artifact.uri
     if status.checkpoint is not None:
@@ -91,7 +93,7 @@ def folder(run: Run, root: str | None) -> str | None:
     if train is None or train.key is None or root is None:
         return None
     spec = parse_spec("FineTuneRun", run.spec)
-    return stage_folder(run.identity, spec, root, "train", None, train.key)
+    return stage_folder(run.identity, spec, root, train.name, None, train.key)
 
 
 def why_none(run: Run, root: str | None) -> str:

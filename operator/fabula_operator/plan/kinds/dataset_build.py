@@ -13,7 +13,7 @@ from fabula_api.summary import DatasetSummary, EstimateSummary
 from fabula_operator.plan.kinds.kind import Plain
 from fabula_operator.plan.money.unpriced import unpriced
 from fabula_operator.plan.stages.results import add_up, summary_of
-from fabula_operator.plan.stages.view import StageView
+from fabula_operator.plan.stages.view import StageView, result_view
 
 BILLED = ("tokens", "calls", "cost")
 
@@ -81,6 +81,7 @@ def _folded(
         if last.result is not None:
             update["estimate"] = summary_of(EstimateSummary, last.result).estimate
         return status.replace(**update)
+    last = result_view(views)
     if last.result is not None:
         summary = summary_of(DatasetSummary, last.result)
         update["samples_by_image_count"] = summary.samples_by_image_count

@@ -12,7 +12,7 @@ from fabula_api.summary import ScoreSummary
 from fabula_operator.plan.kinds.gates import answered, gates
 from fabula_operator.plan.kinds.kind import Plain
 from fabula_operator.plan.stages.results import summary_of
-from fabula_operator.plan.stages.view import StageView
+from fabula_operator.plan.stages.view import StageView, result_view
 from fabula_operator.plan.status.conditions import Told
 
 
@@ -62,7 +62,7 @@ def _folded(status: EvalRunStatus, spec: EvalRunSpec, views: Sequence[StageView]
         "shards": ShardCount(done=done, total=spec.shards * len(infer), failed=failed),
         "arms": [arms[arm.name] for arm in spec.arms],
     }
-    last = views[-1]
+    last = result_view(views)
     if last.result is not None:
         summary = summary_of(ScoreSummary, last.result)
         update["comparisons"] = summary.comparisons

@@ -14,7 +14,7 @@ from fabula_operator.plan.kinds.kind import Plain
 from fabula_operator.plan.money.gpu_hours import cost_usd, listed, timed
 from fabula_operator.plan.seen.observed import Report
 from fabula_operator.plan.stages.results import summary_of
-from fabula_operator.plan.stages.view import StageView
+from fabula_operator.plan.stages.view import StageView, result_view
 from fabula_operator.plan.stages.watchdog import healthy
 from fabula_operator.plan.status.conditions import Told
 
@@ -76,7 +76,7 @@ class FineTuneRunKind(Plain[FineTuneRunSpec, FineTuneRunStatus]):
 def _folded(
     status: FineTuneRunStatus, spec: FineTuneRunSpec, views: Sequence[StageView], prices: Mapping[str, float]
 ) -> FineTuneRunStatus:
-    view = views[-1]
+    view = result_view(views)
     made = view.status.artifact if view.status.state == "Succeeded" else None
     full = spec.training.method == "full"
     update: dict[str, Any] = {"adapter": None if full else made, "model": made if full else None}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from fabula_api.fine_tune_run import Attempt
@@ -52,6 +53,11 @@ class StageView:
     def done(self) -> bool:
         """Later stages may read its output."""
         return self.status.state in ("Succeeded", "Skipped")
+
+
+def result_view(views: Sequence[StageView]) -> StageView:
+    """The stage whose artifact is what the run makes: the last one that makes any, else the last one."""
+    return next((view for view in reversed(views) if view.stage.makes), views[-1])
 
 
 def succeeded_status(status: StageStatus, launch: Launch, result: WorkerResult, finished_at: str) -> StageStatus:
