@@ -11,7 +11,8 @@ from tests.support.observations import NOW, condition, edited, launches, observe
 
 from fabula_api.fine_tune_run import TARGET_MODULES, DeepSpeed, FineTuneRunSpec, FineTuneRunStatus
 from fabula_api.gpu_products import gpu
-from fabula_operator.plan.acceptance.model_facts import MODELS, model_facts, of_size
+from fabula_api.model_families import MODELS
+from fabula_operator.plan.acceptance.model_facts import model_facts, of_size
 from fabula_operator.plan.acceptance.preflight import hours, memory_of, preflight
 from fabula_operator.plan.lifecycle import plan
 

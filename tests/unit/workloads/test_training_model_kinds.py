@@ -11,8 +11,8 @@ import pytest
 from tests.support.training_dataset import build_model, samples, write_dataset
 
 from fabula_api.fine_tune_run import Lora
+from fabula_api.model_families.facts import DENSE, MIXTURE
 from fabula_api.shared_spec import PixelWindow
-from fabula_operator.plan.acceptance.model_facts import DENSE, MIXTURE
 from fabula_workloads.models.family import trainable
 from fabula_workloads.models.loading import load_for_training
 from fabula_workloads.models.processor import load_processor

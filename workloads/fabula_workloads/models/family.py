@@ -3,7 +3,7 @@
 Families are found by the entry point group `fabula.model_families`:
 
 [project.entry-points."fabula.model_families"]
-qwen3_vl = "fabula_workloads.models.qwen3_vl:FAMILY"
+ours = "ours.models:FAMILY"
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ class Scene:
     """One picture to draw."""
 
     key: str
-    """Stable over restarts and shard counts: `<episode>-<excerpt>-<scene>`."""
+    """Stable over restarts and shard counts: `<source>-<sample>-<scene>`."""
     prompt: str
     """Full prompt, style included."""
     seed: int
@@ -56,10 +56,10 @@ class Painter(Protocol):
 
 
 def picture_path(scene: Scene) -> str:
-    """Where a scene's PNG lies in the stage's folder: `pictures/<episode>/<excerpt>-<scene>[-r<round>].png`."""
-    episode, excerpt, number = scene.key.rsplit("-", 2)
+    """Where a scene's PNG lies in the stage's folder: `pictures/<source>/<sample>-<scene>[-r<round>].png`."""
+    source, sample, number = scene.key.rsplit("-", 2)
     again = f"-r{scene.retry}" if scene.retry else ""
-    return f"pictures/{episode}/{excerpt}-{number}{again}.png"
+    return f"pictures/{source}/{sample}-{number}{again}.png"
 
 
 def once_more(scene: Scene, base: int, retry: int) -> Scene:

@@ -14,8 +14,9 @@ from typing import Literal
 from fabula_api.fine_tune_blocks import Estimate
 from fabula_api.fine_tune_run import FineTuneRunSpec
 from fabula_api.gpu_products import Gpu, gpu
+from fabula_api.model_families import ModelFacts
 from fabula_api.training_memory import LIVE_PARAMETERS, LOGITS_AT_ONCE
-from fabula_operator.plan.acceptance.model_facts import ModelFacts, model_facts, of_size
+from fabula_operator.plan.acceptance.model_facts import model_facts, of_size
 
 GIB = 1024**3
 CONTEXT_GIB = 1.5
