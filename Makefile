@@ -10,7 +10,7 @@ SUPPLY := $(VENV)/supply/bin
 ROLES := operator cpu gpu gpu-vllm
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit invariants test-local-cluster conformance real-crd-server e2e lint generate check-generated rights lock audit sbom images test-images clean
+.PHONY: help demo test unit invariants test-local-cluster soak conformance real-crd-server e2e lint generate check-generated rights lock audit sbom images test-images clean
 
 help: ## Show these targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -18,9 +18,14 @@ help: ## Show these targets
 demo: $(VENV)/.demo ## Build a dataset, fine-tune on it and evaluate the result, on this machine
 	@$(BIN)/fabula demo
 
-# Two at a time, file by file and in the order of their names: the long journeys come first and the unit tests fill the end.
+# File by file and in the order of their names: the long journeys come first and the unit tests fill the end. Three at a time
+# keep two cores at work, for a journey waits a quarter of its time.
 test: $(VENV)/.test ## Run every test
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
+
+# Hours: every named moment of a training run under either ZeRO stage, and random sequences of trouble.
+soak: $(VENV)/.test ## Run what takes too long for `make test`
+	FABULA_SOAK=1 $(BIN)/python -m pytest tests/e2e/test_training_chaos.py $(PYTEST_ARGS)
 
 unit: $(VENV)/.test ## Run the fast tests only
 	$(BIN)/python -m pytest tests/unit $(PYTEST_ARGS)

@@ -1,7 +1,7 @@
 """kill -9 of a training run at named moments, under ZeRO-2 and ZeRO-3: it ends as the undisturbed one, to the bit.
 
-By default a few moments for each stage, many kills in one run; `FABULA_SOAK=1` goes through all of them, and through
-more random sequences.
+By default a few moments for each stage, many kills in one run; `make soak` goes through all of them, and through random
+sequences.
 """
 
 from __future__ import annotations
