@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
 import pytest
 
 from tests.e2e.conftest import ROOT, Product
+from tests.support.panels import OF_GPUS, OF_PROVIDERS, empty
 from tests.support.patience import SECONDS, until
+from tests.support.prometheus import Prometheus, hasty, needs_prometheus
 
 pytestmark = [pytest.mark.slow, pytest.mark.torch]
 KINDS = "datasetbuilds,finetuneruns,evalruns"
+RULES = ROOT / "charts" / "fabula" / "files" / "alerts.yaml"
 EXAMPLES = ROOT / "examples" / "quickstart"
 
 
@@ -40,7 +45,22 @@ def interrupted(product: Product) -> None:
 
 
 @pytest.fixture(scope="module")
-def first_run(product: Product, interrupted: None) -> str:
+def scraped(
+    product: Product, interrupted: None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Prometheus | None]:
+    """A Prometheus that scrapes the operator from here on; None where there is none, or the cluster is another's."""
+    if shutil.which("prometheus") is None or product.outside:
+        yield None
+        return
+    # A busy machine may train at half its usual speed for a moment, and the watchdog rightly says so.
+    rules = hasty(RULES.read_text(), "FabulaTrainingUnhealthy")
+    with Prometheus(tmp_path_factory.mktemp("prometheus"), rules) as prometheus:
+        prometheus.scrape(product.parts()["ports"]["metrics"])  # the operator keeps its ports over a restart
+        yield prometheus
+
+
+@pytest.fixture(scope="module")
+def first_run(product: Product, scraped: Prometheus | None) -> str:
     code, output = product.fabula("demo")
     assert code == 0, output
     return output
@@ -50,6 +70,23 @@ def test_the_demo_shows_progress_and_ends_with_the_table(first_run: str) -> None
     for word in ("illustrate", "step ", "loss ", "left", "format-compliance", "clip-score (random weights)", "gates"):
         assert word in first_run, word
     assert re.search(r"metric\s*.\s*base\s*.\s*finetuned", first_run)
+
+
+@needs_prometheus
+def test_every_panel_of_the_dashboards_shows_the_demo(first_run: str, scraped: Prometheus | None) -> None:
+    """What a machine without a GPU and a provider cannot show is looked at in test_alerts_fire.py."""
+    if scraped is None:
+        pytest.skip("the cluster is somebody else's, with a Prometheus of its own")
+    assert empty(scraped, scraped.began) <= OF_GPUS | OF_PROVIDERS
+
+
+@needs_prometheus
+def test_no_alert_fires_in_peace(first_run: str, scraped: Prometheus | None) -> None:
+    if scraped is None:
+        pytest.skip("the cluster is somebody else's, with a Prometheus of its own")
+    led = min(float(one["values"][0][0]) for one in scraped.since(scraped.began, "fabula_leader == 1"))
+    fired = scraped.since(led + 5, 'ALERTS{alertstate="firing"}')
+    assert [one["metric"] for one in fired] == []
 
 
 def test_the_dataset_is_whole(product: Product, first_run: str) -> None:
