@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,11 +24,11 @@ TOPOLOGY = {"nodes": 2, "gpusPerNode": 1, "device": "cpu"}
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def world(tmp_path_factory: pytest.TempPathFactory, training_libraries: Path) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("nodes")
     build_model(folder / "root" / "model")
     write_dataset(folder / "root" / "dataset", samples(12, images=(1, 2)), samples(3, seed=1))
-    world = World(folder)
+    world = World(folder, training_libraries)
     yield world
     world.close()
 

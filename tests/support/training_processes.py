@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
 
-Role = Literal["launcher", "agent", "rank"]
+Role = Literal["launcher", "server", "client", "agent", "rank"]
+"""The launcher's server has the libraries and is copied for agent and ranks; a client waits for each of them."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Process:
     config: dict[str, Any]
     """The worker's config."""
     job: Path | None
-    """The ranks' job file, in the attempt's scratch folder."""
+    """The job file in the attempt's scratch folder; of a rank."""
 
     @property
     def attempt(self) -> int:
@@ -57,18 +58,32 @@ def _variables(pid: str) -> dict[str, str]:
     return dict(pair.decode(errors="replace").split("=", 1) for pair in pairs if b"=" in pair)
 
 
-def _role(pid: str, variables: dict[str, str]) -> Role | None:
+def _role(pid: str) -> tuple[Role, int | None] | None:
+    """What it is, and which rank."""
     try:
         command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        name = Path(f"/proc/{pid}/comm").read_text().strip()
     except OSError:
         return None
     if "fabula-shim" in command:
         return None
-    if "fabula_workloads.training.rank.entry" in command and "RANK" in variables:
-        return "rank"
-    if "fabula_workloads.training.launcher.agent" in command:
-        return "agent"
-    return "launcher" if "fabula-worker train" in command else None
+    if name == "fabula-agent":
+        return "agent", None
+    if name.startswith("fabula-rank-"):
+        return "rank", int(name.rpartition("-")[2])
+    for module, role in ((".preloaded.server", "server"), ("/preloaded/client.py", "client")):
+        if module in command:
+            return role, None  # type: ignore[return-value]
+    return ("launcher", None) if "fabula-worker train" in command else None
+
+
+def work_of(pid: str) -> Path | None:
+    """The scratch folder of a rank, in which its log is."""
+    try:
+        log = Path(os.readlink(f"/proc/{pid}/fd/2"))
+    except OSError:
+        return None
+    return next((folder.parent for folder in log.parents if folder.name == "torchrun"), None)
 
 
 def training(root: Path, namespace: str, name: str | None = None) -> Iterator[Process]:
@@ -90,10 +105,10 @@ def training(root: Path, namespace: str, name: str | None = None) -> Iterator[Pr
             continue
         if config.get("stage") != "train" or run.get("namespace") != namespace or name not in (None, run.get("name")):
             continue
-        if role := _role(entry.name, variables):
-            rank = int(variables["RANK"]) if role == "rank" else None
-            job = Path(variables["FABULA_TRAINING_JOB"]) if role != "launcher" else None
-            yield Process(int(entry.name), role, rank, config, job)
+        if found := _role(entry.name):
+            role, rank = found
+            work = work_of(entry.name) if role == "rank" else None
+            yield Process(int(entry.name), role, rank, config, work / "job.json" if work else None)
 
 
 def send(processes: Iterable[Process], number: signal.Signals = signal.SIGKILL) -> int:

@@ -16,6 +16,7 @@ from tests.support.patience import SECONDS, until
 
 from fabula_api.artifact import MANIFEST, Manifest
 from fabula_api.worker import CONFIG_VARIABLE, TERMINATION_LOG_VARIABLE, WorkerResult
+from fabula_workloads.training.preloaded.libraries import RUNNING_VARIABLE
 
 STEPS, EVERY = 10, 5
 
@@ -43,12 +44,16 @@ class World:
     """An artifact root with a dataset and a model, in which runs are started by name."""
 
     folder: Path
+    libraries: Path | None = None
+    """Folder of servers that have them loaded; None has each run load them itself."""
     started: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def output(self, name: str) -> Path:
         return self.folder / "root" / "out" / name
 
-    def start(self, name: str, attempt: int = 1, *, node: Node | None = None, **spec: Any) -> subprocess.Popen[bytes]:
+    def start(
+        self, name: str, attempt: int = 1, *, node: Node | None = None, own_libraries: bool = False, **spec: Any
+    ) -> subprocess.Popen[bytes]:
         """Start `fabula-worker train` as the operator would; `node` is its place where the run has several."""
         training = {
             "learningRate": 0.01, "maxSteps": STEPS, "perDeviceBatchSize": 1, "gradientAccumulationSteps": 2,
@@ -79,6 +84,8 @@ class World:
             # A tiny model gains nothing from threads, and on a busy machine they wait for each other, spinning.
             "OMP_NUM_THREADS": "1",
         }
+        if self.libraries and not own_libraries:
+            environment[RUNNING_VARIABLE] = str(self.libraries)
         if node is not None:
             environment |= node.environment | {"FABULA_CACHE": str(self.folder / f"cache-{node.rank}")}
         suffix = f"-node-{node.rank}" if node and node.rank else ""
@@ -126,11 +133,12 @@ class World:
         found = {}
         for process in Path("/proc").iterdir():
             try:
-                variables = (process / "environ").read_bytes().split(b"\0") if process.name.isdigit() else []
+                name = (process / "comm").read_text().strip() if process.name.isdigit() else ""
+                log = os.readlink(process / "fd" / "2") if name.startswith("fabula-rank-") else ""
             except OSError:
                 continue
-            if any(v.startswith(b"FABULA_TRAINING_JOB=" + str(self.folder).encode()) for v in variables):
-                found |= {int(v[5:]): int(process.name) for v in variables if v.startswith(b"RANK=")}
+            if log.startswith(str(self.folder)):
+                found[int(name.rpartition("-")[2])] = int(process.name)
         return found
 
 

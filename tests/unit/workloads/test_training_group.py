@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,15 @@ from fabula_workloads.training.launcher.group import Group, Node, rank_environme
 from fabula_workloads.training.launcher.tuned_artifact import loss_curve
 from fabula_workloads.training.messages.events import EventReader, EventWriter
 from fabula_workloads.training.messages.job import TrainingJob
+from fabula_workloads.training.preloaded.libraries import Libraries
+
+
+class Unshared(Libraries):
+    """Of which every process loads its own; torchrun's agent by itself needs few."""
+
+    def command(self, name: str, module: str) -> list[str]:
+        return [sys.executable, "-m", module]
+
 
 TWO_NODES = Topology(nodes=2, gpus_per_node=8)
 CPU = Topology(gpus_per_node=1, device="cpu")
@@ -28,19 +38,20 @@ def on(topology: Topology, **training: object) -> FineTuneRunSpec:
 
 
 def test_one_node_meets_on_loopback_at_a_free_port(tmp_path: Path) -> None:
-    arguments = torchrun_arguments(Topology(gpus_per_node=2), Node(), tmp_path)
+    arguments = torchrun_arguments(Topology(gpus_per_node=2), Node(), tmp_path, ["rank"])
     assert {"--rdzv-endpoint=127.0.0.1:0", "--nnodes=1", "--nproc-per-node=2", "--max-restarts=0"} <= set(arguments)
-    assert arguments[-2:] == ["--module", "fabula_workloads.training.rank.entry"]
+    assert arguments[-2:] == ["--no-python", "rank"]
 
 
 def test_two_runs_on_one_machine_never_meet(tmp_path: Path) -> None:
     topology = Topology(gpus_per_node=2)
-    assert torchrun_arguments(topology, Node(), tmp_path) != torchrun_arguments(topology, Node(), tmp_path)
+    one, other = (torchrun_arguments(topology, Node(), tmp_path, ["rank"]) for _ in range(2))
+    assert one != other
 
 
 def test_several_nodes_meet_where_the_controller_says(tmp_path: Path) -> None:
     node = Node.from_environment(TWO_NODES, CONTROLLER)
-    arguments = torchrun_arguments(TWO_NODES, node, tmp_path)
+    arguments = torchrun_arguments(TWO_NODES, node, tmp_path, ["rank"])
     assert {"--nnodes=2", "--node-rank=1", "--master-addr=run-master-0", "--master-port=23456"} <= set(arguments)
 
 
@@ -55,7 +66,7 @@ def test_a_node_whose_others_do_not_come_says_so_and_is_tried_again(tmp_path: Pa
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         node = Node(rank, "127.0.0.1", free.getsockname()[1])
-    group = Group(job, node, meeting_seconds=1)
+    group = Group(job, node, Unshared(tmp_path), meeting_seconds=1)
     until(lambda: group.poll() is not None, "the group's end")
     failure = group.first_failure()
     assert (failure.reason, failure.exit_code) == ("NodesApart", ExitCode.RETRY)
@@ -70,29 +81,29 @@ def test_a_group_without_a_meeting_point_is_refused() -> None:
 def test_a_single_node_ignores_what_the_controller_sets() -> None:
     topology = Topology(gpus_per_node=2, device="cpu")
     assert Node.from_environment(topology, CONTROLLER) == Node()
-    seen = rank_environment(on(topology), Path("job.json"), CONTROLLER | {"RANK": "0", "WORLD_SIZE": "1", "HOME": "h"})
+    seen = rank_environment(on(topology), CONTROLLER | {"RANK": "0", "WORLD_SIZE": "1", "HOME": "h"})
     assert not {"PET_NODE_RANK", "MASTER_ADDR", "RANK", "WORLD_SIZE"} & set(seen)
-    assert (seen["HOME"], seen["FABULA_TRAINING_JOB"], seen["GLOO_SOCKET_IFNAME"]) == ("h", "job.json", "lo")
+    assert (seen["HOME"], seen["GLOO_SOCKET_IFNAME"]) == ("h", "lo")
 
 
 def test_ranks_on_gpus_take_memory_that_can_grow_unless_the_user_says_otherwise() -> None:
-    seen = rank_environment(on(Topology()), Path("j"), {})
+    seen = rank_environment(on(Topology()), {})
     assert seen["PYTORCH_ALLOC_CONF"] == "expandable_segments:True"
     assert "CUBLAS_WORKSPACE_CONFIG" not in seen
     for name in ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF"):
-        own = rank_environment(on(Topology()), Path("j"), {name: "max_split_size_mb:512"})
+        own = rank_environment(on(Topology()), {name: "max_split_size_mb:512"})
         assert {key: value for key, value in own.items() if key.startswith("PYTORCH")} == {
             name: "max_split_size_mb:512"
         }
-    exact = rank_environment(on(Topology(), deterministic=True), Path("j"), {})
+    exact = rank_environment(on(Topology(), deterministic=True), {})
     assert exact["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
-    assert not any("CUBLAS" in name or "PYTORCH_" in name for name in rank_environment(on(CPU), Path("j"), {}))
+    assert not any("CUBLAS" in name or "PYTORCH_" in name for name in rank_environment(on(CPU), {}))
 
 
 def test_threads_are_shared_unless_the_user_says_otherwise() -> None:
     crowded = on(Topology(gpus_per_node=64, device="cpu"))
-    assert rank_environment(crowded, Path("j"), {})["OMP_NUM_THREADS"] == "1"
-    assert rank_environment(crowded, Path("j"), {"OMP_NUM_THREADS": "7"})["OMP_NUM_THREADS"] == "7"
+    assert rank_environment(crowded, {})["OMP_NUM_THREADS"] == "1"
+    assert rank_environment(crowded, {"OMP_NUM_THREADS": "7"})["OMP_NUM_THREADS"] == "7"
 
 
 def test_an_event_half_written_is_read_when_it_is_whole(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import shutil
@@ -30,12 +31,13 @@ from fabula_workloads.runtime.failures import (
     WorkerError,
 )
 from fabula_workloads.runtime.termination import write_termination_message
-from fabula_workloads.training.launcher.group import Group
+from fabula_workloads.training.launcher.group import Group, rank_environment
 from fabula_workloads.training.launcher.prepare import Prepared, prepare
 from fabula_workloads.training.launcher.tuned_artifact import commit_tuned, sample_counts, tuned_summary
 from fabula_workloads.training.messages.events import EventReader
 from fabula_workloads.training.messages.failure import RankFailure
 from fabula_workloads.training.model.model_files import check_architecture
+from fabula_workloads.training.preloaded.libraries import Libraries, loading
 from fabula_workloads.training.tracking.tracker import About, Outcome
 from fabula_workloads.training.tracking.trackers import Trackers, settings_of
 
@@ -56,23 +58,28 @@ def run(context: StageContext) -> StageResult:
     spec = context.config.spec
     if not isinstance(spec, FineTuneRunSpec):
         raise ConfigInvalid(f"stage train belongs to a FineTuneRun, not to a {context.config.run.kind}")
-    prepared = prepare(context, spec, lambda: _model(context, spec.model))
-    work = prepared.job.work
+    with contextlib.ExitStack() as ends:
+        # While inputs are downloaded and compared, the libraries load.
+        libraries = ends.enter_context(loading(spec, rank_environment(spec, os.environ), context.cache))
+        prepared = prepare(context, spec, lambda: _model(context, spec.model))
+        ends.callback(shutil.rmtree, prepared.job.work, ignore_errors=True)
+        return _watch(context, spec, prepared, libraries)
+
+
+def _watch(context: StageContext, spec: FineTuneRunSpec, prepared: Prepared, libraries: Libraries) -> StageResult:
+    """The attempt from the start of its ranks to its end, which trackers hear of."""
     outcome: Outcome = "failed"
+    trackers = _trackers(context, spec, prepared)
     try:
-        trackers = _trackers(context, spec, prepared)
-        try:
-            with ThreadPoolExecutor(1, "checkpoints") as uploads:
-                result = _Watch(context, prepared, uploads, trackers).run()
-            outcome = "finished"
-            return result
-        except TryAgain as error:
-            outcome = "overtaken" if isinstance(error, Overtaken) else "stopped"
-            raise
-        finally:
-            trackers.close(outcome)
+        with ThreadPoolExecutor(1, "checkpoints") as uploads:
+            result = _Watch(context, prepared, libraries, uploads, trackers).run()
+        outcome = "finished"
+        return result
+    except TryAgain as error:
+        outcome = "overtaken" if isinstance(error, Overtaken) else "stopped"
+        raise
     finally:
-        shutil.rmtree(work, ignore_errors=True)
+        trackers.close(outcome)
 
 
 def _model(context: StageContext, source: ModelSource) -> Path:
@@ -97,9 +104,15 @@ class _Watch:
     """One attempt of the group, from its start to its end."""
 
     def __init__(
-        self, context: StageContext, prepared: Prepared, uploads: ThreadPoolExecutor, trackers: Trackers
+        self,
+        context: StageContext,
+        prepared: Prepared,
+        libraries: Libraries,
+        uploads: ThreadPoolExecutor,
+        trackers: Trackers,
     ) -> None:
         self._context, self._prepared, self._uploads, self._trackers = context, prepared, uploads, trackers
+        self._libraries = libraries
         self._job, self._checkpoints = prepared.job, prepared.checkpoints
         self._events = EventReader(self._job.events_file)
         self._group: Group | None = None
@@ -113,7 +126,7 @@ class _Watch:
         self._ended: dict[str, Any] | None = None
 
     def run(self) -> StageResult:
-        self._group = group = Group(self._job, self._prepared.node)
+        self._group = group = Group(self._job, self._prepared.node, self._libraries)
         try:
             code = self._wait(group)
             self._take_events()

@@ -1,6 +1,7 @@
 """Fine-tuning: what the launcher plans and watches (no torch), and what each rank runs. A room for each subject:
 
 launcher   starts the ranks, watches them, commits what they made
+preloaded  loads the libraries once for all processes of a node
 rank       one process of the run: Trainer and its step boundaries
 libraries  what is touched of libraries behind their interface
 messages   what the two tell each other

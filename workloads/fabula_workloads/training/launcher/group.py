@@ -7,10 +7,9 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from fabula_workloads.runtime.failures import ConfigInvalid
 from fabula_workloads.training.messages.failure import RankFailure, first_cause, from_exit_code
 from fabula_workloads.training.messages.job import JOB_VARIABLE, TrainingJob
 from fabula_workloads.training.messages.process import PARENT_VARIABLE, UNMET
+from fabula_workloads.training.preloaded.libraries import Libraries
 
 _SHUTDOWN_SECONDS = 2
 MEETING_SECONDS = 1800
@@ -54,8 +54,11 @@ class Node:
         return cls(int(rank), master, int(port))
 
 
-def torchrun_arguments(topology: Topology, node: Node, logs: Path, meeting_seconds: int = MEETING_SECONDS) -> list[str]:
-    """torchrun's arguments for this node. Ranks never restart alone: the whole group does, from a checkpoint."""
+def torchrun_arguments(
+    topology: Topology, node: Node, logs: Path, rank: Sequence[str], meeting_seconds: int = MEETING_SECONDS
+) -> list[str]:
+    """torchrun's arguments for this node, where `rank` is a rank's command. Ranks never restart alone: the whole group
+    does, from a checkpoint."""
     if topology.nodes == 1:
         # Port 0: a free one on loopback, so that two runs on one machine never meet.
         place = [
@@ -81,13 +84,13 @@ def torchrun_arguments(topology: Topology, node: Node, logs: Path, meeting_secon
         f"--log-dir={logs}",
         "--redirects=3",
         "--tee=3",
-        "--module",
-        "fabula_workloads.training.rank.entry",
+        "--no-python",
+        *rank,
     ]
 
 
-def rank_environment(spec: FineTuneRunSpec, job_file: Path, environment: Mapping[str, str]) -> dict[str, str]:
-    """Environment of torchrun and its ranks, from this process's own."""
+def rank_environment(spec: FineTuneRunSpec, environment: Mapping[str, str]) -> dict[str, str]:
+    """Environment of torchrun and its ranks, but for their job, from this process's own."""
     topology = spec.topology
     # What a controller sets for torchrun is passed as arguments; left in place it would change what a single node does.
     torchrun = ("PET_", "MASTER_")
@@ -98,6 +101,7 @@ def rank_environment(spec: FineTuneRunSpec, job_file: Path, environment: Mapping
     }
     cores = len(os.sched_getaffinity(0))
     kept.setdefault("OMP_NUM_THREADS", str(max(1, cores // topology.gpus_per_node)))
+    kept.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy's; its threads would not survive the copy of a process
     kept.setdefault("TORCHELASTIC_LOG_LINE_PREFIX_TEMPLATE", "[rank${rank}] ")
     kept.setdefault("PYTHONUNBUFFERED", "1")
     if topology.device == "cuda" and "PYTORCH_CUDA_ALLOC_CONF" not in kept:
@@ -108,25 +112,28 @@ def rank_environment(spec: FineTuneRunSpec, job_file: Path, environment: Mapping
         kept.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     if topology.nodes == 1 and topology.device == "cpu":
         kept.setdefault("GLOO_SOCKET_IFNAME", "lo")
-    return kept | {JOB_VARIABLE: str(job_file), PARENT_VARIABLE: str(os.getpid())}
+    return kept | {PARENT_VARIABLE: str(os.getpid())}
 
 
 class Group:
     """The running ranks of this node."""
 
-    def __init__(self, job: TrainingJob, node: Node, meeting_seconds: int = MEETING_SECONDS) -> None:
-        self._job, self._node = job, node
+    def __init__(
+        self, job: TrainingJob, node: Node, libraries: Libraries, meeting_seconds: int = MEETING_SECONDS
+    ) -> None:
+        self._job, self._node, self._libraries = job, node, libraries
         topology = job.spec.topology
         self._ranks = range(node.rank * topology.gpus_per_node, (node.rank + 1) * topology.gpus_per_node)
         self._logs = job.work / "torchrun"
         self._verdict = job.work / "verdict.json"
         # A session of its own: a Ctrl-C for the launcher is the launcher's to pass on, at a step boundary.
+        rank = libraries.command("rank", "fabula_workloads.training.rank.entry")
         self._process = subprocess.Popen(
             [
-                sys.executable, "-m", "fabula_workloads.training.launcher.agent", str(self._verdict),
-                *torchrun_arguments(topology, node, self._logs, meeting_seconds),
+                *libraries.command("agent", "fabula_workloads.training.launcher.agent"), str(self._verdict),
+                *torchrun_arguments(topology, node, self._logs, rank, meeting_seconds),
             ],
-            env=rank_environment(job.spec, job.write(), os.environ),
+            env=rank_environment(job.spec, os.environ) | {JOB_VARIABLE: str(job.write())},
             start_new_session=True,
         )  # fmt: skip
 
@@ -156,7 +163,9 @@ class Group:
                 if int(rank) not in spoken:
                     left.append(from_exit_code(int(rank), end["exit_code"], end["at"], self._said(int(rank))))
         if not left:
-            return from_exit_code(self._ranks[0], self._process.returncode or 1)
+            # All processes of the group end with the one that they are copies of.
+            code = self._libraries.end() or self._process.returncode or 1
+            return from_exit_code(self._ranks[0], code)
         return first_cause(left)
 
     def _apart(self, unmet: str) -> RankFailure:

@@ -1,0 +1,170 @@
+"""Copies of a process that has libraries loaded: each behaves as a process of its own, and none outlives who asked."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.support.patience import SECONDS, until
+
+from fabula_workloads.training.preloaded.libraries import Libraries
+
+MODULE = """
+import os, signal, sys, time
+LOADED_BY = os.getpid()
+def main():
+    word, *rest = sys.argv[1:]
+    print(word, *rest, os.getcwd(), os.environ.get("MINE"), os.getpid() == LOADED_BY, flush=True)
+    print(sys.stdin.readline(), end="", file=sys.stderr, flush=True)
+    match word:
+        case "code": return int(rest[0])
+        case "exit": sys.exit(int(rest[0]))
+        case "raise": raise ValueError("by the copy")
+        case "signal": os.kill(os.getpid(), int(rest[0]))
+        case "wait": time.sleep(3600)
+"""
+SERVER = """
+import socket, sys, served_module
+from fabula_workloads.training.messages.process import die_with_parent
+from fabula_workloads.training.preloaded.server import serve
+die_with_parent()
+serve(socket.socket(fileno=int(sys.argv[1])))
+"""
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Libraries, subprocess.Popen[bytes]]]:
+    """A server that has loaded one small module."""
+    folder = tmp_path_factory.mktemp("served")
+    (folder / "served_module.py").write_text(MODULE)
+    (folder / "deep" / ("x" * 120)).mkdir(parents=True)
+    path = folder / "deep" / ("x" * 120) / "socket"
+    with socket.socket(socket.AF_UNIX) as listener:
+        descriptor = os.open(path.parent, os.O_PATH)
+        listener.bind(f"/proc/self/fd/{descriptor}/socket")
+        os.close(descriptor)
+        listener.listen()
+        server = subprocess.Popen(
+            [sys.executable, "-c", SERVER, str(listener.fileno())],
+            env=os.environ | {"PYTHONPATH": str(folder), "MINE": "the server's"},
+            pass_fds=[listener.fileno()],
+        )
+    yield Libraries(path, server), server
+    server.kill()
+    server.wait()
+
+
+def ask(libraries: Libraries, *words: str, **environment: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*libraries.command("test", "served_module"), *words],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd="/",
+        env={"PATH": os.environ["PATH"], **environment},
+    )
+
+
+Served = tuple[Libraries, subprocess.Popen[bytes]]
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("code", "0"), 0),
+        (("code", "3"), 3),
+        (("exit", "65"), 65),
+        (("raise",), 1),
+        (("signal", str(int(signal.SIGKILL))), -signal.SIGKILL),
+        (("signal", str(int(signal.SIGABRT))), -signal.SIGABRT),
+        (("signal", str(int(signal.SIGTERM))), -signal.SIGTERM),
+    ],
+)
+def test_it_ends_as_its_copy_does(served: Served, words: tuple[str, ...], code: int) -> None:
+    process = ask(served[0], *words, MINE="the client's")
+    said, wrong = process.communicate("given\n", timeout=SECONDS)
+    assert process.returncode == code
+    # Streams, folder and environment are those of who asked, and the module was loaded before the copy was made.
+    assert said == f"{' '.join(words)} / the client's False\n"
+    assert wrong.startswith("given\n")
+    assert ("ValueError: by the copy" in wrong) is (words == ("raise",))
+
+
+def copies() -> dict[str, int]:
+    """Running copies by the name that `top` shows."""
+    found = {}
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            name, state = (process / "comm").read_text().strip(), (process / "stat").read_text().rpartition(")")[2]
+        except OSError:
+            continue
+        if name.startswith("fabula-test") and state.split()[0] != "Z":
+            found[name] = int(process.name)
+    return found
+
+
+def waiting(libraries: Libraries, rank: str) -> tuple[subprocess.Popen[str], int]:
+    process = ask(libraries, "wait", RANK=rank)
+    return process, until(lambda: copies().get(f"fabula-test-{rank}"), "the copy")
+
+
+def test_a_copy_ends_with_the_process_that_stands_for_it(served: Served) -> None:
+    process, _ = waiting(served[0], "7")
+    other, copy = waiting(served[0], "8")
+    process.kill()
+    until(lambda: "fabula-test-7" not in copies(), "the end of the copy")
+    assert "fabula-test-8" in copies()
+    os.kill(copy, signal.SIGKILL)
+    assert other.wait(SECONDS) == -signal.SIGKILL
+    for one in (process, other):
+        one.communicate()
+
+
+def test_the_process_ends_with_its_parent(served: Served) -> None:
+    """Also when the parent is killed without a word, as torchrun may be."""
+    command = served[0].command("test", "served_module")
+    start = "import os, subprocess, sys; subprocess.Popen(sys.argv[1:]); print(flush=True); sys.stdin.read()"
+    environment = os.environ | {"RANK": "9"}
+    parent = subprocess.Popen(
+        [sys.executable, "-c", start, *command, "wait"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
+    )
+    until(lambda: "fabula-test-9" in copies(), "the copy")
+    parent.kill()
+    parent.communicate()
+    until(lambda: "fabula-test-9" not in copies(), "the end of the copy")
+
+
+def test_all_end_with_the_server(served: Served) -> None:
+    """The last test of this file."""
+    process, _ = waiting(served[0], "5")
+    served[1].kill()
+    _, wrong = process.communicate(timeout=SECONDS)
+    assert process.returncode == 1
+    assert "the process that loads the libraries of served_module has ended" in wrong
+    until(lambda: not copies(), "the end of every copy")
+    assert served[0].end() == -signal.SIGKILL
+    refused = ask(served[0], "code", "0")
+    assert "cannot be asked for it" in refused.communicate("", timeout=SECONDS)[1]
+    assert refused.returncode == 1
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize(("device", "quantization"), [("cpu", "none"), ("cuda", "none")])
+def test_loading_starts_no_thread_and_touches_no_gpu(device: str, quantization: str) -> None:
+    """A copy has neither; threads may hold locks that are then never released."""
+    code = (
+        "import os, sys; from fabula_workloads.training.preloaded import server\n"
+        f"server.load(cuda={device == 'cuda'}, quantized={quantization != 'none'})\n"
+        "import torch; print(len(os.listdir('/proc/self/task')), torch.cuda.is_initialized(), "
+        "*(sys.modules.get(name) is not None for name in ('bitsandbytes', 'transformers.trainer', 'deepspeed')))"
+    )
+    environment = os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "4"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["1", "False", "False", "True", str(device == "cpu")], done.stderr

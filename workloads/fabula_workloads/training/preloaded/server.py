@@ -1,0 +1,169 @@
+"""Loads the libraries of training once and is copied for each process that needs them.
+
+`python -m fabula_workloads.training.preloaded.server LISTENER DEVICE QUANTIZATION`; LISTENER is a socket's descriptor,
+where `client.py` asks. Importing torch, transformers and DeepSpeed takes seconds of each process; a copy has them at
+once and shares their memory. The server has one thread and touches no GPU, for neither survives a copy.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import gc
+import importlib
+import json
+import logging
+import os
+import select
+import signal
+import socket
+import sys
+import traceback
+from typing import Never
+
+from fabula_workloads.training.messages.process import PARENT_VARIABLE, die_with_parent
+from fabula_workloads.training.preloaded.client import LENGTH, STATUS
+
+_log = logging.getLogger("fabula.train")
+_PR_SET_NAME = 15
+_ON_ANY_DEVICE = (
+    "torch.distributed.run",
+    "torch.distributed.launcher.api",
+    "peft",
+    "fabula_workloads.models.processor",
+    "fabula_workloads.training.launcher.agent",
+    "fabula_workloads.training.rank.entry",
+    "fabula_workloads.training.rank.trainer",
+    "fabula_workloads.training.model.tuned_model",
+)
+
+
+def main() -> None:
+    """Serve until the parent ends."""
+    die_with_parent()
+    listener, device, quantization = socket.socket(fileno=int(sys.argv[1])), sys.argv[2], sys.argv[3]
+    load(cuda=device == "cuda", quantized=quantization != "none")
+    serve(listener)
+
+
+def load(*, cuda: bool, quantized: bool) -> None:
+    """Import what a rank and torchrun's agent import.
+
+    On GPUs without DeepSpeed and bitsandbytes: both ask the GPU what it can do when they are imported.
+    """
+    from fabula_workloads.models.family import families
+    from fabula_workloads.training.rank.entry import prepare_libraries
+
+    if cuda and quantized:
+        return
+    try:
+        prepare_libraries(cuda=cuda, quantized=quantized)
+        for name in _ON_ANY_DEVICE:
+            importlib.import_module(name)
+        for kind in (kind for family in families().values() for kind in family.model_types):
+            importlib.import_module(f"transformers.models.{kind}.modeling_{kind}")
+    except Exception as error:
+        _log.warning("libraries were not loaded ahead: %s: %s", type(error).__name__, error)
+    gc.collect()
+    gc.freeze()  # or the copies would write to what they share at their first collection
+
+
+def serve(listener: socket.socket) -> Never:
+    """Fork for each request; tell how the copy ended; kill it when whoever asked for it is gone."""
+    server = os.getpid()
+    clients: dict[int, socket.socket] = {}  # by process id of the copy
+    woken, wake = os.pipe()
+    for end in (woken, wake):
+        os.set_blocking(end, False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(wake)
+    waiting = select.poll()
+    waiting.register(listener, select.POLLIN)
+    waiting.register(woken, select.POLLIN)
+
+    def forget(descriptor: int) -> None:
+        with contextlib.suppress(KeyError):  # the client's end and the copy's may be heard in either order
+            waiting.unregister(descriptor)
+
+    while True:
+        for descriptor, _ in waiting.poll():
+            if descriptor == listener.fileno():
+                client, _ = listener.accept()
+                if (copy := os.fork()) == 0:
+                    signal.set_wakeup_fd(-1)
+                    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                    for other in (listener, *clients.values()):
+                        other.close()
+                    os.close(woken)
+                    os.close(wake)
+                    become(client, server)
+                clients[copy] = client
+                # Not for input: what the client sends is the copy's to read.
+                waiting.register(client, select.POLLRDHUP)
+            elif descriptor == woken:
+                os.read(woken, 4096)
+                for copy, status in _ended():
+                    client = clients.pop(copy)
+                    forget(client.fileno())
+                    with client:
+                        _tell(client, status)
+            else:
+                forget(descriptor)
+                for copy, client in clients.items():
+                    if client.fileno() == descriptor:
+                        os.kill(copy, signal.SIGKILL)
+
+
+def _ended() -> list[tuple[int, int]]:
+    """Copies that have ended, with their status."""
+    found: list[tuple[int, int]] = []
+    while True:
+        try:
+            copy, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return found
+        if copy == 0:
+            return found
+        found.append((copy, status))
+
+
+def _tell(client: socket.socket, status: int) -> None:
+    try:
+        client.sendall(STATUS.pack(status))
+    except OSError:
+        return  # it was killed, and so was the copy
+
+
+def become(client: socket.socket, server: int) -> Never:
+    """In the copy: take over the client's folder, environment and streams, and run the module that it asks for."""
+    code = 1
+    try:
+        size, streams, _, _ = socket.recv_fds(client, LENGTH.size, 3)
+        if len(size) < LENGTH.size:
+            os._exit(1)  # the client was killed before it had asked
+        request = json.loads(client.recv(LENGTH.unpack(size)[0], socket.MSG_WAITALL))
+        client.close()
+        for number, stream in enumerate(streams):
+            os.dup2(stream, number)
+            os.close(stream)
+        os.environ.clear()
+        # Its parent is this server, which ends when the launcher does.
+        os.environ.update(request["environment"] | {PARENT_VARIABLE: str(server)})
+        die_with_parent()
+        os.chdir(request["folder"])
+        sys.argv = [request["module"], *request["arguments"]]
+        # What `top` shows; all copies have the server's command line.
+        ctypes.CDLL(None).prctl(_PR_SET_NAME, f"fabula-{request['name']}".encode())
+        code = importlib.import_module(request["module"]).main() or 0
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 1
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+if __name__ == "__main__":
+    main()
