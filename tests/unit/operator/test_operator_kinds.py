@@ -27,4 +27,6 @@ def test_every_look_sets_all_conditions_of_the_kind_in_one_order(kind: Kind, spe
 
 def test_the_list_of_all_types_has_each_once() -> None:
     assert TYPES == EVERY
-    assert (*EVERY, "Healthy", "GatesPassed") == CONDITION_TYPES
+    assert CONDITION_TYPES[: len(EVERY)] == EVERY
+    assert {"Healthy", "GatesPassed"} <= set(CONDITION_TYPES)
+    assert len(set(CONDITION_TYPES)) == len(CONDITION_TYPES)
