@@ -163,7 +163,8 @@ class FineTuneRunSpec(RunSpec):
     topology: Topology = Field(default_factory=Topology)
     """How many ranks, and where."""
     backend: Literal["auto", "PyTorchJob", "Job"] = "auto"
-    """Kind of child: PyTorchJob where the training operator's CRD is installed, else Job."""
+    """Kind of child. `auto`: PyTorchJob where the training operator's CRD is installed and the run has one node, else
+    Job. For several nodes under PyTorchJob the training operator's init container has to be set up."""
     checkpoints: Checkpoints = Field(default_factory=Checkpoints)
     """How often state is committed."""
     retries: Retries = Field(default_factory=Retries)

@@ -193,7 +193,7 @@ def test_killed_at_named_moments_it_ends_as_the_undisturbed_run(world: World, st
 def test_a_rank_dies_on_one_of_two_nodes_and_they_end_as_one_node_with_as_many_ranks(world: World) -> None:
     expected = world.undisturbed(2)
     namespace = "nodes"
-    world.apply(2, namespace, topology={"nodes": 2, "gpusPerNode": 1, "device": "cpu"})
+    world.apply(2, namespace, backend="PyTorchJob", topology={"nodes": 2, "gpusPerNode": 1, "device": "cpu"})
     launcher, work = attempt_after(world.root, namespace, "tiny", 0)
     scene = Scene(launcher, work, 0, EVERY, KEEP)
     until(lambda: len(scene.steps()) > EVERY, "steps after the first checkpoint")

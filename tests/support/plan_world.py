@@ -39,6 +39,7 @@ class PlanWorld:
         default_factory=lambda: observed(
             "FineTuneRun",
             {
+                "backend": "PyTorchJob",
                 "topology": {"nodes": 2, "gpusPerNode": 4},
                 "checkpoints": {"everySteps": 3},
                 "retries": {"infrastructure": 1000, "failure": 100},

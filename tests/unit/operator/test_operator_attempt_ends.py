@@ -30,7 +30,7 @@ from fabula_operator.plan.lifecycle import plan
 from fabula_operator.plan.seen.api_objects import Pod
 from fabula_operator.plan.seen.observed import Observed
 
-TWO_NODES = {"topology": {"nodes": 2, "gpusPerNode": 2, "device": "cpu"}}
+TWO_NODES = {"backend": "PyTorchJob", "topology": {"nodes": 2, "gpusPerNode": 2, "device": "cpu"}}
 LATER = NOW + timedelta(minutes=5)
 
 

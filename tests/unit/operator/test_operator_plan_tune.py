@@ -71,6 +71,8 @@ def test_a_run_waits_for_its_dataset_and_says_how_that_stands(situation: str, da
     [
         ({}, True, "PyTorchJob", "CRD is installed"),
         ({}, False, "Job", "CRD is not installed"),
+        ({"topology": {**TOPOLOGY, "nodes": 2}}, True, "Job", "several nodes"),
+        ({"topology": {**TOPOLOGY, "nodes": 2}, "backend": "PyTorchJob"}, True, "PyTorchJob", "asks for it"),
         ({"backend": "Job"}, True, "Job", "asks for it"),
         ({"backend": "PyTorchJob"}, False, None, "WaitingForTrainingOperator"),
     ],
@@ -214,7 +216,7 @@ def test_the_wait_before_the_next_attempt_doubles() -> None:
 
 
 def test_one_dead_rank_ends_the_attempt_and_the_next_waits_until_all_pods_are_gone() -> None:
-    seen, made = step(observed("FineTuneRun", {"topology": {**TOPOLOGY, "nodes": 2}}))
+    seen, made = step(observed("FineTuneRun", {"backend": "PyTorchJob", "topology": {**TOPOLOGY, "nodes": 2}}))
     (launch,) = launches(made)
     assert launch.shards == 2
     master, worker = seen.pods
@@ -297,7 +299,7 @@ def test_metrics_and_steps_come_from_the_report_of_the_attempt_at_work() -> None
 
 
 def test_a_failed_child_whose_pods_are_still_seen_running_is_judged_by_what_they_say_later() -> None:
-    seen, _ = step(observed("FineTuneRun", {"topology": {**TOPOLOGY, "nodes": 2}}))
+    seen, _ = step(observed("FineTuneRun", {"backend": "PyTorchJob", "topology": {**TOPOLOGY, "nodes": 2}}))
     stale = with_child(seen, failed=True)
     made = plan(stale, NOW)
     assert isinstance(made.status, FineTuneRunStatus)

@@ -66,6 +66,7 @@ CASES = {
         "FineTuneRun",
         "train",
         {
+            "backend": "PyTorchJob",
             "template": {
                 "image": "example/trainer:7",
                 "command": ["torchrun", "train.py"],
@@ -86,6 +87,7 @@ CASES = {
         {
             **SCHEDULED,
             "queue": "gpus",
+            "backend": "PyTorchJob",
             "deadline": "24h",
             "topology": {
                 "nodes": 4,
@@ -99,6 +101,7 @@ CASES = {
         "FineTuneRun",
         "train",
         {
+            "backend": "PyTorchJob",
             "topology": {"nodes": 2, "gpusPerNode": 8, "product": "NVIDIA-A100-SXM4-80GB"},
             "resources": {"requests": {"cpu": "64", "memory": "512Gi"}},
         },
@@ -185,7 +188,8 @@ def test_pods_of_a_group_are_placed_close_together(
     queue: str | None, domain: str | None, annotation: str | None, affinity: str | None
 ) -> None:
     topology = {"nodes": 2, **({domain: "rack"} if domain else {})}
-    launch = launch_of("FineTuneRun", "train", {"topology": topology, **({"queue": queue} if queue else {})})
+    spec = {"backend": "PyTorchJob", "topology": topology}
+    launch = launch_of("FineTuneRun", "train", {**spec, **({"queue": queue} if queue else {})})
     for template in templates(manifest(launch, SETTINGS)):
         told = {key: value for key, value in template["metadata"]["annotations"].items() if "podset" in key}
         # The group makes Kueue look for one domain for master and workers together.

@@ -19,7 +19,7 @@ from fabula_operator.plan.seen.observed import Observed
 from fabula_operator.render import manifest
 from fabula_operator.render.launch import WorkerSettings
 
-TWO_NODES = {"topology": {"nodes": 2, "gpusPerNode": 8}}
+TWO_NODES = {"backend": "PyTorchJob", "topology": {"nodes": 2, "gpusPerNode": 8}}
 
 
 def at_work() -> Observed:

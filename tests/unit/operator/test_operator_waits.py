@@ -89,7 +89,8 @@ def test_a_child_that_is_held_or_between_two_tries_is_not_late() -> None:
 
 @pytest.mark.parametrize("crd", [True, False])
 def test_a_group_of_which_one_rank_is_missing_waits_for_it(crd: bool) -> None:
-    seen = observed("FineTuneRun", {"topology": {"nodes": 2, "gpusPerNode": 8}})
+    backend = "PyTorchJob" if crd else "Job"
+    seen = observed("FineTuneRun", {"backend": backend, "topology": {"nodes": 2, "gpusPerNode": 8}})
     seen, _ = step(replace(seen, environment=replace(seen.environment, pytorch_jobs=crd)))
     one = replace(seen, pods=seen.pods[:1])
     made = plan(said(one, seen.children[0].uid, QUOTA), NOW + MINUTE)
@@ -99,7 +100,7 @@ def test_a_group_of_which_one_rank_is_missing_waits_for_it(crd: bool) -> None:
 
 
 def test_a_group_of_which_one_rank_has_no_place_says_so_though_the_other_runs() -> None:
-    seen, _ = step(observed("FineTuneRun", {"topology": {"nodes": 2, "gpusPerNode": 8}}))
+    seen, _ = step(observed("FineTuneRun", {"backend": "PyTorchJob", "topology": {"nodes": 2, "gpusPerNode": 8}}))
     seen = with_pod(seen, phase="Pending", waiting="Unschedulable", waiting_message="0/3 nodes are available")
     assert shown(plan(seen, NOW)) == ("Pending", "Unschedulable")
 

@@ -33,6 +33,10 @@ def choose_backend(seen: Observed, spec: Spec) -> tuple[Backend, str | None] | W
         return ("PyTorchJob" if status.backend.startswith("PyTorchJob") else "Job"), status.backend
     if spec.backend == "Job":
         return "Job", "Job: spec.backend asks for it"
+    if spec.backend == "auto" and spec.topology.nodes > 1:
+        # Its workers wait in an init container for a name that is published once the master is ready, give up after
+        # three minutes, and are no pods that PodSecurity `restricted` lets in, unless its own flags are set.
+        return "Job", "Job: the run has several nodes, which the training operator makes wait for each other's names"
     if seen.environment.pytorch_jobs:
         asked = (
             "spec.backend asks for it" if spec.backend == "PyTorchJob" else "the training operator's CRD is installed"
