@@ -30,7 +30,7 @@ PIXELS = {"minPixels": 1024, "maxPixels": 8192}
 TRAINING = {"maxSteps": STEPS, "neftuneNoiseAlpha": 0, "learningRate": 2e-3}
 # Packed, the eight samples are four sequences, and a step sees all of them.
 FULL: dict[str, Any] = {
-    "training": TRAINING | {"method": "full", "packing": True, "maxLength": 250, "deterministic": True},
+    "training": TRAINING | {"method": "full", "packing": True, "maxLength": 250},
     "checkpoints": {"everySteps": EVERY},
 }
 ONE_RANK = {"gpusPerNode": 1, "device": "cpu"}
