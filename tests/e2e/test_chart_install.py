@@ -117,7 +117,7 @@ def test_helm_test_builds_a_dataset_and_leaves_none_of_its_objects(installed: An
     assert cluster.names("dsb") == set()
     manifests = (cluster.claim / "default" / "datasetbuild").glob("assemble/*/manifest.json")
     assert [json.loads(one.read_text())["kind"] for one in manifests] == ["dataset"]
-    assert not {one for one in cluster.names("jobs,configmaps,serviceaccounts,roles") if "trial" in one}
+    assert not {one for one in cluster.names("jobs,roles,rolebindings") if "trial" in one}
 
 
 def test_the_quickstart_runs_under_the_charts_own_rights(installed: Any, cluster: Cluster, tmp_path: Path) -> None:
