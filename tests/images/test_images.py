@@ -15,7 +15,7 @@ import yaml
 
 from tests.images.container import ROOT, Container, buildah, container, image, version
 from tests.support.control_plane import ControlPlane
-from tests.support.patience import until
+from tests.support.patience import SECONDS, until
 from tests.support.worker_process import worker_config
 
 COMMANDS = [
@@ -25,7 +25,7 @@ COMMANDS = [
     ("cpu", "fabula-worker"),
     ("cpu", "fabula-quickstart"),
 ]
-MEGABYTES = {"operator": 300, "cpu": 2200}
+MEGABYTES = {"operator": 380, "cpu": 2200}
 """Most that an image may take on a node, unpacked."""
 TOOLS = ["gcc", "cc", "c99", "g++", "clang", "ld", "as", "make", "pip", "pip3", "git", "curl", "wget"]
 STRANGER = 23456
@@ -137,6 +137,7 @@ def test_the_operator_serves_under_an_id_without_a_name_and_writes_nowhere(box: 
             "--kubeconfig=/config/kubeconfig",
             "--artifact-root=file:///artifacts",
             "--insecure-status",
+            f"--status-url=http://127.0.0.1:{status}",
             f"--status-port={status}",
             f"--metrics-port={metrics}",
             user=STRANGER,
@@ -144,14 +145,14 @@ def test_the_operator_serves_under_an_id_without_a_name_and_writes_nowhere(box: 
         try:
 
             def healthy() -> bool:
-                assert process.poll() is None, process.communicate()[0]
+                assert process.poll() is None, process.stdout and process.stdout.read()
                 probe = box.start(*(word.replace("8080", str(metrics)) for word in health["Test"][1:]), user=STRANGER)
                 return probe.wait() == 0
 
             until(healthy, "an operator that its own health command calls well")
         finally:
             process.terminate()
-            process.communicate()
+            process.wait(SECONDS)
     assert box.files() == before
 
 
