@@ -33,9 +33,9 @@ def small(namespace: str) -> str:
         spec = document["spec"]
         match document["kind"]:
             case "DatasetBuild":
-                spec["source"]["limit"] = 4
-                spec["extraction"]["maxExcerpts"] = 1
-                spec["images"]["workers"] = 1
+                spec["podcast"]["source"]["limit"] = 4
+                spec["podcast"]["extraction"]["maxExcerpts"] = 1
+                spec["podcast"]["images"]["workers"] = 1
             case "FineTuneRun":
                 spec["training"] |= {"maxSteps": 8, "perDeviceBatchSize": 1}
                 spec["checkpoints"] = {"everySteps": 2, "keep": 2}

@@ -146,7 +146,7 @@ def bad_runs(hub: str, used: dict[str, Any]) -> dict[str, tuple[dict[str, Any], 
         ),
         "does-not-fit": (
             spec(model=LARGE, lora={}, training={}, topology=A100, deepspeed={"stage": 2}),
-            ["DoesNotFit", "440.6 GiB", "NVIDIA-A100-SXM4-80GB has 80.0 GiB", "deepspeed.stage 3 needs 58.3 GiB"],
+            ["DoesNotFit", "440.6 GiB", "NVIDIA-A100-SXM4-80GB has 80.0 GiB", "deepspeed.stage 3 needs 61.0 GiB"],
         ),
     }
 
@@ -189,7 +189,7 @@ def test_each_bad_run_is_refused_with_the_field_and_what_would_work(product: Pro
         {"apiVersion": "fabula.dev/v1alpha1", "kind": "FineTuneRun", "metadata": {"name": name}, "spec": wanted}
         for name, (wanted, _) in runs.items()
     ]
-    build = {"recipe": "another", "source": {"uri": "none.jsonl"}}
+    build = {"recipe": "another", "parameters": {"source": {"uri": "none.jsonl"}}}
     objects.insert(0, {**objects[0], "kind": "DatasetBuild", "metadata": {"name": "another"}, "spec": build})
     file = product.home / "runs.yaml"
     file.write_text(yaml.safe_dump_all(objects))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import replace
@@ -67,6 +68,11 @@ def account(laptop: LaptopApi, tmp_path_factory: pytest.TempPathFactory) -> Path
     return asyncio.run(prepare())
 
 
+def refused(log: str) -> list[str]:
+    """Places where the API's answer 403 is told; a time or a port may have these digits too."""
+    return re.findall(r"(?<![\d,.:])403(?!\d).*", log)
+
+
 async def until(question: Callable[[], Awaitable[bool]]) -> None:
     await eventually(question, question.__name__)
 
@@ -97,7 +103,7 @@ async def test_a_build_ends_under_the_rights_of_the_service_account_alone(
         assert operator.stop() == 0
     log = operator.log.read_text()
     assert "Traceback" not in log, log
-    assert " 403 " not in log, log
+    assert not refused(log), log
 
 
 async def test_one_namespace_needs_no_right_beyond_it(
@@ -121,7 +127,7 @@ async def test_one_namespace_needs_no_right_beyond_it(
         await until(finished)
     log = operator.log.read_text()
     assert "Traceback" not in log, log
-    assert "403" not in log, log
+    assert not refused(log), log
 
 
 async def test_two_operators_the_second_waits_and_takes_over(

@@ -53,7 +53,8 @@ def prepare_libraries(*, cuda: bool, quantized: bool = False) -> None:
     """What must be set before transformers and DeepSpeed are imported or initialised."""
     # Libraries import each other wherever they are installed. A rank that does without these starts sooner, and none of
     # them can break it. Nor does torch compile anything here, though DeepSpeed's decorators would load its compiler.
-    for package in ("datasets", "scipy", *([] if quantized else ["bitsandbytes"])):
+    # DeepSpeed's tuner would load MLflow, and with it a pool of memory whose thread no copied process may have.
+    for package in ("datasets", "scipy", "mlflow", *([] if quantized else ["bitsandbytes"])):
         sys.modules.setdefault(package, None)  # type: ignore[arg-type]  # as if it were not installed
     os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")
     # The launcher reports; Trainer's own callback would report a second time, with an ETA that is wrong after a resume.
