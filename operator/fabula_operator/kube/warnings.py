@@ -1,13 +1,17 @@
-"""Why children have no pods, and pods do not start: their newest Warning events, asked for rarely and one by one.
+"""Why children have no pods, and pods do not start: their newest Warning events, asked for rarely.
 
 Events are many and short-lived, so they are not watched: one list by field selector once something is late, and then at
-most one in a minute.
+most one in a minute. Each such list costs the server a look at all events of the namespace, so where many are late
+together, as in a queue that is full, one list of all its Warnings serves them for that minute.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -22,6 +26,21 @@ PAGE = 250
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 MOST = 10_000
 """Objects that are remembered."""
+CROWD = 8
+"""Objects of one namespace that are asked about one by one within a minute; with more, one list serves all."""
+
+
+@dataclass(slots=True)
+class _Namespace:
+    """What was read of one namespace lately."""
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    singly: deque[datetime] = field(default_factory=deque)
+    """When single objects were asked about."""
+    read: datetime = _LONG_AGO
+    """When all of its Warnings were."""
+    newest: dict[str, Said] = field(default_factory=dict)
+    """By the object's uid."""
 
 
 class Warnings:
@@ -32,6 +51,7 @@ class Warnings:
         self._now = now
         self._interval = timedelta(seconds=seconds)
         self._known: dict[str, tuple[datetime, Said | None]] = {}
+        self._namespaces: dict[str, _Namespace] = {}
         self._complained = False
 
     def known(self) -> Mapping[str, Said | None]:
@@ -45,30 +65,50 @@ class Warnings:
             asked = self._known.get(subject.uid)
             if asked is not None and self._now() - asked[0] < self._interval:
                 continue
+            at, said = self._now(), None
             try:
-                said = newest(await self._events(namespace, subject))
+                at, said = await self._said(namespace, subject)
             except ApiError as error:
                 if error.code != 403:
                     raise
                 if not self._complained:
                     self._complained = True
                     logger.warning("events cannot be read, so that runs cannot say why they wait: %s", error)
-                said = None
             self._known.pop(subject.uid, None)
-            self._known[subject.uid] = (self._now(), said)
+            self._known[subject.uid] = (at, said)
             while len(self._known) > MOST:
                 del self._known[next(iter(self._known))]
             news = news or asked is None or asked[1] != said
         return news
 
-    async def _events(self, namespace: str, subject: Subject) -> list[Obj]:
-        params = {"fieldSelector": f"involvedObject.uid={subject.uid},type=Warning", "limit": str(PAGE)}
-        found: list[Obj] = []
+    async def _said(self, namespace: str, subject: Subject) -> tuple[datetime, Said | None]:
+        """When the newest Warning was read, and which it was."""
+        place = self._namespaces.setdefault(namespace, _Namespace())
+        async with place.lock:
+            now = self._now()
+            if now - place.read < self._interval:
+                return place.read, place.newest.get(subject.uid)
+            while place.singly and now - place.singly[0] >= self._interval:
+                place.singly.popleft()
+            if len(place.singly) < CROWD:
+                place.singly.append(now)
+                found = [one async for one in self._events(namespace, f"involvedObject.uid={subject.uid},type=Warning")]
+                return now, newest(found)
+            told: dict[str, list[Obj]] = {}
+            async for event in self._events(namespace, "type=Warning"):
+                told.setdefault(str((event.get("involvedObject") or {}).get("uid")), []).append(event)
+            place.newest = {uid: said for uid, events in told.items() if (said := newest(events)) is not None}
+            place.read = now
+            return now, place.newest.get(subject.uid)
+
+    async def _events(self, namespace: str, selector: str) -> AsyncIterator[Obj]:
+        params = {"fieldSelector": selector, "limit": str(PAGE)}
         while True:
             page = await self._api.request("GET", EVENT.path(namespace), params=params)
-            found += page.get("items") or ()
+            for event in page.get("items") or ():
+                yield event
             if not (token := page["metadata"].get("continue")):
-                return found
+                return
             params["continue"] = token
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from fabula_kube.connection import Answer
 from fabula_operator.kube.client import Api, ApiError
-from fabula_operator.kube.warnings import Warnings, newest
+from fabula_operator.kube.warnings import CROWD, Warnings, newest
 from fabula_operator.plan.seen.observed import Said, Subject
 from fabula_operator.rights import CLUSTER_RULES
 
@@ -80,6 +80,28 @@ async def test_all_pages_are_read() -> None:
     said = warnings.known()["u1"]
     assert said is not None
     assert said.reason == "New"
+
+
+async def test_a_crowd_is_served_by_one_list_a_minute() -> None:
+    """Ten thousand late runs, and the server reads its events nine times in a minute, not ten thousand."""
+    server = Server([event("Full", f"of u{number}", involvedObject={"uid": f"u{number}"}) for number in range(30)])
+    warnings = server.warnings()
+    crowd = [Subject("Job", f"data-{number}", f"u{number}") for number in range(30)]
+    for one in crowd:
+        assert await warnings.ask("team", [one])
+    assert [one["fieldSelector"] for one in server.asked].count("type=Warning") == 1
+    assert len(server.asked) == CROWD + 1
+    assert {warnings.known()[f"u{number}"].message for number in range(CROWD, 30)} == {
+        f"of u{number}" for number in range(CROWD, 30)
+    }
+    late = Subject("Job", "data-late", "u99")
+    assert await warnings.ask("team", [late])
+    assert warnings.known()["u99"] is None
+    server.pages[0].append(event("Quota", involvedObject={"uid": "u99"}))
+    server.now += timedelta(seconds=60)
+    assert await warnings.ask("team", [*crowd, late])
+    assert warnings.known()["u99"].reason == "Quota"
+    assert len(server.asked) == 2 * (CROWD + 1)
 
 
 async def test_without_the_right_a_run_still_says_what_its_status_tells() -> None:
