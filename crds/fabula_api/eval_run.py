@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, StringConstraints
 
 from fabula_api.base import Count, LongText, Name, Rule, SpecModel, StatusModel, Text, Uri
+from fabula_api.judges import Judge
 from fabula_api.metrics import DEFAULTS, NAME_PATTERN, NAMES, PROFILES, ProfileName
 from fabula_api.shared_spec import ArtifactSource, ModelSource, PixelWindow, Resources, Retries, RunSpec
 from fabula_api.status import ArtifactStatus, RunStatus
@@ -59,15 +60,6 @@ class Generation(SpecModel):
     """Sequences generated at once."""
     seeds: list[int] = Field(default_factory=lambda: [0], min_length=1, max_length=16)
     """One answer for each seed and sample."""
-
-
-class Judge(SpecModel):
-    name: Name
-    """Name of the judge in status and report."""
-    provider: Literal["bedrock", "http"] = "bedrock"
-    """Who runs it."""
-    model: Text
-    """Model or inference profile."""
 
 
 class Gate(SpecModel):
