@@ -6,9 +6,10 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, StringConstraints
 
-from fabula_api.base import Count, LongText, Name, Rule, SpecModel, StatusModel, Text, Uri
+from fabula_api.base import Count, LongText, Name, Rule, SpecModel, StatusModel, Text
 from fabula_api.judges import Judge
 from fabula_api.metrics import DEFAULTS, NAME_PATTERN, NAMES, PROFILES, ProfileName
+from fabula_api.samples import Samples
 from fabula_api.shared_spec import ArtifactSource, ModelSource, PixelWindow, Resources, Retries, RunSpec
 from fabula_api.status import ArtifactStatus, RunStatus
 
@@ -21,17 +22,6 @@ MetricName = Annotated[
 
 def _default_profiles() -> list[ProfileName]:
     return list(PROFILES)
-
-
-class Samples(SpecModel):
-    uri: Uri
-    """VIST's annotations with a picture folder beside them, or a folder of sample folders."""
-    format: Literal["vist", "directories"] = "vist"
-    """Layout of the samples."""
-    count: int = Field(50, ge=1, le=10_000)
-    """Sequences to evaluate; no picture occurs in two of them."""
-    seed: int = Field(42, ge=0, le=2**31 - 1)
-    """Changes which sequences those are."""
 
 
 class Arm(SpecModel):

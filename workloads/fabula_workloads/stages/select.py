@@ -13,7 +13,8 @@ from pathlib import Path
 
 from fabula_api.artifact import artifact_digest
 from fabula_api.details import SampleSetDetails
-from fabula_api.eval_run import EvalRunSpec, Samples
+from fabula_api.eval_run import EvalRunSpec
+from fabula_api.samples import Samples
 from fabula_api.status import Lineage
 from fabula_workloads.pictures.opening import UnfitPicture
 from fabula_workloads.runtime.artifact import add_parts, commit, part_of
