@@ -4,24 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import Field
 
 from fabula_api.base import Count, LongText, Name, Rule, SpecModel, StatusModel, Text
+from fabula_api.eval_measures import Measures
+from fabula_api.eval_results import Comparison, GateStatus, MetricStatus, SelfTest
 from fabula_api.judges import Judge
-from fabula_api.metrics import DEFAULTS, NAME_PATTERN, NAMES, PROFILES, ProfileName
 from fabula_api.samples import Samples
 from fabula_api.shared_spec import ArtifactSource, ModelSource, PixelWindow, Resources, Retries, RunSpec
 from fabula_api.status import ArtifactStatus, RunStatus
-
-MetricName = Annotated[
-    str,
-    StringConstraints(max_length=127, pattern=NAME_PATTERN),
-    Field(description=f"One of {', '.join(f'`{name}`' for name in NAMES)}, or a recipe's own, as `recipe/metric`."),
-]
-
-
-def _default_profiles() -> list[ProfileName]:
-    return list(PROFILES)
 
 
 class Arm(SpecModel):
@@ -52,28 +43,11 @@ class Generation(SpecModel):
     """One answer for each seed and sample."""
 
 
-class Gate(SpecModel):
-    """A bound that one figure must keep."""
-
-    cel: ClassVar[tuple[Rule, ...]] = (
-        {"rule": "has(self.min) || has(self.max)", "message": "a gate needs min, max or both"},
-    )
-    metric: MetricName
-    """Metric."""
-    arm: Name
-    """Arm whose mean is looked at."""
-    versus: Name | None = None
-    """With it, the bound is on the difference `arm - versus`."""
-    min: float | None = None
-    """Smallest value that passes."""
-    max: float | None = None
-    """Largest value that passes."""
-
-
-class EvalRunSpec(RunSpec):
+class EvalRunSpec(Measures, RunSpec):
     """Compares models, with and without adapters, on the same picture sequences."""
 
     cel: ClassVar[tuple[Rule, ...]] = (
+        *Measures.cel,
         {
             "rule": "!has(self.baseline) || self.arms.exists(a, a.name == self.baseline)",
             "message": "baseline must name one of the arms",
@@ -87,11 +61,6 @@ class EvalRunSpec(RunSpec):
         {
             "rule": "self.gates.all(g, !has(g.versus) || self.arms.exists(a, a.name == g.versus))",
             "message": "each gate's versus must name one of the arms",
-            "fieldPath": ".gates",
-        },
-        {
-            "rule": "self.gates.all(g, self.metrics.exists(m, m == g.metric))",
-            "message": "each gate's metric must be one of metrics",
             "fieldPath": ".gates",
         },
     )
@@ -113,20 +82,8 @@ class EvalRunSpec(RunSpec):
     """Inference pods for each arm; each loads the model once."""
     engine: Literal["transformers", "vllm"] = "transformers"
     """Inference engine."""
-    metrics: list[MetricName] = Field(default_factory=lambda: list(DEFAULTS), min_length=1, max_length=32)
-    """Metrics to compute."""
-    profiles: list[ProfileName] = Field(default_factory=_default_profiles, min_length=1, max_length=2)
-    """Metric definitions: `paper-v1` as published, with its defects; `v2` mended. Status and gates use the first."""
-    clip_model: ModelSource = Field(
-        default_factory=lambda: ModelSource(
-            name="openai/clip-vit-base-patch32", revision="3d74acf9a28c67741b2f4f2ea7635f0aaf6f0268"
-        )
-    )
-    """Model of `clip-score`."""
     judges: list[Judge] = Field(default_factory=list, max_length=8)
     """Models that compare two arms' answers blindly."""
-    gates: list[Gate] = Field(default_factory=list, max_length=32)
-    """Bounds that decide the condition GatesPassed."""
     retries: Retries = Field(default_factory=Retries)
     """How often a shard is tried again."""
     resources: Resources = Field(default_factory=Resources)
@@ -142,21 +99,6 @@ class ShardCount(StatusModel):
     """Failed for good."""
 
 
-class MetricStatus(StatusModel):
-    name: Text
-    """Metric."""
-    mean: float | None = None
-    """Mean over the samples that could be parsed; absent when there is none."""
-    low: float | None = None
-    """Lower end of the 95 % bootstrap interval."""
-    high: float | None = None
-    """Upper end."""
-    count: Count = 0
-    """Samples in the mean."""
-    label: Text | None = None
-    """What to know before believing it: `random weights` when the metric's own model was never trained."""
-
-
 class ArmStatus(StatusModel):
     name: Text
     """Arm."""
@@ -168,45 +110,6 @@ class ArmStatus(StatusModel):
     """Answers without a single turn; never counted as zero."""
     metrics: Annotated[list[MetricStatus], Field(max_length=32)] = Field(default_factory=list)
     """Means."""
-
-
-class Comparison(StatusModel):
-    arm: Text
-    """Arm."""
-    versus: Text
-    """Baseline."""
-    metric: Text
-    """Metric."""
-    delta: float | None = None
-    """Mean of the paired differences."""
-    low: float | None = None
-    """Lower end of the 95 % bootstrap interval."""
-    high: float | None = None
-    """Upper end."""
-    count: Count = 0
-    """Pairs."""
-
-
-class GateStatus(StatusModel):
-    metric: Text
-    """Metric."""
-    arm: Text
-    """Arm."""
-    versus: Text | None = None
-    """Arm that was subtracted."""
-    value: float | None = None
-    """Figure found; absent when it could not be computed, which fails the gate."""
-    passed: bool
-    """Whether it kept the bound."""
-
-
-class SelfTest(StatusModel):
-    name: Text
-    """What was tried."""
-    passed: bool
-    """Whether the metric is able to fail."""
-    message: Text = ""
-    """What was seen."""
 
 
 class EvalRunStatus(RunStatus):

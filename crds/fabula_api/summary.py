@@ -8,7 +8,8 @@ from pydantic import ConfigDict, Field
 
 from fabula_api.base import Count, StatusModel, Text, Timestamp, Uri
 from fabula_api.dataset_build import BuildEstimate
-from fabula_api.eval_run import ArmStatus, Comparison, SelfTest
+from fabula_api.eval_results import Comparison, SelfTest
+from fabula_api.eval_run import ArmStatus
 
 
 class Summary(StatusModel):

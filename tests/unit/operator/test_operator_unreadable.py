@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from tests.support.observations import DIGEST, NOW, complete, condition, finished, observed, step, with_pod
 
-from fabula_api.eval_run import EvalRunStatus, GateStatus
+from fabula_api.eval_results import GateStatus
+from fabula_api.eval_run import EvalRunStatus
 from fabula_api.recipes import Kind
 from fabula_api.recipes.podcast import PODCAST
 from fabula_api.summary import SUMMARIES

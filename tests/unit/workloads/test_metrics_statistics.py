@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fabula_api.eval_run import EvalRunSpec, Gate
+from fabula_api.eval_measures import Gate
+from fabula_api.eval_run import EvalRunSpec
 from fabula_api.metrics import METRICS
 from fabula_workloads.metrics.answers import ClipFigures
 from fabula_workloads.metrics.bootstrap import estimate, paired_difference, per_sample

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 
-from fabula_api.eval_run import EvalRunSpec, Gate, GateStatus
+from fabula_api.eval_measures import Gate
+from fabula_api.eval_results import GateStatus
+from fabula_api.eval_run import EvalRunSpec
 from fabula_api.metrics import Metric, ProfileName
 from fabula_api.recipes import metrics_of
 from fabula_workloads.metrics.answers import ClipFigures, Measured, measure_answer

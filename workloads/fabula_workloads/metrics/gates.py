@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
-from fabula_api.eval_run import Gate, GateStatus
+from fabula_api.eval_measures import Gate
+from fabula_api.eval_results import GateStatus
 from fabula_workloads.metrics.bootstrap import Estimate, paired_difference
 
 Samples = Mapping[tuple[str, str], Mapping[str, float]]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fabula_api.eval_run import EvalRunSpec, EvalRunStatus, Gate, GateStatus
+from fabula_api.eval_measures import Gate
+from fabula_api.eval_results import GateStatus
+from fabula_api.eval_run import EvalRunSpec, EvalRunStatus
 from fabula_api.status import ConditionStatus
 from fabula_api.summary import GateAnswer
 

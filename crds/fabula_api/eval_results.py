@@ -1,0 +1,59 @@
+"""What an evaluation found, as parts of a status: means, comparisons, gates and self-tests."""
+
+from __future__ import annotations
+
+from fabula_api.base import Count, StatusModel, Text
+
+
+class MetricStatus(StatusModel):
+    name: Text
+    """Metric."""
+    mean: float | None = None
+    """Mean over the samples that could be parsed; absent when there is none."""
+    low: float | None = None
+    """Lower end of the 95 % bootstrap interval."""
+    high: float | None = None
+    """Upper end."""
+    count: Count = 0
+    """Samples in the mean."""
+    label: Text | None = None
+    """What to know before believing it: `random weights` when the metric's own model was never trained."""
+
+
+class Comparison(StatusModel):
+    arm: Text
+    """Arm."""
+    versus: Text
+    """Baseline."""
+    metric: Text
+    """Metric."""
+    delta: float | None = None
+    """Mean of the paired differences."""
+    low: float | None = None
+    """Lower end of the 95 % bootstrap interval."""
+    high: float | None = None
+    """Upper end."""
+    count: Count = 0
+    """Pairs."""
+
+
+class GateStatus(StatusModel):
+    metric: Text
+    """Metric."""
+    arm: Text
+    """Arm."""
+    versus: Text | None = None
+    """Arm that was subtracted."""
+    value: float | None = None
+    """Figure found; absent when it could not be computed, which fails the gate."""
+    passed: bool
+    """Whether it kept the bound."""
+
+
+class SelfTest(StatusModel):
+    name: Text
+    """What was tried."""
+    passed: bool
+    """Whether the metric is able to fail."""
+    message: Text = ""
+    """What was seen."""
