@@ -6,10 +6,10 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
+from fabula_api.arms import ArmStatus
 from fabula_api.base import Count, StatusModel, Text, Timestamp, Uri
 from fabula_api.dataset_build import BuildEstimate
 from fabula_api.eval_results import Comparison, SelfTest
-from fabula_api.eval_run import ArmStatus
 
 
 class Summary(StatusModel):

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from fabula_api.eval_run import Generation
+from fabula_api.arms import Generation
 from fabula_api.shared_spec import PixelWindow
 from fabula_workloads.models.torchvision_shim import prepare_torchvision
 from fabula_workloads.pictures.opening import MAX_RATIO, UnfitPicture, open_picture, picture_size

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from tests.support.training_dataset import build_model, samples, write_dataset
 
-from fabula_api.eval_run import Generation
+from fabula_api.arms import Generation
 from fabula_api.shared_spec import PixelWindow
 from fabula_workloads.models.family import IGNORED
 from fabula_workloads.models.loading import load_base

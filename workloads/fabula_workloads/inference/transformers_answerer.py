@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from transformers import StoppingCriteriaList
 
-from fabula_api.eval_run import Generation
+from fabula_api.arms import Generation
 from fabula_api.shared_spec import PixelWindow
 from fabula_workloads.inference.request import Answer, Failure, Request
 from fabula_workloads.inference.sampling import Interrupted, processors

@@ -7,8 +7,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from fabula_api.arms import ArmStatus
 from fabula_api.eval_results import Comparison, MetricStatus, SelfTest
-from fabula_api.eval_run import ArmStatus
 from fabula_workloads.metrics.evaluation import Evaluation
 
 SIGNIFICANT_DIGITS = 4

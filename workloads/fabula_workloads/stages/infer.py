@@ -8,7 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from fabula_api.eval_run import Arm, EvalRunSpec
+from fabula_api.arms import Arm
+from fabula_api.eval_run import EvalRunSpec
 from fabula_api.status import Lineage
 from fabula_workloads.inference.adapter_check import check_adapter, trained_quantization
 from fabula_workloads.inference.request import Answer, Answerer, Failure, Request

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fabula_api.eval_run import ArmStatus, EvalRunSpec, EvalRunStatus, ShardCount
+from fabula_api.arms import ArmStatus, ShardCount
+from fabula_api.eval_run import EvalRunSpec, EvalRunStatus
 from fabula_api.recipes import metrics_of
 from fabula_api.status import FailureDigest
 from fabula_api.summary import ScoreSummary

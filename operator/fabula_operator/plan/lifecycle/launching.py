@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from fabula_api.arms import Arm
 from fabula_api.artifact import canonical_json
 from fabula_api.base import value_at
-from fabula_api.eval_run import Arm
 from fabula_api.fine_tune_run import FineTuneRunSpec, FineTuneRunStatus
 from fabula_api.recipes import Stage
 from fabula_api.shared_spec import Resources

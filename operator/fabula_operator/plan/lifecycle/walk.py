@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from fabula_api.arms import Arm
 from fabula_api.base import value_at
-from fabula_api.eval_run import Arm, EvalRunSpec
+from fabula_api.eval_run import EvalRunSpec
 from fabula_api.externals import unresolved
 from fabula_api.fine_tune_run import FineTuneRunStatus
 from fabula_api.recipes import Stage

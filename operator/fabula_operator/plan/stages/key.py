@@ -11,9 +11,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from fabula_api.arms import Arm
 from fabula_api.artifact import digest_of
 from fabula_api.base import value_at
-from fabula_api.eval_run import Arm
 from fabula_api.once import once
 from fabula_api.recipes import Stage
 from fabula_api.uri import resolve_uri

@@ -1,0 +1,64 @@
+"""What an EvalRun asks, and how: the arms, the engine that runs them, and how answers are sampled."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from fabula_api.base import Count, Name, SpecModel, StatusModel, Text
+from fabula_api.eval_results import MetricStatus
+from fabula_api.shared_spec import ArtifactSource, ModelSource
+
+Engine = Literal["transformers", "vllm"]
+"""What generates answers."""
+
+
+class Arm(SpecModel):
+    name: Name
+    """Name of the arm in status and report."""
+    model: ModelSource
+    """Base model."""
+    adapter: ArtifactSource | None = None
+    """What a FineTuneRun made of it: a LoRA adapter goes on top of the base model; the model of a full fine-tuning is
+    taken in its place."""
+    quantization: Literal["none", "nf4"] | None = None
+    """How the base model is held, as in `lora.quantization`. Default: as the adapter was trained with it, and `none`
+    without one. An adapter that was trained otherwise is refused."""
+    gpus_per_shard: int = Field(1, ge=0, le=1)
+    """GPUs of one inference pod: one, which has to hold the whole model; 0 runs on the CPU."""
+
+
+class Generation(SpecModel):
+    temperature: float = Field(0.7, ge=0, le=2)
+    """Sampling temperature; 0 decodes greedily."""
+    top_p: float = Field(0.8, gt=0, le=1)
+    """Nucleus sampling."""
+    max_new_tokens: int = Field(2048, ge=1, le=32_768)
+    """Longest answer in tokens."""
+    batch_size: int = Field(1, ge=1, le=256)
+    """Sequences generated at once."""
+    seeds: list[int] = Field(default_factory=lambda: [0], min_length=1, max_length=16)
+    """One answer for each seed and sample."""
+
+
+class ShardCount(StatusModel):
+    done: Count = 0
+    """Finished."""
+    total: Count = 0
+    """In all."""
+    failed: Count = 0
+    """Failed for good."""
+
+
+class ArmStatus(StatusModel):
+    name: Text
+    """Arm."""
+    done: Count = 0
+    """Answers written."""
+    failed: Count = 0
+    """Answers that could not be generated."""
+    unparseable: Count = 0
+    """Answers without a single turn; never counted as zero."""
+    metrics: Annotated[list[MetricStatus], Field(max_length=32)] = Field(default_factory=list)
+    """Means."""
