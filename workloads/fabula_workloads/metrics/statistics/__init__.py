@@ -1,0 +1,1 @@
+"""What follows from figures, as pure functions: is a difference there, how large, how many samples show it."""
