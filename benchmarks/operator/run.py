@@ -184,7 +184,7 @@ async def measure(api: Api, kubeconfig: Path, folder: Path, tls: Certificates, s
         with third:
 
             async def waits() -> bool:
-                return await asyncio.to_thread(lambda: third._get("readyz")[0]) == 200
+                return await asyncio.to_thread(third.waits)
 
             await until(waits, "the third operator waits")
             await asyncio.sleep(3)

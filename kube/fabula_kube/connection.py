@@ -11,10 +11,11 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import quote, urlencode
 
 import aiohttp
+import orjson
 from kubernetes.aio.client.rest import RESTClientObject
 from yarl import URL
 
@@ -55,6 +56,19 @@ class Transport(Protocol):
         ...
 
 
+class _Response(aiohttp.ClientResponse):
+    """Reads JSON several times as fast as the standard library, with which kopf takes lists."""
+
+    async def json(self, **how: Any) -> Any:
+        if not how and self.content_type == "application/json":
+            try:
+                return orjson.loads(await self.read())
+            except orjson.JSONDecodeError:
+                # A lone surrogate, which others may write, or nothing: the standard library has its own way with these.
+                pass
+        return await super().json(**how)
+
+
 class _Rest(RESTClientObject):  # type: ignore[misc]  # the official client's types are not read
     """The official client's TLS and connections, lent to others: it says itself to override this for that."""
 
@@ -85,6 +99,7 @@ class Connection:
             "timeout": aiohttp.ClientTimeout(total=None, connect=REQUEST_SECONDS, sock_read=REQUEST_SECONDS),
             "headers": {"User-Agent": agent},
             "middlewares": (self._sign,),
+            "response_class": _Response,
         }
         try:
             self._rest = _Rest(configuration)

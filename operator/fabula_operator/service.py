@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import ssl
-from collections.abc import Coroutine
+import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,6 +21,7 @@ from fabula_operator.handlers.loop import resync_forever, work
 from fabula_operator.handlers.metrics import Metrics
 from fabula_operator.handlers.reconcile import Reconciler
 from fabula_operator.handlers.reports import Reports
+from fabula_operator.handlers.run_series import RunSeries
 from fabula_operator.handlers.status_server import REVIEWS_AT_ONCE, REVIEWS_PER_SECOND, StatusServer
 from fabula_operator.kube.apply import Applier
 from fabula_operator.kube.cache import Cache, Key
@@ -72,14 +73,17 @@ class Operator:
         self.cache = Cache()
         self.queue: WorkQueue[Key] = WorkQueue(lambda key: key.namespace)
         self.reports = Reports()
-        self.metrics = Metrics(self.cache, self.queue, self.reports)
+        # Of two operators one tells of the runs, for else each would be counted twice.
+        self.metrics = Metrics(
+            self.queue, RunSeries(lambda: self.cache.packed() if self._at_work else (), self.reports.of)
+        )
         gate = LeaderGate(self.metrics, lambda: self.leadership)
         connection = Connection(credentials(settings.kubeconfig, settings.service_account), FIELD_MANAGER)
         self.api = Api(connection, gate)
         self.api.answered = self.metrics.requested
         self.observer = Observer(self.api, self.cache)
         self._watches = watch.Watches(
-            Streams(connection), self.cache, self.queue.add, self.metrics.heard, settings.namespace
+            Streams(connection), self.cache, self._changed, self.metrics.heard, settings.namespace
         )
         self._certificate = certificate_of(settings)
         authority = self._certificate.authority if self._certificate else ""
@@ -102,7 +106,10 @@ class Operator:
         self.status_port = settings.status_port
         self.metrics_port = settings.metrics_port
         self._listening_since: datetime | None = None
-        self._listed = False
+        self._listed_at: float | None = None
+        """When the watches had told of all that is there, on the monotonic clock."""
+        self._at_work = False
+        """Whether looks are this operator's. One that waits for the lease only keeps up with what happens."""
         self._runners: list[web.AppRunner] = []
 
     def environment(self) -> Environment:
@@ -121,24 +128,54 @@ class Operator:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set. Raises LeaseLost when another operator took over."""
+        watching: asyncio.Task[Any] | None = None
         try:
             await self._serve_endpoints()
-            if await self._until(stop, self.leadership.acquire()):
-                return
-            await self._lead(stop)
+            watching = asyncio.create_task(self._watch(), name="watches")
+            if await self._acquired(stop, watching):
+                await self._lead(stop, watching)
         finally:
             self.queue.close()
+            if watching is not None:
+                watching.cancel()
+                await asyncio.gather(watching, return_exceptions=True)
+            await self._watches.close()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(1.5):
                     await self.leadership.release()
                     await asyncio.gather(*(runner.cleanup() for runner in self._runners))
             await self.api.close()
 
-    async def _lead(self, stop: asyncio.Event) -> None:
+    async def _watch(self) -> None:
+        """Learn what is there and keep up with it, before the lease is ours too: a takeover then lists nothing."""
+        while not await self._discovered():  # noqa: ASYNC110 - no event tells
+            await asyncio.sleep(DISCOVER_AGAIN_SECONDS)
+        self._follow()
+        await self._watches.listed()
+        self._listed_at = time.monotonic()
+
+    async def _acquired(self, stop: asyncio.Event, watching: asyncio.Task[Any]) -> bool:
+        """Wait for the lease; False if `stop` was set before."""
+        acquiring: asyncio.Task[Any] = asyncio.create_task(self.leadership.acquire(), name="acquire")
+        stopped: asyncio.Task[Any] = asyncio.create_task(stop.wait(), name="stop")
+        waited = {acquiring, stopped, watching}
+        try:
+            while not acquiring.done() and not stopped.done():
+                done, waited = await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    await task
+        finally:
+            for task in (acquiring, stopped):
+                task.cancel()
+            await asyncio.gather(acquiring, stopped, return_exceptions=True)
+        return not stop.is_set()
+
+    async def _lead(self, stop: asyncio.Event, watching: asyncio.Task[Any]) -> None:
         settings = self.settings
         lease = asyncio.create_task(self.leadership.keep(), name="lease")
+        self._at_work = True
         await self._serve_status()
-        tasks: list[asyncio.Task[None]] = [asyncio.create_task(self._work(), name="work")]
+        tasks: list[asyncio.Task[None]] = [asyncio.create_task(self._work(watching), name="work")]
         if (served := self._certificate) is not None:
             self.metrics.certificate.set_function(lambda: served.ends.timestamp())
             tasks.append(asyncio.create_task(keep(served, self._publish_authority, RENEWAL_SECONDS), name="renewal"))
@@ -156,28 +193,23 @@ class Operator:
                 task.cancel()
             await asyncio.gather(lease, stopped, *tasks, return_exceptions=True)
 
-    async def _work(self) -> None:
+    async def _work(self, watching: asyncio.Task[Any]) -> None:
         """Look at runs once all that belongs to them is known, for else it would seem not to be there."""
         queue, settings = self.queue, self.settings
-        try:
-            while not await self._discovered():  # noqa: ASYNC110 - no event tells
-                await asyncio.sleep(DISCOVER_AGAIN_SECONDS)
-            self._follow()
-            await self._watches.listed()
-            for key in await self.observer.admitted(settings.namespace):
-                queue.add(key, Urgency.RESYNCED)
-            self._listed = True
-            # From here on what a list knows and the cache does not is what the watches missed.
-            self.observer.missed = self.metrics.missed
-            self.reports.answering_since(utc_now())
-            async with asyncio.TaskGroup() as group:
-                group.create_task(
-                    resync_forever(settings.resync, queue, self.observer, self.cache, settings.namespace, self._follow)
-                )
-                for _ in range(settings.workers):
-                    group.create_task(work(queue, self.reconciler))
-        finally:
-            await self._watches.close()
+        await asyncio.shield(watching)
+        # What is served may have changed while this operator waited.
+        await self._watch()
+        for key in [*self.cache.keys(), *await self.observer.admitted(settings.namespace)]:
+            queue.add(key, Urgency.RESYNCED)
+        # From here on what a list knows and the cache does not is what the watches missed.
+        self.observer.missed = self.metrics.missed
+        self.reports.answering_since(utc_now())
+        async with asyncio.TaskGroup() as group:
+            group.create_task(
+                resync_forever(settings.resync, queue, self.observer, self.cache, settings.namespace, self._follow)
+            )
+            for _ in range(settings.workers):
+                group.create_task(work(queue, self.reconciler))
 
     async def _discovered(self) -> bool:
         try:
@@ -207,7 +239,7 @@ class Operator:
             self.queue.add,
             utc_now,
             lambda namespace, name: self.api.get(POD, namespace, name),
-            lambda: self._listed,
+            lambda: self._listed_at is not None,
             settings.quota_groups,
         )
         tls = self._certificate.context if self._certificate else None
@@ -221,16 +253,20 @@ class Operator:
         )
 
     async def _serve_endpoints(self) -> None:
-        app = endpoints.application(self.metrics.registry, self._missing)
+        app = endpoints.application(self.metrics.text, self._missing, self._role)
         runner, self.metrics_port = await endpoints.serve(app, self.settings.metrics_host, self.settings.metrics_port)
         self._runners.append(runner)
         logger.info("metrics on %s:%d", self.settings.metrics_host, self.metrics_port)
 
+    def _role(self) -> str:
+        return "leading" if self.leadership.leading else "waiting for the lease"
+
     def _missing(self) -> str | None:
-        if self.leadership.leading and not self._listed:
-            return "the watches have not told of all that is there yet"
-        # A waiting operator is ready: it takes over at any time.
-        return None
+        return None if self._listed_at is not None else "the watches have not told of all that is there yet"
+
+    def _changed(self, key: Key, urgency: Urgency) -> None:
+        if self._at_work:
+            self.queue.add(key, urgency)
 
     @web.middleware
     async def _count_report(self, request: web.Request, handler: object) -> web.StreamResponse:
@@ -241,17 +277,3 @@ class Operator:
             raise
         self.metrics.reported(answer.status)
         return answer
-
-    @staticmethod
-    async def _until(stop: asyncio.Event, coroutine: Coroutine[None, None, None]) -> bool:
-        """Run a coroutine until it ends or `stop` is set; True when it was stopped."""
-        task = asyncio.create_task(coroutine)
-        stopped = asyncio.create_task(stop.wait())
-        await asyncio.wait([task, stopped], return_when=asyncio.FIRST_COMPLETED)
-        stopped.cancel()
-        if not task.done():
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-            return True
-        await task
-        return False

@@ -140,12 +140,28 @@ async def test_two_operators_the_second_waits_and_takes_over(
         with second:
 
             async def waits() -> bool:
-                return "held by first" in second.log.read_text()
+                return await asyncio.to_thread(second.waits)
 
             await until(waits)
-            assert "fabula_leader 0.0" in await asyncio.to_thread(second.metrics)
+            assert "held by first" in second.log.read_text()
+            namespace = await make_namespace(api, "pair")
+            body = run_object("DatasetBuild", namespace, "data", DATASET_SPEC)
+            await api.request("POST", RUNS["DatasetBuild"].path(namespace), body=body)
+
+            async def hears() -> bool:
+                text = await asyncio.to_thread(second.metrics)
+                return bool(re.search(r'fabula_watch_events_total\{kind="Job"\} [1-9]', text))
+
+            await until(hears)
+            text = await asyncio.to_thread(second.metrics)
+            assert "fabula_leader 0.0" in text
+            assert "fabula_run_info{" not in text, "one of two tells of the runs"
+            assert "fabula_api_writes_total{" not in text, "who waits writes nothing"
             first.stop()
             await leading(second)
+            assert f'fabula_run_info{{kind="DatasetBuild",namespace="{namespace}"' in await asyncio.to_thread(
+                second.metrics
+            )
             lease = await api.get(LEASE, "default", "pair")
             assert lease is not None
             assert lease["spec"]["holderIdentity"] == "second"

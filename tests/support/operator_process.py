@@ -150,7 +150,11 @@ class OperatorProcess:
 
     def leads(self) -> bool:
         """Whether it holds the lease and its watches run."""
-        return "fabula_leader 1.0" in self.metrics() and self._get("readyz")[0] == 200
+        return self._get("readyz") == (200, "leading\n")
+
+    def waits(self) -> bool:
+        """Whether its watches run while another one has the lease."""
+        return self._get("readyz") == (200, "waiting for the lease\n")
 
     def _get(self, path: str) -> tuple[int, str]:
         """Status and text of an answer; 0 and nothing while there is none."""

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 
 
-def application(registry: CollectorRegistry, ready: Callable[[], str | None]) -> web.Application:
-    """The application; `ready` returns None, or what is missing."""
+def application(
+    text: Callable[[], Awaitable[bytes]], missing: Callable[[], str | None], role: Callable[[], str]
+) -> web.Application:
+    """The application. `text` is what a scrape is answered; `missing` returns None, or what the operator waits for
+    before it is of use; `role` is told by one that is ready."""
 
     async def healthz(_: web.Request) -> web.Response:
         return web.Response(text="ok\n")
 
     async def readyz(_: web.Request) -> web.Response:
-        missing = ready()
-        return web.Response(text="ok\n") if missing is None else web.Response(text=f"{missing}\n", status=503)
+        waits_for = missing()
+        return web.Response(text=f"{waits_for or role()}\n", status=503 if waits_for else 200)
 
     async def metrics(_: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        return web.Response(body=await text(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     app = web.Application()
     app.router.add_get("/healthz", healthz)

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from importlib.metadata import version
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, PlatformCollector, ProcessCollector
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
 
 from fabula_kube.work_queue import WorkQueue
-from fabula_operator.handlers.reports import Reports
-from fabula_operator.handlers.run_metrics import RunCollector
-from fabula_operator.kube.cache import Cache, Key
+from fabula_operator.handlers.run_series import RunSeries
+from fabula_operator.kube.cache import Key
 from fabula_operator.kube.client import Write
 from fabula_operator.kube.resources import JOB, POD, RUNS, Request
 
@@ -20,10 +27,9 @@ WATCHED = (*RUNS, JOB.kind, POD.kind)
 class Metrics:
     """Counters and gauges of one operator process; also a WriteGate that counts writes."""
 
-    def __init__(
-        self, cache: Cache, queue: WorkQueue[Key], reports: Reports, registry: CollectorRegistry | None = None
-    ) -> None:
-        self.registry = registry or CollectorRegistry()
+    def __init__(self, queue: WorkQueue[Key], runs: RunSeries) -> None:
+        self._runs = runs
+        self.registry = CollectorRegistry()
         self._looks = Counter(
             "fabula_reconciles", "Looks at runs, by result.", ["kind", "result"], registry=self.registry
         )
@@ -76,9 +82,12 @@ class Metrics:
             registry=self.registry,
         )  # fmt: skip
         oldest.set_function(queue.oldest_seconds)
-        self.registry.register(RunCollector(cache.runs, reports.of))
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
+
+    async def text(self) -> bytes:
+        """What a scrape is answered."""
+        return generate_latest(self.registry) + (await self._runs.text()).encode()
 
     def reconciled(self, key: Key, seconds: float, error: str | None) -> None:
         """Count one look."""

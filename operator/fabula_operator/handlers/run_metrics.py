@@ -1,25 +1,21 @@
-"""What Prometheus is told of the runs: read from their statuses at each scrape, so that series end with the run.
+"""What Prometheus is told of the runs: read from their statuses, so that series end with the run.
 
 Labels are bounded by what there is: runs, their stages and arms, and the lists of reasons and metrics.
 """
 
 from __future__ import annotations
 
-from collections import Counter as Tally
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
-
-from fabula_operator.handlers.call_metrics import CALL_METRICS, CallMetric, Series
+from fabula_operator.handlers.call_metrics import Series
 from fabula_operator.kube.resources import Obj
-from fabula_operator.plan.seen.observed import Report
 from fabula_operator.plan.times import parse_time
 
 RUN = ("kind", "namespace", "name")
+"""Labels of every series about a run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,38 +196,3 @@ RUN_METRICS: tuple[RunMetric, ...] = (
     RunMetric("fabula_eval_metric", "Mean of a metric.", _scores, ("arm", "metric")),
     RunMetric("fabula_eval_gates_passed", "1 if all gates are kept.", _condition("GatesPassed")),
 )
-
-
-class RunCollector(Collector):
-    """Reads the runs' figures at each scrape."""
-
-    def __init__(
-        self, runs: Callable[[], Iterable[Obj]], reports: Callable[[str], tuple[Report, ...]] = lambda uid: ()
-    ) -> None:
-        """`reports` are the last ones of a run's pods, by its uid."""
-        self._runs, self._reports = runs, reports
-
-    def collect(self) -> Iterable[Metric]:
-        """All families; one without a figure has no series."""
-        families, calls = [_family(one) for one in RUN_METRICS], [_family(one) for one in CALL_METRICS]
-        counts: Tally[tuple[str, str, str]] = Tally()
-        for obj in self._runs():
-            meta, status = obj["metadata"], obj.get("status") or {}
-            run = (obj["kind"], meta["namespace"], meta["name"])
-            counts[obj["kind"], meta["namespace"], status.get("state") or "Pending"] += 1
-            for metric, family in zip(RUN_METRICS, families, strict=True):
-                for further, value in metric.read(status, obj):
-                    family.add_metric([*run, *further], value)
-            told = [one.body for one in self._reports(meta["uid"])]
-            for call, family in zip(CALL_METRICS, calls, strict=True) if told else ():
-                for further, value in call.read(told):
-                    family.add_metric([*run, *further], value)
-        runs = GaugeMetricFamily("fabula_runs", "Runs by kind and state.", labels=["kind", "namespace", "state"])
-        for labels, count in counts.items():
-            runs.add_metric(list(labels), count)
-        return [runs, *families, *calls]
-
-
-def _family(one: RunMetric | CallMetric) -> GaugeMetricFamily | CounterMetricFamily:
-    made = CounterMetricFamily if one.counter else GaugeMetricFamily
-    return made(one.name, one.about, labels=[*RUN, *one.labels])

@@ -235,6 +235,10 @@ class Cache:
         """All runs."""
         return list(self._runs)
 
+    def packed(self) -> Iterable[tuple[Key, Packed]]:
+        """All runs as they are kept: the same as before as long as nothing is new of one."""
+        return self._runs.items()
+
     def runs(self, kind: Kind | None = None, state: str | None = None) -> Iterator[Obj]:
         """All runs as objects, or those of a kind, or in a state."""
         for key, one in list(self._runs.items()):

@@ -7,12 +7,17 @@ from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.parser import text_string_to_metric_families
 from tests.support.observations import NOW
 
 from fabula_api.worker import QuotaPart, StageReport
 from fabula_kube.work_queue import Urgency, WorkQueue
+from fabula_operator.handlers import run_series
 from fabula_operator.handlers.call_metrics import CALL_METRICS
-from fabula_operator.handlers.run_metrics import RUN_METRICS, RunCollector
+from fabula_operator.handlers.run_metrics import RUN_METRICS
+from fabula_operator.handlers.run_series import RunSeries
+from fabula_operator.kube.cache import Cache
 from fabula_operator.kube.resources import Request, request_of
 from fabula_operator.plan.seen.observed import Report
 
@@ -44,25 +49,26 @@ def run(kind: str, spec: dict[str, Any] | None = None, **status: Any) -> dict[st
     return {"kind": kind, "metadata": meta, "spec": spec or {}, "status": status}
 
 
-def lines(*objects: dict[str, Any], reports: tuple[Report, ...] = ()) -> list[str]:
-    registry = CollectorRegistry()
-    registry.register(RunCollector(lambda: objects, lambda uid: reports))
-    text = generate_latest(registry).decode()
-    return [line.replace('name="tune",namespace="team"', "RUN") for line in text.splitlines() if line[0] != "#"]
+async def lines(*objects: dict[str, Any], reports: tuple[Report, ...] = ()) -> list[str]:
+    cache = Cache()
+    for obj in objects:
+        cache.put(obj)
+    text = await RunSeries(cache.packed, lambda uid: reports).text()
+    return [line.replace('namespace="team",name="tune"', "RUN") for line in text.splitlines() if line[0] != "#"]
 
 
 @pytest.mark.parametrize(
     ("obj", "line"),
     [
         (run("FineTuneRun", state="Pending", reason="QueueNotAdmitted"),
-         'fabula_run_info{kind="FineTuneRun",RUN,reason="QueueNotAdmitted",state="Pending"} 1.0'),
+         'fabula_run_info{kind="FineTuneRun",RUN,state="Pending",reason="QueueNotAdmitted"} 1.0'),
         (run("DatasetBuild", {"budget": {"usd": 20}}, costUsd=18.5),
          'fabula_run_cost_usd{kind="DatasetBuild",RUN} 18.5'),
         (run("DatasetBuild", {"budget": {"usd": 20}}), 'fabula_run_budget_usd{kind="DatasetBuild",RUN} 20.0'),
         (run("DatasetBuild", bills=[{"stage": "extract", "paid": 7, "lost": 1, "input": 900}]),
-         'fabula_provider_calls_total{kind="DatasetBuild",RUN,outcome="paid",stage="extract"} 7.0'),
+         'fabula_provider_calls_total{kind="DatasetBuild",RUN,stage="extract",outcome="paid"} 7.0'),
         (run("DatasetBuild", bills=[{"stage": "extract", "paid": 7, "lost": 1, "input": 900}]),
-         'fabula_provider_tokens_total{direction="input",kind="DatasetBuild",RUN,stage="extract"} 900.0'),
+         'fabula_provider_tokens_total{kind="DatasetBuild",RUN,stage="extract",direction="input"} 900.0'),
         (run("FineTuneRun", conditions=[{"type": "Stalled", "status": "True"}]),
          'fabula_run_stalled{kind="FineTuneRun",RUN} 1.0'),
         (run("FineTuneRun", conditions=[{"type": "Healthy", "status": "False", "reason": "LossNotFinite"}]),
@@ -79,12 +85,12 @@ def lines(*objects: dict[str, Any], reports: tuple[Report, ...] = ()) -> list[st
             {"state": "Running", "startedAt": "2026-10-01T00:00:00Z", "committedAt": "2026-11-01T00:00:00Z"}]),
          'fabula_training_unsaved_timestamp_seconds{kind="FineTuneRun",RUN} 1.7934912e+09'),
         (run("EvalRun", arms=[{"name": "base", "done": 8, "unparseable": 8}]),
-         'fabula_eval_answers{arm="base",kind="EvalRun",RUN,outcome="unparseable"} 8.0'),
+         'fabula_eval_answers{kind="EvalRun",RUN,arm="base",outcome="unparseable"} 8.0'),
         (run("EvalRun", conditions=[{"type": "GatesPassed", "status": "Unknown"}]), None),
     ],
 )  # fmt: skip
-def test_a_status_becomes_a_figure(obj: dict[str, Any], line: str | None) -> None:
-    found = lines(obj)
+async def test_a_status_becomes_a_figure(obj: dict[str, Any], line: str | None) -> None:
+    found = await lines(obj)
     if line is None:
         assert not [one for one in found if "gates" in one]
     else:
@@ -92,9 +98,55 @@ def test_a_status_becomes_a_figure(obj: dict[str, Any], line: str | None) -> Non
 
 
 @pytest.mark.parametrize("state", ["Suspended", "Succeeded", "Failed", "Pending"])
-def test_a_training_that_is_not_at_work_has_nothing_unsaved(state: str) -> None:
+async def test_a_training_that_is_not_at_work_has_nothing_unsaved(state: str) -> None:
     obj = run("FineTuneRun", state=state, attempts=[{"state": state, "startedAt": "2026-11-01T00:00:00Z"}])
-    assert not [one for one in lines(obj) if "unsaved" in one]
+    assert not [one for one in await lines(obj) if "unsaved" in one]
+
+
+async def test_a_scrape_is_what_the_library_would_write() -> None:
+    hard = run("EvalRun", arms=[{"name": 'a "b" \\ \n c', "done": 3}], reason="X", startedAt="2026-11-01T00:00:00Z")
+    registry = CollectorRegistry()
+
+    class Theirs:
+        def collect(self) -> list[CounterMetricFamily | GaugeMetricFamily]:
+            made = []
+            for one in RUN_METRICS:
+                family = (CounterMetricFamily if one.counter else GaugeMetricFamily)(
+                    one.name, one.about, labels=["kind", "namespace", "name", *one.labels]
+                )
+                for further, value in one.read(hard["status"], hard):
+                    family.add_metric([hard["kind"], "team", "tune", *further], value)
+                made.append(family)
+            return made
+
+    registry.register(Theirs())  # type: ignore[arg-type]
+    cache = Cache()
+    cache.put(hard)
+    ours = {one.name: one for one in text_string_to_metric_families(await RunSeries(cache.packed).text())}
+    theirs = list(text_string_to_metric_families(generate_latest(registry).decode()))
+    assert [ours[one.name] for one in theirs] == theirs
+    assert ours["fabula_runs"].samples[0].labels == {"kind": "EvalRun", "namespace": "team", "state": "Pending"}
+
+
+async def test_a_scrape_reads_a_run_again_only_when_something_is_new_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else each scrape of 10,000 runs would hold up all else for seconds."""
+    cache, read = Cache(), list[str]()
+    inner = run_series._lines
+    monkeypatch.setattr(run_series, "_lines", lambda one: (read.append(one.uid), inner(one))[1])  # type: ignore[func-returns-value]
+    for kind in ("DatasetBuild", "EvalRun"):
+        cache.put(run(kind, state="Running"))
+    series = RunSeries(cache.packed)
+    first = await series.text()
+    assert await series.text() == first
+    assert read == ["DatasetBuild", "EvalRun"]
+    newer = run("EvalRun", state="Succeeded")
+    newer["metadata"]["resourceVersion"] = "2"
+    cache.put(newer)
+    text = await series.text()
+    assert read == ["DatasetBuild", "EvalRun", "EvalRun"]
+    assert 'fabula_run_info{kind="EvalRun",namespace="team",name="tune",state="Succeeded",reason=""} 1.0' in text
+    cache.drop(newer)
+    assert 'kind="EvalRun"' not in await series.text()
 
 
 def report(shard: int, stage: str = "extract", quota: float | None = None, **counts: float) -> Report:
@@ -104,14 +156,14 @@ def report(shard: int, stage: str = "extract", quota: float | None = None, **cou
     return Report(body, NOW, 0, NOW)
 
 
-def test_calls_are_summed_over_the_shards_of_a_stage_and_end_with_the_run() -> None:
+async def test_calls_are_summed_over_the_shards_of_a_stage_and_end_with_the_run() -> None:
     told = (
         report(0, quota=0.25, throttled=3, seconds=10.5),
         report(1, quota=0.5, seconds=2, paid=4),
         report(0, "illustrate", throttled=1),
         report(0, "ingest"),
     )
-    found = [one for one in lines(run("DatasetBuild"), reports=told) if "provider" in one]
+    found = [one for one in await lines(run("DatasetBuild"), reports=told) if "provider" in one]
     assert sorted(found) == [
         'fabula_provider_quota_share{kind="DatasetBuild",RUN,stage="extract"} 0.75',
         'fabula_provider_throttles_total{kind="DatasetBuild",RUN,stage="extract"} 3.0',
@@ -119,7 +171,7 @@ def test_calls_are_summed_over_the_shards_of_a_stage_and_end_with_the_run() -> N
         'fabula_provider_wait_seconds_total{kind="DatasetBuild",RUN,stage="extract"} 12.5',
         'fabula_provider_wait_seconds_total{kind="DatasetBuild",RUN,stage="illustrate"} 0.0',
     ]
-    assert not [one for one in lines(run("DatasetBuild")) if "provider" in one]
+    assert not [one for one in await lines(run("DatasetBuild")) if "provider" in one]
 
 
 def test_the_age_of_the_queue_is_that_of_who_has_waited_longest(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ from fabula_api.worker import ProgressBody, StageReport
 from fabula_kube.work_queue import WorkQueue
 from fabula_operator.handlers.metrics import Metrics
 from fabula_operator.handlers.reports import Reports, foreign_report
+from fabula_operator.handlers.run_series import RunSeries
 from fabula_operator.kube.cache import Cache, Key
 from fabula_operator.kube.client import Write
 from fabula_operator.plan.acceptance.not_landed import NOT_LANDED, NotLanded
@@ -69,7 +70,7 @@ def test_one_namespace_gets_roles_and_nothing_of_the_cluster_but_reviews() -> No
     }  # fmt: skip
 
 
-def test_runs_are_shown_to_prometheus_from_their_status() -> None:
+async def test_runs_are_shown_to_prometheus_from_their_status() -> None:
     cache = Cache()
     made = plan(observed("FineTuneRun"), NOW)
     assert launches(made)
@@ -80,15 +81,15 @@ def test_runs_are_shown_to_prometheus_from_their_status() -> None:
     queue: WorkQueue[Key] = WorkQueue()
     for number in range(3):
         queue.add(Key("FineTuneRun", "team", f"run-{number}"))
-    text = generate_latest(Metrics(cache, queue, Reports()).registry).decode()
+    text = (await Metrics(queue, RunSeries(cache.packed)).text()).decode()
     assert 'fabula_runs{kind="FineTuneRun",namespace="team",state="Running"} 1.0' in text
-    assert 'fabula_training_loss{kind="FineTuneRun",name="tune",namespace="team"} 2.5' in text
+    assert 'fabula_training_loss{kind="FineTuneRun",namespace="team",name="tune"} 2.5' in text
     assert "fabula_work_queue_depth 3.0" in text
     assert 'fabula_watch_missed_total{kind="Pod"} 0.0' in text
 
 
 async def test_writes_are_counted_by_verb_and_resource() -> None:
-    metrics = Metrics(Cache(), WorkQueue(), Reports())
+    metrics = Metrics(WorkQueue(), RunSeries(Cache().packed))
     await metrics.after(Write("create", "jobs", "team", "a"))
     assert 'fabula_api_writes_total{resource="jobs",verb="create"} 1.0' in generate_latest(metrics.registry).decode()
 

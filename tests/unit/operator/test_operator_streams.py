@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import json
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -61,7 +62,8 @@ class Server:
         if "watch" not in request.query:
             page = int(request.query.get("continue", "0"))
             meta = {"resourceVersion": "100", "continue": str(page + 1) if page + 1 < len(self.pages) else ""}
-            return web.json_response({"kind": "JobList", "metadata": meta, "items": self.pages[page]})
+            body = {"kind": "JobList", "metadata": meta, "items": self.pages[page]}
+            return web.json_response(body)
         answer = web.StreamResponse()
         await answer.prepare(request)
         for event in self.watches.pop(0) if self.watches else ():
@@ -134,6 +136,22 @@ async def test_a_stream_signs_with_a_token_that_is_read_anew_and_says_when_none_
     server.accepted = "Bearer nobody's"
     with pytest.raises(Exception, match="Unauthorized"):
         await take(streams, 1)
+    await http.close()
+
+
+async def test_a_list_is_read_fast_and_what_only_the_standard_library_reads_by_that(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = list[str | bytes]()
+    monkeypatch.setattr(json, "loads", lambda text, **how: (slow.append(text), json.JSONDecoder().decode(text))[1])
+    server.pages = [[job("a", 1)]]
+    http, streams = server.streams(tmp_path, {"token": "t"})
+    assert await take(streams, 2) == [(None, "a", "1"), Mark.LISTED]
+    assert slow == []
+    odd = job("b", 2)
+    odd["spec"] = {"prompt": "\ud800"}
+    server.pages = [[odd]]
+    assert await take(streams, 2) == [(None, "b", "2"), Mark.LISTED]
     await http.close()
 
 
