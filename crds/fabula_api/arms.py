@@ -59,6 +59,6 @@ class ArmStatus(StatusModel):
     failed: Count = 0
     """Answers that could not be generated."""
     unparseable: Count = 0
-    """Answers without a single turn; never counted as zero."""
+    """Answers that the recipe cannot read, such as a dialogue without a turn; never counted as zero."""
     metrics: Annotated[list[MetricStatus], Field(max_length=32)] = Field(default_factory=list)
     """Means."""

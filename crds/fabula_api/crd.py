@@ -7,19 +7,20 @@ them. This module translates, adds defaults of nested blocks, CEL rules, columns
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 
-from fabula_api.base import GROUP, VERSION, camel
+from fabula_api.base import GROUP, VERSION, SpecModel, camel
 from fabula_api.dataset_build import DatasetBuildSpec, DatasetBuildStatus
 from fabula_api.eval_run import EvalRunSpec, EvalRunStatus
 from fabula_api.fine_tune_run import FineTuneRunSpec, FineTuneRunStatus
 from fabula_api.recipes import Kind, Recipe, block_of, recipes
 from fabula_api.rules import fixed_rules
-from fabula_api.specs import PARAMETERS, spec_type
+from fabula_api.specs import PARAMETERS, field_at, spec_type
 
 Schema = dict[str, Any]
 
@@ -84,7 +85,7 @@ COLUMNS: dict[Kind, list[Schema]] = {
     ],
     "EvalRun": [
         _STATE, _PROGRESS, _ETA,
-        _column("Score", ".status.score", about="Format compliance of each arm"),
+        _column("Score", ".status.score", about="The headline metric of each arm"),
         _column("Gates", '.status.conditions[?(@.type=="GatesPassed")].status', about="Whether all gates passed"),
         _AGE, _REASON,
         _column("Report", ".status.report.uri", wide=True, about="Folder with report.html"),
@@ -179,6 +180,7 @@ def spec_schema(kind: Kind) -> Schema:
             field, schema, own = _block(kind, recipe)
             spec["properties"][field] = schema
             rules += own
+        rules += _of_recipe(kind, recipe)
     named = ", ".join(f"'{name}'" for name in sorted(recipes()))
     rules.append(
         {
@@ -188,6 +190,44 @@ def spec_schema(kind: Kind) -> Schema:
         }
     )
     return spec
+
+
+def _of_recipe(kind: Kind, recipe: Recipe) -> list[Schema]:
+    """What must hold of the fields of every recipe under this one."""
+    rules: list[Schema] = []
+    other = f"self.recipe != '{recipe.name}'"
+    if kind == "EvalRun":
+        named = [one.name for one in recipe.sample_formats]
+        rules.append(
+            {
+                "rule": f"{other} || !has(self.samples.format) || self.samples.format in {json.dumps(named)}",
+                "message": f"recipe {recipe.name} reads samples of the format {' or '.join(named)}",
+                "fieldPath": ".samples.format",
+            }
+        )
+    for path in recipe.unused.get(kind, ()):
+        rules.append(
+            {
+                "rule": f"{other} || {_left_out(MODELS[kind][0], path)}",
+                "message": f"{camel(path)} says nothing under recipe {recipe.name}; leave it out",
+                "fieldPath": f".{camel(path)}",
+            }
+        )
+    return rules
+
+
+def _left_out(model: type[BaseModel], path: str) -> str:
+    """The CEL expression that says that a field has its default: what the API server fills in is no person's word."""
+    at, found = f"self.{camel(path)}", field_at(model, path)
+    if found is None:
+        raise ValueError(f"{model.__name__} has no field {path} that could be left out")
+    if found.default is None:
+        return f"!has({at})"
+    block = found.annotation
+    if isinstance(block, type) and issubclass(block, SpecModel):
+        given = found.get_default(call_default_factory=True).model_dump(mode="json", by_alias=True, exclude_none=True)
+        return " && ".join(f"{at}.{name} == {json.dumps(value)}" for name, value in given.items())
+    return f"{at} == {json.dumps(found.get_default(call_default_factory=True))}"
 
 
 def _block(kind: Kind, recipe: Recipe) -> tuple[str, Schema, list[Schema]]:

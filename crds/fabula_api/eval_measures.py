@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field, StringConstraints
 
 from fabula_api.base import Name, Rule, SpecModel
-from fabula_api.metrics import DEFAULTS, NAME_PATTERN, NAMES, PROFILES, ProfileName
+from fabula_api.metrics import NAME_PATTERN, NAMES, PROFILES, ProfileName
 from fabula_api.shared_spec import ModelSource
 
 MetricName = Annotated[
@@ -44,13 +44,13 @@ class Measures(SpecModel):
 
     cel: ClassVar[tuple[Rule, ...]] = (
         {
-            "rule": "self.gates.all(g, self.metrics.exists(m, m == g.metric))",
+            "rule": "self.metrics.size() == 0 || self.gates.all(g, self.metrics.exists(m, m == g.metric))",
             "message": "each gate's metric must be one of metrics",
             "fieldPath": ".gates",
         },
     )
-    metrics: list[MetricName] = Field(default_factory=lambda: list(DEFAULTS), min_length=1, max_length=32)
-    """Metrics to compute."""
+    metrics: list[MetricName] = Field(default_factory=list, max_length=32)
+    """Metrics to compute. Default: those of the recipe."""
     profiles: list[ProfileName] = Field(default_factory=_default_profiles, min_length=1, max_length=2)
     """Metric definitions: `paper-v1` as published, with its defects; `v2` mended. Status and gates use the first."""
     clip_model: ModelSource = Field(

@@ -1,4 +1,4 @@
-"""EvalRun: arms of models compared on the same picture sequences."""
+"""EvalRun: arms of models compared on the same samples."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fabula_api.status import ArtifactStatus, RunStatus
 
 
 class EvalRunSpec(Measures, RunSpec):
-    """Compares models, with and without adapters, on the same picture sequences."""
+    """Compares models, with and without adapters, on the same samples."""
 
     cel: ClassVar[tuple[Rule, ...]] = (
         *Measures.cel,
@@ -38,7 +38,7 @@ class EvalRunSpec(Measures, RunSpec):
         },
     )
     samples: Samples
-    """The sequences."""
+    """What they are asked about."""
     arms: list[Arm] = Field(min_length=1, max_length=8, json_schema_extra={
         "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"],
     })  # fmt: skip

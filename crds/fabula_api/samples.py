@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from pydantic import Field
 
-from fabula_api.base import SpecModel, Uri
+from fabula_api.base import Name, SpecModel, Uri
 
 
 class Samples(SpecModel):
     uri: Uri
-    """VIST's annotations with a picture folder beside them, or a folder of sample folders."""
-    format: Literal["vist", "directories"] = "vist"
-    """Layout of the samples."""
+    """Where they lie, in one of the recipe's layouts."""
+    format: Name | None = None
+    """Layout, by a name of the recipe's. Default: the recipe's first."""
     count: int = Field(50, ge=1, le=10_000)
-    """Sequences to evaluate; no picture occurs in two of them."""
+    """Samples to evaluate."""
     seed: int = Field(42, ge=0, le=2**31 - 1)
-    """Changes which sequences those are."""
+    """Changes which of them those are."""

@@ -18,7 +18,7 @@ from fabula_api.dataset_build import DatasetBuildSpec
 from fabula_api.eval_run import EvalRunSpec
 from fabula_api.fine_tune_run import FineTuneRunSpec
 from fabula_api.recipes import KIND_SPECS as KIND_SPECS
-from fabula_api.recipes import Kind, Recipe, recipes
+from fabula_api.recipes import Kind, Recipe, default_metrics, recipes
 from fabula_api.recipes import Spec as Spec
 from fabula_api.shared_spec import RunSpec
 
@@ -49,6 +49,8 @@ def parse_spec(kind: Kind, wire: Mapping[str, Any]) -> Spec:
     """A spec on the wire as the model of its recipe. Raises ValidationError, with paths as they are on the wire."""
     name = wire.get("recipe", DEFAULT)
     recipe = recipes().get(name) if isinstance(name, str) else None
+    if recipe is not None and kind == "EvalRun" and not wire.get("metrics"):
+        wire = {**wire, "metrics": list(default_metrics(recipe.name))}
     if recipe is None or kind not in recipe.specs or wire.get(PARAMETERS) is None:
         return spec_type(kind, name if isinstance(name, str) else "").model_validate(wire)
     if (block := camel(recipe.block)) in wire:

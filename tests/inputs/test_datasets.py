@@ -100,13 +100,14 @@ def test_the_advice_is_that_of_the_cause(left_out: dict[str, int], words: str) -
 
 
 def test_a_story_may_hold_any_mark(tmp_path: Path) -> None:
-    from fabula_workloads.sequences.sample_set import read_sample_set
+    from fabula_workloads.recipes.podcast.sequences.find import PictureSequence
+    from fabula_workloads.samples.sample_set import read_sample_set
 
     store = open_store(f"file://{tmp_path}")
     story = "one\u2028two\u0085three"
     text = json.dumps({"id": "a", "images": ["a.jpg"], "story": story}, ensure_ascii=False) + "\n"
     commit(store, kind="sample-set", parts=[add_part(store, "samples.jsonl", text.encode())])
-    assert [sample.story for sample in read_sample_set(store)] == [story]
+    assert [sample.story for sample in read_sample_set(store, PictureSequence)] == [story]
 
 
 @pytest.fixture(scope="module")

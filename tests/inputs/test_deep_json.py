@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from fabula_workloads.models.stored_files import INDEX, DamagedFile, weight_shapes
+from fabula_workloads.recipes.podcast.sequences.vist import read_vist
 from fabula_workloads.runtime.failures import InputInvalid
 from fabula_workloads.runtime.ledger import Ledger, item_path
 from fabula_workloads.runtime.open_store import open_store
-from fabula_workloads.sequences.vist import read_vist
 from fabula_workloads.training.model.model_files import check_architecture
 
 DEEP = b"[" * 200_000

@@ -166,7 +166,7 @@ def test_nothing_skipped_is_not_called_a_reason(tmp_path: Path, caplog: pytest.L
     with caplog.at_level("WARNING"):
         counts, _, _ = chosen(tmp_path, format="vist", count=5)
     assert counts == {"sequence/ok": 2}
-    assert "5 sequences were asked for, 2 are usable: the source has no more" in caplog.text
+    assert "5 samples were asked for, 2 are usable: the source has no more" in caplog.text
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from fabula_workloads.metrics.clip_windows import windows
-from fabula_workloads.metrics.format_compliance import violation
 from fabula_workloads.metrics.profiles import PROFILES
-from fabula_workloads.metrics.turns import tolerant_turns
+from fabula_workloads.recipes.podcast.answers.rules import violation
+from fabula_workloads.recipes.podcast.answers.turns import tolerant_turns
 from fabula_workloads.recipes.podcast.dialogue import Turn
 from fabula_workloads.recipes.podcast.extraction.alignment import Transcript, parse_dialogue
 from fabula_workloads.recipes.podcast.extraction.chunks import chunks

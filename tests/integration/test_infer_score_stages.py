@@ -16,7 +16,7 @@ from fabula_api.artifact import Manifest
 from fabula_api.shared_spec import PixelWindow
 from fabula_workloads.inference.adapter_check import check_adapter
 from fabula_workloads.inference.request import Answer, Failure, Request
-from fabula_workloads.metrics.transcript_file import load
+from fabula_workloads.recipes.podcast.answers.transcript_file import load
 from fabula_workloads.runtime.context import StageContext
 from fabula_workloads.runtime.failures import ConfigInvalid, InputInvalid, TryAgain
 from fabula_workloads.runtime.ledger import Ledger

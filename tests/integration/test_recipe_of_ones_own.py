@@ -115,7 +115,7 @@ def test_another_recipe_s_block_and_a_missing_one_are_refused(bench: BuildBench)
 
 
 def test_a_model_is_trained_and_compared_with_its_base_by_the_recipe_s_metric(bench: BuildBench) -> None:
-    dataset(bench)
+    built = dataset(bench)
     corpus = " ".join(f"The picture shows a {name}." for name in COLOURS)
     program(
         "-c", "import sys; from pathlib import Path; from fabula_quickstart.tiny.qwen3_vl import build; "
@@ -131,17 +131,14 @@ def test_a_model_is_trained_and_compared_with_its_base_by_the_recipe_s_metric(be
     )  # fmt: skip
     assert tuned["metrics"]["step"] == 2 and tuned["adapter"]["uri"]
 
-    for number in (1, 2):
-        sample = bench.artifacts / "samples" / f"sample_{number:02d}_story_{number}"
-        sample.mkdir(parents=True)
-        Image.effect_noise((64, 64), 40 * number).convert("RGB").save(sample / "image_1.png")
     base = {"name": "base", "model": {"uri": "model"}, "gpusPerShard": 0}
     scored = run(
-        bench, "EvalRun", samples={"uri": "samples", "format": "directories", "count": 2}, pixels=SMALL,
+        bench, "EvalRun", samples={"uri": built["artifact"]["uri"], "count": 2}, pixels=SMALL,
         arms=[base, {**base, "name": "tuned", "adapter": {"ref": "pictures"}}], metrics=["captions/one-sentence"],
         profiles=["v2"], generation={"temperature": 0, "maxNewTokens": 8, "batchSize": 2},
     )  # fmt: skip
     assert [arm["name"] for arm in scored["arms"]] == ["base", "tuned"]
+    assert [arm["done"] for arm in scored["arms"]] == [2, 2]
     for arm in scored["arms"]:
         (metric,) = arm["metrics"]
         assert metric["name"] == "captions/one-sentence" and 0 <= metric["mean"] <= 1

@@ -21,6 +21,5 @@ def _found() -> Iterator[Metric]:
 METRICS: dict[str, Metric] = {metric.name: metric for metric in sorted(_found(), key=lambda one: (one.place, one.name))}
 """Fabula's own, by name."""
 NAMES: tuple[str, ...] = tuple(METRICS)
-DEFAULTS: tuple[str, ...] = tuple(name for name, metric in METRICS.items() if metric.by_default)
 NAME_PATTERN = rf"^({'|'.join(NAMES)}|[a-z0-9]([-a-z0-9]*[a-z0-9])?/[a-z0-9]([-a-z0-9]*[a-z0-9])?)$"
 """One of them, or `recipe/metric`. So a misspelt name is refused by the API server, and a recipe may bring its own."""

@@ -64,6 +64,10 @@ class Metric:
     """What the function sees. `answer`: one text, as a `Reading`, for which it gives a figure or None. `evaluation`:
     all answers and pictures at once, as `Materials`, for a metric that needs a model; it gives a `Computed`, for all
     profiles at once."""
+    reads: str = "text"
+    """What it reads of an evaluation: `text`, which every answer has; `pictures` of the samples; `dialogue`, an answer
+    with turns (a `Reading` that is a `Dialogue`); `format`, rules that an answer can break; or what a recipe offers to
+    its own metrics. A run may ask for it only under a recipe that offers it."""
     continuous: bool = False
     """Two arms with different texts cannot have one and the same figure by chance, so where all are the same the metric
     has failed. Counts and shares can."""

@@ -1,11 +1,32 @@
 """Recipes: what each is, as data, and how the ones that are installed are found."""
 
-from fabula_api.recipes.found import ENTRY_POINTS, RecipesBroken, metrics_of, recipes, stages_of
+from fabula_api.recipes.found import (
+    ENTRY_POINTS,
+    RecipesBroken,
+    default_metrics,
+    metrics_of,
+    recipes,
+    sample_format,
+    stages_of,
+    unoffered,
+)
 from fabula_api.recipes.kind_specs import KIND_SPECS, Spec, block_of
-from fabula_api.recipes.records import Column, Figure, Kind, Paid, ReadModel, Recipe, Shape, Stage
+from fabula_api.recipes.records import (
+    HELD_OUT,
+    Column,
+    Figure,
+    Kind,
+    Paid,
+    ReadModel,
+    Recipe,
+    SampleFormat,
+    Shape,
+    Stage,
+)
 
 __all__ = [
     "ENTRY_POINTS",
+    "HELD_OUT",
     "KIND_SPECS",
     "Column",
     "Figure",
@@ -14,11 +35,15 @@ __all__ = [
     "ReadModel",
     "Recipe",
     "RecipesBroken",
+    "SampleFormat",
     "Shape",
     "Spec",
     "Stage",
     "block_of",
+    "default_metrics",
     "metrics_of",
     "recipes",
+    "sample_format",
     "stages_of",
+    "unoffered",
 ]

@@ -10,9 +10,10 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 
+from fabula_api.eval_run import EvalRunSpec
 from fabula_api.metrics import METRICS, Metric
 from fabula_api.recipes.kind_specs import problem_of
-from fabula_api.recipes.records import Kind, Recipe, Stage
+from fabula_api.recipes.records import HELD_OUT, Kind, Recipe, Stage
 
 ENTRY_POINTS = "fabula.recipes"
 """Group of the entry points: the name is the recipe's, and the object a `Recipe`."""
@@ -78,6 +79,28 @@ def stages_of(recipe: str, kind: Kind, dry_run: bool = False) -> tuple[Stage, ..
 
 
 def metrics_of(recipe: str) -> Mapping[str, Metric]:
-    """The metrics by name that an EvalRun of the recipe may ask for: Fabula's, and the recipe's own."""
+    """The metrics by name that an EvalRun of the recipe may ask for: those of Fabula's that read what it offers, and
+    its own."""
     found = recipes().get(recipe)
-    return METRICS | {metric.name: metric for metric in (found.metrics if found else ())}
+    if found is None:
+        return METRICS
+    usual = {name: metric for name, metric in METRICS.items() if metric.reads in found.offers}
+    return usual | {metric.name: metric for metric in found.metrics}
+
+
+def default_metrics(recipe: str) -> tuple[str, ...]:
+    """Those of a run that names none."""
+    return tuple(name for name, metric in metrics_of(recipe).items() if metric.by_default)
+
+
+def unoffered(metric: str, recipe: str) -> str | None:
+    """What the metric, which is one of Fabula's, reads and the recipe does not offer; None where that is not why."""
+    found = METRICS.get(metric)
+    known = recipes().get(recipe)
+    return found.reads if found and known and found.reads not in known.offers else None
+
+
+def sample_format(spec: EvalRunSpec) -> str:
+    """The layout of a run's samples: the one it names, else the first that its recipe has."""
+    found = recipes().get(spec.recipe)
+    return spec.samples.format or (found.sample_formats if found else (HELD_OUT,))[0].name

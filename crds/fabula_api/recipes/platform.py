@@ -49,7 +49,7 @@ EVALUATION = (
         makes=("sample-set",),
         by_content=True,
         version=3,
-        unit="sequence",
+        unit="sample",
     ),
     Stage(
         "infer",

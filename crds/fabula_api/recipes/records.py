@@ -128,6 +128,20 @@ class Stage:
 
 
 @dataclass(frozen=True, slots=True)
+class SampleFormat:
+    """A layout in which samples of an evaluation may lie."""
+
+    name: str
+    """In `samples.format`."""
+    about: str
+    """What lies there, in a few words."""
+
+
+HELD_OUT = SampleFormat("dataset", "the validation split of a dataset artifact")
+"""What every recipe has whose parts say nothing else."""
+
+
+@dataclass(frozen=True, slots=True)
 class Recipe:
     """A system that is reproduced: its stages by kind, and what it adds to the specs."""
 
@@ -137,6 +151,14 @@ class Recipe:
     """The stages of a run with `dryRun`, by the kinds that have it."""
     parts: str | None = None
     """What it brings to training and evaluation (a `fabula_workloads.recipe_parts.RecipeParts`), as `module:object`."""
+    evaluation: str | None = None
+    """What it brings to evaluations (a `fabula_workloads.recipe_parts.evaluation.EvaluationParts`), as `module:object`:
+    how samples are found, how an answer is read, and what the report shows. Without it, the plain way."""
+    sample_formats: tuple[SampleFormat, ...] = (HELD_OUT,)
+    """The layouts that its evaluation parts can read; the first is the one of a run that names none."""
+    offers: tuple[str, ...] = ("text", "pictures")
+    """What metrics can read of its evaluations (`Metric.reads`): `text`, `pictures`, `dialogue`, `format`, or what its
+    own metrics read. Of Fabula's metrics it has those that read no more."""
     metrics: tuple[Metric, ...] = ()
     """Its own metrics, beside those of every recipe; their names begin with the recipe's and a slash."""
     specs: Mapping[Kind, type[RunSpec]] = field(default_factory=dict)
@@ -150,6 +172,9 @@ class Recipe:
     """What `fabula init` writes uncommented: a small run that makes sense, without `recipe`."""
     models: Mapping[Kind, tuple[ReadModel, ...]] = field(default_factory=dict)
     """What it reads from outside beside what every run of the kind does."""
+    unused: Mapping[Kind, tuple[str, ...]] = field(default_factory=dict)
+    """Fields of the kind that say nothing under this recipe, such as `pixels` where a model sees none: a run that sets
+    one is refused."""
 
     @property
     def block(self) -> str:

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 import fabula_api
-from fabula_api.metrics import METRICS
-from fabula_workloads.metrics.profiles import PROFILES, function_of
+from fabula_api.metrics import METRICS, PROFILES
+from fabula_workloads.metrics.profiles import function_of
 
 METRIC = '''
 """How loud an answer is."""
@@ -34,12 +34,15 @@ import json, sys
 from fabula_api.crd import crd
 from fabula_api.eval_run import EvalRunSpec
 from fabula_api.generate import outputs
+from fabula_api.recipes import default_metrics
 from fabula_api.summary import ScoreSummary
 from fabula_workloads.metrics.evaluation import evaluate
 from fabula_workloads.metrics.records import GivenAnswer
 from fabula_workloads.metrics.summary import summarize
 from fabula_workloads.report.document import document
 from fabula_workloads.report.page import page
+from fabula_workloads.report.parts import Told
+from fabula_workloads.samples.sample_set import EvaluationSample
 from fabula_workloads.report.tables import samples_csv, summary_csv
 
 schema = crd("EvalRun")["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
@@ -54,13 +57,15 @@ found = evaluate(spec, answers)
 summary = ScoreSummary.model_validate(summarize(found))
 told = document(found, [], {})
 print(json.dumps({
-    "pattern": schema["metrics"]["items"]["pattern"], "default": schema["metrics"]["default"],
+    "pattern": schema["metrics"]["items"]["pattern"], "default": default_metrics("podcast"),
     "docs": outputs()["docs/metrics.md"], "reference": outputs()["docs/api-reference.md"],
     "status": {arm.name: {one.name: one.mean for one in arm.metrics} for arm in summary.arms},
     "gates": [gate.passed for gate in summary.gates],
     "tests": [test["name"] for test in told["selfTests"] if test["metric"] == "loudness"],
     "profiles": [one["profile"] for one in told["arms"][0]["metrics"] if one["name"] == "loudness"],
-    "page": page(found, name="n", pictures={s: [] for s in "abc"}, lineage=[], settings={}),
+    "page": page(
+        Told(found, {s: EvaluationSample(id=s) for s in "abc"}, {}), name="n", lineage=[], settings={}
+    ),
     "csv": [samples_csv(found, profile, "abc").splitlines()[0] for profile in ("v2", "paper-v1")],
     "summary": summary_csv(found, "v2").splitlines()[2],
     "torch": "torch" in sys.modules,
@@ -89,7 +94,7 @@ def test_schema_and_docs_name_it(told: dict[str, str]) -> None:
 
 
 def test_status_gates_tables_and_report_show_it(told: dict[str, object]) -> None:
-    assert told["status"] == {"base": {"words": 1.0, "loudness": 1.0}, "tuned": {"words": 1.0, "loudness": 3.0}}
+    assert told["status"] == {"base": {"words": 3.0, "loudness": 1.0}, "tuned": {"words": 3.0, "loudness": 3.0}}
     assert "<h3>Loudness</h3>" in str(told["page"]) and "exclamation marks of an answer" in str(told["page"])
     words = "sample,words_base,words_tuned"
     assert told["csv"] == [f"{words},loudness_base,loudness_tuned", words]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -10,18 +11,20 @@ from hypothesis import strategies as st
 
 from fabula_api.eval_measures import Gate
 from fabula_api.eval_run import EvalRunSpec
-from fabula_api.metrics import METRICS
+from fabula_api.metrics import METRICS, PROFILES
 from fabula_workloads.metrics.answers import ClipFigures
 from fabula_workloads.metrics.bootstrap import estimate, paired_difference, per_sample
 from fabula_workloads.metrics.clip_score import Grounding
-from fabula_workloads.metrics.evaluation import Evaluation, evaluate
+from fabula_workloads.metrics.evaluation import Evaluation
+from fabula_workloads.metrics.evaluation import evaluate as evaluated
 from fabula_workloads.metrics.gates import judge
-from fabula_workloads.metrics.profiles import PROFILES
 from fabula_workloads.metrics.records import GivenAnswer
 from fabula_workloads.metrics.self_tests import compare_arms, probe_text_metrics
 from fabula_workloads.metrics.summary import rounded, summarize
+from fabula_workloads.recipes.podcast.answers.form import DIALOGUE
 
 MODEL = {"uri": "models/tiny"}
+evaluate = partial(evaluated, form=DIALOGUE)
 GOOD = "Speaker 1: the red boat number {0} leaves\n\nSpeaker 2: and the gulls of pier {0} follow it today"
 
 
@@ -114,8 +117,8 @@ def test_no_gate_rests_on_a_metric_that_failed_its_self_test() -> None:
 
 
 def test_every_text_metric_tells_the_probes_apart() -> None:
-    for profile in PROFILES.values():
-        tests = probe_text_metrics(profile, list(METRICS.values()))
+    for profile in PROFILES:
+        tests = probe_text_metrics(DIALOGUE, profile, list(METRICS.values()))
         assert {test.metric for test in tests} == {one.name for one in METRICS.values() if one.over == "answer"}
         assert all(test.passed for test in tests), [test for test in tests if not test.passed]
 

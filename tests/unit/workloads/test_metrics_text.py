@@ -6,10 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fabula_workloads.metrics.format_compliance import violation
-from fabula_workloads.metrics.profiles import PROFILES
-from fabula_workloads.metrics.transcript_file import dump, load
-from fabula_workloads.metrics.turns import paper_v1_turns, tolerant_turns
+from fabula_api.metrics import METRICS, PROFILES, ProfileName
+from fabula_workloads.metrics.profiles import Values, measure
+from fabula_workloads.recipes.podcast.answers.form import DIALOGUE
+from fabula_workloads.recipes.podcast.answers.rules import violation
+from fabula_workloads.recipes.podcast.answers.transcript_file import dump, load
+from fabula_workloads.recipes.podcast.answers.turns import paper_v1_turns, tolerant_turns
 from fabula_workloads.text.words import num_words
 
 TOYS = {
@@ -23,12 +25,16 @@ TOYS = {
 }
 
 
+def measured(profile: ProfileName, text: str) -> Values:
+    return measure(DIALOGUE.read(text, profile), profile, METRICS.values())
+
+
 @pytest.mark.parametrize(
     ("toy", "turns", "length", "rate"),
     [("A", 2, 2.5, 200.0), ("B", 2, 3.5, 142.857142857), ("C", 0, 0, 0), ("D", 2, 2.5, 200.0)],
 )
 def test_paper_v1_gives_the_published_figures(toy: str, turns: int, length: float, rate: float) -> None:
-    figures = PROFILES["paper-v1"].measure(TOYS[toy])
+    figures = measured("paper-v1", TOYS[toy])
     assert figures["turns"] == turns
     assert figures["turn-length"] == pytest.approx(length)
     assert figures["switch-rate"] == pytest.approx(rate)
@@ -36,7 +42,7 @@ def test_paper_v1_gives_the_published_figures(toy: str, turns: int, length: floa
 
 @pytest.mark.parametrize(("toy", "expected"), [("A", 1.0), ("B", 1.0), ("D", 0.9090909090909091)])
 def test_paper_v1_distinct_2_counts_labels_and_crosses_turns(toy: str, expected: float) -> None:
-    assert PROFILES["paper-v1"].measure(TOYS[toy])["distinct-2"] == pytest.approx(expected, abs=1e-15)
+    assert measured("paper-v1", TOYS[toy])["distinct-2"] == pytest.approx(expected, abs=1e-15)
 
 
 @pytest.mark.parametrize(
@@ -80,22 +86,21 @@ def test_v2_reads_every_dress_of_one_label(label: str) -> None:
 
 
 def test_v2_counts_true_switches_only() -> None:
-    assert PROFILES["v2"].measure(TOYS["D"])["switch-rate"] == 0
-    assert PROFILES["v2"].measure(TOYS["A"])["switch-rate"] == 200
+    assert measured("v2", TOYS["D"])["switch-rate"] == 0
+    assert measured("v2", TOYS["A"])["switch-rate"] == 200
 
 
 def test_v2_keeps_labels_out_of_words_and_bigrams() -> None:
     text = "Speaker 1: red boat\nSpeaker 2: red boat"
-    assert PROFILES["v2"].measure(text)["words"] == 4
-    assert PROFILES["v2"].measure(text)["distinct-2"] == 0.5
-    assert PROFILES["paper-v1"].measure(text)["words"] == 8
+    assert measured("v2", text)["words"] == 4
+    assert measured("v2", text)["distinct-2"] == 0.5
+    assert measured("paper-v1", text)["words"] == 8
 
 
 @pytest.mark.parametrize("text", ["", "no labels at all", "Scene: a title\nand more"])
 def test_unparseable_has_no_figure_in_v2_and_zeros_in_paper_v1(text: str) -> None:
-    profile = PROFILES["v2"]
-    assert not profile.parseable(text)
-    figures = profile.measure(text)
+    assert not DIALOGUE.read(text, "v2").passages
+    figures = measured("v2", text)
     assert figures.pop("format-compliance") == 0
     assert set(figures.values()) == {None}
 
@@ -143,8 +148,8 @@ LINES = st.lists(
 
 @given(LINES)
 def test_figures_stay_in_their_bounds_on_any_text(text: str) -> None:
-    for profile in PROFILES.values():
-        figures = profile.measure(text)
+    for profile in PROFILES:
+        figures = measured(profile, text)
         for metric, value in figures.items():
             assert value is None or value >= 0, metric
         assert (figures["distinct-2"] or 0) <= 1

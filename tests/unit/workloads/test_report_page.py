@@ -19,12 +19,16 @@ from fabula_workloads.metrics.answers import ClipFigures
 from fabula_workloads.metrics.clip_score import Grounding
 from fabula_workloads.metrics.evaluation import Evaluation, evaluate
 from fabula_workloads.metrics.records import GivenAnswer
+from fabula_workloads.recipes.podcast.answers.form import DIALOGUE
+from fabula_workloads.recipes.podcast.evaluation import EVALUATION
 from fabula_workloads.report.charts import nice_ticks
 from fabula_workloads.report.document import document
 from fabula_workloads.report.markup import join, tag
 from fabula_workloads.report.page import page
+from fabula_workloads.report.parts import Told
 from fabula_workloads.report.tables import samples_csv, summary_csv
 from fabula_workloads.report.thumbnails import MAX_BYTES, thumbnail
+from fabula_workloads.samples.sample_set import EvaluationSample
 
 EVIL = "</p></div><script>alert(1)</script><img src=http://evil.example/x onerror=alert(2)>"
 PIXEL = "data:image/jpeg;base64,AAAA"
@@ -67,14 +71,14 @@ def evaluation(text: str = EVIL, random_weights: bool = True) -> Evaluation:
         GivenAnswer("tuned", "s2", 0, "Speaker 1: a b\n\nSpeaker 2: c"),
     ]
     clip = ClipFigures("tiny", random_weights, {answers[3].key: Grounding(21.5, 20.0, 0.2)}, {answers[3].key: 20.39})
-    return evaluate(spec, answers, [clip])
+    return evaluate(spec, answers, [clip], DIALOGUE)
 
 
 def render(found: Evaluation, name: str = "trial") -> str:
     lineage = [Lineage(name="select", uri="file:///a", digest="sha256:" + "1" * 64)]
-    return page(
-        found, name=name, pictures={"s1": [PIXEL] * 5, "s2": [PIXEL]}, lineage=lineage, settings={"pixels": "1 to 2"}
-    )
+    samples = {sample: EvaluationSample(id=sample) for sample in ("s1", "s2")}
+    told = Told(found, samples, {"s1": [PIXEL] * 5, "s2": [PIXEL]})
+    return page(told, name=name, lineage=lineage, settings={"pixels": "1 to 2"}, parts=EVALUATION.report)
 
 
 def test_foreign_text_stays_text() -> None:

@@ -14,13 +14,13 @@ from PIL import Image
 from tests.support.stage_context import stage_context
 from tests.support.vist_folder import annotation, draw_photo, write_vist
 
+from fabula_workloads.recipes.podcast.sequences.choice import Sequence, choose
+from fabula_workloads.recipes.podcast.sequences.directories import read_directories, story_text
+from fabula_workloads.recipes.podcast.sequences.photo import bare_photo
+from fabula_workloads.recipes.podcast.sequences.vist import read_vist
 from fabula_workloads.runtime.failures import InputInvalid
 from fabula_workloads.runtime.open_store import open_store
 from fabula_workloads.runtime.store import local_path
-from fabula_workloads.sequences.choice import Sequence, choose
-from fabula_workloads.sequences.directories import read_directories, story_text
-from fabula_workloads.sequences.photo import bare_photo
-from fabula_workloads.sequences.vist import read_vist
 from fabula_workloads.stages import select
 
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
+from fabula_workloads.samples.sample_set import EvaluationSample
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -17,6 +19,10 @@ class Request:
     seed: int
     pictures: tuple[Path, ...]
     prompt: str
+    given: EvaluationSample | None = None
+    """The sample as its recipe found it, where the model takes more of it than pictures."""
+    folder: Path | None = None
+    """The sample set, in which the files of `given` lie."""
 
     @property
     def key(self) -> str:
@@ -27,6 +33,11 @@ class Request:
     def sampling_seed(self) -> int:
         """Seed of this answer's own random numbers: it depends on nothing else in the batch or the shard."""
         return int.from_bytes(hashlib.sha256(f"{self.seed}/{self.sample}".encode()).digest()[:8], "big") >> 1
+
+
+def request(sample: EvaluationSample, seed: int, folder: Path, prompt: str) -> Request:
+    """What is asked about a sample of the set in `folder`."""
+    return Request(sample.id, seed, tuple(folder / path for path in sample.images), prompt, sample, folder)
 
 
 @dataclass(frozen=True, slots=True)

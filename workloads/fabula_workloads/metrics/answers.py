@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from fabula_api.metrics import Metric
+from fabula_api.metrics import Metric, ProfileName
+from fabula_workloads.metrics.answer_form import AnswerForm
 from fabula_workloads.metrics.clip_score import Grounding
-from fabula_workloads.metrics.format_compliance import violation
-from fabula_workloads.metrics.profiles import PROFILES, Values
-from fabula_workloads.metrics.reading import Computed
+from fabula_workloads.metrics.materials import Computed
+from fabula_workloads.metrics.profiles import Values, measure
 from fabula_workloads.metrics.records import GivenAnswer, Key, Tried
 
 
@@ -53,7 +53,11 @@ class Measured:
 
 
 def measure_answer(
-    answer: GivenAnswer, profiles: Sequence[str], metrics: Sequence[Metric], computed: Sequence[Computed] = ()
+    answer: GivenAnswer,
+    form: AnswerForm,
+    profiles: Sequence[ProfileName],
+    metrics: Sequence[Metric],
+    computed: Sequence[Computed] = (),
 ) -> Measured:
     """Figures of one answer under each profile; an answer that could not be generated has none."""
     nothing: dict[str, Values] = {
@@ -62,9 +66,10 @@ def measure_answer(
     if answer.text is None:
         return Measured(answer, nothing, {}, None)
     values: dict[str, Values] = {}
-    for profile in profiles:
+    readings = {profile: form.read(answer.text, profile) for profile in profiles}
+    for profile, reading in readings.items():
         over_all = {one.metric: one.value(profile, answer.key) for one in computed}
-        measured = PROFILES[profile].measure(answer.text, metrics) | over_all
+        measured = measure(reading, profile, metrics) | over_all
         values[profile] = {name: measured.get(name) for name in nothing[profile]}
-    parseable = {profile: PROFILES[profile].parseable(answer.text) for profile in profiles}
-    return Measured(answer, values, parseable, violation(answer.text))
+    parseable: dict[str, bool] = {profile: bool(reading.passages) for profile, reading in readings.items()}
+    return Measured(answer, values, parseable, readings[profiles[0]].flaw)

@@ -11,17 +11,17 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from fabula_workloads.text.sentences import sentences
 
 
-def windows(turns: Sequence[str], num_tokens: Callable[[str], int], limit: int) -> list[str]:
-    """Passages of at most `limit` tokens: consecutive sentences of one turn, as many as fit.
+def windows(passages: Sequence[str], num_tokens: Callable[[str], int], limit: int) -> list[str]:
+    """Passages of at most `limit` tokens: consecutive sentences of one of the passages, as many as fit.
 
     A sentence over the limit is cut between words, and a word over it, as a script without spaces has them, between
     characters; `num_tokens` counts without the start and end tokens.
     """
-    return [window for turn in turns for window in _pack(_pieces(turn, num_tokens, limit), num_tokens, limit)]
+    return [window for passage in passages for window in _pack(_pieces(passage, num_tokens, limit), num_tokens, limit)]
 
 
-def _pieces(turn: str, num_tokens: Callable[[str], int], limit: int) -> Iterator[str]:
-    for sentence in sentences(turn):
+def _pieces(passage: str, num_tokens: Callable[[str], int], limit: int) -> Iterator[str]:
+    for sentence in sentences(passage):
         if num_tokens(sentence) <= limit:
             yield sentence
         else:

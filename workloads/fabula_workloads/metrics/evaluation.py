@@ -12,11 +12,11 @@ from fabula_api.eval_results import GateStatus
 from fabula_api.eval_run import EvalRunSpec
 from fabula_api.metrics import Metric, ProfileName
 from fabula_api.recipes import metrics_of
+from fabula_workloads.metrics.answer_form import PLAIN, AnswerForm
 from fabula_workloads.metrics.answers import ClipFigures, Measured, measure_answer
 from fabula_workloads.metrics.bootstrap import Estimate, estimate, paired_difference, per_sample
 from fabula_workloads.metrics.gates import judge
-from fabula_workloads.metrics.profiles import PROFILES
-from fabula_workloads.metrics.reading import Computed
+from fabula_workloads.metrics.materials import Computed
 from fabula_workloads.metrics.records import GivenAnswer, Tried
 from fabula_workloads.metrics.self_tests import compare_arms, distrusted, probe_text_metrics
 
@@ -29,7 +29,7 @@ class ArmFigures:
     done: int
     failed: int
     unparseable: dict[str, int]
-    """Answers without a turn, by profile."""
+    """Answers that the recipe could not read, by profile."""
     violations: dict[str, int]
     """Answers by the format rule that they break."""
     means: dict[tuple[str, str], Estimate]
@@ -66,6 +66,8 @@ class Evaluation:
     answers: list[Measured]
     computed: Sequence[Computed]
     """What was measured over all answers at once."""
+    form: AnswerForm = PLAIN
+    """How answers were read."""
 
     @property
     def profile(self) -> ProfileName:
@@ -92,17 +94,20 @@ class Evaluation:
         )
 
 
-def evaluate(spec: EvalRunSpec, answers: Sequence[GivenAnswer], computed: Sequence[Computed] = ()) -> Evaluation:
-    """Evaluate all arms' answers. `computed` are the figures of those metrics that look at all answers at once."""
+def evaluate(
+    spec: EvalRunSpec, answers: Sequence[GivenAnswer], computed: Sequence[Computed] = (), form: AnswerForm = PLAIN
+) -> Evaluation:
+    """Evaluate all arms' answers, read as the recipe's `form` has it. `computed` are the figures of those metrics that
+    look at all answers at once."""
     profiles = list(dict.fromkeys(spec.profiles))
     known = metrics_of(spec.recipe)
     metrics = [known[name] for name in dict.fromkeys(spec.metrics)]
-    measured = [measure_answer(answer, profiles, metrics, computed) for answer in answers]
+    measured = [measure_answer(answer, form, profiles, metrics, computed) for answer in answers]
     defined = [(profile, metric) for profile in profiles for metric in metrics if profile in metric.definitions]
     clip = next((one for one in computed if isinstance(one, ClipFigures)), None)
     arms = [_arm(arm.name, measured, profiles, defined, clip) for arm in spec.arms]
     baseline = spec.baseline or spec.arms[0].name
-    tests = _self_tests(profiles, metrics, defined, arms, measured)
+    tests = _self_tests(form, profiles, metrics, defined, arms, measured)
     tests += [test for one in computed for test in one.tests]
     first = profiles[0]
     shown = [metric.name for profile, metric in defined if profile == first]
@@ -119,6 +124,7 @@ def evaluate(spec: EvalRunSpec, answers: Sequence[GivenAnswer], computed: Sequen
         self_tests=tests,
         answers=measured,
         computed=computed,
+        form=form,
     )
 
 
@@ -163,7 +169,8 @@ def _differences(arms: Sequence[ArmFigures], baseline: str, defined: Defined) ->
 
 
 def _self_tests(
-    profiles: Sequence[str],
+    form: AnswerForm,
+    profiles: Sequence[ProfileName],
     metrics: Sequence[Metric],
     defined: Defined,
     arms: Sequence[ArmFigures],
@@ -172,7 +179,7 @@ def _self_tests(
     texts: dict[str, dict[str, str]] = {arm.name: {} for arm in arms}
     for m in measured:
         texts[m.answer.arm][m.answer.sample] = texts[m.answer.arm].get(m.answer.sample, "") + (m.answer.text or "")
-    probes = chain.from_iterable(probe_text_metrics(PROFILES[profile], metrics) for profile in profiles)
+    probes = chain.from_iterable(probe_text_metrics(form, profile, metrics) for profile in profiles)
     compared = (
         compare_arms(metric, profile, {arm.name: arm.samples[profile, metric.name] for arm in arms}, texts)
         for profile, metric in defined

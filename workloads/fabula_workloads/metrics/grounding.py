@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Protocol
 
 from fabula_api.metrics.own.clip_score import METRIC
+from fabula_workloads.metrics.answer_form import PLAIN, AnswerForm
 from fabula_workloads.metrics.answers import ClipFigures
 from fabula_workloads.metrics.clip_score import Vectors, best_passages, ground, paper_v1_score
 from fabula_workloads.metrics.clip_windows import windows
-from fabula_workloads.metrics.profiles import PROFILES
-from fabula_workloads.metrics.reading import Materials
+from fabula_workloads.metrics.materials import Materials
 from fabula_workloads.metrics.records import GivenAnswer, Key
 from fabula_workloads.metrics.self_tests import PROBES, probe
 from fabula_workloads.models.stored_files import DamagedFile
@@ -41,7 +41,7 @@ def clip_score(given: Materials) -> ClipFigures:
         model = ClipModel(folder)
     except (OSError, ValueError, DamagedFile) as error:
         raise InputInvalid(f"clipModel: {name} is no CLIP model: {error}") from error
-    return measure_grounding(model, name, given.profiles, given.answers, given.pictures, given.progress)
+    return measure_grounding(model, name, given.profiles, given.answers, given.pictures, given.progress, given.form)
 
 
 def measure_grounding(
@@ -51,17 +51,19 @@ def measure_grounding(
     answers: Sequence[GivenAnswer],
     pictures: Mapping[str, Sequence[Path]],
     progress: Callable[[], None] = lambda: None,
+    form: AnswerForm = PLAIN,
 ) -> ClipFigures:
     """CLIP figures of all answers under the profiles, with the metric's self-tests on these pictures.
 
-    `pictures` are the files of each sample; `progress` is called between batches of work.
+    `pictures` are the files of each sample; `progress` is called between batches of work; `form` says what of an answer
+    is said.
     """
     figures = ClipFigures(name, encoder.random_weights)
     if "v2" in profiles:
         seen = _by_sample(encoder.encode_pictures, pictures)
-        figures.v2.update(ground(_passages(encoder, answers, progress), seen))
+        figures.v2.update(ground(_passages(encoder, form, answers, progress), seen))
         shown = next(iter(seen.values()))
-        first, second = (float(best_passages(shown, _encode(encoder, text)).mean()) for text in PROBES)
+        first, second = (float(best_passages(shown, _encode(encoder, form, text)).mean()) for text in PROBES)
         figures.tests.append(probe(METRIC, "v2", first, second))
     if "paper-v1" in profiles:
         squashed = _by_sample(encoder.encode_pictures_paper_v1, pictures)
@@ -88,16 +90,18 @@ def _by_sample(
     return found
 
 
-def _passages(encoder: Encoder, answers: Sequence[GivenAnswer], progress: Callable[[], None]) -> dict[Key, Vectors]:
-    """Vectors of the passages of every answer that has turns; labels are no part of a passage."""
+def _passages(
+    encoder: Encoder, form: AnswerForm, answers: Sequence[GivenAnswer], progress: Callable[[], None]
+) -> dict[Key, Vectors]:
+    """Vectors of the passages of every answer that can be read."""
     vectors: dict[Key, Vectors] = {}
     for answer in answers:
         progress()
-        if answer.text and (encoded := _encode(encoder, answer.text)).size:
+        if answer.text and (encoded := _encode(encoder, form, answer.text)).size:
             vectors[answer.key] = encoded
     return vectors
 
 
-def _encode(encoder: Encoder, text: str) -> Vectors:
-    turns = [turn.text for turn in PROFILES["v2"].read(text).turns]
-    return encoder.encode_passages(windows(turns, encoder.num_tokens, encoder.window_tokens))
+def _encode(encoder: Encoder, form: AnswerForm, text: str) -> Vectors:
+    passages = form.read(text, "v2").passages
+    return encoder.encode_passages(windows(passages, encoder.num_tokens, encoder.window_tokens))

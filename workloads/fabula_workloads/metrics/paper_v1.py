@@ -9,8 +9,8 @@ from __future__ import annotations
 import string
 from itertools import pairwise
 
+from fabula_workloads.metrics.dialogue import Dialogue, Turn
 from fabula_workloads.metrics.reading import Reading
-from fabula_workloads.metrics.turns import Turn
 
 _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 
@@ -27,18 +27,18 @@ def distinct_2(reading: Reading) -> float:
     return len(set(bigrams)) / len(bigrams) if bigrams else 0.0
 
 
-def turn_length(reading: Reading) -> float:
+def turn_length(reading: Dialogue) -> float:
     """Mean words of a turn; 0 without turns."""
     return _spoken(reading.turns) / len(reading.turns) if reading.turns else 0.0
 
 
-def switch_rate(reading: Reading) -> float:
+def switch_rate(reading: Dialogue) -> float:
     """(turns - 1) for each 1,000 spoken words, whoever speaks; 0 without turns."""
     spoken = _spoken(reading.turns)
     return (len(reading.turns) - 1) / spoken * 1000 if spoken else 0.0
 
 
-def num_turns(reading: Reading) -> float:
+def num_turns(reading: Dialogue) -> float:
     """Turns."""
     return float(len(reading.turns))
 

@@ -1,73 +1,27 @@
-"""What the functions of metrics see: one answer's text, or all answers and pictures of an evaluation."""
+"""One answer as the function of a metric sees it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
-from typing import Protocol
-
-from fabula_api.eval_run import EvalRunSpec
-from fabula_api.metrics import ProfileName
-from fabula_api.shared_spec import ModelSource
-from fabula_workloads.metrics.records import GivenAnswer, Key, Tried
-from fabula_workloads.metrics.turns import Turn
 
 
 @dataclass(frozen=True)
 class Reading:
-    """One answer as a profile reads it."""
+    """One answer as its recipe reads it under a profile. What a recipe reads more is in a class below this one."""
 
     answer: str
     """The answer itself."""
     text: str
     """The text that the profile makes of it."""
-    _turns_of: Callable[[str], list[Turn]]
+    flaw: str | None = None
+    """The first rule of its format that it breaks, as one CamelCase word."""
 
-    @cached_property
-    def turns(self) -> list[Turn]:
-        """Its turns under the profile's grammar."""
-        return self._turns_of(self.text)
+    @property
+    def passages(self) -> Sequence[str]:
+        """What is said, in parts that belong together, without labels; none where the answer cannot be read."""
+        return [self.text] if self.text.strip() else []
 
 
 TextMetric = Callable[[Reading], float | None]
 """A figure of one answer; None where it has none."""
-
-
-@dataclass(frozen=True, slots=True)
-class Materials:
-    """What a metric over a whole evaluation is given."""
-
-    spec: EvalRunSpec
-    profiles: Sequence[ProfileName]
-    """Those under which the metric is defined."""
-    answers: Sequence[GivenAnswer]
-    pictures: Mapping[str, Sequence[Path]]
-    """Files of each sample."""
-    model: Callable[[ModelSource, str], tuple[Path, str]]
-    """Local folder of a model and its name for people, by its source and the spec field that an error names."""
-    progress: Callable[[], None]
-    """To be called between parts of the work."""
-
-
-class Computed(Protocol):
-    """The figures of a metric over a whole evaluation."""
-
-    @property
-    def metric(self) -> str:
-        """Its name."""
-
-    @property
-    def label(self) -> str | None:
-        """What to know before believing it, such as `random weights`."""
-
-    @property
-    def tests(self) -> Sequence[Tried]:
-        """What it was tried with."""
-
-    def value(self, profile: str, key: Key) -> float | None:
-        """The figure of one answer."""
-
-
-EvaluationMetric = Callable[[Materials], Computed]

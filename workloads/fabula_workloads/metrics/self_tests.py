@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from fabula_api.metrics import Metric, ProfileName
-from fabula_workloads.metrics.profiles import Profile
+from fabula_workloads.metrics.answer_form import AnswerForm
+from fabula_workloads.metrics.profiles import measure
 from fabula_workloads.metrics.records import Tried
 
 PROBES: tuple[str, str] = (
@@ -28,13 +29,14 @@ PROBES: tuple[str, str] = (
 _FEWEST_PAIRS = 3
 
 
-def probe_text_metrics(profile: Profile, metrics: Sequence[Metric]) -> list[Tried]:
+def probe_text_metrics(form: AnswerForm, profile: ProfileName, metrics: Sequence[Metric]) -> list[Tried]:
     """Each text metric must give its two probes different figures."""
     tried = []
     for metric in metrics:
-        first, second = (profile.measure(text, (metric,)).get(metric.name) for text in metric.probes or PROBES)
-        if metric.over == "answer" and profile.name in metric.definitions:
-            tried.append(probe(metric, profile.name, first, second))
+        if metric.over == "answer" and profile in metric.definitions:
+            texts = metric.probes or PROBES
+            first, second = (measure(form.read(text, profile), profile, (metric,))[metric.name] for text in texts)
+            tried.append(probe(metric, profile, first, second))
     return tried
 
 

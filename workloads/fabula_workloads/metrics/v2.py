@@ -9,45 +9,42 @@ from __future__ import annotations
 import unicodedata
 from itertools import pairwise
 
+from fabula_workloads.metrics.dialogue import Dialogue
 from fabula_workloads.metrics.reading import Reading
-from fabula_workloads.metrics.turns import Turn
-from fabula_workloads.text.words import words_of
+from fabula_workloads.text.words import num_words, words_of
 
 
 def words(reading: Reading) -> float | None:
-    """Spoken words."""
-    return float(_num_words(reading.turns)) if reading.turns else None
+    """Words of what is said."""
+    return float(sum(map(num_words, reading.passages))) if reading.passages else None
 
 
 def distinct_2(reading: Reading) -> float | None:
-    """Share of distinct bigrams among all bigrams within turns; None when no turn has two words.
+    """Share of distinct bigrams among all bigrams within passages; None when none has two words.
 
-    Case and punctuation of any script are ignored. Bigrams do not cross turns, so neither labels nor their order count.
+    Case and punctuation of any script are ignored. Bigrams do not cross passages, so neither labels nor their order
+    count.
     """
-    bigrams = [pair for turn in reading.turns for pair in pairwise(_tokens(turn.text))]
+    bigrams = [pair for passage in reading.passages for pair in pairwise(_tokens(passage))]
     return len(set(bigrams)) / len(bigrams) if bigrams else None
 
 
-def turn_length(reading: Reading) -> float | None:
+def turn_length(reading: Dialogue) -> float | None:
     """Mean words of a turn."""
-    return _num_words(reading.turns) / len(reading.turns) if reading.turns else None
+    return reading.num_words / len(reading.turns) if reading.turns else None
 
 
-def switch_rate(reading: Reading) -> float | None:
+def switch_rate(reading: Dialogue) -> float | None:
     """Changes of speaker for each 1,000 spoken words; two turns of one speaker in a row are no change."""
     if not reading.turns:
         return None
     switches = sum(before.speaker != after.speaker for before, after in pairwise(reading.turns))
-    return switches / _num_words(reading.turns) * 1000
+    return switches / reading.num_words * 1000
 
 
-def num_turns(reading: Reading) -> float | None:
+def num_turns(reading: Dialogue) -> float | None:
     """Turns."""
     return float(len(reading.turns)) if reading.turns else None
-
-
-def _num_words(turns: list[Turn]) -> int:
-    return sum(turn.num_words for turn in turns)
 
 
 def _tokens(text: str) -> list[str]:

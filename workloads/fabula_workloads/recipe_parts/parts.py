@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any, Protocol
 
 from fabula_api.recipes import recipes
 from fabula_workloads.models.family import Collate
 from fabula_workloads.recipe_parts.conversation import messages
+from fabula_workloads.recipe_parts.named import named
 from fabula_workloads.recipe_parts.sample import Sample
 from fabula_workloads.runtime.failures import ConfigInvalid
 
@@ -46,13 +46,4 @@ def parts_of(recipe: str) -> RecipeParts:
         raise ConfigInvalid(f"recipe {recipe!r} is not installed in this image; it has {', '.join(sorted(recipes()))}")
     if found.parts is None:
         raise ConfigInvalid(f"the recipe {recipe} names no parts, so nothing of it can be trained or asked")
-    module, _, name = found.parts.partition(":")
-    try:
-        parts = getattr(import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise ConfigInvalid(
-            f"the recipe {recipe} names its parts {found.parts}, which this image cannot import: {error}"
-        ) from error
-    if not isinstance(parts, RecipeParts):
-        raise ConfigInvalid(f"the recipe {recipe} names its parts {found.parts}, which is a {type(parts).__name__}")
-    return parts
+    return named(recipe, "parts", found.parts, RecipeParts)

@@ -9,7 +9,6 @@ from fabula_api.metrics import PROFILES
 from fabula_api.status import Lineage
 from fabula_workloads.metrics.bootstrap import RESAMPLES, Estimate
 from fabula_workloads.metrics.evaluation import ArmFigures, Evaluation
-from fabula_workloads.metrics.format_compliance import VERSION as FORMAT_VERSION
 from fabula_workloads.metrics.gates import bound
 
 SCHEMA_VERSION = 1
@@ -22,7 +21,7 @@ def document(evaluation: Evaluation, lineage: Sequence[Lineage], settings: dict[
         "schemaVersion": SCHEMA_VERSION,
         "settings": settings,
         "profiles": [{"name": name, "version": PROFILES[name].version} for name in evaluation.profiles],
-        "formatComplianceVersion": FORMAT_VERSION,
+        "formatComplianceVersion": evaluation.form.version,
         "bootstrapResamples": RESAMPLES,
         "baseline": evaluation.baseline,
         "arms": [_arm(arm, evaluation) for arm in evaluation.arms],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
 
@@ -10,8 +10,9 @@ from fabula_api.metrics import PROFILES, ProfileName
 from fabula_api.status import Lineage
 from fabula_workloads.metrics.bootstrap import RESAMPLES
 from fabula_workloads.metrics.evaluation import Evaluation
-from fabula_workloads.report.dialogues import dialogues
+from fabula_workloads.report.answers_shown import answers_shown
 from fabula_workloads.report.markup import Markup, join, tag, void
+from fabula_workloads.report.parts import PLAIN, ReportParts, Section, Told
 from fabula_workloads.report.sections import charts, clip_control, gates, origins, self_tests, table
 
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
@@ -19,14 +20,9 @@ _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-ur
 
 
 def page(
-    evaluation: Evaluation,
-    *,
-    name: str,
-    pictures: Mapping[str, Sequence[str]],
-    lineage: Sequence[Lineage],
-    settings: dict[str, Any],
+    told: Told, *, name: str, lineage: Sequence[Lineage], settings: dict[str, Any], parts: ReportParts = PLAIN
 ) -> str:
-    """The page. `name` is the run's; `pictures` holds each sample's thumbnails as data URIs, in the samples' order."""
+    """The page. `name` is the run's; `parts` are the recipe's."""
     head = tag(
         "head",
         void("meta", charset="utf-8"),
@@ -36,28 +32,27 @@ def page(
         tag("title", f"Evaluation {name}"),
         tag("style", Markup(files(__package__).joinpath("page.css").read_text())),
     )
-    body = tag("main", *_parts(evaluation, name, pictures, lineage, settings))
+    body = tag("main", *_parts(told, name, lineage, settings, parts))
     return f"{tag('html', head, tag('body', body), lang='en')}\n"
 
 
 def _parts(
-    evaluation: Evaluation,
-    name: str,
-    pictures: Mapping[str, Sequence[str]],
-    lineage: Sequence[Lineage],
-    settings: dict[str, Any],
+    told: Told, name: str, lineage: Sequence[Lineage], settings: dict[str, Any], parts: ReportParts
 ) -> list[Markup]:
+    evaluation = told.evaluation
     first, *others = evaluation.profiles
-    interval = f"Intervals are 95 % bootstrap intervals over sequences ({RESAMPLES:,} resamples)"
+    interval = f"Intervals are 95 % bootstrap intervals over {parts.items} ({RESAMPLES:,} resamples)"
     return [
         tag("p", "Evaluation", class_="eyebrow"),
         tag("h1", name),
-        tag("p", _lead(evaluation, len(pictures)), class_="lead"),
+        tag("p", _lead(evaluation, len(told.samples), parts), class_="lead"),
         _notices(evaluation),
         gates(evaluation),
         tag("h2", "At a glance"),
         tag(
-            "p", f"A faint dot is one sequence, a strong dot an arm's mean. {interval}. Profile {first}.", class_="hint"
+            "p",
+            f"A faint dot is one {parts.item}, a strong dot an arm's mean. {interval}. Profile {first}.",
+            class_="hint",
         ),
         charts(evaluation),
         tag("h2", "Figures"),
@@ -65,9 +60,10 @@ def _parts(
         table(evaluation, first),
         *(_other_profile(evaluation, profile) for profile in others),
         clip_control(evaluation),
-        tag("h2", "Sequences"),
-        tag("p", "The pictures that every arm was shown, and what each of them said.", class_="hint"),
-        dialogues(evaluation, pictures),
+        tag("h2", parts.items.capitalize()),
+        tag("p", parts.about_items, class_="hint"),
+        answers_shown(told, parts),
+        *(_section(section, told) for section in parts.sections),
         tag("h2", "Self-tests"),
         tag(
             "p",
@@ -81,14 +77,18 @@ def _parts(
     ]
 
 
-def _lead(evaluation: Evaluation, num_samples: int) -> str:
+def _section(section: Section, told: Told) -> Markup:
+    return join(tag("h2", section.title), tag("p", section.hint, class_="hint"), section.content(told))
+
+
+def _lead(evaluation: Evaluation, num_samples: int, parts: ReportParts) -> str:
     seeds = len({m.answer.seed for m in evaluation.answers})
     *most, last = (arm.name for arm in evaluation.arms)
     arms = f"{', '.join(most)} and {last}" if most else last
     several = f", {seeds} answers each" if seeds > 1 else ""
-    sequences = "1 picture sequence" if num_samples == 1 else f"{num_samples} picture sequences"
+    asked = f"1 {parts.item}" if num_samples == 1 else f"{num_samples} {parts.items}"
     compared = f" The baseline is {evaluation.baseline}." if most else ""
-    return f"{arms}, asked about {sequences}{several}.{compared}"
+    return f"{arms}, asked about {asked}{several}.{compared}"
 
 
 def _notices(evaluation: Evaluation) -> Markup:

@@ -83,7 +83,7 @@ def table(evaluation: Evaluation, profile: ProfileName) -> Markup:
     ]
     unread = tag(
         "tr",
-        tag("th", "Unparseable", tag("span", "answers without a single turn")),
+        tag("th", "Unparseable", tag("span", evaluation.form.unreadable)),
         *(tag("td", f"{arm.unparseable[profile]} of {arm.done}", class_="number") for arm in arms),
         *(tag("td") for _ in others),
     )
@@ -139,7 +139,7 @@ def origins(lineage: Sequence[Lineage], settings: dict[str, Any]) -> Markup:
 def clip_control(evaluation: Evaluation) -> Markup:
     """The control of CLIPScore for each arm, in a sentence; nothing where there is none."""
     found = [
-        f"{arm.name} {arm.control:.2f} on other sequences' pictures, {arm.coverage:.0%} of pictures covered"
+        f"{arm.name} {arm.control:.2f} on other samples' pictures, {arm.coverage:.0%} of pictures covered"
         for arm in evaluation.arms
         if arm.control is not None and arm.coverage is not None
     ]

@@ -1,4 +1,4 @@
-"""Stage `infer`: one arm's answers to every picture sequence. The model is loaded once in each shard."""
+"""Stage `infer`: one arm's answers to every sample. The model is loaded once in each shard."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ from fabula_api.arms import Arm
 from fabula_api.eval_run import EvalRunSpec
 from fabula_api.status import Lineage
 from fabula_workloads.inference.adapter_check import check_adapter, trained_quantization
-from fabula_workloads.inference.request import Answer, Answerer, Failure, Request
-from fabula_workloads.metrics.transcript_file import dump
+from fabula_workloads.inference.request import Answer, Answerer, Failure, Request, request
+from fabula_workloads.metrics.answer_form import AnswerForm
 from fabula_workloads.models.loading import Device
 from fabula_workloads.models.model_folder import model_config_digest, model_folder, model_label
 from fabula_workloads.models.quantization import Quantization
 from fabula_workloads.models.threads import limit_threads
 from fabula_workloads.recipe_parts import parts_of
+from fabula_workloads.recipe_parts.evaluation import evaluation_of
 from fabula_workloads.runtime.context import StageContext, StageResult
 from fabula_workloads.runtime.failures import ConfigInvalid, InputInvalid
 from fabula_workloads.runtime.ledger import Ledger, own_items
 from fabula_workloads.runtime.store import Store
-from fabula_workloads.sequences.sample_set import read_sample_set
+from fabula_workloads.samples.sample_set import read_sample_set
 
 _log = logging.getLogger(__name__)
 TUNED_KINDS = ("adapter", "model")
@@ -45,7 +46,8 @@ def infer(context: StageContext, open_answerer: OpenAnswerer) -> StageResult:
     spec, arm = _spec(context)
     select, chosen = context.open_artifact("select", "sample-set")
     folder = context.fetch_artifact(select, chosen)
-    samples = {sample.id: sample for sample in read_sample_set(select)}
+    evaluation = evaluation_of(spec.recipe)
+    samples = {sample.id: sample for sample in read_sample_set(select, evaluation.sample)}
     items = {f"{sample}-{seed}": (sample, seed) for sample in samples for seed in spec.generation.seeds}
     own = own_items(list(items), context.shard, context.config.shards)
     ledger = Ledger(context.store)
@@ -55,18 +57,18 @@ def infer(context: StageContext, open_answerer: OpenAnswerer) -> StageResult:
     _report(context, tally, len(own))
     if pending:
         answerer = open_answerer(context)
-        prompt = spec.prompt or parts_of(spec.recipe).inference_prompt()
+        usual = parts_of(spec.recipe).inference_prompt()
         for start in range(0, len(pending), spec.generation.batch_size):
             context.check_stop()
             batch = [
-                Request(name, seed, tuple(folder / path for path in samples[name].images), prompt)
+                request(samples[name], seed, folder, spec.prompt or samples[name].prompt or usual)
                 for name, seed in pending[start : start + spec.generation.batch_size]
             ]
             answers = answerer.answer(batch, context.stopping.is_set)
             context.check_stop()  # what was cut short is no answer
-            for request, answer in zip(batch, answers, strict=True):
-                outcome = _keep(context.store, request, answer)
-                ledger.put(request.key, outcome)
+            for asked, answer in zip(batch, answers, strict=True):
+                outcome = _keep(context.store, evaluation.answers, asked, answer)
+                ledger.put(asked.key, outcome)
                 tally[_count_name(outcome)] += 1
             _report(context, tally, len(own))
     _log.info("%d answers in this shard, %d generated now", len(own), len(pending))
@@ -132,11 +134,11 @@ def _weights(context: StageContext, spec: EvalRunSpec, arm: Arm, field: str) -> 
     return model_folder(context, arm.model, field), tuned, trained_quantization(manifest)
 
 
-def _keep(store: Store, request: Request, answer: Answer | Failure) -> dict[str, Any]:
-    """Store the transcript file; the outcome for the ledger."""
+def _keep(store: Store, form: AnswerForm, request: Request, answer: Answer | Failure) -> dict[str, Any]:
+    """Store the answer as a file; the outcome for the ledger."""
     if isinstance(answer, Failure):
         return {"outcome": "failed", "reason": answer.reason}
-    transcript = dump(request.sample, answer.text, answer.seconds)
+    transcript = form.as_file(request.sample, answer.text, answer.seconds)
     store.write(f"transcripts/{request.key}.txt", transcript.encode())
     return {
         "outcome": "ok", "text": answer.text, "tokens": answer.tokens, "seconds": round(answer.seconds, 3),

@@ -15,22 +15,24 @@ from fabula_api.shared_spec import ModelSource
 from fabula_api.status import Lineage
 from fabula_api.summary import ScoreSummary
 from fabula_workloads.metrics.evaluation import Evaluation, evaluate
+from fabula_workloads.metrics.materials import Computed, EvaluationMetric, Materials
 from fabula_workloads.metrics.profiles import function_of
-from fabula_workloads.metrics.reading import Computed, EvaluationMetric, Materials
 from fabula_workloads.metrics.records import GivenAnswer
 from fabula_workloads.metrics.summary import summarize
 from fabula_workloads.models.model_folder import model_folder, model_label
 from fabula_workloads.models.threads import limit_threads
 from fabula_workloads.pictures.opening import UnfitPicture
+from fabula_workloads.recipe_parts.evaluation import EvaluationParts, evaluation_of
 from fabula_workloads.report.document import document
 from fabula_workloads.report.page import page
+from fabula_workloads.report.parts import Told
 from fabula_workloads.report.tables import samples_csv, summary_csv
 from fabula_workloads.report.thumbnails import thumbnail
 from fabula_workloads.runtime.artifact import add_part, commit
 from fabula_workloads.runtime.context import StageContext, StageResult
 from fabula_workloads.runtime.failures import ConfigInvalid, InputInvalid
 from fabula_workloads.runtime.ledger import Ledger, own_items
-from fabula_workloads.sequences.sample_set import Sample, read_sample_set
+from fabula_workloads.samples.sample_set import EvaluationSample, read_sample_set
 
 _log = logging.getLogger(__name__)
 
@@ -42,21 +44,26 @@ def run(context: StageContext) -> StageResult:
         raise ConfigInvalid(f"stage score belongs to an EvalRun, not to a {context.config.run.kind}")
     select, chosen = context.open_artifact("select", "sample-set")
     folder = context.fetch_artifact(select, chosen)
-    samples = read_sample_set(select)
+    parts = evaluation_of(spec.recipe)
+    samples = read_sample_set(select, parts.sample)
     pictures = {sample.id: [folder / path for path in sample.images] for sample in samples}
     context.reporter.update(done=0, total=len(spec.metrics))
     answers = [answer for arm in spec.arms for answer in read_answers(context, spec, arm.name, samples)]
     try:
-        evaluation = evaluate(spec, answers, _computed(context, spec, answers, pictures))
+        by_id = {sample.id: sample for sample in samples}
+        computed = _computed(context, spec, answers, pictures, by_id, parts)
+        evaluation = evaluate(spec, answers, computed, parts.answers)
         context.check_stop()
         context.reporter.update(done=len(spec.metrics), total=len(spec.metrics))
-        return _commit(context, spec, evaluation, pictures)
+        return _commit(context, spec, evaluation, pictures, by_id, parts)
     except UnfitPicture as error:
         of = next((sample for sample, paths in pictures.items() if error.path in paths), "")
         raise InputInvalid(f"{select.uri}: sample {of}: {error.path} {error.what}; choose the samples anew") from error
 
 
-def read_answers(context: StageContext, spec: EvalRunSpec, arm: str, samples: Sequence[Sample]) -> list[GivenAnswer]:
+def read_answers(
+    context: StageContext, spec: EvalRunSpec, arm: str, samples: Sequence[EvaluationSample]
+) -> list[GivenAnswer]:
     """The arm's outcome for every sample and seed. Raises InputInvalid naming what is missing and in which shard."""
     store = context.open_input(f"infer/{arm}")
     outcomes = dict(Ledger(store).items())
@@ -79,7 +86,12 @@ def _answer(arm: str, sample: str, seed: int, outcome: dict[str, Any]) -> GivenA
 
 
 def _computed(
-    context: StageContext, spec: EvalRunSpec, answers: Sequence[GivenAnswer], pictures: dict[str, list[Path]]
+    context: StageContext,
+    spec: EvalRunSpec,
+    answers: Sequence[GivenAnswer],
+    pictures: dict[str, list[Path]],
+    samples: dict[str, EvaluationSample],
+    parts: EvaluationParts,
 ) -> list[Computed]:
     """The figures of those metrics that look at all answers at once."""
 
@@ -93,23 +105,26 @@ def _computed(
         profiles = [profile for profile in dict.fromkeys(spec.profiles) if profile in metric.definitions]
         if metric.over == "evaluation" and profiles:
             measure: EvaluationMetric = function_of(metric, profiles[0])
-            found.append(measure(Materials(spec, profiles, answers, pictures, model, context.check_stop)))
+            found.append(
+                measure(Materials(spec, profiles, answers, pictures, samples, parts.answers, model, context.check_stop))
+            )
     return found
 
 
 def _commit(
-    context: StageContext, spec: EvalRunSpec, evaluation: Evaluation, pictures: dict[str, list[Path]]
+    context: StageContext,
+    spec: EvalRunSpec,
+    evaluation: Evaluation,
+    pictures: dict[str, list[Path]],
+    samples: dict[str, EvaluationSample],
+    parts: EvaluationParts,
 ) -> StageResult:
     lineage = [Lineage(name=given.name, uri=given.uri, digest=given.digest) for given in context.config.inputs]
     settings = _settings(spec)
     summary = ScoreSummary.model_validate(summarize(evaluation))
-    html = page(
-        evaluation,
-        name=context.config.run.name,
-        pictures={sample: [thumbnail(path) for path in paths] for sample, paths in pictures.items()},
-        lineage=lineage,
-        settings=settings,
-    )
+    thumbnails = {sample: [thumbnail(path) for path in paths] for sample, paths in pictures.items()}
+    told = Told(evaluation, samples, thumbnails)
+    html = page(told, name=context.config.run.name, lineage=lineage, settings=settings, parts=parts.report)
     found = document(evaluation, lineage, settings)
     files = {
         "report.html": html,
@@ -119,7 +134,8 @@ def _commit(
         suffix = "" if profile == evaluation.profile else f"-{profile}"
         files[f"samples{suffix}.csv"] = samples_csv(evaluation, profile, pictures)
         files[f"summary{suffix}.csv"] = summary_csv(evaluation, profile)
-    parts = [add_part(context.store, path, text.encode()) for path, text in files.items()]
+    contents = {path: text.encode() for path, text in files.items()} | dict(parts.report.files(told))
+    written = [add_part(context.store, path, content) for path, content in contents.items()]
     counts = {"sample/ok": float(len(pictures)), "answer/ok": float(sum(arm.done for arm in evaluation.arms))}
     if failed := sum(arm.failed for arm in evaluation.arms):
         counts["answer/failed"] = float(failed)
@@ -127,7 +143,7 @@ def _commit(
         context.store,
         kind="report",
         key=context.config.key,
-        parts=parts,
+        parts=written,
         counts=counts,
         lineage=lineage,
         details=Details(summary=summary),

@@ -1,6 +1,6 @@
 """The label of a written dialogue's turn, `Speaker N:`, one grammar for all that read what was asked for.
 
-A full-width colon is one too; it has its space within. Whatever else models write is read by `metrics.turns`.
+A full-width colon is one too; it has its space within. Whatever else models write is read by a recipe's own grammar.
 """
 
 from __future__ import annotations

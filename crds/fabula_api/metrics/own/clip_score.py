@@ -8,6 +8,7 @@ METRIC = Metric(
     title="CLIPScore",
     unit="100 x cosine between pictures and their best passage",
     shown=".2f",
+    reads="pictures",
     better="higher",
     over="evaluation",
     continuous=True,

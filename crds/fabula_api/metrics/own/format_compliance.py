@@ -8,6 +8,7 @@ METRIC = Metric(
     title="Format compliance",
     unit="share of answers that keep the prompt's format",
     shown=".3f",
+    reads="format",
     better="higher",
     definitions={
         "v2": Definition("share of answers that break no rule of the prompt", _FUNCTION),

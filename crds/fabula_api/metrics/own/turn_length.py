@@ -7,6 +7,7 @@ METRIC = Metric(
     title="Turn length",
     unit="mean words of a turn",
     shown=".1f",
+    reads="dialogue",
     continuous=True,
     definitions={
         "v2": Definition("mean words of a turn", "fabula_workloads.metrics.v2:turn_length"),

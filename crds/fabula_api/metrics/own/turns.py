@@ -7,6 +7,7 @@ METRIC = Metric(
     title="Turns",
     unit="turns of an answer",
     shown=".1f",
+    reads="dialogue",
     definitions={
         "v2": Definition(
             "turns under any common label: `Speaker 1:`, `**Host 1 (Alex):**`, `[Guest]:`, `Alex:`",

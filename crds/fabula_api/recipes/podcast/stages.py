@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fabula_api.recipes.platform import EVALUATION, RESOLVE, TRAINING, resolve
 from fabula_api.recipes.podcast.build import PodcastBuildSpec
-from fabula_api.recipes.records import Figure, Paid, ReadModel, Recipe, Stage
+from fabula_api.recipes.records import Figure, Paid, ReadModel, Recipe, SampleFormat, Stage
 
 _INGEST = Stage(
     "ingest",
@@ -25,6 +25,12 @@ def _fields(block: str, *names: str) -> tuple[str, ...]:
 PODCAST = Recipe(
     name="podcast",
     parts="fabula_workloads.recipes.podcast.parts:PARTS",
+    evaluation="fabula_workloads.recipes.podcast.evaluation:EVALUATION",
+    sample_formats=(
+        SampleFormat("vist", "VIST's annotations with a picture folder beside them"),
+        SampleFormat("directories", "a folder of sample folders"),
+    ),
+    offers=("text", "pictures", "dialogue", "format"),
     specs={"DatasetBuild": PodcastBuildSpec},
     fixed={
         "DatasetBuild": (

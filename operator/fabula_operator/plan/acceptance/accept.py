@@ -9,13 +9,23 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from fabula_api.base import camel, value_at
 from fabula_api.dataset_build import DatasetBuildSpec
 from fabula_api.eval_run import EvalRunSpec
 from fabula_api.fine_tune_blocks import Estimate
 from fabula_api.fine_tune_run import FineTuneRunSpec
 from fabula_api.once import once
-from fabula_api.recipes import Kind, Stage, metrics_of, recipes, stages_of
-from fabula_api.specs import DEFAULT, Spec, parse_spec
+from fabula_api.recipes import (
+    KIND_SPECS,
+    Kind,
+    Stage,
+    metrics_of,
+    recipes,
+    sample_format,
+    stages_of,
+    unoffered,
+)
+from fabula_api.specs import DEFAULT, Spec, field_at, kind_of, parse_spec
 from fabula_api.uri import resolve_uri, uris_of
 from fabula_operator.plan.acceptance.confinement import out_of_bounds
 from fabula_operator.plan.acceptance.not_landed import first_not_landed
@@ -138,6 +148,8 @@ def _enforced(spec: Spec) -> bool:
 
 def infeasible(seen: Observed, spec: Spec) -> Refusal | None:
     """What the schema cannot see."""
+    if problem := meaningless(spec):
+        return Refusal("InvalidSpec", problem)
     if isinstance(spec, EvalRunSpec):
         if problem := _unknown_metric(spec):
             return Refusal("InvalidSpec", problem)
@@ -159,14 +171,38 @@ def infeasible(seen: Observed, spec: Spec) -> Refusal | None:
     return _gpus(spec) if isinstance(spec, FineTuneRunSpec) else None
 
 
+def meaningless(spec: Spec) -> str | None:
+    """A sentence naming the first field that says nothing under the run's recipe, or a layout that it cannot read."""
+    recipe, kind = recipes()[spec.recipe], kind_of(spec)
+    for path in recipe.unused.get(kind, ()):
+        field = field_at(KIND_SPECS[kind], path)
+        if field is not None and value_at(spec, path) != field.get_default(call_default_factory=True):
+            return f"spec.{camel(path)}: it says nothing under recipe {spec.recipe}; leave it out"
+    formats = [one.name for one in recipe.sample_formats]
+    if isinstance(spec, EvalRunSpec) and sample_format(spec) not in formats:
+        return (
+            f"spec.samples.format: the recipe {spec.recipe} reads no {spec.samples.format}; it reads "
+            f"{' or '.join(formats)}"
+        )
+    return None
+
+
 def _unknown_metric(spec: EvalRunSpec) -> str | None:
     """The first metric that no recipe of this name has; the CRD cannot know those that recipes bring."""
     known = metrics_of(spec.recipe)
     for position, name in enumerate(spec.metrics):
         if name not in known:
+            where = f"spec.metrics[{position}]: "
+            if reads := unoffered(name, spec.recipe):
+                return f"{where}{name} reads {reads}, which evaluations of the recipe {spec.recipe} do not have"
             like = get_close_matches(name, known, n=1)
-            return f"spec.metrics[{position}]: there is no metric {name}; " + (
+            return f"{where}there is no metric {name}; " + (
                 f"did you mean {like[0]}?" if like else f"the recipe {spec.recipe} has {', '.join(known)}"
+            )
+    for position, gate in enumerate(spec.gates):
+        if gate.metric not in spec.metrics:
+            return (
+                f"spec.gates[{position}].metric: {gate.metric} is not computed; the run has {', '.join(spec.metrics)}"
             )
     return None
 

@@ -7,23 +7,8 @@ tolerant one reads them, and knows that `Host 1 (Alex)` and a later `Alex` are o
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
-from fabula_workloads.text.words import num_words
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """One labelled stretch of speech. `speaker` is the label, normalised in the tolerant grammar."""
-
-    speaker: str
-    text: str
-
-    @property
-    def num_words(self) -> int:
-        """Words, as `text.words` counts them in any script; the label is not among them."""
-        return num_words(self.text)
-
+from fabula_workloads.metrics.dialogue import Turn
 
 _PAPER_LABEL = re.compile(r"\[?(Speaker *[0-9]+|Host|Guest|Co-host|[A-Z][a-z]+)\]?: *(.*)")
 

@@ -7,9 +7,9 @@ from collections import Counter, defaultdict
 from pathlib import PurePosixPath
 from typing import Any
 
+from fabula_workloads.recipes.podcast.sequences.choice import Sequence
 from fabula_workloads.runtime.failures import InputInvalid, NotFound
 from fabula_workloads.runtime.store import Store
-from fabula_workloads.sequences.choice import Sequence
 
 LENGTH = 5
 """Pictures of a VIST story."""

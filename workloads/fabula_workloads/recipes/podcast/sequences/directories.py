@@ -6,9 +6,9 @@ import re
 from collections import Counter, defaultdict
 from pathlib import PurePosixPath
 
+from fabula_workloads.recipes.podcast.sequences.choice import Sequence
 from fabula_workloads.runtime.failures import InputInvalid
 from fabula_workloads.runtime.store import Store
-from fabula_workloads.sequences.choice import Sequence
 
 STORY_FILE = "ground_truth_story.txt"
 _FOLDER = re.compile(r"sample_\d+_story_(?P<story>[A-Za-z0-9.-]+)")

@@ -1,0 +1,36 @@
+"""How the answers of a recipe are read: what metrics see of them, and the rules of their format."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from fabula_api.metrics import ProfileName
+from fabula_workloads.metrics.reading import Reading
+
+
+def _plain(answer: str, profile: ProfileName) -> Reading:
+    return Reading(answer, answer, None if answer.strip() else "Empty")
+
+
+def _as_it_is(sample: str, text: str, seconds: float) -> str:
+    return text
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerForm:
+    """What a recipe says of its answers. The usual one: an answer is text, and only an empty one is none."""
+
+    read: Callable[[str, ProfileName], Reading] = _plain
+    """The answer as metrics see it. One without passages is counted as unparseable and never as zero."""
+    flaws: Mapping[str, str] = field(default_factory=lambda: {"Empty": "empty"})
+    """What each rule's name says to people."""
+    version: int = 1
+    """Raise it when a rule that an answer kept is now broken, or the other way round."""
+    unreadable: str = "answers without text"
+    """What `unparseable` means, for people."""
+    as_file: Callable[[str, str, float], str] = _as_it_is
+    """An answer as `transcripts/<sample>-<seed>.txt` has it, of sample, text and seconds."""
+
+
+PLAIN = AnswerForm()

@@ -1,0 +1,44 @@
+"""The record with which a recipe says how its evaluations are made; one that names none has the plain way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from fabula_api.recipes import recipes
+from fabula_workloads.metrics.answer_form import PLAIN as PLAIN_ANSWERS
+from fabula_workloads.metrics.answer_form import AnswerForm
+from fabula_workloads.recipe_parts.named import named
+from fabula_workloads.report.parts import PLAIN as PLAIN_REPORT
+from fabula_workloads.report.parts import ReportParts
+from fabula_workloads.samples.found import Finder
+from fabula_workloads.samples.held_out import held_out
+from fabula_workloads.samples.sample_set import EvaluationSample
+
+
+def _plain_formats() -> dict[str, Finder]:
+    return {"dataset": held_out}
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationParts:
+    """What the stages of an EvalRun ask a recipe for. `Recipe.evaluation` names it as text."""
+
+    formats: Mapping[str, Finder] = field(default_factory=_plain_formats)
+    """How samples are found, by `samples.format`: each of `Recipe.sample_formats`."""
+    sample: type[EvaluationSample] = EvaluationSample
+    """What a sample holds: one line of the set. Finders give such records."""
+    item: str = "sample"
+    """The kind under which `select` counts what it took and left out."""
+    answers: AnswerForm = PLAIN_ANSWERS
+    """How an answer is read."""
+    report: ReportParts = PLAIN_REPORT
+    """What the report shows beside figures."""
+
+
+def evaluation_of(recipe: str) -> EvaluationParts:
+    """The evaluation parts of an installed recipe. Raises ConfigInvalid where what it names cannot be imported."""
+    found = recipes().get(recipe)
+    if found is None or found.evaluation is None:
+        return EvaluationParts()
+    return named(recipe, "evaluation parts", found.evaluation, EvaluationParts)

@@ -1,0 +1,24 @@
+"""What a recipe names as text, imported where it is needed."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TypeVar
+
+from fabula_workloads.runtime.failures import ConfigInvalid
+
+T = TypeVar("T")
+
+
+def named(recipe: str, what: str, text: str, kind: type[T]) -> T:
+    """The object that a recipe names as `module:object`. Raises ConfigInvalid where there is none of that kind."""
+    module, _, name = text.partition(":")
+    try:
+        found = getattr(import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise ConfigInvalid(
+            f"the recipe {recipe} names its {what} {text}, which this image cannot import: {error}"
+        ) from error
+    if not isinstance(found, kind):
+        raise ConfigInvalid(f"the recipe {recipe} names its {what} {text}, which is a {type(found).__name__}")
+    return found
