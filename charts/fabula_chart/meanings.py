@@ -43,7 +43,11 @@ MEANINGS: dict[str, str] = {
     "…Missing": "a run that this one names has succeeded and names no artifact",
     # The workers'.
     "ArtifactPlanted": "a file lies in an artifact that its manifest does not have; remove it",
+    "BeyondFilm": "a description begins after its film has ended",
+    "EmptySlice": "a description's times hold no frame",
     "GraceTooShort": "the pod was killed before it had saved; a longer grace period lets it",
+    "MissingKey": "the bank of features has no such entry",
+    "NegativeTime": "a description begins before its film",
     "NoKnownWord": "a transcript has no word that the rules know",
     "NoPicture": "the provider answered without a picture",
     "NoSpeakers": "an excerpt has no speakers in front of its turns",

@@ -69,7 +69,7 @@ def test_a_status_has_no_defaults(kind: Kind) -> None:
 @pytest.mark.parametrize("kind", MODELS)
 def test_nested_blocks_default_so_that_their_fields_do(kind: Kind) -> None:
     spec = schema_of(kind, "spec")
-    blocks = {recipe.block for recipe in recipes().values() if block_of(kind, recipe)}  # required with their recipe
+    blocks = {camel(recipe.block) for recipe in recipes().values() if block_of(kind, recipe)}
     for name, field in spec["properties"].items():
         inner = field.get("properties", {})
         if inner and name not in {*spec.get("required", ()), *blocks} and any("default" in f for f in inner.values()):

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fabula_workloads.recipe_parts import messages
-from fabula_workloads.recipes.podcast.dataset.split import validation_podcasts
+from fabula_workloads.recipe_parts.splits import validation_groups
 from fabula_workloads.recipes.podcast.extraction.near_duplicates import NearDuplicates, shingles
 from fabula_workloads.recipes.podcast.prompt import inference_prompt, training_prompt, word_range
 
@@ -44,24 +44,24 @@ class TestSplit:
     def test_training_is_never_empty_and_validation_only_when_it_must(
         self, podcasts: set[str], share: float, seed: int
     ) -> None:
-        chosen = validation_podcasts(podcasts, share, seed)
+        chosen = validation_groups(podcasts, share, seed)
         assert chosen <= podcasts
         assert chosen != podcasts or not podcasts
         assert bool(chosen) is (share > 0 and len(podcasts) >= 2)
 
     @given(st.lists(st.text(min_size=1, max_size=8), max_size=40))
     def test_order_and_repetition_do_not_matter(self, podcasts: list[str]) -> None:
-        assert validation_podcasts(podcasts, 0.3, 1) == validation_podcasts(reversed(podcasts * 2), 0.3, 1)
+        assert validation_groups(podcasts, 0.3, 1) == validation_groups(reversed(podcasts * 2), 0.3, 1)
 
     def test_about_the_share_and_another_seed_is_another_choice(self) -> None:
         podcasts = [f"podcast-{number}" for number in range(2000)]
-        first, second = (validation_podcasts(podcasts, 0.1, seed) for seed in (0, 1))
+        first, second = (validation_groups(podcasts, 0.1, seed) for seed in (0, 1))
         assert 150 < len(first) < 250
         assert first != second
 
     def test_a_new_show_moves_no_other(self) -> None:
         podcasts = [f"podcast-{number}" for number in range(200)]
-        assert validation_podcasts(podcasts, 0.2, 0) == validation_podcasts([*podcasts, "new"], 0.2, 0) - {"new"}
+        assert validation_groups(podcasts, 0.2, 0) == validation_groups([*podcasts, "new"], 0.2, 0) - {"new"}
 
 
 class TestNearDuplicates:

@@ -1,7 +1,8 @@
 """What a recipe brings to training and evaluation, and the one way to ask for it."""
 
 from fabula_workloads.recipe_parts.conversation import messages
+from fabula_workloads.recipe_parts.encoding import SampleEncoder
 from fabula_workloads.recipe_parts.parts import Conversation, RecipeParts, parts_of
-from fabula_workloads.recipe_parts.sample import Sample
+from fabula_workloads.recipe_parts.sample import AnySample, Sample
 
-__all__ = ["Conversation", "RecipeParts", "Sample", "messages", "parts_of"]
+__all__ = ["AnySample", "Conversation", "RecipeParts", "Sample", "SampleEncoder", "messages", "parts_of"]

@@ -10,7 +10,7 @@ from fabula_api.recipes import recipes
 from fabula_workloads.models.family import Collate
 from fabula_workloads.recipe_parts.conversation import messages
 from fabula_workloads.recipe_parts.named import named
-from fabula_workloads.recipe_parts.sample import Sample
+from fabula_workloads.recipe_parts.sample import AnySample, Sample
 from fabula_workloads.runtime.failures import ConfigInvalid
 
 
@@ -33,7 +33,7 @@ class RecipeParts:
     inference_prompt: Callable[[], str]
     """The prompt of an evaluation that brings none."""
     messages: Conversation = messages
-    sample: type[Sample] = Sample
+    sample: type[AnySample] = Sample
     """One line of a dataset's `train.jsonl` and `validation.jsonl`."""
     collate: Callable[[Collate], Collate] | None = None
     """Its own way to batches, made from the platform's, whose tensors it may add to or replace."""

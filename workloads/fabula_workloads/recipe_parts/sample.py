@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -25,16 +26,30 @@ Text = Annotated[str, AfterValidator(_visible)]
 """Text with something to see in it, which can be written down as UTF-8."""
 
 
-class Sample(BaseModel):
-    """What training needs of one line of `train.jsonl`; a recipe may ask for more.
-
-    Image paths are below the artifact's folder.
-    """
+class AnySample(BaseModel):
+    """What every recipe's samples have: one line of `train.jsonl`."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     id: Text
+
+    @property
+    def files(self) -> Iterable[str]:
+        """Paths below the artifact's folder that the sample is made of."""
+        return ()
+
+
+class Sample(AnySample):
+    """That of a chat model: pictures, prompt and answer. A recipe may ask for more.
+
+    Image paths are below the artifact's folder.
+    """
+
     # No picture at all would leave ranks apart under ZeRO-3: some would gather the vision tower and some would not.
     images: Annotated[list[str], Field(min_length=1, max_length=MAX_IMAGES)]
     prompt: Text
     response: Text
+
+    @property
+    def files(self) -> Iterable[str]:
+        return self.images

@@ -19,7 +19,7 @@ from fabula_api.uri import FILE
 from fabula_workloads.runtime.artifact import read_manifest, sha256_of
 from fabula_workloads.runtime.failures import InputInvalid, NotFound, from_os_error
 from fabula_workloads.runtime.open_store import open_store
-from fabula_workloads.runtime.store import local_path
+from fabula_workloads.runtime.store import local_path, split_uri
 
 _HASHERS = 4
 _WORTH_KEEPING = 8 * 1024 * 1024
@@ -39,6 +39,24 @@ def content_digest(uri: str, cache: Path, check_stop: Callable[[], None] = lambd
     if not entries:
         raise NotFound(uri)
     return digest_of(entries)
+
+
+def file_digest(uri: str, cache: Path) -> str:
+    """`sha256:<hex>` that changes with the content of one file (an absolute URI). Raises NotFound."""
+    folder, name = split_uri(uri)
+    if uri.startswith(FILE):
+        try:
+            return f"sha256:{file_sha256(local_path(uri), cache)}"
+        except FileNotFoundError:
+            raise NotFound(uri) from None
+        except OSError as error:
+            raise from_os_error(error, uri) from error
+    from fabula_workloads.runtime.s3_store import S3Store
+
+    found = next((one for one in S3Store(folder).list_tagged(name) if one[0].path == name), None)
+    if found is None:
+        raise NotFound(uri)
+    return digest_of([name, found[0].size, found[1]])
 
 
 def require_content(uri: str, found: str, given: str | None) -> None:

@@ -90,6 +90,17 @@ class S3Store:
             body = self._s3.get_object(Bucket=self._bucket, Key=key)["Body"]
         return io.BufferedReader(_Body(body, f"{self.uri}/{path}"), 256 * 1024)
 
+    def size(self, path: str) -> int:
+        """Bytes of an object. Raises NotFound."""
+        with self._named(path) as key:
+            return int(self._s3.head_object(Bucket=self._bucket, Key=key)["ContentLength"])
+
+    def read_range(self, path: str, start: int, length: int) -> bytes:
+        """So many bytes of an object from a place in it. Raises NotFound."""
+        with self._named(path) as key:
+            asked = f"bytes={start}-{start + length - 1}"
+            return cast(bytes, self._s3.get_object(Bucket=self._bucket, Key=key, Range=asked)["Body"].read())
+
     def write(self, path: str, data: bytes) -> None:
         with self._named(path) as key:
             self._s3.put_object(Bucket=self._bucket, Key=key, Body=data)

@@ -17,13 +17,13 @@ from fabula_api.artifact import Manifest
 from fabula_api.recipes.podcast.build import PodcastBuildSpec
 from fabula_api.status import Lineage
 from fabula_api.summary import DatasetSummary
+from fabula_workloads.recipe_parts.splits import validation_groups
 from fabula_workloads.recipes.podcast.dataset.candidates import candidates, required_pictures
 from fabula_workloads.recipes.podcast.dataset.card import card
 from fabula_workloads.recipes.podcast.dataset.contact_sheet import CONTACT_SHEET, contact_sheet, shown
 from fabula_workloads.recipes.podcast.dataset.figures import FIGURES, figures
 from fabula_workloads.recipes.podcast.dataset.hugging_face import metadata_file, metadata_row
 from fabula_workloads.recipes.podcast.dataset.samples import Picture, Sample
-from fabula_workloads.recipes.podcast.dataset.split import validation_podcasts
 from fabula_workloads.recipes.podcast.details import EpisodesDetails, ExtractionDetails, PodcastDatasetDetails
 from fabula_workloads.recipes.podcast.extraction.excerpt_prompt import EXCERPT_PROMPT_VERSION, excerpt_prompt_digest
 from fabula_workloads.recipes.podcast.extraction.near_duplicates import THRESHOLD
@@ -54,7 +54,7 @@ def run(context: StageContext) -> StageResult:
             "podcast.extraction.words, podcast.images.require and the source.",
             "NoSamples",
         )
-    validation = validation_podcasts(
+    validation = validation_groups(
         (sample.podcast for sample in samples), spec.podcast.split.validation, spec.podcast.split.seed
     )
     given, ingest = context.read_artifact("ingest", "episodes")

@@ -15,7 +15,7 @@ from transformers.utils import logging as transformers_logging
 
 from fabula_workloads.models.family import Needed, family_of
 from fabula_workloads.models.processor import load_processor
-from fabula_workloads.recipe_parts import RecipeParts, Sample, parts_of
+from fabula_workloads.recipe_parts import AnySample, RecipeParts, parts_of
 from fabula_workloads.runtime.failures import InputInvalid, TryAgain
 from fabula_workloads.training.libraries.zero import elements
 from fabula_workloads.training.messages.events import EventWriter
@@ -94,7 +94,7 @@ class Data:
     """What is trained on, in which rows and steps."""
 
     split: Usable
-    validation: list[Sample]
+    validation: list[AnySample]
     rows: Plan
     plan: StepPlan
 

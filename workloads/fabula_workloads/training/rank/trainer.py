@@ -12,13 +12,12 @@ from torch.utils.data import DataLoader, Dataset
 from transformers import TrainingArguments
 
 from fabula_workloads.models.family import FIGURES, Encoded
-from fabula_workloads.recipe_parts import Sample
+from fabula_workloads.recipe_parts import AnySample, SampleEncoder
 from fabula_workloads.training.libraries.trainer import OpenTrainer
 from fabula_workloads.training.libraries.zero import trained_weights
 from fabula_workloads.training.messages.job import TrainingJob
 from fabula_workloads.training.model.loss import LossHead
 from fabula_workloads.training.model.neftune import SampleNoise
-from fabula_workloads.training.samples.encode import Encoder
 from fabula_workloads.training.samples.measures import Measures, Timed
 from fabula_workloads.training.saving import optimizer_state, whole_model
 from fabula_workloads.training.schedule.order import RankBatches
@@ -31,7 +30,7 @@ _SCHEDULE = "scheduler.json"
 class EncodedSamples(Dataset[list[Encoded]]):
     """Rows of samples, encoded when asked for (in the loader's worker processes)."""
 
-    def __init__(self, samples: list[Sample], encoder: Encoder, rows: Plan | None = None) -> None:
+    def __init__(self, samples: list[AnySample], encoder: SampleEncoder, rows: Plan | None = None) -> None:
         """`rows` says which samples share one; without it each is alone."""
         self._samples, self._encoder = samples, encoder
         self._rows = singly(len(samples)) if rows is None else rows

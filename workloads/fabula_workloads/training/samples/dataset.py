@@ -5,31 +5,31 @@ from __future__ import annotations
 import codecs
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import ValidationError
 
 from fabula_api.fine_tune_run import FineTuneRunSpec
 from fabula_api.uri import path_problem
-from fabula_workloads.recipe_parts import Sample, parts_of
+from fabula_workloads.recipe_parts import AnySample, Sample, parts_of
 from fabula_workloads.runtime.failures import InputInvalid
 from fabula_workloads.runtime.termination import validation_lines
 from fabula_workloads.training.schedule.steps import too_few
 
 Split = Literal["train", "validation"]
+S = TypeVar("S", bound=AnySample)
+_CHAT: Any = Sample
 SPLITS: tuple[Split, ...] = ("train", "validation")
 
 
-def read_samples(
-    folder: Path, split: Split, left_out: list[str] | None = None, kind: type[Sample] = Sample
-) -> list[Sample]:
+def read_samples(folder: Path, split: Split, left_out: list[str] | None = None, kind: type[S] = _CHAT) -> list[S]:
     """The samples of a split, in file order, as the recipe's `kind` of them. A split without a file is empty.
 
     Raises InputInvalid naming file, line and sample for what is not a sample, is there twice or points outside; given
     `left_out`, such a line is left out and what is wrong with it added there.
     """
     file = folder / f"{split}.jsonl"
-    samples: list[Sample] = []
+    samples: list[S] = []
     seen: set[str] = set()
     if not file.exists():
         return samples
@@ -64,7 +64,7 @@ def check_samples(folder: Path, spec: FineTuneRunSpec, name: str) -> None:
         bad: list[str] = []
         samples = read_samples(folder, split, left_out=bad if skip else None, kind=kind)
         for sample in samples if not skip else ():
-            if lost := next((path for path in sample.images if not (folder / path).is_file()), None):
+            if lost := next((path for path in sample.files if not (folder / path).is_file()), None):
                 raise InputInvalid(f"sample {sample.id}: {lost} is not in the dataset {name}")
         if split == "train" and bad and not samples:
             raise InputInvalid(
@@ -78,7 +78,7 @@ def check_samples(folder: Path, spec: FineTuneRunSpec, name: str) -> None:
             raise InputInvalid(problem)
 
 
-def _parse(line: bytes, where: str, kind: type[Sample]) -> Sample:
+def _parse(line: bytes, where: str, kind: type[S]) -> S:
     try:
         record: Any = json.loads(line.decode("utf-8"))
     except UnicodeDecodeError as error:
@@ -94,7 +94,7 @@ def _parse(line: bytes, where: str, kind: type[Sample]) -> Sample:
     except ValidationError as error:
         name = record.get("id", "without id") if isinstance(record, dict) else "without id"
         raise InputInvalid(f"{where} (sample {name}): {'; '.join(validation_lines(error))}") from None
-    for path in sample.images:
+    for path in sample.files:
         if problem := path_problem(path):
-            raise InputInvalid(f"{where} (sample {sample.id}): image {path!r} points outside the artifact: {problem}")
+            raise InputInvalid(f"{where} (sample {sample.id}): {path!r} points outside the artifact: {problem}")
     return sample

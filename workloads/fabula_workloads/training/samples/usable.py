@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fabula_api.fine_tune_run import Training
-from fabula_workloads.recipe_parts import Sample
+from fabula_workloads.recipe_parts import AnySample, SampleEncoder
 from fabula_workloads.runtime.failures import InputInvalid
 from fabula_workloads.training.samples.dataset import Split, read_samples
-from fabula_workloads.training.samples.encode import Encoder
 
 TOO_LONG, UNREADABLE = "TooLong", "Unreadable"
 _log = logging.getLogger("fabula.train")
@@ -23,7 +22,7 @@ _log = logging.getLogger("fabula.train")
 class Usable:
     """The samples to train on, in file order, and what was left out."""
 
-    samples: list[Sample]
+    samples: list[AnySample]
     lengths: list[int]
     """Tokens of each."""
     left_out: dict[str, int]
@@ -43,7 +42,7 @@ class Usable:
         return f"no sample of the training split can be used: {'; '.join(told) or 'it is empty'}"
 
 
-def usable(folder: Path, split: Split, encoder: Encoder, training: Training, kind: type[Sample] = Sample) -> Usable:
+def usable(folder: Path, split: Split, encoder: SampleEncoder, training: Training, kind: type[AnySample]) -> Usable:
     """The usable samples of a split; all ranks call it together.
 
     Raises InputInvalid naming the first sample that cannot be read, unless `training.bad_samples` is `skip`: then every
@@ -74,7 +73,7 @@ def usable(folder: Path, split: Split, encoder: Encoder, training: Training, kin
     )
 
 
-def _length(sample: Sample, encoder: Encoder, *, skip: bool) -> int | str:
+def _length(sample: AnySample, encoder: SampleEncoder, *, skip: bool) -> int | str:
     """Tokens of a sample; what is wrong with one that is left out since it cannot be read."""
     if not skip:
         return encoder.length(sample)

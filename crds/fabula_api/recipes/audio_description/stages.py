@@ -1,0 +1,118 @@
+"""The stages of the recipe `audio-description`, by kind."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from fabula_api.recipes.audio_description.build import AudioDescriptionBuildSpec
+from fabula_api.recipes.audio_description.tune import AudioDescriptionTuneSpec
+from fabula_api.recipes.platform import EVALUATION, TRAINING, resolve
+from fabula_api.recipes.records import Column, Figure, ReadModel, Recipe, Stage
+
+_WORK = "fabula_workloads.recipes.audio_description"
+_RESOLVE, _TRAIN = TRAINING
+
+AUDIO_DESCRIPTION = Recipe(
+    name="audio-description",
+    parts=f"{_WORK}.parts:PARTS",
+    specs={"DatasetBuild": AudioDescriptionBuildSpec, "FineTuneRun": AudioDescriptionTuneSpec},
+    fixed={"DatasetBuild": ("audio_description.sources",), "FineTuneRun": ("audio_description",)},
+    models={
+        "FineTuneRun": (
+            ReadModel(
+                "pretrained",
+                "audio_description.pretrained",
+                when=("audio_description.takes_pretrained", (True,)),
+                made_by="FineTuneRun",
+            ),
+        )
+    },
+    stages={
+        "DatasetBuild": (
+            Stage(
+                "ingest",
+                "single",
+                runs=f"{_WORK}.ingest:run",
+                reads=("audio_description.sources", "audio_description.max_bad_fraction"),
+                makes=("narration",),
+                by_content=True,
+                unit="row",
+            ),
+            Stage(
+                "collect",
+                "sharded",
+                runs=f"{_WORK}.collect:run",
+                reads=("audio_description.sources",),
+                after=("ingest",),
+                shards="audio_description.workers",
+                resources="audio_description.resources",
+                unit="film",
+            ),
+            Stage(
+                "assemble",
+                "single",
+                runs=f"{_WORK}.assemble:run",
+                reads=(
+                    "audio_description.sources",
+                    "audio_description.selection",
+                    "audio_description.max_words",
+                    "audio_description.split",
+                    "target",
+                ),
+                after=("ingest", "collect"),
+                makes=("dataset",),
+                figures=(
+                    Figure("meanWords", "description/words", per="sample/ok"),
+                    Figure("withPrevious", "sample/withPrevious", per="sample/ok"),
+                    Figure("characters", "sample/characters", per="sample/ok"),
+                ),
+                unit="sample",
+            ),
+        ),
+        "FineTuneRun": (
+            resolve("dataset", "model", "audio_description.pretrained"),
+            replace(
+                _TRAIN,
+                reads=(*_TRAIN.reads, "audio_description"),
+                external=(*_TRAIN.external, "pretrained"),
+            ),
+        ),
+        "EvalRun": EVALUATION,
+    },
+    columns={
+        "DatasetBuild": (
+            Column("Words", ".status.figures.meanWords", "number", "Words of a description"),
+            Column("Characters", ".status.figures.characters", "number", "Characters that a narrator is told of"),
+        )
+    },
+    examples={
+        "DatasetBuild": {
+            "audioDescription": {
+                "sources": [
+                    {
+                        "name": "tvad",
+                        "format": "tvad",
+                        "annotations": "tvad/tvad_char_refine_eval.json",
+                        "bank": {"uri": "tvad/TV_eval_videollama.h5", "layout": "clips"},
+                    }
+                ]
+            }
+        },
+        "FineTuneRun": {
+            "audioDescription": {"mapping": {"kind": "qformer", "latents": 32}, "promptProfile": "clips"},
+            "dataset": {"ref": "narration"},
+            "model": {"name": "meta-llama/Llama-2-7b-hf"},
+            "topology": {"nodes": 1, "gpusPerNode": 8, "product": "NVIDIA-A100-SXM4-80GB"},
+        },
+        "EvalRun": {
+            "samples": {"uri": "narration"},
+            "arms": [
+                {
+                    "name": "narrator",
+                    "model": {"name": "meta-llama/Llama-2-7b-hf"},
+                    "adapter": {"ref": "narrator"},
+                }
+            ],
+        },
+    },
+)

@@ -1,0 +1,61 @@
+"""The dataset's card: what is in it, in figures, and what became of every row."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+from fabula_workloads.recipes.audio_description.dataset.choosing import Chosen
+from fabula_workloads.recipes.audio_description.sample import NarrationSample
+
+_BAR = 40
+
+
+def card(chosen: Sequence[Chosen], splits: Mapping[str, Sequence[NarrationSample]], shape: Sequence[int]) -> str:
+    """Markdown."""
+    samples = [sample for members in splits.values() for sample in members]
+    width = " x ".join(map(str, shape))
+    lines = [
+        "# Audio descriptions",
+        "",
+        f"{len(samples)} samples of {len({sample.film for sample in samples})} films; features of a frame: {width}.",
+        "",
+        "| split | samples | films | words a description | with a clip before |",
+        "|---|---|---|---|---|",
+        *(_split(name, members) for name, members in splits.items()),
+        "",
+        "## What became of every row",
+        "",
+        "| source | outcome | rows |",
+        "|---|---|---|",
+    ]
+    outcomes = Counter((one.row.source, one.reason or "used") for one in chosen)
+    alone = Counter(one.row.source for one in chosen if one.sample is not None and one.sample.previous is None)
+    lines += [f"| {source} | {reason} | {count} |" for (source, reason), count in sorted(outcomes.items())]
+    lines += [f"| {source} | used, no previous clip | {count} |" for source, count in sorted(alone.items())]
+    lines += ["", "`rows.jsonl` has it row by row.", ""]
+    lines += _histogram("Words of a description", (len(sample.text.split()) for sample in samples))
+    lines += _histogram("Characters that a narrator is told of", (len(sample.characters) for sample in samples))
+    lines += _histogram("Characters that a description names", (len(sample.named) for sample in samples))
+    return "\n".join(lines) + "\n"
+
+
+def _split(name: str, members: Sequence[NarrationSample]) -> str:
+    words = sum(len(sample.text.split()) for sample in members)
+    before = sum(sample.previous is not None and sample.previous.clip is not None for sample in members)
+    mean = f"{words / len(members):.2f}" if members else "-"
+    return f"| {name} | {len(members)} | {len({sample.film for sample in members})} | {mean} | {before} |"
+
+
+def _histogram(title: str, values: Iterable[int]) -> list[str]:
+    counts = Counter(values)
+    if not counts:
+        return []
+    most, last = max(counts.values()), max(counts)
+    step = max(1, -(-(last + 1) // 20))
+    bars = []
+    for start in range(0, last + 1, step):
+        count = sum(counts[value] for value in range(start, start + step))
+        label = f"{start}" if step == 1 else f"{start}-{start + step - 1}"
+        bars.append(f"{label:>7}  {count:>7}  {'#' * round(_BAR * count / most)}")
+    return [f"## {title}", "", "```", *bars, "```", ""]

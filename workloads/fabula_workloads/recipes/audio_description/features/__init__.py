@@ -1,0 +1,1 @@
+"""Features of clips and characters: out of banks, into shards that training reads."""
