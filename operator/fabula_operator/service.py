@@ -90,12 +90,15 @@ class Operator:
         self._applier = Applier(
             self.api, self.cache, settings.worker, authority, utc_now, self.queue.add, settings.identity
         )
+        self._warnings = Warnings(
+            self.api, utc_now, settings.patience, lambda key: self._changed(key, Urgency.RESYNCED)
+        )
         self.reconciler = Reconciler(
             self.cache,
             self.observer,
             self._applier,
             self.reports,
-            Warnings(self.api, utc_now, settings.patience),
+            self._warnings,
             self.environment,
             utc_now,
             progress_seconds=settings.progress_interval,
@@ -140,6 +143,7 @@ class Operator:
                 watching.cancel()
                 await asyncio.gather(watching, return_exceptions=True)
             await self._watches.close()
+            await self._warnings.close()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(1.5):
                     await self.leadership.release()

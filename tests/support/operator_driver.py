@@ -98,13 +98,14 @@ class Driver:
         self.observer = Observer(api, self.cache)
         self.now = now
         self.due: dict[Key, None] = {}
+        self.warnings = Warnings(api, now, 60.0, self.due.setdefault)
         applier = Applier(api, self.cache, WORKERS, CERTIFICATE, now, self.due.setdefault)
         self.reconciler = Reconciler(
             self.cache,
             self.observer,
             applier,
             self.reports,
-            Warnings(api, now, 60.0),
+            self.warnings,
             self.environment,
             now,
             progress_seconds=progress_seconds,
@@ -123,6 +124,8 @@ class Driver:
     async def drain(self, limit: int = 50) -> None:
         """Look at what is due until nothing is, or the limit."""
         for _ in range(limit):
+            if not self.due:
+                await self.warnings.settle()
             if not self.due:
                 return
             key = next(iter(self.due))

@@ -20,7 +20,7 @@ from fabula_operator.kube.apply import Applier, ChildRefused, NameTaken
 from fabula_operator.kube.cache import Cache, Key
 from fabula_operator.kube.client import ApiError
 from fabula_operator.kube.observe import Observer
-from fabula_operator.kube.warnings import Warnings
+from fabula_operator.kube.warnings import Heard, Warnings
 from fabula_operator.plan.actions import Plan
 from fabula_operator.plan.lifecycle import plan
 from fabula_operator.plan.lifecycle.ending import end_unreadable
@@ -148,10 +148,14 @@ class Reconciler:
         return None
 
     async def _plan(self, key: Key) -> tuple[Observed, Plan] | None:
+        """What is seen and wanted; None where there is no such run, or where it is looked at again by itself."""
         if (seen := self._observe(key)) is None:
             return None
         wanted = plan(seen, self._now())
-        if await self._warnings.ask(key.namespace, wanted.unexplained):
+        heard = await self._warnings.ask(key, wanted.unexplained)
+        if heard is Heard.LATER:
+            return None
+        if heard is Heard.NEWS:
             seen = replace(seen, warnings=self._warnings.known())
             wanted = plan(seen, self._now())
         return seen, wanted

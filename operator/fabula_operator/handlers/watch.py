@@ -6,6 +6,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable, Iterable
+from contextlib import aclosing
 from dataclasses import dataclass
 
 from fabula_kube.work_queue import Urgency
@@ -88,12 +89,13 @@ class Watches:
         pause = FIRST_PAUSE
         while True:
             try:
-                async for told in self._streams.events(resource, self._namespace, labels):
-                    pause = FIRST_PAUSE
-                    if isinstance(told, Mark):
-                        listed.set()
-                    else:
-                        self._take(*told)
+                async with aclosing(self._streams.events(resource, self._namespace, labels)) as events:
+                    async for told in events:
+                        pause = FIRST_PAUSE
+                        if isinstance(told, Mark):
+                            listed.set()
+                        else:
+                            self._take(*told)
             except Exception as error:
                 logger.warning("the watch of %s failed, again in %.1f s: %r", resource.plural, pause, error)
             # Not all at once, when a server comes back.

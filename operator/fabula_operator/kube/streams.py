@@ -8,9 +8,12 @@ so the stream is taken from inside kopf; `tests/unit/operator/test_operator_stre
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from dataclasses import dataclass
 from enum import Enum, auto
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 import kopf
 from kopf._cogs.clients.auth import vault_var
@@ -23,6 +26,7 @@ from fabula_kube.connection import Connection
 from fabula_operator.kube.client import PAGE
 from fabula_operator.kube.resources import Obj, Resource
 
+T = TypeVar("T")
 SERVER_TIMEOUT = 290
 CLIENT_TIMEOUT = 320
 
@@ -49,7 +53,7 @@ class Streams:
 
     async def events(
         self, resource: Resource, namespace: str | None, labels: str | None = None
-    ) -> AsyncIterator[tuple[str | None, Obj] | Mark]:
+    ) -> AsyncGenerator[tuple[str | None, Obj] | Mark]:
         """(Type, object) of each event, None for one that a list tells of, `Mark.LISTED` after each list.
 
         Raises what no waiting mends, and what was not mended by some: a right that is missing, a kind that is gone.
@@ -61,11 +65,14 @@ class Streams:
         # What a list names once holds for each of its items.
         named = {"apiVersion": resource.api_version, "kind": resource.kind}
         where = NamespaceName(namespace) if namespace else None
-        async for event in infinite_watch(settings=_settings(theirs, labels), resource=theirs, namespace=where):
-            if isinstance(event, Bookmark):
-                yield Mark.LISTED
-            elif event["type"] != "BOOKMARK":
-                yield event["type"], named | event["object"]
+        told = infinite_watch(settings=_settings(theirs, labels), resource=theirs, namespace=where)
+        # While a page is taken in, the server is at work on the next one.
+        async with aclosing(ahead(told, PAGE)) as events:
+            async for event in events:
+                if isinstance(event, Bookmark):
+                    yield Mark.LISTED
+                elif event["type"] != "BOOKMARK":
+                    yield event["type"], named | event["object"]
 
 
 def _settings(resource: KopfResource, labels: str | None) -> kopf.OperatorSettings:
@@ -80,3 +87,33 @@ def _settings(resource: KopfResource, labels: str | None) -> kopf.OperatorSettin
     if labels:
         made.watching.label_selectors[resource.group, resource.version, resource.plural] = labels
     return made
+
+
+async def ahead(source: AsyncIterator[T], most: int) -> AsyncGenerator[T]:
+    """The same in the same order, asked for up to so many before they are taken. Raises what the source raises, in its
+    place."""
+    told: asyncio.Queue[T | _End] = asyncio.Queue(most)
+
+    async def fill() -> None:
+        error: Exception | None = None
+        try:
+            async for one in source:
+                await told.put(one)
+        except Exception as raised:
+            error = raised
+        await told.put(_End(error))
+
+    filling = asyncio.create_task(fill())
+    try:
+        while not isinstance(one := await told.get(), _End):
+            yield one
+        if one.error is not None:
+            raise one.error
+    finally:
+        filling.cancel()
+        await asyncio.gather(filling, return_exceptions=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    error: Exception | None

@@ -2,7 +2,8 @@
 
 Events are many and short-lived, so they are not watched: one list by field selector once something is late, and then at
 most one in a minute. Each such list costs the server a look at all events of the namespace, so where many are late
-together, as in a queue that is full, one list of all its Warnings serves them for that minute.
+together, as in a queue that is full, one list of all its Warnings serves them for that minute. It may be long, so no
+look waits for it: the run is looked at again once it is there.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from enum import Enum, auto
 from typing import Any
 
 from fabula_api.outside import plain
+from fabula_operator.kube.cache import Key
 from fabula_operator.kube.client import Api, ApiError
 from fabula_operator.kube.resources import EVENT, Obj
 from fabula_operator.plan.seen.observed import Said, Subject
@@ -24,82 +27,137 @@ from fabula_operator.plan.times import parse_time
 logger = logging.getLogger(__name__)
 PAGE = 250
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
-MOST = 10_000
+MOST = 50_000
 """Objects that are remembered."""
 CROWD = 8
 """Objects of one namespace that are asked about one by one within a minute; with more, one list serves all."""
+LISTS = 2
+"""Such lists at once."""
+
+
+class Heard(Enum):
+    """What asking brought."""
+
+    NOTHING = auto()
+    """Nothing that was not known."""
+    NEWS = auto()
+    LATER = auto()
+    """Nothing is known yet of some, and the run is looked at again once it is."""
 
 
 @dataclass(slots=True)
 class _Namespace:
     """What was read of one namespace lately."""
 
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     singly: deque[datetime] = field(default_factory=deque)
     """When single objects were asked about."""
     read: datetime = _LONG_AGO
     """When all of its Warnings were."""
     newest: dict[str, Said] = field(default_factory=dict)
     """By the object's uid."""
+    reading: asyncio.Task[None] | None = None
+    waiting: dict[str, Key] = field(default_factory=dict)
+    """Objects about which the list that is on its way may tell something new, and their runs."""
 
 
 class Warnings:
     """What was last heard of objects that are late."""
 
-    def __init__(self, api: Api, now: Callable[[], datetime], seconds: float) -> None:
+    def __init__(self, api: Api, now: Callable[[], datetime], seconds: float, again: Callable[[Key], object]) -> None:
+        """`again` is told of runs of whose objects a list has told something new."""
         self._api = api
         self._now = now
         self._interval = timedelta(seconds=seconds)
+        self._again = again
         self._known: dict[str, tuple[datetime, Said | None]] = {}
         self._namespaces: dict[str, _Namespace] = {}
+        self._lists = asyncio.Semaphore(LISTS)
         self._complained = False
 
     def known(self) -> Mapping[str, Said | None]:
         """The newest Warning event by the object's uid; None for one that has none."""
         return _Answers(self._known)
 
-    async def ask(self, namespace: str, subjects: Iterable[Subject]) -> bool:
-        """Read the events of those that were not asked about lately; whether there is news."""
-        news = False
+    async def ask(self, run: Key, subjects: Iterable[Subject]) -> Heard:
+        """Read the events of those of a run's objects that were not asked about lately. Raises ApiError."""
+        heard = Heard.NOTHING
         for subject in subjects:
-            asked = self._known.get(subject.uid)
+            asked, place = self._known.get(subject.uid), self._namespaces.setdefault(run.namespace, _Namespace())
             if asked is not None and self._now() - asked[0] < self._interval:
                 continue
-            at, said = self._now(), None
-            try:
-                at, said = await self._said(namespace, subject)
-            except ApiError as error:
-                if error.code != 403:
-                    raise
-                if not self._complained:
-                    self._complained = True
-                    logger.warning("events cannot be read, so that runs cannot say why they wait: %s", error)
-            self._known.pop(subject.uid, None)
-            self._known[subject.uid] = (at, said)
-            while len(self._known) > MOST:
-                del self._known[next(iter(self._known))]
-            news = news or asked is None or asked[1] != said
-        return news
+            if self._now() - place.read < self._interval:
+                self._remember(subject.uid, place.read, place.newest.get(subject.uid))
+            elif place.reading is None and self._may_ask_singly(place):
+                await self._one(run.namespace, subject)
+            else:
+                place.waiting[subject.uid] = run
+                place.reading = place.reading or asyncio.create_task(self._all(run.namespace, place))
+            if subject.uid not in self._known:
+                heard = Heard.LATER
+            elif heard is Heard.NOTHING and (asked is None or asked[1] != self._known[subject.uid][1]):
+                heard = Heard.NEWS
+        return heard
 
-    async def _said(self, namespace: str, subject: Subject) -> tuple[datetime, Said | None]:
-        """When the newest Warning was read, and which it was."""
-        place = self._namespaces.setdefault(namespace, _Namespace())
-        async with place.lock:
-            now = self._now()
-            if now - place.read < self._interval:
-                return place.read, place.newest.get(subject.uid)
-            while place.singly and now - place.singly[0] >= self._interval:
-                place.singly.popleft()
-            if len(place.singly) < CROWD:
-                place.singly.append(now)
-                found = [one async for one in self._events(namespace, f"involvedObject.uid={subject.uid},type=Warning")]
-                return now, newest(found)
-            told: dict[str, list[Obj]] = {}
-            async for event in self._events(namespace, "type=Warning"):
-                told.setdefault(str((event.get("involvedObject") or {}).get("uid")), []).append(event)
+    async def settle(self) -> None:
+        """Wait for the lists that are on their way."""
+        await asyncio.gather(*(one.reading for one in self._namespaces.values() if one.reading is not None))
+
+    async def close(self) -> None:
+        """Wait for nothing any more."""
+        reading = [one.reading for one in self._namespaces.values() if one.reading is not None]
+        for task in reading:
+            task.cancel()
+        await asyncio.gather(*reading, return_exceptions=True)
+
+    def _may_ask_singly(self, place: _Namespace) -> bool:
+        now = self._now()
+        while place.singly and now - place.singly[0] >= self._interval:
+            place.singly.popleft()
+        if len(place.singly) >= CROWD:
+            return False
+        place.singly.append(now)
+        return True
+
+    async def _one(self, namespace: str, subject: Subject) -> None:
+        at, said = self._now(), None
+        try:
+            selector = f"involvedObject.uid={subject.uid},type=Warning"
+            said = newest([one async for one in self._events(namespace, selector)])
+        except ApiError as error:
+            if error.code != 403:
+                raise
+            self._complain(error)
+        self._remember(subject.uid, at, said)
+
+    async def _all(self, namespace: str, place: _Namespace) -> None:
+        """One list for all that wait. Where it fails, they are told what is known, and ask again in a while."""
+        at, told = self._now(), dict[str, list[Obj]]()
+        try:
+            async with self._lists:
+                async for event in self._events(namespace, "type=Warning"):
+                    told.setdefault(str((event.get("involvedObject") or {}).get("uid")), []).append(event)
             place.newest = {uid: said for uid, events in told.items() if (said := newest(events)) is not None}
-            place.read = now
-            return now, place.newest.get(subject.uid)
+        except ApiError as error:
+            self._complain(error)
+        finally:
+            place.read, place.reading = at, None
+            waiting, place.waiting = place.waiting, {}
+        for uid, run in waiting.items():
+            asked, said = self._known.get(uid), place.newest.get(uid)
+            self._remember(uid, at, said)
+            if asked is None or asked[1] != said:
+                self._again(run)
+
+    def _complain(self, error: ApiError) -> None:
+        if not self._complained:
+            self._complained = True
+            logger.warning("events cannot be read, so that runs cannot say why they wait: %s", error)
+
+    def _remember(self, uid: str, at: datetime, said: Said | None) -> None:
+        self._known.pop(uid, None)
+        self._known[uid] = (at, said)
+        while len(self._known) > MOST:
+            del self._known[next(iter(self._known))]
 
     async def _events(self, namespace: str, selector: str) -> AsyncIterator[Obj]:
         params = {"fieldSelector": selector, "limit": str(PAGE)}

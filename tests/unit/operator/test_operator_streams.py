@@ -6,7 +6,8 @@ import asyncio
 import inspect
 import json
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from fabula_kube.work_queue import Urgency
 from fabula_operator.handlers.watch import Watches, kinds
 from fabula_operator.kube.cache import Cache, Key
 from fabula_operator.kube.resources import JOB, POD, PYTORCH_JOB, RUNS, Obj, Resource
-from fabula_operator.kube.streams import Mark, Streams
+from fabula_operator.kube.streams import Mark, Streams, ahead
 from fabula_operator.render.names import RUN_UID
 
 BUILD = RUNS["DatasetBuild"]
@@ -88,14 +89,15 @@ async def server() -> AsyncIterator[Server]:
 async def take(streams: Streams, count: int) -> list[tuple[str | None, str, str] | Mark]:
     """The first events as (type, name, version)."""
     found: list[tuple[str | None, str, str] | Mark] = []
-    async for event in streams.events(JOB, "team", RUN_UID):
-        if isinstance(event, tuple):
-            assert (event[1]["apiVersion"], event[1]["kind"]) == ("batch/v1", "Job")
-            found.append((event[0], event[1]["metadata"]["name"], event[1]["metadata"]["resourceVersion"]))
-        else:
-            found.append(event)
-        if len(found) == count:
-            break
+    async with aclosing(streams.events(JOB, "team", RUN_UID)) as events:
+        async for event in events:
+            if isinstance(event, tuple):
+                assert (event[1]["apiVersion"], event[1]["kind"]) == ("batch/v1", "Job")
+                found.append((event[0], event[1]["metadata"]["name"], event[1]["metadata"]["resourceVersion"]))
+            else:
+                found.append(event)
+            if len(found) == count:
+                break
     return found
 
 
@@ -132,7 +134,7 @@ async def test_a_stream_signs_with_a_token_that_is_read_anew_and_says_when_none_
     token.write_text("new")
     server.accepted = "Bearer new"
     assert await take(streams, 2) == [(None, "a", "1"), Mark.LISTED]
-    assert server.signed == ["Bearer old", "Bearer old", "Bearer new"]
+    assert (set(server.signed), server.signed[0]) == ({"Bearer old", "Bearer new"}, "Bearer old")
     server.accepted = "Bearer nobody's"
     with pytest.raises(Exception, match="Unauthorized"):
         await take(streams, 1)
@@ -143,7 +145,8 @@ async def test_a_list_is_read_fast_and_what_only_the_standard_library_reads_by_t
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slow = list[str | bytes]()
-    monkeypatch.setattr(json, "loads", lambda text, **how: (slow.append(text), json.JSONDecoder().decode(text))[1])
+    loads = json.loads
+    monkeypatch.setattr(json, "loads", lambda text, **how: slow.append(text) or loads(text, **how))  # type: ignore[func-returns-value]
     server.pages = [[job("a", 1)]]
     http, streams = server.streams(tmp_path, {"token": "t"})
     assert await take(streams, 2) == [(None, "a", "1"), Mark.LISTED]
@@ -155,6 +158,27 @@ async def test_a_list_is_read_fast_and_what_only_the_standard_library_reads_by_t
     await http.close()
 
 
+async def test_the_next_page_is_asked_for_before_the_last_one_is_taken_and_an_error_comes_in_its_place() -> None:
+    asked = list[str]()
+
+    async def pages() -> AsyncIterator[int]:
+        for page in range(3):
+            asked.append(f"page {page}")
+            await asyncio.sleep(0)
+            for number in range(2):
+                yield 10 * page + number
+        raise RuntimeError("gone")
+
+    told = ahead(pages(), 2)
+    found = [await anext(told)]
+    while len(asked) < 2:
+        await asyncio.sleep(0)
+    found += [await anext(told) for _ in range(5)]
+    assert (found, asked) == ([0, 1, 10, 11, 20, 21], ["page 0", "page 1", "page 2"])
+    with pytest.raises(RuntimeError, match="gone"):
+        await anext(told)
+
+
 class Scripted(Streams):
     """What each kind's streams tell, one after the other; an error is raised, and the last one stays open."""
 
@@ -164,7 +188,7 @@ class Scripted(Streams):
 
     async def events(
         self, resource: Resource, namespace: str | None, labels: str | None = None
-    ) -> AsyncIterator[tuple[str | None, Obj] | Mark]:
+    ) -> AsyncGenerator[tuple[str | None, Obj] | Mark]:
         self.begun.append(resource.plural)
         assert labels == (None if resource in RUNS.values() else RUN_UID)
         scripts = self.scripts.get(resource) or [[Mark.LISTED]]

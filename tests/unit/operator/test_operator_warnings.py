@@ -10,13 +10,15 @@ import orjson
 import pytest
 
 from fabula_kube.connection import Answer
+from fabula_operator.kube.cache import Key
 from fabula_operator.kube.client import Api, ApiError
-from fabula_operator.kube.warnings import CROWD, Warnings, newest
+from fabula_operator.kube.warnings import CROWD, Heard, Warnings, newest
 from fabula_operator.plan.seen.observed import Said, Subject
 from fabula_operator.rights import CLUSTER_RULES
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 JOB = Subject("Job", "data-ingest", "u1")
+RUN = Key("DatasetBuild", "team", "data")
 
 
 def event(reason: str, message: str = "words", **times: Any) -> dict[str, Any]:
@@ -32,6 +34,7 @@ class Server:
         self.status = status
         self.asked: list[dict[str, str]] = []
         self.now = NOW
+        self.again: list[Key] = []
 
     async def ask(
         self, method: str, path: str, params: Mapping[str, str], headers: Mapping[str, str], body: bytes | None
@@ -48,65 +51,102 @@ class Server:
         return None
 
     def warnings(self) -> Warnings:
-        return Warnings(Api(self), lambda: self.now, 60.0)
+        return Warnings(Api(self), lambda: self.now, 60.0, self.again.append)
 
 
 async def test_an_object_is_asked_about_by_its_uid_and_not_again_for_a_minute() -> None:
     server = Server([event("FailedCreate")])
     warnings = server.warnings()
     assert JOB.uid not in warnings.known()
-    assert await warnings.ask("team", [JOB])
+    assert await warnings.ask(RUN, [JOB]) is Heard.NEWS
     assert warnings.known()["u1"] == Said("FailedCreate", "words", NOW - timedelta(hours=1))
-    assert not await warnings.ask("team", [JOB])
+    assert await warnings.ask(RUN, [JOB]) is Heard.NOTHING
     assert [one["fieldSelector"] for one in server.asked] == ["involvedObject.uid=u1,type=Warning"]
     server.now += timedelta(seconds=60)
-    assert not await warnings.ask("team", [JOB]), "the same is no news"
+    assert await warnings.ask(RUN, [JOB]) is Heard.NOTHING, "the same is no news"
     server.pages, server.now = [[]], server.now + timedelta(seconds=60)
-    assert await warnings.ask("team", [JOB])
+    assert await warnings.ask(RUN, [JOB]) is Heard.NEWS
     assert warnings.known()["u1"] is None
     assert len(server.asked) == 3
 
 
 async def test_nothing_is_asked_for_where_nothing_is_late() -> None:
     server = Server([])
-    assert not await server.warnings().ask("team", [])
+    assert await server.warnings().ask(RUN, []) is Heard.NOTHING
     assert server.asked == []
 
 
 async def test_all_pages_are_read() -> None:
     server = Server([event("Old")], [event("New", lastTimestamp="2026-03-01T11:59:00Z")])
     warnings = server.warnings()
-    await warnings.ask("team", [JOB])
+    await warnings.ask(RUN, [JOB])
     said = warnings.known()["u1"]
     assert said is not None
     assert said.reason == "New"
 
 
-async def test_a_crowd_is_served_by_one_list_a_minute() -> None:
-    """Ten thousand late runs, and the server reads its events nine times in a minute, not ten thousand."""
+def words(warnings: Warnings, uid: str) -> tuple[str, str]:
+    """Reason and message that are known."""
+    said = warnings.known()[uid]
+    assert said is not None
+    return said.reason, said.message
+
+
+def crowd(count: int) -> dict[Key, Subject]:
+    return {Key("DatasetBuild", "team", f"run-{one}"): Subject("Job", f"data-{one}", f"u{one}") for one in range(count)}
+
+
+async def test_a_crowd_is_served_by_one_list_a_minute_and_no_look_waits_for_it() -> None:
+    """Ten thousand late runs, and the server reads its events nine times in a minute, not ten thousand; meanwhile a new
+    run has its Job."""
     server = Server([event("Full", f"of u{number}", involvedObject={"uid": f"u{number}"}) for number in range(30)])
-    warnings = server.warnings()
-    crowd = [Subject("Job", f"data-{number}", f"u{number}") for number in range(30)]
-    for one in crowd:
-        assert await warnings.ask("team", [one])
+    warnings, runs = server.warnings(), crowd(30)
+    late = Key("DatasetBuild", "team", "late")
+    for number, (run, subject) in enumerate(runs.items()):
+        assert await warnings.ask(run, [subject]) is (Heard.NEWS if number < CROWD else Heard.LATER)
+    assert len(server.asked) == CROWD, "the list is on its way"
+    await warnings.settle()
+    assert server.again == list(runs)[CROWD:]
     assert [one["fieldSelector"] for one in server.asked].count("type=Warning") == 1
     assert len(server.asked) == CROWD + 1
-    assert {warnings.known()[f"u{number}"].message for number in range(CROWD, 30)} == {
-        f"of u{number}" for number in range(CROWD, 30)
-    }
-    late = Subject("Job", "data-late", "u99")
-    assert await warnings.ask("team", [late])
+    for number in range(CROWD, 30):
+        assert words(warnings, f"u{number}") == ("Full", f"of u{number}")
+    assert await warnings.ask(late, [Subject("Job", "data-late", "u99")]) is Heard.NEWS
     assert warnings.known()["u99"] is None
+
     server.pages[0].append(event("Quota", involvedObject={"uid": "u99"}))
     server.now += timedelta(seconds=60)
-    assert await warnings.ask("team", [*crowd, late])
-    assert warnings.known()["u99"].reason == "Quota"
+    server.again.clear()
+    for run, subject in [*runs.items(), (late, Subject("Job", "data-late", "u99"))]:
+        assert await warnings.ask(run, [subject]) is Heard.NOTHING, "what was known goes for now"
+    await warnings.settle()
+    assert server.again == [late], "of the others the list told nothing new"
+    assert words(warnings, "u99") == ("Quota", "words")
     assert len(server.asked) == 2 * (CROWD + 1)
+
+
+async def test_a_crowd_whose_list_fails_is_told_nothing_and_asks_again_in_a_minute() -> None:
+    server = Server([])
+    warnings, runs = server.warnings(), crowd(CROWD + 2)
+    for number, (run, subject) in enumerate(runs.items()):
+        server.status = 200 if number < CROWD else 500
+        await warnings.ask(run, [subject])
+    await warnings.settle()
+    assert server.again == list(runs)[CROWD:]
+    asked = len(server.asked)
+    assert [await warnings.ask(run, [subject]) for run, subject in runs.items()] == [Heard.NOTHING] * len(runs)
+    assert len(server.asked) == asked
+    server.status, server.now = 200, server.now + timedelta(seconds=60)
+    server.pages = [[event("Full", involvedObject={"uid": f"u{CROWD}"})]]
+    for run, subject in runs.items():
+        await warnings.ask(run, [subject])
+    await warnings.settle()
+    assert words(warnings, f"u{CROWD}") == ("Full", "words")
 
 
 async def test_without_the_right_a_run_still_says_what_its_status_tells() -> None:
     warnings = Server(status=403).warnings()
-    assert await warnings.ask("team", [JOB])
+    assert await warnings.ask(RUN, [JOB]) is Heard.NEWS
     assert warnings.known()["u1"] is None
 
 
@@ -114,7 +154,7 @@ async def test_a_server_that_does_not_answer_is_asked_again() -> None:
     server = Server(status=500)
     warnings = server.warnings()
     with pytest.raises(ApiError):
-        await warnings.ask("team", [JOB])
+        await warnings.ask(RUN, [JOB])
     assert JOB.uid not in warnings.known()
 
 
