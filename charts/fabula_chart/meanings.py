@@ -7,6 +7,8 @@ MEANINGS: dict[str, str] = {
     # The operator's.
     "AsUsual": "the watchdog objects to nothing",
     "AtWork": "pods of the named stage are at work",
+    "BatchTooLarge": "a pass over all ranks takes more samples than there are; the message says what would work",
+    "UnknownTargetModule": "a target module is no linear layer of the model; the message names those that are",
     "AttemptFailed": "an attempt of a training ended; the message says why, and which budget pays for it",
     "ChildFailed": "the child failed without a word of any pod",
     "ContainerCreating": "a pod is on its node, and its container does not start",

@@ -96,8 +96,6 @@ class BuildEstimate(StatusModel):
 class DatasetBuildStatus(RunStatus):
     items: list[Tally] = Field(default_factory=list, max_length=64)
     """What was counted, by the recipe's kinds of items, outcome and reason."""
-    samples_by_image_count: Annotated[dict[str, Count], Field(max_length=16)] = Field(default_factory=dict)
-    """How many samples have how many pictures."""
     samples_by_split: Annotated[dict[str, Count], Field(max_length=8)] = Field(default_factory=dict)
     """How many samples are for training, and how many for validation."""
     tokens: TokenCount | None = None

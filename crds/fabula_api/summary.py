@@ -1,4 +1,5 @@
-"""What stages put into the `summary` of their result, by stage. What a status shows of it has to parse."""
+"""What stages put into the `summary` of their result: `Stage.summary` names the model. What a status shows of it has to
+parse."""
 
 from __future__ import annotations
 
@@ -22,7 +23,6 @@ class Summary(StatusModel):
 
 
 class DatasetSummary(Summary):
-    samples_by_image_count: Annotated[dict[Text, Count], Field(max_length=16)] = Field(default_factory=dict)
     samples_by_split: Annotated[dict[Text, Count], Field(max_length=8)] = Field(default_factory=dict)
 
 
@@ -64,12 +64,3 @@ class ScoreSummary(Summary):
     gates: Annotated[list[GateAnswer], Field(max_length=32)] = Field(default_factory=list)
     self_tests: Annotated[list[SelfTest], Field(max_length=32)] = Field(default_factory=list)
     score: Text | None = None
-
-
-SUMMARIES: dict[str, type[Summary]] = {
-    "assemble": DatasetSummary,
-    "estimate": EstimateSummary,
-    "train": TrainSummary,
-    "score": ScoreSummary,
-}
-"""Stage to the model of its summary; a stage that is not named here has none that is read."""

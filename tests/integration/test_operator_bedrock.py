@@ -137,7 +137,7 @@ async def test_a_small_budget_is_kept_and_a_larger_one_goes_on(cluster: ControlP
             status = await bench.ended()
             bench.operator.stop()
         assert status["samples"] > few
-        assert status["samplesByImageCount"] == {"5": status["samples"]}
+        assert status["figures"]["samplesWith5Pictures"] == status["samples"]
         assert bedrock.bill.paid_twice() == {}
         assert status["costUsd"] == pytest.approx(bedrock.bill.usd, abs=1e-3)
         told = next(one["message"] for one in status["conditions"] if one["type"] == "Succeeded")

@@ -21,7 +21,7 @@ async def test_a_target_is_met_to_the_picture_and_can_be_raised(cluster: Control
         await bench.apply({**asked, "target": {"samples": 5}})
         with bench.operator:
             status = await bench.ended()
-            assert status["samples"] == 5 and status["samplesByImageCount"] == {"2": 5}
+            assert status["samples"] == 5 and status["figures"]["samplesWith2Pictures"] == 5
             assert sum(charge.images for charge in bedrock.bill.paid) == 10
             texts = sum(charge.images == 0 for charge in bedrock.bill.paid)
             assert texts < 10, "not every episode was asked about"

@@ -85,7 +85,7 @@ def success(task: Task) -> Ending:
     if task.stage == "estimate":
         summary = {"estimate": {"calls": 1}}
     if task.stage == "assemble":
-        summary = {"samplesByImageCount": {"5": 20}}
+        summary = {"samplesBySplit": {"train": 20}}
     if task.stage == "resolve":
         named = unresolved(WorkerConfig.model_validate(config).spec)
         found = {one.name: digest(one.source.model_dump_json()) for one in named}

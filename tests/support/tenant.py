@@ -87,7 +87,6 @@ def results() -> dict[str, str]:
         for metric in ("step", "steps", "loss", "uniqueSamples"):
             found[f"metrics.{metric}: {name}"] = result(metrics={metric: value})
         found[f"resumedFromStep: {name}"] = result(summary={"resumedFromStep": value})
-        found[f"samplesByImageCount: {name}"] = result(summary={"samplesByImageCount": {"5": value}})
         found[f"samplesBySplit: {name}"] = result(summary={"samplesBySplit": {"train": value}})
         found[f"samplesBySplit itself: {name}"] = result(summary={"samplesBySplit": value})
         found[f"estimate: {name}"] = result(summary={"estimate": {"calls": value, "minutes": value}})

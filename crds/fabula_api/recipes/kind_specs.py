@@ -10,6 +10,7 @@ from fabula_api.dataset_build import DatasetBuildSpec
 from fabula_api.eval_run import EvalRunSpec
 from fabula_api.fine_tune_run import FineTuneRunSpec
 from fabula_api.recipes.records import Kind, Recipe
+from fabula_api.summary import DatasetSummary, EstimateSummary, ScoreSummary, Summary, TrainSummary
 
 Spec: TypeAlias = DatasetBuildSpec | FineTuneRunSpec | EvalRunSpec
 KIND_SPECS: dict[Kind, type[DatasetBuildSpec] | type[FineTuneRunSpec] | type[EvalRunSpec]] = {
@@ -18,6 +19,12 @@ KIND_SPECS: dict[Kind, type[DatasetBuildSpec] | type[FineTuneRunSpec] | type[Eva
     "EvalRun": EvalRunSpec,
 }
 """What every recipe has, by kind."""
+SUMMARIES: dict[Kind, type[Summary]] = {
+    "DatasetBuild": DatasetSummary,
+    "FineTuneRun": TrainSummary,
+    "EvalRun": ScoreSummary,
+}
+"""What the last stage of a kind says, for the kind's status."""
 
 
 def block_of(kind: Kind, recipe: Recipe) -> type[BaseModel] | None:
@@ -38,4 +45,15 @@ def problem_of(recipe: Recipe) -> str | None:
             return f"{own.__name__} must add one field to {base.__name__}, and name it {recipe.block}"
         if block_of(kind, recipe) is None:
             return f"{own.__name__}.{recipe.block} is no block of fields: make it a model"
+    return _other_summary(recipe)
+
+
+def _other_summary(recipe: Recipe) -> str | None:
+    """The first stage whose result would not say what its kind's status shows."""
+    last = [(kind, stages[-1]) for kind, stages in recipe.stages.items() if stages]
+    last += [(kind, stages[-1]) for kind, stages in recipe.dry_run.items() if stages]
+    for kind, stage in last:
+        wanted = EstimateSummary if stage.estimates else SUMMARIES[kind]
+        if not issubclass(stage.summary, wanted):
+            return f"its {kind} ends with {stage.name}, whose summary is {stage.summary.__name__}, no {wanted.__name__}"
     return None

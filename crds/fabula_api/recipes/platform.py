@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fabula_api.recipes.records import Stage
+from fabula_api.summary import ScoreSummary, TrainSummary
 
 RESOLVE = "resolve"
 """Name of the stage that finds out the digests of what a run reads from outside."""
@@ -35,6 +36,7 @@ TRAINING = (
         device="topology.device",
         resources="resources",
         version=3,
+        summary=TrainSummary,
         unit="step",
     ),
 )
@@ -73,6 +75,7 @@ EVALUATION = (
         external=("clipModel",),
         makes=("report",),
         version=2,
+        summary=ScoreSummary,
         unit="metric",
     ),
 )

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from fabula_api.metrics import Metric
 from fabula_api.shared_spec import RunSpec
+from fabula_api.summary import Summary
 
 Kind = Literal["DatasetBuild", "FineTuneRun", "EvalRun"]
 Shape = Literal["single", "sharded", "group"]
@@ -117,6 +118,9 @@ class Stage:
     """A sharded stage that pays for calls: it takes part in quota, budget and prices."""
     figures: tuple[Figure, ...] = ()
     """What the status shows of its counts beside items and bills."""
+    summary: type[Summary] = Summary
+    """What its result says beside counts. A kind's last stage says what the kind's status shows: `DatasetSummary`,
+    `TrainSummary`, `ScoreSummary`, and one that estimates `EstimateSummary`, or a class below it."""
     estimates: bool = False
     """It makes nothing and says what the run would take: the one stage that counts of a dry run."""
     version: int = 1

@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib.metadata import EntryPoint
+from types import MappingProxyType
 
 import pytest
 
-from fabula_api.recipes import ENTRY_POINTS, RecipesBroken, recipes
+from fabula_api.crd import spec_schema
+from fabula_api.eval_run import EvalRunSpec
+from fabula_api.recipes import (
+    ENTRY_POINTS,
+    HELD_OUT,
+    Recipe,
+    RecipesBroken,
+    default_metrics,
+    metrics_of,
+    recipes,
+    sample_format,
+)
 from fabula_api.recipes.found import load
+from fabula_api.recipes.kind_specs import problem_of
+from fabula_api.recipes.platform import EVALUATION
+from fabula_api.specs import parse_spec
+from fabula_operator.plan.acceptance.accept import infeasible, meaningless
 
 
 def _point(name: str, value: str) -> EntryPoint:
@@ -38,3 +55,67 @@ def test_a_broken_entry_point_is_named(points: list[EntryPoint], said: str) -> N
 def test_all_broken_ones_are_named_in_one_error() -> None:
     with pytest.raises(RecipesBroken, match=r"one of .*; two of "):
         load([_point("two", "nowhere:B"), _point("one", "nowhere:A")])
+
+
+BLIND = Recipe(name="blind", stages={"EvalRun": EVALUATION}, offers=("text",), unused={"EvalRun": ("pixels", "prompt")})
+"""Its model sees no picture."""
+RUN = {"recipe": "blind", "samples": {"uri": "s"}, "arms": [{"name": "base", "model": {"uri": "m"}}]}
+
+
+@pytest.fixture
+def blind(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = MappingProxyType({**recipes(), "blind": BLIND})
+    for module in (
+        "fabula_api.recipes.found",
+        "fabula_api.specs",
+        "fabula_api.crd",
+        "fabula_operator.plan.acceptance.accept",
+    ):
+        monkeypatch.setattr(f"{module}.recipes", lambda: known)
+
+
+@pytest.mark.usefixtures("blind")
+class TestAnEvaluationOfARecipe:
+    def test_has_the_metrics_that_read_what_it_offers(self) -> None:
+        assert set(metrics_of("blind")) == {"words", "distinct-2"}
+        asked = parse_spec("EvalRun", RUN)
+        assert isinstance(asked, EvalRunSpec) and asked.metrics == list(default_metrics("blind"))
+        assert {"turns", "format-compliance", "clip-score"} <= set(default_metrics("podcast"))
+
+    def test_takes_the_first_layout_and_refuses_one_that_it_cannot_read(self) -> None:
+        assert sample_format(parse_spec("EvalRun", RUN)) == HELD_OUT.name  # type: ignore[arg-type]
+        assert sample_format(parse_spec("EvalRun", RUN | {"recipe": "podcast"})) == "vist"  # type: ignore[arg-type]
+        other = parse_spec("EvalRun", RUN | {"samples": {"uri": "s", "format": "vist"}})
+        assert meaningless(other) == "spec.samples.format: the recipe blind reads no vist; it reads dataset"
+
+    @pytest.mark.parametrize("given", [{"pixels": {"maxPixels": 50176}}, {"prompt": "Say what it is."}])
+    def test_refuses_a_field_that_says_nothing_under_it(self, given: dict[str, object]) -> None:
+        assert meaningless(parse_spec("EvalRun", RUN)) is None
+        (field,) = given
+        problem = f"spec.{field}: it says nothing under recipe blind; leave it out"
+        assert meaningless(parse_spec("EvalRun", RUN | given)) == problem
+        rules = [
+            rule for rule in spec_schema("EvalRun")["x-kubernetes-validations"] if rule.get("fieldPath") == f".{field}"
+        ]
+        assert [rule["message"] for rule in rules] == [f"{field} says nothing under recipe blind; leave it out"]
+
+    def test_refuses_a_metric_that_reads_what_it_does_not_have(self) -> None:
+        refused = infeasible(None, parse_spec("EvalRun", RUN | {"metrics": ["turns"]}))  # type: ignore[arg-type]
+        assert refused is not None
+        assert (
+            "spec.metrics[0]: turns reads dialogue, which evaluations of the recipe blind do not have"
+            in refused.message
+        )
+
+    def test_refuses_a_gate_on_what_is_not_computed(self) -> None:
+        gates = {"gates": [{"metric": "clip-score", "arm": "base", "min": 1}]}
+        refused = infeasible(None, parse_spec("EvalRun", RUN | gates))  # type: ignore[arg-type]
+        assert refused is not None
+        assert refused.message.startswith("spec.gates[0].metric: clip-score is not computed")
+
+
+def test_the_last_stage_of_a_kind_says_what_its_status_shows() -> None:
+    silent = (*EVALUATION[:-1], replace(EVALUATION[-1], summary=type(EVALUATION[0].summary())))
+    assert problem_of(BLIND) is None
+    told = problem_of(replace(BLIND, stages={"EvalRun": silent}))
+    assert told == "its EvalRun ends with score, whose summary is Summary, no ScoreSummary"

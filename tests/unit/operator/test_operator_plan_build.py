@@ -78,14 +78,19 @@ def test_a_stage_reads_what_the_one_before_it_made() -> None:
 
 
 def test_a_whole_life_ends_with_the_dataset() -> None:
-    summary = {"samplesByImageCount": {"5": 20}, "samplesBySplit": {"train": 18, "validation": 2}}
-    seen = finished(observed("DatasetBuild"), counts={"sample/ok": 10, "episode/skipped/TooShort": 1}, summary=summary)
+    summary = {"samplesBySplit": {"train": 18, "validation": 2}}
+    seen = finished(
+        observed("DatasetBuild"),
+        counts={"sample/ok": 10, "pictures/5": 10, "episode/skipped/TooShort": 1},
+        summary=summary,
+    )
     status = seen.run.status
     assert isinstance(status, DatasetBuildStatus)
     assert status.state == "Succeeded"
     assert status.artifact is not None
     assert status.samples == 10
-    assert status.samples_by_image_count == {"5": 20}
+    assert status.figures["samplesWith5Pictures"] == 10
+    assert not any(one.kind == "pictures" for one in status.items), "a figure is no item"
     assert status.samples_by_split == {"train": 18, "validation": 2}
     assert status.progress is not None
     assert status.progress.percent == 100

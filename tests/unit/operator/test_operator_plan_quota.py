@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from tests.support.in_blocks import in_blocks
 from tests.support.observations import NOW
 
+from fabula_api.quota import RequestQuota
 from fabula_api.recipes.podcast.build import PodcastBuildSpec
 from fabula_api.worker import Allowance, StageReport
 from fabula_operator.handlers.allowances import answer
@@ -60,6 +61,13 @@ class TestShares:
             pool = pool_of(claim, [first, second, alone])
             assert (pool.requests, pool.shards) == (48, 6)
         assert pool_of(alone, [first, second, alone]).requests == 60
+
+    def test_stages_of_two_names_that_pay_one_provider_for_one_model_share_their_group(self) -> None:
+        quota, payer = RequestQuota(requests_per_minute=60, group="team"), ("default", "bedrock", "us-west-2", "m")
+        extract, describe = (
+            Claim(uid, stage, quota, 2, 1, payer) for uid, stage in (("a", "extract"), ("b", "describe"))
+        )
+        assert pool_of(extract, [extract, describe]).shards == 4
 
     def test_who_pays_nobody_claims_nothing(self) -> None:
         assert claim_of("a", spec(extraction={"provider": "rules"}), "extract", []) is None

@@ -48,7 +48,7 @@ def message(status: RunStatus | None, type_: str = "Accepted") -> str:
             "a pass larger than the split",
             given({"training": {"perDeviceBatchSize": 4}}, train_samples=6),
             "BatchTooLarge",
-            ["spec.training.perDeviceBatchSize: a pass takes 2 ranks x 4 = 8 samples", "has 6; set it to at most 3"],
+            ["spec.training.perDeviceBatchSize: a pass takes 2 ranks x 4 = 8 samples", "gives 6; set it to at most 3"],
         ),
         (
             "more ranks than samples",

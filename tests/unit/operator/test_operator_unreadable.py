@@ -12,8 +12,6 @@ from tests.support.observations import DIGEST, NOW, complete, condition, finishe
 from fabula_api.eval_results import GateStatus
 from fabula_api.eval_run import EvalRunStatus
 from fabula_api.recipes import Kind
-from fabula_api.recipes.podcast import PODCAST
-from fabula_api.summary import SUMMARIES
 from fabula_operator.plan.lifecycle import plan
 from fabula_operator.plan.seen.observed import Observed
 
@@ -153,11 +151,6 @@ def test_the_last_checkpoint_of_a_training_stands_also_where_its_time_is_not_tol
     assert checkpoint == {
         "uri": "file:///c", "step": 126, "digest": DIGEST, "committedAt": seen.run.status.to_wire()["finishedAt"],
     }  # fmt: skip
-
-
-def test_stages_with_a_summary_are_stages() -> None:
-    declared = [*PODCAST.stages.values(), *PODCAST.dry_run.values()]
-    assert set(SUMMARIES) <= {stage.name for stages in declared for stage in stages}
 
 
 def test_a_failed_pod_with_words_of_another_version_says_so() -> None:

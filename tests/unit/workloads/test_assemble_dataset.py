@@ -100,7 +100,8 @@ class TestDataset:
             assert store.read(path).startswith(b"\x89PNG")
         splits = {"train": len(train), "validation": len(validation)}
         assert result.artifact.details["splits"] == splits
-        assert result.summary.to_wire() == {"samplesBySplit": splits, "samplesByImageCount": {"2": 8}}
+        assert result.summary.to_wire() == {"samplesBySplit": splits}
+        assert result.counts["pictures/2"] == 8
         assert result.artifact.details["summary"] == result.summary.to_wire()
 
     def test_the_reference_array_is_the_training_split(self, tmp_path: Path) -> None:
@@ -215,9 +216,9 @@ class TestDataset:
         episode = hashlib.md5(b"0").hexdigest()[:16]
         Ledger(drawn).put(f"{episode}-0-1", {"outcome": "failed", "reason": "Filtered"})
         result, _ = run(tmp_path)
-        assert result.counts == {"sample/ok": 7, "sample/skipped/MissingPictures": 1}
+        assert result.counts == {"sample/ok": 7, "pictures/2": 7, "sample/skipped/MissingPictures": 1}
         result, store = run(tmp_path, "with-gaps", images=SPEC["images"] | {"require": 1})
-        assert result.summary.to_wire()["samplesByImageCount"] == {"1": 1, "2": 7}
+        assert (result.counts["pictures/1"], result.counts["pictures/2"]) == (1, 7)
         record = next(
             record for record in records(store, "train") + records(store, "validation") if record["imageCount"] == 1
         )
@@ -228,7 +229,7 @@ class TestDataset:
     def test_without_pictures_where_nobody_draws(self, tmp_path: Path) -> None:
         build_inputs(tmp_path, pictures=False)
         result, store = run(tmp_path, illustrate=False, images={"provider": "none"})
-        assert result.summary.to_wire()["samplesByImageCount"] == {"0": 8}
+        assert result.counts["pictures/0"] == 8
         assert records(store, "train")[0]["images"] == []
 
     def test_near_duplicates_go_whatever_show_they_are_from(self, tmp_path: Path) -> None:
@@ -238,13 +239,13 @@ class TestDataset:
         extracted.put("e" * 16, outcome | {"podcast": "another-feed"})
         for scene in (1, 2):
             draw(open_store(f"{tmp_path.as_uri()}/illustrate"), "e" * 16, scene, png(90, scene))
-        assert run(tmp_path)[0].counts == {"sample/ok": 8, "sample/skipped/NearDuplicate": 1}
+        assert run(tmp_path)[0].counts == {"sample/ok": 8, "pictures/2": 8, "sample/skipped/NearDuplicate": 1}
 
     def test_a_target_is_met_exactly_and_the_same_way(self, tmp_path: Path) -> None:
         build_inputs(tmp_path)
         result, store = run(tmp_path, target={"samples": 5})
         # The rest of the eight are beyond the excerpts that a target of five looks for.
-        assert result.counts == {"sample/ok": 5, "sample/skipped/TargetReached": 1}
+        assert result.counts == {"sample/ok": 5, "pictures/2": 5, "sample/skipped/TargetReached": 1}
         ids = sorted(record["id"] for split in ("train", "validation") for record in records(store, split))
         whole = run(tmp_path, "whole")[1]
         assert ids == sorted(record["id"] for split in ("train", "validation") for record in records(whole, split))[:5]

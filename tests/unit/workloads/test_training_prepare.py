@@ -77,7 +77,7 @@ def test_an_empty_split_is_refused(root: Path) -> None:
 @pytest.mark.parametrize(
     ("gpus", "size", "instead"),
     [
-        (3, 3, "3 ranks x 3 = 9 samples, but the training split gives 8; set training.perDeviceBatchSize to at most 2"),
+        (3, 3, "3 ranks x 3 = 9 samples, but the training split gives 8; set it to at most 2"),
         (9, 1, "use at most 8 ranks with perDeviceBatchSize 1, or a larger dataset"),
     ],
 )

@@ -18,16 +18,22 @@ def check_adapter(
     prompt_version: str | None,
     base_digest: str,
     quantization: Quantization | None = None,
+    recipe: str | None = None,
 ) -> None:
     """Compare what an adapter or a tuned model was trained with to what it will meet, of which `base_digest` is the
     base model's config.json. Raises ConfigInvalid naming both values.
 
-    `prompt_version` None means that the run brings its own prompt, which is the user's to answer for; `quantization`
-    None that it asks for none of its own. A fact that the manifest does not record is InputInvalid: an adapter of
-    unknown making cannot be compared with anything.
+    `recipe` is the run's. `prompt_version` None means that the run brings its own prompt, which is the user's to answer
+    for; `quantization` None that it asks for none of its own. A fact that the manifest does not record is InputInvalid:
+    an adapter of unknown making cannot be compared with anything.
     """
     where = f"arm {arm}: the {manifest.kind} {manifest.digest[:19]}"
     told = details_of(manifest, TunedDetails, where)
+    if recipe is not None and told.recipe not in (None, recipe):
+        raise ConfigInvalid(
+            f"{where} was trained for recipe {told.recipe}, but spec.recipe is {recipe}; ask it under the recipe that "
+            "it knows"
+        )
     if told.pixels != pixels:
         raise ConfigInvalid(
             f"{where} was trained with pixels {_window(told.pixels)}, but spec.pixels is {_window(pixels)}; "

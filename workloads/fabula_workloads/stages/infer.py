@@ -127,6 +127,7 @@ def _weights(context: StageContext, spec: EvalRunSpec, arm: Arm, field: str) -> 
         prompt_version=None if spec.prompt else parts_of(spec.recipe).prompt_version,
         base_digest=model_config_digest(context, arm.model, field),
         quantization=arm.quantization,
+        recipe=spec.recipe,
     )
     tuned = context.fetch_artifact(store, manifest)
     if manifest.kind == "model":

@@ -8,6 +8,7 @@ from fabula_api.recipes.audio_description.build import AudioDescriptionBuildSpec
 from fabula_api.recipes.audio_description.tune import AudioDescriptionTuneSpec
 from fabula_api.recipes.platform import EVALUATION, TRAINING, resolve
 from fabula_api.recipes.records import Column, Figure, ReadModel, Recipe, Stage
+from fabula_api.summary import DatasetSummary
 
 _WORK = "fabula_workloads.recipes.audio_description"
 _RESOLVE, _TRAIN = TRAINING
@@ -61,6 +62,7 @@ AUDIO_DESCRIPTION = Recipe(
                 ),
                 after=("ingest", "collect"),
                 makes=("dataset",),
+                summary=DatasetSummary,
                 figures=(
                     Figure("meanWords", "description/words", per="sample/ok"),
                     Figure("withPrevious", "sample/withPrevious", per="sample/ok"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fabula_api.recipes.platform import EVALUATION, RESOLVE, TRAINING, resolve
 from fabula_api.recipes.podcast.build import PodcastBuildSpec
 from fabula_api.recipes.records import Figure, Paid, ReadModel, Recipe, SampleFormat, Stage
+from fabula_api.summary import DatasetSummary, EstimateSummary
 
 _INGEST = Stage(
     "ingest",
@@ -16,6 +17,8 @@ _INGEST = Stage(
     version=2,
     unit="episode",
 )
+MOST_PICTURES = 6
+"""Of one sample, as `podcast.images.perSample` has it."""
 
 
 def _fields(block: str, *names: str) -> tuple[str, ...]:
@@ -126,6 +129,9 @@ PODCAST = Recipe(
                 after=("ingest", "extract", "illustrate"),
                 makes=("dataset",),
                 version=4,
+                summary=DatasetSummary,
+                # How many samples have how many pictures.
+                figures=tuple(Figure(f"samplesWith{n}Pictures", f"pictures/{n}") for n in range(MOST_PICTURES + 1)),
                 unit="sample",
             ),
         ),
@@ -142,6 +148,7 @@ PODCAST = Recipe(
                 reads=("podcast.extraction", "podcast.images", "prices", "target"),
                 after=("ingest",),
                 unit="episode",
+                summary=EstimateSummary,
                 estimates=True,
                 commits=False,
             ),

@@ -6,6 +6,7 @@ The rest (files of the model, lines of the dataset) is checked by the pod before
 from __future__ import annotations
 
 from fabula_api.fine_tune_run import FineTuneRunSpec
+from fabula_api.training_fit import too_few, unknown_targets
 from fabula_operator.plan.acceptance.model_facts import model_facts
 from fabula_operator.plan.seen.observed import Observed, Reference
 
@@ -18,16 +19,11 @@ def unfit(seen: Observed, spec: FineTuneRunSpec) -> tuple[str, str] | None:
 
 
 def _modules(spec: FineTuneRunSpec) -> tuple[str, str] | None:
-    name = spec.model.name or spec.model.uri or ""
-    model = model_facts(name)
-    unknown = sorted(set(spec.lora.target_modules) - model.linear_layers) if model else []
-    if model is None or not unknown or spec.training.method != "lora":
+    model = model_facts(spec.model.name or spec.model.uri or "")
+    if model is None or spec.training.method != "lora":
         return None
-    return (
-        "UnknownTargetModule",
-        f"spec.lora.targetModules: {', '.join(unknown)} is no linear layer of {model.label}; it has "
-        f"{', '.join(sorted(model.linear_layers))}",
-    )
+    problem = unknown_targets(spec.lora, model.linear_layers, model.label)
+    return ("UnknownTargetModule", f"spec.{problem}") if problem else None
 
 
 def _quantization(spec: FineTuneRunSpec) -> tuple[str, str] | None:
@@ -69,15 +65,6 @@ def _size(found: Reference, spec: FineTuneRunSpec) -> tuple[str, str] | None:
             f"spec.dataset.ref: DatasetBuild {found.name} has an empty training split; build a larger one, or leave "
             "less of it to validation",
         )
-    ranks, size = spec.topology.nodes * spec.topology.gpus_per_node, spec.training.per_device_batch_size
-    if samples >= ranks * size:
-        return None
-    if samples >= ranks and not spec.training.packing:
-        instead = f"set it to at most {samples // ranks}"
-    else:
-        instead = f"use at most {samples} ranks with perDeviceBatchSize 1, or a larger dataset"
-    return (
-        "BatchTooLarge",
-        f"spec.training.perDeviceBatchSize: a pass takes {ranks} ranks x {size} = {ranks * size} samples or more, but "
-        f"the training split of DatasetBuild {found.name} has {samples}; {instead}",
-    )
+    # How many sequences packing makes of them is known once their lengths are: at most as many as there are samples.
+    problem = too_few(spec, samples, f"the training split of DatasetBuild {found.name}")
+    return ("BatchTooLarge", f"spec.{problem}") if problem else None

@@ -1,4 +1,4 @@
-"""DatasetBuild: items by outcome, the bill, samples by split and by pictures, what was left undone."""
+"""DatasetBuild: items by outcome, the bill, samples by split, what was left undone."""
 
 from __future__ import annotations
 
@@ -84,7 +84,6 @@ def _folded(
     last = result_view(views)
     if last.result is not None:
         summary = summary_of(DatasetSummary, last.result)
-        update["samples_by_image_count"] = summary.samples_by_image_count
         update["samples_by_split"] = summary.samples_by_split
         update["samples"] = int(last.result.counts.get("sample/ok", last.result.counts.get("samples", 0)))
     update["artifact"] = last.status.artifact if last.status.state == "Succeeded" else None

@@ -44,7 +44,7 @@ class Claim:
         if self.declared is not None:
             return ("declared", self.declared.name)
         if self.quota.group:
-            return (self.stage, "group", self.quota.group, *self.payer)
+            return ("group", self.quota.group, *self.payer)
         return (self.stage, "run", self.run)
 
 

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from fabula_api.outside import read_outside
 from fabula_api.recipes import Stage
 from fabula_api.status import FailureDigest
-from fabula_api.summary import SUMMARIES, Summary
+from fabula_api.summary import Summary
 from fabula_api.worker import WorkerResult
 from fabula_operator.plan.seen.api_objects import Child, Pod
 
@@ -60,7 +60,7 @@ def flaw(pod: Pod, stage: Stage, *, foreign: bool = False) -> str | None:
     if result.artifact is None and stage.commits and stage.shape == "single":
         return "its result names no artifact"
     try:
-        summary_of(SUMMARIES.get(stage.name, Summary), result)
+        summary_of(stage.summary, result)
     except ValidationError as error:
         return f"the summary of its result does not parse: {_in_words(error)}"
     return None

@@ -67,11 +67,8 @@ def run(context: StageContext) -> StageResult:
         num_validation = sum(sample.podcast in validation for sample in samples)
         by_images = Counter(len(sample.pictures) for sample in samples)
         splits = {"train": len(samples) - num_validation, "validation": num_validation}
-        summary = DatasetSummary(
-            samples_by_split=splits,
-            samples_by_image_count={str(count): number for count, number in sorted(by_images.items())},
-        )
-        counts = {"sample/ok": len(samples)}
+        summary = DatasetSummary(samples_by_split=splits)
+        counts = {"sample/ok": len(samples)} | {f"pictures/{n}": number for n, number in sorted(by_images.items())}
         if cleaned := sum(sample.cleaned for sample in samples):
             counts["sample/cleaned/ControlToken"] = cleaned
         counts |= {f"sample/skipped/{reason}": count for reason, count in sorted(left_out.items())}
@@ -88,7 +85,7 @@ def run(context: StageContext) -> StageResult:
                 turns=turns,
                 extraction=extraction_details(spec),
                 splits=splits,
-                samples_by_image_count=summary.samples_by_image_count,
+                samples_by_image_count={str(n): number for n, number in sorted(by_images.items())},
                 near_duplicate_jaccard=THRESHOLD,
                 required_images=required,
                 summary=summary,

@@ -92,7 +92,7 @@ def prepare(context: StageContext, spec: FineTuneRunSpec, fetch_model: Callable[
         _check_liger(files.model_type, family, spec, base_name)
     _check_method(files, spec, base_name)
     if spec.training.method == "lora":
-        check_targets(spec.lora.target_modules, files, base_name)
+        check_targets(spec.lora, files, base_name)
     config = deepspeed_config.render(spec, hidden_size_of(files.config))
     if problems := deepspeed_config.problems(config, spec):
         raise ConfigInvalid("; ".join(problems))

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fabula_api.fine_tune_run import Lora
+from fabula_api.training_fit import unknown_targets
 from fabula_workloads.models.family import trainable
 from fabula_workloads.models.stored_files import INDEX, SINGLE, DamagedFile, check_folder, weight_shapes
 from fabula_workloads.runtime.failures import ConfigInvalid, InputInvalid
@@ -86,14 +87,10 @@ def read_model(folder: Path, name: str) -> ModelFiles:
     return ModelFiles(config, digest, frozenset() if "quantization_config" in config else _linear_layers(shapes or {}))
 
 
-def check_targets(targets: Iterable[str], files: ModelFiles, name: str) -> None:
+def check_targets(lora: Lora, files: ModelFiles, name: str) -> None:
     """Raise ConfigInvalid for a target module that is no linear layer, naming those that are."""
-    unknown = sorted(set(targets) - files.linear_layers)
-    if unknown and files.linear_layers:
-        raise ConfigInvalid(
-            f"lora.targetModules: {', '.join(unknown)} is no linear layer of {name}; it has "
-            f"{', '.join(sorted(files.linear_layers))}"
-        )
+    if files.linear_layers and (problem := unknown_targets(lora, files.linear_layers, name)):
+        raise ConfigInvalid(problem)
 
 
 def _linear_layers(shapes: dict[str, list[int]]) -> frozenset[str]:

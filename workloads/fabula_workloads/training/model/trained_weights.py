@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from fabula_api.fine_tune_run import Lora
+from fabula_api.training_fit import unknown_targets
 from fabula_workloads.runtime.failures import ConfigInvalid
 
 
@@ -25,12 +26,8 @@ def add_lora(model: Any, lora: Lora, base_name: str) -> Any:
     """
     from peft import LoraConfig, get_peft_model
 
-    present = linear_layers(model)
-    if unknown := sorted(set(lora.target_modules) - present):
-        raise ConfigInvalid(
-            f"lora.targetModules: {', '.join(unknown)} is no linear layer of {base_name}; it has "
-            f"{', '.join(sorted(present))}"
-        )
+    if problem := unknown_targets(lora, linear_layers(model), base_name):
+        raise ConfigInvalid(problem)
     tuned = get_peft_model(
         model,
         LoraConfig(

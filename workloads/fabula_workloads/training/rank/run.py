@@ -13,6 +13,7 @@ import torch.distributed as dist
 from transformers import PrinterCallback, set_seed
 from transformers.utils import logging as transformers_logging
 
+from fabula_api.training_fit import too_few
 from fabula_workloads.models.family import Needed, family_of
 from fabula_workloads.models.processor import load_processor
 from fabula_workloads.recipe_parts import AnySample, RecipeParts, parts_of
@@ -29,7 +30,7 @@ from fabula_workloads.training.samples.encode import Encoder
 from fabula_workloads.training.samples.usable import Usable, usable
 from fabula_workloads.training.schedule.order import Coverage
 from fabula_workloads.training.schedule.packing import Plan, fill, pack, singly
-from fabula_workloads.training.schedule.steps import StepPlan, plan_steps, too_few
+from fabula_workloads.training.schedule.steps import StepPlan, plan_steps
 
 _log = logging.getLogger("fabula.train")
 

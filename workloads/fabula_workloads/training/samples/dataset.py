@@ -10,11 +10,11 @@ from typing import Any, Literal, TypeVar
 from pydantic import ValidationError
 
 from fabula_api.fine_tune_run import FineTuneRunSpec
+from fabula_api.training_fit import too_few
 from fabula_api.uri import path_problem
 from fabula_workloads.recipe_parts import AnySample, Sample, parts_of
 from fabula_workloads.runtime.failures import InputInvalid
 from fabula_workloads.runtime.termination import validation_lines
-from fabula_workloads.training.schedule.steps import too_few
 
 Split = Literal["train", "validation"]
 S = TypeVar("S", bound=AnySample)

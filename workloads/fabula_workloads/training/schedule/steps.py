@@ -33,24 +33,6 @@ class StepPlan:
     """Steps after which a checkpoint is committed; the last step is always among them."""
 
 
-def too_few(spec: FineTuneRunSpec, items: int) -> str | None:
-    """Why that many samples (with packing: sequences) are not enough for the run's batch, and what is; None when they
-    are. With fewer than one pass takes over all ranks, some would be seen several times in what is called an epoch."""
-    training, topology = spec.training, spec.topology
-    ranks, size = topology.nodes * topology.gpus_per_node, training.per_device_batch_size
-    if items >= ranks * size:
-        return None
-    what = "packed sequences" if training.packing else "samples"
-    if items >= ranks:
-        instead = f"set training.perDeviceBatchSize to at most {items // ranks}"
-    else:
-        instead = f"use at most {items} ranks with perDeviceBatchSize 1, or a larger dataset"
-    return (
-        f"training.perDeviceBatchSize: a pass takes {ranks} ranks x {size} = {ranks * size} {what}, but the training "
-        f"split gives {items}; {instead}"
-    )
-
-
 def plan_steps(spec: FineTuneRunSpec, items: int) -> StepPlan:
     """The plan for that many usable samples, or packed sequences. Raises ValueError when there is none."""
     if items < 1:
