@@ -36,8 +36,9 @@ class Generation(SpecModel):
     """Nucleus sampling."""
     max_new_tokens: int = Field(2048, ge=1, le=32_768)
     """Longest answer in tokens."""
-    batch_size: int = Field(1, ge=1, le=256)
-    """Sequences generated at once."""
+    batch_size: int | None = Field(None, ge=1, le=256)
+    """Answers generated at once. Default: as many as the memory is likely to hold; `vllm` and servers keep more in
+    flight by themselves."""
     seeds: list[int] = Field(default_factory=lambda: [0], min_length=1, max_length=16)
     """One answer for each seed and sample."""
 

@@ -203,9 +203,9 @@ def test_training_sees_what_evaluation_sees(encoder: Any, tmp_path: Path) -> Non
 @pytest.mark.torch
 def test_one_unfit_photo_costs_one_answer(model_folder: Path, tmp_path: Path) -> None:
     from fabula_workloads.inference.request import Answer, Failure, Request
-    from fabula_workloads.inference.transformers_answerer import TransformersAnswerer
+    from fabula_workloads.inference.transformers_engine import TransformersEngine
 
-    answerer = TransformersAnswerer(
+    answerer = TransformersEngine(
         model_folder, None, device="cpu", pixels=PIXELS, generation=Generation(max_new_tokens=2)
     )
     (tmp_path / "good.jpg").write_bytes(saved(scene(), "JPEG"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,7 +15,7 @@ from tests.support.vist_folder import write_vist
 from fabula_api.artifact import Manifest
 from fabula_api.shared_spec import PixelWindow
 from fabula_workloads.inference.adapter_check import check_adapter
-from fabula_workloads.inference.request import Answer, Failure, Request
+from fabula_workloads.inference.request import Answer, Failure, Interrupted, Request, Work
 from fabula_workloads.recipes.podcast.answers.transcript_file import load
 from fabula_workloads.runtime.context import StageContext
 from fabula_workloads.runtime.failures import ConfigInvalid, InputInvalid, TryAgain
@@ -81,11 +81,13 @@ class Parrot:
     def __call__(self, _: StageContext) -> Parrot:
         return self
 
-    def answer(self, requests: Sequence[Request], interrupted: Callable[[], bool]) -> list[Answer | Failure]:
-        self.asked += [request.key for request in requests]
-        if self._stop and len(self.asked) >= self._stop[1]:
-            self._stop[0].stopping.set()
-        return [self._say(request) for request in requests]
+    def answers(self, work: Work, interrupted: Interrupted) -> Iterator[tuple[Request, Answer | Failure]]:
+        while not interrupted() and (taken := work(1)):
+            self.asked += [request.key for request in taken]
+            if self._stop and len(self.asked) >= self._stop[1]:
+                self._stop[0].stopping.set()
+                return
+            yield from ((request, self._say(request)) for request in taken)
 
     def _say(self, request: Request) -> Answer | Failure:
         if self._broken in request.sample:
@@ -162,10 +164,13 @@ def test_the_whole_evaluation_ends_in_a_report(world: Path) -> None:
 
 
 @pytest.mark.torch
-def test_a_missing_answer_names_its_shard(world: Path) -> None:
+def test_a_missing_answer_is_named(world: Path) -> None:
     infer.infer(infer_context(world, "part", shard=1, shards=2), Parrot())
+    ledger = Ledger(open_store(f"file://{world}/part"))
+    for key in sorted(ledger.ids())[:4]:
+        ledger.remove(key)
     inputs = {"select": "select", "infer/base": "part", "infer/tuned": "part"}
-    with pytest.raises(InputInvalid, match=r"arm base: 4 answers of shard 0 are missing .*sample_01_story_\d+-0"):
+    with pytest.raises(InputInvalid, match=r"arm base: 4 answers are missing .*sample_01_story_\d+-0"):
         score.run(stage_context(world, "EvalRun", "score", spec(shards=2), "score-part", inputs))
 
 

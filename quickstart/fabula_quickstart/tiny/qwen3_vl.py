@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from fabula_workloads.models.library_logs import quiet_libraries
 from fabula_workloads.models.loading import RANDOM_WEIGHTS_KEY
@@ -37,12 +37,16 @@ VOCABULARY = 1536
 EMBEDDING_STD, LAYER_STD, HEAD_STD = 0.5, 0.12, 0.15
 """Standard deviations of embeddings, of the language layers, and of lm_head (which sets the first loss, about 9)."""
 SEED = 0
+HeadDim = Literal[16, 64]
+SECTIONS: dict[HeadDim, list[int]] = {16: [4, 2, 2], 64: [8, 12, 12]}
+"""Of half a head, the shares of time, height and width in its rotary positions."""
 
 
-def build(path: Path, corpus: Iterable[str]) -> None:
+def build(path: Path, corpus: Iterable[str], *, head_dim: HeadDim = 16) -> None:
     """Write a tiny Qwen3-VL with its processor to `path`; the tokenizer is learned from `corpus`.
 
-    The same corpus gives the same files. Takes a few seconds and about 3 MB.
+    The same corpus gives the same files. Takes a few seconds and about 3 MB. `head_dim`: 64 where vLLM is to run it,
+    whose attention knows no smaller heads.
     """
     prepare_torchvision()
     quiet_libraries()
@@ -53,7 +57,7 @@ def build(path: Path, corpus: Iterable[str]) -> None:
     processor = _processor(_tokenizer(corpus))
     state = torch.random.get_rng_state()
     torch.manual_seed(SEED)
-    model = Qwen3VLForConditionalGeneration(_config(processor.tokenizer))
+    model = Qwen3VLForConditionalGeneration(_config(processor.tokenizer, head_dim))
     with torch.no_grad():
         for layer in model.model.language_model.modules():
             if isinstance(layer, torch.nn.Linear):
@@ -107,7 +111,7 @@ def _processor(tokenizer: Any) -> Any:
     )
 
 
-def _config(tokenizer: Any) -> Any:
+def _config(tokenizer: Any, head_dim: HeadDim) -> Any:
     from transformers import Qwen3VLConfig
 
     token = tokenizer.convert_tokens_to_ids
@@ -115,8 +119,8 @@ def _config(tokenizer: Any) -> Any:
     return Qwen3VLConfig(
         text_config={
             "vocab_size": len(tokenizer), "hidden_size": hidden, "intermediate_size": 256, "num_hidden_layers": 2,
-            "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 16, "max_position_embeddings": 8192,
-            "rope_parameters": {"rope_type": "default", "rope_theta": 10_000.0, "mrope_section": [4, 2, 2]},
+            "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": head_dim, "max_position_embeddings": 8192,
+            "rope_parameters": {"rope_type": "default", "rope_theta": 10_000.0, "mrope_section": SECTIONS[head_dim]},
             "pad_token_id": tokenizer.pad_token_id,
         },
         vision_config={

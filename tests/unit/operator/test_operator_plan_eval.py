@@ -154,6 +154,26 @@ def arm_reports(seen: Observed, done: int, total: int) -> tuple[Report, ...]:
     )  # fmt: skip
 
 
+def test_an_arm_tells_while_it_runs_what_failed_and_what_cannot_be_read() -> None:
+    seen, _ = step(observed("EvalRun"))
+    seen, _ = step(complete(seen))
+    reports = arm_reports(seen, done=3, total=4)
+    told = {"answer/ok": 2.0, "answer/failed/PhotoUnreadable": 1.0, "text/unparseable": 1.0}
+    seen, _ = step(replace(seen, reports=tuple(
+        replace(one, body=one.body.replace(failed=1, counts=told)) for one in reports
+    )))  # fmt: skip
+    status = seen.run.status
+    assert isinstance(status, EvalRunStatus)
+    assert [(arm.name, arm.done, arm.failed, arm.unparseable) for arm in status.arms] == [
+        ("base", 6, 2, 2), ("finetuned", 6, 2, 2),
+    ]  # fmt: skip
+    assert status.shards is not None and (status.shards.done, status.shards.total) == (0, 4)
+    seen, _ = step(complete(seen, counts={"answer/ok": 4, "text/unparseable": 1}))
+    status = seen.run.status
+    assert isinstance(status, EvalRunStatus)
+    assert [(arm.done, arm.unparseable) for arm in status.arms] == [(8, 2), (8, 2)]
+
+
 def test_before_the_score_gates_are_unknown() -> None:
     made = plan(observed("EvalRun"), NOW)
     assert condition(made.status, "GatesPassed") == ("Unknown", "NotScored")

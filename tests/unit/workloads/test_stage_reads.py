@@ -19,7 +19,8 @@ from tests.support.vist_folder import write_vist
 from fabula_api.externals import externals
 from fabula_api.recipes import Kind, Stage, recipes
 from fabula_quickstart.prepare import episodes_gz, read_scripts
-from fabula_workloads.inference.request import Answer, Request
+from fabula_workloads.inference.opening import TUNED_KINDS, asked_of
+from fabula_workloads.inference.request import Answer, Interrupted, Request, Work
 from fabula_workloads.models.model_folder import model_folder
 from fabula_workloads.painting.scene import Picture, Scene
 from fabula_workloads.recipes.podcast import assemble, estimate, extract, ingest
@@ -68,16 +69,17 @@ class Answering:
     """Says one sentence, with weights that it opens as the real one does."""
 
     def __init__(self, context: StageContext) -> None:
-        _, arm = infer._spec(context)
-        store, manifest = context.open_artifact("adapter", *infer.TUNED_KINDS)
+        _, arm = asked_of(context)
+        store, manifest = context.open_artifact("adapter", *TUNED_KINDS)
         read_all(context.fetch_artifact(store, manifest))
         read_all(model_folder(context, arm.model, "model"))
 
-    def answer(self, batch: Sequence[Request], stop: Callable[[], bool]) -> list[Any]:
-        for request in batch:
-            for picture in request.pictures:
-                picture.read_bytes()
-        return [Answer("Speaker 1: a boat\n\nSpeaker 2: a gull", 9, 0.1, "stop") for _ in batch]
+    def answers(self, work: Work, interrupted: Interrupted) -> Iterator[tuple[Request, Answer]]:
+        while taken := work(1):
+            for request in taken:
+                for picture in request.pictures:
+                    picture.read_bytes()
+                yield request, Answer("Speaker 1: a boat\n\nSpeaker 2: a gull", 9, 0.1, "stop")
 
 
 def _noise(width: int, height: int) -> bytes:

@@ -100,12 +100,12 @@ def test_pictures_are_resized_as_published(
 
 def test_an_evaluation_shows_the_very_tokens_and_pixels_of_training(model: Path, tmp_path: Path) -> None:
     from fabula_workloads.inference.request import Request
-    from fabula_workloads.inference.transformers_answerer import TransformersAnswerer
+    from fabula_workloads.inference.transformers_engine import TransformersEngine
     from fabula_workloads.pictures.opening import open_picture
 
     write_dataset(tmp_path, samples(2, images=(3, 1)))
     encoder = Encoder(load_processor(model, SMALL), tmp_path)
-    answerer = TransformersAnswerer(model, None, device="cpu", pixels=SMALL, generation=Generation())
+    answerer = TransformersEngine(model, None, device="cpu", pixels=SMALL, generation=Generation())
     for sample in read_samples(tmp_path, "train"):
         trained = encoder.encode(sample)
         pictures = tuple(tmp_path / path for path in sample.images)

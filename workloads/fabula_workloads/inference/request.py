@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
@@ -61,9 +61,19 @@ class Failure:
     """One CamelCase word."""
 
 
-class Answerer(Protocol):
-    """A loaded model."""
+Work = Callable[[int], Sequence[Request]]
+"""Takes up to so many requests from those that are left; none when there is nothing to do at the moment."""
+Interrupted = Callable[[], bool]
+"""Whether the stage was told to stop."""
 
-    def answer(self, requests: Sequence[Request], interrupted: Callable[[], bool]) -> list[Answer | Failure]:
-        """Answer a batch, one result for each request in order. Ends early, with cut answers, once interrupted."""
+
+class Engine(Protocol):
+    """What answers: a loaded model, or a server that has one. The same contract for all; a recipe may bring its own."""
+
+    def answers(self, work: Work, interrupted: Interrupted) -> Iterator[tuple[Request, Answer | Failure]]:
+        """Take requests while there is room, and hand out each outcome as it is known, in any order.
+
+        What is wrong with one request is its Failure, and costs the others nothing. Once interrupted, no request is
+        taken and nothing that was cut short is handed out. Ends when `work` gives none and all that was taken is out.
+        """
         ...

@@ -65,7 +65,7 @@ class InverseCdf(LogitsProcessor):  # type: ignore[misc]
         return self._numbers[:, self._taken - 1 : self._taken]
 
 
-class Interrupted(StoppingCriteria):  # type: ignore[misc]
+class StopWhen(StoppingCriteria):  # type: ignore[misc]
     """Ends generation at the next token: a long answer must not outlive the pod's grace period."""
 
     def __init__(self, interrupted: Callable[[], bool]) -> None:

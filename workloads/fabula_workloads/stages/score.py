@@ -31,7 +31,7 @@ from fabula_workloads.report.thumbnails import thumbnail
 from fabula_workloads.runtime.artifact import add_part, commit
 from fabula_workloads.runtime.context import StageContext, StageResult
 from fabula_workloads.runtime.failures import ConfigInvalid, InputInvalid
-from fabula_workloads.runtime.ledger import Ledger, own_items
+from fabula_workloads.runtime.ledger import Ledger
 from fabula_workloads.samples.sample_set import EvaluationSample, read_sample_set
 
 _log = logging.getLogger(__name__)
@@ -64,17 +64,15 @@ def run(context: StageContext) -> StageResult:
 def read_answers(
     context: StageContext, spec: EvalRunSpec, arm: str, samples: Sequence[EvaluationSample]
 ) -> list[GivenAnswer]:
-    """The arm's outcome for every sample and seed. Raises InputInvalid naming what is missing and in which shard."""
+    """The arm's outcome for every sample and seed. Raises InputInvalid naming what is missing."""
     store = context.open_input(f"infer/{arm}")
     outcomes = dict(Ledger(store).items())
     items = {f"{sample.id}-{seed}": (sample.id, seed) for sample in samples for seed in spec.generation.seeds}
-    for shard in range(spec.shards):
-        if missing := [key for key in own_items(list(items), shard, spec.shards) if key not in outcomes]:
-            named = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
-            raise InputInvalid(
-                f"arm {arm}: {len(missing)} answers of shard {shard} are missing in {store.uri}: {named}; "
-                "run the shard again"
-            )
+    if missing := [key for key in items if key not in outcomes]:
+        named = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
+        raise InputInvalid(
+            f"arm {arm}: {len(missing)} answers are missing in {store.uri}: {named}; run the stage infer again"
+        )
     return [_answer(arm, sample, seed, outcomes[key]) for key, (sample, seed) in items.items()]
 
 

@@ -7,9 +7,11 @@ from typing import Any
 
 from fabula_api.arms import ArmStatus, ShardCount
 from fabula_api.eval_run import EvalRunSpec, EvalRunStatus
+from fabula_api.outside import whole
 from fabula_api.recipes import metrics_of
 from fabula_api.status import FailureDigest
 from fabula_api.summary import ScoreSummary
+from fabula_api.worker import UNPARSEABLE
 from fabula_operator.plan.kinds.gates import answered, gates
 from fabula_operator.plan.kinds.kind import Plain
 from fabula_operator.plan.stages.results import summary_of
@@ -56,7 +58,11 @@ def _folded(status: EvalRunStatus, spec: EvalRunSpec, views: Sequence[StageView]
     for view in infer:
         assert view.arm is not None
         arm = arms.get(view.arm) or ArmStatus(name=view.arm)
-        arms[view.arm] = arm.replace(done=view.status.done or arm.done, failed=view.status.failed or arm.failed)
+        arms[view.arm] = arm.replace(
+            done=view.status.done or arm.done,
+            failed=view.status.failed or arm.failed,
+            unparseable=max(_unparseable(view), arm.unparseable),
+        )
     done = sum(spec.shards for view in infer if view.status.state == "Succeeded")
     failed = sum(1 for view in infer if view.failure is not None)
     update: dict[str, Any] = {
@@ -76,6 +82,12 @@ def _folded(status: EvalRunStatus, spec: EvalRunSpec, views: Sequence[StageView]
         update |= {"comparisons": [], "gates": [], "self_tests": [], "score": None}
     update["report"] = last.status.artifact if last.status.state == "Succeeded" else None
     return status.replace(**update)
+
+
+def _unparseable(view: StageView) -> int:
+    """Answers without a turn, as far as the arm's shards have told."""
+    said = [view.result.counts] if view.result else [report.body.counts for report in view.reports.values()]
+    return sum(whole(counts.get(UNPARSEABLE)) or 0 for counts in said)
 
 
 def _score(spec: EvalRunSpec, arms: Sequence[ArmStatus]) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +14,20 @@ from transformers import StoppingCriteriaList
 
 from fabula_api.arms import Generation
 from fabula_api.shared_spec import PixelWindow
-from fabula_workloads.inference.request import Answer, Failure, Request
-from fabula_workloads.inference.sampling import Interrupted, processors
+from fabula_workloads.inference.memory import rows_that_fit
+from fabula_workloads.inference.opened import opened
+from fabula_workloads.inference.request import Answer, Failure, Interrupted, Request, Work
+from fabula_workloads.inference.sampling import StopWhen, processors
 from fabula_workloads.models.loading import Device, Precision, load_base, load_with_adapter
 from fabula_workloads.models.processor import load_processor
 from fabula_workloads.models.quantization import Quantization
-from fabula_workloads.pictures.opening import UnfitPicture, open_picture
 from fabula_workloads.recipe_parts import Conversation, messages
 
 _log = logging.getLogger(__name__)
+Opened = tuple[Request, list[Image.Image]]
 
 
-class TransformersAnswerer:
+class TransformersEngine:
     """Loads base model, adapter and processor once. Raises OSError or ValueError where a folder holds no model."""
 
     def __init__(
@@ -50,6 +52,7 @@ class TransformersAnswerer:
             else load_base(model, device=device, precision=precision, quantization=quantization)
         )
         self._generation = generation
+        self._rows = generation.batch_size or rows_that_fit(self._model, pixels, generation.max_new_tokens)
         config = self._model.generation_config
         self._top_k = int(config.top_k or 0)
         ends = config.eos_token_id if config.eos_token_id is not None else self._processor.tokenizer.eos_token_id
@@ -60,20 +63,38 @@ class TransformersAnswerer:
         config.temperature = config.top_p = config.top_k = None
         config.do_sample = False
 
-    def answer(self, requests: Sequence[Request], interrupted: Callable[[], bool]) -> list[Answer | Failure]:
-        """Answer a batch of requests. One whose pictures cannot be used is a Failure, and costs the others nothing."""
-        opened = [_pictures(request) for request in requests]
-        fit = [(request, found) for request, found in zip(requests, opened, strict=True) if isinstance(found, list)]
-        answers = iter(self._answer(fit, interrupted) if fit else ())
-        return [found if isinstance(found, Failure) else next(answers) for found in opened]
+    def answers(self, work: Work, interrupted: Interrupted) -> Iterator[tuple[Request, Answer | Failure]]:
+        """See `Engine`. Rows of a batch end together, so neighbours should be alike in length."""
+        while not interrupted() and (batch := work(self._rows)):
+            found = self.answer(batch, interrupted)
+            if interrupted():
+                return
+            yield from zip(batch, found, strict=True)
 
-    def _answer(
-        self, opened: Sequence[tuple[Request, list[Image.Image]]], interrupted: Callable[[], bool]
-    ) -> list[Answer | Failure]:
+    def answer(self, requests: Sequence[Request], interrupted: Interrupted) -> list[Answer | Failure]:
+        """Answer a batch of requests. One whose pictures cannot be used is a Failure, and costs the others nothing."""
+        pictures = [opened(request) for request in requests]
+        fit = [(request, found) for request, found in zip(requests, pictures, strict=True) if isinstance(found, list)]
+        answers = iter(self._in_memory(fit, interrupted))
+        return [found if isinstance(found, Failure) else next(answers) for found in pictures]
+
+    def _in_memory(self, fit: Sequence[Opened], interrupted: Interrupted) -> list[Answer | Failure]:
+        """Answer in as many batches as the memory asks for: what does not fit is halved, and so are later batches."""
+        try:
+            return self._answer(fit, interrupted) if fit else []
+        except torch.cuda.OutOfMemoryError:
+            if len(fit) == 1:
+                raise
+        torch.cuda.empty_cache()
+        self._rows = half = (len(fit) + 1) // 2
+        _log.warning("%d answers at once do not fit into the GPU's memory; %d are made at once later", len(fit), half)
+        return [*self._in_memory(fit[:half], interrupted), *self._in_memory(fit[half:], interrupted)]
+
+    def _answer(self, fit: Sequence[Opened], interrupted: Interrupted) -> list[Answer | Failure]:
         began = time.monotonic()
-        inputs = self._inputs(opened)
+        inputs = self._inputs(fit)
         sampling, check = processors(
-            [request.sampling_seed for request, _ in opened],
+            [request.sampling_seed for request, _ in fit],
             temperature=self._generation.temperature,
             top_p=self._generation.top_p,
             top_k=self._top_k,
@@ -83,26 +104,26 @@ class TransformersAnswerer:
                 **inputs,
                 max_new_tokens=self._generation.max_new_tokens,
                 logits_processor=sampling,
-                stopping_criteria=StoppingCriteriaList([Interrupted(interrupted)]),
+                stopping_criteria=StoppingCriteriaList([StopWhen(interrupted)]),
                 eos_token_id=sorted(self._ends),
                 pad_token_id=self._pad,
                 do_sample=False,
             )
-        seconds = (time.monotonic() - began) / len(opened)
+        seconds = (time.monotonic() - began) / len(fit)
         rows = output[:, inputs["input_ids"].shape[1] :].tolist()
         return [
             Failure("NonFiniteLogits") if broken else self._decode(row, seconds)
             for row, broken in zip(rows, check.broken, strict=True)
         ]
 
-    def _inputs(self, opened: Sequence[tuple[Request, list[Image.Image]]]) -> Any:
+    def _inputs(self, fit: Sequence[Opened]) -> Any:
         texts = [
             self._processor.apply_chat_template(
                 self._messages(len(pictures), request.prompt), tokenize=False, add_generation_prompt=True
             )
-            for request, pictures in opened
+            for request, pictures in fit
         ]
-        pictures = [pictures for _, pictures in opened]
+        pictures = [pictures for _, pictures in fit]
         inputs = self._processor(text=texts, images=pictures, padding=True, return_tensors="pt")
         return inputs.to(self._model.device)
 
@@ -111,14 +132,3 @@ class TransformersAnswerer:
         kept = ids if end is None else ids[:end]
         text = self._processor.tokenizer.decode(kept, skip_special_tokens=True).strip()
         return Answer(text, len(kept), seconds, "length" if end is None else "stop")
-
-
-def _pictures(request: Request) -> list[Image.Image] | Failure:
-    pictures = []
-    for path in request.pictures:
-        try:
-            pictures.append(open_picture(path))
-        except UnfitPicture as error:
-            _log.warning("%s cannot be answered: its picture %s %s", request.sample, path.name, error.what)
-            return Failure(f"Photo{error.reason}")
-    return pictures

@@ -1,0 +1,247 @@
+"""Items that the shards of a stage take from one list: a slow shard holds nobody, and a dead one's items come back.
+
+A claim is a small object that is written only where none is. It stays: an item is done when the ledger says so. Whoever
+takes a claim over writes the next number, so of several that try, one does. An item that two shards do all the same
+(one was taken for dead) ends with the same outcome: items depend on nothing but themselves.
+
+Nobody's clock is compared with another's. A shard at work writes a beat now and then; who waits for it sees whether the
+beat changes within the lease, on its own clock.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence, Set
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from fabula_api.artifact import canonical_json
+from fabula_workloads.runtime.failures import NotFound
+from fabula_workloads.runtime.ledger import Ledger, item_path
+from fabula_workloads.runtime.store import Store
+
+_FOLDER, _BEATS = "queue/claims", "queue/beats"
+LEASE_SECONDS = 90.0
+"""A shard whose beat stands still for so long is taken for dead."""
+_BEATS_A_LEASE = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who claims: one start of one shard of a run."""
+
+    run: str
+    """Uid of the run: another one may work in the same folder at the same time."""
+    shards: int
+    shard: int
+    start: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
+
+    @property
+    def place(self) -> str:
+        """The shard, whichever of its starts: the one before is dead when the next begins."""
+        return f"{self.run}.{self.shards}.{self.shard}"
+
+    @property
+    def name(self) -> str:
+        """This start of it."""
+        return f"{self.place}.{self.start}"
+
+
+def in_order(items: Sequence[str], shard: int, shards: int) -> list[str]:
+    """The order in which a shard looks for work: its own share first, then the others' from their end.
+
+    So shards rarely reach for the same item, and `items` should begin with those that take longest.
+    """
+    own = list(items[shard::shards])
+    return own + [item for place, item in reversed(list(enumerate(items))) if place % shards != shard]
+
+
+def share_of(items: Sequence[str], me: Holder) -> frozenset[str]:
+    """What the shard does where all are equally fast."""
+    return frozenset(items[me.shard :: me.shards])
+
+
+def portion(free: int, shards: int, most: int) -> int:
+    """How many items to take at once: near the end no more than the others need to have work as well."""
+    return max(1, min(most, -(-free // shards)))
+
+
+class WorkQueue:
+    """The items of a stage as one of its shards sees them. For one thread; only `beat` may be called by another.
+
+    `items` are those of all shards, in an order that all have alike. Raises what the store raises.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        items: Sequence[str],
+        me: Holder,
+        *,
+        lease_seconds: float = LEASE_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store, self._me, self._lease, self._clock = store, me, lease_seconds, clock
+        self._ledger = Ledger(store)
+        self._all = frozenset(items)
+        self.done: set[str] = self._ledger.ids() & self._all
+        """Items that are known to have an outcome, whoever it is from."""
+        self._numbers: dict[str, int] = {}
+        """By item: the number of its last claim, as far as known."""
+        self._mine: set[str] = set()
+        self._beats: dict[str, tuple[Any, float, bool]] = {}
+        """By holder: its last beat, since when it is so, and whether it was ever seen to change."""
+        self._beaten = 0
+        order = [item for item in in_order(items, me.shard, me.shards) if item not in self.done]
+        self._free: dict[str, None] = dict.fromkeys(order)
+        self._order = {item: place for place, item in enumerate(order)}
+        self._others: dict[str, str | None] = {}
+        """Claimed items that are not done, by who holds them; None where that was not looked at yet."""
+        self._look()
+        self.beat()
+
+    def take(self, most: int) -> list[str]:
+        """Claim up to `most` items, fewer near the end; none when all are done or claimed (`more` says what then)."""
+        wanted = portion(len(self._free), self._me.shards, most) if self._free else 0
+        taken: list[str] = []
+        while self._free and len(taken) < wanted:
+            item = next(iter(self._free))
+            del self._free[item]
+            if self._claim(item):
+                taken.append(item)
+            elif item not in self.done:
+                self._others[item] = None
+        return taken
+
+    def finished(self, item: str) -> None:
+        """The item's outcome is stored."""
+        self._mine.discard(item)
+        self.done.add(item)
+
+    def more(self) -> bool | None:
+        """Whether something is free, after a look around. None: ask again in a while, for others hold items, and who
+        knows whether they live. False: nothing is left to do here.
+
+        What live shards of this run hold, they will do, or their next start. What another run holds is waited for,
+        since nobody starts that again for us.
+        """
+        self._look()
+        if self._free:
+            return True
+        holders = {self._others[item] or "" for item in self._others}
+        if not holders:
+            return False
+        ours = f"{self._me.run}.{self._me.shards}."
+        if all(name.startswith(ours) and self._beats.get(name, (0, 0, False))[2] for name in holders):
+            return False
+        return None
+
+    def beat(self) -> None:
+        """Say that this shard lives. To be called several times in a lease."""
+        self._beaten += 1
+        self._store.write(f"{_BEATS}/{self._me.name}.json", canonical_json({"beat": self._beaten}))
+
+    def release(self) -> None:
+        """Give back what was claimed and is not done: nobody needs to wait for a shard that ends in order."""
+        for item in sorted(self._mine):
+            self._store.write(self._path(item, self._numbers[item]), canonical_json({"holder": None}))
+        self._mine.clear()
+        self._store.delete(f"{_BEATS}/{self._me.name}.json")
+
+    def _claim(self, item: str) -> bool:
+        number = self._numbers.get(item, 0) + 1
+        self._numbers[item] = number
+        if not self._store.write_if_absent(self._path(item, number), canonical_json({"holder": self._me.name})):
+            return False
+        # Between the last look and this claim, who held it before may have ended it.
+        if number > 1 and self._ledger.get(item) is not None:
+            self.done.add(item)
+            return False
+        self._mine.add(item)
+        return True
+
+    def _look(self) -> None:
+        """See what is done, who holds the rest, and which of them still live."""
+        self.done |= self._ledger.ids() & self._all
+        for entry in self._store.list(_FOLDER):
+            item, number = entry.path.rsplit("/", 1)[1].removesuffix(".json").rsplit(".", 1)
+            if item in self._all and number.isdigit():
+                self._numbers[item] = max(self._numbers.get(item, 0), int(number))
+        claimed = [item for item in self._order if item in self._numbers and item not in self.done | self._mine]
+        self._others = {item: self._holder(item) for item in claimed}
+        alive: dict[str, bool] = {}
+        for item, name in list(self._others.items()):
+            if name is None or not alive.setdefault(name, self._lives(name)):
+                del self._others[item]
+                self._free[item] = None
+            else:
+                self._free.pop(item, None)
+        self._free = dict.fromkeys(
+            sorted((item for item in self._free if item not in self.done), key=self._order.__getitem__)
+        )
+
+    def _holder(self, item: str) -> str | None:
+        """Who has the item's last claim; None where it was given back, or its claim was changed by hand."""
+        found = self._read(self._path(item, self._numbers[item]))
+        name = found.get("holder") if isinstance(found, dict) else None
+        return name if isinstance(name, str) else None
+
+    def _lives(self, name: str) -> bool:
+        if name.startswith(f"{self._me.place}."):
+            return name == self._me.name
+        found, now = self._read(f"{_BEATS}/{name}.json"), self._clock()
+        if found is None:
+            return False  # it ended in order
+        before = self._beats.get(name)
+        if before is None or before[0] != found:
+            self._beats[name] = (found, now, before is not None)
+            return True
+        return now - before[1] < self._lease
+
+    def _read(self, path: str) -> Any:
+        try:
+            return json.loads(self._store.read(path))
+        except (NotFound, ValueError):
+            return None
+
+    @staticmethod
+    def _path(item: str, number: int) -> str:
+        return f"{_FOLDER}/{item_path(item).split('/')[1]}/{item}.{number}.json"
+
+
+class Heart:
+    """Beats for a queue, in a thread of its own, as long as the work goes on. A beat that cannot be written is not
+    missed: the next one follows."""
+
+    def __init__(self, beat: Callable[[], None], lease_seconds: float = LEASE_SECONDS) -> None:
+        self._beat, self._pause = beat, lease_seconds / _BEATS_A_LEASE
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="beats", daemon=True)
+
+    def __enter__(self) -> Heart:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._ended.wait(self._pause):
+            with suppress(Exception):
+                self._beat()
+
+
+def counts_for(me: Holder, share: Set[str], item: str, outcome: Mapping[str, Any]) -> bool:
+    """Whether this shard has to count an outcome, so that each is counted by one shard of the run.
+
+    An outcome says in `by` whose it is. What another run made, or this one with another number of shards, counts for
+    the shard in whose share it is.
+    """
+    by = str(outcome.get("by", ""))
+    ours = by.startswith(f"{me.run}.{me.shards}.")
+    return by == me.place if ours else item in share
