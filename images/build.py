@@ -125,6 +125,10 @@ def main() -> None:
     builder = given.builder or next((one for one in ("buildah", "docker") if shutil.which(one)), None)
     if builder is None:
         sys.exit("neither buildah nor docker is here; Debian and Ubuntu have buildah: apt-get install buildah")
+    if given.stand_in and (builder != "buildah" or not shutil.which("debootstrap")):
+        sys.exit("--stand-in makes the base with buildah and debootstrap: apt-get install buildah debootstrap")
+    if unclear := next((one for one in given.build_arg if "=" not in one), None):
+        parser.error(f"--build-arg {unclear}: say NAME=VALUE")
     arguments = {"VERSION": version, "REVISION": told("git", "rev-parse", "HEAD")}
     options: list[str] = []
     if given.stand_in:

@@ -18,7 +18,6 @@ from fabula_chart.vocabulary import page
 from fabula_operator.rights import CLUSTER_RULES, REVIEW_RULES, lease_rules
 
 CHART = "charts/fabula"
-_LEASE = "the-lease"
 _HEADER = "{{- /* Generated from the sources by `make generate`. Do not edit. */ -}}\n"
 _KEPT = "metadata:\n  {{- if .Values.crds.keep }}\n  annotations:\n    helm.sh/resource-policy: keep\n  {{- end }}\n"
 _LEASE = "THE-LEASE"

@@ -105,7 +105,8 @@ class Operator:
             watcher=self.metrics,
         )
         self.leadership = Leadership(self.api, settings.lease_namespace, settings.lease_name, settings.identity)
-        self.metrics.leader.set_function(lambda: float(self.leadership.leading))
+        lease = f"{settings.lease_namespace}/{settings.lease_name}"
+        self.metrics.leads(lease, lambda: self.leadership.leading)
         self.status_port = settings.status_port
         self.metrics_port = settings.metrics_port
         self._listening_since: datetime | None = None

@@ -15,7 +15,7 @@ import pytest
 from tests.e2e.conftest import ROOT, Product
 from tests.support.panels import OF_GPUS, OF_PROVIDERS, empty
 from tests.support.patience import SECONDS, until
-from tests.support.prometheus import Prometheus, hasty, needs_prometheus
+from tests.support.prometheus import Prometheus, hasty, needs_prometheus, of_release
 
 pytestmark = [pytest.mark.slow, pytest.mark.torch]
 KINDS = "datasetbuilds,finetuneruns,evalruns"
@@ -53,7 +53,7 @@ def scraped(
         yield None
         return
     # A busy machine may train at half its usual speed for a moment, and the watchdog rightly says so.
-    rules = hasty(RULES.read_text(), "FabulaTrainingUnhealthy")
+    rules = hasty(of_release(RULES.read_text(), "fabula-system/fabula-operator"), "FabulaTrainingUnhealthy")
     with Prometheus(tmp_path_factory.mktemp("prometheus"), rules) as prometheus:
         prometheus.scrape(product.parts()["ports"]["metrics"])  # the operator keeps its ports over a restart
         yield prometheus

@@ -38,7 +38,7 @@ from tests.support.operator_process import (
 )
 from tests.support.panels import OF_GPUS, OF_PROVIDERS, empty
 from tests.support.patience import SECONDS, eventually
-from tests.support.prometheus import Prometheus, hasty, lint, needs_prometheus
+from tests.support.prometheus import Prometheus, hasty, lint, needs_prometheus, of_release
 from tests.support.scripted_cluster import Ending, ScriptedCluster, Task, failure, success
 
 from fabula_operator.kube.client import Api
@@ -87,7 +87,9 @@ async def api(laptop: LaptopApi) -> AsyncIterator[Api]:
 
 @pytest.fixture
 def prometheus(tmp_path: Path) -> Iterator[Prometheus]:
-    with Prometheus(tmp_path / "prometheus", hasty(RULES.read_text())) as running:
+    with Prometheus(
+        tmp_path / "prometheus", hasty(of_release(RULES.read_text(), "default/fabula-operator"))
+    ) as running:
         yield running
 
 

@@ -154,7 +154,7 @@ async def test_two_operators_the_second_waits_and_takes_over(
 
             await until(hears)
             text = await asyncio.to_thread(second.metrics)
-            assert "fabula_leader 0.0" in text
+            assert 'fabula_leader{lease="default/pair"} 0.0' in text
             assert "fabula_run_info{" not in text, "one of two tells of the runs"
             assert "fabula_api_writes_total{" not in text, "who waits writes nothing"
             first.stop()

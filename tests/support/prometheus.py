@@ -116,6 +116,11 @@ def lint(metrics: str) -> str:
     return done.stdout + done.stderr
 
 
+def of_release(rules: str, lease: str) -> str:
+    """The rules as the chart renders them for a release with this Lease, `namespace/name`."""
+    return rules.replace("@LEASE@", lease)
+
+
 def hasty(rules: str, *patient: str) -> str:
     """The rules with nothing changed but that none waits before it fires, apart from the `patient` ones."""
     groups = yaml.safe_load(rules)

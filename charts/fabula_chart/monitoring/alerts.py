@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 PER_RUN = "{{ $labels.kind }} {{ $labels.namespace }}/{{ $labels.name }}"
+LEASE = "@LEASE@"
+"""Stands for the Lease of the release whose alert it is, as `namespace/name`: no other release may lead in its place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,10 +152,10 @@ ALERTS: tuple[Alert, ...] = (
     ),
     Alert(
         "FabulaOperatorWithoutLeader",
-        "(sum(fabula_leader) or vector(0)) < 1",
+        f'(sum(fabula_leader{{lease="{LEASE}"}}) or vector(0)) < 1',
         "2m",
         "critical",
-        "No operator leads",
+        f"No operator leads: nobody holds the Lease {LEASE}",
         "Nothing is started, restarted or written to statuses. Pods that run go on, and what they finish is found later.",
         (
             "`kubectl -n fabula-system get pods`: whether any operator runs; its log says why it ended.",
@@ -167,9 +169,9 @@ ALERTS: tuple[Alert, ...] = (
     ),
     Alert(
         "FabulaWatchFrozen",
-        "sum by (kind) (increase(fabula_watch_missed_total[15m])) > 5 unless"
-        " sum by (kind) (increase(fabula_watch_events_total[15m]))"
-        " >= sum by (kind) (increase(fabula_watch_missed_total[15m]))",
+        "sum by (namespace, job, kind) (increase(fabula_watch_missed_total[15m])) > 5 unless"
+        " sum by (namespace, job, kind) (increase(fabula_watch_events_total[15m]))"
+        " >= sum by (namespace, job, kind) (increase(fabula_watch_missed_total[15m]))",
         "15m",
         "warning",
         "Changes of {{ $labels.kind }} are seen only by the periodic list",
@@ -183,8 +185,8 @@ ALERTS: tuple[Alert, ...] = (
     Alert(
         "FabulaApiErrors",
         # A missing right shows at each resync only, once a minute; what a ResourceQuota refuses is a 403 of a creation.
-        'sum by (verb, resource, code) (rate(fabula_api_requests_total{code=~"403|422|429|5.."}[5m])) > 0.1'
-        ' or sum by (verb, resource, code) (rate(fabula_api_requests_total{code="403",verb!="create"}[5m])) > 0',
+        'sum by (namespace, job, verb, resource, code) (rate(fabula_api_requests_total{code=~"403|422|429|5.."}[5m])) > 0.1'
+        ' or sum by (namespace, job, verb, resource, code) (rate(fabula_api_requests_total{code="403",verb!="create"}[5m])) > 0',
         "10m",
         "warning",
         "{{ $labels.verb }} of {{ $labels.resource }} is answered with {{ $labels.code }}",
@@ -201,10 +203,10 @@ ALERTS: tuple[Alert, ...] = (
     ),
     Alert(
         "FabulaCertificateEnds",
-        "min(fabula_certificate_expiry_timestamp_seconds) - time() < 14 * 86400",
+        "min by (namespace, job) (fabula_certificate_expiry_timestamp_seconds) - time() < 14 * 86400",
         "1h",
         "warning",
-        "The status server's certificate ends in {{ $value | humanizeDuration }}",
+        "{{ $labels.job }}: the status server's certificate ends in {{ $value | humanizeDuration }}",
         "From then on workers cannot report. Their work goes on and is found at its end, but progress, quotas and budgets"
         " stand still.",
         ("Who makes it: `statusServer.tls.mode` of the release.",),

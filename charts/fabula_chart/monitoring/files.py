@@ -12,7 +12,7 @@ from grafana_foundation_sdk.models.common import LegendDisplayMode, LegendPlacem
 from grafana_foundation_sdk.models.dashboard import DataSourceRef, VariableRefresh
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
-from fabula_chart.monitoring.alerts import ALERTS, Alert
+from fabula_chart.monitoring.alerts import ALERTS, LEASE, Alert
 from fabula_chart.monitoring.engineer import ENGINEER
 from fabula_chart.monitoring.operations import OPERATIONS
 from fabula_chart.monitoring.panels import Board, Panel, Query
@@ -102,7 +102,7 @@ def _rule(one: Alert) -> dict[str, Any]:
 
 
 def runbook(one: Alert) -> str:
-    """The page of one alert."""
+    """The page of one alert, of the release and namespace that the docs install."""
     parts = [
         f"# {one.name}",
         "",
@@ -123,7 +123,7 @@ def runbook(one: Alert) -> str:
         *(f"* {line}" for line in one.do),
         "",
     ]
-    return "\n".join(parts)
+    return "\n".join(parts).replace(LEASE, "fabula-system/fabula")
 
 
 def outputs(chart: str) -> dict[str, str]:

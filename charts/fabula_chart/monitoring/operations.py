@@ -12,7 +12,8 @@ OPERATIONS = Board(
         Row(
             "Health",
             (
-                panel("Leaders", "sum(fabula_leader)", "", "One, always; none for longer than a takeover is an outage.",
+                panel("Leaders", "sum by (lease) (fabula_leader)", "{{lease}}",
+                      "One for each release, always; none for longer than a takeover is an outage.",
                       shape="number", width=4, height=4),
                 panel("Version", "max by (version) (fabula_build_info)", "{{version}}", "What runs.", shape="table",
                       width=8, height=4),
@@ -20,7 +21,7 @@ OPERATIONS = Board(
                       "Grows with the number of runs.", "bytes", width=6, height=4),
                 panel("CPU", 'rate(process_cpu_seconds_total{job=~".*fabula.*"}[5m])', "{{instance}}", "Cores.",
                       width=6, height=4),
-                panel("Certificate ends in", "min(fabula_certificate_expiry_timestamp_seconds) - time()", "",
+                panel("Certificate ends in", "min by (job) (fabula_certificate_expiry_timestamp_seconds) - time()", "{{job}}",
                       "A helm upgrade renews it.", "s", shape="number", width=4, height=4),
                 panel("Runs due for a look", "sum(fabula_work_queue_depth)", "depth", "Falls to 0 between bursts."),
                 panel("Oldest in the queue", "max(fabula_work_queue_oldest_seconds)", "age",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib.metadata import version
 
 from prometheus_client import (
@@ -74,7 +75,9 @@ class Metrics:
         )
         build = Gauge("fabula_build_info", "What runs.", ["version"], registry=self.registry)
         build.labels(version("fabula")).set(1)
-        self.leader = Gauge("fabula_leader", "1 while this operator holds the lease.", registry=self.registry)
+        self._leader = Gauge(
+            "fabula_leader", "1 while this operator holds the lease.", ["lease"], registry=self.registry
+        )
         depth = Gauge("fabula_work_queue_depth", "Runs due for a look.", registry=self.registry)
         depth.set_function(lambda: float(len(queue)))
         oldest = Gauge(
@@ -88,6 +91,10 @@ class Metrics:
     async def text(self) -> bytes:
         """What a scrape is answered."""
         return generate_latest(self.registry) + (await self._runs.text()).encode()
+
+    def leads(self, lease: str, now: Callable[[], bool]) -> None:
+        """Show whether this operator holds the lease, `namespace/name`: several installations are told apart by it."""
+        self._leader.labels(lease).set_function(lambda: float(now()))
 
     def reconciled(self, key: Key, seconds: float, error: str | None) -> None:
         """Count one look."""

@@ -12,6 +12,8 @@ import pytest
 import yaml
 
 pytest.importorskip("grafana_foundation_sdk", reason="dashboards and alerts are generated with the lint extra")
+from tests.support.prometheus import of_release
+
 from fabula_chart.monitoring.alerts import ALERTS
 from fabula_chart.monitoring.files import rules_yaml
 
@@ -19,9 +21,15 @@ PROMTOOL = shutil.which("promtool")
 needs_promtool = pytest.mark.skipif(
     PROMTOOL is None, reason="promtool is not here: install Debian's package prometheus"
 )
+OURS = "fabula-system/fabula"
 RUN = 'namespace="team",name="tune"'
 TUNE = f'kind="FineTuneRun",{RUN}'
 BUILD = f'kind="DatasetBuild",{RUN}'
+
+
+def leader(pod: str, lease: str = OURS) -> str:
+    """The series in which an operator says whether it leads."""
+    return f'fabula_leader{{lease="{lease}",pod="{pod}"}}'
 
 
 @dataclass(frozen=True)
@@ -110,9 +118,12 @@ CASES: dict[str, tuple[Case, ...]] = {
         ),
     ),
     "FabulaOperatorWithoutLeader": (
-        Case({'fabula_leader{pod="a"}': "0x10", 'fabula_leader{pod="b"}': "0x10"}, "5m", True),
+        Case({leader("a"): "0x10", leader("b"): "0x10"}, "5m", True),
         Case({"unrelated": "1x10"}, "5m", True),
-        Case({'fabula_leader{pod="a"}': "1x10", 'fabula_leader{pod="b"}': "0x10"}, "5m", False),
+        Case({leader("a"): "1x10", leader("b"): "0x10"}, "5m", False),
+        # Another release leads its own runs only.
+        Case({leader("a"): "0x10", leader("c", "team/fabula"): "1x10"}, "5m", True),
+        Case({leader("c", "team/fabula"): "1x10"}, "5m", True),
     ),
     "FabulaWatchFrozen": (
         Case(
@@ -132,6 +143,16 @@ CASES: dict[str, tuple[Case, ...]] = {
             False,
         ),
         Case({'fabula_watch_missed_total{kind="Pod"}': "0+4x60"}, "45m", True),
+        # The watch of another release is well.
+        Case(
+            {
+                'fabula_watch_missed_total{job="ours",kind="Pod"}': "0+4x60",
+                'fabula_watch_missed_total{job="theirs",kind="Pod"}': "0x60",
+                'fabula_watch_events_total{job="theirs",kind="Pod"}': "0+400x60",
+            },
+            "45m",
+            True,
+        ),
     ),
     "FabulaApiErrors": (
         Case({'fabula_api_requests_total{verb="create",resource="jobs",code="403"}': "0+60x30"}, "20m", True),
@@ -155,13 +176,13 @@ def test_every_alert_is_tried_both_ways() -> None:
 
 @needs_promtool
 def test_promtool_finds_each_alert_where_it_is_due_and_nowhere_else(tmp_path: Path) -> None:
-    (tmp_path / "rules.yaml").write_text(rules_yaml())
+    (tmp_path / "rules.yaml").write_text(of_release(rules_yaml(), OURS))
     tests: list[dict[str, Any]] = []
     for alert, cases in CASES.items():
         for case in cases:
             series = dict(case.series)
             if alert != "FabulaOperatorWithoutLeader":
-                series["fabula_leader"] = "1x300"
+                series[leader("a")] = "1x300"
             tests.append(
                 {
                     "name": f"{alert} {'fires' if case.fires else 'is silent'}",
