@@ -10,7 +10,7 @@ SUPPLY := $(VENV)/supply/bin
 ROLES := operator cpu gpu gpu-vllm
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit invariants test-local-cluster soak conformance real-crd-server e2e lint generate check-generated rights lock audit sbom images test-images clean
+.PHONY: help demo test unit invariants test-local-cluster soak conformance real-crd-server e2e lint generate check-generated rights lock audit sbom images test-images test-images-gpu clean
 
 help: ## Show these targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -116,6 +116,12 @@ images: ## Build the images of the operator and of workers on CPUs, with buildah
 
 test-images: $(VENV)/.test ## Run the tests inside the images that `make images` built (buildah, as root)
 	FABULA_IMAGES=$${FABULA_IMAGES:-$$($(PYTHON) images/build.py --print-tag)} $(BIN)/python -m pytest tests/images $(PYTEST_ARGS)
+
+# Not part of CI: the build takes a quarter of an hour on two cores. The last of equal arguments counts.
+test-images-gpu: $(VENV)/.test ## Build the GPU image with a torch for CPUs and run the quickstart in it (buildah, as root)
+	@$(PYTHON) images/build.py --tag cpu-torch --build-arg PACKAGES=cpu \
+	  --build-arg TORCH=https://download.pytorch.org/whl/cpu $(IMAGES) gpu
+	FABULA_IMAGES=cpu-torch $(BIN)/python -m pytest tests/images/test_gpu_image.py $(PYTEST_ARGS)
 
 clean: ## Remove the laptop cluster's state and all caches; the virtual environment stays
 	-@test -x $(BIN)/fabula && $(BIN)/fabula down
