@@ -15,6 +15,7 @@ from fabula_api.base import Name, ObjectName, Quantity
 
 Text = Annotated[str, Field(max_length=1024)]
 Labels = dict[str, str]
+HubModel = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+(@[A-Za-z0-9_./-]+)?$", max_length=256)]
 Digest = Annotated[str, Field(pattern=r"^(sha256:[0-9a-f]{64})?$")]
 Https = Annotated[str, Field(pattern=r"^(https://.+)?$", max_length=1024)]
 
@@ -155,6 +156,9 @@ class ModelCache(Values):
     """PersistentVolumeClaim in each namespace with runs; `ReadWriteMany` where its pods run on several nodes."""
     host_path: Annotated[str, Field(max_length=1024)] = ""
     """Folder of each node that user 10001 may write, in the claim's place. PodSecurity `baseline` refuses it."""
+    models: list[HubModel] = []
+    """Models of the Hub, `owner/name` or `owner/name@revision`, that a Job in each namespace puts into the claim at
+    once, with the workers' credentials. Others come when a run first asks for them."""
 
 
 class Workers(Values):
@@ -186,6 +190,17 @@ class TenantAccount(Values):
     `azure.workload.identity/client-id`. EKS Pod Identity needs none."""
 
 
+class TenantModelClaim(Values):
+    name: ObjectName = "fabula-models"
+    """Its name; set `workers.modelCache.claim` to the same."""
+    storage_class_name: Text = ""
+    """StorageClass; empty: the cluster's default."""
+    access_mode: Literal["ReadWriteMany", "ReadWriteOnce"] = "ReadWriteMany"
+    """ReadWriteOnce serves one node."""
+    size: Quantity = "500Gi"
+    """How much is claimed: 67 GB for a model of 32 billion parameters, 28 GB for Stable Diffusion 3.5."""
+
+
 class TenantClaim(Values):
     name: ObjectName = "fabula-artifacts"
     """Its name; set `store.claim.name` to the same."""
@@ -204,6 +219,8 @@ class Tenant(Values):
     """ServiceAccount for its workers."""
     artifact_claim: TenantClaim | None = None
     """Claim for its artifacts. The chart keeps it when it is uninstalled."""
+    model_claim: TenantModelClaim | None = None
+    """Claim for its cache of models. The chart keeps it when it is uninstalled."""
     network_policy: bool = True
     """Let ranks of a run reach each other, and nobody else reach them."""
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import ROOT, Product
+from tests.e2e.conftest import BIN, ROOT, Product
 from tests.images.container import Container, buildah, container, image
 from tests.support.patience import until
 
@@ -49,6 +49,9 @@ def cluster(gpu: Container, tmp_path: Path) -> Iterator[Cluster]:
     (packages,) = folder.glob("lib/python3*/site-packages")
     (packages / "all.pth").write_text(f"import site; site.addsitedir({sysconfig.get_path('purelib')!r})\n")
     shim = folder / "bin" / "fabula-worker"
+    for program in BIN.iterdir():
+        if program.name != shim.name and not (folder / "bin" / program.name).exists():
+            (folder / "bin" / program.name).symlink_to(program)
     shim.write_text(f'#!/bin/sh\nexec {sys.executable} {SHIM} {gpu.name} {home} "$@"\n')
     shim.chmod(0o755)
     found = Cluster(home, None, "default", folder)

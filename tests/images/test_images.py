@@ -23,6 +23,7 @@ COMMANDS = [
     ("operator", "fabula-certificate"),
     ("operator", "fabula-trial"),
     ("cpu", "fabula-worker"),
+    ("cpu", "fabula-models"),
     ("cpu", "fabula-quickstart"),
 ]
 MEGABYTES = {"operator": 380, "cpu": 2200}

@@ -79,6 +79,12 @@ def test_helm_lints_it_without_a_warning(installation: str) -> None:
         ({**MINIMAL, "statusServer": {"tls": {"mode": "secret"}}}, "statusServer.tls.secretName"),
         ({**MINIMAL, "statusServer": {"url": "http://plain"}}, "/statusServer/url"),
         ({**MINIMAL, "gpuHourUsd": {"A100": "cheap"}}, "/gpuHourUsd"),
+        ({**MINIMAL, "workers": {"modelCache": {"models": ["Qwen3"]}}}, "/workers/modelCache/models"),
+        (
+            {**MINIMAL, "workers": {"modelCache": {"models": ["a/b"], "hostPath": "/mnt"}}},
+            "set workers.modelCache.claim",
+        ),
+        ({**MINIMAL, "workers": {"modelCache": {"models": ["a/b"], "claim": "c"}}}, "in which namespaces"),
         ({**MINIMAL, "workers": {"gpu": {"tolerations": [{"opperator": "Exists"}]}}}, "opperator"),
     ],
     ids=lambda one: one if isinstance(one, str) else "",
@@ -191,3 +197,24 @@ def test_the_cache_of_models_reaches_the_operator(
     (tmp_path / "workers.yaml").write_text(settings)
     read = read_defaults(tmp_path / "workers.yaml").model_cache
     assert (read.source if read else None) == source
+
+
+def test_models_are_fetched_by_a_job_that_is_another_one_for_other_models() -> None:
+    def jobs(models: list[str]) -> list[dict[str, Any]]:
+        cache = {"claim": "fabula-models", "models": models}
+        tenants = [{"name": name, "modelClaim": {"size": "1Ti"}} for name in ("narration", "podcasts")]
+        workers = {"modelCache": cache, "secretName": "hub", "serviceAccountName": "fabula-worker"}
+        found = objects({**MINIMAL, "workers": workers, "namespaces": tenants})
+        claims = {
+            (one["metadata"]["namespace"], one["metadata"]["name"]) for one in by_kind(found, "PersistentVolumeClaim")
+        }
+        assert claims == {(name, "fabula-models") for name in ("narration", "podcasts")}
+        return [one for one in by_kind(found, "Job") if "-models-" in one["metadata"]["name"]]
+
+    one, other = jobs(["Qwen/Qwen3-VL-8B-Instruct"]), jobs(["Qwen/Qwen3-VL-8B-Instruct", "openai/clip@v1"])
+    assert [job["metadata"]["namespace"] for job in one] == ["narration", "podcasts"]
+    assert one[0]["metadata"]["name"] != other[0]["metadata"]["name"]
+    (container,) = other[0]["spec"]["template"]["spec"]["containers"]
+    assert container["command"] + container["args"] == ["fabula-models", "Qwen/Qwen3-VL-8B-Instruct", "openai/clip@v1"]
+    assert container["envFrom"] == [{"secretRef": {"name": "hub"}}]
+    assert {"name": "FABULA_MODEL_CACHE", "value": "/models"} in container["env"]

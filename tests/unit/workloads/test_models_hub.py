@@ -86,7 +86,8 @@ class Hub(BaseHTTPRequestHandler):
             return self._answer(body, {"Content-Type": "application/json"})
         if (found := re.fullmatch(rf"/some/model/resolve/{SHA}/(.+)", self.path)) and found[1] in FILES:
             return self._file(found[1])
-        return self._answer(b"", {"X-Error-Code": "EntryNotFound"}, status=404)
+        missing = "RepoNotFound" if self.path.startswith("/api/models/") else "EntryNotFound"
+        return self._answer(b"", {"X-Error-Code": missing}, status=404)
 
     do_HEAD = do_GET
 
@@ -205,3 +206,36 @@ except TryAgain as error:
     )
     assert "NoSpace model: some/model needs 0.0 GB more" in ended.stdout, ended.stderr
     assert not hub.begun
+
+
+def warmed(folder: Path, *models: str, **variables: str) -> tuple[subprocess.CompletedProcess[str], dict[str, Any]]:
+    """`fabula-models` as its Job runs it, and its last word."""
+    word = folder / "last-word"
+    environment = os.environ | {"FABULA_TERMINATION_LOG": str(word), "HF_HUB_DISABLE_PROGRESS_BARS": "1", **variables}
+    command = [sys.executable, "-m", "fabula_workloads.models.warm", *models]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=SECONDS)
+    return done, json.loads(word.read_text())
+
+
+def test_a_cache_is_filled_before_a_run_asks(hub: type[Hub], tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    done, word = warmed(tmp_path, "some/model", "no/such", FABULA_MODEL_CACHE=str(cache))
+    assert done.returncode == 65, done.stderr
+    assert word["failure"]["reason"] == "InputInvalid"
+    assert "no/such" in word["failure"]["message"]
+    # What could be had is there, and the next pod asks for nothing.
+    asked = hub.begun.total()
+    assert f"some/model is whole: commit {SHA}, 0.01 GB" in done.stdout
+    process = start(cache)
+    place = Path(process.communicate(timeout=SECONDS)[0].strip())
+    assert {file.name for file in place.iterdir()} == WANTED
+    assert hub.begun.total() == asked
+    again, word = warmed(tmp_path, f"some/model@{SHA}", FABULA_MODEL_CACHE=str(cache), HF_ENDPOINT="http://127.0.0.1:9")
+    assert (again.returncode, word["outcome"]) == (0, "Succeeded"), again.stderr
+
+
+@pytest.mark.parametrize("variables", [{"FABULA_MODEL_CACHE": ""}, {"FABULA_MODEL_CACHE": "cache"}])
+def test_what_cannot_be_filled_is_said(variables: dict[str, str], tmp_path: Path) -> None:
+    done, word = warmed(tmp_path, "Qwen3", **variables)
+    assert done.returncode == 64
+    assert word["failure"]["message"].startswith(("Qwen3 is no model of the Hub", "FABULA_MODEL_CACHE names no folder"))
