@@ -5,34 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 from fabula_api.base import GROUP
 from fabula_api.crd import MODELS, PLURALS, crd
 from fabula_api.gpu_products import gpu
 from fabula_api.uri import FILE
+from fabula_cli.checks import Check, Unseen
+from fabula_cli.model_cache import CacheSeen, judge_cache
 from fabula_operator.kube.lease import DURATION_SECONDS
 
 GPU, PRODUCT = "nvidia.com/gpu", "nvidia.com/gpu.product"
-State = Literal["OK", "MISSING", "NOTE"]
-"""`NOTE`: nothing is wrong, but something is left out, or could not be seen with the user's rights."""
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One line."""
-
-    about: str
-    state: State
-    said: str
-    """What was found and, where something is missing, what to do."""
-
-
-@dataclass(frozen=True, slots=True)
-class Unseen:
-    """What could not be looked at, and why: no right to, or no such resource."""
-
-    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +47,8 @@ class Facts:
     nodes: Sequence[dict[str, Any]] | Unseen = ()
     local_queues: Sequence[str] | Unseen = ()
     monitors: Sequence[str] | Unseen = ()
+    cache: CacheSeen | Unseen | None = None
+    """None where no operator's Deployment tells of it."""
     root: str | None = None
     store_problem: str | None = None
     """Why the store was not read and written from here; None when it was."""
@@ -72,8 +57,8 @@ class Facts:
 def judge(facts: Facts, now: datetime) -> list[Check]:
     """Every line, from what was seen."""
     return [
-        *_kinds(facts), _user(facts), _operator(facts, now), _operator_rights(facts), _store(facts), _gpus(facts),
-        _trainer(facts), _kueue(facts), _prometheus(facts),
+        *_kinds(facts), _user(facts), _operator(facts, now), _operator_rights(facts), _store(facts),
+        judge_cache(facts.cache, facts.namespace), _gpus(facts), _trainer(facts), _kueue(facts), _prometheus(facts),
     ]  # fmt: skip
 
 

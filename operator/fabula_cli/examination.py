@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import unquote
 
 from fabula_api.base import GROUP
@@ -13,14 +12,15 @@ from fabula_api.crd import PLURALS
 from fabula_api.uri import FILE
 from fabula_cli.access import Access
 from fabula_cli.bootstrap import NAMESPACE, SERVICE_ACCOUNT
-from fabula_cli.diagnosis import Facts, Right, Unseen
+from fabula_cli.checks import Unseen, seen
+from fabula_cli.diagnosis import Facts, Right
 from fabula_cli.exits import CommandFailed
+from fabula_cli.installation import Installation, installation
+from fabula_cli.model_cache import CacheSeen, look
 from fabula_cli.store import opened, operators
-from fabula_kube.errors import ApiError
 from fabula_kube.resource import Obj, Resource
 from fabula_operator.rights import CLUSTER_RULES
 
-Found = TypeVar("Found")
 _LOCAL_QUEUE = Resource("kueue.x-k8s.io", "v1beta1", "LocalQueue", "localqueues")
 _POD_MONITOR = Resource("monitoring.coreos.com", "v1", "PodMonitor", "podmonitors")
 _CRD = Resource("apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions", namespaced=False)
@@ -35,29 +35,24 @@ _OURS = "fabula"
 def examine(reach: Access, root: str | None) -> Facts:
     """All that is looked at. Raises NoAnswer when the cluster does not answer."""
     client, space = reach.client, reach.namespace
-    deployments = _seen(lambda: operators(reach))
+    deployments = seen(lambda: operators(reach))
     account = _account(deployments)
+    release = _release(reach, deployments)
     return Facts(
         namespace=space,
-        crds=_seen(lambda: {str(one["metadata"]["name"]): one for one in client.list(_CRD, None)}),
-        user_rights=_seen(lambda: [_own_right(reach, *one) for one in _wanted()]),
+        crds=seen(lambda: {str(one["metadata"]["name"]): one for one in client.list(_CRD, None)}),
+        user_rights=seen(lambda: [_own_right(reach, *one) for one in _wanted()]),
         account="/".join(account) if account else None,
-        operator_rights=_seen(lambda: _operator_rights(reach, account)) if account else (),
-        leases=_seen(lambda: _leases(reach)),
+        operator_rights=seen(lambda: _operator_rights(reach, account)) if account else (),
+        leases=seen(lambda: _leases(reach)),
         deployments=deployments,
-        nodes=_seen(lambda: client.list(_NODE, None)),
-        local_queues=_seen(lambda: _names(client.list(_LOCAL_QUEUE, space))),
-        monitors=_seen(lambda: _names(client.list(_POD_MONITOR, None, f"app.kubernetes.io/part-of={_OURS}"))),
+        nodes=seen(lambda: client.list(_NODE, None)),
+        local_queues=seen(lambda: _names(client.list(_LOCAL_QUEUE, space))),
+        monitors=seen(lambda: _names(client.list(_POD_MONITOR, None, f"app.kubernetes.io/part-of={_OURS}"))),
+        cache=_cache(reach, release),
         root=root,
         store_problem=None if root is None else probe(root),
     )
-
-
-def _seen(look: Callable[[], Found]) -> Found | Unseen:
-    try:
-        return look()
-    except ApiError as error:
-        return Unseen(str(error.code) if error.reason == "Unknown" else error.reason)
 
 
 def _names(objects: list[Obj]) -> list[str]:
@@ -66,6 +61,19 @@ def _names(objects: list[Obj]) -> list[str]:
 
 def _leases(reach: Access) -> list[dict[str, Any]]:
     return [one for one in reach.client.list(_LEASE, None) if _OURS in str(one["metadata"]["name"])]
+
+
+def _release(reach: Access, deployments: list[dict[str, Any]] | Unseen) -> Installation | Unseen | None:
+    if isinstance(deployments, Unseen) or not deployments:
+        return deployments or None
+    try:
+        return seen(lambda: installation(reach, deployments[0]))
+    except ValueError as error:
+        return Unseen(str(error))
+
+
+def _cache(reach: Access, release: Installation | Unseen | None) -> CacheSeen | Unseen | None:
+    return look(reach, release.worker.defaults.model_cache) if isinstance(release, Installation) else release
 
 
 def _account(deployments: list[dict[str, Any]] | Unseen) -> tuple[str, str] | None:

@@ -10,12 +10,13 @@ import typer
 from rich.console import Console
 
 from fabula_cli.access import Context, Kubeconfig, Namespace, Output, access
-from fabula_cli.diagnosis import State, judge
+from fabula_cli.checks import State
+from fabula_cli.diagnosis import judge
 from fabula_cli.display import shown
 from fabula_cli.exits import Exit, told
 from fabula_cli.store import ArtifactRoot, artifact_root
 
-COLOURS: dict[State, str] = {"OK": "green", "MISSING": "red", "NOTE": "yellow"}
+COLOURS: dict[State, str] = {"OK": "green", "MISSING": "red", "DIFFERS": "red", "NOTE": "yellow"}
 
 
 def doctor(
@@ -38,5 +39,5 @@ def doctor(
         for one in checks if output == "text" else ():
             line = shown(f"{one.state:8}", COLOURS[one.state]).append_text(shown(f"{one.about:18} {one.said}"))
             console.print(line, highlight=False)
-        if any(one.state == "MISSING" for one in checks):
+        if any(one.state in ("MISSING", "DIFFERS") for one in checks):
             raise typer.Exit(Exit.BAD)

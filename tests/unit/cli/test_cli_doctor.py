@@ -6,7 +6,10 @@ from typing import Any
 import pytest
 
 from fabula_api.crd import crds
-from fabula_cli.diagnosis import Facts, Right, Unseen, judge
+from fabula_cli.checks import Unseen
+from fabula_cli.diagnosis import Facts, Right, judge
+from fabula_cli.model_cache import CacheSeen
+from fabula_operator.render.worker_defaults import ModelCache
 
 NOW = datetime(2026, 1, 31, 12, 0, 0, tzinfo=UTC)
 CRDS: dict[str, dict[str, Any]] = {one["metadata"]["name"]: one for one in crds()}
@@ -27,6 +30,25 @@ def node(gpus: int, product: str | None) -> dict[str, Any]:
     return {"metadata": {"labels": labels}, "status": {"allocatable": {"nvidia.com/gpu": str(gpus)}}}
 
 
+CLAIM = ModelCache(claim="models")
+BOUND: dict[str, Any] = {"spec": {"accessModes": ["ReadWriteMany"]}, "status": {"phase": "Bound"}}
+REFUSED = '{"outcome":"Failed","failure":{"reason":"CredentialsRefused","message":"model: a/b is gated"}}'
+
+
+def filling(*ends: str) -> dict[str, Any]:
+    """The Job that fills the cache."""
+    pod = {"spec": {"containers": [{"args": ["a/b", "c/d@v1"]}]}}
+    conditions = [{"type": one, "status": "True"} for one in ends]
+    return {"metadata": {"name": "fill"}, "spec": {"template": pod}, "status": {"conditions": conditions}}
+
+
+def died(word: str) -> dict[str, Any]:
+    """A pod of that Job which left a last word."""
+    state = {"terminated": {"exitCode": 77, "message": word, "finishedAt": "2026-01-31T11:00:00Z"}}
+    labels = {"job-name": "fill"}
+    return {"metadata": {"labels": labels}, "status": {"containerStatuses": [{"state": state}]}}
+
+
 def facts(**changed: Any) -> Facts:
     """A cluster that has everything, but for what a test changes."""
     right = Right("create", "fabula.dev", "evalruns", True)
@@ -34,6 +56,7 @@ def facts(**changed: Any) -> Facts:
         "namespace": "default", "crds": FULL, "user_rights": [right], "account": "fabula/operator",
         "operator_rights": [right], "leases": [lease()], "nodes": [node(8, "NVIDIA-H200")], "local_queues": ["team"],
         "monitors": ["fabula-workers"], "root": "s3://bucket/root",
+        "cache": CacheSeen(CLAIM, BOUND, [filling("Complete")]),
     }  # fmt: skip
     return Facts(**(has | changed))
 
@@ -41,7 +64,7 @@ def facts(**changed: Any) -> Facts:
 def test_a_cluster_that_has_everything_is_ok() -> None:
     found = judge(facts(), NOW)
     assert {one.state for one in found} == {"OK"}
-    assert len(found) == 11
+    assert len(found) == 12
 
 
 OLD = {
@@ -67,6 +90,38 @@ OLD = {
         ("store", {"root": None}, "NOTE", "--artifact-root"),
         ("store", {"store_problem": "s3://bucket/root: access denied"}, "MISSING", "access denied"),
         ("store", {"root": "file:///data", "store_problem": "no such folder"}, "NOTE", "only pods reach"),
+        ("model cache", {"cache": None}, "NOTE", "Deployment was not found"),
+        ("model cache", {"cache": FORBIDDEN}, "NOTE", "Forbidden"),
+        ("model cache", {"cache": CacheSeen(None)}, "NOTE", "Set workers.modelCache.claim"),
+        ("model cache", {"cache": CacheSeen(ModelCache(host_path="/mnt/models"))}, "OK", "/mnt/models on each node"),
+        ("model cache", {"cache": CacheSeen(CLAIM)}, "MISSING", "claim models is not in namespace default"),
+        ("model cache", {"cache": CacheSeen(CLAIM, FORBIDDEN)}, "NOTE", "Forbidden"),
+        ("model cache", {"cache": CacheSeen(CLAIM, BOUND)}, "OK", "no Job fills it"),
+        (
+            "model cache",
+            {"cache": CacheSeen(CLAIM, BOUND | {"status": {"phase": "Lost"}})},
+            "MISSING",
+            "lost its volume",
+        ),
+        (
+            "model cache",
+            {"cache": CacheSeen(CLAIM, {"spec": {"accessModes": ["ReadWriteOnce"]}})},
+            "OK",
+            "not bound yet (ReadWriteOnce: it serves one node)",
+        ),
+        ("model cache", {"cache": CacheSeen(CLAIM, BOUND, [filling()])}, "NOTE", "is filling it with a/b, c/d@v1"),
+        (
+            "model cache",
+            {"cache": CacheSeen(CLAIM, BOUND, [filling("Failed")], [died(REFUSED)])},
+            "MISSING",
+            "failed to fill it with a/b, c/d@v1: CredentialsRefused: model: a/b is gated",
+        ),
+        (
+            "model cache",
+            {"cache": CacheSeen(CLAIM, BOUND, [filling("Failed")], [died("Killed")])},
+            "MISSING",
+            "its log",
+        ),
         ("GPUs", {"nodes": [node(0, None)]}, "NOTE", "no node offers"),
         ("GPUs", {"nodes": [node(8, None)]}, "MISSING", "GPU feature discovery"),
         ("GPUs", {"nodes": [node(8, "Voodoo")]}, "NOTE", "Voodoo is not known"),

@@ -1,0 +1,39 @@
+"""One line of what `fabula doctor` says, and what it could not look at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, TypeVar
+
+from fabula_kube.errors import ApiError
+
+State = Literal["OK", "MISSING", "DIFFERS", "NOTE"]
+"""`NOTE`: nothing is wrong, but something is left out, or could not be seen with the user's rights. `DIFFERS`: it was
+tried, and is not as Fabula takes it to be."""
+Found = TypeVar("Found")
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One line."""
+
+    about: str
+    state: State
+    said: str
+    """What was found and, where something is missing, what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unseen:
+    """What could not be looked at, and why: no right to, or no such resource."""
+
+    why: str
+
+
+def seen(look: Callable[[], Found]) -> Found | Unseen:
+    """What a look at the cluster brings, or why it brings nothing."""
+    try:
+        return look()
+    except ApiError as error:
+        return Unseen(str(error.code) if error.reason == "Unknown" else error.reason)
