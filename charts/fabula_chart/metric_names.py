@@ -13,6 +13,7 @@ from typing import Literal
 
 from fabula_operator.handlers.call_metrics import CALL_METRICS, CallMetric
 from fabula_operator.handlers.run_metrics import RUN, RUN_METRICS, RunMetric
+from fabula_operator.handlers.run_series import RUNS, RUNS_ABOUT, RUNS_LABELS
 
 _ROOT = Path(__file__).parents[2]
 OPERATOR, WORKERS = "operator/fabula_operator", "workloads/fabula_workloads"
@@ -50,6 +51,7 @@ def metrics(folder: str) -> tuple[Known, ...]:
     """Every metric that code below a folder registers, by the alphabet."""
     found = [one for file in sorted((_ROOT / folder).rglob("*.py")) for one in _registered(file)]
     if folder == OPERATOR:
+        found.append(_known(RUNS, "gauge", RUNS_LABELS, RUNS_ABOUT))
         found += [
             _known(one.name, "counter" if one.counter else "gauge", (*RUN, *one.labels), one.about) for one in _OF_RUNS
         ]

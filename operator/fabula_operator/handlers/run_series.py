@@ -22,7 +22,7 @@ from fabula_operator.plan.seen.observed import Report
 AT_ONCE = 100
 """Runs that are written without a pause for others."""
 FAMILIES: tuple[RunMetric | CallMetric, ...] = (*RUN_METRICS, *CALL_METRICS)
-_RUNS = "fabula_runs"
+RUNS, RUNS_ABOUT, RUNS_LABELS = "fabula_runs", "Runs by kind and state.", ("kind", "namespace", "state")
 _ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
 
 Line = tuple[int, str]
@@ -63,11 +63,8 @@ class RunSeries:
             if number % AT_ONCE == 0:
                 await asyncio.sleep(0)
         self._written = written
-        runs = [
-            f"{_RUNS}{{{_labels(('kind', 'namespace', 'state'), labels)}}} {_number(count)}\n"
-            for labels, count in counts.items()
-        ]
-        made = [_head(_RUNS, "Runs by kind and state.", counter=False), *runs]
+        runs = [f"{RUNS}{{{_labels(RUNS_LABELS, labels)}}} {_number(count)}\n" for labels, count in counts.items()]
+        made = [_head(RUNS, RUNS_ABOUT, counter=False), *runs]
         for one, lines in zip(FAMILIES, families, strict=True):
             made += (_head(_series(one), one.about, counter=one.counter), *lines)
         return "".join(made)
