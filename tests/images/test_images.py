@@ -24,6 +24,7 @@ COMMANDS = [
     ("operator", "fabula-trial"),
     ("cpu", "fabula-worker"),
     ("cpu", "fabula-models"),
+    ("cpu", "fabula-probe"),
     ("cpu", "fabula-quickstart"),
 ]
 MEGABYTES = {"operator": 380, "cpu": 2200}

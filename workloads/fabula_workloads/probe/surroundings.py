@@ -1,0 +1,113 @@
+"""What every pod relies on: its scratch folder, the store, the status server, the cache of models, the Hub."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import ssl
+import urllib.error
+import urllib.request
+import uuid
+from pathlib import Path
+
+from fabula_api.probe import Finding
+from fabula_api.worker import MODEL_CACHE_VARIABLE, SERVER_CA_VARIABLE, SERVER_URL_VARIABLE
+from fabula_workloads.runtime.failures import WorkerError
+from fabula_workloads.runtime.open_store import open_store
+
+_SECONDS = 20.0
+_HUB = "https://huggingface.co"
+
+
+def scratch(folder: Path) -> Finding:
+    """Whether the pod's scratch folder can be written."""
+    try:
+        written(folder)
+    except OSError as error:
+        return Finding(about="scratch", state="MISSING", said=f"{folder} cannot be written: {error.strerror}")
+    return Finding(about="scratch", state="OK", said=f"{folder}, {free(folder):,.0f} GB free")
+
+
+def store(root: str, folder: str) -> Finding:
+    """Whether the store keeps, gives back and forgets, and whether it commits: the second of two conditional writes has
+    to be refused."""
+    about, path, place = "store", f".fabula-probe-{uuid.uuid4().hex}", f"{root}/{folder}"
+    try:
+        found = open_store(place)
+        try:
+            if not found.write_if_absent(path, b"first"):
+                return Finding(about=about, state="DIFFERS", said=f"{place}: a file of a fresh name was there already")
+            again = found.write_if_absent(path, b"second")
+            kept = found.read(path)
+        finally:
+            found.delete(path)
+        left = found.exists(path)
+    except WorkerError as error:
+        return Finding(about=about, state="MISSING", said=f"{error.reason}: {error.message}"[:600])
+    if again or kept != b"first":
+        said = (
+            "does not refuse a conditional write (If-None-Match) where something is: two pods could commit one artifact"
+        )
+        return Finding(about=about, state="DIFFERS", said=f"{place} {said}. Use a server that does")
+    if left:
+        return Finding(about=about, state="DIFFERS", said=f"{place} still has a file that was deleted")
+    return Finding(about=about, state="OK", said=f"{place}: written, committed once, read and deleted")
+
+
+def status_server() -> Finding:
+    """Whether workers reach the status server: any answer to a request without a token shows it."""
+    about, url = "status server", os.environ.get(SERVER_URL_VARIABLE, "")
+    authority = Path(os.environ.get(SERVER_CA_VARIABLE, ""))
+    if not authority.is_file():
+        said = "not tried: the operator leaves its authority in a namespace when the first run comes; try again then"
+        return Finding(about=about, state="NOTE", said=said)
+    try:
+        with urllib.request.urlopen(url, timeout=_SECONDS, context=ssl.create_default_context(cafile=str(authority))):
+            code = 200
+    except urllib.error.HTTPError as error:
+        code = error.code
+    except (OSError, ValueError) as error:
+        why = getattr(error, "reason", error)
+        said = f"{url.rpartition('/v1alpha1')[0]}: {why}. Runs end all the same, but show no progress: look at network "
+        return Finding(about=about, state="MISSING", said=f"{said}policies, and at the host of statusServer.url")
+    if code in (401, 403, 404, 405):
+        return Finding(about=about, state="OK", said=f"answers over TLS, and refuses who has no token ({code})")
+    return Finding(about=about, state="DIFFERS", said=f"{code} in place of a refusal: something else answers there")
+
+
+def model_cache() -> Finding | None:
+    """Whether the cache of models can be written; None where the installation has none."""
+    about, folder = "model cache", os.environ.get(MODEL_CACHE_VARIABLE)
+    if not folder:
+        return None
+    try:
+        written(Path(folder))
+    except OSError as error:
+        said = f"{folder} cannot be written by user {os.getuid()}: {error.strerror}"
+        return Finding(about=about, state="MISSING", said=f"{said}. Give it to user 10001")
+    return Finding(about=about, state="OK", said=f"{folder}, {free(Path(folder)):,.0f} GB free")
+
+
+def hub() -> Finding:
+    """Whether the Hugging Face Hub answers."""
+    url = os.environ.get("HF_ENDPOINT", _HUB).rstrip("/")
+    token = "with HF_TOKEN" if os.environ.get("HF_TOKEN") else "without HF_TOKEN: gated models cannot be had"
+    try:
+        with urllib.request.urlopen(f"{url}/api/models?limit=1", timeout=_SECONDS):
+            pass
+    except (OSError, ValueError) as error:
+        said = f"{url} does not answer ({getattr(error, 'reason', error)}): models have to lie in the store, or in the cache"
+        return Finding(about="Hub", state="NOTE", said=said)
+    return Finding(about="Hub", state="OK", said=f"{url} answers; {token}")
+
+
+def written(folder: Path) -> None:
+    """Write and remove a small file. Raises OSError."""
+    file = folder / f".fabula-probe-{uuid.uuid4().hex}"
+    file.write_bytes(b"probe")
+    file.unlink()
+
+
+def free(folder: Path) -> float:
+    """Gigabytes."""
+    return shutil.disk_usage(folder).free / 1e9
