@@ -64,8 +64,10 @@ def _leases(reach: Access) -> list[dict[str, Any]]:
 
 
 def _release(reach: Access, deployments: list[dict[str, Any]] | Unseen) -> Installation | Unseen | None:
-    if isinstance(deployments, Unseen) or not deployments:
-        return deployments or None
+    if isinstance(deployments, Unseen):
+        return deployments
+    if not deployments:
+        return None
     try:
         return seen(lambda: installation(reach, deployments[0]))
     except ValueError as error:

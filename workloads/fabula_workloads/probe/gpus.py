@@ -94,10 +94,8 @@ def judge(seen: Seen, wanted: int, product: str | None) -> list[Finding]:
         said = f"{built} is a build for CPUs: images.gpu of the chart names another image than `gpu`"
         return [Finding(about="GPU", state="MISSING", said=said)]
     if seen.problem:
-        said = (
-            f"{built} cannot use the GPU that the pod has: {seen.problem}. A driver older than 580 needs a torch for "
-        )
-        return [Finding(about="GPU", state="MISSING", said=f"{said}CUDA 12 (TORCH in images/README.md)"[:600])]
+        said = f"{built} cannot use the GPU that the pod has: {seen.problem}. A driver older than 580 needs a torch"
+        return [Finding(about="GPU", state="MISSING", said=f"{said} for CUDA 12 (TORCH in images/README.md)"[:600])]
     found = [_counted(seen, wanted, built)]
     found += [_held(card, product) for card in dict.fromkeys(seen.cards)]
     if seen.compiles:
@@ -119,19 +117,15 @@ def _held(card: Card, product: str | None) -> Finding:
     about, said = "GPU", f"{card.name}: {card.memory_gib:.1f} GiB, {card.teraflops:.0f} TFLOP/s in bf16"
     known = gpu(product) if product else None
     if known is None:
-        return Finding(
-            about=about, state="NOTE", said=f"{said}; preflight does not know {product or 'a node without label'}"
-        )
+        said += f"; preflight does not know {product or 'a node without label'}"
+        return Finding(about=about, state="NOTE", said=said)
     if not card.bf16:
-        return Finding(
-            about=about, state="DIFFERS", said=f"{said}, which it only emulates: set training.precision: fp32"
-        )
+        said += ", which it only emulates: set training.precision: fp32"
+        return Finding(about=about, state="DIFFERS", said=said)
     if abs(card.memory_gib - known.memory_gib) > _TOLERANCE * known.memory_gib:
         said += f", but preflight reckons with {known.memory_gib:.1f} GiB for {product}"
         return Finding(about=about, state="DIFFERS", said=said)
     if known.teraflops and card.teraflops < _LEAST_SHARE * known.teraflops:
-        said += (
-            f", far below the {known.teraflops:.0f} of its data sheet: is something else at work on it, or is it hot?"
-        )
+        said += f", far below the {known.teraflops:.0f} of its data sheet: is it hot, or has somebody else work on it?"
         return Finding(about=about, state="DIFFERS", said=said)
     return Finding(about=about, state="OK", said=f"{said}, as preflight reckons for {product}")

@@ -40,11 +40,10 @@ def judge(model: str, reply: dict[str, Any], request_id: str, seconds: float) ->
         said = f"{model} answers without usage.{' and usage.'.join(lacking)}: neither quota nor budget could be kept"
         return Finding(about=ABOUT, state="DIFFERS", said=said)
     if usage["outputTokens"] > MAX_TOKENS:
-        said = f"{model} gave {usage['outputTokens']} tokens of the {MAX_TOKENS} that it may: budgets reckon with maxTokens"
+        said = f"{model} gave {usage['outputTokens']} tokens where {MAX_TOKENS} were allowed, by which budgets reckon"
         return Finding(about=ABOUT, state="DIFFERS", said=said)
     if not request_id:
-        return Finding(
-            about=ABOUT, state="DIFFERS", said=f"{model} answers without a request id, which the ledger keeps"
-        )
+        said = f"{model} answers without a request id, which the ledger keeps"
+        return Finding(about=ABOUT, state="DIFFERS", said=said)
     said = f"{model} answered in {seconds:.1f} s: {usage['inputTokens']} + {usage['outputTokens']} tokens"
     return Finding(about=ABOUT, state="OK", said=said)
