@@ -78,6 +78,19 @@ class Client:
         answer: Obj = self.request("POST", resource.path(namespace), body=body)
         return answer
 
+    def create(self, resource: Resource, obj: Obj) -> Obj:
+        """Make an object; it, as it is stored. A field that the server does not know is refused, not dropped."""
+        path = resource.path(obj["metadata"].get("namespace"))
+        stored: Obj = self.request(
+            "POST", path, body=obj, params={"fieldManager": self._agent, "fieldValidation": "Strict"}
+        )
+        return stored
+
+    def delete(self, resource: Resource, namespace: str | None, name: str) -> None:
+        """Delete an object; what it owns follows."""
+        body = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
+        self.request("DELETE", resource.path(namespace, name), body=body)
+
     def patch(self, resource: Resource, namespace: str | None, name: str, patch: Obj) -> Obj:
         """Apply a JSON merge patch; the object."""
         return self._patch(resource, namespace, name, patch, MERGE_PATCH, {})

@@ -14,6 +14,7 @@ from fabula_api.uri import FILE
 from fabula_cli.checks import Check, Unseen
 from fabula_cli.model_cache import CacheSeen, judge_cache
 from fabula_operator.kube.lease import DURATION_SECONDS
+from fabula_operator.render import WorkerSettings
 
 GPU, PRODUCT = "nvidia.com/gpu", "nvidia.com/gpu.product"
 
@@ -49,6 +50,8 @@ class Facts:
     monitors: Sequence[str] | Unseen = ()
     cache: CacheSeen | Unseen | None = None
     """None where no operator's Deployment tells of it."""
+    worker: WorkerSettings | None = None
+    """How the installation runs its workers; None where that was not found out."""
     root: str | None = None
     store_problem: str | None = None
     """Why the store was not read and written from here; None when it was."""
@@ -160,7 +163,7 @@ def _store(facts: Facts) -> Check:
 def _gpus(facts: Facts) -> Check:
     if isinstance(facts.nodes, Unseen):
         return Check("GPUs", "NOTE", f"nodes cannot be seen ({facts.nodes.why})")
-    having = [one for one in facts.nodes if int(_allocatable(one).get(GPU, 0)) > 0]
+    having = gpus_of(facts)
     if not having:
         words = f"no node offers {GPU}: only runs with device cpu can start. Install NVIDIA's GPU operator"
         return Check("GPUs", "NOTE", words)
@@ -174,6 +177,12 @@ def _gpus(facts: Facts) -> Check:
         words = f"{count}; the memory of {', '.join(unknown)} is not known, so preflight does not compare it"
         return Check("GPUs", "NOTE", words)
     return Check("GPUs", "OK", f"{count} on {len(having)} nodes: {', '.join(sorted(one for one in products if one))}")
+
+
+def gpus_of(facts: Facts) -> list[dict[str, Any]]:
+    """The nodes that offer GPUs."""
+    nodes = () if isinstance(facts.nodes, Unseen) else facts.nodes
+    return [one for one in nodes if int(_allocatable(one).get(GPU, 0)) > 0]
 
 
 def _allocatable(node: dict[str, Any]) -> dict[str, Any]:

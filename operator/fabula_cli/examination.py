@@ -50,6 +50,7 @@ def examine(reach: Access, root: str | None) -> Facts:
         local_queues=seen(lambda: _names(client.list(_LOCAL_QUEUE, space))),
         monitors=seen(lambda: _names(client.list(_POD_MONITOR, None, f"app.kubernetes.io/part-of={_OURS}"))),
         cache=_cache(reach, release),
+        worker=release.worker if isinstance(release, Installation) else None,
         root=root,
         store_problem=None if root is None else probe(root),
     )

@@ -18,6 +18,7 @@ from fabula_operator.settings import read
 helm = pytest.importorskip("helm_python", reason="Helm's engine comes with the test extra")
 CHART = Path(__file__).parents[3] / "charts" / "fabula"
 HERE = Path(__file__).parent
+HUB = "hub"
 MINIMAL = {"store": {"root": "s3://stories/fabula"}}
 INSTALLATIONS = ("minimal", "eks", "namespaced")
 
@@ -203,7 +204,7 @@ def test_models_are_fetched_by_a_job_that_is_another_one_for_other_models() -> N
     def jobs(models: list[str]) -> list[dict[str, Any]]:
         cache = {"claim": "fabula-models", "models": models}
         tenants = [{"name": name, "modelClaim": {"size": "1Ti"}} for name in ("narration", "podcasts")]
-        workers = {"modelCache": cache, "secretName": "hub", "serviceAccountName": "fabula-worker"}
+        workers = {"modelCache": cache, "secretName": HUB, "serviceAccountName": "fabula-worker"}
         found = objects({**MINIMAL, "workers": workers, "namespaces": tenants})
         claims = {
             (one["metadata"]["namespace"], one["metadata"]["name"]) for one in by_kind(found, "PersistentVolumeClaim")
@@ -216,5 +217,5 @@ def test_models_are_fetched_by_a_job_that_is_another_one_for_other_models() -> N
     assert one[0]["metadata"]["name"] != other[0]["metadata"]["name"]
     (container,) = other[0]["spec"]["template"]["spec"]["containers"]
     assert container["command"] + container["args"] == ["fabula-models", "Qwen/Qwen3-VL-8B-Instruct", "openai/clip@v1"]
-    assert container["envFrom"] == [{"secretRef": {"name": "hub"}}]
+    assert container["envFrom"] == [{"secretRef": {"name": HUB}}]
     assert {"name": "FABULA_MODEL_CACHE", "value": "/models"} in container["env"]

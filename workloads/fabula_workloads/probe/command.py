@@ -23,24 +23,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="fabula-probe", description=__doc__)
     parser.add_argument("--root", required=True, metavar="URI", help="artifact root, file://... or s3://...")
     parser.add_argument("--folder", required=True, help="folder below it that may be written: the namespace")
-    parser.add_argument("--gpus", type=int, default=0, help="GPUs that the pod asked for")
+    parser.add_argument(
+        "--gpus", type=int, default=0, help="try the GPUs, of which the pod asked for so many, and nothing else"
+    )
     parser.add_argument("--product", help="what the node's label calls them")
     parser.add_argument("--bedrock-model", help="make one call of some 30 tokens to it")
     parser.add_argument("--bedrock-region", default=os.environ.get("AWS_REGION", "us-east-1"))
     parser.add_argument("--bedrock-endpoint", help="another address than AWS's")
     given = parser.parse_args(arguments)
     start_logging()
-    findings: list[Finding | None] = [
-        surroundings.scratch(Path(tempfile.gettempdir())),
-        surroundings.store(given.root, given.folder),
-        surroundings.status_server(),
-        surroundings.model_cache(),
-        surroundings.hub(),
-    ]
+    findings: list[Finding | None]
     if given.gpus:
         from fabula_workloads.probe import gpus
 
-        findings += gpus.judge(gpus.look(), given.gpus, given.product)
+        findings = [*gpus.judge(gpus.look(), given.gpus, given.product)]
+    else:
+        findings = [
+            surroundings.scratch(Path(tempfile.gettempdir())),
+            surroundings.store(given.root, given.folder),
+            surroundings.status_server(),
+            surroundings.model_cache(),
+            surroundings.hub(),
+        ]
     if given.bedrock_model:
         from fabula_workloads.probe.provider import bedrock
 
