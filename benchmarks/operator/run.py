@@ -1,6 +1,6 @@
 """How the operator does with many runs: a burst, idle, a restart, a takeover, with the raw Job rate of the same server.
 
-    python benchmarks/operator/run.py [--sizes 100,1000,10000] [--idle 65]
+    python benchmarks/operator/run.py [--sizes 300,3360,10000] [--idle 65]
 
 Against the cluster that KUBECONFIG names, else against a laptop's API server of its own, which then shares the cores
 with the operator and this client. Nothing runs the Jobs, so every run stays unfinished.
@@ -31,7 +31,7 @@ from fabula_operator.kube.resources import JOB, RUNS, Obj
 CLIENTS = 8
 LIMIT_SECONDS = 900.0
 RAW_JOBS = 600
-QUIET, MORE = 50, 200
+QUIET, MORE = 200, 200
 
 
 @dataclass
@@ -238,7 +238,7 @@ async def run(kubeconfig: Path, folder: Path, sizes: list[int], idle: float) -> 
 def main() -> None:
     """Read the options and measure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sizes", default="100,1000,10000", help="numbers of runs, each in a namespace of its own")
+    parser.add_argument("--sizes", default="300,3360,10000", help="numbers of runs, each in a namespace of its own")
     parser.add_argument("--idle", type=float, default=65.0, help="seconds to watch an idle operator; a resync is 60")
     options = parser.parse_args()
     sizes = [int(one) for one in options.sizes.split(",")]

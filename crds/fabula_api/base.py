@@ -31,9 +31,11 @@ class Record(BaseModel):
         Raises TypeError for a name that is no field, and ValidationError for a value that the field cannot have.
         """
         model = type(self)
-        if unknown := fields.keys() - model.model_fields.keys():
+        # Asked once: pydantic looks each time whether a model or one of its values is asked.
+        known = model.model_fields
+        if unknown := fields.keys() - known.keys():
             raise TypeError(f"{model.__name__} has no field {', '.join(sorted(unknown))}")
-        kept = {name: value for name, value in self.__dict__.items() if name in model.model_fields}
+        kept = {name: value for name, value in self.__dict__.items() if name in known}
         # Models in it are taken as they are, so this costs little.
         copy = model.model_validate(kept | fields)
         object.__setattr__(copy, "__pydantic_fields_set__", self.__pydantic_fields_set__ | fields.keys())

@@ -13,6 +13,7 @@ from fabula_api.base import camel, value_at
 from fabula_api.dataset_build import DatasetBuildSpec
 from fabula_api.eval_run import EvalRunSpec
 from fabula_api.fine_tune_run import FineTuneRunSpec
+from fabula_api.once import once
 from fabula_api.recipes import Kind, ReadModel, recipes
 from fabula_api.shared_spec import ArtifactSource, ModelSource
 from fabula_api.specs import Spec, kind_of
@@ -56,6 +57,7 @@ class External:
         return self.ref is None and self.digest is None
 
 
+@once(512)
 def externals(spec: Spec) -> tuple[External, ...]:
     """What a spec reads from outside, as far as its digest can be told before: all but a foreign trainer's model."""
     return (*_of_the_kind(spec), *_of_the_recipe(spec))

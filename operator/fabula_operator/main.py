@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
 import sys
@@ -33,6 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     _log(settings.log_level)
     try:
         recipes()
+        # What is loaded by now stays, so no collection need look at it again: that took a tenth of the time of looks.
+        gc.freeze()
         sys.exit(uvloop.run(_run(settings)))
     except (ValueError, RecipesBroken) as error:
         logger.error("%s", error)
