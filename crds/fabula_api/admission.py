@@ -87,10 +87,22 @@ RULES = (
 
 
 def expression(rule: Rule) -> str:
-    """The rule as CEL: the field is not there, is as it was, or may be written."""
+    """The rule as CEL: the field is not there, is as it was, or may be written. Of a list, that holds of each entry,
+    and the one that it is compared with has the same name."""
+    if "[]." in rule.field:
+        return _of_each(rule)
     value, before = f"object.{rule.field}", f"oldObject.{rule.field}"
     same = f"oldObject != null && {_there(before)} && {before} == {value}"
     return f"!({_there(value)}) || ({same}) || ({rule.allowed.replace('VALUE', value)})"
+
+
+def _of_each(rule: Rule) -> str:
+    path, _, field = rule.field.partition("[].")
+    entries, before = f"object.{path}", f"oldObject.{path}"
+    is_same = f"former.name == each.name && has(former.{field}) && former.{field} == each.{field}"
+    same = f"oldObject != null && {_there(before)} && {before}.exists(former, {is_same})"
+    allowed = rule.allowed.replace("VALUE", f"each.{field}")
+    return f"!({_there(entries)}) || {entries}.all(each, !has(each.{field}) || ({same}) || ({allowed}))"
 
 
 def _there(path: str) -> str:

@@ -149,6 +149,15 @@ def value_at(spec: Any, path: str) -> Any:
     return spec
 
 
+EACH = "each."
+"""Begins the path to a field of the entry for which a stage runs."""
+
+
+def value_of(spec: Any, path: str, entry: Any = None) -> Any:
+    """The value at a stage's path: of the spec, or behind `each.` of the entry of a list for which it runs."""
+    return value_at(entry, path.removeprefix(EACH)) if path.startswith(EACH) else value_at(spec, path)
+
+
 def camel(path: str) -> str:
     """A dotted snake_case path as a person writes it in YAML."""
 

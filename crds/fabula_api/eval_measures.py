@@ -44,8 +44,9 @@ class Measures(SpecModel):
 
     cel: ClassVar[tuple[Rule, ...]] = (
         {
-            "rule": "self.metrics.size() == 0 || self.gates.all(g, self.metrics.exists(m, m == g.metric))",
-            "message": "each gate's metric must be one of metrics",
+            "rule": "self.metrics.size() == 0 || self.gates.all(g, self.metrics.exists(m, m == g.metric)"
+            " || g.metric.startsWith('judge/') || g.metric.startsWith('judge-controlled/'))",
+            "message": "each gate's metric must be one of metrics, or judge/ and a judge's name",
             "fieldPath": ".gates",
         },
     )

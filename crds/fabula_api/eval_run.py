@@ -8,15 +8,17 @@ from pydantic import Field
 
 from fabula_api.arms import Arm, ArmStatus, Engine, Generation, ShardCount
 from fabula_api.base import LongText, Name, Rule, Text
+from fabula_api.bills import Billed
 from fabula_api.eval_measures import Measures
 from fabula_api.eval_results import Comparison, GateStatus, SelfTest
-from fabula_api.judges import Judge
+from fabula_api.judge_results import JudgeStatus
+from fabula_api.judges import Judging
 from fabula_api.samples import Samples
 from fabula_api.shared_spec import PixelWindow, Resources, Retries, RunSpec
 from fabula_api.status import ArtifactStatus, RunStatus
 
 
-class EvalRunSpec(Measures, RunSpec):
+class EvalRunSpec(Measures, Judging, RunSpec):
     """Compares models, with and without adapters, on the same samples."""
 
     cel: ClassVar[tuple[Rule, ...]] = (
@@ -55,15 +57,13 @@ class EvalRunSpec(Measures, RunSpec):
     """Inference pods for each arm; each loads the model once."""
     engine: Engine = "transformers"
     """Inference engine."""
-    judges: list[Judge] = Field(default_factory=list, max_length=8)
-    """Models that compare two arms' answers blindly."""
     retries: Retries = Field(default_factory=Retries)
     """How often a shard is tried again."""
     resources: Resources = Field(default_factory=Resources)
     """Resources of one inference pod, beside its GPUs."""
 
 
-class EvalRunStatus(RunStatus):
+class EvalRunStatus(Billed, RunStatus):
     shards: ShardCount | None = None
     """Inference shards of all arms."""
     arms: Annotated[list[ArmStatus], Field(max_length=8)] = Field(default_factory=list)
@@ -74,6 +74,8 @@ class EvalRunStatus(RunStatus):
     """Bounds and what was found."""
     self_tests: Annotated[list[SelfTest], Field(max_length=32)] = Field(default_factory=list)
     """Proof that each metric can fail."""
+    judges: Annotated[list[JudgeStatus], Field(max_length=8)] = Field(default_factory=list)
+    """What the judges cost, and what they found."""
     score: Text | None = None
     """One cell for `kubectl get`: the headline metric of each arm, which is `format-compliance`."""
     report: ArtifactStatus | None = None

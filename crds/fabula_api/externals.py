@@ -13,6 +13,7 @@ from fabula_api.base import camel, value_at
 from fabula_api.dataset_build import DatasetBuildSpec
 from fabula_api.eval_run import EvalRunSpec
 from fabula_api.fine_tune_run import FineTuneRunSpec
+from fabula_api.judges import HumanVerdicts
 from fabula_api.once import once
 from fabula_api.recipes import Kind, ReadModel, recipes
 from fabula_api.shared_spec import ArtifactSource, ModelSource
@@ -33,7 +34,7 @@ class External:
     """Name under which a stage declares it: the same without the arm."""
     field: str
     """The spec field that names it, as a person writes it."""
-    source: ArtifactSource | ModelSource
+    source: ArtifactSource | ModelSource | HumanVerdicts
     made_by: Kind | None = None
     """Kind of run that makes such artifacts; None for a model."""
     arm: str | None = None
@@ -79,6 +80,8 @@ def _of_the_kind(spec: Spec) -> tuple[External, ...]:
             found.append(External(name, "adapter", f"{field}.adapter", arm.adapter, "FineTuneRun", arm.name))
     if "clip-score" in spec.metrics:
         found.append(External("clipModel", "clipModel", "clipModel", spec.clip_model))
+    if spec.human_verdicts is not None:
+        found.append(External("humanVerdicts", "humanVerdicts", "humanVerdicts", spec.human_verdicts))
     return tuple(found)
 
 

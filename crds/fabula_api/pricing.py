@@ -14,6 +14,11 @@ from fabula_api.base import SpecModel
 _MILLION = 1_000_000
 
 
+class Budget(SpecModel):
+    usd: float | None = Field(None, gt=0)
+    """Stop before the providers' bill passes this many dollars."""
+
+
 class Price(SpecModel):
     """What one model costs, and how it draws on the account's quota."""
 

@@ -7,7 +7,7 @@ the block, because it was generated without the recipe, the same fields stand in
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
@@ -97,10 +97,10 @@ def _model(annotation: Any) -> type[BaseModel] | None:
 
 
 def fields_named(model: type[BaseModel], name: str, path: str = "") -> Iterator[str]:
-    """Dotted snake_case paths of all fields of that name. Of lists, their entries have no path."""
+    """Dotted snake_case paths of all fields of that name; those of a list's entries stand behind `[].`."""
     for own, field in model.model_fields.items():
         here = f"{path}{own}"
         if own == name:
             yield here
         elif (below := _model(field.annotation)) is not None:
-            yield from fields_named(below, name, f"{here}.")
+            yield from fields_named(below, name, f"{here}[]." if get_origin(field.annotation) is list else f"{here}.")

@@ -11,6 +11,7 @@ from fabula_api.arms import ArmStatus
 from fabula_api.base import Count, StatusModel, Text, Timestamp, Uri
 from fabula_api.dataset_build import BuildEstimate
 from fabula_api.eval_results import Comparison, SelfTest
+from fabula_api.judge_results import JudgeFound
 
 
 class Summary(StatusModel):
@@ -63,4 +64,5 @@ class ScoreSummary(Summary):
     comparisons: Annotated[list[Comparison], Field(max_length=256)] = Field(default_factory=list)
     gates: Annotated[list[GateAnswer], Field(max_length=32)] = Field(default_factory=list)
     self_tests: Annotated[list[SelfTest], Field(max_length=32)] = Field(default_factory=list)
+    judges: Annotated[list[JudgeFound], Field(max_length=8)] = Field(default_factory=list)
     score: Text | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fabula_api.recipes.records import Stage
+from fabula_api.recipes.records import Paid, Stage
 from fabula_api.summary import ScoreSummary, TrainSummary
 
 RESOLVE = "resolve"
@@ -42,7 +42,7 @@ TRAINING = (
 )
 """Training of a model on a dataset artifact."""
 EVALUATION = (
-    resolve("arms", "metrics", "clip_model"),
+    resolve("arms", "metrics", "clip_model", "human_verdicts"),
     Stage(
         "select",
         "single",
@@ -67,12 +67,37 @@ EVALUATION = (
         unit="answer",
     ),
     Stage(
+        "judge",
+        "sharded",
+        runs="fabula_workloads.stages.judge:run",
+        reads=(
+            "baseline",
+            *(
+                f"each.{name}"
+                for name in ("provider", "model", "rubric", "pairs", "tries", "probes", "max_tokens", "temperature")
+            ),
+        ),
+        extent=("budget",),
+        after=("select", "infer"),
+        shards="each.shards",
+        for_each="judges",
+        paid=Paid(
+            when=("each.provider", ("bedrock", "openai")),
+            model="each.model",
+            region="each.region",
+            quota="each.quota",
+            concurrency="each.concurrency",
+            reply_tokens="each.max_tokens",
+        ),
+        unit="verdict",
+    ),
+    Stage(
         "score",
         "single",
         runs="fabula_workloads.stages.score:run",
         reads=("arms", "baseline", "metrics", "profiles", "clip_model", "gates"),
-        after=(RESOLVE, "select", "infer"),
-        external=("clipModel",),
+        after=(RESOLVE, "select", "infer", "judge"),
+        external=("clipModel", "humanVerdicts"),
         makes=("report",),
         version=2,
         summary=ScoreSummary,

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from fabula_api.metrics import Metric
+from fabula_api.rubrics import Rubric
 from fabula_api.shared_spec import RunSpec
 from fabula_api.summary import Summary
 
@@ -35,7 +36,8 @@ class ReadModel:
 
 @dataclass(frozen=True, slots=True)
 class Paid:
-    """What a stage pays a provider for, and out of what. Paths are as in a Stage."""
+    """What a stage pays a provider for, and out of what. Paths are as in a Stage; of a stage that runs for each entry
+    of a list, those that begin with `each.` are the entry's own fields."""
 
     when: tuple[str, tuple[object, ...]]
     """(field, values): it pays where the field, which names the provider, has one of the values."""
@@ -103,15 +105,15 @@ class Stage:
     by_content: bool = False
     """It looks at its source each time, and picks a folder of its own by what it finds there."""
     shards: str | None = None
-    """Spec field with the number of shards."""
+    """Spec field with the number of shards, or `each.` and a field of the entry that it runs for."""
     device: str = "cpu"
     """`cpu`, `cuda`, or the dotted spec field that says which."""
     remote_when: tuple[str, tuple[object, ...]] | None = None
     """(field, values): with one of the values the work is done elsewhere, and the pod needs no GPU."""
     resources: str | None = None
     """Spec field with the pod's resources."""
-    for_each: str | None = None
-    """`arms`: the stage runs once for each arm, all at once."""
+    for_each: Literal["arms", "judges"] | None = None
+    """The list of the spec for each of whose entries the stage runs once, all at once."""
     skip_unless: tuple[str, tuple[object, ...]] | None = None
     """(field, values): the stage is skipped unless the field has one of the values."""
     paid: Paid | None = None
@@ -165,6 +167,8 @@ class Recipe:
     own metrics read. Of Fabula's metrics it has those that read no more."""
     metrics: tuple[Metric, ...] = ()
     """Its own metrics, beside those of every recipe; their names begin with the recipe's and a slash."""
+    rubrics: tuple[Rubric, ...] = ()
+    """What judges of its evaluations may be asked by, beside the rubrics of every recipe."""
     specs: Mapping[Kind, type[RunSpec]] = field(default_factory=dict)
     """For each kind in which the recipe has fields of its own: a subclass of the kind's spec with one field more, a
     block of the recipe's name."""

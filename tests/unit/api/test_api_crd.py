@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from fabula_api.base import camel
+from fabula_api.base import EACH, camel
 from fabula_api.crd import MODELS, crd
 from fabula_api.generate import outputs
 from fabula_api.recipes import Kind, block_of, recipes
@@ -149,6 +149,9 @@ def test_stages_read_fields_that_exist(recipe: str, kind: Kind) -> None:
         if stage.device not in ("cpu", "cuda"):
             paths.append(stage.device)
         for path in paths:
+            if path.startswith(EACH):
+                assert stage.for_each is not None
+                path = f"{stage.for_each}.{path.removeprefix(EACH)}"
             known = isinstance(getattr(own, path, None), property) or field_at(own, path)
             assert known, f"{recipe} {kind} {stage.name}: no field {path}"
         assert set(stage.after) <= names, f"{stage.name} comes before a stage it reads"

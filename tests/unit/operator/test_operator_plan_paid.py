@@ -18,7 +18,8 @@ from tests.support.observations import (
     written,
 )
 
-from fabula_api.dataset_build import CallCount, DatasetBuildStatus, StageBill, TokenCount
+from fabula_api.bills import CallCount, StageBill, TokenCount
+from fabula_api.dataset_build import DatasetBuildStatus
 from fabula_api.worker import StageReport
 from fabula_operator.plan.actions import DeleteChild
 from fabula_operator.plan.lifecycle import plan

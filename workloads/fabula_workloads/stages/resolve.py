@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 
 from fabula_api.externals import External, unresolved
+from fabula_api.judges import HumanVerdicts
 from fabula_api.shared_spec import ModelSource
 from fabula_workloads.models.hub import hub_commit
 from fabula_workloads.runtime.artifact import require_manifest
@@ -43,7 +44,7 @@ def _digest(context: StageContext, one: External) -> str:
     if isinstance(source, ModelSource) and source.uri is None:
         return hub_commit(source, one.field)
     uri = context.resolve(source.uri or "")
-    if not isinstance(source, ModelSource):
+    if not isinstance(source, ModelSource | HumanVerdicts):
         try:
             return _artifact(uri, *KINDS[one.input])
         except InputInvalid as error:
@@ -51,7 +52,8 @@ def _digest(context: StageContext, one: External) -> str:
     try:
         return content_digest(uri, context.cache, context.check_stop)
     except NotFound as error:
-        raise InputInvalid(f"{one.field}.uri: there is no model folder at {error.uri}") from error
+        what = "model folder" if isinstance(source, ModelSource) else "folder with files"
+        raise InputInvalid(f"{one.field}.uri: there is no {what} at {error.uri}") from error
 
 
 def _artifact(uri: str, *kinds: str) -> str:

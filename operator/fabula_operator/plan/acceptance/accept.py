@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from fabula_api import judging
 from fabula_api.base import camel, value_at
 from fabula_api.dataset_build import DatasetBuildSpec
 from fabula_api.eval_run import EvalRunSpec
@@ -151,7 +152,7 @@ def infeasible(seen: Observed, spec: Spec) -> Refusal | None:
     if problem := meaningless(spec):
         return Refusal("InvalidSpec", problem)
     if isinstance(spec, EvalRunSpec):
-        if problem := _unknown_metric(spec):
+        if problem := _unknown_metric(spec) or judging.problem_of(spec):
             return Refusal("InvalidSpec", problem)
         arms = {arm.name for arm in spec.arms}
         if len(arms) < len(spec.arms):

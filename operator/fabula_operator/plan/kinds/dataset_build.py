@@ -6,16 +6,15 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from fabula_api.dataset_build import CallCount, DatasetBuildSpec, DatasetBuildStatus, StageBill, TokenCount
+from fabula_api.dataset_build import DatasetBuildSpec, DatasetBuildStatus
 from fabula_api.recipes import recipes
 from fabula_api.status import Tally
 from fabula_api.summary import DatasetSummary, EstimateSummary
+from fabula_operator.plan.kinds.billing import BILLED, billed, counts_of
 from fabula_operator.plan.kinds.kind import Plain
 from fabula_operator.plan.money.unpriced import unpriced
-from fabula_operator.plan.stages.results import add_up, summary_of
+from fabula_operator.plan.stages.results import summary_of
 from fabula_operator.plan.stages.view import StageView, result_view
-
-BILLED = ("tokens", "calls", "cost")
 
 
 class DatasetBuildKind(Plain[DatasetBuildSpec, DatasetBuildStatus]):
@@ -54,7 +53,7 @@ def _folded(
     tallies = {(one.kind, one.outcome, one.reason): one.count for one in status.items}
     figures, no_items = dict(status.figures), _only_in_figures(views)
     for view in views:
-        counts = _counts(view)
+        counts = counts_of(view)
         if view.result is not None:
             # These counts are whole, and what failed or was left before may be done by now.
             told = {view.stage.name, *(key.partition("/")[0] for key in counts)}
@@ -73,7 +72,7 @@ def _folded(
             Tally(kind=kind, outcome=name, reason=reason, count=count)
             for (kind, name, reason), count in sorted(tallies.items(), key=lambda one: [part or "" for part in one[0]])
         ][:64],
-        **_billed(status, views, unpriced_stages),
+        **billed(status, views, unpriced_stages),
     }
     last = views[-1]
     update["figures"] = figures
@@ -112,48 +111,3 @@ def _figures(view: StageView, counts: Mapping[str, float]) -> dict[str, float]:
         if one.count in counts and below:
             found[one.name] = round(counts[one.count] / below, 4)
     return found
-
-
-def _counts(view: StageView) -> dict[str, float]:
-    if view.result is not None:
-        return view.result.counts
-    return add_up(report.body.counts for report in view.reports.values())
-
-
-def _billed(status: DatasetBuildStatus, views: Sequence[StageView], unpriced_stages: frozenset[str]) -> dict[str, Any]:
-    """Tokens, calls and dollars by stage and in all. What was paid never gets less.
-
-    Figures of a stage that ended stay in the status, since its reports and pods go.
-    """
-    bills = {bill.stage: bill for bill in status.bills}
-    update: dict[str, Any] = {}
-    for view in views:
-        counts = _counts(view)
-        if "calls/paid" in counts or "calls/saved" in counts:
-            name = view.status.name
-            old = bills.get(name) or StageBill(stage=name)
-            whole, lost_usd = view.result is not None, counts.get("cost/lostUsd", 0)
-            bills[name] = StageBill(
-                stage=name,
-                cost_usd=max(round(counts.get("cost/usd", 0), 4), old.cost_usd),
-                input=max(int(counts.get("tokens/input", 0)), old.input),
-                output=max(int(counts.get("tokens/output", 0)), old.output),
-                paid=max(int(counts.get("calls/paid", 0)), old.paid),
-                saved=int(counts.get("calls/saved", old.saved)),
-                # A picture that is found again is no loss any more; but a sum of few shards is no news.
-                lost=int(counts.get("calls/lost", 0) if whole else max(counts.get("calls/lost", 0), old.lost)),
-                lost_usd=round(lost_usd if whole else max(lost_usd, old.lost_usd), 4),
-            )
-    if bills:
-        found = list(bills.values())
-        update["bills"] = found
-        update["tokens"] = TokenCount(input=sum(one.input for one in found), output=sum(one.output for one in found))
-        update["calls"] = CallCount(
-            paid=sum(one.paid for one in found),
-            saved=sum(one.saved for one in found),
-            lost=sum(one.lost for one in found),
-        )
-        # A sum without what was paid at an unknown price would be taken for the bill.
-        known = not any(one.paid and one.stage in unpriced_stages for one in found)
-        update["cost_usd"] = round(sum(one.cost_usd for one in found), 4) if known else None
-    return update

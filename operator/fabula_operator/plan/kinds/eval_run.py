@@ -12,8 +12,11 @@ from fabula_api.recipes import metrics_of
 from fabula_api.status import FailureDigest
 from fabula_api.summary import ScoreSummary
 from fabula_api.worker import UNPARSEABLE
+from fabula_operator.plan.kinds.billing import billed
 from fabula_operator.plan.kinds.gates import answered, gates
+from fabula_operator.plan.kinds.judges import judges, trusted
 from fabula_operator.plan.kinds.kind import Plain
+from fabula_operator.plan.money.unpriced import unpriced
 from fabula_operator.plan.stages.results import summary_of
 from fabula_operator.plan.stages.view import StageView, result_view
 from fabula_operator.plan.status.conditions import Told
@@ -22,18 +25,21 @@ from fabula_operator.plan.status.conditions import Told
 class EvalRunKind(Plain[EvalRunSpec, EvalRunStatus]):
     """See `RunKind`."""
 
-    condition_types = ("GatesPassed",)
+    condition_types = ("GatesPassed", "JudgesTrusted")
 
     def conditions(
         self, spec: EvalRunSpec | None, status: EvalRunStatus, at_work: Sequence[StageView] | None
     ) -> Mapping[str, Told]:
-        """What the gates say."""
-        return {"GatesPassed": gates(status, spec) if spec is not None else ("Unknown", "NotScored", "")}
+        """What the gates say, and whether the judges can judge."""
+        return {
+            "GatesPassed": gates(status, spec) if spec is not None else ("Unknown", "NotScored", ""),
+            "JudgesTrusted": trusted(status),
+        }
 
     def fold(
         self, status: EvalRunStatus, spec: EvalRunSpec, views: Sequence[StageView], prices: Mapping[str, float]
     ) -> EvalRunStatus:
-        """With arms, shards and the score."""
+        """With arms, shards, judges, the bill and the score."""
         return _folded(status, spec, views)
 
     def verdict(self, status: EvalRunStatus) -> FailureDigest | None:
@@ -47,13 +53,21 @@ class EvalRunKind(Plain[EvalRunSpec, EvalRunStatus]):
             stage=status.stages[-1].name if status.stages else None,
         )
 
+    def left(self, status: EvalRunStatus) -> Sequence[tuple[str, str]]:
+        """Questions that no judge was asked, for want of dollars."""
+        return [
+            ("BudgetReached", f"BudgetReached: {one.left} questions to judge {one.name} were left")
+            for one in status.judges
+            if one.left
+        ]
+
     def outcome(self, status: EvalRunStatus) -> str:
         """The score."""
         return status.score or "report committed"
 
 
 def _folded(status: EvalRunStatus, spec: EvalRunSpec, views: Sequence[StageView]) -> EvalRunStatus:
-    infer = [view for view in views if view.arm is not None]
+    infer = [view for view in views if view.stage.for_each == "arms"]
     arms = {arm.name: arm for arm in status.arms}
     for view in infer:
         assert view.arm is not None
@@ -66,12 +80,14 @@ def _folded(status: EvalRunStatus, spec: EvalRunSpec, views: Sequence[StageView]
     done = sum(spec.shards for view in infer if view.status.state == "Succeeded")
     failed = sum(1 for view in infer if view.failure is not None)
     update: dict[str, Any] = {
+        **billed(status, views, frozenset(unpriced(spec))),
         "shards": ShardCount(done=done, total=spec.shards * len(infer), failed=failed),
         "arms": [arms[arm.name] for arm in spec.arms],
     }
-    last = result_view(views)
+    last, found = result_view(views), None
     if last.result is not None:
         summary = summary_of(ScoreSummary, last.result)
+        found = summary.judges
         update["comparisons"] = summary.comparisons
         update["gates"] = answered(spec, summary.gates)
         update["self_tests"] = summary.self_tests
@@ -80,6 +96,8 @@ def _folded(status: EvalRunStatus, spec: EvalRunSpec, views: Sequence[StageView]
         update["score"] = summary.score or _score(spec, update["arms"])
     elif last.status.state != "Succeeded":
         update |= {"comparisons": [], "gates": [], "self_tests": [], "score": None}
+        found = []
+    update["judges"] = judges(status, spec, views, update.get("bills", status.bills), found)
     update["report"] = last.status.artifact if last.status.state == "Succeeded" else None
     return status.replace(**update)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from fabula_api.arms import Arm
 from fabula_api.artifact import canonical_json
-from fabula_api.base import value_at
+from fabula_api.base import value_at, value_of
+from fabula_api.entries import Entry, instance
 from fabula_api.fine_tune_run import FineTuneRunSpec, FineTuneRunStatus
 from fabula_api.recipes import Stage
 from fabula_api.shared_spec import Resources
@@ -55,7 +56,7 @@ def launch_of(
     spec: Spec,
     backend: Backend,
     stage: Stage,
-    arm: Arm | None,
+    arm: Entry | None,
     key: str,
     place: str,
     inputs: tuple[StageInput, ...],
@@ -69,7 +70,7 @@ def launch_of(
     if stage.shape == "group" and isinstance(spec, FineTuneRunSpec):
         shards = spec.topology.nodes
     elif stage.shards:
-        shards = value_at(spec, stage.shards)
+        shards = value_of(spec, stage.shards, arm)
     return Launch(
         run=run.identity,
         generation=run.generation,
@@ -87,13 +88,13 @@ def launch_of(
         resources=resources,
         retries=spec.retries,
         queue=spec.queue if isinstance(spec, FineTuneRunSpec) else None,
-        grace_seconds=last_call_seconds(spec, stage.name),
+        grace_seconds=last_call_seconds(spec, instance(stage.name, arm_name)),
     )
 
 
-def _device(stage: Stage, spec: Spec, arm: Arm | None, resources: Resources) -> tuple[Device, int]:
+def _device(stage: Stage, spec: Spec, arm: Entry | None, resources: Resources) -> tuple[Device, int]:
     """Device and number of GPUs of one pod."""
-    if arm is not None:
+    if isinstance(arm, Arm):
         return ("cuda", arm.gpus_per_shard) if arm.gpus_per_shard else ("cpu", 0)
     if stage.remote_when is not None and value_at(spec, stage.remote_when[0]) in stage.remote_when[1]:
         return "cpu", 0

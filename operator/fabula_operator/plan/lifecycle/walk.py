@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from fabula_api.arms import Arm
 from fabula_api.base import value_at
-from fabula_api.eval_run import EvalRunSpec
+from fabula_api.entries import Entry, entries, instance
 from fabula_api.externals import unresolved
 from fabula_api.fine_tune_run import FineTuneRunStatus
 from fabula_api.recipes import Stage
@@ -51,13 +50,12 @@ def pending(stages: tuple[Stage, ...], spec: Spec, status: RunStatus) -> list[St
     ]
 
 
-def instances(stage: Stage, spec: Spec) -> list[tuple[str, Arm | None]]:
-    """(name, arm) for each time the stage runs; nothing for one that would have nothing to find out."""
+def instances(stage: Stage, spec: Spec) -> list[tuple[str, Entry | None]]:
+    """(name, arm or judge) for each time the stage runs; nothing for one that would have nothing to find out."""
     if stage.resolves and not unresolved(spec):
         return []
-    if stage.for_each == "arms":
-        assert isinstance(spec, EvalRunSpec)
-        return [(f"{stage.name}/{arm.name}", arm) for arm in spec.arms]
+    if stage.for_each is not None:
+        return [(instance(stage.name, one.name), one) for one in entries(stage, spec)]
     return [(stage.name, None)]
 
 
@@ -87,7 +85,7 @@ def walk(this: Walk) -> list[StageView]:
 
 
 def _stage(
-    this: Walk, stage: Stage, name: str, arm: Arm | None, known: StageStatus | None, before: list[StageView]
+    this: Walk, stage: Stage, name: str, arm: Entry | None, known: StageStatus | None, before: list[StageView]
 ) -> StageView:
     inputs = _inputs(this, stage, arm, before)
     root = this.seen.environment.artifact_root
@@ -122,7 +120,7 @@ def _startable(this: Walk, view: StageView) -> StageView:
     return replace(view, launch=None, status=status, failure=failure, attempts=attempts)
 
 
-def _inputs(this: Walk, stage: Stage, arm: Arm | None, before: list[StageView]) -> tuple[StageInput, ...]:
+def _inputs(this: Walk, stage: Stage, arm: Entry | None, before: list[StageView]) -> tuple[StageInput, ...]:
     found = []
     for view in before:
         if view.stage.name in stage.after and view.status.artifact is not None:

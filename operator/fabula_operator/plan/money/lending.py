@@ -27,8 +27,8 @@ _REPORTS_PER_SECOND = 50
 _SAME = 1e-6
 
 
-Shard = tuple[str, int]
-"""Uid of the build, and index."""
+Shard = tuple[str, str, int]
+"""Uid of the run, its stage with the judge where it is one's, and index."""
 
 
 @dataclass(frozen=True, slots=True)

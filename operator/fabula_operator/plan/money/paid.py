@@ -1,38 +1,73 @@
-"""Which stages of a run pay a provider, as its recipe says."""
+"""Which stages of a run pay a provider, as its recipe says: each by its name, with the judge where it is one's."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from typing import Any
 
-from fabula_api.base import camel, value_at
+from fabula_api.base import EACH, camel, value_of
+from fabula_api.entries import Entry, entries, instance
 from fabula_api.provider import longest_reply_seconds
-from fabula_api.recipes import Paid, stages_of
+from fabula_api.recipes import Paid, Stage, stages_of
 from fabula_api.specs import Spec, kind_of
 
 _SECONDS_TO_COMMIT = 10
 
 
-def paid_stages(spec: Spec) -> dict[str, Paid]:
-    """The run's stages that pay with this spec, in their order."""
-    found = {stage.name: stage.paid for stage in stages_of(spec.recipe, kind_of(spec)) or () if stage.paid}
-    return {name: paid for name, paid in found.items() if value_at(spec, paid.when[0]) in paid.when[1]}
+@dataclass(frozen=True, slots=True)
+class Payer:
+    """One stage that pays, for one entry of a list where it runs for each of them."""
+
+    spec: Spec
+    stage: Stage
+    paid: Paid
+    entry: Entry | None = None
+
+    @property
+    def name(self) -> str:
+        """As in `status.stages`."""
+        return instance(self.stage.name, self.entry.name if self.entry else None)
+
+    def value(self, path: str) -> Any:
+        """What stands in one of the fields that `Paid` names."""
+        return value_of(self.spec, path, self.entry)
+
+    @property
+    def shards(self) -> int:
+        """How many shards it has."""
+        return 1 if self.stage.shards is None else int(self.value(self.stage.shards))
+
+    @property
+    def model(self) -> str:
+        """What is paid for."""
+        return str(self.value(self.paid.model))
+
+    @property
+    def model_field(self) -> str:
+        """The field that names it, as a person writes it."""
+        if self.entry is None:
+            return f"spec.{camel(self.paid.model)}"
+        return f"spec.{self.stage.for_each}[{self.entry.name}].{camel(self.paid.model.removeprefix(EACH))}"
 
 
-def shards_of(spec: Spec, stage: str) -> int:
-    """How many shards a stage has."""
-    field = next(one.shards for one in stages_of(spec.recipe, kind_of(spec)) or () if one.name == stage)
-    return 1 if field is None else int(value_at(spec, field))
-
-
-def model_of(spec: Spec, paid: Paid) -> tuple[str, str]:
-    """The field that names what is paid for, as a person writes it, and the model."""
-    return f"spec.{camel(paid.model)}", str(value_at(spec, paid.model))
+def payers(spec: Spec) -> dict[str, Payer]:
+    """The run's stages that pay with this spec, by name, in their order."""
+    found = {}
+    for stage in stages_of(spec.recipe, kind_of(spec)) or ():
+        if stage.paid is None:
+            continue
+        for entry in entries(stage, spec) if stage.for_each else (None,):
+            payer = Payer(spec, stage, stage.paid, entry)
+            if payer.value(stage.paid.when[0]) in stage.paid.when[1]:
+                found[payer.name] = payer
+    return found
 
 
 def last_call_seconds(spec: Spec, stage: str) -> int:
     """Seconds that a stage's pods need at most to end the paid calls in hand and keep the answers; 0 without such."""
-    paid = paid_stages(spec).get(stage)
-    if paid is None:
+    payer = payers(spec).get(stage)
+    if payer is None:
         return 0
-    tokens = (value_at(spec, paid.reply_tokens),) if paid.reply_tokens else ()
+    tokens = (payer.value(payer.paid.reply_tokens),) if payer.paid.reply_tokens else ()
     return math.ceil(longest_reply_seconds(*tokens)) + _SECONDS_TO_COMMIT

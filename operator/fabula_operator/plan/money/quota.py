@@ -1,4 +1,4 @@
-"""What a shard may take next: its part of the provider's quota, and of the build's dollars.
+"""What a shard may take next: its part of the provider's quota, and of the run's dollars.
 
 Pure. How a quota is divided among the shards of all builds that share it is in `lending`. Dollars are granted so that
 all grants together never pass the budget, even though shards hear of them at different times.
@@ -11,11 +11,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from fabula_api.base import value_at
-from fabula_api.dataset_build import DatasetBuildSpec
+from fabula_api.entries import instance
+from fabula_api.eval_run import EvalRunSpec
+from fabula_api.fine_tune_run import FineTuneRunSpec
+from fabula_api.judges import Judge
+from fabula_api.judging import judge_usd
 from fabula_api.quota import Quota, RequestQuota
 from fabula_api.specs import Spec
 from fabula_api.worker import StageReport
-from fabula_operator.plan.money.paid import paid_stages, shards_of
+from fabula_operator.plan.money.paid import payers
 from fabula_operator.plan.money.quota_groups import QuotaGroup
 
 _ENDED = frozenset({"BudgetReached", "TargetReached"})
@@ -23,11 +27,12 @@ _ENDED = frozenset({"BudgetReached", "TargetReached"})
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """One build's paid stage at work."""
+    """One run's paid stage at work."""
 
     run: str
-    """Uid of the build."""
+    """Uid of the run."""
     stage: str
+    """With the judge, where it is one's."""
     quota: RequestQuota
     at_work: int
     """Shards that have not ended."""
@@ -45,7 +50,7 @@ class Claim:
             return ("declared", self.declared.name)
         if self.quota.group:
             return ("group", self.quota.group, *self.payer)
-        return (self.stage, "run", self.run)
+        return ("run", self.run, self.stage)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +73,20 @@ def claim_of(
     groups: Iterable[QuotaGroup] = (),
 ) -> Claim | None:
     """What a build's stage at work draws on, among it the declared `groups`; None for a stage that pays nobody."""
-    paid = paid_stages(spec).get(stage)
-    if paid is None:
+    payer = payers(spec).get(stage)
+    if payer is None:
         return None
-    quota: RequestQuota = value_at(spec, paid.quota)
-    payer = (namespace, *(str(value_at(spec, field)) for field in (paid.when[0], paid.region, paid.model)))
-    over = sum(ended(report) for report in reports if report.stage == stage)
-    declared = next((one for one in groups if one.covers(namespace, quota.group, *payer[1:])), None)
-    return Claim(
-        run, stage, quota, max(1, shards_of(spec, stage) - over), value_at(spec, paid.concurrency), payer, declared
-    )
+    paid = payer.paid
+    quota: RequestQuota = payer.value(paid.quota)
+    who = (namespace, *(str(payer.value(field)) for field in (paid.when[0], paid.region, paid.model)))
+    over = sum(ended(report) for report in reports if stage_of(report) == stage)
+    declared = next((one for one in groups if one.covers(namespace, quota.group, *who[1:])), None)
+    return Claim(run, stage, quota, max(1, payer.shards - over), payer.value(paid.concurrency), who, declared)
+
+
+def stage_of(report: StageReport) -> str:
+    """The stage that a shard's report is about, with the judge where it is one's."""
+    return instance(report.stage, report.arm)
 
 
 def ended(report: StageReport) -> bool:
@@ -109,10 +118,12 @@ def pool_of(claim: Claim, claims: Iterable[Claim]) -> Pool:
 def stage_budget(spec: Spec, stage: str, status: Mapping[str, Any]) -> float | None:
     """Dollars that a paid stage may take in all; None without a bound. Where it has none of its own, it may take what
     the paid stages before it left of the budget, by the run's status."""
-    if not isinstance(spec, DatasetBuildSpec) or spec.budget.usd is None:
+    if isinstance(spec, FineTuneRunSpec) or spec.budget.usd is None:
         return None
-    stages = paid_stages(spec)
-    if (field := stages[stage].limit_usd) is not None:
+    stages = payers(spec)
+    if isinstance(spec, EvalRunSpec) and isinstance(judge := stages[stage].entry, Judge):
+        return judge_usd(spec, judge)
+    if (field := stages[stage].paid.limit_usd) is not None:
         limit: float | None = value_at(spec, field)
         return limit
     before = list(stages)[: list(stages).index(stage)]

@@ -1,15 +1,15 @@
-"""Models that a build pays for and whose price nobody knows, an application inference profile say.
+"""Models that a run pays for and whose price nobody knows, an application inference profile say.
 
-With a budget such a build is refused: no call could be held against it. Without one it may go on, and says that its
+With a budget such a run is refused: no call could be held against it. Without one it may go on, and says that its
 dollars are not known; zero would be a lie.
 """
 
 from __future__ import annotations
 
-from fabula_api.dataset_build import DatasetBuildSpec
+from fabula_api.fine_tune_run import FineTuneRunSpec
 from fabula_api.pricing import price_of
 from fabula_api.worker import Spec
-from fabula_operator.plan.money.paid import model_of, paid_stages
+from fabula_operator.plan.money.paid import payers
 
 REASON = "PriceUnknown"
 _REMEDY = (
@@ -19,11 +19,12 @@ _REMEDY = (
 
 def unpriced(spec: Spec | None) -> dict[str, str]:
     """Stages that pay for a model without a price, each with the field that names it and the model."""
-    if not isinstance(spec, DatasetBuildSpec):
+    if spec is None or isinstance(spec, FineTuneRunSpec):
         return {}
-    named = {stage: model_of(spec, paid) for stage, paid in paid_stages(spec).items()}
     return {
-        stage: f"{field} {model}" for stage, (field, model) in named.items() if price_of(model, spec.prices) is None
+        name: f"{payer.model_field} {payer.model}"
+        for name, payer in payers(spec).items()
+        if price_of(payer.model, spec.prices) is None
     }
 
 
@@ -36,7 +37,7 @@ def without_budget(spec: Spec | None) -> str:
 
 def over_budget(spec: Spec) -> str | None:
     """Why a build is refused whose budget could not be kept; None where it can, and for a dry run."""
-    if not isinstance(spec, DatasetBuildSpec) or spec.budget.usd is None or spec.dry_run:
+    if isinstance(spec, FineTuneRunSpec) or spec.budget.usd is None or getattr(spec, "dry_run", False):
         return None
     if not (found := unpriced(spec)):
         return None

@@ -11,9 +11,12 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from fabula_api.arms import Arm
 from fabula_api.artifact import digest_of
-from fabula_api.base import value_at
+from fabula_api.base import EACH, value_at, value_of
+from fabula_api.entries import Entry
+from fabula_api.eval_run import EvalRunSpec
+from fabula_api.judges import Judge
+from fabula_api.judging import rubric_of
 from fabula_api.once import once
 from fabula_api.recipes import Stage
 from fabula_api.uri import resolve_uri
@@ -31,6 +34,12 @@ def _part(spec: Spec, path: str, root: str) -> Any:
     return _plain(value_at(spec, path), root)
 
 
+def _read(stage: Stage, spec: Spec, entry: Entry | None, root: str) -> dict[str, Any]:
+    """The fields that a stage reads, as they go into its key."""
+    own = {path: _plain(value_of(spec, path, entry), root) for path in stage.reads if path.startswith(EACH)}
+    return {path: _part(spec, path, root) for path in stage.reads if not path.startswith(EACH)} | own
+
+
 def _plain(value: Any, root: str) -> Any:
     """As JSON, with every place in its one spelling."""
     if isinstance(value, BaseModel):
@@ -46,10 +55,13 @@ def _plain(value: Any, root: str) -> Any:
     return value
 
 
-def stage_key(recipe: str, stage: Stage, spec: Spec, arm: Arm | None, inputs: Sequence[StageInput], root: str) -> str:
+def stage_key(recipe: str, stage: Stage, spec: Spec, arm: Entry | None, inputs: Sequence[StageInput], root: str) -> str:
     """`sha256:<hex>` of everything that decides the stage's output, and how much of it there is."""
     arm_value = None
-    if arm is not None:
+    if isinstance(arm, Judge) and isinstance(spec, EvalRunSpec):
+        # A recipe's rubric is code: where its words change, so do the verdicts.
+        arm_value = {"rubric": _plain(rubric_of(spec, arm), root)}
+    elif arm is not None:
         # Where model and adapter lie, and who made them, does not matter; their digests are among the inputs.
         named = {one.name for one in inputs}
         arm_value = {key: value for key, value in _plain(arm, root).items() if key not in {"adapter", "model"} & named}
@@ -58,7 +70,7 @@ def stage_key(recipe: str, stage: Stage, spec: Spec, arm: Arm | None, inputs: Se
             "recipe": recipe,
             "stage": stage.name,
             "version": stage.version,
-            "spec": {path: _part(spec, path, root) for path in stage.reads} | _bounds(stage, spec, root),
+            "spec": _read(stage, spec, arm, root) | _bounds(stage, spec, root),
             "arm": arm_value,
             "inputs": {one.name: one.digest for one in inputs},
         }
@@ -76,7 +88,7 @@ def _bounds(stage: Stage, spec: Spec, root: str) -> dict[str, Any]:
 
 
 def place_key(
-    recipe: str, stage: Stage, spec: Spec, arm: Arm | None, inputs: Sequence[StageInput], root: str, bounded: Set[str]
+    recipe: str, stage: Stage, spec: Spec, arm: Entry | None, inputs: Sequence[StageInput], root: str, bounded: Set[str]
 ) -> str:
     """The key that names the stage's folder: as `stage_key`, but whatever only bounds how far stages go is left out.
 

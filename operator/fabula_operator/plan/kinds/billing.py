@@ -1,0 +1,59 @@
+"""Calls, tokens and dollars of a run that pays providers, whatever its kind."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from fabula_api.bills import Billed, CallCount, StageBill, TokenCount
+from fabula_operator.plan.stages.results import add_up
+from fabula_operator.plan.stages.view import StageView
+
+BILLED = ("tokens", "calls", "cost")
+"""Kinds of counts that are no items but the bill."""
+
+
+def counts_of(view: StageView) -> dict[str, float]:
+    """What a stage has counted: its result's figures, else the sum of its shards' last reports."""
+    if view.result is not None:
+        return view.result.counts
+    return add_up(report.body.counts for report in view.reports.values())
+
+
+def billed(status: Billed, views: Sequence[StageView], unpriced_stages: frozenset[str]) -> dict[str, Any]:
+    """Tokens, calls and dollars by stage and in all. What was paid never gets less.
+
+    Figures of a stage that ended stay in the status, since its reports and pods go.
+    """
+    bills = {bill.stage: bill for bill in status.bills}
+    update: dict[str, Any] = {}
+    for view in views:
+        counts = counts_of(view)
+        if "calls/paid" in counts or "calls/saved" in counts:
+            name = view.status.name
+            old = bills.get(name) or StageBill(stage=name)
+            whole, lost_usd = view.result is not None, counts.get("cost/lostUsd", 0)
+            bills[name] = StageBill(
+                stage=name,
+                cost_usd=max(round(counts.get("cost/usd", 0), 4), old.cost_usd),
+                input=max(int(counts.get("tokens/input", 0)), old.input),
+                output=max(int(counts.get("tokens/output", 0)), old.output),
+                paid=max(int(counts.get("calls/paid", 0)), old.paid),
+                saved=int(counts.get("calls/saved", old.saved)),
+                # A picture that is found again is no loss any more; but a sum of few shards is no news.
+                lost=int(counts.get("calls/lost", 0) if whole else max(counts.get("calls/lost", 0), old.lost)),
+                lost_usd=round(lost_usd if whole else max(lost_usd, old.lost_usd), 4),
+            )
+    if bills:
+        found = list(bills.values())
+        update["bills"] = found
+        update["tokens"] = TokenCount(input=sum(one.input for one in found), output=sum(one.output for one in found))
+        update["calls"] = CallCount(
+            paid=sum(one.paid for one in found),
+            saved=sum(one.saved for one in found),
+            lost=sum(one.lost for one in found),
+        )
+        # A sum without what was paid at an unknown price would be taken for the bill.
+        known = not any(one.paid and one.stage in unpriced_stages for one in found)
+        update["cost_usd"] = round(sum(one.cost_usd for one in found), 4) if known else None
+    return update

@@ -1,0 +1,64 @@
+"""The judges of an evaluation: what each was to cost and has cost, what it found, and whether it can judge at all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fabula_api.bills import StageBill
+from fabula_api.entries import instance
+from fabula_api.eval_run import EvalRunSpec, EvalRunStatus
+from fabula_api.judge_results import JudgeFound, JudgeStatus
+from fabula_api.judging import plan_of
+from fabula_operator.plan.kinds.billing import counts_of
+from fabula_operator.plan.stages.view import StageView
+from fabula_operator.plan.status.conditions import Told
+
+_STAGE = "judge"
+_LEFT = f"{_STAGE}/left/BudgetReached"
+
+
+def judges(
+    status: EvalRunStatus,
+    spec: EvalRunSpec,
+    views: Sequence[StageView],
+    bills: Sequence[StageBill],
+    found: Sequence[JudgeFound] | None,
+) -> list[JudgeStatus]:
+    """Each judge of the spec. `found` is what the report tells of them; None leaves what is known as it is."""
+    known = {one.name: one for one in status.judges}
+    told = None if found is None else {one.name: one for one in found}
+    at = {view.arm: view for view in views if view.stage.for_each == "judges"}
+    bill_of = {bill.stage: bill for bill in bills}
+    made = []
+    for judge in spec.judges:
+        old = known.get(judge.name) or JudgeStatus(name=judge.name)
+        base = old if told is None else told.get(judge.name) or JudgeFound(name=judge.name)
+        plan, bill = plan_of(spec, judge), bill_of.get(instance(_STAGE, judge.name)) or StageBill(stage=_STAGE)
+        view = at.get(judge.name)
+        left = old.left if view is None or view.result is None else int(counts_of(view).get(_LEFT, 0))
+        made.append(
+            JudgeStatus.model_validate(
+                base.model_dump()
+                | {
+                    "planned": plan.calls,
+                    "planned_usd": plan.usd,
+                    "calls": bill.paid,
+                    "cost_usd": None if plan.usd is None else bill.cost_usd,
+                    "left": left,
+                }
+            )
+        )
+    return made
+
+
+def trusted(status: EvalRunStatus) -> Told:
+    """(status, reason, message) of the condition JudgesTrusted."""
+    if not status.judges:
+        return "Unknown", "NoJudges", ""
+    tried = [one for one in status.judges if one.trusted is not None]
+    if broken := [one for one in tried if not one.trusted]:
+        told = "; ".join(f"judge {one.name}: {one.self_test or 'it failed its self-test'}" for one in broken)
+        return "False", "SelfTestFailed", f"{told}. No gate rests on it"[:1000]
+    if not tried:
+        return "Unknown", "NotScored", ""
+    return "True", "AllTrusted", f"{len(tried)} judges stood their self-test"
