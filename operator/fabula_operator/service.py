@@ -214,7 +214,7 @@ class Operator:
                 resync_forever(settings.resync, queue, self.observer, self.cache, settings.namespace, self._follow)
             )
             for _ in range(settings.workers):
-                group.create_task(work(queue, self.reconciler))
+                group.create_task(work(queue, self.reconciler, self.leadership.led))
 
     async def _discovered(self) -> bool:
         try:

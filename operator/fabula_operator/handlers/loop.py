@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from fabula_kube.work_queue import Urgency, WorkQueue
 from fabula_operator.handlers.reconcile import Reconciler
@@ -18,10 +18,11 @@ LOOK_AT_ALL = 10
 """Of so many resyncs one has all runs looked at, whether there is news of them or not."""
 
 
-async def work(queue: WorkQueue[Key], reconciler: Reconciler) -> None:
-    """Look at due runs, one after the other, for ever."""
+async def work(queue: WorkQueue[Key], reconciler: Reconciler, led: Callable[[], Awaitable[None]]) -> None:
+    """Look at due runs, one after the other, for ever; each once it is `led`, for else nothing may be written."""
     while True:
         key = await queue.get()
+        await led()
         again: float | None = None
         try:
             again = await reconciler.look(key)

@@ -19,6 +19,7 @@ from fabula_operator.handlers.reports import Reports
 from fabula_operator.kube.apply import Applier, ChildRefused, NameTaken
 from fabula_operator.kube.cache import Cache, Key
 from fabula_operator.kube.client import ApiError
+from fabula_operator.kube.lease import NotLeading
 from fabula_operator.kube.observe import Observer
 from fabula_operator.kube.warnings import Heard, Warnings
 from fabula_operator.plan.actions import Plan
@@ -90,6 +91,9 @@ class Reconciler:
         except ChildRefused as refused:
             error = "ChildRefused"
             again = self._refused(key, refused)
+        except NotLeading as held_up:
+            # No fault of the run's: it is looked at again as soon as there may be written.
+            error, again = held_up.reason, SOON_SECONDS
         except ApiError as failed:
             error = failed.reason
             if failed.code == 409:

@@ -16,6 +16,7 @@ from fabula_api.status import RunStatus
 from fabula_operator.kube.authority import Authority
 from fabula_operator.kube.cache import Cache, Key
 from fabula_operator.kube.client import Api, ApiError
+from fabula_operator.kube.lease import NotLeading
 from fabula_operator.kube.merge_patch import merge_patch
 from fabula_operator.kube.resources import CHILDREN, EVENT, RUNS, SERVICE, Obj
 from fabula_operator.plan.actions import Action, DeleteChild, DeleteRun, EnsureChild, Notice, Plan, SuspendChild
@@ -267,6 +268,8 @@ class Applier:
         }
         try:
             await self._api.create(EVENT, event)
+        except NotLeading:
+            raise
         except ApiError as error:
             if error.reason != "AlreadyExists":
                 # An event is a courtesy; the status says the same.

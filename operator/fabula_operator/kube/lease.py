@@ -54,6 +54,9 @@ class Leadership:
         self._renew = renew_seconds
         self._clock = clock
         self._seen: tuple[str, float] = ("", 0.0)
+        self._lease: Obj | None = None
+        """As we wrote it last."""
+        self._again = asyncio.Event()
         self._renewed: float | None = None
         """When the last renewal that came through was sent; None while the Lease is another's."""
 
@@ -61,6 +64,12 @@ class Leadership:
     def leading(self) -> bool:
         """Whether no other operator can be at work, by our own clock: also right after this process was stopped."""
         return self._renewed is not None and self._clock() - self._renewed < self._duration * 2 / 3
+
+    async def led(self) -> None:
+        """Wait until no other operator can be at work, if that is not so now."""
+        while not self.leading:
+            self._again.clear()
+            await self._again.wait()
 
     async def acquire(self) -> None:
         """Wait until the Lease is ours."""
@@ -119,12 +128,23 @@ class Leadership:
             return ""
         if holder == self._identity:
             self._renewed = started
+            self._again.set()
         return holder
 
     async def _take(self) -> str:
+        if (ours := self._lease) is not None:
+            self._lease = None
+            try:
+                # Refused if anybody has written it since.
+                self._lease = await self._api.replace(LEASE, self._wanted(ours))
+            except ApiError as error:
+                if error.code not in (404, 409):
+                    raise
+            else:
+                return self._identity
         lease = await self._api.get(LEASE, self._namespace, self._name)
         if lease is None:
-            await self._api.create(LEASE, self._wanted(None))
+            self._lease = await self._api.create(LEASE, self._wanted(None))
             return self._identity
         holder = str(lease["spec"].get("holderIdentity") or "")
         if holder != self._identity:
@@ -133,7 +153,7 @@ class Leadership:
                 return holder or "another operator, which gave it back"
             if holder and not self._run_out(lease):
                 return holder
-        await self._api.replace(LEASE, self._wanted(lease))
+        self._lease = await self._api.replace(LEASE, self._wanted(lease))
         return self._identity
 
     def _run_out(self, lease: Obj) -> bool:

@@ -21,6 +21,7 @@ class OneLease(Api):
     def __init__(self) -> None:
         self.lease: Obj | None = None
         self.version = 0
+        self.reads = 0
         self.away = False
         self.hangs = False
 
@@ -31,6 +32,7 @@ class OneLease(Api):
             raise ApiError(503, "NoAnswer", "GET lease: ConnectError")
 
     async def get(self, resource: Resource, namespace: str | None, name: str) -> Obj | None:
+        self.reads += 1
         await self._answers()
         return self.lease
 
@@ -96,13 +98,19 @@ async def test_who_cannot_renew_writes_nothing_and_goes_on_when_nobody_took_the_
     keeping = asyncio.create_task(leader.keep())
     await asyncio.sleep(10)
     await gate.before(JOB)
+    assert api.reads == 1, "who has the lease renews it by one write"
+    await leader.led()
     setattr(api, way, True)
     await asyncio.sleep(6)
     with pytest.raises(NotLeading):
         await gate.before(JOB)
+    held_up = asyncio.create_task(leader.led())
     await gate.before(Write("update", "leases", "default", "fabula-operator"))
+    await asyncio.sleep(1)
+    assert not held_up.done()
     setattr(api, way, False)
     await asyncio.sleep(6)
+    await held_up
     await gate.before(JOB)
     assert not keeping.done()
     await ended(keeping)
