@@ -157,6 +157,9 @@ class Recipe:
     """The stages of a run with `dryRun`, by the kinds that have it."""
     parts: str | None = None
     """What it brings to training and evaluation (a `fabula_workloads.recipe_parts.RecipeParts`), as `module:object`."""
+    training: str | None = None
+    """What it trains (a `fabula_workloads.training.parts.TrainingParts`), as `module:object`; without one, a chat model
+    that sees pictures."""
     evaluation: str | None = None
     """What it brings to evaluations (a `fabula_workloads.recipe_parts.evaluation.EvaluationParts`), as `module:object`:
     how samples are found, how an answer is read, and what the report shows. Without it, the plain way."""

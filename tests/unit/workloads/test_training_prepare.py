@@ -57,7 +57,7 @@ def test_what_is_in_order_is_prepared(root: Path) -> None:
 
 
 def test_a_dataset_of_another_recipe_is_refused(root: Path) -> None:
-    message = refused(root, recipe="audio-description").message
+    message = refused(root, recipe="audio-description", audioDescription={}).message
     assert "is a dataset of recipe 'podcast', but the run's recipe is 'audio-description'" in message
 
 

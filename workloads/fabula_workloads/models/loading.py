@@ -74,6 +74,14 @@ def load_for_training(
     return model
 
 
+def load_language_model(path: Path | str, *, precision: Precision, device: Device | None = None) -> Any:
+    """A causal language model, without anything that sees, from a local folder.
+
+    Raises OSError where the folder holds no model, DamagedFile and UnfitWeights where it does not hold all of it.
+    """
+    return _from_pretrained(path, precision, device=device, sees=False)
+
+
 def check_loaded(told: Mapping[str, Any]) -> None:
     """Raise UnfitWeights where some weights did not come from the files: transformers makes those up at random.
 
@@ -89,11 +97,16 @@ def check_loaded(told: Mapping[str, Any]) -> None:
 
 
 def _from_pretrained(
-    path: Path | str, precision: Precision, quantization: Quantization = "none", device: Device | None = None
+    path: Path | str,
+    precision: Precision,
+    quantization: Quantization = "none",
+    device: Device | None = None,
+    *,
+    sees: bool = True,
 ) -> Any:
     prepare_torchvision()
     import torch
-    from transformers import AutoModelForImageTextToText
+    from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
 
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     extra: dict[str, Any] = {}
@@ -103,7 +116,7 @@ def _from_pretrained(
         # Weights are read, and quantised, straight to where they are used, with no copy of the model on the way.
         extra["device_map"] = {"": device}
     check_folder(Path(path))
-    model, told = AutoModelForImageTextToText.from_pretrained(
+    model, told = (AutoModelForImageTextToText if sees else AutoModelForCausalLM).from_pretrained(
         str(path), dtype=dtype, attn_implementation="sdpa", local_files_only=True, output_loading_info=True,
         ignore_mismatched_sizes=True, trust_remote_code=False, weights_only=True, **extra,
     )  # fmt: skip

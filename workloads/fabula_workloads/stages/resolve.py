@@ -18,8 +18,8 @@ from fabula_workloads.runtime.context import StageContext, StageResult
 from fabula_workloads.runtime.failures import InputInvalid, NotFound
 from fabula_workloads.runtime.open_store import open_store
 
-KINDS = {"dataset": ("dataset",), "adapter": ("adapter", "model")}
-"""Kinds of artifacts that an input may be."""
+KINDS = {"DatasetBuild": ("dataset",), "FineTuneRun": ("adapter", "model")}
+"""Kinds of artifacts by the kind of run that makes them."""
 _log = logging.getLogger(__name__)
 
 
@@ -46,7 +46,7 @@ def _digest(context: StageContext, one: External) -> str:
     uri = context.resolve(source.uri or "")
     if not isinstance(source, ModelSource | HumanVerdicts):
         try:
-            return _artifact(uri, *KINDS[one.input])
+            return _artifact(uri, *KINDS[one.made_by or "FineTuneRun"])
         except InputInvalid as error:
             raise InputInvalid(f"{one.field}.uri: {error.message}") from error
     try:

@@ -36,10 +36,10 @@ from fabula_workloads.training.launcher.prepare import Prepared, prepare
 from fabula_workloads.training.launcher.tuned_artifact import commit_tuned, sample_counts, tuned_summary
 from fabula_workloads.training.messages.events import EventReader
 from fabula_workloads.training.messages.failure import RankFailure
-from fabula_workloads.training.model.model_files import check_architecture
 from fabula_workloads.training.preloaded.libraries import Libraries, loading
 from fabula_workloads.training.tracking.tracker import About, Outcome
 from fabula_workloads.training.tracking.trackers import Trackers, settings_of
+from fabula_workloads.training.trains import training_of
 
 _log = logging.getLogger("fabula.train")
 _POLL_SECONDS = 0.1
@@ -84,7 +84,8 @@ def _watch(context: StageContext, spec: FineTuneRunSpec, prepared: Prepared, lib
 
 def _model(context: StageContext, source: ModelSource) -> Path:
     """Local folder of the base model. A model that cannot be trained is refused before its weights are downloaded."""
-    check_architecture(model_config(context, source, "model"), source.uri or source.name or "it")
+    config = model_config(context, source, "model")
+    training_of(context.config.spec.recipe).check_architecture(config, source.uri or source.name or "it")
     return model_folder(context, source, "model")
 
 

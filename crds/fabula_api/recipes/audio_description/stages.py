@@ -16,6 +16,7 @@ _RESOLVE, _TRAIN = TRAINING
 AUDIO_DESCRIPTION = Recipe(
     name="audio-description",
     parts=f"{_WORK}.parts:PARTS",
+    training=f"{_WORK}.training:TRAINING",
     specs={"DatasetBuild": AudioDescriptionBuildSpec, "FineTuneRun": AudioDescriptionTuneSpec},
     fixed={"DatasetBuild": ("audio_description.sources",), "FineTuneRun": ("audio_description",)},
     models={

@@ -14,17 +14,18 @@ from fabula_api.artifact import Manifest
 from fabula_api.details import BaseModelDetails, CheckpointDetails, DatasetDetails, SamplerState
 from fabula_api.fine_tune_run import FineTuneRunSpec
 from fabula_api.status import Lineage
-from fabula_workloads.models.family import ModelFamily, family_of, liger_missing
 from fabula_workloads.runtime.artifact import details_of
 from fabula_workloads.runtime.context import StageContext
 from fabula_workloads.runtime.failures import ConfigInvalid, InputInvalid
 from fabula_workloads.runtime.store import Store
 from fabula_workloads.training.launcher import deepspeed_config
+from fabula_workloads.training.launcher.further_inputs import further_inputs, further_lineage
 from fabula_workloads.training.launcher.group import Node
 from fabula_workloads.training.messages.job import TrainingJob
-from fabula_workloads.training.model.model_files import ModelFiles, check_targets, hidden_size_of, read_model
+from fabula_workloads.training.model.model_files import hidden_size_of
 from fabula_workloads.training.samples.dataset import check_samples
 from fabula_workloads.training.saving.checkpoints import Checkpoints
+from fabula_workloads.training.trains import training_of
 
 _log = logging.getLogger("fabula.train")
 _HISTORY_LIMIT = 500
@@ -80,19 +81,11 @@ def prepare(context: StageContext, spec: FineTuneRunSpec, fetch_model: Callable[
         context.fetch_artifact(store, dataset)
     model = fetch_model()
     base_name = spec.model.uri or spec.model.name or model.name
-    files = read_model(model, base_name)
+    parts = training_of(spec.recipe)
+    files = parts.read_model(model, base_name)
     base_digest = files.digest
-    family = family_of(files.model_type)
-    if spec.training.packing and files.model_type not in family.packable:
-        raise ConfigInvalid(
-            f"training.packing: {base_name} is a {files.model_type}, and packing is proved equal to unpacked training "
-            f"for {', '.join(family.packable)} only; set it to false"
-        )
-    if spec.training.kernels == "liger":
-        _check_liger(files.model_type, family, spec, base_name)
-    _check_method(files, spec, base_name)
-    if spec.training.method == "lora":
-        check_targets(spec.lora, files, base_name)
+    inputs = further_inputs(context, spec)
+    parts.check(spec, files, base_name, dataset, inputs)
     config = deepspeed_config.render(spec, hidden_size_of(files.config))
     if problems := deepspeed_config.problems(config, spec):
         raise ConfigInvalid("; ".join(problems))
@@ -118,6 +111,7 @@ def prepare(context: StageContext, spec: FineTuneRunSpec, fetch_model: Callable[
         deepspeed=config,
         work=work,
         resume=resume,
+        inputs=inputs,
     )
     lineage = [
         Lineage(name="dataset", uri=context.resolve(uri), digest=dataset.digest),
@@ -126,22 +120,9 @@ def prepare(context: StageContext, spec: FineTuneRunSpec, fetch_model: Callable[
             uri=context.resolve(spec.model.uri) if spec.model.uri else base_name,
             digest=context.given("model") or base_digest,
         ),
+        *further_lineage(context, spec),
     ]
     return Prepared(job, node, checkpoints, dataset, base_digest, lineage, resumed_from)
-
-
-def _check_liger(model_type: str, family: ModelFamily, spec: FineTuneRunSpec, name: str) -> None:
-    if model_type not in family.liger:
-        raise ConfigInvalid(
-            f"training.kernels: {name} is a {model_type}, and liger's kernels are proved equal to torch's for "
-            f"{', '.join(family.liger)} only; set it to torch"
-        )
-    if spec.topology.device != "cuda":
-        raise ConfigInvalid("training.kernels: liger's kernels run on GPUs only; set it to torch")
-    if liger_missing():
-        raise ConfigInvalid(
-            "training.kernels: this image has no liger-kernel or no triton; add the kernels extra, or set it to torch"
-        )
 
 
 def _other_run(checkpoint: Manifest, spec: FineTuneRunSpec, base_digest: str) -> str | None:
@@ -159,19 +140,6 @@ def _other_run(checkpoint: Manifest, spec: FineTuneRunSpec, base_digest: str) ->
         if other != own:
             return f"was made with {field} {other}, but the run's is {own}"
     return None
-
-
-def _check_method(files: ModelFiles, spec: FineTuneRunSpec, name: str) -> None:
-    """Raise ConfigInvalid when this model's weights cannot be trained, or held, as asked."""
-    nf4, full = spec.lora.quantization == "nf4", spec.training.method == "full"
-    if (nf4 or full) and "quantization_config" in files.config:
-        field = "lora.quantization: nf4" if nf4 else "training.method: full"
-        raise ConfigInvalid(f"{field} needs weights that are not quantised yet, but those of {name} are; use another")
-    if nf4 and "moe" in files.model_type:
-        raise ConfigInvalid(
-            f"lora.quantization: {name} is a {files.model_type}, whose experts are one tensor for all, and "
-            "bitsandbytes holds none of them in nf4; set it to none"
-        )
 
 
 def _dataset(context: StageContext, spec: FineTuneRunSpec) -> tuple[Store, Manifest]:

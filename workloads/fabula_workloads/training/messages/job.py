@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, SerializeAsAny
 
 from fabula_api.fine_tune_run import FineTuneRunSpec
+from fabula_api.specs import parse_spec
 
 JOB_VARIABLE = "FABULA_TRAINING_JOB"
 """Environment variable with the path of the job file."""
+
+
+def _of_its_recipe(given: Any) -> Any:
+    return parse_spec("FineTuneRun", given) if isinstance(given, Mapping) else given
 
 
 class TrainingJob(BaseModel):
@@ -19,13 +25,16 @@ class TrainingJob(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    spec: FineTuneRunSpec
+    spec: Annotated[SerializeAsAny[FineTuneRunSpec], BeforeValidator(_of_its_recipe)]
+    """With the block of its recipe."""
     dataset: Path
     """Folder of the dataset artifact."""
     model: Path
     """Folder of the base model."""
     base_name: str
     """What the adapter names as its base: the Hub name or URI, not a local path."""
+    inputs: dict[str, Path] = {}
+    """Folders of what the recipe reads beside these, by input."""
     deepspeed: dict[str, Any]
     work: Path
     """Scratch folder of this attempt on this node."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,41 @@ def read_model(folder: Path, name: str) -> ModelFiles:
     except OSError as error:
         raise InputInvalid(f"model: {name} holds no model: config.json: {error.strerror}") from None
     config = check_architecture(data, name)
-    for what, names in (("image processor", _IMAGE_PROCESSORS), ("tokenizer", _TOKENIZERS)):
+    return _read(folder, data, config, name, {"image processor": _IMAGE_PROCESSORS, "tokenizer": _TOKENIZERS})
+
+
+def check_language_model(data: bytes, name: str) -> dict[str, Any]:
+    """As `check_architecture`, for any causal language model of transformers."""
+    try:
+        config: dict[str, Any] = json.loads(data)
+        text = config.get("text_config", config)
+        sizes = [int(text[size]) for size in ("hidden_size", "vocab_size", "num_hidden_layers", "num_attention_heads")]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise InputInvalid(
+            f"model: {name} has a config.json that is no config of a language model: {error!r}"
+        ) from None
+    architectures = [str(one) for one in config.get("architectures") or ()]
+    if min(sizes) < 1 or (architectures and not any(one.endswith("ForCausalLM") for one in architectures)):
+        raise InputInvalid(
+            f"model: {name} is a {config.get('model_type')} ({', '.join(architectures)}), and no causal language model"
+            "; use one, such as meta-llama/Llama-2-7b-hf"
+        )
+    return config
+
+
+def read_language_model(folder: Path, name: str) -> ModelFiles:
+    """As `read_model`, for a causal language model."""
+    try:
+        data = (folder / "config.json").read_bytes()
+    except OSError as error:
+        raise InputInvalid(f"model: {name} holds no model: config.json: {error.strerror}") from None
+    return _read(folder, data, check_language_model(data, name), name, {"tokenizer": _TOKENIZERS})
+
+
+def _read(
+    folder: Path, data: bytes, config: dict[str, Any], name: str, needed: Mapping[str, Iterable[str]]
+) -> ModelFiles:
+    for what, names in needed.items():
         if not any((folder / one).is_file() for one in names):
             raise InputInvalid(f"model: {name} has no {what}: none of {', '.join(names)} is in its folder")
     try:

@@ -5,32 +5,28 @@ from __future__ import annotations
 import logging
 import warnings
 from dataclasses import dataclass
-from typing import Any
 
 import deepspeed
 import torch
 import torch.distributed as dist
-from transformers import PrinterCallback, set_seed
+from transformers import PrinterCallback, TrainingArguments, set_seed
 from transformers.utils import logging as transformers_logging
 
 from fabula_api.training_fit import too_few
-from fabula_workloads.models.family import Needed, family_of
-from fabula_workloads.models.processor import load_processor
-from fabula_workloads.recipe_parts import AnySample, RecipeParts, parts_of
+from fabula_workloads.recipe_parts import AnySample, SampleEncoder, parts_of
 from fabula_workloads.runtime.failures import InputInvalid, TryAgain
-from fabula_workloads.training.libraries.zero import elements
 from fabula_workloads.training.messages.events import EventWriter
 from fabula_workloads.training.messages.job import TrainingJob
-from fabula_workloads.training.model.loss import LossHead, token_loss
 from fabula_workloads.training.model.neftune import SampleNoise
-from fabula_workloads.training.model.tuned_model import attention_of, build_model
+from fabula_workloads.training.model.tuned_model import attention_of
+from fabula_workloads.training.parts import Trained
 from fabula_workloads.training.rank.step_boundary import StepBoundary, local_rank, peak_of
 from fabula_workloads.training.rank.trainer import EncodedSamples, FineTuner, training_arguments
-from fabula_workloads.training.samples.encode import Encoder
 from fabula_workloads.training.samples.usable import Usable, usable
 from fabula_workloads.training.schedule.order import Coverage
 from fabula_workloads.training.schedule.packing import Plan, fill, pack, singly
 from fabula_workloads.training.schedule.steps import StepPlan, plan_steps
+from fabula_workloads.training.trains import training_of
 
 _log = logging.getLogger("fabula.train")
 
@@ -39,16 +35,16 @@ def train(job: TrainingJob, rank: int) -> None:
     """Train to the last step, or to the boundary at which a stop is asked for."""
     quiet()
     join(job)
-    parts = parts_of(job.spec.recipe)
-    encoder = Encoder(load_processor(job.model, job.spec.pixels), job.dataset, parts.messages)
-    data = read(job, encoder, parts)
-    # Trainer's arguments tell DeepSpeed of ZeRO-3, which has to be known before the model is loaded (`build_model`).
+    parts = training_of(job.spec.recipe)
+    encoder = parts.open_encoder(job)
+    data = read(job, encoder)
+    # Trainer's arguments tell DeepSpeed of ZeRO-3, which has to be known before the model is loaded.
     arguments = training_arguments(job, data.plan)
     set_seed(job.spec.training.seed)
-    base, model = build_model(job)
+    trained = parts.build(job, encoder)
     events = EventWriter(job.events_file) if local_rank() == 0 else None
     boundary = boundary_of(job, data, events)
-    trainer = trainer_of(job, data, encoder, parts, base, model, arguments, boundary)
+    trainer = trainer_of(job, data, encoder, trained, arguments, boundary)
     # Trainer has seeded all ranks alike: samples of one pass would share one draw of dropout and noise.
     set_seed(job.spec.training.seed + rank)
     if events is not None:
@@ -100,11 +96,11 @@ class Data:
     plan: StepPlan
 
 
-def read(job: TrainingJob, encoder: Encoder, parts: RecipeParts) -> Data:
+def read(job: TrainingJob, encoder: SampleEncoder) -> Data:
     """The usable samples and the plan over them. Raises InputInvalid where they are too few."""
-    spec, training = job.spec, job.spec.training
-    split = usable(job.dataset, "train", encoder, training, parts.sample)
-    validation = usable(job.dataset, "validation", encoder, training, parts.sample).samples
+    spec, training, kind = job.spec, job.spec.training, parts_of(job.spec.recipe).sample
+    split = usable(job.dataset, "train", encoder, training, kind)
+    validation = usable(job.dataset, "validation", encoder, training, kind).samples
     if not split.samples:
         raise InputInvalid(split.nothing_left(training.max_length))
     packed = training.packing
@@ -131,50 +127,35 @@ def boundary_of(job: TrainingJob, data: Data, events: EventWriter | None) -> Ste
 def trainer_of(
     job: TrainingJob,
     data: Data,
-    encoder: Encoder,
-    parts: RecipeParts,
-    base: Any,
-    model: Any,
-    arguments: Any,
+    encoder: SampleEncoder,
+    trained: Trained,
+    arguments: TrainingArguments,
     boundary: StepBoundary,
 ) -> FineTuner:
-    """The trainer of this rank, with the batches of its model's family as the recipe wants them."""
+    """The trainer of this rank."""
     training, lengths = job.spec.training, data.split.lengths
     noise = None
     if training.neftune_noise_alpha:
         noise = SampleNoise(training.neftune_noise_alpha)
-        noise.attach(base)
-    family = family_of(base.config.model_type)
-    collate = family.collate(base, encoder.pad_token_id, needed(base, model), packed=training.packing)
+        noise.attach(trained.base)
     trainer = FineTuner(
         data.plan,
         training.seed,
         noise,
-        base=job.model,
+        save=trained.save,
         lengths=[sum(lengths[index] for index in row) for row in data.rows] if training.group_by_length else None,
-        head=LossHead.attach(base),
-        model=model,
+        head=trained.head,
+        model=trained.model,
         args=arguments,
-        train_dataset=EncodedSamples(data.split.samples, encoder, data.rows),
+        train_dataset=EncodedSamples(data.split.samples, encoder, data.rows, draws=True),
         eval_dataset=EncodedSamples(data.validation, encoder) if data.validation else None,
-        data_collator=parts.collate(collate) if parts.collate else collate,
+        data_collator=trained.collate,
         callbacks=[boundary],
-        compute_loss_func=token_loss,
+        compute_loss_func=trained.loss,
     )
     trainer.remove_callback(PrinterCallback)
     boundary.attach(trainer)
     return trainer
-
-
-def needed(base: Any, model: Any) -> Needed | None:
-    """Counts a batch's operations; None for a model whose config is laid out otherwise."""
-    trained = sum(elements(p) for p in model.parameters() if p.requires_grad)
-    full = model is base
-    try:
-        return family_of(base.config.model_type).needed(base.config.to_dict(), 0 if full else trained, full=full)
-    except KeyError as error:
-        _log.info("no FLOPs and no MFU: the model's config has no %s", error)
-        return None
 
 
 def tell_start(data: Data, events: EventWriter) -> None:

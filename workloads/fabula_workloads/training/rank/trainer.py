@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,11 @@ from fabula_workloads.recipe_parts import AnySample, SampleEncoder
 from fabula_workloads.training.libraries.trainer import OpenTrainer
 from fabula_workloads.training.libraries.zero import trained_weights
 from fabula_workloads.training.messages.job import TrainingJob
-from fabula_workloads.training.model.loss import LossHead
 from fabula_workloads.training.model.neftune import SampleNoise
+from fabula_workloads.training.parts import Head, Saves
 from fabula_workloads.training.samples.measures import Measures, Timed
-from fabula_workloads.training.saving import optimizer_state, whole_model
-from fabula_workloads.training.schedule.order import RankBatches
+from fabula_workloads.training.saving import optimizer_state
+from fabula_workloads.training.schedule.order import EpochBatches
 from fabula_workloads.training.schedule.packing import Plan, singly
 from fabula_workloads.training.schedule.steps import StepPlan
 
@@ -30,8 +30,12 @@ _SCHEDULE = "scheduler.json"
 class EncodedSamples(Dataset[list[Encoded]]):
     """Rows of samples, encoded when asked for (in the loader's worker processes)."""
 
-    def __init__(self, samples: list[AnySample], encoder: SampleEncoder, rows: Plan | None = None) -> None:
-        """`rows` says which samples share one; without it each is alone."""
+    def __init__(
+        self, samples: list[AnySample], encoder: SampleEncoder, rows: Plan | None = None, *, draws: bool = False
+    ) -> None:
+        """`rows` says which samples share one; without it each is alone. Where it `draws`, an index counts on from
+        epoch to epoch (`EpochBatches`)."""
+        self._draws = draws
         self._samples, self._encoder = samples, encoder
         self._rows = singly(len(samples)) if rows is None else rows
 
@@ -39,7 +43,9 @@ class EncodedSamples(Dataset[list[Encoded]]):
         return len(self._rows)
 
     def __getitem__(self, index: int) -> list[Encoded]:
-        return [self._encoder.encode(self._samples[sample]) for sample in self._rows[index]]
+        epoch, row = divmod(index, len(self._rows))
+        drawn = epoch if self._draws else None
+        return [self._encoder.encode(self._samples[sample], drawn) for sample in self._rows[row]]
 
 
 class OrderedLoader(DataLoader[dict[str, Any]]):
@@ -60,16 +66,16 @@ class FineTuner(OpenTrainer):
         seed: int,
         noise: SampleNoise | None = None,
         *,
-        base: Path,
+        save: Saves,
         lengths: Sequence[int] | None = None,
-        head: LossHead | None = None,
+        head: Head | None = None,
         **arguments: Any,
     ) -> None:
         """`noise` is told the samples of each batch before it is trained on, and `head` each batch's labels.
-        `base` is the base model's folder; `lengths` are as in `RankBatches`."""
+        `save` writes what was trained; `lengths` are as in `RankBatches`."""
         super().__init__(**arguments)
         self._lengths, self._head = lengths, head
-        self._base = base
+        self._save = save
         self._plan = plan
         self._noise = noise
         self._order_seed = seed
@@ -81,7 +87,7 @@ class FineTuner(OpenTrainer):
         workers = self.args.dataloader_num_workers
         return OrderedLoader(
             self.train_dataset,
-            batch_sampler=RankBatches(self._plan, self._order_seed, self.args.process_index, self._lengths),
+            batch_sampler=EpochBatches(self._plan, self._order_seed, self.args.process_index, self._lengths),
             collate_fn=self.data_collator,
             num_workers=workers,
             persistent_workers=workers > 0,
@@ -134,22 +140,12 @@ class FineTuner(OpenTrainer):
         return bool(self.state.global_step >= self._plan.steps)
 
     def save_weights(self, folder: Path, *, of_checkpoint: bool) -> None:
-        """Write the adapter in peft's format, or the whole model where no adapter is trained. Under ZeRO-3 all ranks
-        must take part; only the first writes.
+        """Write what was trained. Under ZeRO-3 all ranks must take part; only the first writes."""
+        self._save(folder, write=self.args.should_save, of_checkpoint=of_checkpoint, gathered=self._gathered)
 
-        Trainer's own would gather or copy the frozen base as well under ZeRO-2.
-        """
-        if not hasattr(self.model, "peft_config"):
-            if not of_checkpoint:  # a checkpoint has the weights in its optimizer's state, and more exactly
-                whole_model.save(self.model, self._base, folder, write=self.args.should_save)
-            return
-        state = None
-        if self.is_deepspeed_enabled and self.args.hf_deepspeed_config.is_zero3():
-            state = trained_weights(self.deepspeed)
-        if self.args.should_save:
-            # `False`: otherwise peft looks for the base model's config, on the Hub if it has to.
-            self.model.save_pretrained(folder, state_dict=state, save_embedding_layers=False)
-            _sort_targets(folder / "adapter_config.json")
+    def _gathered(self) -> Mapping[str, torch.Tensor] | None:
+        sharded = self.is_deepspeed_enabled and self.args.hf_deepspeed_config.is_zero3()
+        return trained_weights(self.deepspeed) if sharded else None
 
 
 def training_arguments(job: TrainingJob, plan: StepPlan) -> TrainingArguments:
@@ -188,13 +184,6 @@ def training_arguments(job: TrainingJob, plan: StepPlan) -> TrainingArguments:
         report_to="none",
         log_level="warning",
     )
-
-
-def _sort_targets(config: Path) -> None:
-    """peft keeps target modules in a set; sorted, the same run writes the same bytes."""
-    content = json.loads(config.read_text())
-    content["target_modules"] = sorted(content["target_modules"])
-    config.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
 
 
 def checkpoint_folder(job: TrainingJob, step: int) -> Path:

@@ -88,7 +88,7 @@ class Encoder:
         """Decode every picture. Raises InputInvalid for one that is damaged."""
         self._pictures(sample)
 
-    def encode(self, sample: Sample) -> Encoded:
+    def encode(self, sample: Sample, epoch: int | None = None) -> Encoded:
         """Tensors of one sample, labels on the answer alone."""
         rendered = self.render(sample)
         answer = self._tokens(rendered.answer)

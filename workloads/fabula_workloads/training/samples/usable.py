@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fabula_api.fine_tune_run import Training
-from fabula_workloads.recipe_parts import AnySample, SampleEncoder
+from fabula_workloads.recipe_parts import AnySample, SampleEncoder, SampleTooLong
 from fabula_workloads.runtime.failures import InputInvalid
 from fabula_workloads.training.samples.dataset import Split, read_samples
 
@@ -29,6 +29,8 @@ class Usable:
     """Samples by the reason why they were left out."""
     first_unreadable: str | None
     """What is wrong with the first one that cannot be read."""
+    bounded: int = 0
+    """Of those that are too long, how many are by the recipe's own bound, as the log says."""
 
     @property
     def num_left_out(self) -> int:
@@ -36,8 +38,9 @@ class Usable:
 
     def nothing_left(self, max_length: int) -> str:
         """Why there is no sample to train on, and what to do."""
-        unreadable, too_long = self.left_out.get(UNREADABLE, 0), self.left_out.get(TOO_LONG, 0)
+        unreadable, too_long = self.left_out.get(UNREADABLE, 0), self.left_out.get(TOO_LONG, 0) - self.bounded
         told = [f"{too_long} have more than {max_length} tokens: raise training.maxLength"] if too_long else []
+        told += [f"{self.bounded} are longer than the recipe takes, as the log says"] if self.bounded else []
         told += [f"{unreadable} cannot be read, the first since {self.first_unreadable}"] if unreadable else []
         return f"no sample of the training split can be used: {'; '.join(told) or 'it is empty'}"
 
@@ -55,7 +58,7 @@ def usable(folder: Path, split: Split, encoder: SampleEncoder, training: Trainin
     bad: list[str] = []
     samples = read_samples(folder, split, left_out=bad if skip else None, kind=kind)
     own = [_length(sample, encoder, skip=skip) for sample in samples[rank::world]]
-    shares: list[list[int | str]] = [[] for _ in range(world)]
+    shares: list[list[int | str | None]] = [[] for _ in range(world)]
     dist.all_gather_object(shares, own)
     lengths = [shares[index % world][index // world] for index in range(len(samples))]
     kept = [(sample, length) for sample, length in zip(samples, lengths, strict=True) if isinstance(length, int)]
@@ -64,22 +67,29 @@ def usable(folder: Path, split: Split, encoder: SampleEncoder, training: Trainin
     if rank == 0:
         for message in bad:
             _log.warning("left out: %s", message)
-    left_out = {TOO_LONG: len(kept) - len(fitting), UNREADABLE: len(unreadable)}
+    too_long = len(kept) - len(fitting) + lengths.count(None)
+    left_out = {TOO_LONG: too_long, UNREADABLE: len(unreadable)}
     return Usable(
         [sample for sample, _ in fitting],
         [length for _, length in fitting],
         {reason: count for reason, count in left_out.items() if count},
         unreadable[0] if unreadable else None,
+        lengths.count(None),
     )
 
 
-def _length(sample: AnySample, encoder: SampleEncoder, *, skip: bool) -> int | str:
-    """Tokens of a sample; what is wrong with one that is left out since it cannot be read."""
-    if not skip:
-        return encoder.length(sample)
+def _length(sample: AnySample, encoder: SampleEncoder, *, skip: bool) -> int | str | None:
+    """Tokens of a sample; what is wrong with one that is left out since it cannot be read; None for one that the recipe
+    finds too long."""
     try:
-        encoder.check(sample)
+        if skip:
+            encoder.check(sample)
         return encoder.length(sample)
+    except SampleTooLong as error:
+        _log.info("left out: %s", error)
+        return None
     except InputInvalid as error:
+        if not skip:
+            raise
         _log.warning("left out: %s", error.message)
         return error.message

@@ -76,3 +76,13 @@ class RankBatches:
 
     def __len__(self) -> int:
         return self._plan.batches
+
+
+class EpochBatches(RankBatches):
+    """As RankBatches, with items numbered on from epoch to epoch: loaders' processes, which know no epoch, can draw by
+    the number what an epoch draws anew."""
+
+    def __iter__(self) -> Iterator[list[int]]:
+        before = self._epoch * self._plan.items
+        batches = super().__iter__()
+        return ([before + item for item in batch] for batch in batches)

@@ -1,0 +1,1 @@
+"""The narrator: a language model that is told of clips and characters by vectors among its words."""
