@@ -22,13 +22,14 @@ def needed(config: Any, model: Any) -> Needed | None:
     if layers is None or hidden is None or vocabulary is None:
         return None
     wide = text.num_attention_heads * getattr(text, "head_dim", hidden // text.num_attention_heads)
-    decoder = sum(elements(p) for p in model.causal.get_decoder().parameters() if not p.requires_grad)
+    decoder: int = sum(elements(p) for p in model.causal.get_decoder().parameters() if not p.requires_grad)
     decoder -= vocabulary * hidden  # looked up, not multiplied
     trained = sum(elements(p) for p in model.parameters() if p.requires_grad)
 
     def count(lengths: Sequence[int], labelled: int, pictures: Sequence[Sequence[int]]) -> float:
         tokens, squares = sum(lengths), sum(length * length for length in lengths)
         attention = 6.0 * squares * layers * wide
-        return attention + float(tokens) * (4.0 * decoder + 6.0 * trained) + labelled * 4.0 * float(hidden * vocabulary)
+        layers_flops: float = tokens * (4.0 * decoder + 6.0 * trained)
+        return float(layers_flops + attention + labelled * 4.0 * hidden * vocabulary)
 
     return count
