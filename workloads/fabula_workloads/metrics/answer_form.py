@@ -27,6 +27,9 @@ class AnswerForm:
     """What each rule's name says to people."""
     version: int = 1
     """Raise it when a rule that an answer kept is now broken, or the other way round."""
+    blind: Callable[[str], str] = str.strip
+    """The answer as a judge is shown it: without headers, and with labels alike in all arms, so that nothing but what
+    is said tells whose it is."""
     unreadable: str = "answers without text"
     """What `unparseable` means, for people."""
     as_file: Callable[[str, str, float], str] = _as_it_is

@@ -6,7 +6,7 @@ import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any
 
 from fabula_api.details import Details
 from fabula_api.eval_run import EvalRunSpec
@@ -31,8 +31,8 @@ from fabula_workloads.report.thumbnails import thumbnail
 from fabula_workloads.runtime.artifact import add_part, commit
 from fabula_workloads.runtime.context import StageContext, StageResult
 from fabula_workloads.runtime.failures import ConfigInvalid, InputInvalid
-from fabula_workloads.runtime.ledger import Ledger
 from fabula_workloads.samples.sample_set import EvaluationSample, read_sample_set
+from fabula_workloads.stages.answers import read_answers
 
 _log = logging.getLogger(__name__)
 
@@ -59,28 +59,6 @@ def run(context: StageContext) -> StageResult:
     except UnfitPicture as error:
         of = next((sample for sample, paths in pictures.items() if error.path in paths), "")
         raise InputInvalid(f"{select.uri}: sample {of}: {error.path} {error.what}; choose the samples anew") from error
-
-
-def read_answers(
-    context: StageContext, spec: EvalRunSpec, arm: str, samples: Sequence[EvaluationSample]
-) -> list[GivenAnswer]:
-    """The arm's outcome for every sample and seed. Raises InputInvalid naming what is missing."""
-    store = context.open_input(f"infer/{arm}")
-    outcomes = dict(Ledger(store).items())
-    items = {f"{sample.id}-{seed}": (sample.id, seed) for sample in samples for seed in spec.generation.seeds}
-    if missing := [key for key in items if key not in outcomes]:
-        named = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
-        raise InputInvalid(
-            f"arm {arm}: {len(missing)} answers are missing in {store.uri}: {named}; run the stage infer again"
-        )
-    return [_answer(arm, sample, seed, outcomes[key]) for key, (sample, seed) in items.items()]
-
-
-def _answer(arm: str, sample: str, seed: int, outcome: dict[str, Any]) -> GivenAnswer:
-    if outcome["outcome"] != "ok":
-        return GivenAnswer(arm, sample, seed, None, reason=str(outcome.get("reason", "Unknown")))
-    finish = cast(Literal["stop", "length"], outcome["finish"])
-    return GivenAnswer(arm, sample, seed, outcome["text"], outcome["tokens"], outcome["seconds"], finish)
 
 
 def _computed(

@@ -17,6 +17,20 @@ def _read(answer: str, profile: ProfileName) -> Dialogue:
     return Dialogue(answer, answer, violation(answer), turns_of=tolerant_turns)
 
 
+def blind(answer: str) -> str:
+    """The dialogue without headers and markup, with speakers numbered in the order in which they speak; an answer
+    without a turn as it is."""
+    text = load(answer)
+    turns = tolerant_turns(text)
+    numbers = {speaker: number for number, speaker in enumerate(dict.fromkeys(turn.speaker for turn in turns), 1)}
+    return "\n\n".join(f"Speaker {numbers[turn.speaker]}: {turn.text}" for turn in turns) or text
+
+
 DIALOGUE = AnswerForm(
-    read=_read, flaws=WORDS, version=VERSION, unreadable="answers without a single turn", as_file=dump
+    read=_read,
+    flaws=WORDS,
+    version=VERSION,
+    blind=blind,
+    unreadable="answers without a single turn",
+    as_file=dump,
 )

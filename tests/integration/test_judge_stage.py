@@ -1,0 +1,203 @@
+"""Stage `judge` against servers that speak both formats over HTTP, and judge with habits that are known."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from tests.support.judge_server import KEY, JudgeServer, run_judges
+from tests.support.stage_context import stage_context
+
+from fabula_api.eval_run import EvalRunSpec
+from fabula_api.judging import plan_of
+from fabula_workloads.judging.figures import JudgeFigures
+from fabula_workloads.runtime.artifact import add_part, commit
+from fabula_workloads.runtime.context import StageContext
+from fabula_workloads.runtime.failures import ConfigInvalid, CredentialsRefused, TryAgain
+from fabula_workloads.runtime.ledger import Ledger
+from fabula_workloads.runtime.open_store import open_store
+from fabula_workloads.stages import judge
+from fabula_workloads.stages.judged import read_judges
+
+SAMPLES = 12
+GOOD = [f"The {colour} kite climbs over the harbour." for colour in ("red", "blue", "green", "amber", "white", "black")]
+PRICE = {"inputPerMillion": 10, "outputPerMillion": 100}
+USD_OF_A_CALL = (100 * 10 + 20 * 100) / 1e6
+
+
+def dialogue(sentences: list[str], label: str = "Speaker {}") -> str:
+    return "\n".join(f"**{label.format(1 + i % 2)}:** {one}" for i, one in enumerate(sentences))
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Twelve samples of two pictures, with answers of two arms: the tuned one is better, and not longer."""
+    for name, value in {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_DEFAULT_REGION": "us-west-2",
+                        "AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": "/dev/null",
+                        "AWS_SHARED_CREDENTIALS_FILE": "/dev/null", "OPENAI_API_KEY": KEY}.items():  # fmt: skip
+        monkeypatch.setenv(name, value)
+    select = open_store(f"file://{tmp_path}/select")
+    lines, parts = [], []
+    for number in range(SAMPLES):
+        images = [f"images/{number}-{place}.png" for place in (1, 2)]
+        for place, image in enumerate(images):
+            data = io.BytesIO()
+            Image.effect_noise((64, 48), 20 + number + 50 * place).convert("RGB").save(data, "PNG")
+            parts.append(add_part(select, image, data.getvalue()))
+        lines.append(json.dumps({"id": f"s{number:02}", "images": images, "reference": GOOD[0]}))
+    parts.append(add_part(select, "samples.jsonl", "\n".join(lines).encode()))
+    commit(select, kind="sample-set", key="sha256:" + "1" * 64, parts=parts, counts={}, details={})
+    for arm in ("base", "tuned"):
+        ledger = Ledger(open_store(f"file://{tmp_path}/infer-{arm}"))
+        for number in range(SAMPLES):
+            says = [*GOOD[:3], "So it goes."] if arm == "tuned" else [*GOOD[:2], "It is what it is.", "And so on."]
+            text = dialogue(says, "Speaker {}" if arm == "tuned" else "HOST {}")
+            if number == 0 and arm == "base":
+                ledger.put("s00-0", {"outcome": "failed", "reason": "OutOfMemory"})
+            else:
+                ledger.put(
+                    f"s{number:02}-0", {"outcome": "ok", "text": text, "tokens": 9, "seconds": 1, "finish": "stop"}
+                )
+    return tmp_path
+
+
+def spec_of(server: JudgeServer, *habits: str, provider: str = "openai", **fields: Any) -> dict[str, Any]:
+    endpoint = server.endpoint + ("/v1" if provider == "openai" else "")
+    judges = [
+        {"name": habit, "provider": provider, "endpointUrl": endpoint, "model": f"stand-in.{habit}"}
+        | fields.get("judge", {})
+        for habit in habits
+    ]
+    arms = [{"name": name, "model": {"name": "m"}} for name in ("base", "tuned")]
+    rest = {key: value for key, value in fields.items() if key != "judge"}
+    prices = {one["model"]: PRICE for one in judges}
+    return {"samples": {"uri": "x", "count": SAMPLES}, "arms": arms, "judges": judges, "prices": prices, **rest}
+
+
+def context_of(root: Path, spec: dict[str, Any], name: str, **place: int) -> StageContext:
+    inputs = {"select": "select", "infer/base": "infer-base", "infer/tuned": "infer-tuned"}
+    return stage_context(root, "EvalRun", "judge", spec, f"judge-{name}", inputs, arm=name, **place)
+
+
+def figures(root: Path, spec: dict[str, Any], *names: str) -> list[JudgeFigures]:
+    inputs = {"select": "select", "infer/base": "infer-base", "infer/tuned": "infer-tuned"}
+    inputs |= {f"judge/{name}": f"judge-{name}" for name in names}
+    context = stage_context(root, "EvalRun", "score", spec, "score", inputs)
+    asked = context.config.spec
+    assert isinstance(asked, EvalRunSpec)
+    return read_judges(context, asked).judges
+
+
+@pytest.mark.parametrize("provider", ["openai", "bedrock"])
+def test_a_judge_sees_pictures_and_no_names_and_finds_the_better_arm(root: Path, provider: str) -> None:
+    with run_judges(JudgeServer(frozenset(GOOD), throttled=2, key=KEY)) as server:
+        spec = spec_of(server, "honest", provider=provider)
+        result = judge.run(context_of(root, spec, "honest"))
+    (found,) = figures(root, spec, "honest")
+    (pair,) = found.pairs
+    assert (pair.arm, pair.versus, pair.win_rate.mean, pair.win_rate.count) == ("tuned", "base", 1.0, SAMPLES - 1)
+    assert found.self_test.passed, found.self_test
+    assert found.first.mean == 0.5
+    assert pair.criteria["grounding"].mean == 1.0
+    calls = (SAMPLES - 1) * 2 + 6 * 4
+    assert server.paid == calls == result.counts["calls/paid"]
+    assert found.usd == pytest.approx(calls * USD_OF_A_CALL)
+    assert result.counts["verdict/ok"] == SAMPLES - 1 + 12
+    for request in server.requests:
+        parts = request["messages"][-1]["content"]
+        assert sum("image" in part or part.get("type") == "image_url" for part in parts) == 2
+        said = "".join(part.get("text", "") for part in parts)
+        assert "Speaker 1: " in said
+        assert not any(word in said for word in ("tuned", "base", "HOST", "**", "stand-in"))
+    planned = plan_of(EvalRunSpec.model_validate(spec), EvalRunSpec.model_validate(spec).judges[0])
+    assert planned.calls == calls + 2  # of the sample without an answer
+
+
+def test_habits_are_found_out_and_named(root: Path) -> None:
+    habits = ("honest", "first", "longer", "random")
+    with run_judges(JudgeServer(frozenset(GOOD))) as server:
+        spec = spec_of(server, *habits)
+        for habit in habits:
+            judge.run(context_of(root, spec, habit))
+    found = {one.name: one.self_test for one in figures(root, spec, *habits)}
+    assert [name for name, test in found.items() if test.passed] == ["honest"]
+    assert "the first answer" in found["first"].message
+    assert "the longer answer" in found["longer"].message
+    assert "guess" in found["random"].message
+
+
+def test_a_killed_judge_goes_on_and_no_verdict_is_paid_twice(root: Path) -> None:
+    with run_judges(JudgeServer(frozenset(GOOD))) as server:
+        spec = spec_of(server, "honest", judge={"concurrency": 3, "shards": 2})
+        for number in (5, 17, 10_000):
+            for shard in (0, 1):
+                context = context_of(root, spec, "honest", shard=shard, shards=2)
+                server.on_paid = lambda paid, stop=number, of=context: of.stopping.set() if paid >= stop else None
+                with contextlib.suppress(TryAgain):
+                    judge.run(context)
+    assert set(server.bodies.values()) == {1}
+    assert server.paid == (SAMPLES - 1) * 2 + 24
+    assert len(list((root / "judge-honest/calls").rglob("*.json"))) == server.paid
+
+
+def test_what_cannot_be_read_is_asked_again_and_then_counted_apart(root: Path) -> None:
+    with run_judges(JudgeServer(frozenset(GOOD))) as server:
+        spec = spec_of(server, "garbled", "mute")
+        garbled = judge.run(context_of(root, spec, "garbled"))
+        assert garbled.counts["verdict/ok"] == SAMPLES - 1 + 12
+        mute = judge.run(context_of(root, spec, "mute"))
+        assert mute.counts["verdict/failed/Unreadable"] == SAMPLES - 1 + 12
+    by_name = {one.name: one for one in figures(root, spec, "garbled", "mute")}
+    assert by_name["garbled"].pairs[0].win_rate.mean == 1.0
+    assert by_name["mute"].pairs[0].win_rate.mean is None
+    assert by_name["mute"].unread == SAMPLES - 1
+    assert not by_name["mute"].self_test.passed
+
+
+def test_a_scale_gives_points_and_a_constant_is_found_out(root: Path) -> None:
+    rubric = {"name": "points", "task": "Say what happens.", "scale": {}, "reference": True}
+    with run_judges(JudgeServer(frozenset(GOOD))) as server:
+        spec = spec_of(server, "honest", "constant", judge={"rubric": "points"}, rubrics=[rubric])
+        for name in ("honest", "constant"):
+            judge.run(context_of(root, spec, name))
+    honest, constant = figures(root, spec, "honest", "constant")
+    assert {arm: one.mean for arm, one in honest.means.items()} == {"base": 2.0, "tuned": 3.0}
+    assert honest.pairs[0].win_rate.mean == 1.0
+    assert honest.self_test.passed
+    assert "the same of everything" in constant.self_test.message
+    assert all("<reference>" in request["messages"][-1]["content"][-1]["text"] for request in server.requests)
+
+
+def test_a_budget_ends_it_and_a_higher_one_goes_on(root: Path) -> None:
+    with run_judges(JudgeServer(frozenset(GOOD))) as server:
+        # A call is held at its worst before it is sent: two pictures, the prompt, and the longest reply.
+        fields = {"judge": {"maxTokens": 128, "concurrency": 1}}
+        spec = spec_of(server, "honest", budget={"usd": 0.1}, **fields)
+        result = judge.run(context_of(root, spec, "honest"))
+        left, paid = result.counts["judge/left/BudgetReached"], server.paid
+        assert 0 < paid < 46
+        assert server.paid * USD_OF_A_CALL <= 0.1
+        (found,) = figures(root, spec, "honest")
+        assert found.left == left > 0
+        judge.run(context_of(root, spec_of(server, "honest", budget={"usd": 5}, **fields), "honest"))
+    assert set(server.bodies.values()) == {1}
+    assert server.paid == 46
+
+
+def test_what_every_call_would_meet_ends_the_stage_with_the_field(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with run_judges(JudgeServer(frozenset(GOOD), key=KEY)) as server:
+        spec = spec_of(server, "honest")
+        monkeypatch.delenv("OPENAI_API_KEY")
+        with pytest.raises(CredentialsRefused, match="OPENAI_API_KEY"):
+            judge.run(context_of(root, spec, "honest"))
+        monkeypatch.setenv("OPENAI_API_KEY", KEY)
+        newest = spec_of(server, "honest", judge={"model": "newest.honest"})
+        judge.run(context_of(root, newest, "honest"))  # which takes the limit of tokens by another name
+        assert server.paid == 46
+        with pytest.raises(ConfigInvalid, match=r"judges\[honest\].endpointUrl"):
+            judge.run(context_of(root, spec_of(server, "honest", judge={"endpointUrl": "ftp://x"}), "honest"))

@@ -1,0 +1,170 @@
+"""All that follows from a judge's ballots: the one function from replies to figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from fabula_api.rubrics import OVERALL, Rubric
+from fabula_workloads.judging.agreement import Agreement, Item, agreement
+from fabula_workloads.judging.ballots import FIRST, SECOND, TIE, Ballot, Verdict, pair_verdicts, scored_verdicts, scores
+from fabula_workloads.judging.length_control import LengthControl, length_control
+from fabula_workloads.judging.proportions import by_sample, outcomes, wilson, win_rate
+from fabula_workloads.judging.self_test import SelfTestOutcome, self_test
+from fabula_workloads.judging.strengths import strengths
+from fabula_workloads.metrics.bootstrap import Estimate, estimate
+from fabula_workloads.metrics.records import Key
+
+Pair = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class PairFigures:
+    """One arm against another."""
+
+    arm: str
+    versus: str
+    win_rate: Estimate
+    outcomes: Mapping[str, int]
+    """Samples won, tied and lost."""
+    criteria: Mapping[str, Estimate]
+    """Win rate by criterion."""
+    controlled: LengthControl | None
+    """At equal lengths; None where points were given, and with few samples."""
+    longer: Estimate
+    """Share of decided samples that the longer answer won."""
+    verdicts: Sequence[Verdict]
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeFigures:
+    """One judge."""
+
+    name: str
+    rubric: Rubric
+    pairs: Sequence[PairFigures]
+    points: Mapping[str, Mapping[str, float]]
+    """Arm to sample to mean points; empty where pairs were compared."""
+    means: Mapping[str, Estimate]
+    """Mean points by arm."""
+    strengths: Mapping[str, Estimate]
+    """By arm; empty for two arms."""
+    first: Estimate
+    """Share of decided calls that took the first answer."""
+    consistent: Estimate
+    """Share of pairs on which both orders say the same."""
+    unread: int
+    """Questions on which no verdict could be read."""
+    left: int
+    """Questions that were not asked, for want of dollars."""
+    self_test: SelfTestOutcome
+    usd: float = 0.0
+    calls: int = 0
+    reasons: Mapping[tuple[str, int], Sequence[Ballot]] = field(default_factory=dict)
+    """What was said of each sample and seed."""
+
+    def pair(self, arm: str, versus: str) -> PairFigures | None:
+        """The figures of a pair, as it was asked."""
+        return next((one for one in self.pairs if (one.arm, one.versus) == (arm, versus)), None)
+
+    @property
+    def outcomes(self) -> dict[Item, str]:
+        """Outcome of each item that was judged."""
+        return {
+            (one.arm, one.versus, one.sample, one.seed): one.outcome
+            for pair in self.pairs
+            for one in pair.verdicts
+            if one.outcome is not None
+        }
+
+
+def judge_figures(
+    name: str,
+    rubric: Rubric,
+    ballots: Sequence[Ballot],
+    pairs: Sequence[Pair],
+    arms: Sequence[str],
+    words: Mapping[Key, int],
+    *,
+    unread: int = 0,
+    left: int = 0,
+    usd: float = 0.0,
+    calls: int = 0,
+) -> JudgeFigures:
+    """The figures of a judge; `words` has the length of each answer."""
+    found = [_pair(rubric, ballots, pair, words) for pair in pairs]
+    verdicts = [one for pair in found for one in pair.verdicts]
+    points = {arm: _points(ballots, arm) for arm in arms} if rubric.scale is not None else {}
+    real = [one for one in ballots if not one.probe]
+    decided = [one.mark for one in real if len(one.shown) == 2 and one.mark in (FIRST, SECOND)]
+    said: dict[tuple[str, int], list[Ballot]] = {}
+    for one in real:
+        said.setdefault((one.sample, one.seed), []).append(one)
+    return JudgeFigures(
+        name=name,
+        rubric=rubric,
+        pairs=found,
+        points=points,
+        means={arm: estimate(list(values.values())) for arm, values in points.items()},
+        strengths=(strengths(verdicts, arms) or {}) if len(arms) > 2 else {},
+        first=wilson(decided.count(FIRST), len(decided)),
+        consistent=_consistent(real),
+        unread=unread,
+        left=left,
+        self_test=self_test(ballots),
+        usd=usd,
+        calls=calls,
+        reasons=said,
+    )
+
+
+def agreements(judges: Sequence[JudgeFigures], people: Mapping[Item, str]) -> list[Agreement]:
+    """Each two judges, and each judge with people, on what both judged."""
+    found = [
+        agreement(one.name, one.outcomes, other.name, other.outcomes)
+        for position, one in enumerate(judges)
+        for other in judges[position + 1 :]
+    ]
+    found += [agreement(one.name, one.outcomes, "people", people) for one in judges]
+    return [one for one in found if one is not None]
+
+
+def _pair(rubric: Rubric, ballots: Sequence[Ballot], pair: Pair, words: Mapping[Key, int]) -> PairFigures:
+    arm, versus = pair
+    scaled = rubric.scale is not None
+    verdicts = scored_verdicts(ballots, arm, versus) if scaled else pair_verdicts(ballots, arm, versus)
+    return PairFigures(
+        arm=arm,
+        versus=versus,
+        win_rate=win_rate(verdicts),
+        outcomes=outcomes(verdicts),
+        criteria={one.name: win_rate(verdicts, one.name) for one in rubric.criteria if one.name != OVERALL},
+        controlled=None if scaled else length_control(ballots, arm, versus, words),
+        longer=_longer(verdicts, words),
+        verdicts=verdicts,
+    )
+
+
+def _points(ballots: Sequence[Ballot], arm: str) -> dict[str, float]:
+    found = scores(ballots, arm)
+    return by_sample((sample, marks[OVERALL]) for (sample, _), marks in found.items() if marks is not None)
+
+
+def _longer(verdicts: Sequence[Verdict], words: Mapping[Key, int]) -> Estimate:
+    """Decided verdicts on answers of different lengths, by whether the longer one won."""
+    won = []
+    for one in verdicts:
+        more = words[one.arm, one.sample, one.seed] - words[one.versus, one.sample, one.seed]
+        if more and one.value is not None and one.value != TIE:
+            won.append((one.value > TIE) == (more > 0))
+    return wilson(sum(won), len(won))
+
+
+def _consistent(ballots: Sequence[Ballot]) -> Estimate:
+    sides: dict[tuple[object, ...], list[Ballot]] = {}
+    for one in ballots:
+        if len(one.shown) == 2 and one.mark is not None:
+            sides.setdefault((frozenset(one.shown), one.sample, one.seed, one.attempt), []).append(one)
+    both = [(one, two) for one, two in (found for found in sides.values() if len(found) == 2) if one.shown != two.shown]
+    same = sum(one.mark == FIRST - two.mark for one, two in both if one.mark is not None and two.mark is not None)
+    return wilson(same, len(both))

@@ -1,0 +1,131 @@
+"""What a judge is asked: pairs of answers or single ones, and probes. Each question has an id made of its content, so
+that a verdict is never taken for one on other texts, and is found again whoever asks.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from fabula_api.artifact import digest_of
+from fabula_api.eval_run import EvalRunSpec
+from fabula_api.judges import Judge
+from fabula_api.judging import judged_arms, pairs_of, rubric_of
+from fabula_api.rubrics import Rubric
+from fabula_workloads.judging.self_test import DAMAGED, ORIGINAL, PADDED, SCRAMBLED
+from fabula_workloads.metrics.records import Key
+from fabula_workloads.samples.sample_set import EvaluationSample
+
+_LABEL_CHARACTERS = 30
+_FEWEST_WORDS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One item of a judge's work, asked in both orders where it has two answers."""
+
+    id: str
+    sample: str
+    seed: int
+    shown: tuple[str, ...]
+    """Whose answers they are, by the names of the arms; of a probe, what was done to them."""
+    texts: tuple[str, ...]
+    """The answers, as the judge sees them."""
+    pictures: tuple[str, ...] = ()
+    """Paths below the sample set."""
+    reference: str = ""
+    probe: str = ""
+
+    def call_belongs(self, call: str) -> bool:
+        """Whether a paid call was made for it."""
+        return item_of_call(call) == self.id
+
+
+def item_of_call(call: str) -> str:
+    """Id of the question that a call was made for."""
+    return call.rsplit("-", 2)[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What questions are made of, beside the spec."""
+
+    samples: Sequence[EvaluationSample]
+    answers: Mapping[Key, str | None]
+    """By (arm, sample, seed); None where there is none."""
+    blind: Callable[[str], str]
+    """An answer without anything that tells whose it is."""
+    content: Mapping[str, str]
+    """Hash of each picture, by its path."""
+
+
+def questions(spec: EvalRunSpec, judge: Judge, asked: Asked) -> list[Question]:
+    """All questions to a judge, probes among them, in one order whoever asks."""
+    rubric = rubric_of(spec, judge)
+    found = [*_questions(spec, judge, rubric, asked), *_probes(spec, judge, rubric, asked)]
+    return sorted(found, key=lambda one: one.id)
+
+
+def _questions(spec: EvalRunSpec, judge: Judge, rubric: Rubric, asked: Asked) -> Iterator[Question]:
+    groups = [(name,) for name in judged_arms(spec, judge)] if rubric.scale else pairs_of(spec, judge)
+    for sample in asked.samples:
+        for seed in spec.generation.seeds:
+            for shown in groups:
+                texts = tuple(_text(asked, arm, sample.id, seed) for arm in shown)
+                if all(texts):
+                    yield _question(rubric, asked, sample, seed, shown, texts)
+
+
+def _probes(spec: EvalRunSpec, judge: Judge, rubric: Rubric, asked: Asked) -> Iterator[Question]:
+    """Pairs of which everybody knows the better one, made of the arms' own answers in turn."""
+    arms, left, seed = judged_arms(spec, judge), judge.probes, spec.generation.seeds[0]
+    for number, sample in enumerate(asked.samples):
+        text = _text(asked, arms[number % len(arms)], sample.id, seed) if arms else ""
+        if left == 0 or len(text.split()) < _FEWEST_WORDS:
+            continue
+        left -= 1
+        damaged = {SCRAMBLED: scrambled(text, sample.id)}
+        if rubric.scale is None:
+            damaged[PADDED] = f"{text}\n\n{text}"
+        for probe, worse in damaged.items():
+            if rubric.scale is None:
+                yield _question(rubric, asked, sample, seed, (ORIGINAL, DAMAGED), (text, worse), probe)
+            else:
+                yield _question(rubric, asked, sample, seed, (ORIGINAL,), (text,), probe)
+                yield _question(rubric, asked, sample, seed, (DAMAGED,), (worse,), probe)
+
+
+def _text(asked: Asked, arm: str, sample: str, seed: int) -> str:
+    answer = asked.answers.get((arm, sample, seed))
+    return asked.blind(answer) if answer else ""
+
+
+def _question(
+    rubric: Rubric,
+    asked: Asked,
+    sample: EvaluationSample,
+    seed: int,
+    shown: tuple[str, ...],
+    texts: tuple[str, ...],
+    probe: str = "",
+) -> Question:
+    pictures = tuple(sample.images) if rubric.pictures else ()
+    reference = sample.reference if rubric.reference else ""
+    content = [rubric.model_dump(mode="json"), shown, texts, [asked.content[one] for one in pictures], reference, probe]
+    digest = digest_of(content).removeprefix("sha256:")[:12]
+    return Question(f"{sample.id[:100]}-{seed}-{digest}", sample.id, seed, shown, texts, pictures, reference, probe)
+
+
+def scrambled(text: str, seed: str) -> str:
+    """The text with its words in disorder; labels, lines and their lengths stay."""
+    lines = [_cut(line) for line in text.split("\n")]
+    words = [word for _, said in lines for word in said]
+    random.Random(seed).shuffle(words)  # noqa: S311 - nothing is kept secret
+    left = iter(words)
+    return "\n".join((label + " ".join(next(left) for _ in said)).rstrip() for label, said in lines)
+
+
+def _cut(line: str) -> tuple[str, list[str]]:
+    label, colon, said = line.partition(": ")
+    return (label + colon, said.split()) if colon and len(label) <= _LABEL_CHARACTERS else ("", line.split())

@@ -1,0 +1,170 @@
+"""Stage `judge`: one judge's verdicts on the arms' answers. Each question's outcome is in the ledger before the next is
+taken, and each paid reply is kept before anything is made of it, so that a restarted shard pays for nothing twice.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from fabula_api.artifact import Manifest
+from fabula_api.eval_run import EvalRunSpec
+from fabula_api.judges import Judge
+from fabula_api.judging import judge_usd, judged_arms, rubric_of
+from fabula_api.worker import StageCondition
+from fabula_workloads.bedrock.budget import BudgetReached
+from fabula_workloads.bedrock.calls import Usage
+from fabula_workloads.bedrock.client import BedrockClient
+from fabula_workloads.bedrock.clock import Clock
+from fabula_workloads.bedrock.openai_client import OpenAIClient
+from fabula_workloads.bedrock.quota import Rates
+from fabula_workloads.bedrock.refusals import ALL_REFUSED, REQUEST_REFUSED, Refusals
+from fabula_workloads.bedrock.shard import known_price, open_caller
+from fabula_workloads.judging.asking import Asker, Bedrock, OpenAI, Provider
+from fabula_workloads.judging.questions import Asked, Question, item_of_call, questions
+from fabula_workloads.recipe_parts.evaluation import evaluation_of
+from fabula_workloads.runtime.context import StageContext, StageResult
+from fabula_workloads.runtime.failures import ConfigInvalid, WorkerError
+from fabula_workloads.runtime.in_flight import in_flight
+from fabula_workloads.runtime.ledger import Ledger, own_items
+from fabula_workloads.samples.sample_set import read_sample_set
+from fabula_workloads.stages.answers import read_answers
+
+_log = logging.getLogger(__name__)
+
+
+def run(context: StageContext, clock: Clock | None = None) -> StageResult:
+    """Ask this shard's questions that have no outcome yet; stop where the budget does."""
+    spec, judge = _spec(context)
+    select, chosen = context.open_artifact("select", "sample-set")
+    folder = context.fetch_artifact(select, chosen)
+    asked = asked_of(context, spec, judge, chosen)
+    every = {one.id: one for one in questions(spec, judge, asked)}
+    own = own_items(list(every), context.shard, context.config.shards)
+    ledger = Ledger(context.store)
+    known = ledger.ids()
+    finished = {key: outcome for key in own if key in known and (outcome := ledger.get(key)) is not None}
+    pending = [every[key] for key in own if key not in finished]
+    asker, usage, refusals = _asker(context, spec, judge, folder, asked.content, pending, finished, clock)
+    tally = Counter(count_name(outcome) for outcome in finished.values())
+
+    def work(question: Question) -> dict[str, Any]:
+        outcome = asker.ask(question)
+        ledger.put(question.id, outcome)
+        return outcome
+
+    def counts() -> dict[str, float]:
+        return {name: float(count) for name, count in sorted(tally.items())} | usage.counts()
+
+    def report() -> None:
+        failed = tally.total() - tally["verdict/ok"]
+        context.reporter.update(done=tally.total(), total=len(own), failed=failed, counts=counts())
+
+    report()  # with what earlier starts spent, by which the operator divides the budget
+    over = False
+    try:
+        for _, outcome in in_flight(pending, work, judge.concurrency, context.stopping):
+            tally[count_name(outcome)] += 1
+            report()
+        if refusals is not None and (failure := refusals.all_alike()):
+            raise failure
+    except WorkerError as error:
+        if error.reason == ALL_REFUSED:
+            for question in pending:
+                if (ledger.get(question.id) or {}).get("reason") == REQUEST_REFUSED:
+                    ledger.remove(question.id)
+        raise
+    except BudgetReached:
+        over = True
+    left, final = len(own) - tally.total(), counts()
+    if left and not over:
+        context.check_stop()
+    if left:
+        final["judge/left/BudgetReached"] = float(left)
+        message = f"{left} of this shard's {len(own)} questions were left: the next call could pass the budget"
+        context.reporter.tell(StageCondition(reason="BudgetReached", message=message))
+        context.reporter.update(counts=final)
+    _log.info("%d questions in this shard, %d asked now, %d left", len(own), len(pending) - left, left)
+    return StageResult(counts=final)
+
+
+def asked_of(context: StageContext, spec: EvalRunSpec, judge: Judge, chosen: Manifest) -> Asked:
+    """What a judge's questions are made of: the same for whoever asks and whoever reads the verdicts."""
+    select, _ = context.open_artifact("select", "sample-set")
+    parts = evaluation_of(spec.recipe)
+    samples = read_sample_set(select, parts.sample)
+    answers = {
+        answer.key: answer.text
+        for arm in judged_arms(spec, judge)
+        for answer in read_answers(context, spec, arm, samples)
+    }
+    return Asked(samples, answers, parts.answers.blind, {part.path: part.sha256 for part in chosen.parts})
+
+
+def count_name(outcome: Mapping[str, Any]) -> str:
+    """The figure in which a question's outcome is counted."""
+    return "verdict/ok" if outcome["outcome"] == "ok" else f"verdict/failed/{outcome['reason']}"
+
+
+def _spec(context: StageContext) -> tuple[EvalRunSpec, Judge]:
+    spec = context.config.spec
+    if not isinstance(spec, EvalRunSpec):
+        raise ConfigInvalid(f"stage judge belongs to an EvalRun, not to a {context.config.run.kind}")
+    judge = next((one for one in spec.judges if one.name == context.config.arm), None)
+    if judge is None:
+        raise ConfigInvalid(f"there is no judge {context.config.arm!r}; there are {[one.name for one in spec.judges]}")
+    return spec, judge
+
+
+def _asker(
+    context: StageContext,
+    spec: EvalRunSpec,
+    judge: Judge,
+    folder: Path,
+    content: Mapping[str, str],
+    pending: list[Question],
+    finished: Mapping[str, dict[str, Any]],
+    clock: Clock | None,
+) -> tuple[Asker, Usage, Refusals | None]:
+    field, to_do = f"judges[{judge.name}]", {one.id for one in pending}
+    price = known_price(judge.model, spec.prices, spec.budget.usd)
+    caller = open_caller(
+        context,
+        rates=Rates(judge.quota.requests_per_minute, judge.quota.tokens_per_minute),
+        budget_usd=judge_usd(spec, judge),
+        is_own=lambda call: item_of_call(call) in to_do,
+        finished=[outcome["usage"] for outcome in finished.values()],
+        asked=f"{field}.model {judge.model}, {field}.maxTokens and what the account may use there",
+        max_tokens=judge.max_tokens,
+        clock=clock,
+    )
+    provider = _provider(judge, field)
+    return Asker(judge, rubric_of(spec, judge), provider, caller, price, folder, content), caller.usage, caller.refusals
+
+
+def _provider(judge: Judge, field: str) -> Provider:
+    if judge.provider == "bedrock":
+        client = BedrockClient(
+            region=judge.region,
+            endpoint_url=judge.endpoint_url,
+            concurrency=judge.concurrency,
+            max_tokens=judge.max_tokens,
+            field=field,
+        )
+        return Bedrock(judge, client)
+    if judge.endpoint_url is None:
+        raise ConfigInvalid(f"{field}.endpointUrl: provider openai needs one, such as https://api.openai.com/v1")
+    return OpenAI(
+        judge,
+        OpenAIClient(
+            judge.endpoint_url,
+            key=os.environ.get(judge.key_variable) or None,
+            key_variable=judge.key_variable,
+            max_tokens=judge.max_tokens,
+            field=field,
+        ),
+    )

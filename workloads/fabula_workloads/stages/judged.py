@@ -1,0 +1,86 @@
+"""What the judges of an evaluation said, read from their ledgers, as figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fabula_api.eval_run import EvalRunSpec
+from fabula_api.judges import Judge
+from fabula_api.judging import judged_arms, pairs_of, rubric_of
+from fabula_workloads.judging.agreement import Agreement, Item
+from fabula_workloads.judging.ballots import Ballot
+from fabula_workloads.judging.figures import JudgeFigures, agreements, judge_figures
+from fabula_workloads.judging.people import human_outcomes
+from fabula_workloads.judging.questions import Question, questions
+from fabula_workloads.metrics.records import Key
+from fabula_workloads.runtime.content import content_digest, require_content
+from fabula_workloads.runtime.context import StageContext
+from fabula_workloads.runtime.ledger import Ledger
+from fabula_workloads.runtime.open_store import open_store
+from fabula_workloads.stages.judge import asked_of
+from fabula_workloads.text.words import num_words
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """All judges of an evaluation."""
+
+    judges: Sequence[JudgeFigures] = ()
+    agreements: Sequence[Agreement] = ()
+
+    def of(self, name: str) -> JudgeFigures | None:
+        """The figures of one judge."""
+        return next((one for one in self.judges if one.name == name), None)
+
+
+def read_judges(context: StageContext, spec: EvalRunSpec) -> Judged:
+    """The figures of the run's judges; those of questions that the budget left are missing, and are counted."""
+    found = [_figures(context, spec, judge) for judge in spec.judges]
+    return Judged(found, agreements(found, _people(context, spec)))
+
+
+def _figures(context: StageContext, spec: EvalRunSpec, judge: Judge) -> JudgeFigures:
+    _, chosen = context.open_artifact("select", "sample-set")
+    asked = asked_of(context, spec, judge, chosen)
+    every = questions(spec, judge, asked)
+    ledger = Ledger(context.open_input(f"judge/{judge.name}"))
+    known = ledger.ids()
+    outcomes = dict(ledger.items(one.id for one in every if one.id in known))
+    words: dict[Key, int] = {key: num_words(asked.blind(text)) for key, text in asked.answers.items() if text}
+    real = [one for one in every if not one.probe]
+    usages = [outcome["usage"] for outcome in outcomes.values()]
+    return judge_figures(
+        judge.name,
+        rubric_of(spec, judge),
+        [ballot for one in every if one.id in outcomes for ballot in _ballots(one, outcomes[one.id])],
+        pairs_of(spec, judge),
+        judged_arms(spec, judge),
+        words,
+        unread=sum(outcomes[one.id]["outcome"] != "ok" for one in real if one.id in outcomes),
+        left=sum(one.id not in outcomes for one in every),
+        usd=sum(float(usage["usd"]) for usage in usages),
+        calls=sum(int(usage["calls"]) for usage in usages),
+    )
+
+
+def _ballots(question: Question, outcome: Mapping[str, Any]) -> list[Ballot]:
+    return [
+        Ballot(
+            question.sample, question.seed, tuple(one["shown"]), one["marks"], int(one["attempt"]), one["reason"],
+            question.probe,
+        )
+        for one in outcome["ballots"]
+    ]  # fmt: skip
+
+
+def _people(context: StageContext, spec: EvalRunSpec) -> dict[Item, str]:
+    if spec.human_verdicts is None:
+        return {}
+    uri = context.resolve(spec.human_verdicts.uri)
+    require_content(uri, content_digest(uri, context.cache, context.check_stop), context.given("humanVerdicts"))
+    store = open_store(uri)
+    files = {entry.path: store.read(entry.path) for entry in store.list() if entry.path.endswith(".csv")}
+    pairs = {pair for judge in spec.judges for pair in pairs_of(spec, judge)}
+    return human_outcomes(files, sorted(pairs), spec.generation.seeds[0])
