@@ -52,4 +52,4 @@ def draw_video(
 def colour_of(picture: object) -> tuple[int, int, int]:
     """The colour in the middle of a picture."""
     width, height = picture.size  # type: ignore[attr-defined]
-    return tuple(picture.getpixel((width // 2, height // 2)))  # type: ignore[attr-defined,no-any-return]
+    return tuple(picture.getpixel((width // 2, height // 2)))  # type: ignore[attr-defined]
