@@ -27,6 +27,8 @@ class Moment:
     script: Callable[[Task], Ending]
     runs: tuple[tuple[str, str, dict[str, Any]], ...]
     turns: int = 40
+    trainer: bool = False
+    """Whether the training operator is there, so that trainings are PyTorchJobs."""
     states: dict[str, str] = field(default_factory=dict)
     """What the runs must have come to, by name."""
 
@@ -40,6 +42,7 @@ MOMENTS = {
     "a build's shards are at work": Moment(hangs_at("extract"), (BUILD, TUNE), states={"data": "Running"}),
     "a training is at work": Moment(hangs_at("train"), (BUILD, TUNE, EVAL), states={"tune": "Running"}),
     "a training on two nodes is at work": Moment(hangs_at("train"), (BUILD, NODES), states={"tune": "Running"}),
+    "a PyTorchJob trains": Moment(hangs_at("train"), (BUILD, TUNE, EVAL), states={"tune": "Running"}, trainer=True),
     "an evaluation is at work": Moment(hangs_at("infer"), (BUILD, TUNE, EVAL), states={"eval": "Running"}),
     "all have succeeded": Moment(
         success, (BUILD, TUNE, EVAL), states={"data": "Succeeded", "tune": "Succeeded", "eval": "Succeeded"}

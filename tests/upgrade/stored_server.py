@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from fabula_kube.connection import Answer
-from fabula_operator.kube.resources import CONFIG_MAP, JOB, POD, RUNS, SERVICE, Obj
+from fabula_operator.kube.resources import CONFIG_MAP, JOB, POD, PYTORCH_JOB, RUNS, SERVICE, Obj
 
-_PLURALS = {one.kind: one.plural for one in (*RUNS.values(), JOB, POD, SERVICE, CONFIG_MAP)}
+_PLURALS = {one.kind: one.plural for one in (*RUNS.values(), JOB, PYTORCH_JOB, POD, SERVICE, CONFIG_MAP)}
 
 
 @dataclass
@@ -28,6 +28,8 @@ class StoredServer:
             made = json.loads(body or b"{}")
             made["metadata"] = {**(made.get("metadata") or {}), "uid": "made", "resourceVersion": "2"}
             return _answer(made)
+        if found := self._discovered(path):
+            return _answer(found)
         *_, last = path.split("/")
         for one in self.objects:
             if path.endswith(f"/{_PLURALS[one['kind']]}/{one['metadata']['name']}"):
@@ -38,6 +40,15 @@ class StoredServer:
         if selector := params.get("labelSelector"):
             items = [one for one in items if _matches(one, selector)]
         return _answer({"kind": "List", "metadata": {"resourceVersion": "1"}, "items": items})
+
+    def _discovered(self, path: str) -> Obj | None:
+        """The training operator's kind, where it is among the objects, as a server that has it says."""
+        there = any(one["kind"] == PYTORCH_JOB.kind for one in self.objects)
+        if path == "/apis":
+            return {"kind": "APIGroupList", "groups": [{"name": PYTORCH_JOB.group}] if there else []}
+        if path == f"/apis/{PYTORCH_JOB.group}/{PYTORCH_JOB.version}" and there:
+            return {"kind": "APIResourceList", "resources": [{"name": PYTORCH_JOB.plural}]}
+        return None
 
     async def close(self) -> None:
         return None

@@ -29,6 +29,7 @@ async def test_an_upgrade_leaves_runs_and_their_children_alone(version: str, mom
     server = StoredServer(kept["objects"])
     now = datetime.fromisoformat(kept["at"]) + timedelta(seconds=1)
     driver = Driver(Api(server), lambda: now)
+    await driver.observer.discover()
     await driver.resync(kept["namespace"])
     assert list(driver.cache.keys()), "the operator saw the runs"
     assert server.writes == []
@@ -48,3 +49,10 @@ async def test_what_an_upgrade_would_touch_is_seen() -> None:
     now = datetime.fromisoformat(kept["at"]) + timedelta(seconds=1)
     await Driver(Api(server), lambda: now).resync(kept["namespace"])
     assert [method for method, path, _ in server.writes if path.endswith("/jobs")] == ["POST"]
+
+
+def test_a_training_at_work_is_kept_as_either_kind_of_child() -> None:
+    for moment, kind in (("a training is at work", "Job"), ("a PyTorchJob trains", "PyTorchJob")):
+        objects = VERSIONS["0.1.0"][moment]["objects"]
+        stages = {one["metadata"]["labels"]["fabula.dev/stage"] for one in objects if one["kind"] == kind}
+        assert "train" in stages, moment
