@@ -80,7 +80,10 @@ def roles_of(account: str) -> list[Obj]:
             for rule in one["rules"]]  # fmt: skip
 
 
-@pytest.mark.parametrize(("account", "holder"), [("fabula", "operator"), ("fabula-certificate", "certificate")])
+@pytest.mark.parametrize(
+    ("account", "holder"),
+    [("fabula", "operator"), ("fabula-certificate", "certificate"), ("fabula-trial", "trial")],
+)
 def test_the_chart_grants_what_is_used_and_nothing_else(account: str, holder: str) -> None:
     used, given = kept()[holder], granted(roles_of(account))
     assert used - given == set(), "used, and not granted by the chart"
@@ -88,7 +91,7 @@ def test_the_chart_grants_what_is_used_and_nothing_else(account: str, holder: st
 
 
 def test_the_operator_reads_no_secret_and_workers_ask_for_nothing() -> None:
-    assert set(kept()) == {"operator", "certificate"}, "nobody else of ours may ask the API for anything"
+    assert set(kept()) == {"operator", "certificate", "trial"}, "nobody else of ours may ask the API for anything"
     assert not [right for right in kept()["operator"] if "secrets" in right.resource]
 
 
@@ -179,6 +182,7 @@ async def test_everything_the_operator_does_is_recorded(
 
         await reports(api, operator, tls, queue)
         await eventually(gone, "every run to end, and to be deleted once its time to live is over")
+        await a_trial(api, laptop, tmp_path)
         assert operator.stop() == 0
     await a_certificate(api, laptop, tmp_path)
     log = operator.log.read_text()
@@ -242,6 +246,26 @@ async def reports(api: Api, operator: OperatorProcess, tls: Certificates, namesp
     async with httpx2.AsyncClient(verify=trust(tls), trust_env=False, timeout=SECONDS) as http:
         answer = await http.post(url, json={"trainerStatus": {}}, headers={"Authorization": f"Bearer {bearer}"})
     assert (answer.status_code, "does not belong" in answer.text) == (403, True)
+
+
+async def a_trial(api: Api, laptop: LaptopApi, folder: Path) -> None:
+    """The chart's `helm test` makes a run, waits for its end and deletes it."""
+    account = await as_account(api, laptop, "fabula-trial", folder / "trial.kubeconfig")
+    (folder / "run.yaml").write_text(yaml.safe_dump(run_object("DatasetBuild", SYSTEM, "fabula-trial", DATASET_SPEC)))
+    command = shutil.which("fabula-trial", path=str(Path(sys.executable).parent))
+    assert command is not None
+    arguments = ["--kubeconfig", str(account), "--file", str(folder / "run.yaml"), "--limit", str(SECONDS)]
+    process = subprocess.Popen([command, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    cluster = ScriptedCluster(api, SYSTEM)
+
+    async def over() -> bool:
+        await cluster.step()
+        return process.poll() is not None
+
+    await eventually(over, "the trial to end")
+    said, _ = process.communicate()
+    assert process.returncode == 0, said
+    assert "it works: " in said
 
 
 async def a_certificate(api: Api, laptop: LaptopApi, folder: Path) -> None:

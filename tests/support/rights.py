@@ -18,7 +18,9 @@ _HEADER = """\
 """
 VARIABLE = "FABULA_AUDIT"
 """Names the file in which the laptop's API servers write down who asks for what."""
-ACCOUNTS = {"fabula": "operator", "fabula-operator": "operator", "fabula-certificate": "certificate"}
+ACCOUNTS = {
+    "fabula": "operator", "fabula-operator": "operator", "fabula-certificate": "certificate", "fabula-trial": "trial",
+}  # fmt: skip
 """ServiceAccounts of the chart and of tests, and whose they are."""
 _ACCOUNT = "system:serviceaccount:"
 
