@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from fabula_api.base import GROUP
@@ -13,6 +14,8 @@ from fabula_api.gpu_products import gpu
 from fabula_api.uri import FILE
 from fabula_cli.checks import Check, Unseen
 from fabula_cli.model_cache import CacheSeen, judge_cache
+from fabula_cli.worker_secret import SecretSeen, judge_secret
+from fabula_local.quantity import parse_quantity
 from fabula_operator.kube.lease import DURATION_SECONDS
 from fabula_operator.render import WorkerSettings
 
@@ -48,6 +51,10 @@ class Facts:
     nodes: Sequence[dict[str, Any]] | Unseen = ()
     local_queues: Sequence[str] | Unseen = ()
     monitors: Sequence[str] | Unseen = ()
+    secret: SecretSeen | Unseen | None = None
+    """None where the installation names none."""
+    quotas: Sequence[dict[str, Any]] | Unseen = ()
+    """ResourceQuotas of the namespace."""
     cache: CacheSeen | Unseen | None = None
     """None where no operator's Deployment tells of it."""
     worker: WorkerSettings | None = None
@@ -61,7 +68,8 @@ def judge(facts: Facts, now: datetime) -> list[Check]:
     """Every line, from what was seen."""
     return [
         *_kinds(facts), _user(facts), _operator(facts, now), _operator_rights(facts), _store(facts),
-        judge_cache(facts.cache, facts.namespace), _gpus(facts), _trainer(facts), _kueue(facts), _prometheus(facts),
+        judge_secret(facts.secret, facts.namespace), judge_cache(facts.cache, facts.namespace),
+        _quotas(facts), _gpus(facts), _trainer(facts), _kueue(facts), _prometheus(facts),
     ]  # fmt: skip
 
 
@@ -177,6 +185,33 @@ def _gpus(facts: Facts) -> Check:
         words = f"{count}; the memory of {', '.join(unknown)} is not known, so preflight does not compare it"
         return Check("GPUs", "NOTE", words)
     return Check("GPUs", "OK", f"{count} on {len(having)} nodes: {', '.join(sorted(one for one in products if one))}")
+
+
+def _quotas(facts: Facts) -> Check:
+    about = "quotas"
+    if isinstance(facts.quotas, Unseen):
+        return Check(about, "NOTE", f"ResourceQuotas cannot be seen ({facts.quotas.why})")
+    if not facts.quotas:
+        return Check(about, "OK", f"no ResourceQuota bounds namespace {facts.namespace}")
+    spent = []
+    for one in facts.quotas:
+        status = one.get("status") or {}
+        hard, used = status.get("hard") or {}, status.get("used") or {}
+        spent += [
+            f"{one['metadata']['name']}: {used[name]} of {hard[name]} {name}"
+            for name in sorted(hard)
+            if name in used and _amount(used[name]) >= _amount(hard[name])
+        ]
+    if spent:
+        words = "so pods that ask for more are refused (FailedCreate, exceeded quota). Finish or suspend runs, or"
+        return Check(about, "MISSING", f"{'; '.join(spent)} are used, {words} raise it")
+    names = ", ".join(str(one["metadata"]["name"]) for one in facts.quotas)
+    return Check(about, "OK", f"there is room in {names}")
+
+
+def _amount(text: object) -> Decimal:
+    """A quantity in its base unit."""
+    return parse_quantity(str(text))
 
 
 def gpus_of(facts: Facts) -> list[dict[str, Any]]:

@@ -16,8 +16,11 @@ from fabula_cli.checks import Unseen, seen
 from fabula_cli.diagnosis import Facts, Right
 from fabula_cli.exits import CommandFailed
 from fabula_cli.installation import Installation, installation
-from fabula_cli.model_cache import CacheSeen, look
+from fabula_cli.model_cache import CacheSeen
+from fabula_cli.model_cache import look as look_at_cache
 from fabula_cli.store import opened, operators
+from fabula_cli.worker_secret import SecretSeen
+from fabula_cli.worker_secret import look as look_at_secret
 from fabula_kube.resource import Obj, Resource
 from fabula_operator.rights import CLUSTER_RULES
 
@@ -26,6 +29,7 @@ _POD_MONITOR = Resource("monitoring.coreos.com", "v1", "PodMonitor", "podmonitor
 _CRD = Resource("apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions", namespaced=False)
 _NODE = Resource("", "v1", "Node", "nodes", namespaced=False)
 _LEASE = Resource("coordination.k8s.io", "v1", "Lease", "leases")
+_QUOTA = Resource("", "v1", "ResourceQuota", "resourcequotas")
 _AUTHORIZATION = "authorization.k8s.io"
 _OWN_REVIEW = Resource(_AUTHORIZATION, "v1", "SelfSubjectAccessReview", "selfsubjectaccessreviews", namespaced=False)
 _REVIEW = Resource(_AUTHORIZATION, "v1", "SubjectAccessReview", "subjectaccessreviews", namespaced=False)
@@ -44,11 +48,13 @@ def examine(reach: Access, root: str | None) -> Facts:
         user_rights=seen(lambda: [_own_right(reach, *one) for one in _wanted()]),
         account="/".join(account) if account else None,
         operator_rights=seen(lambda: _operator_rights(reach, account)) if account else (),
-        leases=seen(lambda: _leases(reach)),
+        leases=seen(lambda: _leases(reach, release)),
         deployments=deployments,
         nodes=seen(lambda: client.list(_NODE, None)),
         local_queues=seen(lambda: _names(client.list(_LOCAL_QUEUE, space))),
         monitors=seen(lambda: _names(client.list(_POD_MONITOR, None, f"app.kubernetes.io/part-of={_OURS}"))),
+        secret=_secret(reach, release),
+        quotas=_quotas(reach),
         cache=_cache(reach, release),
         worker=release.worker if isinstance(release, Installation) else None,
         root=root,
@@ -60,8 +66,21 @@ def _names(objects: list[Obj]) -> list[str]:
     return sorted(str(one["metadata"]["name"]) for one in objects)
 
 
-def _leases(reach: Access) -> list[dict[str, Any]]:
-    return [one for one in reach.client.list(_LEASE, None) if _OURS in str(one["metadata"]["name"])]
+def _leases(reach: Access, release: Installation | Unseen | None) -> list[dict[str, Any]]:
+    """The Lease of the installation; where none was found, all that may be an operator's. Nodes and controllers of a
+    cluster that is called `fabula` have Leases of that name too."""
+    if isinstance(release, Installation):
+        return [
+            one for one in reach.client.list(_LEASE, release.lease[0]) if one["metadata"]["name"] == release.lease[1]
+        ]
+    found = [one for one in reach.client.list(_LEASE, None) if not one["metadata"]["namespace"].startswith("kube-")]
+    return [one for one in found if _OURS in str(one["metadata"]["name"])]
+
+
+def _quotas(reach: Access) -> list[dict[str, Any]] | Unseen:
+    found = seen(lambda: reach.client.list(_QUOTA, reach.namespace))
+    # A server without the kind bounds nothing.
+    return [] if isinstance(found, Unseen) and found.why == "NotFound" else found
 
 
 def _release(reach: Access, deployments: list[dict[str, Any]] | Unseen) -> Installation | Unseen | None:
@@ -75,8 +94,15 @@ def _release(reach: Access, deployments: list[dict[str, Any]] | Unseen) -> Insta
         return Unseen(str(error))
 
 
+def _secret(reach: Access, release: Installation | Unseen | None) -> SecretSeen | Unseen | None:
+    if not isinstance(release, Installation):
+        return release
+    name = release.worker.defaults.secret_name
+    return seen(lambda: look_at_secret(reach, name)) if name else None
+
+
 def _cache(reach: Access, release: Installation | Unseen | None) -> CacheSeen | Unseen | None:
-    return look(reach, release.worker.defaults.model_cache) if isinstance(release, Installation) else release
+    return look_at_cache(reach, release.worker.defaults.model_cache) if isinstance(release, Installation) else release
 
 
 def _account(deployments: list[dict[str, Any]] | Unseen) -> tuple[str, str] | None:

@@ -26,6 +26,8 @@ class Installation:
     """Of its Deployment."""
     account: str
     """The operator's ServiceAccount."""
+    lease: tuple[str, str]
+    """Namespace and name of the Lease that its operator leads by."""
     worker: WorkerSettings
 
 
@@ -41,6 +43,7 @@ def installation(reach: Access, deployment: dict[str, Any]) -> Installation:
                 defaults = _defaults(data[_WORKERS], f"ConfigMap {name}")
     return Installation(
         meta["namespace"], meta["name"], pod.get("serviceAccountName") or "default",
+        (given.get("lease-namespace", "default"), given.get("lease-name", "fabula-operator")),
         WorkerSettings(
             artifact_root=given["artifact-root"],
             status_url=given.get("status-url", ""),

@@ -9,6 +9,7 @@ from fabula_api.crd import crds
 from fabula_cli.checks import Unseen
 from fabula_cli.diagnosis import Facts, Right, judge
 from fabula_cli.model_cache import CacheSeen
+from fabula_cli.worker_secret import SecretSeen
 from fabula_operator.render.worker_defaults import ModelCache
 
 NOW = datetime(2026, 1, 31, 12, 0, 0, tzinfo=UTC)
@@ -42,6 +43,13 @@ def filling(*ends: str) -> dict[str, Any]:
     return {"metadata": {"name": "fill"}, "spec": {"template": pod}, "status": {"conditions": conditions}}
 
 
+def quota(gpus: str, memory: str) -> dict[str, Any]:
+    """A namespace's quota, and what of it is used."""
+    hard = {"requests.nvidia.com/gpu": "8", "requests.memory": "3Ti", "count/pods": "100"}
+    used = {"requests.nvidia.com/gpu": gpus, "requests.memory": memory}
+    return {"metadata": {"name": "team"}, "status": {"hard": hard, "used": used}}
+
+
 def died(word: str) -> dict[str, Any]:
     """A pod of that Job which left a last word."""
     state = {"terminated": {"exitCode": 77, "message": word, "finishedAt": "2026-01-31T11:00:00Z"}}
@@ -64,7 +72,7 @@ def facts(**changed: Any) -> Facts:
 def test_a_cluster_that_has_everything_is_ok() -> None:
     found = judge(facts(), NOW)
     assert {one.state for one in found} == {"OK"}
-    assert len(found) == 12
+    assert len(found) == 14
 
 
 OLD = {
@@ -90,6 +98,14 @@ OLD = {
         ("store", {"root": None}, "NOTE", "--artifact-root"),
         ("store", {"store_problem": "s3://bucket/root: access denied"}, "MISSING", "access denied"),
         ("store", {"root": "file:///data", "store_problem": "no such folder"}, "NOTE", "only pods reach"),
+        ("worker secret", {"secret": FORBIDDEN}, "NOTE", "Forbidden"),
+        ("worker secret", {"secret": SecretSeen("hub", None)}, "MISSING", "Secret hub (workers.secretName) is not in"),
+        ("worker secret", {"secret": SecretSeen("hub", ("HF_TOKEN",))}, "OK", "hub gives workers HF_TOKEN"),
+        ("worker secret", {"secret": SecretSeen("hub", ())}, "OK", "without HF_TOKEN, gated models"),
+        ("quotas", {"quotas": FORBIDDEN}, "NOTE", "Forbidden"),
+        ("quotas", {"quotas": [quota("7", "2Ti")]}, "OK", "there is room in team"),
+        ("quotas", {"quotas": [quota("8", "900Gi")]}, "MISSING", "team: 8 of 8 requests.nvidia.com/gpu are used"),
+        ("quotas", {"quotas": [quota("0", "3072Gi")]}, "MISSING", "team: 3072Gi of 3Ti requests.memory are used"),
         ("model cache", {"cache": None}, "NOTE", "Deployment was not found"),
         ("model cache", {"cache": FORBIDDEN}, "NOTE", "Forbidden"),
         ("model cache", {"cache": CacheSeen(None)}, "NOTE", "Set workers.modelCache.claim"),

@@ -14,9 +14,11 @@ from fabula_api.probe import Finding
 from fabula_api.worker import MODEL_CACHE_VARIABLE, SERVER_CA_VARIABLE, SERVER_URL_VARIABLE
 from fabula_workloads.runtime.failures import WorkerError
 from fabula_workloads.runtime.open_store import open_store
+from fabula_workloads.runtime.store import Store
 
 _SECONDS = 20.0
 _HUB = "https://huggingface.co"
+STORE = "store"
 
 
 def scratch(folder: Path) -> Finding:
@@ -29,27 +31,30 @@ def scratch(folder: Path) -> Finding:
 
 
 def store(root: str, folder: str) -> Finding:
-    """Whether the store keeps, gives back and forgets, and whether it commits: the second of two conditional writes has
-    to be refused."""
-    about, path, place = "store", f".fabula-probe-{uuid.uuid4().hex}", f"{root}/{folder}"
+    """Whether the store can be used by this pod."""
+    place = f"{root}/{folder}"
     try:
-        found = open_store(place)
-        try:
-            if not found.write_if_absent(path, b"first"):
-                return Finding(about=about, state="DIFFERS", said=f"{place}: a file of a fresh name was there already")
-            again = found.write_if_absent(path, b"second")
-            kept = found.read(path)
-        finally:
-            found.delete(path)
-        left = found.exists(path)
+        return judge_store(open_store(place), place)
     except WorkerError as error:
-        return Finding(about=about, state="MISSING", said=f"{error.reason}: {error.message}"[:600])
+        return Finding(about=STORE, state="MISSING", said=f"{error.reason}: {error.message}"[:600])
+
+
+def judge_store(found: Store, place: str) -> Finding:
+    """Whether it keeps, gives back and forgets, and whether it commits: the second of two conditional writes has to be
+    refused. Raises WorkerError."""
+    path = f".fabula-probe-{uuid.uuid4().hex}"
+    try:
+        found.write_if_absent(path, b"first")
+        again = found.write_if_absent(path, b"second")
+        kept = found.read(path)
+    finally:
+        found.delete(path)
     if again or kept != b"first":
         said = f"{place} does not refuse a conditional write (If-None-Match) where something is: two pods could commit"
-        return Finding(about=about, state="DIFFERS", said=f"{said} one artifact. Use a server that does")
-    if left:
-        return Finding(about=about, state="DIFFERS", said=f"{place} still has a file that was deleted")
-    return Finding(about=about, state="OK", said=f"{place}: written, committed once, read and deleted")
+        return Finding(about=STORE, state="DIFFERS", said=f"{said} one artifact. Use a server that does")
+    if found.exists(path):
+        return Finding(about=STORE, state="DIFFERS", said=f"{place} still has a file that was deleted")
+    return Finding(about=STORE, state="OK", said=f"{place}: written, committed once, read and deleted")
 
 
 def status_server() -> Finding:
