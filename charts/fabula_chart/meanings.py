@@ -11,6 +11,7 @@ MEANINGS: dict[str, str] = {
     "UnknownTargetModule": "a target module is no linear layer of the model; the message names those that are",
     "AttemptFailed": "an attempt of a training ended; the message says why, and which budget pays for it",
     "ChildFailed": "the child failed without a word of any pod",
+    "BudgetReached": "the next paid call could pass the budget, so no more are made; raise it, and the run goes on",
     "ContainerCreating": "a pod is on its node, and its container does not start",
     "DoesNotFit": "the training would need more memory than its GPUs have; the message says what to change",
     "GateFailed": "a gate of the evaluation is not kept; the message names it",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,15 @@ from tests.support.stage_context import stage_context
 
 from fabula_api.eval_run import EvalRunSpec
 from fabula_api.judging import plan_of
+from fabula_api.summary import ScoreSummary
 from fabula_workloads.judging.figures import JudgeFigures
+from fabula_workloads.judging.people import human_outcomes
 from fabula_workloads.runtime.artifact import add_part, commit
 from fabula_workloads.runtime.context import StageContext
-from fabula_workloads.runtime.failures import ConfigInvalid, CredentialsRefused, TryAgain
+from fabula_workloads.runtime.failures import ConfigInvalid, CredentialsRefused, InputInvalid, TryAgain
 from fabula_workloads.runtime.ledger import Ledger
 from fabula_workloads.runtime.open_store import open_store
-from fabula_workloads.stages import judge
+from fabula_workloads.stages import judge, score
 from fabula_workloads.stages.judged import read_judges
 
 SAMPLES = 12
@@ -201,3 +204,54 @@ def test_what_every_call_would_meet_ends_the_stage_with_the_field(root: Path, mo
         assert server.paid == 46
         with pytest.raises(ConfigInvalid, match=r"judges\[honest\].endpointUrl"):
             judge.run(context_of(root, spec_of(server, "honest", judge={"endpointUrl": "ftp://x"}), "honest"))
+
+
+def test_the_report_tells_what_judges_said_beside_each_sample(root: Path) -> None:
+    people = root / "people"
+    people.mkdir()
+    rows = [f"s{number:02},tuned,base,{'tuned' if number else 'tie'}" for number in range(SAMPLES)]
+    (people / "anna.csv").write_text("\n".join(["sample,arm,versus,verdict", *rows]))
+    with run_judges(JudgeServer(frozenset(GOOD))) as server:
+        spec = spec_of(server, "honest", "first", metrics=["words"], humanVerdicts={"uri": "people"})
+        for name in ("honest", "first"):
+            judge.run(context_of(root, spec, name))
+    inputs = {"select": "select", "infer/base": "infer-base", "infer/tuned": "infer-tuned"}
+    inputs |= {f"judge/{name}": f"judge-{name}" for name in ("honest", "first")}
+    result = score.run(stage_context(root, "EvalRun", "score", spec, "score", inputs))
+    told = ScoreSummary.model_validate(result.summary.model_dump(by_alias=True))
+    honest, first = told.judges
+    assert honest.trusted
+    assert honest.pairs[0].win_rate == 1.0
+    assert first.trusted is False
+    assert (first.first, first.consistent) == (1.0, 0.0)
+    assert "people" not in first.agreement or first.agreement["people"] == 0
+    assert len(result.to_worker_result("x").encode()) <= 4096
+    html = (root / "score/report.html").read_text()
+    assert "first failed its self-test, and no gate rests on it: it takes the first answer" in html
+    assert html.count("Because of the harbour.") == (SAMPLES - 1) * 2 * 2
+    assert "honest and people" in html
+    document = json.loads((root / "score/report.json").read_text())
+    assert document["judges"][0]["pairs"][0]["winRate"]["mean"] == 1.0
+    assert (root / "score/verdicts.csv").read_text().splitlines()[1] == "honest,s01,0,tuned,base,tuned,1"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("sample,arm,versus\ns01,tuned,base", "a.csv has no column verdict"),
+        (
+            "sample,arm,versus,verdict\ns01,tuned,base,better",
+            "a.csv line 2: verdict is 'better'",
+        ),
+        ("sample,arm,versus,verdict,seed\ns01,tuned,base,tie,x", "a.csv line 2: seed is 'x'"),
+    ],
+)
+def test_human_verdicts_that_are_none_are_named_by_file_and_line(text: str, said: str) -> None:
+    with pytest.raises(InputInvalid, match=re.escape(said)):
+        human_outcomes({"a.csv": text.encode()}, [("tuned", "base")], 0)
+
+
+def test_human_verdicts_are_turned_and_averaged_over_raters() -> None:
+    rows = ["sample,arm,versus,verdict,rater", "a,base,tuned,tuned,x", "a,tuned,base,tie,y", "b,tuned,base,tie,x"]
+    found = human_outcomes({"a.csv": "\n".join(rows).encode()}, [("tuned", "base")], 7)
+    assert found == {("tuned", "base", "a", 7): "win", ("tuned", "base", "b", 7): "tie"}

@@ -133,6 +133,8 @@ def life(root: Path, kind: Kind, spec: dict[str, Any], *, dry: bool = False) -> 
     recipe, places, digests = recipes()["podcast"], dict[str, str](), dict[str, str]()
     stages = (recipe.dry_run if dry else recipe.stages)[kind]
     for stage in stages:
+        if stage.for_each == "judges":  # of which the run has none
+            continue
         arm = "tuned" if stage.for_each else None
         name = f"{stage.name}/{arm}" if arm else stage.name
         wanted = {one for one in places if one.partition("/")[0] in stage.after}

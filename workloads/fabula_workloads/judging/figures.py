@@ -78,6 +78,18 @@ class JudgeFigures:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """All judges of an evaluation."""
+
+    judges: Sequence[JudgeFigures] = ()
+    agreements: Sequence[Agreement] = ()
+
+    def of(self, name: str) -> JudgeFigures | None:
+        """The figures of one judge."""
+        return next((one for one in self.judges if one.name == name), None)
+
+
 def judge_figures(
     name: str,
     rubric: Rubric,

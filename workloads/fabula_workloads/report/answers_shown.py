@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from fabula_workloads.metrics.answers import Measured
+from fabula_workloads.report.judges import reasons
 from fabula_workloads.report.markup import Markup, badge, join, tag, void
 from fabula_workloads.report.parts import ReportParts, Told
 
@@ -37,6 +38,7 @@ def _card(
         tag("div", *pictures, class_="pictures") if pictures else None,
         parts.asked(told.samples[sample]),
         tag("div", *(_answer(told, parts, m, order[m.answer.arm], several) for m in answers), class_="answers"),
+        reasons(told.judged, sample),
         class_="card sample",
     )
 

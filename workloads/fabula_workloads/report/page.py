@@ -11,6 +11,7 @@ from fabula_api.status import Lineage
 from fabula_workloads.metrics.bootstrap import RESAMPLES
 from fabula_workloads.metrics.evaluation import Evaluation
 from fabula_workloads.report.answers_shown import answers_shown
+from fabula_workloads.report.judges import judges
 from fabula_workloads.report.markup import Markup, join, tag, void
 from fabula_workloads.report.parts import PLAIN, ReportParts, Section, Told
 from fabula_workloads.report.sections import charts, clip_control, gates, origins, self_tests, table
@@ -60,6 +61,7 @@ def _parts(
         table(evaluation, first),
         *(_other_profile(evaluation, profile) for profile in others),
         clip_control(evaluation),
+        judges(told.judged),
         tag("h2", parts.items.capitalize()),
         tag("p", parts.about_items, class_="hint"),
         answers_shown(told, parts),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from fabula_workloads.judging.figures import Judged
 from fabula_workloads.metrics.evaluation import Evaluation
 from fabula_workloads.report.markup import Markup, tag
 from fabula_workloads.samples.sample_set import EvaluationSample
@@ -20,6 +21,8 @@ class Told:
     """By id, in the order in which they are shown."""
     pictures: Mapping[str, Sequence[str]]
     """Each sample's thumbnails as data URIs."""
+    judged: Judged = field(default_factory=Judged)
+    """What the judges hold of the answers."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 from fabula_api.eval_run import EvalRunSpec
 from fabula_api.judges import Judge
 from fabula_api.judging import judged_arms, pairs_of, rubric_of
-from fabula_workloads.judging.agreement import Agreement, Item
+from fabula_workloads.judging.agreement import Item
 from fabula_workloads.judging.ballots import Ballot
-from fabula_workloads.judging.figures import JudgeFigures, agreements, judge_figures
+from fabula_workloads.judging.figures import Judged, JudgeFigures, agreements, judge_figures
 from fabula_workloads.judging.people import human_outcomes
 from fabula_workloads.judging.questions import Question, questions
 from fabula_workloads.metrics.records import Key
@@ -21,18 +20,6 @@ from fabula_workloads.runtime.ledger import Ledger
 from fabula_workloads.runtime.open_store import open_store
 from fabula_workloads.stages.judge import asked_of
 from fabula_workloads.text.words import num_words
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """All judges of an evaluation."""
-
-    judges: Sequence[JudgeFigures] = ()
-    agreements: Sequence[Agreement] = ()
-
-    def of(self, name: str) -> JudgeFigures | None:
-        """The figures of one judge."""
-        return next((one for one in self.judges if one.name == name), None)
 
 
 def read_judges(context: StageContext, spec: EvalRunSpec) -> Judged:

@@ -14,16 +14,19 @@ from fabula_api.recipes import metrics_of
 from fabula_api.shared_spec import ModelSource
 from fabula_api.status import Lineage
 from fabula_api.summary import ScoreSummary
+from fabula_workloads.judging.figures import Judged
+from fabula_workloads.judging.summary import judges_found
 from fabula_workloads.metrics.evaluation import Evaluation, evaluate
 from fabula_workloads.metrics.materials import Computed, EvaluationMetric, Materials
 from fabula_workloads.metrics.profiles import function_of
 from fabula_workloads.metrics.records import GivenAnswer
-from fabula_workloads.metrics.summary import summarize
+from fabula_workloads.metrics.summary import SUMMARY_LIMIT, summarize
 from fabula_workloads.models.model_folder import model_folder, model_label
 from fabula_workloads.models.threads import limit_threads
 from fabula_workloads.pictures.opening import UnfitPicture
 from fabula_workloads.recipe_parts.evaluation import EvaluationParts, evaluation_of
 from fabula_workloads.report.document import document
+from fabula_workloads.report.judges import judges_document, verdicts_csv
 from fabula_workloads.report.page import page
 from fabula_workloads.report.parts import Told
 from fabula_workloads.report.tables import samples_csv, summary_csv
@@ -33,6 +36,7 @@ from fabula_workloads.runtime.context import StageContext, StageResult
 from fabula_workloads.runtime.failures import ConfigInvalid, InputInvalid
 from fabula_workloads.samples.sample_set import EvaluationSample, read_sample_set
 from fabula_workloads.stages.answers import read_answers
+from fabula_workloads.stages.judged import read_judges
 
 _log = logging.getLogger(__name__)
 
@@ -55,7 +59,8 @@ def run(context: StageContext) -> StageResult:
         evaluation = evaluate(spec, answers, computed, parts.answers)
         context.check_stop()
         context.reporter.update(done=len(spec.metrics), total=len(spec.metrics))
-        return _commit(context, spec, evaluation, pictures, by_id, parts)
+        judged = read_judges(context, spec)
+        return _commit(context, spec, evaluation, judged, pictures, by_id, parts)
     except UnfitPicture as error:
         of = next((sample for sample, paths in pictures.items() if error.path in paths), "")
         raise InputInvalid(f"{select.uri}: sample {of}: {error.path} {error.what}; choose the samples anew") from error
@@ -91,17 +96,20 @@ def _commit(
     context: StageContext,
     spec: EvalRunSpec,
     evaluation: Evaluation,
+    judged: Judged,
     pictures: dict[str, list[Path]],
     samples: dict[str, EvaluationSample],
     parts: EvaluationParts,
 ) -> StageResult:
     lineage = [Lineage(name=given.name, uri=given.uri, digest=given.digest) for given in context.config.inputs]
     settings = _settings(spec)
-    summary = ScoreSummary.model_validate(summarize(evaluation))
+    judges = judges_found(judged)
+    room = SUMMARY_LIMIT - (len(json.dumps(judges)) if judges else 0)
+    summary = ScoreSummary.model_validate(summarize(evaluation, room) | ({"judges": judges} if judges else {}))
     thumbnails = {sample: [thumbnail(path) for path in paths] for sample, paths in pictures.items()}
-    told = Told(evaluation, samples, thumbnails)
+    told = Told(evaluation, samples, thumbnails, judged)
     html = page(told, name=context.config.run.name, lineage=lineage, settings=settings, parts=parts.report)
-    found = document(evaluation, lineage, settings)
+    found = document(evaluation, lineage, settings) | ({"judges": judges_document(judged)} if judged.judges else {})
     files = {
         "report.html": html,
         "report.json": json.dumps(found, ensure_ascii=False, indent=1, allow_nan=False) + "\n",
@@ -110,6 +118,8 @@ def _commit(
         suffix = "" if profile == evaluation.profile else f"-{profile}"
         files[f"samples{suffix}.csv"] = samples_csv(evaluation, profile, pictures)
         files[f"summary{suffix}.csv"] = summary_csv(evaluation, profile)
+    if judged.judges:
+        files["verdicts.csv"] = verdicts_csv(judged)
     contents = {path: text.encode() for path, text in files.items()} | dict(parts.report.files(told))
     written = [add_part(context.store, path, content) for path, content in contents.items()]
     counts = {"sample/ok": float(len(pictures)), "answer/ok": float(sum(arm.done for arm in evaluation.arms))}

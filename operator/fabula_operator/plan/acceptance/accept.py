@@ -201,7 +201,7 @@ def _unknown_metric(spec: EvalRunSpec) -> str | None:
                 f"did you mean {like[0]}?" if like else f"the recipe {spec.recipe} has {', '.join(known)}"
             )
     for position, gate in enumerate(spec.gates):
-        if gate.metric not in spec.metrics:
+        if gate.metric not in spec.metrics and judging.gate_figure(gate.metric) is None:
             return (
                 f"spec.gates[{position}].metric: {gate.metric} is not computed; the run has {', '.join(spec.metrics)}"
             )

@@ -27,14 +27,7 @@ def _is(*values: object) -> Callable[[Any], bool]:
     return lambda value: value in values
 
 
-def _given(value: object) -> bool:
-    return bool(value)
-
-
-NOT_LANDED: tuple[NotLanded, ...] = (
-    NotLanded("EvalRun", "engine", _is("vllm"), "use `transformers`"),
-    NotLanded("EvalRun", "judges", _given, "leave them out"),
-)
+NOT_LANDED: tuple[NotLanded, ...] = (NotLanded("EvalRun", "engine", _is("vllm"), "use `transformers`"),)
 
 
 def first_not_landed(kind: Kind, spec: Spec) -> str | None:

@@ -1,0 +1,96 @@
+"""What a status shows of the judges, in the few bytes that a termination message has for them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from fabula_api.judge_results import JudgedArm, JudgedPair, JudgeFound
+from fabula_workloads.judging.figures import Judged, JudgeFigures, PairFigures
+from fabula_workloads.metrics.bootstrap import Estimate
+from fabula_workloads.metrics.summary import rounded
+
+LIMIT = 1_300
+"""Bytes for all judges, of those that a result has."""
+_INTERVALS = ("controlledLow", "controlledHigh")
+_SELF_TEST_CHARACTERS = 120
+
+
+def judges_found(judged: Judged, limit: int = LIMIT) -> list[dict[str, Any]]:
+    """Each judge as in EvalRun's status. Where that is too long, what the report tells anyway goes first: words, kappas
+    and habits, then intervals; the win rates and whether the judge is to be trusted stay."""
+    found = [_found(one, judged) for one in judged.judges]
+    for dropped in (("selfTest",), ("agreement", "longer", "consistent", "first"), ("arms",)):
+        if _size(found) <= limit:
+            return found
+        found = [_without(one, dropped) for one in found]
+    if _size(found) > limit:
+        found = [{**one, "pairs": [_without(pair, _INTERVALS) for pair in one.get("pairs", ())]} for one in found]
+    if _size(found) > limit:
+        found = [{**one, "pairs": [_kept(pair) for pair in one.get("pairs", ())]} for one in found]
+    return found
+
+
+def _kept(pair: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in pair.items() if key in ("arm", "versus", "winRate", "low", "high")}
+
+
+def _found(one: JudgeFigures, judged: Judged) -> dict[str, Any]:
+    kappas = {
+        (two.other if two.one == one.name else two.one): rounded(two.kappa.mean)
+        for two in judged.agreements
+        if one.name in (two.one, two.other) and two.kappa.mean is not None
+    }
+    arms = [
+        JudgedArm(
+            arm=arm,
+            points=rounded(one.means[arm].mean) if arm in one.means else None,
+            low=rounded(one.means[arm].low) if arm in one.means else None,
+            high=rounded(one.means[arm].high) if arm in one.means else None,
+            strength=rounded(one.strengths[arm].mean) if arm in one.strengths else None,
+        )
+        for arm in dict.fromkeys([*one.means, *one.strengths])
+    ]
+    wire = JudgeFound(
+        name=one.name,
+        pairs=[_pair(pair) for pair in one.pairs],
+        arms=arms,
+        unread=one.unread,
+        first=_mean(one.first),
+        consistent=_mean(one.consistent),
+        longer=_mean(one.pairs[0].longer) if len(one.pairs) == 1 else None,
+        agreement={name: value for name, value in kappas.items() if value is not None},
+        trusted=one.self_test.passed,
+        self_test=one.self_test.message[:_SELF_TEST_CHARACTERS],
+    ).to_wire()
+    return {key: value for key, value in wire.items() if value not in ([], {})}
+
+
+def _pair(pair: PairFigures) -> JudgedPair:
+    rate = pair.controlled.win_rate if pair.controlled else Estimate(None, None, None, 0)
+    return JudgedPair(
+        arm=pair.arm,
+        versus=pair.versus,
+        win_rate=_mean(pair.win_rate),
+        low=rounded(pair.win_rate.low),
+        high=rounded(pair.win_rate.high),
+        controlled=_mean(rate),
+        controlled_low=rounded(rate.low),
+        controlled_high=rounded(rate.high),
+        wins=pair.outcomes["win"],
+        ties=pair.outcomes["tie"],
+        losses=pair.outcomes["loss"],
+    )
+
+
+def _mean(found: Estimate) -> float | None:
+    return rounded(found.mean)
+
+
+def _without(entry: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    return {key: value for key, value in entry.items() if key not in names}
+
+
+def _size(found: list[dict[str, Any]]) -> int:
+    return len(json.dumps(found, separators=(",", ":")).encode())

@@ -1,0 +1,238 @@
+"""The judges in the report: how each was tried, what it prefers with which intervals, its habits, and its own words."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import Any
+
+from fabula_workloads.judging.agreement import Agreement
+from fabula_workloads.judging.figures import Judged, JudgeFigures, PairFigures
+from fabula_workloads.metrics.bootstrap import Estimate
+from fabula_workloads.report.markup import Markup, badge, join, tag
+
+_DASH = "\N{EN DASH}"
+_HINT = (
+    "Each judge saw the answers without knowing whose they are, in both orders; where the two orders disagree it is a "
+    "tie, and a tie is half a win. Intervals are 95 %. At equal lengths is what the same judge is expected to prefer "
+    "of answers that are as long (AlpacaEval 2's regression)."
+)
+
+
+def judges(judged: Judged) -> Markup:
+    """The whole section; nothing without judges."""
+    if not judged.judges:
+        return Markup("")
+    return join(
+        tag("h2", "Judges"),
+        tag("p", _HINT, class_="hint"),
+        *(tag("p", one, class_="notice") for one in warnings(judged)),
+        _verdicts(judged),
+        _points(judged),
+        _habits(judged),
+        _agreement(judged.agreements),
+    )
+
+
+def warnings(judged: Judged) -> list[str]:
+    """What to know before believing a judge."""
+    told = []
+    for one in judged.judges:
+        if not one.self_test.passed:
+            told.append(f"{one.name} failed its self-test, and no gate rests on it: {one.self_test.message}.")
+        if one.first.low is not None and one.first.high is not None and not one.first.low <= 0.5 <= one.first.high:
+            told.append(
+                f"{one.name} took the answer that was shown first in {one.first.mean:.0%} of its decided calls; both "
+                "orders make up for it, at the price of more ties."
+            )
+        for pair in one.pairs:
+            length = pair.controlled.length if pair.controlled else None
+            if length is not None and length.low is not None and length.low > 0:
+                told.append(
+                    f"{one.name} prefers longer answers ({pair.arm} against {pair.versus}): read its win rate at equal "
+                    "lengths."
+                )
+        if one.unread:
+            told.append(f"{one.unread} replies of {one.name} could not be read and are in no figure.")
+        if one.left:
+            told.append(f"{one.left} questions to {one.name} were not asked: the budget was used up.")
+    return told
+
+
+def _verdicts(judged: Judged) -> Markup:
+    head = ("Judge", "Arms", "Win rate", "At equal lengths", "Won, tied, lost", "By criterion")
+    rows = [_row(one, pair) for one in judged.judges for pair in one.pairs]
+    return _table(head, rows) if rows else Markup("")
+
+
+def _row(one: JudgeFigures, pair: PairFigures) -> Markup:
+    controlled = pair.controlled.win_rate if pair.controlled else None
+    criteria = ", ".join(f"{name} {found.mean:.0%}" for name, found in pair.criteria.items() if found.mean is not None)
+    outcomes = f"{pair.outcomes['win']}, {pair.outcomes['tie']}, {pair.outcomes['loss']}"
+    return tag(
+        "tr",
+        tag("th", one.name, _trust(one)),
+        tag("td", f"{pair.arm} against {pair.versus}"),
+        _share(pair.win_rate),
+        _share(controlled),
+        tag("td", outcomes, class_="number"),
+        tag("td", criteria or _DASH),
+    )
+
+
+def _points(judged: Judged) -> Markup:
+    rows = []
+    for one in judged.judges:
+        for arm in dict.fromkeys([*one.means, *one.strengths]):
+            points, strength = one.means.get(arm), one.strengths.get(arm)
+            rows.append(tag("tr", tag("th", one.name), tag("td", arm), _number(points), _number(strength, signed=True)))
+    return _table(("Judge", "Arm", "Points", "Bradley-Terry strength"), rows) if rows else Markup("")
+
+
+def _habits(judged: Judged) -> Markup:
+    head = ("Judge", "Self-test", "Took the first", "Orders agree", "Longer answer won", "Calls", "Dollars")
+    rows = [
+        tag(
+            "tr",
+            tag("th", one.name, tag("span", f"rubric {one.rubric.name}")),
+            tag("td", one.self_test.message),
+            _share(one.first),
+            _share(one.consistent),
+            _share(one.pairs[0].longer if len(one.pairs) == 1 else None),
+            tag("td", f"{one.calls:,}", class_="number"),
+            tag("td", f"{one.usd:,.2f}", class_="number"),
+        )
+        for one in judged.judges
+    ]
+    return _table(head, rows)
+
+
+def _agreement(agreements: Any) -> Markup:
+    rows = [
+        tag(
+            "tr",
+            tag("th", f"{one.one} and {one.other}"),
+            _number(one.kappa),
+            tag("td", f"{one.share:.0%}", class_="number"),
+            tag("td", str(one.kappa.count), class_="number"),
+        )
+        for one in agreements
+        if isinstance(one, Agreement)
+    ]
+    return _table(("Agreement", "Cohen's kappa", "Same verdict", "Items"), rows) if rows else Markup("")
+
+
+def reasons(judged: Judged, sample: str) -> Markup:
+    """What the judges said of one sample, folded away."""
+    rows = []
+    for one in judged.judges:
+        said = [ballot for (name, _), ballots in one.reasons.items() if name == sample for ballot in ballots]
+        for ballot in said:
+            shown = " before ".join(ballot.shown)
+            rows.append(tag("tr", tag("th", one.name), tag("td", shown), tag("td", _mark(ballot.shown, ballot.mark)),
+                            tag("td", ballot.reason)))  # fmt: skip
+    if not rows:
+        return Markup("")
+    outcomes = [
+        f"{one.name}: " + ", ".join(f"{v.outcome or 'unread'} of {v.arm}" for v in pair.verdicts if v.sample == sample)
+        for one in judged.judges
+        for pair in one.pairs
+    ]
+    return tag(
+        "details",
+        tag("summary", f"Judges: {'; '.join(outcomes)}" if outcomes else "Judges"),
+        _table(("Judge", "Shown", "Mark", "Reason"), rows),
+    )
+
+
+def _mark(shown: tuple[str, ...], mark: float | None) -> str:
+    if mark is None:
+        return "unread"
+    if len(shown) == 1:
+        return f"{mark:g}"
+    return "tie" if mark == 0.5 else shown[0] if mark > 0.5 else shown[1]
+
+
+def _trust(one: JudgeFigures) -> Markup:
+    return join(" ", badge("trusted", "good") if one.self_test.passed else badge("not trusted", "bad"))
+
+
+def _share(found: Estimate | None) -> Markup:
+    if found is None or found.mean is None:
+        return tag("td", _DASH, class_="number")
+    interval = None
+    if found.low is not None and found.high is not None:
+        interval = tag("span", f"{found.low:.0%} to {found.high:.0%}", class_="interval")
+    return tag("td", f"{found.mean:.0%}", interval, class_="number")
+
+
+def _number(found: Estimate | None, *, signed: bool = False) -> Markup:
+    if found is None or found.mean is None:
+        return tag("td", _DASH, class_="number")
+    form = "+.2f" if signed else ".2f"
+    interval = None
+    if found.low is not None and found.high is not None:
+        interval = tag("span", f"{found.low:{form}} to {found.high:{form}}", class_="interval")
+    return tag("td", f"{found.mean:{form}}", interval, class_="number")
+
+
+def _table(head: tuple[str, ...], rows: list[Markup]) -> Markup:
+    titles = tag("tr", *(tag("th", one) for one in head))
+    return tag("div", tag("table", tag("thead", titles), tag("tbody", *rows)), class_="card scroll")
+
+
+def verdicts_csv(judged: Judged) -> str:
+    """`verdicts.csv`: a row for each verdict, in the columns that human verdicts have, and more."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["judge", "sample", "seed", "arm", "versus", "verdict", "value"])
+    for one in judged.judges:
+        for pair in one.pairs:
+            for found in pair.verdicts:
+                named = {"win": found.arm, "loss": found.versus, "tie": "tie", None: ""}[found.outcome]
+                value = "" if found.value is None else f"{found.value:g}"
+                writer.writerow([one.name, found.sample, found.seed, found.arm, found.versus, named, value])
+    return out.getvalue()
+
+
+def judges_document(judged: Judged) -> list[dict[str, Any]]:
+    """The judges as data, for `report.json`."""
+    return [
+        {
+            "name": one.name,
+            "rubric": one.rubric.model_dump(mode="json", by_alias=True, exclude_none=True),
+            "selfTest": {"passed": one.self_test.passed, "message": one.self_test.message},
+            "first": _data(one.first),
+            "consistent": _data(one.consistent),
+            "unread": one.unread,
+            "left": one.left,
+            "calls": one.calls,
+            "costUsd": round(one.usd, 6),
+            "points": {arm: _data(found) for arm, found in one.means.items()},
+            "strengths": {arm: _data(found) for arm, found in one.strengths.items()},
+            "pairs": [
+                {
+                    "arm": pair.arm,
+                    "versus": pair.versus,
+                    "winRate": _data(pair.win_rate),
+                    "outcomes": dict(pair.outcomes),
+                    "criteria": {name: _data(found) for name, found in pair.criteria.items()},
+                    "lengthControlled": _data(pair.controlled.win_rate) if pair.controlled else None,
+                    "lengthEffect": _data(pair.controlled.length) if pair.controlled else None,
+                    "positionEffect": _data(pair.controlled.position) if pair.controlled else None,
+                    "longer": _data(pair.longer),
+                }
+                for pair in one.pairs
+            ],
+            "agreement": [
+                {"with": two.other if two.one == one.name else two.one, "kappa": _data(two.kappa), "share": two.share}
+                for two in judged.agreements
+                if one.name in (two.one, two.other)
+            ],
+        }
+        for one in judged.judges
+    ]
+
+
+def _data(found: Estimate) -> dict[str, Any]:
+    return {"mean": found.mean, "low": found.low, "high": found.high, "count": found.count}
