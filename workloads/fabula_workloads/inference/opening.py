@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from pathlib import Path
 
 from fabula_api.arms import Arm
@@ -14,6 +15,7 @@ from fabula_workloads.models.model_folder import model_config_digest, model_fold
 from fabula_workloads.models.quantization import Quantization
 from fabula_workloads.models.threads import limit_threads
 from fabula_workloads.recipe_parts import parts_of
+from fabula_workloads.recipe_parts.evaluation import evaluation_of
 from fabula_workloads.runtime.context import StageContext
 from fabula_workloads.runtime.failures import ConfigInvalid, InputInvalid
 
@@ -33,6 +35,19 @@ def asked_of(context: StageContext) -> tuple[EvalRunSpec, Arm]:
     return spec, arm
 
 
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What a recipe's own engine is opened from."""
+
+    spec: EvalRunSpec
+    arm: Arm
+    model: Path
+    """The base model's folder, or that of a model which was tuned in full."""
+    tuned: Path | None
+    """Folder of what was trained on top of it."""
+    device: Device
+
+
 def open_engine(context: StageContext) -> Engine:
     """The arm's model, with its adapter or as it was tuned in full, trained on the same base, pixels and prompt."""
     spec, arm = asked_of(context)
@@ -47,8 +62,7 @@ def open_engine(context: StageContext) -> Engine:
 
     prepare_torchvision()
     quiet_libraries()
-    from fabula_workloads.inference.transformers_engine import TransformersEngine
-
+    own = evaluation_of(spec.recipe).open_engine
     limit_threads(spec.resources, context.config.shards * len(spec.arms))
     device: Device = "cuda" if arm.gpus_per_shard else "cpu"
     tuned = "" if arm.adapter is None else " with its adapter" if adapter else ", tuned in full,"
@@ -56,6 +70,11 @@ def open_engine(context: StageContext) -> Engine:
     _log.info("loading %s%s%s on %s", model_label(arm.model), tuned, held, device)
     try:
         check_folder(model)
+        if own is not None:
+            engine: Engine = own(Opening(spec, arm, model, adapter, device))
+            return engine
+        from fabula_workloads.inference.transformers_engine import TransformersEngine
+
         return TransformersEngine(
             model,
             adapter,

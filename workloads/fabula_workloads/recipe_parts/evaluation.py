@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from fabula_api.recipes import recipes
 from fabula_workloads.metrics.answer_form import PLAIN as PLAIN_ANSWERS
@@ -30,6 +31,9 @@ class EvaluationParts:
     """What a sample holds: one line of the set. Finders give such records."""
     item: str = "sample"
     """The kind under which `select` counts what it took and left out."""
+    open_engine: Callable[[Any], Any] | None = None
+    """Opens an engine of its own (`inference.request.Engine`) from an `inference.opening.Opening`; without one, a chat
+    model answers."""
     answers: AnswerForm = PLAIN_ANSWERS
     """How an answer is read."""
     report: ReportParts = PLAIN_REPORT

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from fabula_api.recipes.audio_description.build import AudioDescriptionBuildSpec
+from fabula_api.recipes.audio_description.tell import AudioDescriptionEvalSpec
 from fabula_api.recipes.audio_description.tune import AudioDescriptionTuneSpec
 from fabula_api.recipes.platform import EVALUATION, TRAINING, resolve
 from fabula_api.recipes.records import Column, Figure, ReadModel, Recipe, Stage
@@ -17,7 +18,13 @@ AUDIO_DESCRIPTION = Recipe(
     name="audio-description",
     parts=f"{_WORK}.parts:PARTS",
     training=f"{_WORK}.training:TRAINING",
-    specs={"DatasetBuild": AudioDescriptionBuildSpec, "FineTuneRun": AudioDescriptionTuneSpec},
+    evaluation=f"{_WORK}.evaluation:EVALUATION",
+    offers=("text",),
+    specs={
+        "DatasetBuild": AudioDescriptionBuildSpec,
+        "FineTuneRun": AudioDescriptionTuneSpec,
+        "EvalRun": AudioDescriptionEvalSpec,
+    },
     fixed={"DatasetBuild": ("audio_description.sources",), "FineTuneRun": ("audio_description",)},
     models={
         "FineTuneRun": (
@@ -80,7 +87,10 @@ AUDIO_DESCRIPTION = Recipe(
                 external=(*_TRAIN.external, "pretrained"),
             ),
         ),
-        "EvalRun": EVALUATION,
+        "EvalRun": tuple(
+            replace(stage, reads=(*stage.reads, "audio_description")) if stage.name == "infer" else stage
+            for stage in EVALUATION
+        ),
     },
     columns={
         "DatasetBuild": (
@@ -109,6 +119,8 @@ AUDIO_DESCRIPTION = Recipe(
         },
         "EvalRun": {
             "samples": {"uri": "narration"},
+            "audioDescription": {"beams": 5},
+            "generation": {"maxNewTokens": 67},
             "arms": [
                 {
                     "name": "narrator",

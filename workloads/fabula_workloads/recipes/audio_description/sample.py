@@ -34,6 +34,8 @@ class NarrationSample(AnySample):
     text: Text
     features: str
     """File with the film's features."""
+    exemplars: str = EXEMPLARS
+    """File with the characters'."""
     clip: str
     """The clip among them."""
     previous: Previous | None = None
@@ -42,4 +44,4 @@ class NarrationSample(AnySample):
 
     @property
     def files(self) -> Iterable[str]:
-        return (self.features, EXEMPLARS)
+        return (self.features, self.exemplars)

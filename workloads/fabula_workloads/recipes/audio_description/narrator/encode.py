@@ -16,7 +16,7 @@ from fabula_workloads.recipes.audio_description.features.shards import Shards
 from fabula_workloads.recipes.audio_description.narrator.frames import NONE, drawn, spaced
 from fabula_workloads.recipes.audio_description.narrator.mapping import in_parts
 from fabula_workloads.recipes.audio_description.narrator.sequence import Writer
-from fabula_workloads.recipes.audio_description.sample import EXEMPLARS, NarrationSample
+from fabula_workloads.recipes.audio_description.sample import NarrationSample
 from fabula_workloads.runtime.failures import InputInvalid
 
 
@@ -107,7 +107,7 @@ class NarrationEncoder:
         return taken
 
     def _face(self, sample: NarrationSample, key: str) -> torch.Tensor:
-        face: torch.Tensor = self._shards.read(EXEMPLARS, key)
+        face: torch.Tensor = self._shards.read(sample.exemplars, key)
         if face.shape[-1] != self._shape[-1] or (len(self._shape) > 1 and face.shape != self._shape):
             raise InputInvalid(
                 f"sample {sample.id}: the exemplar {key} has features {list(face.shape)}, but a frame's are "

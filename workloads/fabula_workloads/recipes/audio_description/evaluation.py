@@ -1,0 +1,23 @@
+"""What this recipe brings to evaluations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fabula_workloads.recipe_parts.evaluation import EvaluationParts
+from fabula_workloads.recipes.audio_description.held_out import NarrationEvaluationSample, held_out
+
+
+def open_engine(opening: Any) -> Any:
+    """The narrator, loaded."""
+    from fabula_workloads.recipes.audio_description.narrator.engine import open_narrator
+
+    return open_narrator(opening)
+
+
+EVALUATION = EvaluationParts(
+    formats={"dataset": held_out},
+    sample=NarrationEvaluationSample,
+    item="clip",
+    open_engine=open_engine,
+)

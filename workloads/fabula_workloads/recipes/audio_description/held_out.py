@@ -1,0 +1,103 @@
+"""Samples of an evaluation from a dataset's validation split, each with the features that a narrator is shown."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from fabula_workloads.recipes.audio_description.annotations.rows import Character
+from fabula_workloads.recipes.audio_description.features.shards import Shards
+from fabula_workloads.recipes.audio_description.sample import NarrationSample, Previous
+from fabula_workloads.runtime.artifact import require_manifest
+from fabula_workloads.runtime.failures import InputInvalid
+from fabula_workloads.runtime.open_store import open_store
+from fabula_workloads.samples.found import FoundSample, Search
+from fabula_workloads.samples.sample_set import EvaluationSample
+from fabula_workloads.training.samples.dataset import read_samples
+
+_CLIP, _BEFORE = "clip", "before"
+
+
+class NarrationEvaluationSample(EvaluationSample):
+    """A clip to describe. Its features lie in a file of their own."""
+
+    source: str
+    film: str
+    title: str | None = None
+    start: float
+    end: float
+    features: str
+    previous: Previous | None = None
+    characters: tuple[Character, ...] = ()
+    named: tuple[str, ...] = ()
+    """Who the reference names."""
+
+    def narration(self) -> NarrationSample:
+        """The same as a narrator's encoder reads it."""
+        return NarrationSample(
+            id=self.id,
+            source=self.source,
+            film=self.film,
+            title=self.title,
+            start=self.start,
+            end=self.end,
+            text=self.reference,
+            features=self.features,
+            exemplars=self.features,
+            clip=_CLIP,
+            previous=self.previous,
+            characters=self.characters,
+            named=self.named,
+        )
+
+
+def held_out(search: Search) -> Sequence[FoundSample]:
+    """Samples of the dataset's validation split, films and their clips in order: a fair draw where it has more."""
+    asked, context = search.spec.samples, search.context
+    store = open_store(context.resolve(asked.uri))
+    folder = context.fetch_artifact(store, require_manifest(store, "dataset"))
+    samples = read_samples(folder, "validation", kind=NarrationSample)
+    if not samples:
+        raise InputInvalid(
+            f"samples.uri: the dataset {store.uri} held nothing out; build it with audioDescription.split.validation "
+            "above 0, or with a source whose split is validation"
+        )
+    drawn = sorted(samples, key=lambda sample: sample.id)
+    random.Random(asked.seed).shuffle(drawn)  # noqa: S311 - a reproducible order, not a secret
+    taken = sorted(drawn[: asked.count], key=lambda sample: (sample.source, sample.film, sample.start, sample.id))
+    shards = Shards(folder)
+    return [_found(shards, number, sample, search) for number, sample in enumerate(taken, 1)]
+
+
+def _found(shards: Shards, number: int, sample: NarrationSample, search: Search) -> FoundSample:
+    from safetensors.torch import save
+
+    search.context.check_stop()
+    name = f"{number:05d}-{re.sub(r'[^A-Za-z0-9._-]+', '-', sample.id)[:100]}"
+    path = f"features/{name}.safetensors"
+    tensors: dict[str, Any] = {_CLIP: shards.read(sample.features, sample.clip)}
+    previous = sample.previous
+    if previous is not None and previous.clip is not None:
+        tensors[_BEFORE] = shards.read(sample.features, previous.clip)
+        previous = Previous(text=previous.text, clip=_BEFORE)
+    characters = []
+    for one in sample.characters:
+        if one.exemplar is not None:
+            tensors[one.id] = shards.read(sample.exemplars, one.exemplar)
+        characters.append(one.replace(exemplar=None if one.exemplar is None else one.id))
+    record = NarrationEvaluationSample(
+        id=name,
+        reference=sample.text,
+        source=sample.source,
+        film=sample.film,
+        title=sample.title,
+        start=sample.start,
+        end=sample.end,
+        features=path,
+        previous=previous,
+        characters=tuple(characters),
+        named=sample.named,
+    )
+    return FoundSample(record, [(path, save(tensors))])
