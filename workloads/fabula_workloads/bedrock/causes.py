@@ -80,7 +80,8 @@ _SETUP = (
           "Bedrock does not know the credentials ({code}): correct AWS_ACCESS_KEY_ID and AWS_SESSION_TOKEN, or enable "
           "region {region} in the account"),
     Cause("MissingAuthenticationTokenException|IncompleteSignature.*", "", CredentialsRefused, None,
-          "Bedrock refuses the credentials ({code}); renew or correct them"),
+          "Bedrock refuses the credentials ({code}); correct them in the Secret that secretRef or the installation "
+          "names, or the identity of the ServiceAccount"),
     Cause("AccessDenied.*|UnrecognizedClient.*", "(?i)api key|bearer token", CredentialsRefused, None,
           "Bedrock does not take the API key ({code}): AWS_BEARER_TOKEN_BEDROCK is mistyped, expired, or of another "
           "region"),

@@ -273,7 +273,10 @@ def from_s3_error(error: BotoCoreError | ClientError, uri: str, bucket: str) -> 
     if code in _NOT_THERE:
         return NotFound(uri)
     if code in _REFUSED:
-        return CredentialsRefused(f"{uri}: the store refuses the credentials ({code}); renew or correct them")
+        return CredentialsRefused(
+            f"{uri}: the store refuses the credentials ({code}); correct them in the Secret that secretRef or the "
+            "installation names, or the identity of the ServiceAccount"
+        )
     if code in _NO_PERMISSION or status == 403:
         return CredentialsRefused(
             f"{uri}: the credentials have no permission for this ({code}); allow reading, writing and listing",
