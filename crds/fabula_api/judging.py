@@ -94,6 +94,23 @@ def judge_usd(spec: EvalRunSpec, judge: Judge) -> float | None:
     return spec.budget.usd * (plans[judge.name] / whole if whole else 1 / len(plans))
 
 
+def planned_words(spec: EvalRunSpec) -> str | None:
+    """Calls and dollars that the judges plan, for people; None without judges."""
+    if not spec.judges:
+        return None
+    plans = [plan_of(spec, judge) for judge in spec.judges]
+    each = ", ".join(f"{one.judge} {one.calls:,} calls, {_dollars(one.usd)}" for one in plans)
+    if len(plans) == 1:
+        return f"judges: {each}"
+    known = [one.usd for one in plans if one.usd is not None]
+    whole = _dollars(sum(known) if len(known) == len(plans) else None)
+    return f"judges: {each}; in all {sum(one.calls for one in plans):,} calls, {whole}"
+
+
+def _dollars(usd: float | None) -> str:
+    return "dollars not known" if usd is None else f"about ${usd:,.2f}"
+
+
 def gate_figure(metric: str | None) -> tuple[str, str] | None:
     """(figure, judge) that a gate bounds; None for a gate on a metric."""
     figure, slash, judge = (metric or "").partition("/")

@@ -16,6 +16,8 @@ from rich.console import Console
 
 from fabula_api.base import API_VERSION, GROUP
 from fabula_api.crd import MODELS, crd
+from fabula_api.eval_run import EvalRunSpec
+from fabula_api.judging import planned_words
 from fabula_api.recipes import Kind
 from fabula_cli.access import Output
 from fabula_cli.display import shown
@@ -116,8 +118,11 @@ def judge(document: Document, root: str) -> Verdict:
             path, colon, words = accepted.message.partition(": ")
             known = colon and path.startswith("spec")
             found.append((path, words) if known else ("spec", accepted.message))
-        elif accepted.preflight is not None:
-            notes.append(accepted.preflight.message)
+        else:
+            if accepted.preflight is not None:
+                notes.append(accepted.preflight.message)
+            if isinstance(accepted.spec, EvalRunSpec) and (planned := planned_words(accepted.spec)):
+                notes.append(planned)
     return _verdict(document, title, found, tuple(notes))
 
 

@@ -176,7 +176,9 @@ def root(tmp_path: Path) -> Path:
 def test_no_stage_opens_what_no_digest_covers(root: Path, kind: Kind, spec: dict[str, Any], dry: bool) -> None:
     ran = list(life(root, kind, spec, dry=dry))
     assert [one.stage.name for one in ran] == [
-        stage.name for stage in (recipes()["podcast"].dry_run if dry else recipes()["podcast"].stages)[kind]
+        stage.name
+        for stage in (recipes()["podcast"].dry_run if dry else recipes()["podcast"].stages)[kind]
+        if stage.for_each != "judges"
     ]
     for one in ran:
         config = one.context.config

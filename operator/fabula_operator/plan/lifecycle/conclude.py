@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from fabula_api.eval_run import EvalRunSpec
+from fabula_api.judging import planned_words
 from fabula_api.status import RunStatus
 from fabula_operator.plan.acceptance.accept import Accepted, is_dry_run
 from fabula_operator.plan.actions import Action, Plan
@@ -53,6 +55,8 @@ def _accepted(accepted: Accepted, phase: Phase) -> Told:
         return "True", "DryRun", "an estimate only: no provider is called, nothing is spent"
     if doubt := unpriced.without_budget(accepted.spec):
         return "True", unpriced.REASON, doubt
+    if isinstance(accepted.spec, EvalRunSpec) and (planned := planned_words(accepted.spec)):
+        return "True", "Valid", planned
     if (made := accepted.preflight) is not None:
         return "True", _FITS.get(made.verdict, "Valid"), made.message
     return phase.accepted
