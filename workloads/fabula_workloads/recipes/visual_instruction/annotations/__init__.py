@@ -1,0 +1,1 @@
+"""Published and own annotations of videos, as rows of one kind."""

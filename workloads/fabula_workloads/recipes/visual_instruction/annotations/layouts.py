@@ -1,0 +1,87 @@
+"""The published layout, as it lies on disk: conversations with their seconds, offline ones without."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field
+
+from fabula_api.recipes.visual_instruction.build import Task
+
+TASKS: dict[str, Task] = {
+    "vw": "wake-up", "visual wake-up": "wake-up", "wake-up": "wake-up", "wakeup": "wake-up",
+    "aw": "anomaly", "anomaly warning": "anomaly", "anomaly": "anomaly",
+    "gu": "gesture", "gesture understanding": "gesture", "gesture": "gesture",
+    "vr": "reference", "visual reference": "reference", "reference": "reference",
+    "vi": "interruption", "visual interruption": "interruption", "interruption": "interruption",
+    "hr": "humor", "humor reaction": "humor", "humour reaction": "humor", "humor": "humor",
+    "vt": "termination", "visual termination": "termination", "termination": "termination",
+    "other": "other",
+}  # fmt: skip
+"""Spellings of a task, in lower case and with blanks for underscores."""
+_OPTION = re.compile(r"(?:(?<=\s)|^)([A-H])\.\s*(.+?)(?=\s+[A-H]\.\s|\s*The best option|$)", re.DOTALL)
+
+
+def _second(value: float) -> float:
+    if not math.isfinite(value):
+        raise ValueError("it is no time")
+    return value
+
+
+Second = Annotated[float, AfterValidator(_second)]
+
+
+class Layout(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class Said(Layout):
+    speaker: Literal["human", "gpt"] = Field(validation_alias=AliasChoices("from", "speaker"))
+    text: str = Field(validation_alias=AliasChoices("value", "text"))
+    time: Second | None = None
+    timespan: tuple[Second, Second] | None = None
+
+
+class Conversation(Layout):
+    """One sample of the published schema."""
+
+    video: str = Field(min_length=1)
+    conversations: list[Said] = []
+    video_start_time: Second | None = None
+    video_end_time: Second | None = None
+    proactive: bool | None = None
+    task_type: str | None = None
+    gesture: str | None = None
+    interruption_type: str | None = None
+    question: str | None = Field(None, validation_alias=AliasChoices("questions", "question"))
+    answer: str | None = Field(None, validation_alias=AliasChoices("ans", "answer"))
+    answer_in_full: str | None = Field(None, validation_alias=AliasChoices("ans_full", "answer_in_full"))
+
+
+class UnknownTask(ValueError):
+    """A task that this recipe does not have."""
+
+
+def task_of(row: Conversation, given: Task | None) -> Task:
+    """What the row is about: as it says, else as its source says, else as its other fields tell. Raises UnknownTask."""
+    if row.task_type is not None:
+        said = TASKS.get(row.task_type.strip().lower().replace("_", " "))
+        if said is None and given is None:
+            raise UnknownTask(f"task_type {row.task_type!r} is none of {', '.join(sorted(set(TASKS.values())))}")
+        return said or given or "other"
+    if given is not None:
+        return given
+    if row.gesture is not None:
+        return "gesture"
+    return "interruption" if row.interruption_type is not None else "other"
+
+
+def options_of(question: str) -> tuple[str, ...]:
+    """The options of a question that ends in `A. ... B. ...`, in order; as many as there are."""
+    found: list[str] = []
+    for letter, text in _OPTION.findall(question):
+        if letter == chr(ord("A") + len(found)):
+            found.append(text.strip())
+    return tuple(found) if len(found) > 1 else ()

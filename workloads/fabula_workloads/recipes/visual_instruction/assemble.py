@@ -1,0 +1,146 @@
+"""Stage `assemble`: rows and decoded videos become a dataset, which depends on nothing but their content."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tarfile
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from fabula_api.status import Lineage
+from fabula_api.summary import DatasetSummary
+from fabula_workloads.recipes.visual_instruction.build_of import spec_of
+from fabula_workloads.recipes.visual_instruction.dataset.card import card
+from fabula_workloads.recipes.visual_instruction.dataset.choosing import Chosen, by_split, choose
+from fabula_workloads.recipes.visual_instruction.dataset.moments_sheet import SHEET, moments_sheet, shown
+from fabula_workloads.recipes.visual_instruction.decode import Decoded, outcomes_of
+from fabula_workloads.recipes.visual_instruction.details import PROMPT_VERSION, VideoDatasetDetails
+from fabula_workloads.recipes.visual_instruction.ingest import KIND, rows_of
+from fabula_workloads.recipes.visual_instruction.sample import VideoSample, frame_name
+from fabula_workloads.runtime.artifact import add_parts, commit, sha256_of
+from fabula_workloads.runtime.context import StageContext, StageResult
+from fabula_workloads.runtime.failures import InputInvalid
+from fabula_workloads.runtime.ledger import Ledger
+from fabula_workloads.runtime.store import Store
+
+
+def run(context: StageContext) -> StageResult:
+    """The `assemble` stage."""
+    spec = spec_of(context)
+    block = spec.visual_instruction
+    ingested, ingest = context.read_artifact("ingest", KIND)
+    decoded = context.open_input("decode")
+    outcomes = outcomes_of(dict(Ledger(decoded).items()))
+    chosen = choose(rows_of(ingested), outcomes, block, spec.target.samples)
+    samples = [one.sample for one in chosen if one.sample is not None]
+    if not samples:
+        raise InputInvalid(f"no row became a sample: {_reasons(chosen)}", "NoSamples")
+    splits = by_split(samples, block)
+    counts = _counts(chosen, samples)
+    with context.scratch() as scratch:
+        parts = add_parts(context.store, _files(context, decoded, outcomes, chosen, splits, scratch))
+    context.check_stop()
+    by_name = {name: len(members) for name, members in splits.items()}
+    summary = DatasetSummary(samples_by_split=by_name)
+    stages = [Lineage(name=given.name, uri=given.uri, digest=given.digest) for given in context.config.inputs]
+    manifest = commit(
+        context.store,
+        kind="dataset",
+        key=context.config.key,
+        parts=parts,
+        counts=counts,
+        lineage=[*ingest.lineage, *stages],
+        details=VideoDatasetDetails(
+            recipe=spec.recipe,
+            prompt_version=PROMPT_VERSION,
+            splits=by_name,
+            summary=summary,
+            fps=block.frames.fps,
+            side=block.frames.side,
+            sound=block.sound,
+        ),
+        attempt=context.config.attempt,
+    )
+    return StageResult(
+        artifact=manifest,
+        uri=context.store.uri,
+        counts={name: float(count) for name, count in counts.items()},
+        summary=summary,
+        lineage=manifest.lineage,
+    )
+
+
+def _counts(chosen: Sequence[Chosen], samples: Sequence[VideoSample]) -> dict[str, int]:
+    reasons = Counter(f"sample/skipped/{one.reason}" for one in chosen if one.reason is not None)
+    return {
+        "sample/ok": len(samples),
+        "sample/frames": sum(len(sample.frames) for sample in samples),
+        "sample/replies": sum(turn.speaker == "model" for sample in samples for turn in sample.turns),
+        **dict(sorted(reasons.items())),
+    }
+
+
+def _reasons(chosen: Sequence[Chosen]) -> str:
+    found = Counter(one.reason for one in chosen)
+    first = {one.reason: one.row for one in reversed(chosen)}
+    return "; ".join(
+        f"{count} for {reason}, such as {first[reason].source}, {first[reason].place} ({first[reason].video})"
+        for reason, count in found.most_common()
+    )
+
+
+def _files(
+    context: StageContext,
+    decoded: Store,
+    outcomes: Mapping[str, Decoded],
+    chosen: Sequence[Chosen],
+    splits: Mapping[str, Sequence[VideoSample]],
+    scratch: Path,
+) -> Iterator[tuple[str, bytes | Path]]:
+    """(path, content) of every part, made one by one."""
+    samples = [sample for members in splits.values() for sample in members]
+    needed = {sample.shard for sample in samples}
+    sheet = shown(sorted(samples, key=lambda sample: sample.id))
+    kept = {sample.shard: scratch / hashlib.sha256(sample.shard.encode()).hexdigest() for sample in sheet}
+    shards = sorted((one for one in outcomes.values() if one.path in needed), key=lambda one: one.path or "")
+    for done, outcome in enumerate(shards, 1):
+        context.check_stop()
+        path = outcome.path or ""
+        yield path, _shard(decoded, path, outcome.sha256, scratch)
+        context.reporter.update(done=done, total=len(shards))
+    for path in kept:
+        _shard(decoded, path, next(one.sha256 for one in shards if one.path == path), scratch)
+    if sheet:
+        yield SHEET, moments_sheet(sheet, lambda sample, at: _picture(kept[sample.shard], at))
+    for split, members in splits.items():
+        yield f"{split}.jsonl", "".join(sample.model_dump_json() + "\n" for sample in members).encode()
+    yield "rows.jsonl", "".join(_told(one) for one in chosen).encode()
+    yield "README.md", card(chosen, splits, SHEET if sheet else None).encode()
+
+
+def _told(one: Chosen) -> str:
+    row = one.row
+    told = {"id": row.id, "source": row.source, "place": row.place, "video": row.video,
+            "outcome": "used" if one.sample else "skipped", "reason": one.reason}  # fmt: skip
+    return json.dumps(told, ensure_ascii=False) + "\n"
+
+
+def _shard(decoded: Store, path: str, sha256: str | None, scratch: Path) -> Path:
+    """A video's shard as it was decoded. It has a file of its own: several are on their way at once."""
+    local = scratch / hashlib.sha256(path.encode()).hexdigest()
+    if not local.exists():
+        decoded.download(path, local)
+    with local.open("rb") as file:
+        if sha256_of(file) != sha256:
+            raise InputInvalid(
+                f"{decoded.uri}/{path} is not the file that the ledger names; delete its outcome to decode it again"
+            )
+    return local
+
+
+def _picture(shard: Path, at: float) -> bytes:
+    with tarfile.open(shard) as tar:
+        content = tar.extractfile(frame_name(at))
+        return content.read() if content is not None else b""

@@ -1,0 +1,64 @@
+"""Which rows become samples, and what became of every other one. None is ever put in another's place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from fabula_api.recipes.visual_instruction.build import VisualInstructionBuild
+from fabula_workloads.recipe_parts.splits import validation_groups
+from fabula_workloads.recipes.visual_instruction.annotations.rows import Row
+from fabula_workloads.recipes.visual_instruction.decode import Decoded, item_of
+from fabula_workloads.recipes.visual_instruction.sample import VideoSample
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A row and what became of it."""
+
+    row: Row
+    sample: VideoSample | None
+    reason: str | None = None
+    """Why it is no sample; None for one that is."""
+
+
+def choose(
+    rows: Iterable[Row], outcomes: Mapping[str, Decoded], block: VisualInstructionBuild, target: int | None
+) -> list[Chosen]:
+    """Every row in order. `outcomes` are those of `decode`, by video."""
+    teaches = {source.name: source.learn_when for source in block.sources}
+    chosen: list[Chosen] = []
+    taken = 0
+    for row in rows:
+        decoded = outcomes[item_of(row)]
+        reason = decoded.problem(row.id)
+        if reason is None and target is not None and taken >= target:
+            reason = "TargetReached"
+        if reason is not None:
+            chosen.append(Chosen(row, None, reason))
+            continue
+        taken += 1
+        chosen.append(Chosen(row, _sample(row, decoded, teaches[row.source])))
+    return chosen
+
+
+def _sample(row: Row, decoded: Decoded, learn_when: bool) -> VideoSample:
+    window = decoded.windows[row.id]
+    return VideoSample(
+        id=row.id, source=row.source, video=row.video, task=row.task, start=row.start, end=window.end,
+        shard=decoded.path or "", frames=window.frames, sound=decoded.sound, turns=row.turns, options=row.options,
+        answer=row.answer, learn_when=learn_when,
+    )  # fmt: skip
+
+
+def by_split(samples: Iterable[VideoSample], block: VisualInstructionBuild) -> dict[str, list[VideoSample]]:
+    """The samples of each split: a source's own, or by video."""
+    samples = list(samples)
+    split_of = {source.name: source.split for source in block.sources}
+    videos = {sample.video for sample in samples if split_of[sample.source] == "by-video"}
+    validation = validation_groups(videos, block.split.validation, block.split.seed)
+    splits: dict[str, list[VideoSample]] = {"train": [], "validation": []}
+    for sample in samples:
+        own = split_of[sample.source]
+        splits[own if own != "by-video" else "validation" if sample.video in validation else "train"].append(sample)
+    return splits
