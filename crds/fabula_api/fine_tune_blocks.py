@@ -6,10 +6,14 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from fabula_api.base import Duration, Rule, SpecModel, StatusModel, Text
+from fabula_api.base import Duration, Quantity, Rule, SpecModel, StatusModel, Text
 
 CODE_BEARING = ("PYTHON", "LD_", "HF_", "TRANSFORMERS_", "AWS_ENDPOINT")
 """Beginnings of environment variables that can change what a worker computes, or where it reads from."""
+
+
+NETWORK_ANNOTATIONS = ("k8s.v1.cni.cncf.io/", "networking.gke.io/", "devices.gke.io/", "k8s.ovn.org/")
+"""Beginnings of annotations by which a pod asks for another network. Others could loosen what holds a pod."""
 
 
 class Template(SpecModel):
@@ -40,6 +44,32 @@ class Template(SpecModel):
         env = {name: value for name, value in self.env.items() if name.startswith(CODE_BEARING)}
         found = ({"image": self.image} if self.image else {}) | ({"env": env} if env else {})
         return found or None
+
+
+class Rdma(SpecModel):
+    """A network that goes past the kernel, such as InfiniBand, RoCE or EFA, in each pod of a group."""
+
+    cel: ClassVar[tuple[Rule, ...]] = (
+        {
+            "rule": "self.resources.all(name, name.contains('/'))",
+            "message": "devices have names such as rdma/hca_shared_devices; cpu and memory belong into spec.resources",
+            "fieldPath": ".resources",
+        },
+        {
+            "rule": "self.annotations.all(name, "
+            + " || ".join(f"name.startsWith('{one}')" for one in NETWORK_ANNOTATIONS)
+            + ")",
+            "message": f"annotations are those of a network: {', '.join(NETWORK_ANNOTATIONS)}",
+            "fieldPath": ".annotations",
+        },
+    )
+    resources: Annotated[dict[Text, Quantity], Field(min_length=1, max_length=8)]
+    """Devices, by the names that the cluster's device plugin gives them: `rdma/hca_shared_devices: "1"`."""
+    annotations: Annotated[dict[Text, Text], Field(max_length=16)] = Field(default_factory=dict)
+    """Annotations of the pods, such as Multus' `k8s.v1.cni.cncf.io/networks`."""
+    ipc_lock: bool = False
+    """Adds the capability IPC_LOCK, which PodSecurity `baseline` and `restricted` refuse. Without it the nodes'
+    container runtime must let any process pin memory (`LimitMEMLOCK=infinity`), as containerd's own unit does."""
 
 
 class Preflight(SpecModel):
@@ -76,7 +106,11 @@ class Estimate(StatusModel):
     """GiB at the peak of a sample of `maxLength` tokens."""
     available_gib: float | None = None
     """GiB that `topology.product` has; absent when it is not given or not known."""
+    step_seconds: float | None = None
+    """Seconds of an optimizer step; absent while product or model is not known."""
     hours: float | None = None
-    """Hours of training at 30 % of the product's peak; absent while samples, product or model are not known."""
+    """Hours of training; absent while samples, product or model are not known."""
+    basis: Literal["sizes", "steps"] = "sizes"
+    """What `stepSeconds` and `hours` rest on: sizes alone, or the run's own steps, once it made 20."""
     note: Text | None = None
     """What the figures rest on, or why there are none."""

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from fabula_api.base import Count, Name, Quantity, Rule, SpecModel, StatusModel, Text, Timestamp, Uri, untouched
-from fabula_api.fine_tune_blocks import Estimate, Preflight, Template, Watchdog
+from fabula_api.fine_tune_blocks import Estimate, Preflight, Rdma, Template, Watchdog
 from fabula_api.shared_spec import ArtifactSource, ModelSource, PixelWindow, Resources, Retries, RunSpec
 from fabula_api.status import ArtifactStatus, RunStatus
 
@@ -124,6 +124,8 @@ class Topology(SpecModel):
     close together, or not at all."""
     preferred_domain: Text | None = None
     """As `requiredDomain`, but other places are taken where there is no room."""
+    rdma: Rdma | None = None
+    """Network between the nodes that goes past the kernel. Default: none is asked for."""
 
 
 class Checkpoints(SpecModel):

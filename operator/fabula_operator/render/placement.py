@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from fabula_api.fine_tune_blocks import Rdma
 from fabula_api.fine_tune_run import FineTuneRunSpec
 from fabula_operator.render.launch import Launch
 from fabula_operator.render.metadata import labels
@@ -38,6 +39,13 @@ def affinity(launch: Launch) -> dict[str, Any] | None:
         return {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}
     weighed = {"weight": WEIGHT, "podAffinityTerm": term}
     return {"podAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [weighed]}}
+
+
+def rdma_of(launch: Launch) -> Rdma | None:
+    """What the group's pods need to reach each other past the kernel."""
+    if not isinstance(launch.spec, FineTuneRunSpec) or launch.shape != "group":
+        return None
+    return launch.spec.topology.rdma
 
 
 def _domains(launch: Launch) -> tuple[str | None, str | None]:

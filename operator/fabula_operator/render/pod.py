@@ -21,7 +21,7 @@ from fabula_operator.render.launch import Launch, WorkerSettings
 from fabula_operator.render.literal import literal, variable
 from fabula_operator.render.metadata import labels
 from fabula_operator.render.names import WORKER_CONTAINER
-from fabula_operator.render.placement import affinity, topology_annotations
+from fabula_operator.render.placement import affinity, rdma_of, topology_annotations
 from fabula_operator.render.ranks_service import rendezvous, service_name
 from fabula_operator.render.status_ca import CONFIG_MAP, KEY
 from fabula_operator.render.worker_defaults import Placement
@@ -104,7 +104,8 @@ def pod_template(launch: Launch, settings: WorkerSettings, *, container: str = W
     if (near := affinity(launch)) is not None:
         template["affinity"] = near
     metadata: dict[str, Any] = {"labels": {**labels(launch), **NO_SIDECARS_LABELS}}
-    told = {**NO_SIDECARS, **topology_annotations(launch)}
+    rdma = rdma_of(launch)
+    told = {**(rdma.annotations if rdma else {}), **NO_SIDECARS, **topology_annotations(launch)}
     if settings.metrics_port:
         told |= {
             "prometheus.io/scrape": "true",
@@ -145,7 +146,7 @@ def _container(launch: Launch, settings: WorkerSettings, name: str) -> dict[str,
     environment |= settings.defaults.env
     # Command, arguments and variables of a spec's template are a pod's own fields, in which `$(NAME)` means what it
     # means in any pod; they may override ours, which are data.
-    template = launch.template
+    template, rdma = launch.template, rdma_of(launch)
     ours = {key: value for key, value in environment.items() if key not in template.env}
     mounts = [
         {"name": "fabula", "mountPath": RUN_FOLDER, "readOnly": True},
@@ -170,7 +171,7 @@ def _container(launch: Launch, settings: WorkerSettings, name: str) -> dict[str,
         "resources": _resources(launch),
         "securityContext": {
             "allowPrivilegeEscalation": False,
-            "capabilities": {"drop": ["ALL"]},
+            "capabilities": {"drop": ["ALL"], **({"add": ["IPC_LOCK"]} if rdma and rdma.ipc_lock else {})},
             "readOnlyRootFilesystem": True,
         },
         "terminationMessagePolicy": "File",
@@ -194,6 +195,9 @@ def _resources(launch: Launch) -> dict[str, Any]:
     limits = dict(launch.resources.limits)
     if launch.gpus:
         limits.setdefault(GPU, str(launch.gpus))
+    if (rdma := rdma_of(launch)) is not None:
+        # Devices cannot be asked for and not be had, so what they are limited to is what is requested.
+        limits = {**rdma.resources, **limits}
     found = {"requests": dict(launch.resources.requests), "limits": limits}
     return {name: amounts for name, amounts in found.items() if amounts}
 

@@ -26,12 +26,13 @@ from tests.support.observations import (
     with_pod,
     written,
 )
-from tests.support.operator_driver import FINE_TUNE_SPEC
+from tests.support.operator_driver import FINE_TUNE_SPEC, MODEL_DIGEST
 
 from fabula_api.fine_tune_run import FineTuneRunStatus
 from fabula_operator.plan.actions import DeleteChild, SuspendChild
 from fabula_operator.plan.lifecycle import plan
 from fabula_operator.plan.seen.observed import Environment, Observed
+from fabula_operator.plan.seen.pulse import Pulse
 
 LATER = NOW + timedelta(minutes=10)
 TOPOLOGY = FINE_TUNE_SPEC["topology"]
@@ -322,6 +323,30 @@ def test_right_after_a_resume_the_time_left_is_told_by_the_usual_step() -> None:
     assert made.status is not None
     assert made.status.progress is not None
     assert (made.status.progress.summary, made.status.progress.eta) == ("step 62/126", "3m12s")
+
+
+def test_the_first_20_steps_say_better_than_sizes_how_long_it_takes() -> None:
+    model = {"name": "Qwen3-VL-32B", "digest": MODEL_DIGEST}
+    spec = {"model": model, "topology": {"gpusPerNode": 8, "product": "NVIDIA-A100-SXM4-80GB"}}
+    seen, _ = step(observed("FineTuneRun", spec))
+    before = tune_status(seen).estimate
+    assert before is not None
+    assert before.basis == "sizes"
+    assert before.step_seconds is not None
+    pulse = Pulse(12, NOW, seconds=(30.0,) * 12)
+
+    def told_by(done: int) -> Observed:
+        told = reported(seen, 60, done=done, total=126, metrics={"loss": 2.0})
+        return replace(told, reports=(replace(told.reports[0], pulse=pulse),))
+
+    assert tune_status(step(told_by(12))[0]).estimate == before
+    seen, _ = step(told_by(20))
+    told = tune_status(seen).estimate
+    assert told is not None
+    assert (told.basis, told.step_seconds, told.hours) == ("steps", 30, 1.1)
+    assert told.memory_gib == before.memory_gib
+    seen, _ = step(replace(seen, reports=()), LATER)
+    assert tune_status(seen).estimate == told, "it stays when the operator has heard of no report yet"
 
 
 def test_time_alone_changes_nothing() -> None:

@@ -11,39 +11,15 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import example, given
-from hypothesis import strategies as st
-from tests.support.observations import complete, launches, observed, step
+from tests.support.launches import CASES, SETTINGS, launch_of, templates
 
-from fabula_api.recipes import Kind
 from fabula_api.worker import CONFIG_VARIABLE, StageInput, WorkerConfig
-from fabula_operator.plan.seen.observed import Environment
-from fabula_operator.render import Launch, WorkerSettings, child_name, manifest, ranks_service, status_ca
-from fabula_operator.render.names import CHILD_NAME_LIMIT, QUEUE, label_value
+from fabula_operator.render import manifest, ranks_service, status_ca
+from fabula_operator.render.names import QUEUE
 from fabula_operator.render.ranks_service import service_name
 from fabula_operator.render.worker_defaults import ModelCache, WorkerDefaults
 
 GOLDEN = Path(__file__).parent / "golden"
-SETTINGS = WorkerSettings("s3://bucket/fabula", "https://fabula-operator.fabula:8443", "ghcr/cpu:1", "ghcr/gpu:1")
-SCHEDULED = {
-    "scheduling": {
-        "nodeSelector": {"pool": "gpu"},
-        "tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}],
-        "priorityClassName": "batch",
-    },
-    "serviceAccountName": "worker",
-    "secretRef": {"name": "aws"},
-}
-
-
-def launch_of(kind: Kind, stage: str, spec: dict[str, Any] | None = None, *, crd: bool = True) -> Launch:
-    seen = observed(kind, spec, environment=Environment("s3://bucket/fabula", crd))
-    for _ in range(6):
-        seen, made = step(complete(seen))
-        found = [launch for launch in launches(made) if launch.stage == stage]
-        if found:
-            return found[-1]
-    raise AssertionError(f"no launch of {stage}")
 
 
 class Plain(yaml.SafeDumper):
@@ -51,62 +27,6 @@ class Plain(yaml.SafeDumper):
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
-
-
-CASES = {
-    "job-ingest": launch_of("DatasetBuild", "ingest"),
-    "job-extract-sharded": launch_of("DatasetBuild", "extract", SCHEDULED),
-    "job-illustrate-gpu": launch_of("DatasetBuild", "illustrate", {"images": {"provider": "diffusers"}}),
-    "job-infer-arm": launch_of("EvalRun", "infer"),
-    "job-train": launch_of("FineTuneRun", "train", crd=False),
-    "job-train-two-nodes": launch_of("FineTuneRun", "train", {"topology": {"nodes": 2, "gpusPerNode": 8}}, crd=False),
-    "pytorchjob-one-node": launch_of("FineTuneRun", "train"),
-    "pytorchjob-queued": launch_of("FineTuneRun", "train", {"queue": "gpus"}),
-    "pytorchjob-foreign": launch_of(
-        "FineTuneRun",
-        "train",
-        {
-            "backend": "PyTorchJob",
-            "template": {
-                "image": "example/trainer:7",
-                "command": ["torchrun", "train.py"],
-                "args": ["--epochs", "1"],
-                "env": {"NCCL_DEBUG": "INFO", "NCCL_SOCKET_IFNAME": "eth0"},
-            },
-            "topology": {
-                "nodes": 2,
-                "gpusPerNode": 8,
-                "sharedMemory": "64Gi",
-                "preferredDomain": "topology.kubernetes.io/rack",
-            },
-        },
-    ),
-    "pytorchjob-placed-by-kueue": launch_of(
-        "FineTuneRun",
-        "train",
-        {
-            **SCHEDULED,
-            "queue": "gpus",
-            "backend": "PyTorchJob",
-            "deadline": "24h",
-            "topology": {
-                "nodes": 4,
-                "gpusPerNode": 8,
-                "product": "NVIDIA-H100-80GB-HBM3",
-                "requiredDomain": "cloud.provider.com/topology-rack",
-            },
-        },
-    ),
-    "pytorchjob-two-nodes-a100": launch_of(
-        "FineTuneRun",
-        "train",
-        {
-            "backend": "PyTorchJob",
-            "topology": {"nodes": 2, "gpusPerNode": 8, "product": "NVIDIA-A100-SXM4-80GB"},
-            "resources": {"requests": {"cpu": "64", "memory": "512Gi"}},
-        },
-    ),
-}
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -257,103 +177,6 @@ def test_a_pytorchjob_keeps_the_pods_of_a_failed_attempt(case: str) -> None:
     assert {one["restartPolicy"] for one in replicas} == {"Never"}
 
 
-def templates(made: Any) -> list[dict[str, Any]]:
-    spec = made["spec"]
-    if "template" in spec:
-        return [spec["template"]]
-    return [replica["template"] for replica in spec["pytorchReplicaSpecs"].values()]
-
-
-@pytest.mark.parametrize("run", ["a", "a" * 63, "a.b.c", "x" * 200, "run-" * 20 + "z"])
-@pytest.mark.parametrize("arm", [None, "base", "b" * 63])
-def test_names_are_valid_short_and_differ(run: str, arm: str | None) -> None:
-    names = {
-        child_name(run, stage, arm, "sha256:" + key * 64, attempt)
-        for stage in ("infer", "illustrate")
-        for key in "ab"
-        for attempt in (None, 1, 64)
-    }
-    assert len(names) == 12
-    for name in names:
-        assert len(name) <= CHILD_NAME_LIMIT
-        assert name[0].isalnum()
-        assert name[-1].isalnum()
-        assert set(name) <= set("abcdefghijklmnopqrstuvwxyz0123456789-")
-
-
-def test_runs_whose_names_differ_by_a_dot_have_different_children() -> None:
-    assert child_name("a.b", "s", None, "sha256:" + "a" * 64) != child_name("a-b", "s", None, "sha256:" + "a" * 64)
-
-
-@pytest.mark.parametrize("run", ["32b", "8b.lora", "1" * 63, "4" * 200])
-def test_a_pytorchjob_has_a_name_that_the_training_operator_takes(run: str) -> None:
-    """A DNS label as of RFC 1035, and so has the Service of each of 1,024 replicas."""
-    name = child_name(run, "train", None, "sha256:" + "a" * 64, 64)
-    assert re.fullmatch(r"[a-z]([-a-z0-9]*[a-z0-9])?", name)
-    assert len(f"{name}-worker-1022") <= 63
-    assert name != child_name(f"r{run}", "train", None, "sha256:" + "a" * 64, 64)
-
-
-def test_long_names_become_valid_labels() -> None:
-    assert len(label_value("n" * 200)) == 63
-    assert label_value("short") == "short"
-
-
-LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
-SERVICE = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
-VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
-PART = st.from_regex(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", fullmatch=True)
-RUN_NAMES = st.one_of(
-    st.lists(PART, min_size=1, max_size=8).map(lambda parts: ".".join(parts)[:253].rstrip("-.")),
-    # Names that are alike for as long as they can be.
-    st.builds(lambda fill, end: fill * (253 - len(end)) + end, st.sampled_from("a3"), PART),
-    st.builds(lambda dots: "".join(f"a{dot}" for dot in dots) + "z", st.text("-.", max_size=120)),
-)
-NAMED = ("stories", "stories.v2", "stories-v2", "a" * 253, "a" * 252 + "b", "3.5b", "a." * 126 + "z", "a-" * 126 + "z")
-
-
-def renamed(case: str, name: str) -> tuple[Launch, dict[str, Any]]:
-    launch = replace(CASES[case], run=replace(CASES[case].run, name=name))
-    made: Any = manifest(launch, SETTINGS)
-    return launch, made
-
-
-def assert_names_are_valid(name: str) -> list[str]:
-    """Each label and name that is made for a run of that name; the names of its objects."""
-    found = []
-    for case in ("job-infer-arm", "job-train-two-nodes", "pytorchjob-two-nodes-a100"):
-        launch, made = renamed(case, name)
-        metas = [made["metadata"], *(template["metadata"] for template in templates(made))]
-        for key, value in (pair for meta in metas for pair in meta["labels"].items()):
-            assert VALUE.fullmatch(value), (key, value)
-        child = made["metadata"]["name"]
-        kind = SERVICE if made["kind"] == "PyTorchJob" else LABEL
-        for pod in (child, f"{child}-master-0", f"{child}-worker-1022", f"{child}-1022-abcde"):
-            assert kind.fullmatch(pod), pod
-        if made["kind"] == "Job":
-            # What the Job's controller makes a label of, and the host that the ranks call.
-            assert VALUE.fullmatch(child) and len(f"{child}-0.{service_name(launch)}") <= 253
-        service: Any = ranks_service(launch)
-        assert SERVICE.fullmatch(service["metadata"]["name"])
-        assert all(VALUE.fullmatch(value) for value in service["metadata"]["labels"].values())
-        found.append(f"{made['kind']}/{child}")
-        assert made["metadata"]["ownerReferences"][0]["name"] == name
-    return found
-
-
-@given(RUN_NAMES)
-@example("stories.v2")
-@example("a" * 253)
-def test_whatever_a_run_is_called_its_objects_and_labels_are_valid(name: str) -> None:
-    assert_names_are_valid(name)
-
-
-def test_runs_of_other_names_have_other_objects_and_labels() -> None:
-    made = [one for name in NAMED for one in assert_names_are_valid(name)]
-    assert len(made) == len(set(made))
-    assert len({label_value(name) for name in NAMED}) == len(NAMED)
-
-
 def test_an_artifact_claim_is_mounted_at_the_root() -> None:
     settings = replace(SETTINGS, artifact_root="file:///var/artifacts", artifact_claim="shared")
     (template,) = templates(manifest(CASES["job-ingest"], settings))
@@ -364,45 +187,6 @@ def test_the_status_authority_is_published_without_an_owner() -> None:
     made = status_ca("team", "PEM")
     assert made["data"] == {"ca.crt": "PEM"}
     assert "ownerReferences" not in made["metadata"]
-
-
-PROMPT = "costs $$5, $(AWS_SECRET_ACCESS_KEY) and ${HOME}; $$(A) $"
-
-
-def expanded(text: str) -> str:
-    """What Kubernetes makes of a value without knowing any variable: `$$` is one `$`, an unknown `$(NAME)` stays."""
-    return re.sub(r"\$(\$)?", "$", text)
-
-
-@pytest.mark.parametrize(("kind", "stage"), [("EvalRun", "infer"), ("FineTuneRun", "train")])
-def test_dollars_of_a_spec_arrive_as_they_are(kind: Kind, stage: str) -> None:
-    launch = replace(launch_of(kind, stage), output=f"file:///{PROMPT}")
-    for template in templates(manifest(launch, SETTINGS)):
-        written = {one["name"]: one.get("value", "") for one in template["spec"]["containers"][0]["env"]}
-        assert "$(AWS" not in re.sub(r"\$\$", "", written[CONFIG_VARIABLE])
-        assert WorkerConfig.model_validate_json(expanded(written[CONFIG_VARIABLE])).output == f"file:///{PROMPT}"
-
-
-def test_fields_of_a_template_mean_what_they_mean_in_a_pod() -> None:
-    template = {
-        "image": "x/y", "command": ["sh", "-c", "echo $$1"], "args": ["--key=$(KEY)"], "env": {"A": "$(HOME)/a"},
-    }  # fmt: skip
-    launch = launch_of("FineTuneRun", "train", {"template": template})
-    for made in templates(manifest(launch, SETTINGS)):
-        container = made["spec"]["containers"][0]
-        assert (container["command"], container["args"]) == (template["command"], template["args"])
-        assert {"name": "A", "value": "$(HOME)/a"} in container["env"]
-        config = next(one["value"] for one in container["env"] if one["name"] == CONFIG_VARIABLE)
-        assert '"$$(HOME)/a"' in config
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_every_value_of_ours_is_escaped(name: str) -> None:
-    settings = replace(SETTINGS, artifact_root="s3://a$(B)", status_url="https://a$$b")
-    for template in templates(manifest(CASES[name], settings)):
-        for one in template["spec"]["containers"][0]["env"]:
-            given = re.sub(r"\$\$", "", one.get("value", ""))
-            assert "$" not in given or one["name"] in CASES[name].template.env
 
 
 def test_pods_that_load_a_model_share_the_cache_of_models() -> None:
@@ -428,3 +212,22 @@ def test_pods_that_load_a_model_share_the_cache_of_models() -> None:
     assert "models" not in {one["name"] for one in plain["spec"]["volumes"]}
     with pytest.raises(ValueError, match="a claim or a hostPath"):
         ModelCache()
+
+
+def test_a_network_past_the_kernel_is_asked_for_by_each_pod_of_the_group() -> None:
+    rdma = {
+        "resources": {"rdma/hca_shared_devices": "8"},
+        "annotations": {"k8s.v1.cni.cncf.io/networks": "rail-0,rail-1"},
+        "ipcLock": True,
+    }
+    spec = {"topology": {"nodes": 2, "gpusPerNode": 8, "rdma": rdma}}
+    (template,) = templates(manifest(launch_of("FineTuneRun", "train", spec, crd=False), SETTINGS))
+    container = template["spec"]["containers"][0]
+    assert container["resources"]["limits"] == {"rdma/hca_shared_devices": "8", "nvidia.com/gpu": "8"}
+    assert container["securityContext"]["capabilities"] == {"drop": ["ALL"], "add": ["IPC_LOCK"]}
+    assert template["metadata"]["annotations"]["k8s.v1.cni.cncf.io/networks"] == "rail-0,rail-1"
+    assert template["metadata"]["annotations"]["sidecar.istio.io/inject"] == "false"
+    other = launch_of("FineTuneRun", "resolve", {**spec, "model": {"uri": "s3://models/m"}, "dataset": {"uri": "d"}})
+    assert "rdma/hca_shared_devices" not in json.dumps(
+        manifest(other, SETTINGS)["spec"]["template"]["spec"]["containers"][0]["resources"]
+    )

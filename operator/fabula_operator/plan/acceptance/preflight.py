@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from fabula_api.fine_tune_blocks import Estimate
@@ -16,15 +16,23 @@ from fabula_api.fine_tune_run import FineTuneRunSpec
 from fabula_api.gpu_products import Gpu, gpu
 from fabula_api.model_families import ModelFacts
 from fabula_api.training_memory import LIVE_PARAMETERS, LOGITS_AT_ONCE
+from fabula_operator.plan.acceptance.held import held_bytes, trained_parameters, width_of
 from fabula_operator.plan.acceptance.model_facts import model_facts, of_size
+from fabula_operator.plan.acceptance.step_time import (
+    PATCH_PIXELS,
+    StepTime,
+    gigabytes_between_nodes,
+    hours,
+    recomputed_layers,
+    step_time,
+    two_digits,
+)
 
 GIB = 1024**3
 CONTEXT_GIB = 1.5
 """CUDA context, cuBLAS workspaces and NCCL's buffers."""
 OPTIMIZER_BYTES = 12
 """fp32 master weight and AdamW's two moments, for each trainable parameter."""
-NF4_BYTES = 0.516
-"""4 bits, 8 of a scale for each 64 weights, and 32 for each 256 of those (QLoRA; Dettmers et al., 2023)."""
 LOGIT_BYTES = 12
 """bf16 logits, their fp32 copy, and the gradients of both."""
 VISION_BYTES = 34
@@ -32,15 +40,9 @@ VISION_BYTES = 34
 (Korthikanti et al., 2022). It is frozen, so only the layer at work holds any."""
 USABLE = 0.9
 """Share of a GPU's memory that fragmentation leaves at the peak."""
-UTILISATION = 0.3
-"""Share of the peak that the hours assume."""
-PICTURES, TEXT_TOKENS = 5, 1200
-"""A usual sample: pictures, and tokens of prompt and dialogue."""
 MOST_PICTURES = 6
-PATCH_PIXELS, PATCHES = 1024, 4
-"""Pixels behind one picture token: patches of 16x16, merged 2x2."""
-FILL = 0.95
-"""How full packed sequences are."""
+PATCHES = 4
+"""Of 16x16 pixels, merged to one picture token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,26 +103,27 @@ def preflight(spec: FineTuneRunSpec, samples: int | None = None) -> Preflight | 
     product = spec.topology.product
     card = gpu(product) if product else None
     memory = memory_of(spec, model)
+    step = step_time(spec, model, card)
     estimate = Estimate(
+        step_seconds=two_digits(step.seconds) if step else None,
         least_gib=round(memory.least, 1),
         memory_gib=round(memory.peak, 1),
         available_gib=card.memory_gib if card else None,
         hours=hours(spec, model, card, samples),
         note=_note(spec, model, memory),
     )
-    return _judged(spec, model, memory, card, estimate)
+    made = _judged(spec, model, memory, card, estimate)
+    if step is None or not (slow := between_nodes(spec, model, card, step)):
+        return made
+    return replace(made, message=f"{made.message}; {slow}")
 
 
 def memory_of(spec: FineTuneRunSpec, model: ModelFacts) -> Memory:
     """GiB of one rank, as the run is written."""
     training, ranks = spec.training, spec.topology.nodes * spec.topology.gpus_per_node
-    width, offload = (4 if training.precision == "fp32" else 2), spec.deepspeed.offload
+    width, offload = width_of(spec), spec.deepspeed.offload
     full = training.method == "full"
-    update = 0 if full else model.lora_parameters(spec.lora.rank, spec.lora.target_modules)
-    trainable = model.language_parameters if full else update
-    held = float((model.parameters + update) * width)
-    if spec.lora.quantization == "nf4":
-        held -= model.layer_parameters * (width - NF4_BYTES)
+    trainable, held = trained_parameters(spec, model), held_bytes(spec, model)
     weights, gathered = held, 0.0
     if spec.deepspeed.stage == 3:
         weights = 0.0 if offload == "all" else held / ranks
@@ -132,7 +135,7 @@ def memory_of(spec: FineTuneRunSpec, model: ModelFacts) -> Memory:
     tokens = training.per_device_batch_size * training.max_length
     layer = tokens * width * model.activation_elements(spec.lora.target_modules, not full and spec.lora.dropout > 0)
     # With checkpointing only each layer's input is kept, and one layer is computed anew at a time.
-    recomputed = math.ceil(model.layers / training.recompute_every) if training.gradient_checkpointing else 0
+    recomputed = recomputed_layers(spec, model)
     anew = recomputed * tokens * model.hidden * width + layer if recomputed else 0
     activations = anew + (model.layers - recomputed) * layer
     logits = tokens * model.vocabulary
@@ -159,29 +162,6 @@ def _vision(spec: FineTuneRunSpec, model: ModelFacts, tokens: int) -> float:
     return float(PATCHES * min(tokens, pictures) * model.vision_hidden * VISION_BYTES * width / 2)
 
 
-def hours(spec: FineTuneRunSpec, model: ModelFacts, card: Gpu | None, samples: int | None) -> float | None:
-    """Hours of training, or None while something is not known."""
-    training, ranks = spec.training, spec.topology.nodes * spec.topology.gpus_per_node
-    if card is None or card.teraflops is None or training.precision != "bf16":
-        return None
-    usual = min(training.max_length, PICTURES * spec.pixels.max_pixels // PATCH_PIXELS + TEXT_TOKENS)
-    if training.max_steps is not None:
-        row = max(usual, round(FILL * training.max_length)) if training.packing else usual
-        tokens = float(training.max_steps * spec.global_batch_size * row)
-    elif samples is None:
-        return None
-    elif training.packing:
-        tokens = samples * training.epochs * usual
-    else:
-        tokens = float(math.ceil(samples * training.epochs / spec.global_batch_size) * spec.global_batch_size * usual)
-    # Forward, and backward to the activations; to the weights only where they are trained. Recomputing is a second
-    # forward.
-    recomputed = training.gradient_checkpointing / training.recompute_every
-    passes = 4 + 2 * recomputed + 2 * (training.method == "full")
-    flops = tokens * passes * model.active_parameters
-    return float(f"{flops / (ranks * card.teraflops * 1e12 * UTILISATION) / 3600:.2g}")
-
-
 def _judged(
     spec: FineTuneRunSpec, model: ModelFacts, memory: Memory, card: Gpu | None, estimate: Estimate
 ) -> Preflight:
@@ -206,6 +186,27 @@ def _judged(
     return Preflight(
         estimate, "fits", f"{needs}, {memory.peak:.1f} GiB at the peak; {product} has {card.memory_gib:.1f}"
     )
+
+
+def between_nodes(spec: FineTuneRunSpec, model: ModelFacts, card: Gpu | None, step: StepTime) -> str | None:
+    """What to do about a network that takes longer than computing; None where it does not."""
+    if step.between_nodes <= step.computing:
+        return None
+    said = (
+        f"between its nodes {gigabytes_between_nodes(spec, model):.0f} GB travel in each step, expected to take "
+        f"{step.between_nodes:.0f} s beside {step.computing:.0f} s of computing"
+    )
+    ways = []
+    whole = _with(spec, stage=2)
+    if spec.deepspeed.stage == 3 and spec.deepspeed.offload != "all" and card is not None:
+        memory = memory_of(whole, model)
+        if memory.peak <= USABLE * card.memory_gib:
+            sent = gigabytes_between_nodes(whole, model)
+            ways.append(f"deepspeed.stage 2 sends {sent:.1f} GB and needs {memory.peak:.1f} GiB at the peak")
+    if spec.topology.rdma is None:
+        ways.append("topology.rdma, where the cluster has such a network, brings it past the kernel")
+    ways.append("a larger perDeviceBatchSize with fewer gradientAccumulationSteps, or fewer nodes, sends less")
+    return f"{said}; {', or '.join(ways[:2])}"
 
 
 def _safer(spec: FineTuneRunSpec, model: ModelFacts, memory: Memory, room: float) -> str:

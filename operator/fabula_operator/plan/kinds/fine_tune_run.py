@@ -18,6 +18,8 @@ from fabula_operator.plan.stages.view import StageView, result_view
 from fabula_operator.plan.stages.watchdog import healthy
 from fabula_operator.plan.status.conditions import Told
 
+TELLING_STEPS = 20
+"""So many steps of a pod say better how long a run takes than sizes do."""
 _METRIC_NAMES = {field.alias: name for name, field in Metrics.model_fields.items() if field.alias}
 
 
@@ -36,9 +38,14 @@ class FineTuneRunKind(Plain[FineTuneRunSpec, FineTuneRunStatus]):
         return {"Healthy": healthy(status, health)}
 
     def begin(self, status: FineTuneRunStatus, estimate: Estimate | None) -> FineTuneRunStatus:
-        """With the estimate. Hours that were once known stay, even if the dataset they came from goes."""
-        if estimate is not None and estimate.hours is None and status.estimate is not None and status.started_at:
-            estimate = estimate.replace(hours=status.estimate.hours)
+        """With the estimate. Hours that were once known stay, even if the dataset they came from goes, and those that
+        rest on the run's own steps stay until better ones are known."""
+        former = status.estimate if status.started_at else None
+        if estimate is not None and former is not None:
+            if former.basis == "steps":
+                estimate = estimate.replace(step_seconds=former.step_seconds, hours=former.hours, basis="steps")
+            elif estimate.hours is None:
+                estimate = estimate.replace(hours=former.hours)
         return status.replace(estimate=estimate)
 
     def fold(
@@ -86,6 +93,8 @@ def _folded(
         figures |= view.result.metrics
     if report or view.result:
         update["metrics"] = _metrics(status.metrics, figures, report)
+    if report and status.estimate and (told := _measured(update["metrics"], report)) is not None:
+        update["estimate"] = status.estimate.replace(**told)
     checkpoint = report.body.checkpoint if report else None
     if view.result is not None:
         checkpoint = _last_checkpoint(view, checkpoint or status.checkpoint)
@@ -101,6 +110,15 @@ def _folded(
     update["gpu_hours"] = spent
     update["cost_usd"] = cost_usd(update["gpu_hours"], spec, prices)
     return status.replace(**update)
+
+
+def _measured(metrics: Metrics, report: Report) -> dict[str, Any] | None:
+    """Hours by the steps that were made; None while they are few."""
+    usual = report.pulse.usual_seconds if report.pulse else None
+    if usual is None or metrics.steps is None or report.body.done - report.first_done < TELLING_STEPS:
+        return None
+    seconds = float(f"{usual:.2g}")
+    return {"step_seconds": seconds, "hours": float(f"{metrics.steps * seconds / 3600:.2g}"), "basis": "steps"}
 
 
 def _last_checkpoint(view: StageView, told: CheckpointStatus | None) -> CheckpointStatus | None:

@@ -9,6 +9,7 @@ from fabula_api.status import RunStatus
 _FIGURES = (
     "progress", "metrics", "checkpoint", "gpuHours", "items", "tokens", "calls", "bills", "costUsd", "figures",
     "shards", "arms",
+    "estimate",
 )  # fmt: skip
 _STAGE_FIGURES = ("done", "total", "failed", "eta")
 _ATTEMPT_FIGURES = ("lastStep", "committedStep", "committedAt")
