@@ -117,6 +117,12 @@ def gate_figure(metric: str | None) -> tuple[str, str] | None:
     return (figure, judge) if slash and figure in (WIN_RATE, CONTROLLED) else None
 
 
+def figure_title(metric: str) -> str:
+    """A judge's figure for people."""
+    figure, _, judge = metric.partition("/")
+    return f"Win rate{' at equal lengths' if figure == CONTROLLED else ''} by judge {judge}"
+
+
 def problem_of(spec: EvalRunSpec) -> str | None:
     """What is wrong between judges and the rest of the spec, as a sentence that begins with the field."""
     names = [judge.name for judge in spec.judges]

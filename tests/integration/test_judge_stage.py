@@ -212,7 +212,16 @@ def test_the_report_tells_what_judges_said_beside_each_sample(root: Path) -> Non
     rows = [f"s{number:02},tuned,base,{'tuned' if number else 'tie'}" for number in range(SAMPLES)]
     (people / "anna.csv").write_text("\n".join(["sample,arm,versus,verdict", *rows]))
     with run_judges(JudgeServer(frozenset(GOOD))) as server:
-        spec = spec_of(server, "honest", "first", metrics=["words"], humanVerdicts={"uri": "people"})
+        gates = [
+            {"metric": metric, "arm": arm, "min": 0.5}
+            for metric, arm in (
+                ("judge/honest", "tuned"), ("judge-controlled/honest", "tuned"), ("judge/honest", "base"),
+                ("judge/first", "tuned"),
+            )
+        ]  # fmt: skip
+        spec = spec_of(
+            server, "honest", "first", metrics=["words"], humanVerdicts={"uri": "people"}, gates=gates, baseline="base"
+        )
         for name in ("honest", "first"):
             judge.run(context_of(root, spec, name))
     inputs = {"select": "select", "infer/base": "infer-base", "infer/tuned": "infer-tuned"}
@@ -225,6 +234,10 @@ def test_the_report_tells_what_judges_said_beside_each_sample(root: Path) -> Non
     assert first.trusted is False
     assert (first.first, first.consistent) == (1.0, 0.0)
     assert "people" not in first.agreement or first.agreement["people"] == 0
+    # Better than half; base against itself was not asked; and nothing rests on a judge that does not judge.
+    assert [(gate.passed, gate.value is None) for gate in told.gates] == [
+        (True, False), (True, False), (False, True), (False, False)
+    ]  # fmt: skip
     assert len(result.to_worker_result("x").encode()) <= 4096
     html = (root / "score/report.html").read_text()
     assert "first failed its self-test, and no gate rests on it: it takes the first answer" in html

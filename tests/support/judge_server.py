@@ -34,6 +34,8 @@ class JudgeServer:
     """Bearer token to insist on, of chat completions."""
     throttled: int = 0
     """Requests to turn away before any is answered."""
+    refuses_after: int | None = None
+    """Answers after which it is out of order, until this is taken back."""
     on_paid: Callable[[int], None] = lambda number: None
     """Called with the number of answers so far, before each is sent."""
     endpoint: str = ""
@@ -93,6 +95,9 @@ class _Handler(BaseHTTPRequestHandler):
         model = unquote(self.path.split("/")[2]) if converse else request["model"]
         content = hashlib.sha256(json.dumps([model, request], sort_keys=True).encode()).hexdigest()
         with judges.lock:
+            if judges.refuses_after is not None and judges.paid >= judges.refuses_after:
+                self._send(503, {"message": "out of order"}, {"x-amzn-ErrorType": "ServiceUnavailableException"})
+                return
             if judges.throttled > 0:
                 judges.throttled -= 1
                 self._send(429, {"message": "slower"}, {"Retry-After": "0", "x-amzn-ErrorType": "ThrottlingException"})

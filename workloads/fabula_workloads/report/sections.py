@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from fabula_api.judging import figure_title
 from fabula_api.metrics import Metric, ProfileName
 from fabula_api.status import Lineage
 from fabula_workloads.metrics.bootstrap import Estimate
@@ -24,15 +25,20 @@ def gates(evaluation: Evaluation) -> Markup:
     cards = []
     known = {metric.name: metric for metric in evaluation.metrics}
     for gate, found in evaluation.gates:
-        metric = known[gate.metric]
+        metric = known.get(gate.metric)
         versus = f" against {gate.versus}" if gate.versus else ""
-        value = _DASH if found.value is None else _written(metric, found.value, signed=gate.versus is not None)
+        value = _DASH
+        if found.value is not None and metric is not None:
+            value = _written(metric, found.value, signed=gate.versus is not None)
+        elif found.value is not None:  # a judge's figure
+            value = f"{found.value:.2f}"
+        title = metric.title if metric is not None else figure_title(gate.metric)
         cards.append(
             tag(
                 "div",
                 badge("gate passed", "good") if found.passed else badge("gate failed", "bad"),
                 tag("div", value, class_="value"),
-                tag("div", f"{metric.title} of {gate.arm}{versus}, asked for {bound(gate)}", class_="what"),
+                tag("div", f"{title} of {gate.arm}{versus}, asked for {bound(gate)}", class_="what"),
                 class_="card gate passed" if found.passed else "card gate",
             )
         )

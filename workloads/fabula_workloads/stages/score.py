@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from fabula_api.shared_spec import ModelSource
 from fabula_api.status import Lineage
 from fabula_api.summary import ScoreSummary
 from fabula_workloads.judging.figures import Judged
+from fabula_workloads.judging.gates import judged_gate
 from fabula_workloads.judging.summary import judges_found
 from fabula_workloads.metrics.evaluation import Evaluation, evaluate
 from fabula_workloads.metrics.materials import Computed, EvaluationMetric, Materials
@@ -60,6 +62,8 @@ def run(context: StageContext) -> StageResult:
         context.check_stop()
         context.reporter.update(done=len(spec.metrics), total=len(spec.metrics))
         judged = read_judges(context, spec)
+        gates = [(gate, judged_gate(gate, judged, evaluation.baseline) or found) for gate, found in evaluation.gates]
+        evaluation = replace(evaluation, gates=gates)
         return _commit(context, spec, evaluation, judged, pictures, by_id, parts)
     except UnfitPicture as error:
         of = next((sample for sample, paths in pictures.items() if error.path in paths), "")

@@ -1,0 +1,143 @@
+"""An evaluation with judges on the laptop's cluster: operator, Jobs and workers as they are, the providers a stand-in.
+
+The answers are there already, in the folders that the operator will name: what is tried is what follows them.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from tests.support.control_plane import ControlPlane, eventually, running
+from tests.support.judge_server import KEY, JudgeServer, run_judges
+from tests.support.operator_driver import install_crds, run_object
+from tests.support.operator_process import OperatorProcess, account_kubeconfig, certificates
+from tests.support.stage_context import stage_context
+from tests.support.vist_folder import write_vist
+
+from fabula_api.arms import Arm
+from fabula_api.eval_run import EvalRunSpec
+from fabula_api.recipes import stages_of
+from fabula_api.worker import StageInput
+from fabula_operator.kube.client import Api
+from fabula_operator.kube.resources import POD, RUNS, Obj, Resource
+from fabula_operator.plan.stages.key import stage_key
+from fabula_workloads.runtime.content import content_digest
+from fabula_workloads.runtime.ledger import Ledger
+from fabula_workloads.runtime.open_store import open_store
+from fabula_workloads.samples.sample_set import EvaluationSample
+from fabula_workloads.stages import select
+
+EVAL = RUNS["EvalRun"]
+SECRET = Resource("", "v1", "Secret", "secrets")
+SAMPLES = 8
+GOOD = [f"The {colour} kite climbs over the harbour." for colour in ("red", "blue", "green")]
+
+
+def spec_of(root: Path, endpoint: str) -> dict[str, Any]:
+    digest = content_digest(f"file://{root}/model", root)
+    arms = [
+        {"name": name, "model": {"uri": "model", "digest": digest}, "gpusPerShard": 0} for name in ("base", "tuned")
+    ]
+    judges = [
+        {"name": "honest", "model": "stand-in.honest", "endpointUrl": endpoint, "shards": 2, "concurrency": 2},
+        {"name": "first", "provider": "openai", "model": "stand-in.first", "endpointUrl": f"{endpoint}/v1"},
+    ]
+    for judge in judges:
+        judge["quota"] = {"requestsPerMinute": 6000, "group": "account"}
+    return {
+        "samples": {"uri": "vist", "count": SAMPLES},
+        "arms": arms,
+        "metrics": ["words"],
+        "judges": judges,
+        "budget": {"usd": 20},
+        "prices": {judge["model"]: {"inputPerMillion": 10, "outputPerMillion": 100} for judge in judges},
+        "gates": [
+            {"metric": f"judge/{judge['name']}", "arm": "tuned", "versus": "base", "min": 0.4} for judge in judges
+        ],
+        "secretRef": {"name": "judges"},
+    }  # fmt: skip
+
+
+def write_answers(root: Path, wire: dict[str, Any]) -> None:
+    """Answers of both arms, where the operator will look for them."""
+    chosen = select.run(stage_context(root, "EvalRun", "select", wire, "chosen"))
+    assert chosen.artifact is not None
+    samples = [line for line in open_store(chosen.uri or "").read("samples.jsonl").splitlines() if line]
+    spec = EvalRunSpec.model_validate(wire)
+    stage = next(one for one in stages_of("podcast", "EvalRun") or () if one.name == "infer")
+    for arm in spec.arms:
+        key = key_of(stage, spec, arm, chosen.artifact.digest, root)
+        ledger = Ledger(open_store(f"file://{root}/default/evalrun/infer-{arm.name}/{key}"))
+        says = GOOD if arm.name == "tuned" else [*GOOD[:2], "And so it goes on, day after day."]
+        text = "\n".join(f"Speaker {1 + place % 2}: {one}" for place, one in enumerate(says))
+        for line in samples:
+            name = EvaluationSample.model_validate_json(line).id
+            ledger.put(f"{name}-0", {"outcome": "ok", "text": text, "tokens": 9, "seconds": 1, "finish": "stop"})
+
+
+def key_of(stage: Any, spec: EvalRunSpec, arm: Arm, chosen: str, root: Path) -> str:
+    assert arm.model.digest is not None
+    inputs = [
+        StageInput(name="select", uri="x", digest=chosen),
+        StageInput(name="model", uri="x", digest=arm.model.digest),
+    ]
+    return stage_key("podcast", stage, spec, arm, inputs, f"file://{root}").removeprefix("sha256:")[:16]
+
+
+async def test_judges_are_killed_and_no_verdict_is_paid_twice(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    root = tmp_path / "artifacts"
+    (root / "model").mkdir(parents=True)
+    (root / "model" / "config.json").write_text("{}")
+    write_vist(root / "vist", SAMPLES)
+    with ControlPlane(tmp_path / "cluster") as cluster, run_judges(JudgeServer(frozenset(GOOD), key=KEY)) as server:
+        wire = spec_of(root, server.endpoint)
+        write_answers(root, wire)
+        api = Api.connect(cluster.kubeconfig)
+        await install_crds(api)
+        account = await account_kubeconfig(api, cluster.kubeconfig, tmp_path / "operator.kubeconfig")
+        secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "judges", "namespace": "default"}}
+        keys = {"OPENAI_API_KEY": KEY, "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b",
+                "AWS_EC2_METADATA_DISABLED": "true"}  # fmt: skip
+        await api.request("POST", SECRET.path("default"), body={**secret, "stringData": keys})
+        options = ("--worker-metrics-port", "0", "--progress-interval", "0.5", "--identity", "one")
+        operator = OperatorProcess(account, tmp_path, certificates(tmp_path), "one", *options)
+        server.refuses_after = 20
+        await api.request("POST", EVAL.path("default"), body=run_object("EvalRun", "default", "judged", wire))
+        with operator:
+
+            async def pods() -> list[Obj]:
+                return await api.list(POD, "default", "fabula.dev/stage=judge")
+
+            async def stuck() -> list[int]:
+                return running(await pods()) if server.paid == 20 else []
+
+            for pid in await eventually(stuck, "twenty verdicts"):
+                os.kill(pid, signal.SIGKILL)
+            server.refuses_after = None
+
+            async def over() -> Obj | None:
+                run = await api.get(EVAL, "default", "judged")
+                status: Obj = (run or {}).get("status") or {}
+                return status if status.get("state") in ("Succeeded", "Failed") else None
+
+            status = await eventually(over, "the end")
+            operator.stop()
+        assert status["state"] == "Succeeded", status.get("failure")
+        assert set(server.bodies.values()) == {1}
+        planned = SAMPLES * 2 + 6 * 4
+        assert server.paid == 2 * planned
+        honest, first = status["judges"]
+        assert (honest["planned"], honest["calls"]) == (first["planned"], first["calls"]) == (planned, planned)
+        assert status["costUsd"] == sum(bill["costUsd"] for bill in status["bills"]) > 0
+        assert (honest["trusted"], honest["pairs"][0]["winRate"]) == (True, 1)
+        assert (first["trusted"], first["first"]) == (False, 1)
+        told = {one["type"]: one for one in status["conditions"]}
+        assert told["JudgesTrusted"]["status"] == "False"
+        assert "judge first: it takes the first answer" in told["JudgesTrusted"]["message"]
+        assert [gate["passed"] for gate in status["gates"]] == [True, False], "whatever the other's figure is"
+        await api.close()
