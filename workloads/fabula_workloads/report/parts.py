@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from fabula_api.eval_run import EvalRunSpec
 from fabula_workloads.judging.figures import Judged
 from fabula_workloads.metrics.evaluation import Evaluation
 from fabula_workloads.report.markup import Markup, tag
@@ -23,6 +24,8 @@ class Told:
     """Each sample's thumbnails as data URIs."""
     judged: Judged = field(default_factory=Judged)
     """What the judges hold of the answers."""
+    spec: EvalRunSpec | None = None
+    """What was asked for, where a run did."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,7 +111,7 @@ def _commit(
     room = SUMMARY_LIMIT - (len(json.dumps(judges)) if judges else 0)
     summary = ScoreSummary.model_validate(summarize(evaluation, room) | ({"judges": judges} if judges else {}))
     thumbnails = {sample: [thumbnail(path) for path in paths] for sample, paths in pictures.items()}
-    told = Told(evaluation, samples, thumbnails, judged)
+    told = Told(evaluation, samples, thumbnails, judged, spec)
     html = page(told, name=context.config.run.name, lineage=lineage, settings=settings, parts=parts.report)
     found = document(evaluation, lineage, settings) | ({"judges": judges_document(judged)} if judged.judges else {})
     files = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from fabula_api.recipes.audio_description.build import AudioDescriptionBuildSpec
+from fabula_api.recipes.audio_description.measures import LLM_AD_EVAL, METRICS
 from fabula_api.recipes.audio_description.tell import AudioDescriptionEvalSpec
 from fabula_api.recipes.audio_description.tune import AudioDescriptionTuneSpec
 from fabula_api.recipes.platform import EVALUATION, TRAINING, resolve
@@ -14,12 +15,24 @@ from fabula_api.summary import DatasetSummary
 _WORK = "fabula_workloads.recipes.audio_description"
 _RESOLVE, _TRAIN = TRAINING
 
+_READS = {
+    "infer": (
+        "audio_description.beams",
+        "audio_description.repetition_penalty",
+        "audio_description.no_repeat_ngram",
+    ),
+    "score": ("audio_description.unit_seconds",),
+}
+"""What stages of an evaluation read of the block."""
+
 AUDIO_DESCRIPTION = Recipe(
     name="audio-description",
     parts=f"{_WORK}.parts:PARTS",
     training=f"{_WORK}.training:TRAINING",
     evaluation=f"{_WORK}.evaluation:EVALUATION",
     offers=("text",),
+    metrics=METRICS,
+    rubrics=(LLM_AD_EVAL,),
     specs={
         "DatasetBuild": AudioDescriptionBuildSpec,
         "FineTuneRun": AudioDescriptionTuneSpec,
@@ -87,10 +100,7 @@ AUDIO_DESCRIPTION = Recipe(
                 external=(*_TRAIN.external, "pretrained"),
             ),
         ),
-        "EvalRun": tuple(
-            replace(stage, reads=(*stage.reads, "audio_description")) if stage.name == "infer" else stage
-            for stage in EVALUATION
-        ),
+        "EvalRun": tuple(replace(stage, reads=(*stage.reads, *_READS.get(stage.name, ()))) for stage in EVALUATION),
     },
     columns={
         "DatasetBuild": (

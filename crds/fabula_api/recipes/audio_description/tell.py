@@ -18,6 +18,10 @@ class AudioDescriptionTell(SpecModel):
     no_repeat_ngram: int = Field(3, ge=0, le=16)
     """No so many tokens in a row stand in a description twice; 0 lets them."""
 
+    unit_seconds: float = Field(1, gt=0, le=3600)
+    """Seconds of one unit of the annotations' times: 1, as MAD and CMD-AD have them; 0.3333 for TV-AD, which counts
+    three frames a second. Subtitles and the words a minute go by it."""
+
 
 class AudioDescriptionEvalSpec(EvalRunSpec):
     audio_description: AudioDescriptionTell

@@ -6,6 +6,7 @@ from typing import Any
 
 from fabula_workloads.recipe_parts.evaluation import EvaluationParts
 from fabula_workloads.recipes.audio_description.held_out import NarrationEvaluationSample, held_out
+from fabula_workloads.recipes.audio_description.scoring.report import REPORT
 
 
 def open_engine(opening: Any) -> Any:
@@ -20,4 +21,5 @@ EVALUATION = EvaluationParts(
     sample=NarrationEvaluationSample,
     item="clip",
     open_engine=open_engine,
+    report=REPORT,
 )

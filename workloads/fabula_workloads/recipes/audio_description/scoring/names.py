@@ -1,0 +1,57 @@
+"""Who an answer names: characters by the names that descriptions use, found as whole words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+
+from fabula_api.metrics import ProfileName
+from fabula_workloads.metrics.materials import Materials
+from fabula_workloads.metrics.records import GivenAnswer
+from fabula_workloads.recipes.audio_description.held_out import NarrationEvaluationSample
+from fabula_workloads.recipes.audio_description.scoring.computed import PerAnswer, per_answer
+
+
+def names_of(sample: NarrationEvaluationSample) -> frozenset[str]:
+    """Those that could be said of a clip: of everybody who may be seen there, and whom its reference names."""
+    told = (one.short_name or one.role for one in sample.characters)
+    return frozenset(name for name in (*told, *sample.named) if name)
+
+
+def named_in(text: str, names: Iterable[str]) -> frozenset[str]:
+    """Those of the names that stand in the text, as words of their own; a possessive counts, another case does not."""
+    return frozenset(name for name in names if _word(name).search(text))
+
+
+@lru_cache(maxsize=65_536)
+def _word(name: str) -> re.Pattern[str]:
+    return re.compile(rf"(?<!\w){re.escape(name)}(?!\w)")
+
+
+def precision(given: Materials) -> PerAnswer:
+    """Of the characters whom an answer names, the share whom the reference names; none where it names nobody."""
+
+    def measure(answer: GivenAnswer, profile: ProfileName) -> float | None:
+        said, meant = _both(given, answer)
+        return len(said & meant) / len(said) if said else None
+
+    return per_answer("audio-description/name-precision", given, measure)
+
+
+def recall(given: Materials) -> PerAnswer:
+    """Of the characters whom the reference names, the share whom the answer names; none where it names nobody."""
+
+    def measure(answer: GivenAnswer, profile: ProfileName) -> float | None:
+        said, meant = _both(given, answer)
+        return len(said & meant) / len(meant) if meant else None
+
+    return per_answer("audio-description/name-recall", given, measure)
+
+
+def _both(given: Materials, answer: GivenAnswer) -> tuple[frozenset[str], frozenset[str]]:
+    sample = given.samples[answer.sample]
+    if not isinstance(sample, NarrationEvaluationSample):
+        return frozenset(), frozenset()
+    names = names_of(sample)
+    return named_in(answer.text or "", names), named_in(sample.reference, names) | frozenset(sample.named)
