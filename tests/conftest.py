@@ -6,6 +6,7 @@ Hypothesis searches anew on a developer's machine and repeats itself in CI, wher
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 from hypothesis import settings
 
 from tests.support.rights import VARIABLE, beyond
+from tests.support.shared_libraries import shared
 
 # A busy machine is no defect of the code under test, so no example has a deadline.
 settings.register_profile("search", deadline=None)
@@ -22,6 +24,9 @@ settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "search")
 # Read when torch is imported. Tests that run side by side would spin for each other's cores, and their models are tiny.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Images say so; here hundreds of processes would compile the same files again, and each worker all tests.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -61,6 +66,17 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     if found := beyond(Path(os.environ[VARIABLE])):
         terminalreporter.section("asked of the Kubernetes API, and not in tests/rights_used.yaml", red=True)
         terminalreporter.line("\n".join(found))
+
+
+@pytest.fixture(scope="session")
+def training_libraries(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Folder for `FABULA_FORK_SERVERS`: the libraries of training, loaded once for all runs that are given it.
+
+    A run loads them anew where a test says so, and in the newcomer's journey.
+    """
+    own = tmp_path_factory.getbasetemp()
+    with shared((own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "libraries") as folder:
+        yield folder
 
 
 @pytest.fixture(scope="session")

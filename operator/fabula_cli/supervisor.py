@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from fabula_api.worker import FORK_SERVERS_VARIABLE
 from fabula_cli.bootstrap import NAMESPACE, install, write_operator_kubeconfig
 from fabula_cli.certificates import ensure_certificates
 from fabula_cli.choice import Choice
@@ -55,7 +56,7 @@ class Supervisor:
 
     def _cluster_parts(self, gpus: int) -> list[Part]:
         """What the operator runs on, in the order of its start."""
-        state = ["--state-dir", str(self.home.cluster), "--gpus", str(gpus)]
+        state = ["--state-dir", str(self.home.cluster), "--gpus", str(gpus), "--pass-env", FORK_SERVERS_VARIABLE]
         log_file = self.home.logs / "cluster.log"
         node = [sys.executable, "-m", "fabula_local.process_node", "--kubeconfig", str(self.kubeconfig), *state]
         if self.choice.outside is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from fabula_api.worker import FORK_SERVERS_VARIABLE
 from tests.support.patience import SECONDS
 
 BIN = Path(sys.executable).parent
@@ -41,10 +43,14 @@ class Product:
     home: Path
     outside: str | None
     namespace: str
+    libraries: Path | None = None
+    """Servers that have the libraries of training loaded; None has each run load them itself."""
 
     @property
     def environment(self) -> dict[str, str]:
         env = {**os.environ, "FABULA_HOME": str(self.home), "PATH": PATH}
+        if self.libraries:
+            env[FORK_SERVERS_VARIABLE] = str(self.libraries)
         env["KUBECONFIG"] = str(self.home / "kubeconfig")
         return env
 
@@ -102,9 +108,23 @@ class Product:
 @pytest.fixture(scope="module")
 def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
     """The product in a state folder of its own; on an outside cluster in a namespace of its own, gone at the end."""
+    with of_its_own(tmp_path_factory.mktemp("fabula") / "home") as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def warm_product(tmp_path_factory: pytest.TempPathFactory, training_libraries: Path) -> Iterator[Product]:
+    """As `product`, for journeys through several training runs: they share the libraries of training."""
+    with of_its_own(tmp_path_factory.mktemp("fabula") / "home", training_libraries) as found:
+        yield found
+
+
+@contextlib.contextmanager
+def of_its_own(home: Path, libraries: Path | None = None) -> Iterator[Product]:
+    """The product over a new state folder."""
     outside = os.environ.get("KUBECONFIG")
     namespace = f"e2e-{uuid.uuid4().hex[:8]}" if outside else "default"
-    found = Product(tmp_path_factory.mktemp("fabula") / "home", outside, namespace)
+    found = Product(home, outside, namespace, libraries)
     if outside:
         administer("create", "namespace", namespace)
     try:

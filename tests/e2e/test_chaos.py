@@ -107,7 +107,8 @@ def while_working(product: Product, kind: str, name: str, enough: Callable[[dict
     )
 
 
-def test_everything_killed_ends_as_in_peace(product: Product, tmp_path: Path) -> None:
+def test_everything_killed_ends_as_in_peace(warm_product: Product, tmp_path: Path) -> None:
+    product = warm_product
     if product.outside:
         pytest.skip("kills the control plane: only the laptop's own may be")
     code, output = product.fabula("up")

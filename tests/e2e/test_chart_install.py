@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
+from fabula_api.worker import FORK_SERVERS_VARIABLE
 from tests.e2e.conftest import BIN, ROOT
 from tests.support.patience import SECONDS, until
 
@@ -70,11 +71,21 @@ class Cluster:
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+def cluster(tmp_path_factory: pytest.TempPathFactory, training_libraries: Path) -> Iterator[Cluster]:
     state = tmp_path_factory.mktemp("bare") / "cluster"
-    command = [sys.executable, "-m", "fabula_local.controlplane", "--state-dir", str(state)]
+    command = [
+        sys.executable,
+        "-m",
+        "fabula_local.controlplane",
+        "--state-dir",
+        str(state),
+        "--pass-env",
+        FORK_SERVERS_VARIABLE,
+    ]
     with (state.parent / "log").open("w") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log)
+        process = subprocess.Popen(
+            command, stdout=log, stderr=log, env={**os.environ, FORK_SERVERS_VARIABLE: str(training_libraries)}
+        )
     try:
         found = Cluster(state)
         until(lambda: "Ready" in found.kubectl("get", "nodes", check=False), "a node that is ready")

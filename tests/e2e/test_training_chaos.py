@@ -119,12 +119,12 @@ class World:
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def world(tmp_path_factory: pytest.TempPathFactory, training_libraries: Path) -> Iterator[World]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FABULA_RETRY_BACKOFF", "0.01")
         patch.setenv("FABULA_PROGRESS_INTERVAL", "0.5")
         folder = tmp_path_factory.mktemp("chaos")
-        product = Product(folder / "home", None, "default")
+        product = Product(folder / "home", None, "default", training_libraries)
         try:
             code, output = product.fabula("up")
             assert code == 0, output

@@ -8,9 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors.torch import load_file, save_file
-
 Change = Callable[[dict[str, Any]], dict[str, Any]]
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 17\n"
 
@@ -26,6 +23,8 @@ class Flaw:
 
 def tensors(file: str, change: Change) -> Callable[[Path], object]:
     def apply(folder: Path) -> None:
+        from safetensors.torch import load_file, save_file
+
         save_file(change(load_file(folder / file)), folder / file, metadata={"format": "pt"})
 
     return apply
@@ -63,11 +62,11 @@ ADAPTERS = [
     ),
     Flaw(
         "of another rank",
-        tensors(ADAPTER, where("lora_A", lambda t: torch.cat([t, t]))),
+        tensors(ADAPTER, where("lora_A", lambda t: t.repeat(2, 1))),
         r"lora_A.weight has shape \[8, 128\], and the model expects \[4, 128\]",
     ),
-    Flaw("ZeRO-3 without gathering", tensors(ADAPTER, where("lora", lambda t: torch.zeros(0))), r"has shape \[0\]"),
-    Flaw("never trained", tensors(ADAPTER, where("lora_B", torch.zeros_like)), "all of its 4 layers lora_B or lora_A"),
+    Flaw("ZeRO-3 without gathering", tensors(ADAPTER, where("lora", lambda t: t.new_zeros(0))), r"has shape \[0\]"),
+    Flaw("never trained", tensors(ADAPTER, where("lora_B", lambda t: t * 0)), "all of its 4 layers lora_B or lora_A"),
     Flaw("overflowed", tensors(ADAPTER, where("layers.0", lambda t: t * float("nan"))), "values that are no numbers"),
     Flaw("a copy cut short", content(ADAPTER, lambda data: data[:-100]), f"is damaged: {ADAPTER}: it has"),
     Flaw("a clone without Git LFS", content(ADAPTER, lambda data: POINTER), "it is a Git LFS pointer"),

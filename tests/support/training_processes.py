@@ -77,22 +77,33 @@ def _role(pid: str) -> tuple[Role, int | None] | None:
     return ("launcher", None) if "fabula-worker train" in command else None
 
 
+def _log(pid: str) -> str:
+    """Where its standard error goes; empty for one that is gone."""
+    try:
+        return os.readlink(f"/proc/{pid}/fd/2")
+    except OSError:
+        return ""
+
+
 def work_of(pid: str) -> Path | None:
     """The scratch folder of a rank, in which its log is."""
-    try:
-        log = Path(os.readlink(f"/proc/{pid}/fd/2"))
-    except OSError:
-        return None
-    return next((folder.parent for folder in log.parents if folder.name == "torchrun"), None)
+    return next((folder.parent for folder in Path(_log(pid)).parents if folder.name == "torchrun"), None)
+
+
+_asked: dict[str, dict[str, Any]] = {}
+"""Configs by log, of all who have asked a server for a process. A copy of a server that several runs share still shows
+the server's environment, but writes to the log of who asked for it."""
 
 
 def training(root: Path, namespace: str, name: str | None = None) -> Iterator[Process]:
     """Processes of a namespace's training runs over one artifact root, as they are now."""
+    copies = []
     for entry in os.scandir("/proc"):
         if not entry.name.isdigit():
             continue
         variables = _variables(entry.name)
         if "FABULA_CONFIG" not in variables:
+            copies.append(entry.name)
             continue
         try:
             config = json.loads(variables["FABULA_CONFIG"])
@@ -100,15 +111,33 @@ def training(root: Path, namespace: str, name: str | None = None) -> Iterator[Pr
             continue
         if not isinstance(config, dict):
             continue  # somebody else's, or one that is to be refused
-        run = config.get("run", {})
-        if _local(str(config.get("root", ""))) != root:
-            continue
-        if config.get("stage") != "train" or run.get("namespace") != namespace or name not in (None, run.get("name")):
-            continue
-        if found := _role(entry.name):
-            role, rank = found
-            work = work_of(entry.name) if role == "rank" else None
-            yield Process(int(entry.name), role, rank, config, work / "job.json" if work else None)
+        if (found := _process(entry.name, config)) is not None:
+            if found.role == "client":
+                _asked[_log(entry.name)] = config
+            if _is_of(config, root, namespace, name):
+                yield found
+    for pid in copies:
+        config = _asked.get(_log(pid), {})
+        if _is_of(config, root, namespace, name) and (found := _process(pid, config)) is not None:
+            yield found
+
+
+def _is_of(config: dict[str, Any], root: Path, namespace: str, name: str | None) -> bool:
+    run = config.get("run", {})
+    return (
+        config.get("stage") == "train"
+        and _local(str(config.get("root", ""))) == root
+        and run.get("namespace") == namespace
+        and name in (None, run.get("name"))
+    )
+
+
+def _process(pid: str, config: dict[str, Any]) -> Process | None:
+    if config.get("stage") != "train" or (found := _role(pid)) is None:
+        return None
+    role, rank = found
+    work = work_of(pid) if role == "rank" else None
+    return Process(int(pid), role, rank, config, work / "job.json" if work else None)
 
 
 def send(processes: Iterable[Process], number: signal.Signals = signal.SIGKILL) -> int:

@@ -15,8 +15,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tests.support.patience import SECONDS, until
 
 from fabula_api.artifact import MANIFEST, Manifest
-from fabula_api.worker import CONFIG_VARIABLE, TERMINATION_LOG_VARIABLE, WorkerResult
-from fabula_workloads.training.preloaded.libraries import RUNNING_VARIABLE
+from fabula_api.worker import CONFIG_VARIABLE, FORK_SERVERS_VARIABLE, TERMINATION_LOG_VARIABLE, WorkerResult
 
 STEPS, EVERY = 10, 5
 
@@ -85,7 +84,7 @@ class World:
             "OMP_NUM_THREADS": "1",
         }
         if self.libraries and not own_libraries:
-            environment[RUNNING_VARIABLE] = str(self.libraries)
+            environment[FORK_SERVERS_VARIABLE] = str(self.libraries)
         if node is not None:
             environment |= node.environment | {"FABULA_CACHE": str(self.folder / f"cache-{node.rank}")}
         suffix = f"-node-{node.rank}" if node and node.rank else ""

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from fabula_api.base import EACH, camel
 from fabula_api.crd import MODELS, crd
@@ -78,8 +77,8 @@ def test_nested_blocks_default_so_that_their_fields_do(kind: Kind) -> None:
 
 def defaults() -> Iterator[Any]:
     """Each default of each generated file, with the schema of its own place."""
-    for path in sorted((ROOT / "crds").glob("fabula.dev_*.yaml")):
-        definition = yaml.safe_load(path.read_text())
+    for kind in MODELS:
+        definition = crd(kind)
         for version in definition["spec"]["versions"]:
             for where, field in fields(version["schema"]["openAPIV3Schema"]):
                 if "default" in field:

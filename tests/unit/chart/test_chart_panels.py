@@ -17,17 +17,22 @@ ASKED = {
        for number, query in enumerate(one.queries)},
     **{alert.name: alert.expr for alert in ALERTS},
 }  # fmt: skip
-GIVEN = {name: set(one.labels) for folder in (OPERATOR, WORKERS) for one in metrics(folder) for name in one.series}
 SERIES = re.compile(r"\b(fabula_[a-z_]+)(?:\{([^}]*)\})?")
 LABEL = re.compile(r"([a-z_]+)\s*(?:=~|!~|!=|=)")
 
 
+@pytest.fixture(scope="module")
+def given() -> dict[str, set[str]]:
+    """Labels by series."""
+    return {name: set(one.labels) for folder in (OPERATOR, WORKERS) for one in metrics(folder) for name in one.series}
+
+
 @pytest.mark.parametrize("title", ASKED)
-def test_it_asks_for_what_there_is(title: str) -> None:
+def test_it_asks_for_what_there_is(title: str, given: dict[str, set[str]]) -> None:
     found = SERIES.findall(ASKED[title])
     for name, labels in found:
-        assert name in GIVEN, name
-        assert set(LABEL.findall(labels)) <= GIVEN[name], (name, labels)
+        assert name in given, name
+        assert set(LABEL.findall(labels)) <= given[name], (name, labels)
     assert found or "process_" in ASKED[title]
 
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 from tests.support.patience import SECONDS
 from tests.unit.workloads.test_assemble_dataset import build_inputs, colour_of, records, run
 
-pytest.importorskip("datasets")
+pytestmark = pytest.mark.skipif(find_spec("datasets") is None, reason="needs the datasets library")
 # In a process of its own: the library reads its environment when it is imported, and keeps a cache of all it opens.
 _LOOK = """
 import json, sys

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from scipy import stats
 
 pytestmark = pytest.mark.torch
 
@@ -35,6 +34,7 @@ def logits(device: str, dtype: Any = None) -> Any:
 @pytest.mark.parametrize(("seeds", "steps"), [(20_000, 1), (40, 500)])
 def test_words_are_drawn_as_often_as_the_softmax_says(seeds: int, steps: int, device: str) -> None:
     import torch
+    from scipy import stats
 
     given = logits(device)
     drawn = draw(given, range(seeds), steps).flatten()

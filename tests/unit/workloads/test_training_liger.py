@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
-torch = pytest.importorskip("torch")
 if find_spec("triton") is None or find_spec("liger_kernel") is None:  # importing them would fix how kernels run
     pytest.skip(
         "Liger's kernels need the kernels extra, and Triton, which only CUDA builds of torch bring",
         allow_module_level=True,
     )
 pytestmark = [pytest.mark.torch, pytest.mark.slow]
+
+import torch  # noqa: E402
 
 from fabula_workloads.models.torchvision_shim import prepare_torchvision  # noqa: E402
 

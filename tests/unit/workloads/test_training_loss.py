@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-torch = pytest.importorskip("torch")
 pytestmark = [pytest.mark.torch, pytest.mark.invariant]
 
 
 def batch(lengths: list[int]) -> tuple[Any, Any]:
     """Random logits, and labels of which each row has that many."""
+    import torch
+
     logits = torch.randn(len(lengths), 12, 7, generator=torch.Generator().manual_seed(1))
     labels = torch.full((len(lengths), 12), -100)
     for row, length in enumerate(lengths):
@@ -21,6 +22,8 @@ def batch(lengths: list[int]) -> tuple[Any, Any]:
 
 
 def test_it_is_the_mean_over_the_labelled_tokens() -> None:
+    import torch
+
     from fabula_workloads.training.model.loss import token_loss
 
     logits, labels = batch([3, 9])

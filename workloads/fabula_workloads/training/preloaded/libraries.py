@@ -13,11 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fabula_api.fine_tune_run import FineTuneRunSpec
+from fabula_api.worker import FORK_SERVERS_VARIABLE
 from fabula_workloads.training.preloaded import client
-
-RUNNING_VARIABLE = "FABULA_FORK_SERVERS"
-"""Environment variable with a folder of sockets, `DEVICE-QUANTIZATION`, of servers that run on this machine already.
-Small runs that share one load the libraries once; without it each run has a server of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +41,7 @@ class Libraries:
 def loading(spec: FineTuneRunSpec, environment: Mapping[str, str], scratch: Path) -> Iterator[Libraries]:
     """Load them from now on. At the end every process is killed that was had from here."""
     name = f"{spec.topology.device}-{spec.lora.quantization}"
-    if (folder := environment.get(RUNNING_VARIABLE)) and (running := Path(folder) / name).exists():
+    if (folder := environment.get(FORK_SERVERS_VARIABLE)) and (running := Path(folder) / name).exists():
         yield Libraries(running)
         return
     with tempfile.TemporaryDirectory(prefix="libraries-", dir=scratch, ignore_cleanup_errors=True) as own:
