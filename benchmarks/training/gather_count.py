@@ -36,6 +36,8 @@ class Tally:
         self.calls: Counter[tuple[int, str, str]] = Counter()
         self.elements: Counter[tuple[int, str, str]] = Counter()
         self.gathers: Counter[tuple[int, str, int]] = Counter()
+        self.joined: Counter[tuple[int, str, int]] = Counter()
+        self.saves = 0
         self.samples: list[int] = []
         self.names: dict[int, str] = {}
 
@@ -56,7 +58,9 @@ class Tally:
         found = {
             "collectives": [(*key, calls, self.elements[key]) for key, calls in self.calls.items()],
             "gathers": [(one, phase, self.names[number], n) for (one, phase, number), n in self.gathers.items()],
+            "joined": [(one, phase, self.names[number], n) for (one, phase, number), n in self.joined.items()],
             "samples": self.samples,
+            "saves": self.saves,
             "losses": losses,
         }
         file.write_text(json.dumps(found))
@@ -97,11 +101,13 @@ def count_gathers(tally: Tally) -> None:
 
     gather, fetch = Coordinator._PartitionedParameterCoordinator__all_gather_params_, Coordinator.fetch_sub_module  # type: ignore[attr-defined]
     training, prediction, update = FineTuner.training_step, FineTuner.prediction_step, DeepSpeedEngine.step
+    saving = FineTuner.save_weights
 
     def gathering(self: Any, params: Any, *args: Any, **kwargs: Any) -> Any:
-        for parameter in params:
-            if parameter.ds_status == ZeroParamStatus.NOT_AVAILABLE:
-                tally.gathers[tally.passes, tally.now(), parameter.ds_id] += 1
+        wanted = [parameter.ds_id for parameter in params if parameter.ds_status == ZeroParamStatus.NOT_AVAILABLE]
+        tally.gathers.update((tally.passes, tally.now(), number) for number in wanted)
+        if len(wanted) > 1:  # DeepSpeed copies what came together into the places of its parameters
+            tally.joined.update((tally.passes, tally.now(), number) for number in wanted)
         return gather(self, params, *args, **kwargs)
 
     def fetching(self: Any, module: Any, forward: bool) -> Any:
@@ -117,12 +123,17 @@ def count_gathers(tally: Tally) -> None:
     def predict(self: Any, *args: Any, **kwargs: Any) -> Any:
         return _in(tally, "evaluation", prediction, self, *args, **kwargs)
 
+    def save(self: Any, *args: Any, **kwargs: Any) -> Any:
+        tally.saves += 1
+        return _in(tally, "saving", saving, self, *args, **kwargs)
+
     def step(self: Any, *args: Any, **kwargs: Any) -> Any:
         return _in(tally, "update", update, self, *args, **kwargs)
 
     Coordinator._PartitionedParameterCoordinator__all_gather_params_ = gathering
     Coordinator.fetch_sub_module = fetching
     FineTuner.training_step, FineTuner.prediction_step, DeepSpeedEngine.step = train, predict, step
+    FineTuner.save_weights = save
 
 
 def recompute_as_transformers(model: Any, every: int) -> None:

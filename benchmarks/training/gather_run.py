@@ -33,6 +33,8 @@ class Setting:
     stage: int = 3
     as_transformers: bool = False
     """Recompute as transformers does, and not each layer as a whole."""
+    widest: int = 25_600
+    """Longest side of a matrix with a low-rank update; 0: its factors are gathered like others of their size."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,10 @@ class Counts:
     elements: dict[str, int]
     gathers: dict[str, int]
     """Times each parameter was gathered."""
+    joined: dict[str, int]
+    """Times each was gathered together with others, and so copied into its place."""
+    saved: float
+    """Elements that a rank receives while an adapter is saved."""
     evaluated: float
     """All-gathered elements of an evaluation's pass."""
     losses: list[float]
@@ -63,7 +69,7 @@ def run(work: Path, setting: Setting, model: dict[str, int], copy: dict[str, int
             "pixels": {"minPixels": 1024, "maxPixels": 65536}, "topology": {"gpusPerNode": RANKS, "device": "cpu"},
         }
     )  # fmt: skip
-    config = gather_shapes.scaled(render(spec, gather_shapes.HIDDEN), model, copy)
+    config = gather_shapes.scaled(render(spec, gather_shapes.HIDDEN, setting.widest), model, copy)
     job = TrainingJob(
         spec=spec, dataset=work / "dataset", model=work / "model", base_name="copy", deepspeed=config, work=folder
     ).write()
@@ -89,8 +95,8 @@ def run(work: Path, setting: Setting, model: dict[str, int], copy: dict[str, int
 
 def _last_step(found: dict[str, Any], passes: int, copy: dict[str, int]) -> Counts:
     first = len(found["samples"]) - passes
-    calls, elements, gathers = Counter[str](), Counter[str](), Counter[str]()
-    in_passes = evaluated = 0
+    calls, elements, gathers, joined = Counter[str](), Counter[str](), Counter[str](), Counter[str]()
+    in_passes = evaluated = saved = 0
     for number, phase, kind, calls_made, moved in found["collectives"]:
         if number > first and phase in (*COMPUTED, "update"):
             calls[kind] += calls_made
@@ -98,9 +104,14 @@ def _last_step(found: dict[str, Any], passes: int, copy: dict[str, int]) -> Coun
             in_passes += moved if kind == "all-gather" and phase in COMPUTED else 0
         elif phase == "evaluation" and kind == "all-gather":
             evaluated += moved
+        elif phase == "saving":
+            saved += moved
     for number, phase, name, times in found["gathers"]:
         if number > first and phase in COMPUTED:
             gathers[name] += times
+    for number, phase, name, times in found["joined"]:
+        if number > first and phase in COMPUTED:
+            joined[name] += times
     by_name = sum(times * copy[name] for name, times in gathers.items())
     # DeepSpeed fills a parameter up to a multiple of the ranks.
     if not 0 <= in_passes - by_name < RANKS * max(1, sum(gathers.values())):
@@ -108,7 +119,15 @@ def _last_step(found: dict[str, Any], passes: int, copy: dict[str, int]) -> Coun
     _check_inner_layers(gathers)
     evaluations = gather_data.SAMPLES["validation"] / RANKS
     return Counts(
-        passes, sum(found["samples"][first:]), calls, elements, gathers, evaluated / evaluations, found["losses"]
+        passes,
+        sum(found["samples"][first:]),
+        calls,
+        elements,
+        gathers,
+        joined,
+        saved / max(1, found["saves"]),
+        evaluated / evaluations,
+        found["losses"],
     )
 
 

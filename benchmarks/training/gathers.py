@@ -29,6 +29,7 @@ SETTINGS = (
     Setting("one sample a pass, layers recomputed as a whole"),
     Setting("packed, as transformers does", _PACKED, as_transformers=True),
     Setting("packed", _PACKED),
+    Setting("packed, threshold 100,000", _PACKED, widest=0),
     Setting("packed, recomputeEvery 2", _PACKED | {"recomputeEvery": 2}),
     Setting("packed, nothing recomputed", _PACKED | {"gradientCheckpointing": False}),
     Setting("packed, ZeRO-2", _PACKED, stage=2),
@@ -66,8 +67,8 @@ def counted(found: list[tuple[Setting, Counts]]) -> None:
 def of_model(found: list[tuple[Setting, Counts]], model: dict[str, int]) -> None:
     """Print what the same counts are for the 32B: each parameter's gathers times its own size in bf16."""
     lora = gather_shapes.whole({name: float(size) for name, size in model.items() if "lora_" in name})
-    print("| setting | passes a rank | GB gathered | share | seconds at 300 GB/s |")
-    print("|---|---|---|---|---|")
+    print("| setting | passes a rank | GB gathered | share | seconds at 300 GB/s | GB copied into place |")
+    print("|---|---|---|---|---|---|")
     first = None
     for setting, one in found:
         elements = gather_shapes.whole({name: float(times * model[name]) for name, times in one.gathers.items()})
@@ -77,23 +78,28 @@ def of_model(found: list[tuple[Setting, Counts]], model: dict[str, int]) -> None
         first = first or gigabytes
         seconds = gigabytes * 1e9 * (RANKS_OF_MODEL - 1) / RANKS_OF_MODEL / NVLINK
         share = 100 * gigabytes / first
-        print(f"| {setting.name} | {one.passes} | {gigabytes:,.1f} | {share:.1f} % | {seconds:.2f} |")
+        copied = 2e-9 * gather_shapes.whole({name: float(n * model[name]) for name, n in one.joined.items()})
+        print(f"| {setting.name} | {one.passes} | {gigabytes:,.1f} | {share:.1f} % | {seconds:.2f} | {copied:,.1f} |")
 
 
 def main() -> None:
     """Run all settings and print the tables."""
-    argparse.ArgumentParser(description=__doc__).parse_args()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", help="settings whose names begin so")
+    chosen = [one for one in SETTINGS if one.name.startswith(parser.parse_args().only or "")]
     model, copy = gather_shapes.sizes(copy=False), gather_shapes.sizes(copy=True)
     found: list[tuple[Setting, Counts]] = []
     with tempfile.TemporaryDirectory() as name:
         gather_data.write(Path(name))
-        for setting in SETTINGS:
+        for setting in chosen:
             print(f"{setting.name} ...", file=sys.stderr, flush=True)
             found.append((setting, run(Path(name), setting, model, copy)))
     check_losses(found)
     print(f"{RANKS} ranks, {gather_shapes.LAYERS} layers, {sum(copy.values()):,} parameters, gloo, fp32\n")
     counted(found)
     print(f"\nan evaluation gathers {found[0][1].evaluated / 1e6:.2f} million elements for each of its passes")
+    trained = sum(size for name, size in copy.items() if "lora_" in name)
+    print(f"saving the adapter of {trained:,} elements moves {found[0][1].saved:,.0f}")
     print(f"\nThe 32B on {RANKS_OF_MODEL} GPUs in bf16, an optimizer step of {SAMPLES_OF_STEP} samples\n")
     of_model(found, model)
 

@@ -1,4 +1,4 @@
-"""How often ZeRO-3 gathers each frozen matrix of the layers in a pass: `python -m … FOLDER DEVICE`, counts as JSON.
+"""What ZeRO-3 gathers in a pass and for an adapter that is saved: `python -m … FOLDER DEVICE`, counts as JSON.
 
 One rank is enough: it gathers what eight would. A process of its own, for DeepSpeed stays in the one it was started in.
 """
@@ -30,6 +30,7 @@ def main() -> None:
 
     from fabula_api.fine_tune_run import FineTuneRunSpec
     from fabula_workloads.training.launcher.deepspeed_config import render
+    from fabula_workloads.training.libraries.zero import trained_weights
     from fabula_workloads.training.messages.job import TrainingJob
     from fabula_workloads.training.model.tuned_model import build_model
 
@@ -65,7 +66,22 @@ def main() -> None:
         gathered.clear()
         engine.backward(engine(input_ids=tokens, labels=tokens).loss)
     frozen = {name: times for name, times in gathered.items() if name.endswith("_proj.base_layer.weight")}
-    print(json.dumps(frozen))
+
+    entering, saved = deepspeed.zero.GatheredParameters.__enter__, Counter[str]()
+
+    def entered(self: Any) -> Any:
+        saved.update({names[p.ds_id]: 1 for p in self.params if p.ds_status == ZeroParamStatus.NOT_AVAILABLE})
+        return entering(self)
+
+    deepspeed.zero.GatheredParameters.__enter__ = entered
+    weights = trained_weights(engine) or {}
+    trained = {name: list(p.ds_shape) for name, p in model.named_parameters() if p.requires_grad}
+    assert {name: list(tensor.shape) for name, tensor in weights.items()} == trained
+    before = {name: tensor.clone() for name, tensor in weights.items()}
+    engine.step()
+    engine.backward(engine(input_ids=tokens, labels=tokens).loss)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in weights.items()), "they are copies"
+    print(json.dumps({"frozen": frozen, "saved": saved, "trained": sorted(trained)}))
     sys.stdout.flush()
     os._exit(0)
 

@@ -27,7 +27,6 @@ SOURCES = {
     f"{ZERO3}.checkpoint_event_prologue": "01713a52",
     f"{ZERO3}.checkpoint_event_epilogue": "9b05d627",
     f"{ZERO2}.update_lp_params": "3cdce069",
-    "deepspeed.runtime.engine:DeepSpeedEngine._zero3_consolidated_16bit_state_dict": "4d7c0d9c",
     "transformers:Trainer._prepare_for_training": "f5595059",
     "transformers:Trainer._run_epoch": "31aff00f",
     "transformers:Trainer._save_optimizer_and_scheduler": "c5ef974d",

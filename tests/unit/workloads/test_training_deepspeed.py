@@ -32,7 +32,7 @@ PUBLISHED = {
         "reduce_bucket_size": 26_214_400,
         "sub_group_size": 1_000_000_000,
         "stage3_prefetch_bucket_size": 23_592_960,
-        "stage3_param_persistence_threshold": 100_000,
+        "stage3_param_persistence_threshold": 409_600,
         "stage3_max_live_parameters": 1_000_000_000,
         "stage3_max_reuse_distance": 1_000_000_000,
         "stage3_gather_16bit_weights_on_model_save": True,
@@ -44,7 +44,21 @@ PUBLISHED = {
 
 
 def test_the_published_run_with_clipping_that_clips() -> None:
-    assert render(spec(), 5120) == PUBLISHED
+    """Of the 32B, whose longest matrix is 25,600 long: at rank 16 every factor stays on every rank."""
+    assert render(spec(), 5120, 25_600) == PUBLISHED
+
+
+@pytest.mark.parametrize(
+    ("changes", "threshold"),
+    [
+        ({"lora": {"rank": 64}}, 1_638_400),
+        ({"lora": {"rank": 1}}, 100_000),
+        ({"training": {"method": "full"}}, 100_000),
+    ],
+)
+def test_what_stays_on_every_rank_follows_the_low_rank_factors(changes: dict[str, Any], threshold: int) -> None:
+    zero = render(spec(**changes), 5120, 25_600)["zero_optimization"]
+    assert zero["stage3_param_persistence_threshold"] == threshold
 
 
 def test_zero_2_on_a_laptop() -> None:

@@ -62,7 +62,7 @@ def test_files_facts_and_torch_name_the_same_linear_layers(
 ) -> None:
     files = read_model(folders[kind], "m")
     assert files.model_type == kind
-    assert files.linear_layers == linear_layers(load_for_training(folders[kind], precision="fp32")) == known
+    assert set(files.linear_layers) == linear_layers(load_for_training(folders[kind], precision="fp32")) == known
 
 
 def test_experts_are_trained_by_what_attends(folders: dict[str, Path], tmp_path: Path) -> None:

@@ -113,16 +113,20 @@ def test_a_layer_is_computed_anew_before_any_part_of_it_is_passed_backwards(
         assert order == ["forward"] * parts * 2 + ["backward"] * parts
 
 
-def test_zero_3_gathers_each_frozen_matrix_twice_a_pass(model_folder: Path, device_name: str) -> None:
+def test_zero_3_gathers_frozen_matrices_twice_a_pass_and_not_to_save_an_adapter(
+    model_folder: Path, device_name: str
+) -> None:
     from transformers import AutoConfig
 
     command = [sys.executable, "-m", "tests.support.gathered_weights", str(model_folder), device_name]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
     assert ended.returncode == 0, ended.stderr[-2000:]
-    gathered = json.loads(ended.stdout.splitlines()[-1])
+    counted = json.loads(ended.stdout.splitlines()[-1])
+    gathered = counted["frozen"]
     layers = AutoConfig.from_pretrained(model_folder).text_config.num_hidden_layers
     assert len(gathered) == 7 * layers
     assert set(gathered.values()) == {2}, gathered  # once forwards, once for all of the layer's backward pass
+    assert counted["saved"] == dict.fromkeys(counted["trained"], 1)
 
 
 @pytest.mark.parametrize(

@@ -12,15 +12,16 @@ from fabula_api.fine_tune_run import FineTuneRunSpec
 from fabula_api.training_memory import LIVE_PARAMETERS
 
 _PERSISTENT = 100_000
-"""Elements below which a parameter stays on every rank:
-gathering norms and small LoRA factors costs more than it frees."""
+"""Elements up to which a parameter stays on every rank: gathering norms costs more than it frees."""
 
 
-def render(spec: FineTuneRunSpec, hidden_size: int) -> dict[str, Any]:
-    """The config for a run of a model whose language part is `hidden_size` wide. Pure."""
+def render(spec: FineTuneRunSpec, hidden_size: int, widest_target: int = 0) -> dict[str, Any]:
+    """The config for a run of a model whose language part is `hidden_size` wide, and `widest_target` the longer side of
+    the largest matrix that gets a low-rank update. Pure."""
     training, topology = spec.training, spec.topology
     world_size = topology.nodes * topology.gpus_per_node
     cuda = topology.device == "cuda"
+    factors = spec.lora.rank * widest_target if training.method == "lora" else 0
     zero: dict[str, Any] = {
         "stage": spec.deepspeed.stage,
         "overlap_comm": cuda,
@@ -31,7 +32,8 @@ def render(spec: FineTuneRunSpec, hidden_size: int) -> dict[str, Any]:
         zero |= {
             "sub_group_size": 1_000_000_000,
             "stage3_prefetch_bucket_size": max(int(0.9 * hidden_size * hidden_size), 500_000),
-            "stage3_param_persistence_threshold": max(10 * hidden_size, _PERSISTENT),
+            # A low-rank factor that is gathered beside a frozen matrix has DeepSpeed copy all of both into place.
+            "stage3_param_persistence_threshold": max(10 * hidden_size, _PERSISTENT, factors),
             "stage3_max_live_parameters": LIVE_PARAMETERS,
             "stage3_max_reuse_distance": 1_000_000_000,
             "stage3_gather_16bit_weights_on_model_save": True,

@@ -22,7 +22,7 @@ from fabula_workloads.training.launcher import deepspeed_config
 from fabula_workloads.training.launcher.further_inputs import further_inputs, further_lineage
 from fabula_workloads.training.launcher.group import Node
 from fabula_workloads.training.messages.job import TrainingJob
-from fabula_workloads.training.model.model_files import hidden_size_of
+from fabula_workloads.training.model.model_files import hidden_size_of, widest_target
 from fabula_workloads.training.samples.dataset import check_samples
 from fabula_workloads.training.saving.checkpoints import Checkpoints
 from fabula_workloads.training.trains import training_of
@@ -86,7 +86,7 @@ def prepare(context: StageContext, spec: FineTuneRunSpec, fetch_model: Callable[
     base_digest = files.digest
     inputs = further_inputs(context, spec)
     parts.check(spec, files, base_name, dataset, inputs)
-    config = deepspeed_config.render(spec, hidden_size_of(files.config))
+    config = deepspeed_config.render(spec, hidden_size_of(files.config), widest_target(spec.lora, files))
     if problems := deepspeed_config.problems(config, spec):
         raise ConfigInvalid("; ".join(problems))
     checkpoints = Checkpoints(

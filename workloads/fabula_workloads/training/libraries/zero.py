@@ -33,12 +33,12 @@ def shape(parameter: Any) -> tuple[int, ...]:
     return tuple(parameter.ds_shape if hasattr(parameter, "ds_id") else parameter.shape)
 
 
-def gathered(parameter: Any) -> AbstractContextManager[None]:
-    """The whole parameter while it lasts; without ZeRO-3 it is whole anyway. All ranks enter it."""
+def gathered(parameters: list[Any]) -> AbstractContextManager[None]:
+    """The whole parameters while it lasts; without ZeRO-3 they are whole anyway. All ranks enter it."""
     import deepspeed
 
     context: AbstractContextManager[None] = deepspeed.zero.GatheredParameters(
-        [parameter], enabled=hasattr(parameter, "ds_id")
+        parameters, enabled=any(hasattr(parameter, "ds_id") for parameter in parameters)
     )
     return context
 
@@ -88,10 +88,37 @@ def rewriting(engine: Any) -> Iterator[None]:
         zero.update_lp_params()
 
 
+_AT_ONCE = 2**24
+"""Elements of trained weights that are gathered together."""
+
+
 def trained_weights(engine: Any) -> dict[str, torch.Tensor] | None:
-    """Under ZeRO-3 the trained weights on the first rank, whole; all ranks call it."""
-    state: dict[str, torch.Tensor] | None = engine._zero3_consolidated_16bit_state_dict(exclude_frozen_parameters=True)
-    return state
+    """Under ZeRO-3 the trained weights on the first rank, whole; all ranks call it.
+
+    DeepSpeed's own way gathers the frozen weights as well, and sends each whole from the first rank to all.
+    """
+    first = torch.distributed.get_rank() == 0
+    state: dict[str, torch.Tensor] = {}
+    trained = [(name, parameter) for name, parameter in engine.module.named_parameters() if parameter.requires_grad]
+    engine.optimizer.checkpoint_event_prologue()
+    for group in _groups(trained):
+        with gathered([parameter for _, parameter in group]):
+            if first:
+                state |= {name: parameter.detach().to("cpu", copy=True) for name, parameter in group}
+    engine.optimizer.checkpoint_event_epilogue()
+    return state if first else None
+
+
+def _groups(trained: list[tuple[str, Any]]) -> Iterator[list[tuple[str, Any]]]:
+    """In order, each of at most `_AT_ONCE` elements or of one parameter."""
+    group: list[tuple[str, Any]] = []
+    for name, parameter in trained:
+        if group and sum(elements(held) for _, held in group) + elements(parameter) > _AT_ONCE:
+            yield group
+            group = []
+        group.append((name, parameter))
+    if group:
+        yield group
 
 
 def without_compiled_collectives() -> None:

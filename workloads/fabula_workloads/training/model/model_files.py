@@ -32,8 +32,9 @@ class ModelFiles:
     config: dict[str, Any]
     digest: str
     """Of config.json."""
-    linear_layers: frozenset[str]
-    """Last parts of the names of its linear layers; empty where the weights are quantised or not in safetensors."""
+    linear_layers: Mapping[str, int]
+    """Last parts of the names of its linear layers, with the longest side of a matrix of that name; empty where the
+    weights are quantised or not in safetensors."""
 
     @property
     def model_type(self) -> str:
@@ -119,7 +120,7 @@ def _read(
         raise InputInvalid(f"model: {name} has no weights: neither {SINGLE} nor {INDEX} is in its folder")
     digest = "sha256:" + hashlib.sha256(data).hexdigest()
     # Quantised weights are stored in other shapes, which tell nothing of the layers.
-    return ModelFiles(config, digest, frozenset() if "quantization_config" in config else _linear_layers(shapes or {}))
+    return ModelFiles(config, digest, {} if "quantization_config" in config else _linear_layers(shapes or {}))
 
 
 def check_targets(lora: Lora, files: ModelFiles, name: str) -> None:
@@ -128,13 +129,19 @@ def check_targets(lora: Lora, files: ModelFiles, name: str) -> None:
         raise ConfigInvalid(problem)
 
 
-def _linear_layers(shapes: dict[str, list[int]]) -> frozenset[str]:
-    found = {
-        tensor.split(".")[-2]
-        for tensor, shape in shapes.items()
-        if tensor.endswith(".weight") and tensor.count(".") and len(shape) == 2
-    }
-    return frozenset(found - _NO_LINEAR_LAYERS)
+def widest_target(lora: Lora, files: ModelFiles) -> int:
+    """The longer side of the largest matrix that gets a low-rank update; 0 where the files do not tell."""
+    return max((files.linear_layers.get(target, 0) for target in lora.target_modules), default=0)
+
+
+def _linear_layers(shapes: dict[str, list[int]]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for tensor, shape in shapes.items():
+        layer, _, kind = tensor.rpartition(".")
+        name = layer.rpartition(".")[2]
+        if kind == "weight" and name and name not in _NO_LINEAR_LAYERS and len(shape) == 2:
+            found[name] = max(found.get(name, 0), *shape)
+    return found
 
 
 def hidden_size_of(model_config: dict[str, Any]) -> int:

@@ -42,7 +42,7 @@ def save(model: Any, base: Path, folder: Path, *, write: bool, file_bytes: int =
     for file, names in files.filename_to_tensors.items():
         held: dict[str, torch.Tensor] = {}
         for name in names:
-            with gathered(weights[name]):
+            with gathered([weights[name]]):
                 if write:
                     held[name] = _laid_out(weights[name].detach().to("cpu", copy=True), name, shapes)
         if write:
