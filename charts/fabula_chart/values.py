@@ -42,6 +42,8 @@ class Images(Values):
     """Workers without a GPU."""
     gpu: Image = Image(repository="fabula/gpu")
     """Workers with GPUs."""
+    gpu_vllm: Image = Image(repository="fabula/gpu-vllm")
+    """Workers that answer with vLLM."""
     pull_policy: Literal["Always", "IfNotPresent", "Never"] = "IfNotPresent"
     """When the operator's image is pulled."""
     pull_secrets: list[ObjectName] = []

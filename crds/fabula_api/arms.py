@@ -4,29 +4,44 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
-from fabula_api.base import Count, Name, SpecModel, StatusModel, Text
+from fabula_api.base import Count, Name, SpecModel, StatusModel, Text, Uri
 from fabula_api.eval_results import MetricStatus
 from fabula_api.shared_spec import ArtifactSource, ModelSource
 
-Engine = Literal["transformers", "vllm"]
-"""What generates answers."""
+Engine = Literal["transformers", "vllm", "openai"]
+"""What generates answers: a library in the pod, or a server that speaks OpenAI's chat completions."""
 
 
 class Arm(SpecModel):
     name: Name
     """Name of the arm in status and report."""
     model: ModelSource
-    """Base model."""
+    """Base model. With engine `openai`, `name` is what the server calls it, an adapter that it serves too."""
+    engine: Engine | None = None
+    """What generates this arm's answers. Default: `engine` of the run."""
+    endpoint_url: Uri | None = None
+    """For engine `openai`: the server's address with its version, such as `https://api.openai.com/v1`."""
+    key_variable: Annotated[str, StringConstraints(max_length=63, pattern=r"^[A-Z][A-Z0-9_]*$")] = "OPENAI_API_KEY"
+    """For engine `openai`: variable with the server's key, as the Secret of `secretRef` brings it; without one, none is
+    sent."""
+    concurrency: int = Field(8, ge=1, le=256)
+    """For engine `openai`: requests that one shard has in flight at most."""
     adapter: ArtifactSource | None = None
     """What a FineTuneRun made of it: a LoRA adapter goes on top of the base model; the model of a full fine-tuning is
     taken in its place."""
     quantization: Literal["none", "nf4"] | None = None
     """How the base model is held, as in `lora.quantization`. Default: as the adapter was trained with it, and `none`
     without one. An adapter that was trained otherwise is refused."""
-    gpus_per_shard: int = Field(1, ge=0, le=1)
-    """GPUs of one inference pod: one, which has to hold the whole model; 0 runs on the CPU."""
+    gpus_per_shard: int = Field(1, ge=0, le=16)
+    """GPUs of one inference pod; 0 runs on the CPU. Several, for a model that one cannot hold, share it with engine
+    `vllm` (tensor parallel); `transformers` takes one. A served arm takes none."""
+
+
+def engine_of(arm: Arm, usual: Engine) -> Engine:
+    """What generates the arm's answers; `usual` is the run's."""
+    return arm.engine or usual
 
 
 class Generation(SpecModel):

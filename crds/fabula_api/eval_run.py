@@ -56,7 +56,8 @@ class EvalRunSpec(Measures, Judging, RunSpec):
     shards: int = Field(1, ge=1, le=256)
     """Inference pods for each arm; each loads the model once."""
     engine: Engine = "transformers"
-    """Inference engine."""
+    """What generates answers, where an arm does not say otherwise: `transformers`, `vllm` (several GPUs, more answers
+    at once), or `openai`, a server."""
     retries: Retries = Field(default_factory=Retries)
     """How often a shard is tried again."""
     resources: Resources = Field(default_factory=Resources)

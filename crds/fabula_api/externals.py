@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from fabula_api.arms import engine_of
 from fabula_api.base import camel, value_at
 from fabula_api.dataset_build import DatasetBuildSpec
 from fabula_api.eval_run import EvalRunSpec
@@ -74,7 +75,8 @@ def _of_the_kind(spec: Spec) -> tuple[External, ...]:
     found = []
     for arm in spec.arms:
         field = f"arms[{arm.name}]"
-        found.append(External(f"model/{arm.name}", "model", f"{field}.model", arm.model, arm=arm.name))
+        if engine_of(arm, spec.engine) != "openai":  # of a served model only the name is known
+            found.append(External(f"model/{arm.name}", "model", f"{field}.model", arm.model, arm=arm.name))
         if arm.adapter:
             name = f"adapter/{arm.name}"
             found.append(External(name, "adapter", f"{field}.adapter", arm.adapter, "FineTuneRun", arm.name))

@@ -79,6 +79,7 @@ def parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     option("--status-ca", None, "certificate authority that pods check it against, PEM; default: the certificate", Path)
     option("--image-cpu", "fabula-cpu", "image of workers without a GPU")
     option("--image-gpu", "fabula-gpu", "image of workers with GPUs")
+    option("--image-vllm", "fabula-gpu-vllm", "image of workers that answer with vLLM")
     option("--workers-file", None, "YAML file with what each worker pod gets beside what its run asks for", Path)
     option("--worker-metrics-port", 9400, "port of the workers' Prometheus metrics; 0 turns them off", int)
     option("--worker-grace", 60, "seconds between SIGTERM and SIGKILL of a worker", int)
@@ -164,6 +165,7 @@ def read(arguments: Sequence[str] | None = None, environment: Mapping[str, str] 
         status_url=given.status_url,
         image_cpu=given.image_cpu,
         image_gpu=given.image_gpu,
+        image_vllm=given.image_vllm,
         metrics_port=given.worker_metrics_port or None,
         artifact_claim=given.artifact_claim,
         grace_seconds=given.worker_grace,

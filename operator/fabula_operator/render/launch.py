@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from fabula_api.arms import engine_of
 from fabula_api.base import GROUP
+from fabula_api.eval_run import EvalRunSpec
 from fabula_api.fine_tune_blocks import Template
 from fabula_api.fine_tune_run import FineTuneRunSpec
 from fabula_api.recipes import Kind, Shape
@@ -86,6 +88,13 @@ class Launch:
         return self.shape == "group" and self.backend == "Job" and self.shards > 1
 
     @property
+    def vllm(self) -> bool:
+        """Whether its pods answer with vLLM, which has libraries of its own."""
+        if not isinstance(self.spec, EvalRunSpec):
+            return False
+        return any(one.name == self.arm and engine_of(one, self.spec.engine) == "vllm" for one in self.spec.arms)
+
+    @property
     def child(self) -> str:
         """Name of the child: the same for the same run, stage, arm, key and attempt."""
         attempt = self.attempt if self.shape == "group" else None
@@ -102,6 +111,8 @@ class WorkerSettings:
     """Address of the status server as pods reach it."""
     image_cpu: str = "fabula-cpu"
     image_gpu: str = "fabula-gpu"
+    image_vllm: str = "fabula-gpu-vllm"
+    """Of shards that answer with vLLM."""
     metrics_port: int | None = 9400
     """Port on which workers serve Prometheus metrics; None serves none."""
     artifact_claim: str | None = None

@@ -160,7 +160,7 @@ def _container(launch: Launch, settings: WorkerSettings, name: str) -> dict[str,
         mounts.append({"name": "artifacts", "mountPath": settings.artifact_root.removeprefix("file://")})
     container: dict[str, Any] = {
         "name": name,
-        "image": template.image or (settings.image_gpu if launch.device == "cuda" else settings.image_cpu),
+        "image": template.image or _image(launch, settings),
         "command": list(template.command) or ["fabula-worker", literal(launch.stage)],
         **({"args": list(template.args)} if template.args else {}),
         "env": [
@@ -182,6 +182,12 @@ def _container(launch: Launch, settings: WorkerSettings, name: str) -> dict[str,
     if settings.metrics_port:
         container["ports"] = [{"name": "metrics", "containerPort": settings.metrics_port}]
     return container
+
+
+def _image(launch: Launch, settings: WorkerSettings) -> str:
+    if launch.vllm:
+        return settings.image_vllm
+    return settings.image_gpu if launch.device == "cuda" else settings.image_cpu
 
 
 def _loads_models(launch: Launch, settings: WorkerSettings) -> bool:

@@ -24,6 +24,8 @@ from fabula_api.eval_run import EvalRunStatus
 from fabula_api.worker import StageReport
 from fabula_operator.plan.lifecycle import plan
 from fabula_operator.plan.seen.observed import Observed, Report
+from fabula_operator.render.launch import WorkerSettings
+from fabula_operator.render.pod import pod_template
 
 ARM = {
     "name": "base",
@@ -80,11 +82,45 @@ def test_gpus_of_an_arm_choose_image_and_limit() -> None:
     assert [(one.device, one.gpus) for one in launches(made)] == [("cuda", 1), ("cpu", 0)]
 
 
-def test_a_model_over_several_gpus_is_refused_before_one_is_taken() -> None:
-    arms = [{**EVAL_SPEC["arms"][0], "gpusPerShard": 2}, EVAL_SPEC["arms"][1]]
-    seen, made = step(observed("EvalRun", {"arms": arms}))
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"gpusPerShard": 2}, "gpusPerShard: transformers holds a model on one GPU; set engine: vllm"),
+        ({"engine": "vllm", "quantization": "nf4"}, "quantization: vllm is not asked to hold a base in 4 bits"),
+        ({"endpointUrl": "https://a.example/v1"}, "endpointUrl: engine transformers loads the model itself"),
+        ({"engine": "openai"}, "endpointUrl: engine openai asks a server; give its address"),
+        ({"engine": "openai", "endpointUrl": "s3://a/v1"}, "endpointUrl: a server's address begins with https://"),
+        (
+            {"engine": "openai", "endpointUrl": "https://a.example/v1"},
+            "model: engine openai asks for a model by the name",
+        ),
+    ],
+)
+def test_an_arm_that_its_engine_cannot_answer_for_is_refused_before_a_gpu_is_taken(
+    fields: dict[str, Any], said: str
+) -> None:
+    arms = [{**EVAL_SPEC["arms"][0], **fields}, EVAL_SPEC["arms"][1]]
+    _, made = step(observed("EvalRun", {"arms": arms}))
     assert not launches(made)
-    assert "gpusPerShard" in str(seen.run.status)
+    assert made.status is not None and made.status.failure is not None
+    assert made.status.failure.message.startswith(f"spec.arms[0].{said}")
+
+
+def test_several_gpus_go_to_vllm_and_a_served_arm_takes_none() -> None:
+    served = {"name": "served", "model": {"name": "ours"}, "engine": "openai", "endpointUrl": "http://vllm:8000/v1"}
+    arms = [{**EVAL_SPEC["arms"][0], "gpusPerShard": 8, "engine": "vllm"}, EVAL_SPEC["arms"][1], served]
+    seen, _ = step(observed("EvalRun", {"arms": arms}))
+    _, made = step(complete(seen))
+    assert [(one.device, one.gpus, one.vllm) for one in launches(made)] == [
+        ("cuda", 8, True), ("cpu", 0, False), ("cpu", 0, False),
+    ]  # fmt: skip
+    assert [one.name for one in launches(made)[2].inputs] == ["select"], "nothing is resolved of a served model"
+    assert (
+        pod_template(launches(made)[0], WorkerSettings("file:///a", "https://s", image_vllm="v"))["spec"]["containers"][
+            0
+        ]["image"]
+        == "v"
+    )
 
 
 def test_more_gpus_do_not_make_another_answer() -> None:
@@ -214,11 +250,6 @@ def test_names_of_arms_are_checked(spec: dict[str, Any], words: str) -> None:
     assert made.status is not None
     assert made.status.failure is not None
     assert words in made.status.failure.message
-
-
-@pytest.mark.parametrize("spec", [{"engine": "vllm"}], ids=["vllm"])
-def test_what_has_not_landed_is_refused(spec: dict[str, Any]) -> None:
-    assert condition(plan(observed("EvalRun", spec), NOW).status, "Accepted") == ("False", "NotImplemented")
 
 
 def test_shards_are_counted_by_arm() -> None:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 from prometheus_client import generate_latest
 from tests.support.observations import NOW, launches, observed
 
-from fabula_api.specs import KIND_SPECS
 from fabula_api.worker import ProgressBody, StageReport
 from fabula_kube.work_queue import WorkQueue
 from fabula_operator.handlers.metrics import Metrics
@@ -17,7 +15,6 @@ from fabula_operator.handlers.reports import Reports, foreign_report
 from fabula_operator.handlers.run_series import RunSeries
 from fabula_operator.kube.cache import Cache, Key
 from fabula_operator.kube.client import Write
-from fabula_operator.plan.acceptance.not_landed import NOT_LANDED, NotLanded
 from fabula_operator.plan.lifecycle import plan
 from fabula_operator.plan.stages.figures import seconds_left
 from fabula_operator.rights import cluster_role, namespaced
@@ -188,14 +185,3 @@ def test_the_first_report_of_each_pod_is_kept_for_the_rate() -> None:
     assert (report.first_done, report.body.done, report.first_at) == (15, 18, now + timedelta(seconds=2))
     reports.forget("u")
     assert reports.of("u") == ()
-
-
-@pytest.mark.parametrize("row", NOT_LANDED, ids=lambda row: f"{row.kind} {row.field}")
-def test_every_row_of_what_has_not_landed_names_a_field_that_is_there_and_off_by_default(row: NotLanded) -> None:
-    model: Any = KIND_SPECS[row.kind]
-    *parents, last = row.field.split(".")
-    for name in parents:
-        model = model.model_fields[name].annotation
-    field = model.model_fields[last]
-    # The two providers are the exception: their defaults are what the reference system uses.
-    assert last == "provider" or not row.refused(field.get_default(call_default_factory=True))

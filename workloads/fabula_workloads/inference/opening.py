@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
+from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
-from fabula_api.arms import Arm
+from fabula_api.arms import Arm, engine_of
+from fabula_api.arms import Engine as EngineName
 from fabula_api.eval_run import EvalRunSpec
 from fabula_workloads.inference.adapter_check import check_adapter, trained_quantization
 from fabula_workloads.inference.request import Engine
@@ -18,6 +22,7 @@ from fabula_workloads.recipe_parts import parts_of
 from fabula_workloads.recipe_parts.evaluation import evaluation_of
 from fabula_workloads.runtime.context import StageContext
 from fabula_workloads.runtime.failures import ConfigInvalid, InputInvalid
+from fabula_workloads.samples.sample_set import read_sample_set
 
 _log = logging.getLogger(__name__)
 TUNED_KINDS = ("adapter", "model")
@@ -49,10 +54,96 @@ class Opening:
 
 
 def open_engine(context: StageContext) -> Engine:
-    """The arm's model, with its adapter or as it was tuned in full, trained on the same base, pixels and prompt."""
+    """The arm's engine, ready to answer. Raises ConfigInvalid or InputInvalid naming the field that is wrong."""
     spec, arm = asked_of(context)
-    if spec.engine != "transformers":
-        raise ConfigInvalid(f"engine {spec.engine!r} is not in this version; use transformers")
+    return _OPEN[engine_of(arm, spec.engine)](context, spec, arm)
+
+
+def _transformers(context: StageContext, spec: EvalRunSpec, arm: Arm) -> Engine:
+    def load(model: Path, adapter: Path | None, quantization: Quantization) -> Engine:
+        if (own := evaluation_of(spec.recipe).open_engine) is not None:
+            engine: Engine = own(Opening(spec, arm, model, adapter, _device(arm)))
+            return engine
+        from fabula_workloads.inference.transformers_engine import TransformersEngine
+
+        return TransformersEngine(
+            model,
+            adapter,
+            device=_device(arm),
+            pixels=spec.pixels,
+            generation=spec.generation,
+            quantization=quantization,
+            conversation=parts_of(spec.recipe).messages,
+        )
+
+    if arm.gpus_per_shard > 1:
+        raise ConfigInvalid(f"arms[{arm.name}].gpusPerShard: transformers holds a model on one GPU; set engine: vllm")
+    return _loaded(context, spec, arm, load)
+
+
+def _vllm(context: StageContext, spec: EvalRunSpec, arm: Arm) -> Engine:
+    if find_spec("vllm") is None:
+        raise ConfigInvalid(
+            f"arms[{arm.name}]: engine vllm is not in this image; use one that has it (the operator's --image-vllm), "
+            "or engine: transformers"
+        )
+    store, _ = context.open_artifact("select", "sample-set")
+    most = max((len(sample.images) for sample in read_sample_set(store, evaluation_of(spec.recipe).sample)), default=0)
+
+    def load(model: Path, adapter: Path | None, quantization: Quantization) -> Engine:
+        if quantization != "none":
+            raise ConfigInvalid(
+                f"arms[{arm.name}]: its adapter was trained on a base in {quantization}, which vllm is not asked to "
+                "hold; set engine: transformers for this arm"
+            )
+        from fabula_workloads.inference.vllm_engine import VllmEngine
+
+        return VllmEngine(
+            model,
+            adapter,
+            device=_device(arm),
+            gpus=arm.gpus_per_shard,
+            pixels=spec.pixels,
+            generation=spec.generation,
+            most_pictures=most,
+            conversation=parts_of(spec.recipe).messages,
+        )
+
+    return _loaded(context, spec, arm, load)
+
+
+def _openai(context: StageContext, spec: EvalRunSpec, arm: Arm) -> Engine:
+    if arm.endpoint_url is None or arm.model.name is None:
+        raise ConfigInvalid(f"arms[{arm.name}]: engine openai needs endpointUrl and model.name")
+    from fabula_workloads.inference.openai_engine import OpenAiEngine
+
+    _log.info("asking %s at %s", arm.model.name, arm.endpoint_url)
+    return OpenAiEngine(
+        arm.endpoint_url,
+        arm.model.name,
+        os.environ.get(arm.key_variable),
+        pixels=spec.pixels,
+        generation=spec.generation,
+        concurrency=arm.concurrency,
+        conversation=parts_of(spec.recipe).messages,
+    )
+
+
+_OPEN: dict[EngineName, Callable[[StageContext, EvalRunSpec, Arm], Engine]] = {
+    "transformers": _transformers,
+    "vllm": _vllm,
+    "openai": _openai,
+}
+
+
+def _device(arm: Arm) -> Device:
+    return "cuda" if arm.gpus_per_shard else "cpu"
+
+
+def _loaded(
+    context: StageContext, spec: EvalRunSpec, arm: Arm, load: Callable[[Path, Path | None, Quantization], Engine]
+) -> Engine:
+    """An engine that holds the arm's weights, trained on the same base, pixels and prompt."""
     field = f"arms[{arm.name}].model"
     model, adapter, quantization = _weights(context, spec, arm, field)
     from fabula_workloads.models.adapter import UnfitAdapter
@@ -62,28 +153,13 @@ def open_engine(context: StageContext) -> Engine:
 
     prepare_torchvision()
     quiet_libraries()
-    own = evaluation_of(spec.recipe).open_engine
     limit_threads(spec.resources, context.config.shards * len(spec.arms))
-    device: Device = "cuda" if arm.gpus_per_shard else "cpu"
     tuned = "" if arm.adapter is None else " with its adapter" if adapter else ", tuned in full,"
     held = "" if quantization == "none" else f" in {quantization}"
-    _log.info("loading %s%s%s on %s", model_label(arm.model), tuned, held, device)
+    _log.info("loading %s%s%s on %s", model_label(arm.model), tuned, held, _device(arm))
     try:
         check_folder(model)
-        if own is not None:
-            engine: Engine = own(Opening(spec, arm, model, adapter, device))
-            return engine
-        from fabula_workloads.inference.transformers_engine import TransformersEngine
-
-        return TransformersEngine(
-            model,
-            adapter,
-            device=device,
-            pixels=spec.pixels,
-            generation=spec.generation,
-            quantization=quantization,
-            conversation=parts_of(spec.recipe).messages,
-        )
+        return load(model, adapter, quantization)
     except UnfitAdapter as error:
         raise InputInvalid(f"arms[{arm.name}].adapter: {context.config.input('adapter').uri} {error}") from error
     except (OSError, ValueError, DamagedFile) as error:

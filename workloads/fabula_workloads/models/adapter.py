@@ -35,6 +35,12 @@ def check_adapter_files(folder: Path) -> None:
         raise UnfitAdapter(f"is no LoRA adapter: {CONFIG} has peft_type {kind!r}")
 
 
+def rank_of(folder: Path) -> int:
+    """The largest rank among the adapter's layers."""
+    config = json.loads((folder / CONFIG).read_bytes())
+    return max([int(config["r"]), *map(int, (config.get("rank_pattern") or {}).values())])
+
+
 def with_adapter(base: Any, folder: Path) -> Any:
     """The base model with the adapter in `folder` on top, not merged. Raises UnfitAdapter naming what differs first."""
     prepare_torchvision()

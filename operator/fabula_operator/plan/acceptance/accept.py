@@ -1,4 +1,4 @@
-"""Whether a run can be carried out at all: the spec parses, the recipe exists, nothing in it is yet to be built."""
+"""Whether a run can be carried out at all: the spec parses, the recipe exists, no field contradicts another."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from fabula_api.recipes import (
 from fabula_api.specs import DEFAULT, Spec, field_at, kind_of, parse_spec
 from fabula_api.uri import resolve_uri, uris_of
 from fabula_operator.plan.acceptance.confinement import out_of_bounds
-from fabula_operator.plan.acceptance.not_landed import first_not_landed
+from fabula_operator.plan.acceptance.engines import unfit_arm
 from fabula_operator.plan.acceptance.preflight import Preflight, preflight
 from fabula_operator.plan.acceptance.unfit import unfit
 from fabula_operator.plan.money import unpriced
@@ -81,8 +81,6 @@ def accept(seen: Observed) -> Accepted | Refusal:
     stages = stages_of(spec.recipe, kind, is_dry_run(spec))
     if stages is None:
         return Refusal("UnknownRecipe", _unknown(spec.recipe, kind))
-    if problem := first_not_landed(kind, spec):
-        return Refusal("NotImplemented", problem)
     if problem := misplaced(spec, seen.environment.artifact_root):
         return Refusal("InvalidSpec", problem)
     if problem := out_of_bounds(seen, spec):
@@ -153,6 +151,8 @@ def infeasible(seen: Observed, spec: Spec) -> Refusal | None:
         return Refusal("InvalidSpec", problem)
     if isinstance(spec, EvalRunSpec):
         if problem := _unknown_metric(spec) or judging.problem_of(spec):
+            return Refusal("InvalidSpec", problem)
+        if problem := unfit_arm(spec):
             return Refusal("InvalidSpec", problem)
         arms = {arm.name for arm in spec.arms}
         if len(arms) < len(spec.arms):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from fabula_api.arms import Arm
+from fabula_api.arms import Arm, engine_of
 from fabula_api.artifact import canonical_json
 from fabula_api.base import value_at, value_of
 from fabula_api.entries import Entry, instance
+from fabula_api.eval_run import EvalRunSpec
 from fabula_api.fine_tune_run import FineTuneRunSpec, FineTuneRunStatus
 from fabula_api.recipes import Stage
 from fabula_api.shared_spec import Resources
@@ -95,7 +96,8 @@ def launch_of(
 def _device(stage: Stage, spec: Spec, arm: Entry | None, resources: Resources) -> tuple[Device, int]:
     """Device and number of GPUs of one pod."""
     if isinstance(arm, Arm):
-        return ("cuda", arm.gpus_per_shard) if arm.gpus_per_shard else ("cpu", 0)
+        served = isinstance(spec, EvalRunSpec) and engine_of(arm, spec.engine) == "openai"
+        return ("cuda", arm.gpus_per_shard) if arm.gpus_per_shard and not served else ("cpu", 0)
     if stage.remote_when is not None and value_at(spec, stage.remote_when[0]) in stage.remote_when[1]:
         return "cpu", 0
     named = stage.device if stage.device in ("cpu", "cuda") else value_at(spec, stage.device)

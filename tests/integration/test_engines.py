@@ -1,0 +1,277 @@
+"""What every engine keeps to: one contract, tried on transformers, on vLLM where it is installed, and on servers.
+
+`make test-vllm` makes vLLM's environment and runs this file with it; without one, its tests are skipped.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import pytest
+from tests.support.chat_server import ChatServer, chat_server
+from tests.support.stage_context import stage_context
+from tests.support.vist_folder import write_vist
+from tests.support.vllm_environment import VARIABLE, environment, run_stage, vllm_folder
+
+from fabula_api.artifact import MANIFEST
+from fabula_workloads.runtime.failures import ConfigInvalid, CredentialsRefused, TryAgain
+from fabula_workloads.runtime.ledger import Ledger
+from fabula_workloads.runtime.open_store import open_store
+from fabula_workloads.runtime.store import local_path
+from fabula_workloads.stages import infer, select
+
+SAMPLES = 3
+CORPUS = ["Speaker 1: the red boat leaves the harbour\n\nSpeaker 2: and the gulls follow it"]
+GREEDY = {"temperature": 0, "maxNewTokens": 10, "seeds": [0]}
+needs_vllm = pytest.mark.skipif(
+    vllm_folder() is None, reason=f"no vLLM: `make test-vllm`, or {VARIABLE} (docs/evaluation.md)"
+)
+ENGINES = ["transformers", "openai", pytest.param("vllm", marks=needs_vllm)]
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A root with chosen sequences and a tiny model whose heads vLLM takes."""
+    from fabula_quickstart.tiny import qwen3_vl
+
+    root = tmp_path_factory.mktemp("engines")
+    write_vist(root / "vist", SAMPLES)
+    qwen3_vl.build(root / "model", CORPUS, head_dim=64)
+    chosen = select.run(stage_context(root, "EvalRun", "select", spec("transformers"), "selected"))
+    local_path(chosen.uri or "").rename(root / "select")
+    return root
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[ChatServer]:
+    with chat_server() as found:
+        yield found
+
+
+def spec(engine: str, url: str = "http://nobody/v1", **fields: Any) -> dict[str, Any]:
+    arm: dict[str, Any] = {"name": "one", "model": {"uri": "model"}, "engine": engine, "gpusPerShard": 0}
+    if engine == "openai":
+        arm |= {"model": {"name": fields.pop("served", "tiny")}, "endpointUrl": url, "concurrency": 3}
+    return {
+        "samples": {"uri": "vist", "count": SAMPLES},
+        "arms": [arm | fields.pop("arm", {})],
+        "pixels": {"minPixels": 12544, "maxPixels": 50176},
+        "generation": fields.pop("generation", GREEDY),
+        "metrics": ["words"],
+        **fields,
+    }
+
+
+def answers(
+    world: Path,
+    engine: str,
+    output: str,
+    server: ChatServer | str,
+    *,
+    selected: str = "select",
+    shard: int = 0,
+    shards: int = 1,
+    inputs: dict[str, str] | None = None,
+    **fields: Any,
+) -> dict[str, dict[str, Any]]:
+    """The ledger after one shard has run."""
+    url = server if isinstance(server, str) else server.url
+    context = stage_context(
+        world, "EvalRun", "infer", spec(engine, url, **fields), output, {"select": selected, **(inputs or {})},
+        shard=shard, shards=shards, arm="one",
+    )  # fmt: skip
+    if engine == "vllm":
+        run_stage(context.config, shard, world)
+    else:
+        infer.run(context)
+    return dict(Ledger(open_store(f"file://{world}/{output}")).items())
+
+
+def texts(found: dict[str, dict[str, Any]]) -> dict[str, str]:
+    return {key: outcome["text"] for key, outcome in found.items()}
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("engine", ENGINES)
+def test_every_sample_has_an_answer_for_each_seed_and_the_same_again(
+    world: Path, server: ChatServer, engine: str
+) -> None:
+    sampled = {"temperature": 0.9, "topP": 1.0, "maxNewTokens": 10, "seeds": [0, 1]}
+    found = answers(world, engine, f"{engine}-a", server, generation=sampled)
+    assert len(found) == 2 * SAMPLES
+    for outcome in found.values():
+        assert outcome["outcome"] == "ok" and outcome["seconds"] >= 0
+        assert outcome["finish"] == "length" if outcome["tokens"] == 10 else outcome["finish"] == "stop"
+    sample = next(iter(found)).rpartition("-")[0]
+    assert found[f"{sample}-0"]["text"] != found[f"{sample}-1"]["text"]
+    again = answers(world, engine, f"{engine}-b", server, generation=sampled, shard=1, shards=2)
+    assert texts(again) == texts(found), "whichever shard makes them"
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_photo_that_cannot_be_opened_costs_its_own_answer_alone(world: Path, server: ChatServer, engine: str) -> None:
+    import shutil
+
+    from fabula_api.artifact import Manifest, Part, artifact_digest
+    from fabula_workloads.runtime.artifact import part_of
+
+    broken = world / f"select-{engine}"
+    shutil.copytree(world / "select", broken)
+    photo = sorted(broken.rglob("image_2.jpg"))[0]
+    photo.write_bytes(b"\xff\xd8 no photo")
+    old = Manifest.model_validate_json((broken / MANIFEST).read_bytes())
+    parts: list[Part] = [part_of(part.path, broken / part.path) for part in old.parts]
+    new = old.replace(parts=parts, digest=artifact_digest(old.kind, parts))
+    (broken / MANIFEST).write_text(new.model_dump_json(by_alias=True))
+    found = answers(world, engine, f"{engine}-photo", server, selected=broken.name)
+    assert sorted(outcome["outcome"] for outcome in found.values()) == ["failed", "ok", "ok"]
+    assert [one["reason"] for one in found.values() if one["outcome"] == "failed"] == ["PhotoUnreadable"]
+
+
+@pytest.mark.torch
+@needs_vllm
+def test_greedy_answers_of_vllm_are_those_of_transformers(world: Path) -> None:
+    ours = answers(world, "transformers", "greedy-transformers", "")
+    theirs = answers(world, "vllm", "greedy-vllm", "")
+    assert {key: (one["text"], one["tokens"], one["finish"]) for key, one in theirs.items()} == {
+        key: (one["text"], one["tokens"], one["finish"]) for key, one in ours.items()
+    }
+
+
+@pytest.fixture(scope="module")
+def adapter(world: Path) -> str:
+    """An adapter artifact with weights that change what the model says."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+
+    from fabula_workloads.models.loading import load_base
+    from fabula_workloads.models.model_folder import model_config_digest
+    from fabula_workloads.recipe_parts import parts_of
+    from fabula_workloads.runtime.artifact import add_parts, commit
+
+    torch.manual_seed(1)
+    base = load_base(world / "model", device="cpu", precision="fp32")
+    tuned = get_peft_model(base, LoraConfig(r=4, lora_alpha=8, target_modules=["q_proj", "v_proj", "up_proj"]))
+    for name, weight in tuned.named_parameters():
+        if "lora_" in name:
+            weight.data.normal_(0, 0.3)
+    tuned.save_pretrained(world / "lora")
+    context = stage_context(world, "EvalRun", "infer", spec("transformers"), "none", arm="one")
+    files = [(one.name, one) for one in sorted((world / "lora").iterdir()) if one.name != "README.md"]
+    store = open_store(f"file://{world}/adapter")
+    commit(
+        store, kind="adapter", parts=add_parts(store, files),
+        details={
+            "pixels": {"minPixels": 12544, "maxPixels": 50176}, "promptVersion": parts_of("podcast").prompt_version,
+            "base": {"uri": "model", "digest": model_config_digest(context, context.config.spec.arms[0].model, "m")},
+        },
+    )  # fmt: skip
+    return "adapter"
+
+
+@pytest.mark.torch
+@needs_vllm
+def test_an_adapter_says_the_same_under_both_engines_and_not_what_its_base_says(world: Path, adapter: str) -> None:
+    tuned = {"arm": {"adapter": {"uri": adapter}}, "inputs": {"adapter": adapter}}
+    ours = texts(answers(world, "transformers", "lora-transformers", "", **tuned))
+    assert ours != texts(answers(world, "transformers", "base-transformers", ""))
+    assert texts(answers(world, "vllm", "lora-vllm", "", **tuned)) == ours
+
+
+@pytest.mark.torch
+@needs_vllm
+def test_vllm_serves_base_and_adapter_to_arms_that_ask_a_server(world: Path, adapter: str) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    folder = vllm_folder()
+    assert folder is not None
+    log = (world / "serve.log").open("w")
+    process = subprocess.Popen(
+        [
+            folder / "bin/vllm", "serve", world / "model", "--served-model-name", "tiny", "--port", str(port),
+            "--host", "127.0.0.1", "--dtype", "float32", "--enforce-eager", "--max-model-len", "4096",
+            "--mm-processor-kwargs", '{"min_pixels": 12544, "max_pixels": 50176}',
+            "--limit-mm-per-prompt", '{"image": 6, "video": 0}',
+            "--enable-lora", "--max-lora-rank", "8", "--lora-modules", f"tuned={world / adapter}",
+        ],
+        env=environment(world), stdout=log, stderr=log,
+    )  # fmt: skip
+    url = f"http://127.0.0.1:{port}"
+    try:
+        deadline = time.monotonic() + 1200
+        while True:
+            try:
+                with urlopen(f"{url}/health", timeout=5):
+                    break
+            except (URLError, OSError):
+                assert process.poll() is None, (world / "serve.log").read_text()[-4000:]
+                assert time.monotonic() < deadline
+                time.sleep(1)
+        tuned = {"arm": {"adapter": {"uri": adapter}}, "inputs": {"adapter": adapter}}
+        for name, fields in (("tiny", {}), ("tuned", tuned)):
+            served = texts(answers(world, "openai", f"served-{name}", f"{url}/v1", served=name))
+            assert served == texts(answers(world, "transformers", f"here-{name}", "", **fields))
+        with pytest.raises(ConfigInvalid, match="knows no model 'other'"):
+            answers(world, "openai", "served-other", f"{url}/v1", served="other")
+    finally:
+        process.terminate()
+        process.wait(120)
+        log.close()
+
+
+def test_a_servers_refusals_and_outages_are_told_apart(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fabula_workloads.inference.openai_engine.TRIES", 1)
+    monkeypatch.setenv("OUR_KEY", "s3cret")
+    with chat_server() as server:
+        # One sample is refused for good; another one is throttled once, and asked again.
+        refused: set[str] = set()
+
+        def fault(body: dict[str, Any], number: int) -> tuple[int, dict[str, str]] | None:
+            mark = str(body["messages"][0]["content"][:1])
+            if number == 0:
+                refused.add(mark)
+            if mark in refused:
+                return 400, {}
+            return (429, {"retry-after": "0"}) if number == 1 else None
+
+        server.fault = fault
+        found = answers(world, "openai", "refused", server, arm={"keyVariable": "OUR_KEY", "concurrency": 1})
+        assert sorted(one["outcome"] for one in found.values()) == ["failed", "ok", "ok"]
+        assert [one["reason"] for one in found.values() if one["outcome"] == "failed"] == ["RequestRefused"]
+        assert set(server.keys) == {"Bearer s3cret"}
+        for status, error, words in (
+            (401, CredentialsRefused, "refuses the key"),
+            (404, ConfigInvalid, "knows no model 'tiny'"),
+            (503, TryAgain, "does not answer: InternalServerError 503"),
+        ):
+            server.fault = lambda body, number, status=status: (status, {"retry-after": "0"})  # type: ignore[misc]
+            with pytest.raises(error, match=words):
+                answers(world, "openai", f"status-{status}", server)
+        server.fault = None
+        server.keys.clear()
+        assert "OPENAI_API_KEY" not in os.environ
+        assert len(answers(world, "openai", "status-503", server)) == SAMPLES, "it goes on where it stopped"
+        assert set(server.keys) == {None}
+
+
+def test_what_a_server_is_shown_is_in_the_window(world: Path, server: ChatServer) -> None:
+    import base64
+    import io
+
+    from PIL import Image
+
+    server.asked.clear()
+    answers(world, "openai", "window", server, pixels={"minPixels": 1024, "maxPixels": 4096})
+    part = next(part for part in server.asked[0]["messages"][0]["content"] if part["type"] == "image_url")
+    picture = Image.open(io.BytesIO(base64.b64decode(part["image_url"]["url"].partition(",")[2])))
+    assert 3800 < picture.width * picture.height < 4400

@@ -1,0 +1,62 @@
+"""The environment that `make vllm` makes: vLLM for CPUs, whose torch and transformers are other than ours."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+from fabula_api.worker import CONFIG_VARIABLE, SHARD_VARIABLE, TERMINATION_LOG_VARIABLE, WorkerConfig, WorkerResult
+
+VARIABLE = "FABULA_VLLM"
+CHECKOUT = Path(__file__).parents[2]
+PACKAGES = ("crds", "kube", "operator", "workloads", "quickstart")
+
+
+def vllm_folder() -> Path | None:
+    """The folder that FABULA_VLLM names; None where there is none."""
+    named = os.environ.get(VARIABLE)
+    return Path(named) if named and (Path(named) / "bin/python").exists() else None
+
+
+def environment(scratch: Path) -> dict[str, str]:
+    """Variables with which its Python finds this checkout's packages, and the recipes that they bring."""
+    site = next((CHECKOUT / ".venv").glob("lib/python*/site-packages"))
+    known = scratch / "metadata"
+    known.mkdir(exist_ok=True)
+    for found in site.glob("fabula-*.dist-info"):
+        if not (known / found.name).exists():
+            (known / found.name).symlink_to(found)
+    paths = [known, *(CHECKOUT / name for name in PACKAGES)]
+    folder = vllm_folder()
+    assert folder is not None
+    kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", CONFIG_VARIABLE)}
+    return kept | {
+        "PYTHONPATH": os.pathsep.join(map(str, paths)),
+        "PATH": f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}",
+        "HF_HUB_OFFLINE": "1",
+        "VLLM_NO_USAGE_STATS": "1",
+        "VLLM_CPU_KVCACHE_SPACE": "1",
+    }
+
+
+def run_stage(config: WorkerConfig, shard: int, scratch: Path) -> WorkerResult:
+    """One shard of a stage as a pod of the vLLM image runs it; its last word."""
+    folder = vllm_folder()
+    assert folder is not None
+    told = scratch / f"termination-{config.arm}-{shard}"
+    given = {
+        CONFIG_VARIABLE: config.model_dump_json(by_alias=True, exclude_none=True),
+        SHARD_VARIABLE: str(shard),
+        TERMINATION_LOG_VARIABLE: str(told),
+        "FABULA_CACHE": str(scratch / "cache"),
+    }
+    ended = subprocess.run(
+        [folder / "bin/python", "-m", "fabula_workloads.cli", config.stage],
+        env=environment(scratch) | given, capture_output=True, text=True, check=False, timeout=1800,
+    )  # fmt: skip
+    if not told.exists():
+        raise AssertionError(f"exit {ended.returncode}\n{ended.stdout[-4000:]}\n{ended.stderr[-4000:]}")
+    result = WorkerResult.model_validate_json(told.read_bytes())
+    assert result.outcome == "Succeeded", f"{result.failure}\n{ended.stdout[-3000:]}\n{ended.stderr[-3000:]}"
+    return result
