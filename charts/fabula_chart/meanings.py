@@ -66,6 +66,7 @@ MEANINGS: dict[str, str] = {
     "PictureLost": "a picture that was paid for is not in the store any more, or is another",
     "ProviderFailed": "the provider failed at this one request again and again, while it answered others",
     "RequestRefused": "the provider refuses this one request",
+    "ServerError": "a served model gave no answer to this one request, while it answered others",
     "SingleSpeaker": "an episode has one speaker only",
     "TooFewScenes": "an excerpt has fewer scenes than pictures are wanted",
     "UnknownSpeaker": "an excerpt has a speaker that the transcript has not",

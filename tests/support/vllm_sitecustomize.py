@@ -1,4 +1,4 @@
-"""vLLM's environment has this as its `sitecustomize.py`: torchvision's wheel is built for CUDA, and its import looks for
+"""vLLM's environment has this as its `sitecustomize.py`: torchvision's wheel is built for CUDA. Its import looks for
 two schemas that a torch for CPUs lacks. vLLM's engine has processes of its own, so each declares them at its start."""
 
 import importlib.abc
