@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, StringConstraints
 
+from fabula_api.asked import Asked
 from fabula_api.base import Name, Rule, SpecModel
 from fabula_api.metrics import NAME_PATTERN, NAMES, PROFILES, ProfileName
-from fabula_api.shared_spec import ModelSource
+from fabula_api.shared_spec import ArtifactSource, ModelSource
 
 MetricName = Annotated[
     str,
@@ -33,6 +34,9 @@ class Gate(SpecModel):
     """Arm whose mean is looked at."""
     versus: Name | None = None
     """With it, the bound is on the difference `arm - versus`."""
+    figure: Literal["mean", "interval"] = "mean"
+    """What has to keep the bounds: the mean (or mean difference), or the end of its 95 % interval that is nearer to the
+    bound, the lower one for `min` and the upper one for `max`."""
     min: float | None = None
     """Smallest value that passes."""
     max: float | None = None
@@ -49,6 +53,16 @@ class Measures(SpecModel):
             "message": "each gate's metric must be one of metrics, or judge/ and a judge's name",
             "fieldPath": ".gates",
         },
+        {
+            "rule": "has(self.embeddingModel) || !self.metrics.exists(m, m == 'coherence')",
+            "message": "the metric coherence needs embeddingModel",
+            "fieldPath": ".metrics",
+        },
+        {
+            "rule": "has(self.trainingSet) || !self.metrics.exists(m, m == 'training-overlap')",
+            "message": "the metric training-overlap needs trainingSet",
+            "fieldPath": ".metrics",
+        },
     )
     metrics: list[MetricName] = Field(default_factory=list, max_length=32)
     """Metrics to compute. Default: those of the recipe."""
@@ -59,6 +73,12 @@ class Measures(SpecModel):
             name="openai/clip-vit-base-patch32", revision="3d74acf9a28c67741b2f4f2ea7635f0aaf6f0268"
         )
     )
-    """Model of `clip-score`."""
+    """Model of `clip-score`: CLIP, one of its kin that reads longer texts, SigLIP or SigLIP 2."""
+    embedding_model: ModelSource | None = None
+    """Sentence-embedding model of `coherence`, in the layout of sentence-transformers."""
+    training_set: ArtifactSource | None = None
+    """Dataset that the arms were tuned on, of which `training-overlap` looks for runs of words in the answers."""
+    asked: Asked = Field(default_factory=Asked)
+    """Length and words that the prompt asks for."""
     gates: list[Gate] = Field(default_factory=list, max_length=32)
     """Bounds that decide the condition GatesPassed."""

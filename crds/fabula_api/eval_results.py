@@ -16,6 +16,8 @@ class MetricStatus(StatusModel):
     """Upper end."""
     count: Count = 0
     """Samples in the mean."""
+    reason: Text | None = None
+    """Why there is no mean."""
     label: Text | None = None
     """What to know before believing it: `random weights` when the metric's own model was never trained."""
 
@@ -35,6 +37,16 @@ class Comparison(StatusModel):
     """Upper end."""
     count: Count = 0
     """Pairs."""
+    p_value: float | None = None
+    """How often chance alone makes a difference as large, by permutation, two-sided."""
+    adjusted: float | None = None
+    """The same after Holm's correction for all comparisons of the run."""
+    effect: float | None = None
+    """Cohen's d of the paired differences."""
+    needed: Count | None = None
+    """Samples that would show such a difference in four evaluations of five, where it was not seen in this one."""
+    reason: Text | None = None
+    """Why there is no pair."""
 
 
 class GateStatus(StatusModel):
@@ -48,6 +60,8 @@ class GateStatus(StatusModel):
     """Figure found; absent when it could not be computed, which fails the gate."""
     passed: bool
     """Whether it kept the bound."""
+    reason: Text | None = None
+    """Why there is no figure, or why none could pass."""
 
 
 class SelfTest(StatusModel):

@@ -84,6 +84,10 @@ def _of_the_kind(spec: Spec) -> tuple[External, ...]:
         found.append(External("clipModel", "clipModel", "clipModel", spec.clip_model))
     if spec.human_verdicts is not None:
         found.append(External("humanVerdicts", "humanVerdicts", "humanVerdicts", spec.human_verdicts))
+    if spec.embedding_model and "coherence" in spec.metrics:
+        found.append(External("embeddingModel", "embeddingModel", "embeddingModel", spec.embedding_model))
+    if spec.training_set and "training-overlap" in spec.metrics:
+        found.append(External("trainingSet", "trainingSet", "trainingSet", spec.training_set, "DatasetBuild"))
     return tuple(found)
 
 

@@ -57,6 +57,7 @@ class GateAnswer(StatusModel):
     versus: Text | None = None
     value: float | None = None
     passed: bool
+    reason: Text | None = None
 
 
 class ScoreSummary(Summary):

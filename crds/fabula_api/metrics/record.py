@@ -68,6 +68,10 @@ class Metric:
     """What it reads of an evaluation: `text`, which every answer has; `pictures` of the samples; `dialogue`, an answer
     with turns (a `Reading` that is a `Dialogue`); `format`, rules that an answer can break; or what a recipe offers to
     its own metrics. A run may ask for it only under a recipe that offers it."""
+    with_asked: bool = False
+    """The function takes what is asked for (`fabula_api.asked.Asked`) behind the reading."""
+    needs: str | None = None
+    """Spec field without which no answer has a figure, as a person writes it."""
     continuous: bool = False
     """Two arms with different texts cannot have one and the same figure by chance, so where all are the same the metric
     has failed. Counts and shares can."""

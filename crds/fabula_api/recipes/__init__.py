@@ -3,6 +3,7 @@
 from fabula_api.recipes.found import (
     ENTRY_POINTS,
     RecipesBroken,
+    asked_of,
     default_metrics,
     metrics_of,
     recipes,
@@ -39,6 +40,7 @@ __all__ = [
     "Shape",
     "Spec",
     "Stage",
+    "asked_of",
     "block_of",
     "default_metrics",
     "metrics_of",

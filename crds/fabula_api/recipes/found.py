@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 
+from fabula_api.asked import Asked
 from fabula_api.eval_run import EvalRunSpec
 from fabula_api.metrics import METRICS, Metric
 from fabula_api.recipes.kind_specs import problem_of
@@ -104,3 +105,14 @@ def sample_format(spec: EvalRunSpec) -> str:
     """The layout of a run's samples: the one it names, else the first that its recipe has."""
     found = recipes().get(spec.recipe)
     return spec.samples.format or (found.sample_formats if found else (HELD_OUT,))[0].name
+
+
+def asked_of(recipe: str, given: Asked, *, own_prompt: bool) -> Asked:
+    """What answers are asked for: what a spec gives, and else what the recipe says of its prompt. Its length does not
+    count for a prompt of the spec's own, which may ask for another."""
+    found = recipes().get(recipe)
+    usual = found.asked if found else Asked()
+    return Asked(
+        words=given.words or (None if own_prompt else usual.words),
+        avoid=usual.avoid if given.avoid is None else given.avoid,
+    )

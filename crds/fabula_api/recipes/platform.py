@@ -42,7 +42,7 @@ TRAINING = (
 )
 """Training of a model on a dataset artifact."""
 EVALUATION = (
-    resolve("arms", "metrics", "clip_model", "human_verdicts"),
+    resolve("arms", "metrics", "clip_model", "embedding_model", "training_set", "human_verdicts"),
     Stage(
         "select",
         "single",
@@ -95,11 +95,21 @@ EVALUATION = (
         "score",
         "single",
         runs="fabula_workloads.stages.score:run",
-        reads=("arms", "baseline", "metrics", "profiles", "clip_model", "gates"),
+        reads=(
+            "arms",
+            "baseline",
+            "metrics",
+            "profiles",
+            "clip_model",
+            "embedding_model",
+            "training_set",
+            "asked",
+            "gates",
+        ),
         after=(RESOLVE, "select", "infer", "judge"),
-        external=("clipModel", "humanVerdicts"),
+        external=("clipModel", "embeddingModel", "trainingSet", "humanVerdicts"),
         makes=("report",),
-        version=2,
+        version=3,
         summary=ScoreSummary,
         unit="metric",
     ),

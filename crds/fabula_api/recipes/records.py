@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from fabula_api.asked import Asked
 from fabula_api.metrics import Metric
 from fabula_api.rubrics import Rubric
 from fabula_api.shared_spec import RunSpec
@@ -172,6 +173,8 @@ class Recipe:
     """Its own metrics, beside those of every recipe; their names begin with the recipe's and a slash."""
     rubrics: tuple[Rubric, ...] = ()
     """What judges of its evaluations may be asked by, beside the rubrics of every recipe."""
+    asked: Asked = field(default_factory=Asked)
+    """What its prompt asks of an answer, for the metrics that look whether it was given."""
     specs: Mapping[Kind, type[RunSpec]] = field(default_factory=dict)
     """For each kind in which the recipe has fields of its own: a subclass of the kind's spec with one field more, a
     block of the recipe's name."""

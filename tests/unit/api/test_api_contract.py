@@ -14,9 +14,10 @@ from fabula_api.base import duration_seconds
 from fabula_api.dataset_build import DatasetBuildSpec
 from fabula_api.eval_run import EvalRunSpec
 from fabula_api.fine_tune_run import FineTuneRunSpec
+from fabula_api.outside import read_outside
 from fabula_api.shared_spec import Resources
 from fabula_api.status import FailureDigest, StageStatus
-from fabula_api.worker import TERMINATION_LIMIT, ProgressBody, WorkerConfig, WorkerResult
+from fabula_api.worker import TERMINATION_LIMIT, ProgressBody, WorkerConfig, WorkerResult, packed
 
 ROOT = Path(__file__).parents[3]
 KEY = "sha256:" + "0" * 64
@@ -86,7 +87,27 @@ def test_the_end_of_a_log_is_kept_rather_than_its_start() -> None:
 
 def test_a_result_that_cannot_be_shortened_is_an_error_and_not_cut_in_half() -> None:
     with pytest.raises(ValueError, match="4096"):
-        WorkerResult(outcome="Succeeded", summary={"arms": ["x" * 5000]}).encode()
+        WorkerResult(outcome="Succeeded", counts={f"{index:0190}": 1 for index in range(30)}).encode()
+
+
+def test_a_summary_that_is_too_long_is_packed_and_read_back() -> None:
+    rows = [{"name": f"metric-{index}", "mean": index * 0.7123, "low": None} for index in range(120)]
+    result = WorkerResult(outcome="Succeeded", summary={"arms": rows}, counts={"answer/ok": 50})
+    written = result.encode()
+    assert len(written) <= 4096 < len(result.model_dump_json())
+    read = WorkerResult.model_validate(read_outside(written))
+    assert read.summary.model_dump() == {"arms": rows}
+    assert read.counts == {"answer/ok": 50}
+    small = WorkerResult(outcome="Succeeded", summary={"arms": rows[:1]})
+    assert b"packed" not in small.encode(), "what fits is left for people to read"
+
+
+@pytest.mark.parametrize(
+    "text", ["~", "not zlib", packed(b"[" * 10), packed(b" " * 200_000 + b"{}"), packed(b"{}")[:-3]]
+)
+def test_what_cannot_be_unpacked_is_no_result(text: str) -> None:
+    with pytest.raises(ValueError):
+        WorkerResult.model_validate({"outcome": "Succeeded", "packed": text})
 
 
 def test_a_foreign_trainer_s_body_is_understood() -> None:

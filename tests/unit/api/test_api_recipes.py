@@ -10,6 +10,7 @@ import pytest
 
 from fabula_api.crd import spec_schema
 from fabula_api.eval_run import EvalRunSpec
+from fabula_api.metrics import METRICS
 from fabula_api.recipes import (
     ENTRY_POINTS,
     HELD_OUT,
@@ -77,7 +78,9 @@ def blind(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("blind")
 class TestAnEvaluationOfARecipe:
     def test_has_the_metrics_that_read_what_it_offers(self) -> None:
-        assert set(metrics_of("blind")) == {"words", "distinct-2"}
+        assert set(metrics_of("blind")) == {name for name, one in METRICS.items() if one.reads == "text"}
+        assert {"words", "readability"} <= set(metrics_of("blind"))
+        assert not {"turns", "picture-words", "clip-score"} & set(metrics_of("blind"))
         asked = parse_spec("EvalRun", RUN)
         assert isinstance(asked, EvalRunSpec) and asked.metrics == list(default_metrics("blind"))
         assert {"turns", "format-compliance", "clip-score"} <= set(default_metrics("podcast"))

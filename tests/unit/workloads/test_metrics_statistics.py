@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 from fabula_api.eval_measures import Gate
 from fabula_api.eval_run import EvalRunSpec
 from fabula_api.metrics import METRICS, PROFILES
+from fabula_api.worker import packed
 from fabula_workloads.metrics.answers import ClipFigures
-from fabula_workloads.metrics.bootstrap import estimate, paired_difference, per_sample
+from fabula_workloads.metrics.bootstrap import Estimate, estimate, paired_difference, per_sample
 from fabula_workloads.metrics.clip_score import Grounding
 from fabula_workloads.metrics.evaluation import Evaluation
 from fabula_workloads.metrics.evaluation import evaluate as evaluated
-from fabula_workloads.metrics.gates import judge
+from fabula_workloads.metrics.gates import Evidence, judge
 from fabula_workloads.metrics.records import GivenAnswer
 from fabula_workloads.metrics.self_tests import compare_arms, probe_text_metrics
 from fabula_workloads.metrics.summary import rounded, summarize
@@ -119,7 +120,9 @@ def test_no_gate_rests_on_a_metric_that_failed_its_self_test() -> None:
 def test_every_text_metric_tells_the_probes_apart() -> None:
     for profile in PROFILES:
         tests = probe_text_metrics(DIALOGUE, profile, list(METRICS.values()))
-        assert {test.metric for test in tests} == {one.name for one in METRICS.values() if one.over == "answer"}
+        assert {test.metric for test in tests} == {
+            one.name for one in METRICS.values() if one.over == "answer" and profile in one.definitions
+        }
         assert all(test.passed for test in tests), [test for test in tests if not test.passed]
 
 
@@ -142,7 +145,12 @@ def test_figures_are_rounded_to_four_digits(value: float | None, short: float | 
 
 
 def size(evaluation: Evaluation) -> int:
-    return len(json.dumps(summarize(evaluation), separators=(",", ":")))
+    return packed_size(summarize(evaluation))
+
+
+def packed_size(summary: dict[str, object]) -> int:
+    """Bytes in a termination message, where what is long is packed."""
+    return len(packed(json.dumps(summary, separators=(",", ":")).encode()))
 
 
 def test_the_summary_fits_whatever_was_asked() -> None:
@@ -159,16 +167,51 @@ def test_the_summary_fits_whatever_was_asked() -> None:
     assert {"low", "high"} <= set(summarize(two)["comparisons"][1])
 
 
-def test_a_gate_versus_uses_pairs() -> None:
-    figures = {("a", "words"): {"x": 5.0, "y": 9.0}, ("b", "words"): {"x": 1.0}}
-    status = judge(Gate(metric="words", arm="a", versus="b", min=4), figures, {}, ())
-    assert (status.value, status.passed) == (4.0, True)
+@pytest.mark.parametrize(
+    ("asked", "value", "passed"),
+    [
+        ({"min": 4}, 5.0, True),
+        ({"min": 4, "figure": "interval"}, 3.0, False),
+        ({"min": 3, "figure": "interval"}, 3.0, True),
+        ({"max": 6, "figure": "interval"}, 7.0, False),
+        ({"max": 6}, 5.0, True),
+        ({"min": 3, "max": 7, "figure": "interval"}, 3.0, True),
+        ({"min": 2, "max": 6, "figure": "interval"}, 7.0, False),
+        ({"min": 4, "max": 8, "figure": "interval"}, 3.0, False),
+    ],
+)
+def test_a_gate_looks_at_the_mean_or_the_nearer_end(asked: dict[str, object], value: float, passed: bool) -> None:
+    gate = Gate.model_validate({"metric": "words", "arm": "a", **asked})
+    status = judge(gate, Evidence(Estimate(5.0, 3.0, 7.0, 9)))
+    assert (status.value, status.passed, status.reason) == (value, passed, None)
+
+
+def test_a_gate_without_a_figure_says_why() -> None:
+    gate = Gate(metric="words", arm="a", min=4)
+    assert judge(gate, Evidence(Estimate(None, None, None, 0), "6 unparseable")).reason == "6 unparseable"
+    one = judge(gate.replace(figure="interval"), Evidence(Estimate(5.0, None, None, 1)))
+    assert (one.value, one.passed, one.reason) == (None, False, "an interval needs two samples, and one has a figure")
+    distrusted = judge(gate, Evidence(Estimate(5.0, 4.0, 6.0, 3), distrust="the metric failed a self-test"))
+    assert (distrusted.value, distrusted.passed) == (5.0, False)
+    assert distrusted.reason == "the metric failed a self-test"
+
+
+def test_what_cannot_be_compared_says_which_arm_lacks_what() -> None:
+    gates = [{"metric": "words", "arm": "tuned", "versus": "base", "min": 0}]
+    found = evaluate(spec(metrics=["words", "length-compliance"], gates=gates, prompt="Tell it."), answers())
+    assert {d.metric: d.reason for d in found.differences if d.profile == "v2"} == {
+        "words": "base: 6 unparseable",
+        "length-compliance": "tuned: it needs asked.words; base: it needs asked.words",
+    }
+    assert found.gates[0][1].reason == "base: 6 unparseable"
+    assert summarize(found)["gates"][0]["reason"] == "base: 6 unparseable"
 
 
 def test_every_gate_is_answered_in_the_summary_however_many_there_are() -> None:
     gates = [{"metric": "words", "arm": "tuned", "versus": "base", "min": index} for index in range(31)]
     gates.append({"metric": "words", "arm": "tuned", "max": 0})
     crowded = evaluate(spec(8, gates=gates, metrics=["words"], profiles=["paper-v1"]), answers(4, 8))
-    summary = summarize(crowded, limit=1600)
-    assert len(json.dumps(summary, separators=(",", ":"))) <= 1600
+    summary = summarize(crowded, limit=260)
+    assert packed_size(summary) <= 260
+    assert "metric" not in summary["gates"][0], "they are answered by their position"
     assert [gate["passed"] for gate in summary["gates"]] == [found.passed for _, found in crowded.gates]

@@ -148,7 +148,7 @@ return StageResult(artifact=manifest, counts={"item/ok": 4.0}, summary={"a": 1})
 
 def test_a_result_that_does_not_fit_is_said_and_not_cut(tmp_path: Path) -> None:
     ended = run_worker_process(
-        tmp_path, config(tmp_path), script=script("return StageResult(summary={'a': 'x' * 5000})")
+        tmp_path, config(tmp_path), script=script("return StageResult(counts={f'{i:0190}': 1 for i in range(30)})")
     )
     assert ended.code == 1
     assert "more than the 4096 of a termination message" in ended.result["failure"]["message"]

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from fabula_api.asked import Asked
 from fabula_api.metrics import Metric, ProfileName
 from fabula_workloads.metrics.answer_form import AnswerForm
 from fabula_workloads.metrics.clip_score import Grounding
 from fabula_workloads.metrics.materials import Computed
-from fabula_workloads.metrics.profiles import Values, measure
+from fabula_workloads.metrics.profiles import NOTHING_ASKED, Values, measure
 from fabula_workloads.metrics.records import GivenAnswer, Key, Tried
 
 
@@ -58,6 +59,7 @@ def measure_answer(
     profiles: Sequence[ProfileName],
     metrics: Sequence[Metric],
     computed: Sequence[Computed] = (),
+    asked: Asked = NOTHING_ASKED,
 ) -> Measured:
     """Figures of one answer under each profile; an answer that could not be generated has none."""
     nothing: dict[str, Values] = {
@@ -69,7 +71,7 @@ def measure_answer(
     readings = {profile: form.read(answer.text, profile) for profile in profiles}
     for profile, reading in readings.items():
         over_all = {one.metric: one.value(profile, answer.key) for one in computed}
-        measured = measure(reading, profile, metrics) | over_all
+        measured = measure(reading, profile, metrics, asked) | over_all
         values[profile] = {name: measured.get(name) for name in nothing[profile]}
     parseable: dict[str, bool] = {profile: bool(reading.passages) for profile, reading in readings.items()}
     return Measured(answer, values, parseable, readings[profiles[0]].flaw)

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 
 from fabula_api.eval_measures import Gate
 from fabula_api.eval_results import GateStatus
 from fabula_api.eval_run import EvalRunSpec
 from fabula_api.metrics import Metric, ProfileName
-from fabula_api.recipes import metrics_of
 from fabula_workloads.metrics.answer_form import PLAIN, AnswerForm
 from fabula_workloads.metrics.answers import ClipFigures, Measured, measure_answer
-from fabula_workloads.metrics.bootstrap import Estimate, estimate, paired_difference, per_sample
-from fabula_workloads.metrics.gates import judge
+from fabula_workloads.metrics.bootstrap import Estimate, estimate, per_sample
+from fabula_workloads.metrics.design import Design, design_of
+from fabula_workloads.metrics.gates import Evidence, judge
 from fabula_workloads.metrics.materials import Computed
 from fabula_workloads.metrics.records import GivenAnswer, Tried
 from fabula_workloads.metrics.self_tests import compare_arms, distrusted, probe_text_metrics
+from fabula_workloads.metrics.statistics.paired import Paired, compare, corrected
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,8 @@ class ArmFigures:
     means: dict[tuple[str, str], Estimate]
     samples: dict[tuple[str, str], dict[str, float]]
     """(profile, metric) -> sample -> mean over seeds."""
+    lacking: dict[tuple[str, str], str]
+    """(profile, metric) -> why no answer has a figure, where none has."""
     control: float | None
     """CLIPScore of the texts on other samples' pictures."""
     coverage: float | None
@@ -49,7 +52,14 @@ class Difference:
     arm: str
     versus: str
     metric: str
-    estimate: Estimate
+    paired: Paired
+    reason: str | None
+    """Why there is no pair, where there is none."""
+
+    @property
+    def estimate(self) -> Estimate:
+        """Mean of the differences and its interval."""
+        return self.paired.estimate
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,45 +97,56 @@ class Evaluation:
         """What to know before believing the metric."""
         return next((one.label for one in self.computed if one.metric == metric.name), None)
 
-    def difference(self, profile: str, arm: str, metric: str) -> Estimate | None:
-        """The arm's difference from the baseline; None for the baseline itself."""
-        return next(
-            (d.estimate for d in self.differences if (d.profile, d.arm, d.metric) == (profile, arm, metric)), None
-        )
+    def difference(self, profile: str, arm: str, metric: str) -> Difference | None:
+        """The arm against the baseline; None for the baseline itself."""
+        return next((d for d in self.differences if (d.profile, d.arm, d.metric) == (profile, arm, metric)), None)
 
 
 def evaluate(
-    spec: EvalRunSpec, answers: Sequence[GivenAnswer], computed: Sequence[Computed] = (), form: AnswerForm = PLAIN
+    of: EvalRunSpec | Design,
+    answers: Sequence[GivenAnswer],
+    computed: Sequence[Computed] = (),
+    form: AnswerForm = PLAIN,
 ) -> Evaluation:
     """Evaluate all arms' answers, read as the recipe's `form` has it. `computed` are the figures of those metrics that
     look at all answers at once."""
-    profiles = list(dict.fromkeys(spec.profiles))
-    known = metrics_of(spec.recipe)
-    metrics = [known[name] for name in dict.fromkeys(spec.metrics)]
-    measured = [measure_answer(answer, form, profiles, metrics, computed) for answer in answers]
+    design = of if isinstance(of, Design) else design_of(of)
+    profiles, metrics = list(dict.fromkeys(design.measures.profiles)), design.metrics()
+    measured = [measure_answer(answer, form, profiles, metrics, computed, design.measures.asked) for answer in answers]
     defined = [(profile, metric) for profile in profiles for metric in metrics if profile in metric.definitions]
     clip = next((one for one in computed if isinstance(one, ClipFigures)), None)
-    arms = [_arm(arm.name, measured, profiles, defined, clip) for arm in spec.arms]
-    baseline = spec.baseline or spec.arms[0].name
-    tests = _self_tests(form, profiles, metrics, defined, arms, measured)
+    arms = [_arm(name, design, measured, profiles, defined, clip) for name in design.arms]
+    tests = _self_tests(form, profiles, [one for one in metrics if not design.lacks(one)], defined, arms, measured)
     tests += [test for one in computed for test in one.tests]
-    first = profiles[0]
-    shown = [metric.name for profile, metric in defined if profile == first]
-    figures = {(arm.name, name): arm.samples[first, name] for arm in arms for name in shown}
-    means = {(arm.name, name): arm.means[first, name] for arm in arms for name in shown}
-    refused = distrusted(tests, first)
-    return Evaluation(
+    evaluation = Evaluation(
         profiles=profiles,
         metrics=metrics,
-        baseline=baseline,
+        baseline=design.baseline,
         arms=arms,
-        differences=_differences(arms, baseline, defined),
-        gates=[(gate, judge(gate, figures, means, refused)) for gate in spec.gates],
+        differences=_differences(arms, design.baseline, defined),
+        gates=[],
         self_tests=tests,
         answers=measured,
         computed=computed,
         form=form,
     )
+    return replace(
+        evaluation, gates=[(gate, judge(gate, _evidence(evaluation, gate))) for gate in design.measures.gates]
+    )
+
+
+def _evidence(evaluation: Evaluation, gate: Gate) -> Evidence:
+    """What a gate on a metric of the first profile rests on."""
+    profile, arms = evaluation.profile, {arm.name: arm for arm in evaluation.arms}
+    key, ours = (profile, gate.metric), arms[gate.arm]
+    if key not in ours.means:
+        return Evidence(None, f"profile {profile} does not define {gate.metric}")
+    broken = distrusted(evaluation.self_tests, profile)
+    distrust = "the metric failed a self-test" if gate.metric in broken else None
+    if gate.versus is None:
+        return Evidence(ours.means[key], ours.lacking.get(key), distrust)
+    found = _difference(ours, arms[gate.versus], profile, gate.metric)
+    return Evidence(found.estimate, found.reason, distrust)
 
 
 Defined = Sequence[tuple[ProfileName, Metric]]
@@ -133,7 +154,12 @@ Defined = Sequence[tuple[ProfileName, Metric]]
 
 
 def _arm(
-    name: str, measured: Sequence[Measured], profiles: Sequence[str], defined: Defined, clip: ClipFigures | None
+    name: str,
+    design: Design,
+    measured: Sequence[Measured],
+    profiles: Sequence[str],
+    defined: Defined,
+    clip: ClipFigures | None,
 ) -> ArmFigures:
     own = [m for m in measured if m.answer.arm == name]
     given = [m for m in own if m.answer.text is not None]
@@ -152,20 +178,48 @@ def _arm(
         violations=dict(sorted(Counter(m.violation for m in given if m.violation).items())),
         means={key: estimate(list(values.values())) for key, values in samples.items()},
         samples=samples,
+        lacking={
+            (profile, metric.name): _why_none(own, profile, design.lacks(metric))
+            for profile, metric in defined
+            if not samples[profile, metric.name]
+        },
         control=_mean([g.control for g in groundings]),
         coverage=_mean([g.coverage for g in groundings]),
     )
 
 
+def _why_none(own: Sequence[Measured], profile: str, lacks: str | None) -> str:
+    """Why none of an arm's answers has a figure."""
+    if lacks is not None:
+        return f"it needs {lacks}"
+    counts = {
+        "not generated": sum(m.answer.text is None for m in own),
+        "unparseable": sum(m.answer.text is not None and not m.parseable[profile] for m in own),
+    }
+    counts["without what it measures"] = len(own) - sum(counts.values())
+    return ", ".join(f"{count} {what}" for what, count in counts.items() if count) or "no answers"
+
+
 def _differences(arms: Sequence[ArmFigures], baseline: str, defined: Defined) -> list[Difference]:
+    """Each arm against the baseline, corrected for how many comparisons a profile has."""
     base = next(arm for arm in arms if arm.name == baseline)
-    return [
-        Difference(profile, arm.name, baseline, metric.name, paired_difference(arm.samples[key], base.samples[key]))
-        for arm in arms
-        if arm.name != baseline
-        for profile, metric in defined
-        for key in [(profile, metric.name)]
-    ]
+    found = []
+    for profile in dict.fromkeys(profile for profile, _ in defined):
+        names = [metric.name for of, metric in defined if of == profile]
+        some = [_difference(arm, base, profile, name) for arm in arms if arm.name != baseline for name in names]
+        several = corrected([one.paired for one in some])
+        found += [replace(one, paired=paired) for one, paired in zip(some, several, strict=True)]
+    return found
+
+
+def _difference(ours: ArmFigures, theirs: ArmFigures, profile: str, metric: str) -> Difference:
+    key = (profile, metric)
+    paired = compare(ours.samples[key], theirs.samples[key])
+    reason = None
+    if not paired.estimate.count:
+        reasons = [f"{arm.name}: {arm.lacking[key]}" for arm in (ours, theirs) if key in arm.lacking]
+        reason = "; ".join(reasons) or "no sample has a figure of both"
+    return Difference(profile, ours.name, theirs.name, metric, paired, reason)
 
 
 def _self_tests(

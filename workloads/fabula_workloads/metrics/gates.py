@@ -2,36 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from fabula_api.eval_measures import Gate
 from fabula_api.eval_results import GateStatus
-from fabula_workloads.metrics.bootstrap import Estimate, paired_difference
-
-Samples = Mapping[tuple[str, str], Mapping[str, float]]
-"""(arm, metric) -> sample -> figure."""
+from fabula_workloads.metrics.bootstrap import Estimate
 
 
-def judge(
-    gate: Gate, figures: Samples, means: Mapping[tuple[str, str], Estimate], distrusted: Collection[str]
-) -> GateStatus:
-    """What a gate found. With `versus`, the figure is the mean of the paired differences.
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What a gate may rest on: a figure, or why there is none."""
 
-    A metric whose self-test failed is in `distrusted`: its gates show their value and fail.
-    """
-    if gate.versus is None:
-        found = means.get((gate.arm, gate.metric))
-        value = found.mean if found else None
-    else:
-        ours, theirs = figures.get((gate.arm, gate.metric), {}), figures.get((gate.versus, gate.metric), {})
-        value = paired_difference(ours, theirs).mean
-    passed = (
-        value is not None
-        and gate.metric not in distrusted
-        and (gate.min is None or value >= gate.min)
-        and (gate.max is None or value <= gate.max)
-    )
-    return GateStatus(metric=gate.metric, arm=gate.arm, versus=gate.versus, value=value, passed=passed)
+    estimate: Estimate | None
+    reason: str | None = None
+    """Why there is no figure."""
+    distrust: str | None = None
+    """Why nothing rests on it, whatever it is."""
+
+
+def judge(gate: Gate, found: Evidence) -> GateStatus:
+    """What a gate found. A figure that is missing, and one that is not to be trusted, fails it and says why."""
+    ends = _ends(gate, found)
+    if isinstance(ends, str):
+        return _status(gate, None, False, ends)
+    least, most = ends
+    kept_min = gate.min is None or least >= gate.min
+    kept_max = gate.max is None or most <= gate.max
+    # Of an interval the end is shown by which the gate fails, or could have.
+    value = most if gate.min is None or (kept_min and not kept_max) else least
+    return _status(gate, value, kept_min and kept_max and found.distrust is None, found.distrust)
+
+
+def _ends(gate: Gate, found: Evidence) -> tuple[float, float] | str:
+    """The figures that have to keep the lower and the upper bound, or why there are none."""
+    estimate = found.estimate
+    if estimate is None or estimate.mean is None:
+        return found.reason or "there is no figure"
+    if gate.figure == "mean":
+        return estimate.mean, estimate.mean
+    if estimate.low is None or estimate.high is None:
+        return "an interval needs two samples, and one has a figure"
+    return estimate.low, estimate.high
+
+
+def _status(gate: Gate, value: float | None, passed: bool, reason: str | None) -> GateStatus:
+    return GateStatus(metric=gate.metric, arm=gate.arm, versus=gate.versus, value=value, passed=passed, reason=reason)
 
 
 def bound(gate: Gate) -> str:
@@ -40,7 +56,8 @@ def bound(gate: Gate) -> str:
         f"at least {gate.min:g}" if gate.min is not None else "",
         f"at most {gate.max:g}" if gate.max is not None else "",
     ]
-    return " and ".join(filter(None, parts)) or "a figure"
+    asked = " and ".join(filter(None, parts)) or "a figure"
+    return f"{asked} at the interval's near end" if gate.figure == "interval" else asked
 
 
 def all_passed(gates: Sequence[GateStatus]) -> bool:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from fabula_api.eval_run import EvalRunSpec
+from fabula_api.eval_measures import Measures
 from fabula_api.metrics import ProfileName
 from fabula_api.shared_spec import ModelSource
 from fabula_workloads.metrics.answer_form import AnswerForm
@@ -19,7 +19,8 @@ from fabula_workloads.samples.sample_set import EvaluationSample
 class Materials:
     """What a metric over a whole evaluation is given."""
 
-    spec: EvalRunSpec
+    spec: Measures
+    """What is measured, with the models that metrics ask."""
     profiles: Sequence[ProfileName]
     """Those under which the metric is defined."""
     answers: Sequence[GivenAnswer]
@@ -33,6 +34,8 @@ class Materials:
     """Local folder of a model and its name for people, by its source and the spec field that an error names."""
     progress: Callable[[], None]
     """To be called between parts of the work."""
+    training_texts: Callable[[], Iterable[str]] | None = None
+    """Targets of the dataset that the arms were tuned on, where one is given."""
 
 
 class Computed(Protocol):

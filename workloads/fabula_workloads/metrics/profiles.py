@@ -7,17 +7,19 @@ from functools import cache
 from importlib import import_module
 from typing import Any
 
+from fabula_api.asked import Asked
 from fabula_api.metrics import Metric, ProfileName
 from fabula_workloads.metrics.reading import Reading
 
 Values = dict[str, float | None]
 """Figures of one answer by metric; None where there is none."""
+NOTHING_ASKED = Asked()
 
 
-def measure(reading: Reading, profile: ProfileName, metrics: Iterable[Metric]) -> Values:
+def measure(reading: Reading, profile: ProfileName, metrics: Iterable[Metric], asked: Asked = NOTHING_ASKED) -> Values:
     """The figures of one answer, as read under the profile, for those of the metrics that look at an answer alone."""
     return {
-        metric.name: function_of(metric, profile)(reading)
+        metric.name: function_of(metric, profile)(reading, *([asked] if metric.with_asked else []))
         for metric in metrics
         if metric.over == "answer" and profile in metric.definitions
     }

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from fabula_api.asked import Asked, AskedWords
 from fabula_api.metrics import Metric, ProfileName
 from fabula_workloads.metrics.answer_form import AnswerForm
 from fabula_workloads.metrics.profiles import measure
@@ -26,6 +27,8 @@ PROBES: tuple[str, str] = (
 )
 """Two unrelated dialogues, longer than CLIP's window, that differ under every metric. Only the first keeps the format.
 """
+PROBES_ASKED = Asked(words=AskedWords(min=85, max=120), avoid=["photo", "image"])
+"""What the probes are asked for: the first of the usual two is as long, and the second is not."""
 _FEWEST_PAIRS = 3
 
 
@@ -35,7 +38,8 @@ def probe_text_metrics(form: AnswerForm, profile: ProfileName, metrics: Sequence
     for metric in metrics:
         if metric.over == "answer" and profile in metric.definitions:
             texts = metric.probes or PROBES
-            first, second = (measure(form.read(text, profile), profile, (metric,))[metric.name] for text in texts)
+            read = [form.read(text, profile) for text in texts]
+            first, second = (measure(one, profile, (metric,), PROBES_ASKED)[metric.name] for one in read)
             tried.append(probe(metric, profile, first, second))
     return tried
 

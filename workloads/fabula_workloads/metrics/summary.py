@@ -9,12 +9,15 @@ from typing import Any
 
 from fabula_api.arms import ArmStatus
 from fabula_api.eval_results import Comparison, MetricStatus, SelfTest
+from fabula_api.worker import packed
 from fabula_workloads.metrics.evaluation import Evaluation
 
 SIGNIFICANT_DIGITS = 4
 SUMMARY_LIMIT = 3_300
 """Bytes for the summary: the message's 4,096 less the artifact, the lineage and the counts."""
 Summary = dict[str, Any]
+_DETAILS = frozenset({"low", "high", "pValue", "adjusted", "effect", "needed", "reason"})
+"""What only the report tells where a summary has to be short."""
 
 
 def rounded(value: float | None) -> float | None:
@@ -60,6 +63,7 @@ def _whole(evaluation: Evaluation) -> Summary:
                     low=rounded(mean.low),
                     high=rounded(mean.high),
                     count=mean.count,
+                    reason=arm.lacking.get((profile, metric.name)),
                     label=evaluation.label(metric),
                 )
                 for metric in evaluation.metrics_under(profile)
@@ -77,6 +81,11 @@ def _whole(evaluation: Evaluation) -> Summary:
             low=rounded(found.estimate.low),
             high=rounded(found.estimate.high),
             count=found.estimate.count,
+            p_value=rounded(found.paired.p_value),
+            adjusted=rounded(found.paired.adjusted),
+            effect=rounded(found.paired.effect),
+            needed=None if found.paired.seen else found.paired.needed,
+            reason=found.reason,
         )
         for found in evaluation.differences
         if found.profile == profile
@@ -132,8 +141,10 @@ def _answer_in_order(summary: Summary) -> Summary:
 
 
 def _without_interval(entry: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in entry.items() if key not in ("low", "high")}
+    return {key: value for key, value in entry.items() if key not in _DETAILS}
 
 
 def _size(summary: Summary) -> int:
-    return len(json.dumps(summary, separators=(",", ":")).encode())
+    """Bytes in the message, where a long summary is packed."""
+    whole = json.dumps(summary, separators=(",", ":")).encode()
+    return min(len(whole), len(packed(whole)))

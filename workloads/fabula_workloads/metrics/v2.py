@@ -6,12 +6,12 @@ reader sees beside the mean. A zero would say "very short turns" where the truth
 
 from __future__ import annotations
 
-import unicodedata
 from itertools import pairwise
 
 from fabula_workloads.metrics.dialogue import Dialogue
 from fabula_workloads.metrics.reading import Reading
-from fabula_workloads.text.words import num_words, words_of
+from fabula_workloads.text.tokens import tokens_of
+from fabula_workloads.text.words import num_words
 
 
 def words(reading: Reading) -> float | None:
@@ -25,7 +25,7 @@ def distinct_2(reading: Reading) -> float | None:
     Case and punctuation of any script are ignored. Bigrams do not cross passages, so neither labels nor their order
     count.
     """
-    bigrams = [pair for passage in reading.passages for pair in pairwise(_tokens(passage))]
+    bigrams = [pair for passage in reading.passages for pair in pairwise(tokens_of(passage))]
     return len(set(bigrams)) / len(bigrams) if bigrams else None
 
 
@@ -45,8 +45,3 @@ def switch_rate(reading: Dialogue) -> float | None:
 def num_turns(reading: Dialogue) -> float | None:
     """Turns."""
     return float(len(reading.turns)) if reading.turns else None
-
-
-def _tokens(text: str) -> list[str]:
-    kept = "".join(" " if unicodedata.category(c) == "Pd" else c for c in text.lower())
-    return words_of("".join(c for c in kept if unicodedata.category(c)[0] not in "PS"))

@@ -28,6 +28,10 @@ def document(evaluation: Evaluation, lineage: Sequence[Lineage], settings: dict[
         "comparisons": [
             {"profile": found.profile, "arm": found.arm, "versus": found.versus, "metric": found.metric}
             | _estimate(found.estimate, "delta")
+            | {
+                "pValue": found.paired.p_value, "adjusted": found.paired.adjusted, "effect": found.paired.effect,
+                "needed": found.paired.needed, "reason": found.reason,
+            }
             for found in evaluation.differences
         ],
         "gates": [{**status.to_wire(), "bound": bound(gate)} for gate, status in evaluation.gates],
@@ -62,7 +66,12 @@ def _arm(arm: ArmFigures, evaluation: Evaluation) -> dict[str, Any]:
         "clipControl": arm.control,
         "clipCoverage": arm.coverage,
         "metrics": [
-            {"profile": profile, "name": metric.name, **_estimate(arm.means[profile, metric.name], "mean")}
+            {
+                "profile": profile,
+                "name": metric.name,
+                **_estimate(arm.means[profile, metric.name], "mean"),
+                "reason": arm.lacking.get((profile, metric.name)),
+            }
             for profile in evaluation.profiles
             for metric in evaluation.metrics_under(profile)
         ],

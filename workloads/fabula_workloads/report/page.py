@@ -57,7 +57,12 @@ def _parts(
         ),
         charts(evaluation),
         tag("h2", "Figures"),
-        tag("p", f"{PROFILES[first].about} {interval}; a bold difference has an interval without zero.", class_="hint"),
+        tag(
+            "p",
+            f"{PROFILES[first].about} {interval}. p-values are by permutation, corrected for how many there are (Holm);"
+            " a bold difference is below 0.05, and d is its size in standard deviations.",
+            class_="hint",
+        ),
         table(evaluation, first),
         *(_other_profile(evaluation, profile) for profile in others),
         clip_control(evaluation),

@@ -9,7 +9,7 @@ from fabula_api.judging import figure_title
 from fabula_api.metrics import Metric, ProfileName
 from fabula_api.status import Lineage
 from fabula_workloads.metrics.bootstrap import Estimate
-from fabula_workloads.metrics.evaluation import Evaluation
+from fabula_workloads.metrics.evaluation import Difference, Evaluation
 from fabula_workloads.metrics.gates import bound
 from fabula_workloads.metrics.records import Tried
 from fabula_workloads.report.charts import Row, chart
@@ -82,10 +82,11 @@ def table(evaluation: Evaluation, profile: ProfileName) -> Markup:
         tag(
             "tr",
             tag("th", metric.title, _random_label(evaluation, metric), tag("span", metric.unit)),
-            *(_cell(metric, arm.means[profile, metric.name]) for arm in arms),
-            *(_cell(metric, evaluation.difference(profile, arm.name, metric.name), signed=True) for arm in others),
+            *(_cell(metric, arm.means[key], arm.lacking.get(key)) for arm in arms),
+            *(_difference(metric, evaluation.difference(profile, arm.name, metric.name)) for arm in others),
         )
         for metric in evaluation.metrics_under(profile)
+        for key in [(profile, metric.name)]
     ]
     unread = tag(
         "tr",
@@ -96,21 +97,38 @@ def table(evaluation: Evaluation, profile: ProfileName) -> Markup:
     return tag("div", tag("table", tag("thead", head), tag("tbody", *rows, unread)), class_="card scroll")
 
 
-def _cell(metric: Metric, found: Estimate | None, *, signed: bool = False) -> Markup:
-    if found is None or found.mean is None:
-        return tag("td", _DASH, class_="number")
+def _cell(metric: Metric, found: Estimate, reason: str | None) -> Markup:
+    """A mean with its interval, or why there is none."""
+    if found.mean is None:
+        return tag("td", _DASH, tag("span", reason, class_="interval") if reason else None, class_="number")
     interval = None
-    clear = False
     if found.low is not None and found.high is not None:
-        low, high = (_written(metric, value, signed=signed) for value in (found.low, found.high))
-        interval = tag("span", f"{low} to {high}", class_="interval")
-        clear = signed and (found.low > 0 or found.high < 0)
+        interval = tag("span", f"{_written(metric, found.low)} to {_written(metric, found.high)}", class_="interval")
+    return tag("td", tag("span", _written(metric, found.mean)), interval, class_="number")
+
+
+def _difference(metric: Metric, found: Difference | None) -> Markup:
+    """Mean difference, its interval, and what it is worth; or why there is none."""
+    if found is None or found.estimate.mean is None:
+        return tag("td", _DASH, tag("span", found.reason, class_="interval") if found else None, class_="number")
+    estimate, paired = found.estimate, found.paired
+    shown = tag("strong" if paired.seen else "span", _written(metric, estimate.mean or 0.0, signed=True))
+    if estimate.low is None or estimate.high is None:
+        return tag("td", shown, class_="number")
+    low, high = (_written(metric, value, signed=True) for value in (estimate.low, estimate.high))
+    worth = [_p_value(paired.adjusted)] if paired.adjusted is not None else []
+    if paired.effect is not None:
+        worth.append(f"d {paired.effect:.2f}".replace("-", _MINUS))
+    if not paired.seen and paired.needed is not None:
+        worth.append(f"{paired.needed:,} samples would show it")
     return tag(
-        "td",
-        tag("strong" if clear else "span", _written(metric, found.mean, signed=signed)),
-        interval,
-        class_="number clear" if clear else "number",
-    )
+        "td", shown, tag("span", f"{low} to {high}", class_="interval"),
+        tag("span", ", ".join(worth), class_="worth"), class_="number clear" if paired.seen else "number",
+    )  # fmt: skip
+
+
+def _p_value(value: float) -> str:
+    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}" if value < 0.1 else f"p = {value:.2f}"
 
 
 def self_tests(evaluation: Evaluation) -> Markup:

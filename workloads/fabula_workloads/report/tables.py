@@ -32,7 +32,7 @@ def summary_csv(evaluation: Evaluation, profile: ProfileName) -> str:
     for metric in evaluation.metrics_under(profile):
         means = [arm.means[profile, metric.name].mean for arm in evaluation.arms]
         deltas = [evaluation.difference(profile, arm.name, metric.name) for arm in others]
-        cells = [*means, *(delta.mean if delta else None for delta in deltas)]
+        cells = [*means, *(delta.estimate.mean if delta else None for delta in deltas)]
         rows.append([metric.name, *("" if value is None else format(value, metric.shown) for value in cells)])
     return _csv(["Metric", *(arm.name for arm in evaluation.arms), *differences], rows)
 

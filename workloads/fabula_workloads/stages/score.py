@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from fabula_workloads.metrics.summary import SUMMARY_LIMIT, summarize
 from fabula_workloads.models.model_folder import model_folder, model_label
 from fabula_workloads.models.threads import limit_threads
 from fabula_workloads.pictures.opening import UnfitPicture
+from fabula_workloads.recipe_parts import RecipeParts, parts_of
 from fabula_workloads.recipe_parts.evaluation import EvaluationParts, evaluation_of
 from fabula_workloads.report.document import document
 from fabula_workloads.report.judges import judges_document, verdicts_csv
@@ -84,16 +86,33 @@ def _computed(
         limit_threads(spec.resources, 1)
         return model_folder(context, source, field, field), model_label(source)
 
+    learned = partial(_training_texts, context, parts_of(spec.recipe)) if spec.training_set else None
     known = metrics_of(spec.recipe)
     found: list[Computed] = []
     for metric in (known[name] for name in dict.fromkeys(spec.metrics)):
         profiles = [profile for profile in dict.fromkeys(spec.profiles) if profile in metric.definitions]
         if metric.over == "evaluation" and profiles:
             measure: EvaluationMetric = function_of(metric, profiles[0])
-            found.append(
-                measure(Materials(spec, profiles, answers, pictures, samples, parts.answers, model, context.check_stop))
+            given = Materials(
+                spec, profiles, answers, pictures, samples, parts.answers, model, context.check_stop, learned
             )
+            found.append(measure(given))
     return found
+
+
+def _training_texts(context: StageContext, parts: RecipeParts) -> Iterator[str]:
+    """The targets of the dataset that the arms were tuned on. Raises InputInvalid where it has none to compare."""
+    store, manifest = context.open_artifact("trainingSet", "dataset")
+    folder = context.fetch_artifact(store, manifest, but_pictures=True)
+    with (folder / "train.jsonl").open() as lines:
+        for number, line in enumerate(lines, 1):
+            response = getattr(parts.sample.model_validate_json(line), "response", None)
+            if not isinstance(response, str):
+                raise InputInvalid(
+                    f"{store.uri}: line {number} of train.jsonl has no response, so nothing of it can be looked for; "
+                    "take training-overlap out of metrics"
+                )
+            yield response
 
 
 def _commit(

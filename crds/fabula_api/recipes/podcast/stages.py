@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fabula_api.asked import Asked, AskedWords
 from fabula_api.recipes.platform import EVALUATION, RESOLVE, TRAINING, resolve
 from fabula_api.recipes.podcast.build import PodcastBuildSpec
 from fabula_api.recipes.records import Figure, Paid, ReadModel, Recipe, SampleFormat, Stage
@@ -27,6 +28,11 @@ def _fields(block: str, *names: str) -> tuple[str, ...]:
 
 PODCAST = Recipe(
     name="podcast",
+    # The published evaluation asks for around 800 words, and counts what is 100 off as missed.
+    asked=Asked(
+        words=AskedWords(min=700, max=900),
+        avoid=["image", "images", "picture", "pictures", "photo", "photos", "photograph", "photographs"],
+    ),
     parts="fabula_workloads.recipes.podcast.parts:PARTS",
     evaluation="fabula_workloads.recipes.podcast.evaluation:EVALUATION",
     sample_formats=(

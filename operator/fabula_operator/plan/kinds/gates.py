@@ -21,7 +21,10 @@ def answered(spec: EvalRunSpec, answers: Sequence[GateAnswer]) -> list[GateStatu
         value = answer.value if answer is not None else None
         # Without a figure nothing can have kept a bound.
         passed = answer is not None and answer.passed and value is not None
-        found.append(GateStatus(metric=gate.metric, arm=gate.arm, versus=gate.versus, value=value, passed=passed))
+        reason = answer.reason if answer is not None else None
+        found.append(
+            GateStatus(metric=gate.metric, arm=gate.arm, versus=gate.versus, value=value, passed=passed, reason=reason)
+        )
     return found
 
 
@@ -48,7 +51,9 @@ def _broken(found: GateStatus, position: int, status: EvalRunStatus, spec: EvalR
     """`format-compliance of finetuned versus base is 0, below 0.05`."""
     what = f"{found.metric} of {found.arm}{f' versus {found.versus}' if found.versus else ''}"
     if found.value is None:
-        return f"{what} could not be computed"
+        return f"{what} could not be computed{f': {found.reason}' if found.reason else ''}"
+    if found.reason:
+        return f"{what} is {found.value:.4g}: {found.reason}"
     told = f"{what} is {found.value:.4g}"
     asked = spec.gates[position] if len(spec.gates) == len(status.gates) else None
     if asked is not None and (asked.metric, asked.arm, asked.versus) != (found.metric, found.arm, found.versus):

@@ -1,0 +1,22 @@
+"""How often an answer repeats whole sentences."""
+
+from fabula_api.metrics.record import Definition, Metric
+
+METRIC = Metric(
+    name="repeated-sentences",
+    title="Repeated sentences",
+    unit="share of sentences that an answer has had before",
+    shown=".4f",
+    better="lower",
+    probes=(
+        "Speaker 1: The boat leaves the harbour at noon.\n\nSpeaker 2: The gulls follow it out to sea.",
+        "Speaker 1: The boat leaves the harbour at noon.\n\nSpeaker 2: The boat leaves the harbour at noon.",
+    ),
+    definitions={
+        "v2": Definition(
+            "share of sentences of three words or more that were said before, case and punctuation aside",
+            "fabula_workloads.metrics.repetition:repeated_sentences",
+        )
+    },
+    place=26,
+)
