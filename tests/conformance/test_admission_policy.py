@@ -49,6 +49,7 @@ ROWS = (
         "http://bedrock.example", "https://bedrock.example.evil", "https://bedrock.example@evil/", "https://vpce.example",
         "https://evil", " https://bedrock.example", "",
     )) for block in ("extraction", "images") for url in ("https://bedrock.example", "https://vpce.example/base/x")),
+    Row("EvalRun", "judges[].endpointUrl", "https://bedrock.example", never=("https://evil", "")),
     *(Row(kind, "scheduling.priorityClassName", "batch", never=("system-node-critical", "bat", "")) for kind in
       ("DatasetBuild", "FineTuneRun", "EvalRun")),
 )  # fmt: skip
@@ -61,7 +62,10 @@ def run(kind: str, field: str | None = None, value: Any = None, **spec: Any) -> 
         *parents, last = field.split(".")
         at = made
         for part in parents:
-            at = at.setdefault(part, {})
+            if part.endswith("[]"):
+                at = at.setdefault(part.removesuffix("[]"), [{"name": "x"}])[0]
+            else:
+                at = at.setdefault(part, {})
         at[last] = value
     meta = {"name": "x", "namespace": "team"}
     return {"apiVersion": "fabula.dev/v1alpha1", "kind": kind, "metadata": meta, "spec": made}

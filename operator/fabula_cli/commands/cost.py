@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from fabula_api.dataset_build import DatasetBuildStatus
+from fabula_api.eval_run import EvalRunStatus
 from fabula_api.fine_tune_run import FineTuneRunStatus
 from fabula_cli.access import Context, Everywhere, Kubeconfig, Namespace, Output, Runs, access, title
 from fabula_cli.display import shown
@@ -48,6 +49,15 @@ def cost_of(run: Run) -> Cost:
         return Cost(
             title(run), where, status.cost_usd, lost or None,
             estimated_usd=status.estimate.usd if status.estimate else None,
+            calls=status.calls.paid if status.calls else None,
+            tokens=status.tokens.input + status.tokens.output if status.tokens else None,
+        )  # fmt: skip
+    if isinstance(status, EvalRunStatus):
+        lost, planned = sum(bill.lost_usd for bill in status.bills), [judge.planned_usd for judge in status.judges]
+        known = [usd for usd in planned if usd is not None]
+        return Cost(
+            title(run), where, status.cost_usd, lost or None,
+            estimated_usd=sum(known) if known and len(known) == len(planned) else None,
             calls=status.calls.paid if status.calls else None,
             tokens=status.tokens.input + status.tokens.output if status.tokens else None,
         )  # fmt: skip

@@ -151,6 +151,13 @@ def _scores(status: Mapping[str, Any], _: Obj) -> Series:
                 yield (arm["name"], metric["name"]), metric["mean"]
 
 
+def _win_rates(status: Mapping[str, Any], _: Obj) -> Series:
+    for judge in status.get("judges") or ():
+        for pair in judge.get("pairs") or ():
+            if pair.get("winRate") is not None:
+                yield (judge["name"], pair["arm"], pair["versus"]), pair["winRate"]
+
+
 def _training(name: str, field: str, about: str) -> RunMetric:
     return RunMetric(f"fabula_training_{name}", about, _figure("metrics", field))
 
@@ -194,5 +201,9 @@ RUN_METRICS: tuple[RunMetric, ...] = (
     ),
     RunMetric("fabula_eval_answers", "Answers of an arm, by outcome.", _answers, ("arm", "outcome")),
     RunMetric("fabula_eval_metric", "Mean of a metric.", _scores, ("arm", "metric")),
+    RunMetric(
+        "fabula_eval_win_rate", "Share of samples that a judge gives to an arm.", _win_rates, ("judge", "arm", "versus")
+    ),
+    RunMetric("fabula_eval_judges_trusted", "1 if all judges stood their self-test.", _condition("JudgesTrusted")),
     RunMetric("fabula_eval_gates_passed", "1 if all gates are kept.", _condition("GatesPassed")),
 )

@@ -9,12 +9,16 @@ import numpy as np
 import pytest
 from scipy import optimize, stats
 
+from fabula_api.rubrics import Criterion, Rubric, Scale
 from fabula_workloads.judging import length_control as lc
 from fabula_workloads.judging.agreement import agreement, cohens_kappa
 from fabula_workloads.judging.ballots import FIRST, OVERALL, SECOND, TIE, Ballot, pair_verdicts, scored_verdicts
 from fabula_workloads.judging.proportions import outcomes, wilson, win_rate
+from fabula_workloads.judging.questions import scrambled
+from fabula_workloads.judging.reply import read_reply
 from fabula_workloads.judging.self_test import DAMAGED, ORIGINAL, PADDED, SCRAMBLED, self_test
 from fabula_workloads.judging.strengths import fit, strengths
+from fabula_workloads.recipes.podcast.answers.form import blind
 
 A, B = "tuned", "base"
 
@@ -258,3 +262,41 @@ def test_a_constant_scorer_is_found_out() -> None:
     assert self_test(scored(4, 1)).passed
     assert "the same of everything" in self_test(scored(3, 3)).message
     assert not self_test(scored(1, 4)).passed
+
+
+def test_a_dialogue_is_blinded_by_speakers_alike_and_without_headers() -> None:
+    text = "Sample: s1\nWord count: 9\n====\n\n**Host 1 (Alex):** Hello *there*.\n\nJamie: Hi.\n\nAlex: So."
+    assert blind(text) == "Speaker 1: Hello *there*.\n\nSpeaker 2: Hi.\n\nSpeaker 1: So."
+    assert blind("no label at all") == "no label at all"
+
+
+def test_scrambling_keeps_labels_lines_and_words() -> None:
+    text = "Speaker 1: one two three\n\nSpeaker 2: four five six seven"
+    found = scrambled(text, "seed")
+    assert sorted(found.split()) == sorted(text.split()) and found != text
+    assert [line.split()[:2] for line in found.splitlines()] == [["Speaker", "1:"], [], ["Speaker", "2:"]]
+
+
+@pytest.mark.parametrize(
+    ("text", "marks"),
+    [
+        ('{"reason": "r", "flow": "A", "overall": "tie"}', {"flow": 1.0, "overall": 0.5}),
+        ('{"flow": "?"} or\n```json\n{"flow": "answer B", "overall": "b"}```', {"flow": 0.0, "overall": 0.0}),
+        ('{"reason": "r", "overall": "A"}', None),
+        ('{"reason": "r", "flow": "A", "overall": "C"}', None),
+        ("I like the first.", None),
+        ("{" * 10_000, None),
+    ],
+)  # fmt: skip
+def test_a_reply_is_read_or_not_and_never_guessed(text: str, marks: dict[str, float] | None) -> None:
+    rubric = Rubric(name="r", task="t", criteria=[Criterion(name="flow", about="f")])
+    found = read_reply(text, rubric)
+    assert (found.marks if found else None) == marks
+
+
+@pytest.mark.parametrize(
+    ("points", "mark"), [("4", 4.0), ('"4"', 4.0), ("4.5", 4.5), ("6", None), ("true", None), ("null", None)]
+)
+def test_points_are_on_the_scale(points: str, mark: float | None) -> None:
+    found = read_reply(f'{{"overall": {points}}}', Rubric(name="r", task="t", scale=Scale()))
+    assert (found.marks["overall"] if found else None) == mark
