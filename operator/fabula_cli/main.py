@@ -19,6 +19,7 @@ from fabula_api.recipes import RecipesBroken
 from fabula_cli.choice import ChoiceError, choose, real_clusters
 from fabula_cli.commands import cost, doctor, hold, init, logs, report, status, validate, watch
 from fabula_cli.display import shown
+from fabula_cli.exits import Exit
 from fabula_cli.home import Home, NotRunning, default_home
 
 app = typer.Typer(
@@ -42,9 +43,10 @@ def _home(home: Path | None) -> Home:
     return Home((home or default_home()).resolve())
 
 
-def _fail(error: Exception) -> typer.Exit:
+def _fail(error: Exception, code: Exit = Exit.BAD) -> typer.Exit:
     Console(stderr=True).print(shown(f"fabula: {error}", "red"), highlight=False, soft_wrap=True)
-    return typer.Exit(1)
+    codes = {NotRunning: Exit.CLUSTER, ChoiceError: Exit.USAGE}
+    return typer.Exit(next((known for kind, known in codes.items() if isinstance(error, kind)), code))
 
 
 _RUNS, _LAPTOP = "Runs, on any cluster", "The laptop's own cluster"
@@ -124,7 +126,7 @@ def laptop_parts(home: HomeOption = None) -> None:
         for run in runs.read_all(place.kubeconfig):
             _console.print(shown(f"  {run.line()}"), highlight=False)
     except Exception as error:
-        raise _fail(error) from None
+        raise _fail(error, Exit.CLUSTER) from None
 
 
 @app.command(rich_help_panel=_LAPTOP)
@@ -173,7 +175,7 @@ def demo(
     except KeyboardInterrupt:
         _console.print("\ninterrupted; ending everything that was started. `fabula demo` goes on from here.")
         laptop.stop(place)
-        raise typer.Exit(130) from None
+        raise typer.Exit(Exit.INTERRUPTED) from None
     except (DemoFailed, laptop.UpFailed, ChoiceError, FileNotFoundError) as error:
         raise _fail(error) from None
     finally:

@@ -81,6 +81,8 @@ def test_kubectl_finds_its_plugin_and_completes_it(command: Command) -> None:
     assert (code, "EvalRun/score" in said) == (0, True), said
     assert command("sta", program=("kubectl_complete-fabula",)) == (0, "status\n:4\n")
     assert command("status", "ftr/ta", program=("kubectl_complete-fabula",)) == (0, "ftr/tale\n:4\n")
+    assert command("init", "Fi", program=("kubectl_complete-fabula",)) == (0, "FineTuneRun\n:4\n")
+    assert command("init", "ftr", "--recipe", "pod", program=("kubectl_complete-fabula",)) == (0, "podcast\n:4\n")
 
 
 def test_watch_ends_with_how_the_runs_ended(command: Command) -> None:
@@ -101,7 +103,8 @@ def test_cost_sums_what_is_known(command: Command) -> None:
 def test_runs_are_held_and_started_again(command: Command) -> None:
     assert command("suspend", "books")[0] == 0
     assert command.spec("DatasetBuild", "books")["suspend"] is True
-    assert command("resume", "books")[0] == 0
+    code, said = command("resume", "books", "-o", "json")
+    assert (code, json.loads(said)) == (0, [{"run": "DatasetBuild/books", "changed": True, "said": "goes on"}])
     assert command.spec("DatasetBuild", "books")["suspend"] is False
     command.apply("FineTuneRun", "again", FAILED, dataset={"uri": "data"})
     before = command.spec("FineTuneRun", "again")
@@ -173,3 +176,10 @@ def test_the_doctor_says_what_is_missing_and_what_to_do(command: Command, tmp_pa
 def test_a_cluster_that_is_not_there_is_said(command: Command, tmp_path: Path) -> None:
     code, said = command("status", "--kubeconfig", str(tmp_path / "none"))
     assert (code, "no cluster to talk to" in said) == (4, True), said
+    home = ("--home", str(tmp_path / "home"))
+    for words in (("laptop", *home), ("kubeconfig", *home)):
+        code, said = command(*words)
+        assert (code, "fabula up" in said) == (4, True), said
+    code, said = command("up", "--control-plane", "minikube", *home)
+    assert (code, "it is `laptop` or `assets`" in said) == (2, True), said
+    assert command("down", *home) == (0, "nothing was up\n")

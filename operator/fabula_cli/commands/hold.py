@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
 import typer
 
 from fabula_api.dataset_build import DatasetBuildStatus
-from fabula_cli.access import Access, Context, Kubeconfig, Names, Namespace, access, title
+from fabula_cli.access import Access, Context, Kubeconfig, Names, Namespace, Output, access, title
 from fabula_cli.exits import CommandFailed, Exit, told
 from fabula_operator.plan.seen.observed import Run
 
@@ -46,29 +47,52 @@ def held(run: Run, suspend: bool) -> Edit:
     return Edit(({"suspend": suspend},), "ends what is in hand and stops" if suspend else "goes on")
 
 
-def _apply(reach: Access, edits: list[tuple[Run, Edit]]) -> None:
+def _apply(reach: Access, edits: list[tuple[Run, Edit]], output: Output) -> None:
+    done = []
     for run, edit in edits:
         for patch in edit.patches:
             reach.patch(run, patch)
-        typer.echo(f"{title(run)} {edit.words}")
+        done.append({"run": title(run), "changed": bool(edit.patches), "said": edit.words})
+        if output == "text":
+            typer.echo(f"{title(run)} {edit.words}")
+    if output == "json":
+        typer.echo(json.dumps(done, indent=2))
 
 
-def suspend(names: Names, kubeconfig: Kubeconfig = None, context: Context = None, namespace: Namespace = None) -> None:
+def suspend(
+    names: Names,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+    namespace: Namespace = None,
+    output: Output = "text",
+) -> None:
     """Stop the pods of runs and keep what is finished."""
     with told():
         reach = access(kubeconfig, context, namespace)
-        _apply(reach, [(run, held(run, True)) for run in reach.runs(names)])
+        _apply(reach, [(run, held(run, True)) for run in reach.runs(names)], output)
 
 
-def resume(names: Names, kubeconfig: Kubeconfig = None, context: Context = None, namespace: Namespace = None) -> None:
+def resume(
+    names: Names,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+    namespace: Namespace = None,
+    output: Output = "text",
+) -> None:
     """Let suspended runs go on from where they stopped."""
     with told():
         reach = access(kubeconfig, context, namespace)
-        _apply(reach, [(run, held(run, False)) for run in reach.runs(names)])
+        _apply(reach, [(run, held(run, False)) for run in reach.runs(names)], output)
 
 
-def retry(names: Names, kubeconfig: Kubeconfig = None, context: Context = None, namespace: Namespace = None) -> None:
+def retry(
+    names: Names,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+    namespace: Namespace = None,
+    output: Output = "text",
+) -> None:
     """Start failed runs again; of a finished DatasetBuild, try the items again that failed for good."""
     with told():
         reach = access(kubeconfig, context, namespace)
-        _apply(reach, [(run, again(run)) for run in reach.runs(names)])
+        _apply(reach, [(run, again(run)) for run in reach.runs(names)], output)

@@ -94,9 +94,20 @@ def _scalar(value: Any) -> str:
     return str(value) if plain and value.lower() not in ("true", "false", "yes", "no", "on", "off", "null") else text
 
 
+def _kinds(incomplete: str) -> list[str]:
+    words = (word for one in MODELS for word in (one, SHORT_NAMES[one]))
+    return [word for word in words if word.startswith(incomplete)]
+
+
+def _recipes(incomplete: str) -> list[str]:
+    return [name for name in sorted(recipes()) if name.startswith(incomplete)]
+
+
 def init(
-    kind: Annotated[str, typer.Argument(help="DatasetBuild, FineTuneRun or EvalRun; or dsb, ftr, evr.")],
-    recipe: Annotated[str, typer.Option(help="The system to reproduce.")] = DEFAULT,
+    kind: Annotated[
+        str, typer.Argument(help="DatasetBuild, FineTuneRun or EvalRun; or dsb, ftr, evr.", autocompletion=_kinds)
+    ],
+    recipe: Annotated[str, typer.Option(help="The system to reproduce.", autocompletion=_recipes)] = DEFAULT,
     name: Annotated[str, typer.Option(help="Name of the run.")] = "stories",
     short: Annotated[bool, typer.Option("--short", help="Only what has to be given.")] = False,
     file: Annotated[Path | None, typer.Option("--file", help="Write here, where nothing is. Default: stdout.")] = None,
