@@ -73,6 +73,8 @@ def _of_the_kind(spec: Spec) -> tuple[External, ...]:
     if not isinstance(spec, EvalRunSpec):
         return ()
     found = []
+    if spec.samples.ref is not None:
+        found.append(External("samples", "samples", "samples", ArtifactSource(ref=spec.samples.ref), "DatasetBuild"))
     for arm in spec.arms:
         field = f"arms[{arm.name}]"
         if engine_of(arm, spec.engine) != "openai":  # of a served model only the name is known

@@ -18,11 +18,9 @@ from fabula_cli.home import Home, checkout
 from fabula_cli.kubectl import kubectl
 from fabula_cli.runs import Run, read, score_table
 
-RUNS: tuple[tuple[Kind, str], ...] = (
-    ("DatasetBuild", "quickstart"),
-    ("FineTuneRun", "quickstart"),
-    ("EvalRun", "quickstart"),
-)
+KINDS: tuple[Kind, ...] = ("DatasetBuild", "FineTuneRun", "EvalRun")
+FOLDERS = {"quickstart": "quickstart", "audio-description": "audio-description/tiny"}
+"""Folders of the examples that can be demonstrated; each has a run of every kind, called as the example is."""
 _LOOK_SECONDS = 0.5
 
 
@@ -30,24 +28,29 @@ class DemoFailed(Exception):
     """The demonstration could not be run; the message says what to do."""
 
 
-def quickstart_folder() -> Path:
-    """examples/quickstart of the checkout. Raises DemoFailed when the package was installed without it."""
+def example_folder(example: str) -> Path:
+    """Its folder in the checkout. Raises DemoFailed when the package was installed without it."""
+    if example not in FOLDERS:
+        raise DemoFailed(f"there is no example {example} to demonstrate; there are {', '.join(FOLDERS)}")
     root = checkout()
     if root is None:
-        raise DemoFailed("examples/quickstart is not here: run the demonstration from a clone of the repository")
-    return root / "examples" / "quickstart"
+        raise DemoFailed(
+            f"examples/{FOLDERS[example]} is not here: run the demonstration from a clone of the repository"
+        )
+    return root / "examples" / FOLDERS[example]
 
 
-def prepare_input(artifact_root: str, tell: PlainDisplay) -> None:
-    """Put the quickstart's transcripts, pictures and tiny models below the artifact root; quick when they are there."""
-    tell.tell("preparing the quickstart's input: transcripts, pictures, tiny models")
-    command = [sys.executable, "-m", "fabula_quickstart", "--root", artifact_root]
+def prepare_input(artifact_root: str, tell: PlainDisplay, example: str = "quickstart") -> None:
+    """Put the example's data and tiny models below the artifact root; quick when they are there."""
+    what = "transcripts, pictures, tiny models" if example == "quickstart" else "data and a tiny model"
+    tell.tell(f"preparing the input of {example}: {what}")
+    command = [sys.executable, "-m", "fabula_quickstart", "--root", artifact_root, "--example", example]
     done = subprocess.run(command, check=False)
     if done.returncode != 0:
-        raise DemoFailed(f"preparing the quickstart's input failed with exit code {done.returncode}; see above")
+        raise DemoFailed(f"preparing the input of {example} failed with exit code {done.returncode}; see above")
 
 
-def follow(home: Home, namespace: str, show: Display, minutes: float) -> list[Run]:
+def follow(home: Home, namespace: str, show: Display, minutes: float, example: str = "quickstart") -> list[Run]:
     """Watch until every run has finished, starting again what died. Raises DemoFailed after `minutes`."""
     deadline = time.monotonic() + minutes * 60
     runs: list[Run] = []
@@ -57,14 +60,14 @@ def follow(home: Home, namespace: str, show: Display, minutes: float) -> list[Ru
             laptop.start(home, tell=show.tell)
         try:
             client = connect(home.kubeconfig)
-            found = [read(client, kind, name, namespace) for kind, name in RUNS]
+            found = [read(client, kind, example, namespace) for kind in KINDS]
         except Exception as error:
             show.tell(f"waiting for the API server ({type(error).__name__})")
             time.sleep(2)
             continue
         runs = [
-            run if run is not None else Run(kind, name, {"state": "Pending", "reason": "NotFound"})
-            for run, (kind, name) in zip(found, RUNS, strict=True)
+            run if run is not None else Run(kind, example, {"state": "Pending", "reason": "NotFound"})
+            for run, kind in zip(found, KINDS, strict=True)
         ]
         show.show(runs)
         if all(run.finished for run in runs) or any(run.state == "Failed" for run in runs):
@@ -74,14 +77,21 @@ def follow(home: Home, namespace: str, show: Display, minutes: float) -> list[Ru
 
 
 def run_demo(
-    home: Home, console: Console, *, outside: Path | None, namespace: str, minutes: float, stays_up: bool = True
+    home: Home,
+    console: Console,
+    *,
+    outside: Path | None,
+    namespace: str,
+    minutes: float,
+    stays_up: bool = True,
+    example: str = "quickstart",
 ) -> int:
-    """The whole quickstart. Returns 0 when all three runs succeeded and the fine-tuned arm passed its gates."""
+    """A whole example. Returns 0 when all three runs succeeded and the fine-tuned arm passed its gates."""
     began = time.monotonic()
     plain = PlainDisplay(console)
-    folder = quickstart_folder()
+    folder = example_folder(example)
     laptop.start(home, choice=choose(home, None, outside), tell=plain.tell)
-    prepare_input(str(home.read_state()["artifactRoot"]), plain)
+    prepare_input(str(home.read_state()["artifactRoot"]), plain, example)
     plain.tell(f"kubectl apply -f {folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder}")
     applied = kubectl(home.kubeconfig, "apply", "-n", namespace, "-f", str(folder))
     for line in applied.stdout.splitlines():
@@ -89,7 +99,7 @@ def run_demo(
     if applied.returncode != 0:
         raise DemoFailed(f"kubectl apply failed:\n{applied.stderr.strip()}")
     with display(console) as show:
-        runs = follow(home, namespace, show, minutes)
+        runs = follow(home, namespace, show, minutes, example)
     return conclude(runs, console, time.monotonic() - began, stays_up=stays_up)
 
 

@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from fabula_quickstart.prepare import prepare_uri
+from fabula_quickstart.prepare import EXAMPLES, prepare_uri
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -16,7 +16,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description="Makes the quickstart's episodes, picture sequences and tiny models; what is there already stays.",
     )
     parser.add_argument("--root", required=True, metavar="URI", help="artifact root, file://... or s3://...")
-    return prepare_uri(parser.parse_args(arguments).root)
+    parser.add_argument("--example", default="quickstart", choices=sorted(EXAMPLES), help="whose input it is")
+    asked = parser.parse_args(arguments)
+    return prepare_uri(asked.root, asked.example)
 
 
 if __name__ == "__main__":

@@ -162,24 +162,50 @@ def pieces(scripts: list[Script]) -> list[Piece]:
     ]
 
 
+def narration_pieces() -> list[Piece]:
+    """What the tiny example of audio description reads."""
+    from fabula_quickstart import narration
+
+    here = _sources(_HERE / "narration.py", _HERE / "tiny" / "llama.py")
+    texts = narration.corpus()
+
+    def llama(path: Path) -> None:
+        from fabula_quickstart.tiny import llama
+
+        llama.build(path, texts)
+
+    libraries = _versions("torch", "transformers", "h5py", "numpy")
+    return [
+        Piece(f"{narration.FOLDER}/films", digest_of([here, libraries]), narration.write, "12 films' clips"),
+        Piece(f"{narration.FOLDER}/tiny-llama", digest_of([here, libraries, texts]), llama, "a tiny LLaMA"),
+    ]
+
+
+EXAMPLES: dict[str, Callable[[], list[Piece]]] = {
+    "quickstart": lambda: pieces(read_scripts()),
+    "audio-description": narration_pieces,
+}
+"""Examples whose input is made here, by name."""
+
+
 def prepare(root: Path) -> None:
     """Put the quickstart's input below an artifact root that is a local folder. Prints a line for each piece."""
     prepare_store(open_store(root.resolve().as_uri()))
 
 
-def prepare_uri(root: str) -> int:
+def prepare_uri(root: str, example: str = FOLDER) -> int:
     """As `prepare`, for a `file://` or `s3://` root; returns an exit code."""
     try:
-        prepare_store(open_store(resolve_uri(root, root)))
+        prepare_store(open_store(resolve_uri(root, root)), example)
     except WorkerError as error:
         print(f"{error.reason}: {error.message}", file=sys.stderr)
         return error.exit_code
     return 0
 
 
-def prepare_store(store: Store) -> None:
+def prepare_store(store: Store, example: str = FOLDER) -> None:
     """Make what is missing or has other sources; the rest is left alone."""
-    for piece in pieces(read_scripts()):
+    for piece in EXAMPLES[example]():
         stamp = f"{_STAMPS}/{piece.path.replace('/', '-')}.json"
         expected = canonical_json({"sources": piece.sources})
         if _stored(store, stamp) == expected and next(store.list(piece.path), None) is not None:

@@ -48,6 +48,7 @@ EVALUATION = (
         "single",
         runs="fabula_workloads.stages.select:run",
         reads=("samples",),
+        external=("samples",),
         makes=("sample-set",),
         by_content=True,
         version=3,

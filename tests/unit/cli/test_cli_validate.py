@@ -101,7 +101,7 @@ def test_other_kinds_are_left_alone() -> None:
 
 
 def test_every_example_is_valid() -> None:
-    folders = [folder for folder in (ROOT / "examples").iterdir() if list(folder.glob("*.yaml"))]
+    folders = [folder for folder in (ROOT / "examples").rglob("*") if folder.is_dir() and list(folder.glob("*.yaml"))]
     found = [judge(one, "file:///artifacts") for one in read(folders)]
     assert len(found) >= 7
     assert [one.problems for one in found] == [()] * len(found)

@@ -13,6 +13,7 @@ from fabula_operator.plan.actions import Plan
 from fabula_operator.plan.lifecycle import plan
 from fabula_operator.plan.seen.api_objects import Pod
 from fabula_operator.plan.seen.observed import Observed, Said
+from fabula_operator.plan.stages.references import named_runs
 
 MINUTE = timedelta(minutes=1)
 QUOTA = Said(
@@ -174,3 +175,14 @@ def test_an_operator_that_was_just_started_has_heard_nothing_yet() -> None:
 def test_of_a_foreign_trainers_silence_nothing_is_known() -> None:
     seen = running("FineTuneRun", template={"image": "x/y", "command": ["train"]})
     assert condition(plan(seen, NOW + 20 * MINUTE).status, "Stalled") == ("Unknown", "NoReport")
+
+
+def test_an_evaluation_waits_for_the_dataset_that_its_samples_come_from() -> None:
+    spec = {"recipe": "audio-description", "samples": {"ref": "films"}, "arms": [{"adapter": {"ref": "narrator"}}]}
+    assert named_runs("EvalRun", spec) == {("DatasetBuild", "films"), ("FineTuneRun", "narrator")}
+
+
+def test_a_training_waits_for_what_its_recipe_reads_beside_the_dataset() -> None:
+    block = {"pretrained": {"ref": "words"}}
+    spec = {"recipe": "audio-description", "dataset": {"ref": "films"}, "audioDescription": block}
+    assert named_runs("FineTuneRun", spec) == {("DatasetBuild", "films"), ("FineTuneRun", "words")}

@@ -8,8 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
+from fabula_api.artifact import Manifest
 from fabula_api.eval_run import EvalRunSpec
+from fabula_workloads.runtime.artifact import require_manifest
 from fabula_workloads.runtime.context import StageContext
+from fabula_workloads.runtime.open_store import open_store
+from fabula_workloads.runtime.store import Store
 from fabula_workloads.samples.sample_set import EvaluationSample
 
 
@@ -23,6 +27,25 @@ class Search:
     """Folder for files until they are committed."""
     tally: Counter[str] = field(default_factory=Counter)
     """What was left out, as `kind/skipped/Reason`, which the finder counts up."""
+
+    @property
+    def uri(self) -> str:
+        """Where the samples lie, whether by `samples.uri` or as what the DatasetBuild of `samples.ref` made."""
+        return place_of(self.context, self.spec)
+
+    def artifact(self, kind: str) -> tuple[Store, Manifest]:
+        """The artifact that lies there. Raises InputInvalid where there is none of that kind, or it is not the one that
+        the run was given."""
+        if self.spec.samples.ref is not None:
+            return self.context.open_artifact("samples", kind)
+        store = open_store(self.uri)
+        return store, require_manifest(store, kind)
+
+
+def place_of(context: StageContext, spec: EvalRunSpec) -> str:
+    """Absolute URI of a run's samples."""
+    samples = spec.samples
+    return context.resolve(samples.uri if samples.uri is not None else context.config.input("samples").uri)
 
 
 @dataclass(frozen=True, slots=True)

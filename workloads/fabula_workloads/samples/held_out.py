@@ -8,9 +8,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from fabula_workloads.runtime.artifact import require_manifest
 from fabula_workloads.runtime.failures import InputInvalid, NotFound
-from fabula_workloads.runtime.open_store import open_store
 from fabula_workloads.runtime.store import Store
 from fabula_workloads.runtime.verified import verify
 from fabula_workloads.samples.found import FoundSample, Search
@@ -23,8 +21,7 @@ def held_out(search: Search) -> Sequence[FoundSample]:
     """Samples of the validation split of the dataset artifact that `samples.uri` names: pictures, prompt, and as
     reference the answer that was to be learned."""
     asked = search.spec.samples
-    store = open_store(search.context.resolve(asked.uri))
-    manifest = require_manifest(store, "dataset")
+    store, manifest = search.artifact("dataset")
     verify(store, manifest, search.context.cache, search.context.check_stop)
     lines = sorted(_lines(store), key=lambda line: str(line.get("id")))
     random.Random(asked.seed).shuffle(lines)  # noqa: S311 - a reproducible order, not a secret

@@ -22,7 +22,7 @@ from fabula_workloads.runtime.artifact import add_parts, commit, part_of
 from fabula_workloads.runtime.context import StageContext, StageResult
 from fabula_workloads.runtime.failures import ConfigInvalid, InputInvalid
 from fabula_workloads.runtime.verified import committed
-from fabula_workloads.samples.found import FoundSample, Search
+from fabula_workloads.samples.found import FoundSample, Search, place_of
 from fabula_workloads.samples.sample_set import LINES
 
 KIND = "sample-set"
@@ -49,7 +49,7 @@ def run(context: StageContext) -> StageResult:
         found = finder(search)
         if not found:
             raise InputInvalid(
-                f"samples.uri: {spec.samples.uri} holds no usable {evaluation.item}: {_why(search.tally)}"
+                f"samples: {place_of(context, spec)} holds no usable {evaluation.item}: {_why(search.tally)}"
             )
         if len(found) < spec.samples.count:
             _log.warning(
@@ -81,7 +81,7 @@ def _commit(
         key=key,
         parts=add_parts(place, contents),
         counts=counts,
-        lineage=[Lineage(name="samples", uri=context.resolve(samples.uri))],
+        lineage=[Lineage(name="samples", uri=place_of(context, spec))],
         details=SampleSetDetails(format=layout, asked=samples.count, seed=samples.seed),
         attempt=context.config.attempt,
     )

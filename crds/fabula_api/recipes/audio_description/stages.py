@@ -128,7 +128,7 @@ AUDIO_DESCRIPTION = Recipe(
             "topology": {"nodes": 1, "gpusPerNode": 8, "product": "NVIDIA-A100-SXM4-80GB"},
         },
         "EvalRun": {
-            "samples": {"uri": "narration"},
+            "samples": {"ref": "narration"},
             "audioDescription": {"beams": 5},
             "generation": {"maxNewTokens": 67},
             "arms": [

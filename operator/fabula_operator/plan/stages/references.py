@@ -25,6 +25,8 @@ def named_runs(kind: Kind, spec: dict[str, object]) -> set[tuple[Kind, str]]:
     found: set[tuple[Kind, str]] = set()
     if kind == "FineTuneRun" and (name := ref(spec.get("dataset"))):
         found.add(("DatasetBuild", name))
+    if kind == "EvalRun" and (name := ref(spec.get("samples"))):
+        found.add(("DatasetBuild", name))
     arms = spec.get("arms")
     if kind == "EvalRun" and isinstance(arms, list):
         for arm in arms:

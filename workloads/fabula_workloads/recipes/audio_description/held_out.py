@@ -10,9 +10,7 @@ from typing import Any
 from fabula_workloads.recipes.audio_description.annotations.rows import Character
 from fabula_workloads.recipes.audio_description.features.shards import Shards
 from fabula_workloads.recipes.audio_description.sample import NarrationSample, Previous
-from fabula_workloads.runtime.artifact import require_manifest
 from fabula_workloads.runtime.failures import InputInvalid
-from fabula_workloads.runtime.open_store import open_store
 from fabula_workloads.samples.found import FoundSample, Search
 from fabula_workloads.samples.sample_set import EvaluationSample
 from fabula_workloads.training.samples.dataset import read_samples
@@ -56,8 +54,8 @@ class NarrationEvaluationSample(EvaluationSample):
 def held_out(search: Search) -> Sequence[FoundSample]:
     """Samples of the dataset's validation split, films and their clips in order: a fair draw where it has more."""
     asked, context = search.spec.samples, search.context
-    store = open_store(context.resolve(asked.uri))
-    folder = context.fetch_artifact(store, require_manifest(store, "dataset"))
+    store, manifest = search.artifact("dataset")
+    folder = context.fetch_artifact(store, manifest)
     samples = read_samples(folder, "validation", kind=NarrationSample)
     if not samples:
         raise InputInvalid(

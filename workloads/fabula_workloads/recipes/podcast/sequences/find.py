@@ -55,7 +55,7 @@ def _read_directories(uri: str) -> Read:
 
 
 def _find(search: Search, read: Callable[[str], Read]) -> list[FoundSample]:
-    store, sequences, tally = read(search.context.resolve(search.spec.samples.uri))
+    store, sequences, tally = read(search.uri)
     search.tally.update(tally)
     chosen = _Choosing(search, store).choose(sequences)
     asked = search.spec.samples.count
