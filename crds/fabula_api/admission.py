@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fabula_api.base import GROUP, VERSION, camel
-from fabula_api.crd import PLURALS
-from fabula_api.recipes import recipes
+from fabula_api.recipes import API_KINDS, recipes
 from fabula_api.specs import fields_named, spec_type
 
 POLICY = "fabula-runs"
@@ -46,7 +45,7 @@ def _listed(key: str, entry: str) -> str:
 
 def _endpoint_fields() -> list[str]:
     """Fields with the address of a provider, in the specs of all installed recipes."""
-    models = {spec_type(kind, recipe) for kind in PLURALS for recipe in recipes()}
+    models = {spec_type(kind, recipe) for kind in API_KINDS for recipe in recipes()}
     return sorted({f"spec.{camel(path)}" for model in models for path in fields_named(model, "endpoint_url")})
 
 
@@ -126,7 +125,7 @@ def policy(name: str = POLICY) -> dict[str, Any]:
                         "apiGroups": [GROUP],
                         "apiVersions": [VERSION],
                         "operations": ["CREATE", "UPDATE"],
-                        "resources": sorted(PLURALS.values()),
+                        "resources": sorted(one.plural for one in API_KINDS.values()),
                     }
                 ]
             },

@@ -15,22 +15,11 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 
 from fabula_api.base import GROUP, VERSION, SpecModel, camel
-from fabula_api.dataset_build import DatasetBuildSpec, DatasetBuildStatus
-from fabula_api.eval_run import EvalRunSpec, EvalRunStatus
-from fabula_api.fine_tune_run import FineTuneRunSpec, FineTuneRunStatus
-from fabula_api.recipes import Kind, Recipe, block_of, recipes
+from fabula_api.recipes import API_KINDS, Kind, Recipe, block_of, recipes
 from fabula_api.rules import fixed_rules
 from fabula_api.specs import PARAMETERS, field_at, spec_type
 
 Schema = dict[str, Any]
-
-MODELS: dict[Kind, tuple[type[BaseModel], type[BaseModel]]] = {
-    "DatasetBuild": (DatasetBuildSpec, DatasetBuildStatus),
-    "FineTuneRun": (FineTuneRunSpec, FineTuneRunStatus),
-    "EvalRun": (EvalRunSpec, EvalRunStatus),
-}
-PLURALS: dict[Kind, str] = {"DatasetBuild": "datasetbuilds", "FineTuneRun": "finetuneruns", "EvalRun": "evalruns"}
-SHORT_NAMES: dict[Kind, str] = {"DatasetBuild": "dsb", "FineTuneRun": "ftr", "EvalRun": "evr"}
 
 _KEPT = {
     "type", "format", "enum", "default", "minimum", "maximum", "multipleOf", "minLength", "maxLength", "pattern",
@@ -176,7 +165,7 @@ def _without_defaults(schema: Schema) -> Schema:
 
 def spec_schema(kind: Kind) -> Schema:
     """The schema of a kind's spec: what every recipe has, and a block for each installed recipe that has one."""
-    spec = _with_block_defaults(structural(MODELS[kind][0]), MODELS[kind][0])
+    spec = _with_block_defaults(structural(API_KINDS[kind].spec), API_KINDS[kind].spec)
     rules = spec.setdefault("x-kubernetes-validations", [])
     for recipe in recipes().values():
         if block_of(kind, recipe) is not None:
@@ -211,7 +200,7 @@ def _of_recipe(kind: Kind, recipe: Recipe) -> list[Schema]:
     for path in recipe.unused.get(kind, ()):
         rules.append(
             {
-                "rule": f"{other} || {_left_out(MODELS[kind][0], path)}",
+                "rule": f"{other} || {_left_out(API_KINDS[kind].spec, path)}",
                 "message": f"{camel(path)} says nothing under recipe {recipe.name}; leave it out",
                 "fieldPath": f".{camel(path)}",
             }
@@ -262,7 +251,8 @@ def _of_recipes(kind: Kind) -> list[Schema]:
 
 def crd(kind: Kind) -> Schema:
     """The CustomResourceDefinition of a kind."""
-    spec_model, status_model = MODELS[kind]
+    named = API_KINDS[kind]
+    spec_model, status_model = named.spec, named.status
     spec = spec_schema(kind)
     status = _without_defaults(structural(status_model))
     status.pop("required", None)
@@ -285,7 +275,7 @@ def crd(kind: Kind) -> Schema:
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
         "metadata": {
-            "name": f"{PLURALS[kind]}.{GROUP}",
+            "name": f"{named.plural}.{GROUP}",
             "labels": {"app.kubernetes.io/name": "fabula", "app.kubernetes.io/part-of": "fabula"},
         },
         "spec": {
@@ -294,9 +284,9 @@ def crd(kind: Kind) -> Schema:
             "names": {
                 "kind": kind,
                 "listKind": f"{kind}List",
-                "plural": PLURALS[kind],
+                "plural": named.plural,
                 "singular": singular,
-                "shortNames": [SHORT_NAMES[kind]],
+                "shortNames": [named.short],
                 "categories": ["fabula"],
             },
             "versions": [
@@ -315,4 +305,4 @@ def crd(kind: Kind) -> Schema:
 
 def crds() -> list[Schema]:
     """All CRDs of the platform."""
-    return [crd(kind) for kind in MODELS]
+    return [crd(kind) for kind in API_KINDS]

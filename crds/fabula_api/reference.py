@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from fabula_api.base import API_VERSION
-from fabula_api.crd import MODELS, PLURALS, SHORT_NAMES, crd
-from fabula_api.recipes import Kind
+from fabula_api.crd import crd
+from fabula_api.recipes import API_KINDS, Kind
 
 Schema = dict[str, Any]
 
@@ -67,7 +67,7 @@ def _section(kind: Kind) -> Iterator[str]:
     root = version["schema"]["openAPIV3Schema"]
     yield f"## {kind}"
     yield ""
-    yield f"`{PLURALS[kind]}`, short `{SHORT_NAMES[kind]}`. {root['description']}"
+    yield f"`{API_KINDS[kind].plural}`, short `{API_KINDS[kind].short}`. {root['description']}"
     for part in ("spec", "status"):
         yield ""
         yield f"### {kind}.{part}"
@@ -100,6 +100,6 @@ def reference() -> str:
         " `kubectl explain` shows the same text.",
         "",
     ]
-    for kind in MODELS:
+    for kind in API_KINDS:
         lines += [*_section(kind), ""]
     return "\n".join(lines)

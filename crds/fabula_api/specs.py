@@ -17,8 +17,7 @@ from fabula_api.base import camel
 from fabula_api.dataset_build import DatasetBuildSpec
 from fabula_api.eval_run import EvalRunSpec
 from fabula_api.fine_tune_run import FineTuneRunSpec
-from fabula_api.recipes import KIND_SPECS as KIND_SPECS
-from fabula_api.recipes import Kind, Recipe, default_metrics, recipes
+from fabula_api.recipes import API_KINDS, Kind, Recipe, default_metrics, recipes
 from fabula_api.recipes import Spec as Spec
 from fabula_api.shared_spec import RunSpec
 
@@ -30,19 +29,19 @@ DEFAULT: str = RunSpec.model_fields["recipe"].default
 def spec_type(kind: Kind, recipe: str) -> type[DatasetBuildSpec] | type[FineTuneRunSpec] | type[EvalRunSpec]:
     """The model of a kind's spec under a recipe; of an unknown recipe, what every recipe has."""
     found = recipes().get(recipe)
-    return _own(found, kind) if found else KIND_SPECS[kind]
+    return _own(found, kind) if found else API_KINDS[kind].spec
 
 
 def _own(recipe: Recipe, kind: Kind) -> type[DatasetBuildSpec] | type[FineTuneRunSpec] | type[EvalRunSpec]:
-    own = recipe.specs.get(kind, KIND_SPECS[kind])
-    if not issubclass(own, KIND_SPECS[kind]):  # as `problem_of` has seen to
-        raise TypeError(f"recipe {recipe.name}: {own.__name__} is no {KIND_SPECS[kind].__name__}")
+    own = recipe.specs.get(kind, API_KINDS[kind].spec)
+    if not issubclass(own, API_KINDS[kind].spec):  # as `problem_of` has seen to
+        raise TypeError(f"recipe {recipe.name}: {own.__name__} is no {API_KINDS[kind].spec.__name__}")
     return own
 
 
 def kind_of(spec: Spec) -> Kind:
     """The kind that has such a spec."""
-    return next(kind for kind, model in KIND_SPECS.items() if isinstance(spec, model))
+    return next(kind for kind, one in API_KINDS.items() if isinstance(spec, one.spec))
 
 
 def parse_spec(kind: Kind, wire: Mapping[str, Any]) -> Spec:

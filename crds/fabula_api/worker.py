@@ -24,9 +24,9 @@ from fabula_api.base import (
 )
 from fabula_api.fine_tune_run import CheckpointStatus
 from fabula_api.outside import read_outside
-from fabula_api.recipes import Kind
-from fabula_api.specs import KIND_SPECS, parse_spec
+from fabula_api.recipes import API_KINDS, Kind
 from fabula_api.specs import Spec as Spec
+from fabula_api.specs import parse_spec
 from fabula_api.status import FailureDigest, Lineage
 from fabula_api.summary import Summary
 
@@ -127,7 +127,7 @@ class WorkerConfig(SpecModel):
         """Parse the spec as the run's kind and recipe, so that an error names the field and not three unions."""
         if isinstance(data, dict) and isinstance(data.get("spec"), dict) and isinstance(data.get("run"), dict):
             kind = data["run"].get("kind")
-            if kind in KIND_SPECS:
+            if kind in API_KINDS:
                 return {**data, "spec": parse_spec(kind, data["spec"])}
         return data
 

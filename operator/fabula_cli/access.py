@@ -11,8 +11,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from fabula_api.base import GROUP
-from fabula_api.crd import PLURALS, SHORT_NAMES
-from fabula_api.recipes import Kind
+from fabula_api.recipes import API_KINDS, Kind
 from fabula_cli.cluster import MANAGER
 from fabula_cli.exits import CommandFailed, Exit
 from fabula_cli.home import Home, default_home
@@ -37,7 +36,7 @@ def _completed(incomplete: str) -> list[str]:
         runs = access(None, None, None).runs()
     except Exception:
         return []
-    found = [f"{SHORT_NAMES[run.identity.kind]}/{run.identity.name}" for run in runs]
+    found = [f"{API_KINDS[run.identity.kind].short}/{run.identity.name}" for run in runs]
     return [name for name in found if name.startswith(incomplete)]
 
 
@@ -95,9 +94,9 @@ def named(text: str) -> tuple[Kind | None, str]:
     if not slash:
         return None, name
     for kind in RESOURCES:
-        if word.lower().removesuffix(f".{GROUP}") in (kind.lower(), PLURALS[kind], SHORT_NAMES[kind]):
+        if word.lower().removesuffix(f".{GROUP}") in (kind.lower(), API_KINDS[kind].plural, API_KINDS[kind].short):
             return kind, name
-    known = ", ".join(f"{kind} ({SHORT_NAMES[kind]})" for kind in RESOURCES)
+    known = ", ".join(f"{kind} ({API_KINDS[kind].short})" for kind in RESOURCES)
     raise CommandFailed(Exit.USAGE, f"{word} is no kind of Fabula's; the kinds are {known}")
 
 

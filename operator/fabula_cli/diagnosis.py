@@ -9,8 +9,9 @@ from decimal import Decimal
 from typing import Any
 
 from fabula_api.base import GROUP
-from fabula_api.crd import MODELS, PLURALS, crd
+from fabula_api.crd import crd
 from fabula_api.gpu_products import gpu
+from fabula_api.recipes import API_KINDS
 from fabula_api.uri import FILE
 from fabula_cli.checks import Check, Unseen
 from fabula_cli.model_cache import CacheSeen, judge_cache
@@ -86,8 +87,8 @@ def _kinds(facts: Facts) -> list[Check]:
     if isinstance(facts.crds, Unseen):
         return [Check("kinds", "NOTE", f"CustomResourceDefinitions cannot be seen ({facts.crds.why})")]
     checks = []
-    for kind in MODELS:
-        name = f"{PLURALS[kind]}.{GROUP}"
+    for kind in API_KINDS:
+        name = f"{API_KINDS[kind].plural}.{GROUP}"
         served = facts.crds.get(name)
         if served is None:
             checks.append(Check(kind, "MISSING", "is not installed: helm install with crds.enabled, or apply crds/"))

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from fabula_api.base import GROUP
-from fabula_api.crd import PLURALS
+from fabula_api.recipes import API_KINDS
 from fabula_api.uri import FILE
 from fabula_cli.access import Access
 from fabula_cli.bootstrap import NAMESPACE, SERVICE_ACCOUNT
@@ -118,7 +118,9 @@ def _account(deployments: list[dict[str, Any]] | Unseen) -> tuple[str, str] | No
 
 def _wanted() -> list[tuple[str, str, str, str]]:
     """(verb, group, resource, subresource) of what this command and kubectl do for a user."""
-    runs = [(verb, GROUP, plural, "") for plural in PLURALS.values() for verb in ("create", "list", "patch", "delete")]
+    runs = [
+        (verb, GROUP, one.plural, "") for one in API_KINDS.values() for verb in ("create", "list", "patch", "delete")
+    ]
     return [*runs, ("list", "", "pods", ""), ("get", "", "pods", "log")]
 
 

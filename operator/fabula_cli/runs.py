@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from fabula_api.base import GROUP, VERSION
-from fabula_api.crd import PLURALS
-from fabula_api.recipes import Kind
+from fabula_api.recipes import API_KINDS, Kind
 from fabula_cli.cluster import connect
 from fabula_kube.blocking import Client
 from fabula_kube.errors import ApiError
 from fabula_kube.resource import Resource
 
-RESOURCES = {kind: Resource(GROUP, VERSION, kind, plural) for kind, plural in PLURALS.items()}
+RESOURCES = {kind: Resource(GROUP, VERSION, kind, one.plural) for kind, one in API_KINDS.items()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from fabula_api.base import GROUP
-from fabula_operator.render.launch import PLURALS
+from fabula_api.recipes import API_KINDS
 from fabula_operator.render.status_ca import CONFIG_MAP
 
 NAME = "fabula-operator"
-_RUNS = sorted(PLURALS.values())
+_RUNS = sorted(one.plural for one in API_KINDS.values())
 
 CLUSTER_RULES: tuple[dict[str, list[str]], ...] = (
     {"apiGroups": [GROUP], "resources": _RUNS, "verbs": ["get", "list", "watch", "delete"]},

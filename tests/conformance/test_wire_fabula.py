@@ -12,8 +12,8 @@ from tests.support.in_blocks import changed
 from tests.support.wire import MERGE, TABLE, Object, Wire
 
 from fabula_api.base import API_VERSION, GROUP
-from fabula_api.crd import COLUMNS, MODELS, PLURALS
-from fabula_api.recipes import Kind
+from fabula_api.crd import COLUMNS
+from fabula_api.recipes import API_KINDS, Kind
 from fabula_api.specs import parse_spec
 
 pytestmark = pytest.mark.custom_resources
@@ -42,7 +42,7 @@ def definitions(wire: Wire) -> Iterator[dict[str, Object]]:
 
 def runs(namespace: str, kind: str) -> str:
     """Path of the namespace's runs of a kind."""
-    return f"/apis/{API_VERSION}/namespaces/{namespace}/{PLURALS[kind]}"  # type: ignore[index]
+    return f"/apis/{API_VERSION}/namespaces/{namespace}/{API_KINDS[kind].plural}"  # type: ignore[index]
 
 
 SPECS: dict[Kind, Object] = {
@@ -62,7 +62,7 @@ def run(kind: Kind, **spec: Any) -> Object:
     return {**body, "spec": {key: value for key, value in whole.items() if value is not None}}
 
 
-@pytest.mark.parametrize("kind", MODELS)
+@pytest.mark.parametrize("kind", API_KINDS)
 def test_the_definition_is_established(definitions: dict[str, Object], kind: Kind) -> None:
     conditions = {one["type"]: one["status"] for one in definitions[kind]["status"]["conditions"]}
     assert (conditions["NamesAccepted"], conditions["Established"]) == ("True", "True")
@@ -78,7 +78,7 @@ def test_every_example_is_accepted(wire: Wire, definitions: object, namespace: s
             assert made["spec"]["recipe"]
 
 
-@pytest.mark.parametrize("kind", MODELS)
+@pytest.mark.parametrize("kind", API_KINDS)
 def test_what_is_left_out_gets_the_model_s_defaults(
     wire: Wire, definitions: object, namespace: str, kind: Kind
 ) -> None:
@@ -131,7 +131,7 @@ def test_a_mistake_is_told_by_its_field(
     assert field in [cause["field"] for cause in refused.body["details"]["causes"]], refused.text
 
 
-@pytest.mark.parametrize("kind", MODELS)
+@pytest.mark.parametrize("kind", API_KINDS)
 def test_a_run_at_work_keeps_what_its_output_depends_on(
     wire: Wire, definitions: object, namespace: str, kind: Kind
 ) -> None:
@@ -149,7 +149,7 @@ def test_a_run_at_work_keeps_what_its_output_depends_on(
     assert refused.body["details"]["causes"] == [cause]
 
 
-@pytest.mark.parametrize("kind", MODELS)
+@pytest.mark.parametrize("kind", API_KINDS)
 def test_columns(wire: Wire, definitions: object, namespace: str, kind: Kind) -> None:
     made = wire.ok("POST", runs(namespace, kind), run(kind))
     path = runs(namespace, kind)

@@ -15,7 +15,7 @@ from tests.support.patience import SECONDS
 from tests.support.told_runs import FAILED, SUCCEEDED, TIME, WAITS, WORKS, manifest
 from tests.support.wire import MERGE, Wire
 
-from fabula_api.crd import PLURALS
+from fabula_api.recipes import API_KINDS
 from fabula_cli.bootstrap import install
 
 BIN = Path(sys.executable).parent
@@ -39,7 +39,7 @@ class Command:
 
     def apply(self, kind: str, name: str, status: dict[str, Any] | None = None, **spec: Any) -> None:
         """Make a run, as it was told to be, with a status as the operator would write it."""
-        place = f"{RUNS}/{PLURALS[kind]}"
+        place = f"{RUNS}/{API_KINDS[kind].plural}"
         made = self.wire.ok("POST", place, manifest(kind, name, **spec))
         if status is not None:
             wire = {**status, "observedGeneration": made["metadata"]["generation"]}
@@ -47,7 +47,7 @@ class Command:
 
     def spec(self, kind: str, name: str) -> dict[str, Any]:
         """The spec as it is stored."""
-        return dict(self.wire.ok("GET", f"{RUNS}/{PLURALS[kind]}/{name}")["spec"])
+        return dict(self.wire.ok("GET", f"{RUNS}/{API_KINDS[kind].plural}/{name}")["spec"])
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from fabula_api.recipes.found import (
     stages_of,
     unoffered,
 )
-from fabula_api.recipes.kind_specs import KIND_SPECS, Spec, block_of
+from fabula_api.recipes.kind_specs import API_KINDS, ApiKind, Spec, block_of
 from fabula_api.recipes.records import (
     HELD_OUT,
     Column,
@@ -26,9 +26,10 @@ from fabula_api.recipes.records import (
 )
 
 __all__ = [
+    "API_KINDS",
     "ENTRY_POINTS",
     "HELD_OUT",
-    "KIND_SPECS",
+    "ApiKind",
     "Column",
     "Figure",
     "Kind",

@@ -1,30 +1,39 @@
-"""The specs of the kinds, as every recipe has them, and what a recipe may add to one: a block of fields."""
+"""The kinds, a record each, and what a recipe may add to the spec of one: a block of fields."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from pydantic import BaseModel
 
-from fabula_api.dataset_build import DatasetBuildSpec
-from fabula_api.eval_run import EvalRunSpec
-from fabula_api.fine_tune_run import FineTuneRunSpec
+from fabula_api.dataset_build import DatasetBuildSpec, DatasetBuildStatus
+from fabula_api.eval_run import EvalRunSpec, EvalRunStatus
+from fabula_api.fine_tune_run import FineTuneRunSpec, FineTuneRunStatus
 from fabula_api.recipes.records import Kind, Recipe
 from fabula_api.summary import DatasetSummary, EstimateSummary, ScoreSummary, Summary, TrainSummary
 
 Spec: TypeAlias = DatasetBuildSpec | FineTuneRunSpec | EvalRunSpec
-KIND_SPECS: dict[Kind, type[DatasetBuildSpec] | type[FineTuneRunSpec] | type[EvalRunSpec]] = {
-    "DatasetBuild": DatasetBuildSpec,
-    "FineTuneRun": FineTuneRunSpec,
-    "EvalRun": EvalRunSpec,
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKind:
+    """A kind of the API: its names, and the models of what it holds."""
+
+    plural: str
+    short: str
+    spec: type[DatasetBuildSpec] | type[FineTuneRunSpec] | type[EvalRunSpec]
+    """What every recipe has."""
+    status: type[DatasetBuildStatus] | type[FineTuneRunStatus] | type[EvalRunStatus]
+    summary: type[Summary]
+    """What its last stage says, for its status."""
+
+
+API_KINDS: dict[Kind, ApiKind] = {
+    "DatasetBuild": ApiKind("datasetbuilds", "dsb", DatasetBuildSpec, DatasetBuildStatus, DatasetSummary),
+    "FineTuneRun": ApiKind("finetuneruns", "ftr", FineTuneRunSpec, FineTuneRunStatus, TrainSummary),
+    "EvalRun": ApiKind("evalruns", "evr", EvalRunSpec, EvalRunStatus, ScoreSummary),
 }
-"""What every recipe has, by kind."""
-SUMMARIES: dict[Kind, type[Summary]] = {
-    "DatasetBuild": DatasetSummary,
-    "FineTuneRun": TrainSummary,
-    "EvalRun": ScoreSummary,
-}
-"""What the last stage of a kind says, for the kind's status."""
 
 
 def block_of(kind: Kind, recipe: Recipe) -> type[BaseModel] | None:
@@ -38,7 +47,7 @@ def block_of(kind: Kind, recipe: Recipe) -> type[BaseModel] | None:
 def problem_of(recipe: Recipe) -> str | None:
     """Why a recipe's specs cannot be those of one; None where they can."""
     for kind, own in recipe.specs.items():
-        base = KIND_SPECS[kind]
+        base = API_KINDS[kind].spec
         if not issubclass(own, base):
             return f"its spec of a {kind} is {own.__name__}, which is no {base.__name__}"
         if set(own.model_fields) - set(base.model_fields) != {recipe.block}:
@@ -53,7 +62,7 @@ def _other_summary(recipe: Recipe) -> str | None:
     last = [(kind, stages[-1]) for kind, stages in recipe.stages.items() if stages]
     last += [(kind, stages[-1]) for kind, stages in recipe.dry_run.items() if stages]
     for kind, stage in last:
-        wanted = EstimateSummary if stage.estimates else SUMMARIES[kind]
+        wanted = EstimateSummary if stage.estimates else API_KINDS[kind].summary
         if not issubclass(stage.summary, wanted):
             return f"its {kind} ends with {stage.name}, whose summary is {stage.summary.__name__}, no {wanted.__name__}"
     return None

@@ -11,8 +11,8 @@ from typing import Annotated, Any
 import typer
 
 from fabula_api.base import API_VERSION, camel
-from fabula_api.crd import MODELS, SHORT_NAMES, crd
-from fabula_api.recipes import Kind, recipes, stages_of
+from fabula_api.crd import crd
+from fabula_api.recipes import API_KINDS, Kind, recipes, stages_of
 from fabula_api.specs import DEFAULT, PARAMETERS
 from fabula_cli.exits import CommandFailed, Exit, told
 
@@ -95,7 +95,7 @@ def _scalar(value: Any) -> str:
 
 
 def _kinds(incomplete: str) -> list[str]:
-    words = (word for one in MODELS for word in (one, SHORT_NAMES[one]))
+    words = (word for one, named in API_KINDS.items() for word in (one, named.short))
     return [word for word in words if word.startswith(incomplete)]
 
 
@@ -114,10 +114,10 @@ def init(
 ) -> None:
     """Write a commented YAML file for a kind: what has to be given, and every other field with its default."""
     with told():
-        words = {word.lower(): one for one in MODELS for word in (one, SHORT_NAMES[one])}
+        words = {word.lower(): one for one, named in API_KINDS.items() for word in (one, named.short)}
         chosen = words.get(kind.lower())
         if chosen is None:
-            raise CommandFailed(Exit.USAGE, f"{kind} is no kind of Fabula's; the kinds are {', '.join(MODELS)}")
+            raise CommandFailed(Exit.USAGE, f"{kind} is no kind of Fabula's; the kinds are {', '.join(API_KINDS)}")
         if stages_of(recipe, chosen) is None:
             known = ", ".join(sorted(one for one, found in recipes().items() if chosen in found.stages))
             raise CommandFailed(Exit.USAGE, f"recipe {recipe} has no {chosen}; there is {known}")

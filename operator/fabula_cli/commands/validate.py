@@ -15,10 +15,10 @@ import yaml
 from rich.console import Console
 
 from fabula_api.base import API_VERSION, GROUP
-from fabula_api.crd import MODELS, crd
+from fabula_api.crd import crd
 from fabula_api.eval_run import EvalRunSpec
 from fabula_api.judging import planned_words
-from fabula_api.recipes import Kind
+from fabula_api.recipes import API_KINDS, Kind
 from fabula_cli.access import Output
 from fabula_cli.display import shown
 from fabula_cli.exits import CommandFailed, Exit, told
@@ -98,11 +98,11 @@ def judge(document: Document, root: str) -> Verdict:
     title = f"{obj.get('kind')}/{name}"
     if str(obj.get("apiVersion", "")).partition("/")[0] != GROUP:
         return Verdict(document.file, title, document.line(""), notes=("not one of Fabula's kinds; not looked at",))
-    kind = next((one for one in MODELS if one == obj.get("kind")), None)
+    kind = next((one for one in API_KINDS if one == obj.get("kind")), None)
     if obj["apiVersion"] != API_VERSION:
         return _verdict(document, title, [("apiVersion", f"is {obj['apiVersion']}; this version knows {API_VERSION}")])
     if kind is None:
-        return _verdict(document, title, [("kind", f"is no kind of {API_VERSION}; it has {', '.join(MODELS)}")])
+        return _verdict(document, title, [("kind", f"is no kind of {API_VERSION}; it has {', '.join(API_KINDS)}")])
     if not isinstance(name, str) or not name:
         return _verdict(document, title, [("metadata.name", "is missing")])
     schema, rules = _checker(kind)

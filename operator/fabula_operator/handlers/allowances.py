@@ -7,7 +7,8 @@ from datetime import datetime
 from typing import Any
 
 from fabula_api.entries import instance
-from fabula_api.specs import KIND_SPECS, Spec
+from fabula_api.recipes import API_KINDS
+from fabula_api.specs import Spec
 from fabula_api.worker import Allowance, QuotaLease, StageReport
 from fabula_operator.handlers.reports import Reports
 from fabula_operator.kube.cache import Cache
@@ -134,7 +135,7 @@ def _has_unheard(cache: Cache, uid: str, stage: str, heard: Set[Shard], since: d
 def _claims(cache: Cache, reports: Reports, wanted: Claim, groups: Sequence[QuotaGroup]) -> list[Claim]:
     """All claims on the pool of `wanted`: of all runs' stages at work, whatever their kind."""
     found = []
-    for obj in (one for kind in KIND_SPECS for one in cache.runs(kind, "Running")):
+    for obj in (one for kind in API_KINDS for one in cache.runs(kind, "Running")):
         if not (at_work := _at_work(obj)) or (spec := _spec(obj)) is None:
             continue
         uid = str(obj["metadata"]["uid"])

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from fabula_api.base import GROUP
 from fabula_api.outside import plain, read_outside, whole
-from fabula_api.recipes import Kind
+from fabula_api.recipes import API_KINDS, Kind
 from fabula_api.worker import Allowance, ProgressBody
 from fabula_operator.handlers.allowances import answer
 from fabula_operator.handlers.limits import Buckets
@@ -24,7 +24,7 @@ from fabula_operator.kube.token_review import TokenReviewer, TooManyReviews, Una
 from fabula_operator.plan.groups.group import group_of
 from fabula_operator.plan.money.quota_groups import QuotaGroup
 from fabula_operator.plan.seen.api_objects import Pod, controller_uid
-from fabula_operator.render.launch import PLURALS, RunIdentity
+from fabula_operator.render.launch import RunIdentity
 from fabula_operator.render.names import ARM, ATTEMPT, STAGE
 
 logger = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ REVIEWS_PER_SECOND, REVIEWS_AT_ONCE = 50.0, 1200.0
 """TokenReviews for the pods of one namespace: a child has at most 1024, and each token is reviewed once a minute."""
 NOT_YOURS = "there is no such run, or the token is none of its pods'"
 """One answer for both, so that nobody learns which runs other namespaces have."""
-KINDS: dict[str, Kind] = {plural: kind for kind, plural in PLURALS.items()}
+KINDS: dict[str, Kind] = {one.plural: kind for kind, one in API_KINDS.items()}
 OBJECT_PATH = "/v1alpha1/namespaces/{namespace}/{plural}/{name}/status"
 
 

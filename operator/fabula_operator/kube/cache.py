@@ -14,6 +14,7 @@ from fabula_operator.kube.claims import Claims
 from fabula_operator.kube.own_writes import OwnWrites, Written
 from fabula_operator.kube.packed import Packed
 from fabula_operator.kube.resources import CHILDREN, RUNS, Obj
+from fabula_operator.plan.kinds import KINDS
 from fabula_operator.plan.seen.api_objects import Child, Pod, controller_kind, controller_uid
 from fabula_operator.plan.seen.observed import Environment, Observed, Reference, Report, Run, Waiting, read_status
 from fabula_operator.plan.stages.references import named_runs
@@ -290,8 +291,8 @@ class Cache:
         if obj is None:
             return Reference(key.kind, key.name, exists=False)
         status = read_status(key.kind, obj.get("status"))
-        made = (getattr(status, name, None) for name in ("artifact", "adapter", "model"))
-        artifact = next((one for one in made if one is not None), None)
+        kind = KINDS[key.kind]
+        artifact, (samples, train_samples) = kind.made(status), kind.samples(status)
         return Reference(
             key.kind,
             key.name,
@@ -299,8 +300,8 @@ class Cache:
             uri=artifact.uri if artifact else None,
             digest=artifact.digest if artifact else None,
             reason=status.reason,
-            samples=getattr(status, "samples", None),
-            train_samples=getattr(status, "samples_by_split", {}).get("train"),
+            samples=samples,
+            train_samples=train_samples,
             recipe=(obj.get("spec") or {}).get("recipe"),
             dry_run=(obj.get("spec") or {}).get("dryRun") is True,
         )

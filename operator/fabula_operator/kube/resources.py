@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fabula_api.base import GROUP, VERSION
+from fabula_api.recipes import API_KINDS
 from fabula_kube.resource import Obj as Obj
 from fabula_kube.resource import Resource as Resource
-from fabula_operator.render.launch import PLURALS
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,6 @@ KUEUE = "kueue.x-k8s.io"
 WORKLOAD = Resource(KUEUE, "v1beta1", "Workload", "workloads")
 LEASE = Resource("coordination.k8s.io", "v1", "Lease", "leases")
 TOKEN_REVIEW = Resource("authentication.k8s.io", "v1", "TokenReview", "tokenreviews", namespaced=False)
-RUNS: dict[str, Resource] = {kind: Resource(GROUP, VERSION, kind, plural) for kind, plural in PLURALS.items()}
+RUNS: dict[str, Resource] = {kind: Resource(GROUP, VERSION, kind, one.plural) for kind, one in API_KINDS.items()}
 BY_PLURAL: dict[str, Resource] = {resource.plural: resource for resource in (*RUNS.values(), POD, JOB, PYTORCH_JOB)}
 CHILDREN: dict[str, Resource] = {"Job": JOB, "PyTorchJob": PYTORCH_JOB}

@@ -10,7 +10,7 @@ from fabula_api.base import GROUP
 from fabula_api.eval_run import EvalRunSpec
 from fabula_api.fine_tune_blocks import Template
 from fabula_api.fine_tune_run import FineTuneRunSpec
-from fabula_api.recipes import Kind, Shape
+from fabula_api.recipes import API_KINDS, Kind, Shape
 from fabula_api.shared_spec import Resources, Retries
 from fabula_api.worker import Spec, StageInput
 from fabula_operator.render.names import child_name
@@ -18,12 +18,6 @@ from fabula_operator.render.worker_defaults import WorkerDefaults
 
 Backend = Literal["Job", "PyTorchJob"]
 Device = Literal["cpu", "cuda"]
-
-PLURALS: dict[Kind, str] = {
-    "DatasetBuild": "datasetbuilds",
-    "FineTuneRun": "finetuneruns",
-    "EvalRun": "evalruns",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +32,7 @@ class RunIdentity:
     @property
     def plural(self) -> str:
         """Resource name of the kind."""
-        return PLURALS[self.kind]
+        return API_KINDS[self.kind].plural
 
     @property
     def audience(self) -> str:

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from fabula_api.base import EACH, camel
-from fabula_api.crd import MODELS, crd
+from fabula_api.crd import crd
 from fabula_api.generate import outputs
-from fabula_api.recipes import Kind, block_of, recipes
+from fabula_api.recipes import API_KINDS, Kind, block_of, recipes
 from fabula_api.rules import fixed_fields
 from fabula_api.specs import field_at, spec_type
 from fabula_local.schema.cel import CelRules
@@ -35,7 +35,7 @@ def schema_of(kind: Kind, part: str) -> dict[str, Any]:
     return dict(root["properties"][part])
 
 
-@pytest.mark.parametrize("kind", MODELS)
+@pytest.mark.parametrize("kind", API_KINDS)
 @pytest.mark.parametrize("part", ["spec", "status"])
 def test_every_field_is_typed_and_bounded(kind: Kind, part: str) -> None:
     for path, field in fields(schema_of(kind, part)):
@@ -49,7 +49,7 @@ def test_every_field_is_typed_and_bounded(kind: Kind, part: str) -> None:
             assert "maxProperties" in field, path
 
 
-@pytest.mark.parametrize("kind", MODELS)
+@pytest.mark.parametrize("kind", API_KINDS)
 @pytest.mark.parametrize("part", ["spec", "status"])
 def test_every_field_explains_itself(kind: Kind, part: str) -> None:
     bare = [
@@ -60,12 +60,12 @@ def test_every_field_explains_itself(kind: Kind, part: str) -> None:
     assert bare == []
 
 
-@pytest.mark.parametrize("kind", MODELS)
+@pytest.mark.parametrize("kind", API_KINDS)
 def test_a_status_has_no_defaults(kind: Kind) -> None:
     assert [path for path, field in fields(schema_of(kind, "status")) if "default" in field] == []
 
 
-@pytest.mark.parametrize("kind", MODELS)
+@pytest.mark.parametrize("kind", API_KINDS)
 def test_nested_blocks_default_so_that_their_fields_do(kind: Kind) -> None:
     spec = schema_of(kind, "spec")
     blocks = {camel(recipe.block) for recipe in recipes().values() if block_of(kind, recipe)}
@@ -77,7 +77,7 @@ def test_nested_blocks_default_so_that_their_fields_do(kind: Kind) -> None:
 
 def defaults() -> Iterator[Any]:
     """Each default of each generated file, with the schema of its own place."""
-    for kind in MODELS:
+    for kind in API_KINDS:
         definition = crd(kind)
         for version in definition["spec"]["versions"]:
             for where, field in fields(version["schema"]["openAPIV3Schema"]):
@@ -95,7 +95,7 @@ def test_a_default_keeps_its_own_rules_as_written(field: dict[str, Any]) -> None
     assert CelRules(holder).check(value, value, ratchet=False) == []
 
 
-@pytest.mark.parametrize("kind", MODELS)
+@pytest.mark.parametrize("kind", API_KINDS)
 def test_a_block_s_default_fills_in_what_its_fields_would(kind: Kind) -> None:
     """A default that names its fields says what they say: a block that is left out equals one that is empty."""
     for path, field in fields(schema_of(kind, "spec")):
@@ -106,7 +106,7 @@ def test_a_block_s_default_fills_in_what_its_fields_would(kind: Kind) -> None:
                 assert value == own, f"{path}.{name}"
 
 
-@pytest.mark.parametrize("kind", MODELS)
+@pytest.mark.parametrize("kind", API_KINDS)
 def test_the_laptop_s_api_accepts_the_definition(kind: Kind) -> None:
     assert validate_crd(crd(kind)) == []
 
@@ -131,14 +131,14 @@ def test_exclusive_bounds_are_booleans_as_crds_want_them() -> None:
     assert rate["exclusiveMinimum"] is True
 
 
-@pytest.mark.parametrize("kind", MODELS)
+@pytest.mark.parametrize("kind", API_KINDS)
 def test_fixed_fields_exist_in_the_spec(kind: Kind) -> None:
     known = {path.removeprefix(".") for path, _ in fields(schema_of(kind, "spec"))}
     assert {camel(path) for _, path in fixed_fields(kind)} <= known
 
 
 @pytest.mark.parametrize("recipe", recipes())
-@pytest.mark.parametrize("kind", MODELS)
+@pytest.mark.parametrize("kind", API_KINDS)
 def test_stages_read_fields_that_exist(recipe: str, kind: Kind) -> None:
     own = spec_type(kind, recipe)
     names = set()

@@ -15,8 +15,8 @@ from types import FrameType, TracebackType
 from pydantic import ValidationError
 
 from fabula_api.dataset_build import DatasetBuildSpec
-from fabula_api.recipes import Kind, recipes, stages_of
-from fabula_api.specs import DEFAULT, KIND_SPECS, parse_spec
+from fabula_api.recipes import API_KINDS, Kind, recipes, stages_of
+from fabula_api.specs import DEFAULT, parse_spec
 from fabula_api.worker import CONFIG_VARIABLE, SHARD_VARIABLE, ExitCode, WorkerConfig, WorkerResult
 from fabula_workloads.runtime import metrics
 from fabula_workloads.runtime.context import StageContext, StageResult, cache_folder
@@ -89,7 +89,7 @@ def _check_installed(spec: dict[str, object]) -> None:
 
 def _kind(run: object) -> Kind | None:
     named = run.get("kind") if isinstance(run, dict) else None
-    return next((kind for kind in KIND_SPECS if kind == named), None)
+    return next((kind for kind in API_KINDS if kind == named), None)
 
 
 def read_shard(config: WorkerConfig) -> int:

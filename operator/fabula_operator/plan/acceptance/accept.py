@@ -17,7 +17,7 @@ from fabula_api.fine_tune_blocks import Estimate
 from fabula_api.fine_tune_run import FineTuneRunSpec
 from fabula_api.once import once
 from fabula_api.recipes import (
-    KIND_SPECS,
+    API_KINDS,
     Kind,
     Stage,
     metrics_of,
@@ -176,7 +176,7 @@ def meaningless(spec: Spec) -> str | None:
     """A sentence naming the first field that says nothing under the run's recipe, or a layout that it cannot read."""
     recipe, kind = recipes()[spec.recipe], kind_of(spec)
     for path in recipe.unused.get(kind, ()):
-        field = field_at(KIND_SPECS[kind], path)
+        field = field_at(API_KINDS[kind].spec, path)
         if field is not None and value_at(spec, path) != field.get_default(call_default_factory=True):
             return f"spec.{camel(path)}: it says nothing under recipe {spec.recipe}; leave it out"
     formats = [one.name for one in recipe.sample_formats]

@@ -8,7 +8,7 @@ from typing import Any
 
 from fabula_api.dataset_build import DatasetBuildSpec, DatasetBuildStatus
 from fabula_api.recipes import recipes
-from fabula_api.status import Tally
+from fabula_api.status import ArtifactStatus, Tally
 from fabula_api.summary import DatasetSummary, EstimateSummary
 from fabula_operator.plan.kinds.billing import BILLED, billed, counts_of
 from fabula_operator.plan.kinds.kind import Plain
@@ -37,6 +37,14 @@ class DatasetBuildKind(Plain[DatasetBuildSpec, DatasetBuildStatus]):
             usd = "dollars not known" if expected.usd is None else f"${expected.usd:,.2f}"
             return f"dry run: {expected.calls:,} calls, {usd}, {expected.minutes:,.0f} minutes"
         return f"{status.samples} samples" if status.samples is not None else "dataset committed"
+
+    def made(self, status: DatasetBuildStatus) -> ArtifactStatus | None:
+        """The dataset."""
+        return status.artifact
+
+    def samples(self, status: DatasetBuildStatus) -> tuple[int | None, int | None]:
+        """Of the dataset, and of its training split."""
+        return status.samples, status.samples_by_split.get("train")
 
     def left(self, status: DatasetBuildStatus) -> Sequence[tuple[str, str]]:
         """What budget or target ended before it was begun."""

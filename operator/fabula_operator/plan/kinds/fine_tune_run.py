@@ -8,7 +8,7 @@ from typing import Any
 from fabula_api.fine_tune_blocks import Estimate
 from fabula_api.fine_tune_run import Attempt, CheckpointStatus, FineTuneRunSpec, FineTuneRunStatus, Metrics
 from fabula_api.outside import whole
-from fabula_api.status import FailureDigest
+from fabula_api.status import ArtifactStatus, FailureDigest
 from fabula_api.summary import TrainSummary
 from fabula_operator.plan.kinds.kind import Plain
 from fabula_operator.plan.money.gpu_hours import cost_usd, listed, timed
@@ -61,6 +61,10 @@ class FineTuneRunKind(Plain[FineTuneRunSpec, FineTuneRunStatus]):
         if status.adapter or status.model:
             made = "adapter committed" if status.adapter else "model committed"
         return f"{made}, loss {loss:.4g}" if loss is not None else made
+
+    def made(self, status: FineTuneRunStatus) -> ArtifactStatus | None:
+        """The adapter, or the model."""
+        return status.adapter or status.model
 
     def attempts(self, status: FineTuneRunStatus) -> Sequence[Attempt]:
         """Those that the status lists."""

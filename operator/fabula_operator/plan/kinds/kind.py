@@ -7,7 +7,7 @@ from typing import Generic, Protocol, TypeVar
 
 from fabula_api.fine_tune_blocks import Estimate
 from fabula_api.fine_tune_run import Attempt
-from fabula_api.status import FailureDigest, RunStatus
+from fabula_api.status import ArtifactStatus, FailureDigest, RunStatus
 from fabula_operator.plan.stages.view import StageView
 from fabula_operator.plan.status.conditions import Told
 
@@ -41,6 +41,12 @@ class RunKind(Protocol[SpecT, StatusT]):
 
     def left(self, status: StatusT) -> Sequence[tuple[str, str]]:
         """What a successful run left undone, as (reason, what): nothing for most kinds."""
+
+    def made(self, status: StatusT) -> ArtifactStatus | None:
+        """What other runs name it for."""
+
+    def samples(self, status: StatusT) -> tuple[int | None, int | None]:
+        """How many samples it made, and how many of them to train on; None where it says neither."""
 
     def attempts(self, status: StatusT) -> Sequence[Attempt]:
         """The attempts of its group of ranks; none for kinds without one."""
@@ -76,6 +82,14 @@ class Plain(Generic[S, T]):
     def left(self, status: T) -> Sequence[tuple[str, str]]:
         """Nothing."""
         return ()
+
+    def made(self, status: T) -> ArtifactStatus | None:
+        """Nothing that other runs name."""
+        return None
+
+    def samples(self, status: T) -> tuple[int | None, int | None]:
+        """None."""
+        return None, None
 
     def attempts(self, status: T) -> Sequence[Attempt]:
         """None: it has no group."""

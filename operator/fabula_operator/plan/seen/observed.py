@@ -7,22 +7,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from fabula_api.dataset_build import DatasetBuildStatus
-from fabula_api.eval_run import EvalRunStatus
-from fabula_api.fine_tune_run import FineTuneRunStatus
 from fabula_api.once import once
-from fabula_api.recipes import Kind
+from fabula_api.recipes import API_KINDS, Kind
 from fabula_api.status import RunStatus
 from fabula_api.worker import StageReport
 from fabula_operator.plan.seen.api_objects import Child, Pod
 from fabula_operator.plan.seen.pulse import Pulse
 from fabula_operator.render.launch import RunIdentity
-
-STATUS_TYPES: dict[str, type[DatasetBuildStatus] | type[FineTuneRunStatus] | type[EvalRunStatus]] = {
-    "DatasetBuild": DatasetBuildStatus,
-    "FineTuneRun": FineTuneRunStatus,
-    "EvalRun": EvalRunStatus,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +46,15 @@ class Run:
 
 def read_status(kind: Kind, wire: Mapping[str, Any] | None) -> RunStatus:
     """The status on the wire as its model; an empty one when it does not parse. Nobody may change `wire` any more."""
-    return _read(wire, kind) if wire else STATUS_TYPES[kind]()
+    return _read(wire, kind) if wire else API_KINDS[kind].status()
 
 
 @once(512)
 def _read(wire: Mapping[str, Any], kind: Kind) -> RunStatus:
     try:
-        return STATUS_TYPES[kind].model_validate(wire)
+        return API_KINDS[kind].status.model_validate(wire)
     except ValueError:
-        return STATUS_TYPES[kind]()
+        return API_KINDS[kind].status()
 
 
 @dataclass(frozen=True, slots=True)
