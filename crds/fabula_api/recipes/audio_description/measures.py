@@ -66,6 +66,31 @@ METRICS = (
         definitions={"v2": Definition("words of the answer in the time of its clip", f"{_SCORING}.pace:pace")},
         place=50,
     ),
+    Metric(
+        name="audio-description/neighbours",
+        title="R@k/N",
+        unit="share of windows of N clips in which an answer's own reference is among the k most like it",
+        shown=".3f",
+        better="higher",
+        over="evaluation",
+        definitions={
+            "v2": Definition("windows over all clips of a film, BERTScore", f"{_SCORING}.context:neighbours"),
+            "paper-v1": Definition("whole windows only, every N/2 clips", f"{_SCORING}.context:neighbours"),
+        },
+        by_default=False,
+        place=60,
+    ),
+    Metric(
+        name="audio-description/critic",
+        title="CRITIC",
+        unit="overlap of the characters that answer and reference are about, pronouns resolved",
+        shown=".3f",
+        better="higher",
+        over="evaluation",
+        definitions={"v2": Definition("mean over answers, mentions by F-COREF", f"{_SCORING}.context:critic")},
+        by_default=False,
+        place=70,
+    ),
 )
 LLM_AD_EVAL = Rubric(
     name="llm-ad-eval",

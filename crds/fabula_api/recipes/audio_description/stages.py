@@ -16,12 +16,13 @@ _WORK = "fabula_workloads.recipes.audio_description"
 _RESOLVE, _TRAIN = TRAINING
 
 _READS = {
+    "resolve": ("audio_description.neighbours",),
     "infer": (
         "audio_description.beams",
         "audio_description.repetition_penalty",
         "audio_description.no_repeat_ngram",
     ),
-    "score": ("audio_description.unit_seconds",),
+    "score": ("audio_description.unit_seconds", "audio_description.neighbours"),
 }
 """What stages of an evaluation read of the block."""
 
@@ -47,7 +48,10 @@ AUDIO_DESCRIPTION = Recipe(
                 when=("audio_description.takes_pretrained", (True,)),
                 made_by="FineTuneRun",
             ),
-        )
+        ),
+        "EvalRun": (
+            ReadModel("neighboursModel", "audio_description.neighbours.model", when=("asks_neighbours", (True,))),
+        ),
     },
     stages={
         "DatasetBuild": (
@@ -100,7 +104,14 @@ AUDIO_DESCRIPTION = Recipe(
                 external=(*_TRAIN.external, "pretrained"),
             ),
         ),
-        "EvalRun": tuple(replace(stage, reads=(*stage.reads, *_READS.get(stage.name, ()))) for stage in EVALUATION),
+        "EvalRun": tuple(
+            replace(
+                stage,
+                reads=(*stage.reads, *_READS.get(stage.name, ())),
+                external=(*stage.external, "neighboursModel") if stage.name == "score" else stage.external,
+            )
+            for stage in EVALUATION
+        ),
     },
     columns={
         "DatasetBuild": (

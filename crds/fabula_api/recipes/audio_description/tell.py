@@ -2,10 +2,29 @@
 
 from __future__ import annotations
 
+from typing import ClassVar, Literal
+
 from pydantic import Field
 
-from fabula_api.base import SpecModel
+from fabula_api.base import Rule, SpecModel
 from fabula_api.eval_run import EvalRunSpec
+from fabula_api.shared_spec import ModelSource
+
+
+class Neighbours(SpecModel):
+    """What R@k/N compares an answer with: the references of the clips around it."""
+
+    cel: ClassVar[tuple[Rule, ...]] = ({"rule": "self.k < self.n", "message": "k must be less than n"},)
+    k: int = Field(5, ge=1, le=1000)
+    """Among how many of the references most like it an answer's own has to be."""
+    n: int = Field(16, ge=2, le=1000)
+    """Clips of a window."""
+    windows: Literal["all", "published"] = "all"
+    """`published` leaves out the clips behind the last whole window, and films with fewer than `n`."""
+    model: ModelSource = Field(default_factory=lambda: ModelSource(name="FacebookAI/roberta-large"))
+    """Model whose vectors tell how alike two sentences are (BERTScore)."""
+    layer: int = Field(17, ge=1, le=256)
+    """Its layer with the vectors."""
 
 
 class AudioDescriptionTell(SpecModel):
@@ -18,6 +37,8 @@ class AudioDescriptionTell(SpecModel):
     no_repeat_ngram: int = Field(3, ge=0, le=16)
     """No so many tokens in a row stand in a description twice; 0 lets them."""
 
+    neighbours: Neighbours = Field(default_factory=Neighbours)
+    """How `audio-description/neighbours` compares."""
     unit_seconds: float = Field(1, gt=0, le=3600)
     """Seconds of one unit of the annotations' times: 1, as MAD and CMD-AD have them; 0.3333 for TV-AD, which counts
     three frames a second. Subtitles and the words a minute go by it."""
@@ -26,3 +47,8 @@ class AudioDescriptionTell(SpecModel):
 class AudioDescriptionEvalSpec(EvalRunSpec):
     audio_description: AudioDescriptionTell
     """How descriptions are found."""
+
+    @property
+    def asks_neighbours(self) -> bool:
+        """Whether the model that compares sentences is read."""
+        return "audio-description/neighbours" in self.metrics

@@ -46,7 +46,7 @@ _TITLES = (
 _ABBREV4 = rf"(?:(?i:{_TITLES}|vs|Alex|Wm|Jos|Cie|a\.k\.a|cf|TREAS|Ph)|M(?i:iss)|{_ACRO})"
 _ABBREV3 = r"(?i:ca|figs?|prop|nos?|art|bldg|prop|pp|op)\."
 _FILENAME = (
-    rf"{_A}+(?:[-._]{_A}+)*\.(?i:html|htm|h|java|jpeg|jpg|bat|bmp|bz2|class|cgi|cpp|c|dll|docx|doc|exe|gif|gz|jar|mov|mp3"
+    rf"{_A}+(?:\.{_A}+)*\.(?i:html|htm|h|java|jpeg|jpg|bat|bmp|bz2|class|cgi|cpp|c|dll|docx|doc|exe|gif|gz|jar|mov|mp3"
     r"|pdf|php|pl|png|pptx?|ps|py|sql|tar|txt|wav|xml|x|zip|wm[va]|avi|flv|mp[34g])"
 )
 ABBREVIATION = re.compile(
