@@ -47,7 +47,7 @@ def _overview(metrics: Mapping[str, Metric]) -> Iterator[str]:
     yield "| metric | | a figure says | better | looks at |"
     yield "|---|---|---|---|---|"
     for metric in metrics.values():
-        seen = "each answer" if metric.over == "answer" else "all answers and their pictures, by a model"
+        seen = "each answer" if metric.over == "answer" else "all answers at once"
         yield f"| `{metric.name}` | {metric.title} | {metric.unit} | {metric.better or ''} | {seen} |"
 
 

@@ -40,6 +40,8 @@ class Definition:
     """What is counted, for the documentation's table."""
     function: str
     """`module:function`. As text, so that whoever reads the record imports no library of models."""
+    published: bool = True
+    """Whether the published evaluation has it; in its tables what it has comes first."""
     defect: str | None = None
     """Why it is known not to tell two texts apart, of a published definition that cannot."""
 

@@ -32,6 +32,8 @@ class AnswerForm:
     is said tells whose it is."""
     unreadable: str = "answers without text"
     """What `unparseable` means, for people."""
+    from_file: Callable[[str], str] = str.strip
+    """The answer in a file's text."""
     as_file: Callable[[str, str, float], str] = _as_it_is
     """An answer as `transcripts/<sample>-<seed>.txt` has it, of sample, text and seconds."""
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fabula_api.recipes import recipes
+from fabula_workloads.metrics.answer_files import AnswerReader, text_files
 from fabula_workloads.metrics.answer_form import PLAIN as PLAIN_ANSWERS
 from fabula_workloads.metrics.answer_form import AnswerForm
 from fabula_workloads.recipe_parts.named import named
@@ -36,6 +37,8 @@ class EvaluationParts:
     model answers."""
     answers: AnswerForm = PLAIN_ANSWERS
     """How an answer is read."""
+    answer_files: AnswerReader = text_files
+    """How answers that lie in a folder already are found, for `fabula score`."""
     report: ReportParts = PLAIN_REPORT
     """What the report shows beside figures."""
 

@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Iterable
 
-from fabula_api.metrics import ProfileName
+from fabula_api.metrics import Metric, ProfileName
 from fabula_workloads.metrics.evaluation import Evaluation
 
 
@@ -15,7 +15,7 @@ def samples_csv(evaluation: Evaluation, profile: ProfileName, samples: Iterable[
 
     The figures are means over seeds, unrounded; a cell is empty where there is no figure.
     """
-    arms, metrics = evaluation.arms, evaluation.metrics_under(profile)
+    arms, metrics = evaluation.arms, _in_order(evaluation, profile)
     header = ["sample", *(f"{metric.csv_column}_{arm.name}" for metric in metrics for arm in arms)]
     rows = [
         [sample, *(_cell(arm.samples[profile, metric.name].get(sample)) for metric in metrics for arm in arms)]
@@ -29,12 +29,33 @@ def summary_csv(evaluation: Evaluation, profile: ProfileName) -> str:
     others = [arm for arm in evaluation.arms if arm.name != evaluation.baseline]
     differences = ["Difference"] if len(others) == 1 else [f"Difference {arm.name}" for arm in others]
     rows = []
-    for metric in evaluation.metrics_under(profile):
+    for metric in _in_order(evaluation, profile):
         means = [arm.means[profile, metric.name].mean for arm in evaluation.arms]
         deltas = [evaluation.difference(profile, arm.name, metric.name) for arm in others]
         cells = [*means, *(delta.estimate.mean if delta else None for delta in deltas)]
         rows.append([metric.name, *("" if value is None else format(value, metric.shown) for value in cells)])
     return _csv(["Metric", *(arm.name for arm in evaluation.arms), *differences], rows)
+
+
+def _in_order(evaluation: Evaluation, profile: ProfileName) -> list[Metric]:
+    """The metrics that the published tables have, in their order, before the others."""
+    return sorted(evaluation.metrics_under(profile), key=lambda metric: not metric.definitions[profile].published)
+
+
+def results_csv(evaluation: Evaluation) -> str:
+    """One row for each answer: how it ended, and its figures under the first profile."""
+    metrics = evaluation.metrics_under(evaluation.profile)
+    header = ["arm", "sample", "seed", "outcome", "reason", "parseable", "violation", "tokens", "seconds", "finish"]
+    rows = [
+        [
+            m.answer.arm, m.answer.sample, str(m.answer.seed), "failed" if m.answer.text is None else "ok",
+            m.answer.reason, str(m.parseable.get(evaluation.profile, False)).lower(), m.violation or "",
+            str(m.answer.tokens), repr(m.answer.seconds), m.answer.finish,
+            *(_cell(m.values[evaluation.profile][metric.name]) for metric in metrics),
+        ]
+        for m in evaluation.answers
+    ]  # fmt: skip
+    return _csv([*header, *(metric.csv_column for metric in metrics)], rows)
 
 
 def _cell(value: float | None) -> str:

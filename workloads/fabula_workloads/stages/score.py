@@ -33,7 +33,7 @@ from fabula_workloads.report.document import document
 from fabula_workloads.report.judges import judges_document, verdicts_csv
 from fabula_workloads.report.page import page
 from fabula_workloads.report.parts import Told
-from fabula_workloads.report.tables import samples_csv, summary_csv
+from fabula_workloads.report.tables import results_csv, samples_csv, summary_csv
 from fabula_workloads.report.thumbnails import thumbnail
 from fabula_workloads.runtime.artifact import add_part, commit
 from fabula_workloads.runtime.context import StageContext, StageResult
@@ -137,6 +137,7 @@ def _commit(
         "report.html": html,
         "report.json": json.dumps(found, ensure_ascii=False, indent=1, allow_nan=False) + "\n",
     }
+    files["results.csv"] = results_csv(evaluation)
     for profile in evaluation.profiles:
         suffix = "" if profile == evaluation.profile else f"-{profile}"
         files[f"samples{suffix}.csv"] = samples_csv(evaluation, profile, pictures)

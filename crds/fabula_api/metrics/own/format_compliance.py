@@ -12,7 +12,7 @@ METRIC = Metric(
     better="higher",
     definitions={
         "v2": Definition("share of answers that break no rule of the prompt", _FUNCTION),
-        "paper-v1": Definition("the same", _FUNCTION),
+        "paper-v1": Definition("the same", _FUNCTION, published=False),
     },
     headline=True,
     place=60,

@@ -32,5 +32,6 @@ DIALOGUE = AnswerForm(
     version=VERSION,
     blind=blind,
     unreadable="answers without a single turn",
+    from_file=load,
     as_file=dump,
 )

@@ -1,0 +1,171 @@
+"""`fabula score` and `fabula compare`: the metrics and statistics of an evaluation, on files that exist already."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from fabula_cli.exits import CommandFailed, Exit, told
+
+if TYPE_CHECKING:
+    from fabula_workloads.metrics.statistics.paired import Paired
+    from fabula_workloads.scoring.score import Scored
+
+ProfileOption = Annotated[
+    Literal["v2", "paper-v1"],
+    typer.Option(help="Definitions: `v2`, or `paper-v1` as published, whose table has the published columns."),
+]
+RecipeOption = Annotated[str, typer.Option(help="Whose answers they are: its metrics, and how its answers are read.")]
+BaselineOption = Annotated[str | None, typer.Option(help="Arm that the others are compared with. Default: the first.")]
+Models = typer.Option(exists=True, show_default=False)
+
+
+def score(
+    folders: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Folders with answers: `<sample>.txt` files of one arm each, or the published layout, a folder for "
+            "each sample with `transcript_<arm>.txt` and its pictures."
+        ),
+    ],
+    profile: ProfileOption = "v2",
+    recipe: RecipeOption = "podcast",
+    metric: Annotated[list[str] | None, typer.Option(help="Metric to compute; may be repeated. Default: all.")] = None,
+    baseline: BaselineOption = None,
+    pictures: Annotated[
+        Path | None, typer.Option(help="Folder with a folder of pictures for each sample.", exists=True)
+    ] = None,
+    clip_model: Annotated[Path | None, typer.Option(help="Folder with the model of clip-score.", exists=True)] = None,
+    embedding_model: Annotated[
+        Path | None, typer.Option(help="Folder with the sentence-embedding model of coherence.", exists=True)
+    ] = None,
+    training_set: Annotated[
+        Path | None, typer.Option(help="`train.jsonl` that the arms were tuned on, for training-overlap.", exists=True)
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Where report and tables go.")] = Path("fabula-score"),
+) -> None:
+    """Measure answers that lie in folders, one folder an arm, and compare them; no cluster, and no model for texts."""
+    with told(), _needed():
+        from fabula_workloads.runtime.failures import WorkerError
+        from fabula_workloads.scoring.score import Wishes, files_of
+        from fabula_workloads.scoring.score import score as scored_of
+
+        wishes = Wishes(
+            recipe, (profile,), tuple(metric or ()), baseline, pictures, clip_model, embedding_model, training_set
+        )
+        try:
+            scored = scored_of(folders, wishes)
+        except (ValueError, OSError, WorkerError) as error:
+            raise CommandFailed(Exit.BAD, str(error)) from error
+        out.mkdir(parents=True, exist_ok=True)
+        for name, content in files_of(scored, out.resolve().name):
+            (out / name).write_text(content, encoding="utf-8")
+        console = Console(soft_wrap=True)
+        console.print(_scores(scored), markup=False)
+        console.print(f"report, tables and figures are in {out}/: report.html, samples.csv, summary.csv, results.csv")
+
+
+def compare(
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            help="CSV tables with a column `sample`, such as a report's samples.csv; or folders, as for `fabula score`."
+        ),
+    ],
+    profile: ProfileOption = "v2",
+    recipe: RecipeOption = "podcast",
+    baseline: BaselineOption = None,
+) -> None:
+    """Compare arms by pairs of samples: differences with intervals, p-values, effect sizes, samples that are needed."""
+    with told(), _needed():
+        from fabula_workloads.runtime.failures import WorkerError
+        from fabula_workloads.scoring.compare import compared, merged, read_table
+        from fabula_workloads.scoring.score import Wishes, score, table_of
+
+        try:
+            folders = [path for path in files if path.is_dir()]
+            tables = [(str(path), read_table(path)) for path in files if path not in folders]
+            if folders:
+                tables.append((str(folders[0]), table_of(score(folders, Wishes(recipe, (profile,))))))
+            lines = compared(merged(tables), baseline)
+        except (ValueError, OSError, WorkerError) as error:
+            raise CommandFailed(Exit.BAD, str(error)) from error
+        table = Table(
+            *("Figure", "Arm", "Mean", "Against", "Mean", "Difference", "95 % interval", "p", "p (Holm)", "d"),
+            *("Pairs", "Samples needed"),
+        )
+        for line in lines:
+            ours, theirs = line.means
+            table.add_row(
+                line.column, line.arm, _number(ours), line.versus, _number(theirs), *_worth(line.paired),
+                f"{line.paired.estimate.count}" + (f" ({line.left_out} left out)" if line.left_out else ""),
+                "" if line.paired.seen or line.paired.needed is None else f"{line.paired.needed:,}",
+            )  # fmt: skip
+        Console(soft_wrap=True).print(table, markup=False)
+
+
+@contextmanager
+def _needed() -> Iterator[None]:
+    """Say which packages a bare command lacks."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        words = f"this needs the package {error.name}: pip install 'fabula[worker]', and [train] for metrics by models"
+        raise CommandFailed(Exit.BAD, words) from error
+
+
+def _scores(scored: Scored) -> Table:
+    """Means, and the differences from the baseline."""
+    evaluation = scored.evaluation
+    others = [arm for arm in evaluation.arms if arm.name != evaluation.baseline]
+    profile = evaluation.profile
+    table = Table("Metric", *(arm.name for arm in evaluation.arms))
+    for arm in others:
+        table.add_column(f"{arm.name} - {evaluation.baseline}")
+        table.add_column("p (Holm)")
+    for metric in evaluation.metrics_under(profile):
+        means = [arm.means[profile, metric.name] for arm in evaluation.arms]
+        if not any(mean.count for mean in means):
+            continue
+        cells = ["-" if mean.mean is None else format(mean.mean, metric.shown) for mean in means]
+        for arm in others:
+            found = evaluation.difference(profile, arm.name, metric.name)
+            if found is None or found.estimate.mean is None:
+                cells += [f"- ({found.reason})" if found else "-", ""]
+                continue
+            estimate, shown = found.estimate, f"+{metric.shown}"
+            interval = "" if estimate.low is None or estimate.high is None else (
+                f" [{format(estimate.low, shown)}, {format(estimate.high, shown)}]"
+            )  # fmt: skip
+            cells += [format(estimate.mean, shown) + interval, _p_value(found.paired.adjusted)]
+        table.add_row(metric.name, *cells)
+    unread = [f"{arm.unparseable[profile]} of {arm.done}" for arm in evaluation.arms]
+    table.add_row("unparseable", *unread, *([""] * 2 * len(others)))
+    return table
+
+
+def _worth(paired: Paired) -> tuple[str, str, str, str, str]:
+    estimate = paired.estimate
+    interval = "" if estimate.low is None else f"{_number(estimate.low)} to {_number(estimate.high)}"
+    return (
+        _number(estimate.mean),
+        interval,
+        _p_value(paired.p_value),
+        _p_value(paired.adjusted),
+        "" if paired.effect is None else f"{paired.effect:.2f}",
+    )
+
+
+def _p_value(value: float | None) -> str:
+    return "" if value is None else "<0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None or math.isnan(value) else f"{value:.4g}"
