@@ -238,6 +238,10 @@ def test_the_report_tells_what_judges_said_beside_each_sample(root: Path) -> Non
     assert [(gate.passed, gate.value is None) for gate in told.gates] == [
         (True, False), (True, False), (False, True), (False, False)
     ]  # fmt: skip
+    assert told.gates[2].reason == (
+        "judge honest was not asked about base against base; with pairs: all it is asked about all"
+    )
+    assert (told.gates[3].reason or "").startswith("judge first failed its self-test: it takes the first answer")
     assert len(result.to_worker_result("x").encode()) <= 4096
     html = (root / "score/report.html").read_text()
     assert "first failed its self-test, and no gate rests on it: it takes the first answer" in html
