@@ -63,6 +63,10 @@ class Launch:
     """GPUs of each pod."""
     resources: Resources = field(default_factory=Resources)
     retries: Retries = field(default_factory=Retries)
+    model_bytes: int = 0
+    """Weights that each of its pods fetches, as far as their size is known by the model's name."""
+    model_of_hub: bool = False
+    """Whether these come from the Hub, and so may be in the installation's cache."""
     queue: str | None = None
     """Kueue's LocalQueue; the child then waits, suspended, until it is admitted."""
     grace_seconds: int = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from fabula_api.artifact import canonical_json
@@ -31,6 +32,9 @@ SCRATCH = "/scratch"
 MODELS = "/models"
 TOKEN_SECONDS = 3600
 GPU = "nvidia.com/gpu"
+DISK = "ephemeral-storage"
+BESIDE_WEIGHTS = 1.05
+"""Of a model's files: tokenizer, processor, and what else is fetched and written beside weights."""
 GPU_PRODUCT_LABEL = "nvidia.com/gpu.product"
 WORKER_USER = 10001
 # A sidecar that runs on keeps a pod from ending. Istio looks for the label first.
@@ -168,7 +172,7 @@ def _container(launch: Launch, settings: WorkerSettings, name: str) -> dict[str,
             *({"name": key, "value": value} for key, value in template.env.items()),
             *(rendezvous(launch) if launch.linked else ()),
         ],
-        "resources": _resources(launch),
+        "resources": _resources(launch, settings),
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "capabilities": {"drop": ["ALL"], **({"add": ["IPC_LOCK"]} if rdma and rdma.ipc_lock else {})},
@@ -197,14 +201,19 @@ def _loads_models(launch: Launch, settings: WorkerSettings) -> bool:
     return bool(launch.gpus) or any(one.name.lower().endswith("model") for one in launch.inputs)
 
 
-def _resources(launch: Launch) -> dict[str, Any]:
+def _resources(launch: Launch, settings: WorkerSettings) -> dict[str, Any]:
     limits = dict(launch.resources.limits)
     if launch.gpus:
         limits.setdefault(GPU, str(launch.gpus))
     if (rdma := rdma_of(launch)) is not None:
         # Devices cannot be asked for and not be had, so what they are limited to is what is requested.
         limits = {**rdma.resources, **limits}
-    found = {"requests": dict(launch.resources.requests), "limits": limits}
+    requests = dict(launch.resources.requests)
+    fetched = launch.model_bytes and not (launch.model_of_hub and settings.defaults.model_cache)
+    if fetched and DISK not in requests and DISK not in limits:
+        # Else the scheduler may choose a node whose disk does not hold the model, and the kubelet evicts who fills it.
+        requests[DISK] = f"{math.ceil(launch.model_bytes * BESIDE_WEIGHTS / 2**30)}Gi"
+    found = {"requests": requests, "limits": limits}
     return {name: amounts for name, amounts in found.items() if amounts}
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 from tests.support.launches import CASES, SETTINGS, launch_of, templates
+from tests.support.operator_driver import MODEL_DIGEST
 
 from fabula_api.worker import CONFIG_VARIABLE, StageInput, WorkerConfig
 from fabula_operator.render import manifest, ranks_service, status_ca
@@ -228,6 +229,33 @@ def test_a_network_past_the_kernel_is_asked_for_by_each_pod_of_the_group() -> No
     assert template["metadata"]["annotations"]["k8s.v1.cni.cncf.io/networks"] == "rail-0,rail-1"
     assert template["metadata"]["annotations"]["sidecar.istio.io/inject"] == "false"
     other = launch_of("FineTuneRun", "resolve", {**spec, "model": {"uri": "s3://models/m"}, "dataset": {"uri": "d"}})
-    assert "rdma/hca_shared_devices" not in json.dumps(
-        manifest(other, SETTINGS)["spec"]["template"]["spec"]["containers"][0]["resources"]
-    )
+    (template,) = templates(manifest(other, SETTINGS))
+    assert "rdma/hca_shared_devices" not in template["spec"]["containers"][0]["resources"].get("limits", {})
+
+
+@pytest.mark.parametrize(
+    ("model", "cache", "asked"),
+    [
+        ({"name": "Qwen/Qwen3-VL-32B-Instruct"}, None, "66Gi"),
+        ({"name": "Qwen/Qwen3-VL-32B-Instruct"}, ModelCache(claim="models"), None),
+        ({"uri": "s3://models/Qwen3-VL-32B-Instruct"}, ModelCache(claim="models"), "66Gi"),
+        ({"uri": "file:///artifacts/Qwen3-VL-32B-Instruct"}, None, None),
+        ({"name": "some/model"}, None, None),
+    ],
+)
+def test_pods_that_fetch_a_model_ask_for_a_node_with_room(
+    model: dict[str, Any], cache: ModelCache | None, asked: str | None
+) -> None:
+    settings = replace(SETTINGS, defaults=WorkerDefaults(model_cache=cache))
+    spec = {"model": {**model, "digest": MODEL_DIGEST}, "topology": {"gpusPerNode": 8}, "preflight": {"policy": "off"}}
+
+    def requests(**resources: Any) -> dict[str, str]:
+        (template,) = templates(
+            manifest(launch_of("FineTuneRun", "train", {**spec, "resources": resources}, crd=False), settings)
+        )
+        found: dict[str, str] = template["spec"]["containers"][0]["resources"].get("requests", {})
+        return found
+
+    assert requests().get("ephemeral-storage") == asked
+    assert requests(requests={"ephemeral-storage": "1Ti"})["ephemeral-storage"] == "1Ti"
+    assert "ephemeral-storage" not in requests(limits={"ephemeral-storage": "1Ti"})

@@ -9,9 +9,10 @@ from fabula_api.entries import Entry, instance
 from fabula_api.eval_run import EvalRunSpec
 from fabula_api.fine_tune_run import FineTuneRunSpec, FineTuneRunStatus
 from fabula_api.recipes import Stage
-from fabula_api.shared_spec import Resources
+from fabula_api.shared_spec import ModelSource, Resources
 from fabula_api.status import FailureDigest
 from fabula_api.worker import CONFIG_VARIABLE, Spec, StageInput
+from fabula_operator.plan.acceptance.model_facts import model_facts
 from fabula_operator.plan.money.paid import last_call_seconds
 from fabula_operator.plan.seen.observed import Observed, Waiting
 from fabula_operator.plan.stages.key import stage_folder
@@ -19,7 +20,8 @@ from fabula_operator.render.launch import Backend, Device, Launch
 from fabula_operator.render.literal import VARIABLE_LIMIT, fits
 from fabula_operator.render.pod import GPU, config_text
 
-"""So long a pod may take to keep the answers of its last calls."""
+WEIGHT_BYTES = 2
+"""Of a published model, in bf16."""
 
 
 def choose_backend(seen: Observed, spec: Spec) -> tuple[Backend, str | None] | Waiting:
@@ -72,6 +74,8 @@ def launch_of(
         shards = spec.topology.nodes
     elif stage.shards:
         shards = value_of(spec, stage.shards, arm)
+    model = _model_of(stage, spec, arm)
+    facts = model_facts(model.name or model.uri or "") if model else None
     return Launch(
         run=run.identity,
         generation=run.generation,
@@ -88,9 +92,21 @@ def launch_of(
         gpus=gpus,
         resources=resources,
         retries=spec.retries,
+        model_bytes=WEIGHT_BYTES * facts.parameters if facts else 0,
+        model_of_hub=model is not None and model.name is not None,
         queue=spec.queue if isinstance(spec, FineTuneRunSpec) else None,
         grace_seconds=last_call_seconds(spec, instance(stage.name, arm_name)),
     )
+
+
+def _model_of(stage: Stage, spec: Spec, arm: Entry | None) -> ModelSource | None:
+    """The model that the stage's pods fetch: what they train or answer with; None where it lies in a mounted folder."""
+    model: ModelSource | None = None
+    if isinstance(arm, Arm):
+        model = arm.model
+    elif stage.shape == "group" and isinstance(spec, FineTuneRunSpec) and not spec.template.foreign:
+        model = spec.model
+    return model if model is not None and (model.name or (model.uri or "").startswith("s3://")) else None
 
 
 def _device(stage: Stage, spec: Spec, arm: Entry | None, resources: Resources) -> tuple[Device, int]:
