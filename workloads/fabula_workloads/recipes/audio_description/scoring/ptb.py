@@ -31,6 +31,8 @@ def tokens(text: str) -> list[str]:
         known = _known.get(piece)
         if known is None and _alike_everywhere(piece):
             known = _learned(piece)
+        elif known is None and piece.isascii() and piece.isdigit() and not line[at + len(piece) + 1 :][:1].isdigit():
+            known = (piece,)  # no part of a fraction or of a telephone's number
         if known is not None:
             found.extend(known)
             at += len(piece) + 1

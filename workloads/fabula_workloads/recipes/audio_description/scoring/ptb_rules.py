@@ -49,11 +49,8 @@ _FILENAME = (
     rf"{_A}+(?:\.{_A}+)*\.(?i:html|htm|h|java|jpeg|jpg|bat|bmp|bz2|class|cgi|cpp|c|dll|docx|doc|exe|gif|gz|jar|mov|mp3"
     r"|pdf|php|pl|png|pptx?|ps|py|sql|tar|txt|wav|xml|x|zip|wm[va]|avi|flv|mp[34g])"
 )
-ABBREVIATION = re.compile(
-    rf"(?i:{_MONTHS}|{_STATES}|{_ALSO_WORDS}|{_COMPANIES}|{_AFTER_NAMES}|{_TITLES}|tel|est|ext|sq|etc|al|seq|bldg|vs|Miss|Alex|Wm"
-    r"|Jos|Cie|cf|TREAS|Ph|ca|figs?|prop|nos?|art|pp|op)"
-)
-"""Words whose full stop may belong to them."""
+ABBREVIATION = re.compile("(?i:ca|figs?|prop|nos?|art|bldg|pp|op)")
+"""Words whose full stop belongs to them before a number only."""
 _PHONE = (
     r"(?:(?:\(\d{2,3}\)[ \u00a0]?|(?:\+\+?)?(?:\d{2,4}[\- \u00a0])?\d{2,4}[\- \u00a0])\d{3,4}[\- \u00a0]?\d{3,5}"
     r"|(?:(?:\+\+?)?\d{2,4}\.)?\d{2,4}\.\d{3,4}\.\d{3,5})"
