@@ -26,7 +26,7 @@ from fabula_workloads.report.document import document
 from fabula_workloads.report.markup import join, tag
 from fabula_workloads.report.page import page
 from fabula_workloads.report.parts import Told
-from fabula_workloads.report.tables import samples_csv, summary_csv
+from fabula_workloads.report.tables import results_csv, results_parquet, samples_csv, summary_csv
 from fabula_workloads.report.thumbnails import MAX_BYTES, thumbnail
 from fabula_workloads.samples.sample_set import EvaluationSample
 
@@ -45,7 +45,7 @@ class Elements(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.found.append((tag, dict(attrs)))
-        if tag not in ("meta", "img", "circle", "line", "rect"):
+        if tag not in ("meta", "img", "circle", "line", "rect", "input"):
             self.open.append(tag)
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -157,3 +157,35 @@ def test_ticks_span_the_figures(low: float, high: float) -> None:
     assert ticks[0] <= low
     assert ticks[-1] >= high
     assert 2 <= len(ticks) <= 7
+
+
+def test_the_page_begins_with_its_verdict() -> None:
+    html = render(evaluation("gibberish"))
+    assert html.index('class="verdict"') < html.index("At a glance")
+    assert "The gate passed; tuned against base shows no difference in" in html
+
+
+def test_what_decides_can_be_shown_alone_without_a_script() -> None:
+    html = render(evaluation("gibberish"))
+    elements = Elements(html).found
+    assert "script" not in {name for name, _ in elements}
+    cards = [attributes["class"] or "" for name, attributes in elements if name == "article"]
+    shown = {attributes["id"] for name, attributes in elements if name == "input"}
+    asked = {word.removeprefix("in-") for card in cards for word in card.split() if word.startswith("in-")}
+    assert shown == {"show-all"} | {f"show-{name}" for name in asked}
+    for name in asked:
+        assert f"main:has(#show-{name}:checked) .sample:not(.in-{name})" in html
+
+
+def test_each_answer_is_a_row_for_programs() -> None:
+    from pyarrow import parquet
+
+    found = evaluation("gibberish")
+    rows = list(csv.DictReader(io.StringIO(results_csv(found))))
+    assert [(row["arm"], row["sample"], row["outcome"]) for row in rows[:2]] == [
+        ("base", "s1", "ok"),
+        ("base", "s2", "failed"),
+    ]
+    typed = parquet.read_table(io.BytesIO(results_parquet(found))).to_pylist()
+    assert list(typed[0]) == list(rows[0])
+    assert (typed[1]["reason"], typed[1]["words"], typed[3]["words"]) == ("NonFiniteLogits", None, 3.0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from fabula_workloads.metrics.answers import Measured
+from fabula_workloads.report.filters import bar, classes, filters
 from fabula_workloads.report.judges import reasons
 from fabula_workloads.report.markup import Markup, badge, join, tag, void
 from fabula_workloads.report.parts import ReportParts, Told
@@ -16,16 +17,22 @@ def answers_shown(told: Told, parts: ReportParts) -> Markup:
     for measured in told.evaluation.answers:
         by_sample[measured.answer.sample].append(measured)
     order = {arm.name: index for index, arm in enumerate(told.evaluation.arms)}
-    return join(
-        *(
-            _card(told, parts, number, sample, sorted(found, key=lambda m: (order[m.answer.arm], m.answer.seed)), order)
-            for number, (sample, found) in enumerate(by_sample.items(), 1)
-        )
-    )
+    chosen = filters(told)
+    cards = []
+    for number, (sample, found) in enumerate(by_sample.items(), 1):
+        ordered = sorted(found, key=lambda m: (order[m.answer.arm], m.answer.seed))
+        cards.append(_card(told, parts, number, sample, ordered, order, classes(chosen, sample)))
+    return join(bar(chosen, len(cards)), *cards)
 
 
 def _card(
-    told: Told, parts: ReportParts, number: int, sample: str, answers: Sequence[Measured], order: Mapping[str, int]
+    told: Told,
+    parts: ReportParts,
+    number: int,
+    sample: str,
+    answers: Sequence[Measured],
+    order: Mapping[str, int],
+    kinds: str,
 ) -> Markup:
     several = len({m.answer.seed for m in answers}) > 1
     pictures = [
@@ -39,7 +46,7 @@ def _card(
         parts.asked(told.samples[sample]),
         tag("div", *(_answer(told, parts, m, order[m.answer.arm], several) for m in answers), class_="answers"),
         reasons(told.judged, sample),
-        class_="card sample",
+        class_=f"card sample {kinds}".strip(),
     )
 
 

@@ -14,7 +14,8 @@ from fabula_workloads.report.answers_shown import answers_shown
 from fabula_workloads.report.judges import judges
 from fabula_workloads.report.markup import Markup, join, tag, void
 from fabula_workloads.report.parts import PLAIN, ReportParts, Section, Told
-from fabula_workloads.report.sections import charts, clip_control, gates, origins, self_tests, table
+from fabula_workloads.report.sections import charts, clip_control, gates, origins, remarks, self_tests, table
+from fabula_workloads.report.verdict import verdict
 
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 """Even markup that slipped through could neither run nor ask a server."""
@@ -46,6 +47,7 @@ def _parts(
     return [
         tag("p", "Evaluation", class_="eyebrow"),
         tag("h1", name),
+        tag("p", verdict(evaluation), class_="verdict"),
         tag("p", _lead(evaluation, len(told.samples), parts), class_="lead"),
         _notices(evaluation),
         gates(evaluation),
@@ -66,6 +68,7 @@ def _parts(
         table(evaluation, first),
         *(_other_profile(evaluation, profile) for profile in others),
         clip_control(evaluation),
+        remarks(evaluation),
         judges(told.judged),
         tag("h2", parts.items.capitalize()),
         tag("p", parts.about_items, class_="hint"),

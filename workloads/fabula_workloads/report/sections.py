@@ -172,6 +172,17 @@ def clip_control(evaluation: Evaluation) -> Markup:
     return tag("p", f"CLIPScore's shuffled control: {'; '.join(found)} (chance is 5 %).", class_="hint")
 
 
+def remarks(evaluation: Evaluation) -> Markup:
+    """What metrics over a whole evaluation have to say of each arm beside their figures."""
+    titles = {metric.name: metric.title for metric in evaluation.metrics}
+    found = [
+        (titles[one.metric], "; ".join(f"{arm} {remark}" for arm, remark in said.items()))
+        for one in evaluation.computed
+        if (said := getattr(one, "remarks", None))
+    ]
+    return join(*(tag("p", f"{title}: {said}.", class_="hint") for title, said in found))
+
+
 def _random_label(evaluation: Evaluation, metric: Metric) -> Markup | None:
     label = evaluation.label(metric)
     return join(" ", badge(label, "warn")) if label else None

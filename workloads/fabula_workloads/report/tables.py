@@ -37,6 +37,36 @@ def summary_csv(evaluation: Evaluation, profile: ProfileName) -> str:
     return _csv(["Metric", *(arm.name for arm in evaluation.arms), *differences], rows)
 
 
+def results_parquet(evaluation: Evaluation) -> bytes:
+    """As `results_csv`, with types; figures that there are none of are null."""
+    import pyarrow
+    from pyarrow import parquet
+
+    metrics = evaluation.metrics_under(evaluation.profile)
+    answers, profile = evaluation.answers, evaluation.profile
+    columns: dict[str, list[object]] = {
+        "arm": [m.answer.arm for m in answers],
+        "sample": [m.answer.sample for m in answers],
+        "seed": [m.answer.seed for m in answers],
+        "outcome": ["failed" if m.answer.text is None else "ok" for m in answers],
+        "reason": [m.answer.reason or None for m in answers],
+        "parseable": [m.parseable.get(profile, False) for m in answers],
+        "violation": [m.violation for m in answers],
+        "tokens": [m.answer.tokens for m in answers],
+        "seconds": [m.answer.seconds for m in answers],
+        "finish": [m.answer.finish for m in answers],
+    }
+    texts = {"reason", "violation"}
+    table = {
+        name: pyarrow.array(values, pyarrow.string() if name in texts else None) for name, values in columns.items()
+    }
+    for metric in metrics:
+        table[metric.csv_column] = pyarrow.array([m.values[profile][metric.name] for m in answers], pyarrow.float64())
+    written = pyarrow.BufferOutputStream()
+    parquet.write_table(pyarrow.table(table), written)
+    return bytes(written.getvalue())
+
+
 def _in_order(evaluation: Evaluation, profile: ProfileName) -> list[Metric]:
     """The metrics that the published tables have, in their order, before the others."""
     return sorted(evaluation.metrics_under(profile), key=lambda metric: not metric.definitions[profile].published)

@@ -33,7 +33,7 @@ from fabula_workloads.report.document import document
 from fabula_workloads.report.judges import judges_document, verdicts_csv
 from fabula_workloads.report.page import page
 from fabula_workloads.report.parts import Told
-from fabula_workloads.report.tables import results_csv, samples_csv, summary_csv
+from fabula_workloads.report.tables import results_csv, results_parquet, samples_csv, summary_csv
 from fabula_workloads.report.thumbnails import thumbnail
 from fabula_workloads.runtime.artifact import add_part, commit
 from fabula_workloads.runtime.context import StageContext, StageResult
@@ -144,7 +144,9 @@ def _commit(
         files[f"summary{suffix}.csv"] = summary_csv(evaluation, profile)
     if judged.judges:
         files["verdicts.csv"] = verdicts_csv(judged)
-    contents = {path: text.encode() for path, text in files.items()} | dict(parts.report.files(told))
+    contents = {path: text.encode() for path, text in files.items()}
+    contents["results.parquet"] = results_parquet(evaluation)
+    contents |= dict(parts.report.files(told))
     written = [add_part(context.store, path, content) for path, content in contents.items()]
     counts = {"sample/ok": float(len(pictures)), "answer/ok": float(sum(arm.done for arm in evaluation.arms))}
     if failed := sum(arm.failed for arm in evaluation.arms):
