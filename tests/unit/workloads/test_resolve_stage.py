@@ -160,3 +160,18 @@ def test_a_pod_tells_what_it_found_in_its_last_word(tmp_path: Path) -> None:
     ended = run_worker_process(tmp_path, worker_config(tmp_path, "resolve", SPEC, run=run))
     assert ended.code == 0, ended.output
     assert ended.result == {"outcome": "Succeeded", "counts": {"input/ok": 2.0}, "digests": look(tmp_path)}
+
+
+def test_what_people_said_is_known_by_its_files(tmp_path: Path) -> None:
+    arms = [{"name": name, "model": {"uri": "m", "digest": f"sha256:{'1' * 64}"}} for name in ("a", "b")]
+    judges = [{"name": "j", "model": "anthropic.claude-sonnet-4-5"}]
+    spec = {"samples": {"uri": "x"}, "arms": arms, "metrics": ["words"], "judges": judges}
+    context = stage_context(tmp_path, "EvalRun", "resolve", {**spec, "humanVerdicts": {"uri": "people"}}, "out")
+    with pytest.raises(InputInvalid, match=r"humanVerdicts.uri: there is no folder with files"):
+        resolve.run(context)
+    (tmp_path / "people").mkdir()
+    (tmp_path / "people/anna.csv").write_text("sample,arm,versus,verdict\n")
+    before = resolve.run(context).digests
+    (tmp_path / "people/anna.csv").write_text("sample,arm,versus,verdict\ns1,a,b,tie\n")
+    assert before.keys() == {"humanVerdicts"}
+    assert resolve.run(context).digests != before
