@@ -149,7 +149,8 @@ def test_the_whole_evaluation_ends_in_a_report(world: Path) -> None:
     assert result.to_worker_result(context.store.uri).encode()
     assert result.artifact is not None
     assert {part.path for part in result.artifact.parts} == {
-        "report.html", "report.json", "samples.csv", "samples-paper-v1.csv", "summary.csv", "summary-paper-v1.csv",
+        "report.html", "report.json", "results.csv", "results.parquet",
+        "samples.csv", "samples-paper-v1.csv", "summary.csv", "summary-paper-v1.csv",
     }  # fmt: skip
     html = (world / "score" / "report.html").read_text()
     assert html.count("<img ") == SAMPLES * 5
