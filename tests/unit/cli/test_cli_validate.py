@@ -36,7 +36,6 @@ def wrong(kind: str, **spec: Any) -> list[str]:
         ("a gate without its arm", "EvalRun", {"gates": [{"metric": "turns", "arm": "x"}]}, "must name one"),
         ("an unknown recipe", "EvalRun", {"recipe": "opera"}, "spec.recipe: opera has no EvalRun"),
         ("another recipe's block", "DatasetBuild", {"recipe": "opera"}, "podcast goes with recipe podcast only"),
-        ("not there yet", "EvalRun", {"engine": "vllm"}, "spec.engine: vllm is not implemented"),
         ("a path that leads out", "DatasetBuild", {"source": {"uri": "../other"}}, "spec.podcast.source.uri: "),
         (
             "more than a GPU holds",
