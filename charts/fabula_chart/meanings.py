@@ -53,7 +53,7 @@ MEANINGS: dict[str, str] = {
     "GraceTooShort": "the pod was killed before it had saved; a longer grace period lets it",
     "MissingKey": "the bank of features has no such entry",
     "NegativeTime": "a description begins before its film",
-    "NoFile": "an annotation names a video that is not there",
+    "NoFile": "among the given answers there is no file for one that is wanted",
     "NoKnownWord": "a transcript has no word that the rules know",
     "NoPicture": "the provider answered without a picture",
     "NoSpeakers": "an excerpt has no speakers in front of its turns",
