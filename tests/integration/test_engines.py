@@ -198,9 +198,11 @@ def test_vllm_serves_base_and_adapter_to_arms_that_ask_a_server(world: Path, ada
     log = (world / "serve.log").open("w")
     process = subprocess.Popen(
         [
-            folder / "bin/vllm", "serve", world / "model", "--served-model-name", "tiny", "--port", str(port),
+            # The package for CPUs has another name, which the command `vllm` does not find.
+            folder / "bin/python", "-m", "vllm.entrypoints.openai.api_server", "--model", world / "model",
+            "--served-model-name", "tiny", "--port", str(port),
             "--host", "127.0.0.1", "--dtype", "float32", "--enforce-eager", "--max-model-len", "4096",
-            "--mm-processor-kwargs", '{"min_pixels": 12544, "max_pixels": 50176}',
+            "--mm-processor-kwargs", '{"size": {"shortest_edge": 12544, "longest_edge": 50176}}',
             "--limit-mm-per-prompt", '{"image": 6, "video": 0}',
             "--enable-lora", "--max-lora-rank", "8", "--lora-modules", f"tuned={world / adapter}",
         ],

@@ -59,7 +59,7 @@ def test_a_whole_run(world: World, undisturbed: WorkerResult) -> None:
     assert undisturbed.artifact is not None
     assert undisturbed.artifact.digest == manifest.digest
     assert {part.path for part in manifest.parts} == {
-        "adapter_config.json", "adapter_model.safetensors", "ds_config.json", "loss.jsonl",
+        "README.md", "adapter_config.json", "adapter_model.safetensors", "ds_config.json", "loss.jsonl",
     }  # fmt: skip
     assert json.loads((folder / "adapter_config.json").read_text())["base_model_name_or_path"] == "model"
     assert json.loads((folder / "ds_config.json").read_text())["gradient_clipping"] == 1.0

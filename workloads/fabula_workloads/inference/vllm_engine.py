@@ -86,7 +86,8 @@ class VllmEngine:
             # On a CPU nothing is gained by compiling first.
             enforce_eager=device == "cpu",
             limit_mm_per_prompt={"image": most_pictures, "video": 0},
-            mm_processor_kwargs={"min_pixels": pixels.min_pixels, "max_pixels": pixels.max_pixels},
+            # As `load_processor` sets it; `min_pixels` and `max_pixels` are not the same under every version.
+            mm_processor_kwargs={"size": {"shortest_edge": pixels.min_pixels, "longest_edge": pixels.max_pixels}},
             max_model_len=_longest(model, seen + _TEXT_TOKENS + generation.max_new_tokens),
             max_num_seqs=generation.batch_size or IN_FLIGHT,
             seed=0,

@@ -13,6 +13,7 @@ from fabula_api.details import DatasetDetails, TunedDetails
 from fabula_api.summary import LastCheckpoint, TrainSummary
 from fabula_workloads.runtime.artifact import add_part, commit, details_of
 from fabula_workloads.runtime.context import StageContext
+from fabula_workloads.training.launcher.model_card import CARD, model_card
 from fabula_workloads.training.launcher.prepare import Prepared
 
 KINDS = {"lora": "adapter", "full": "model"}
@@ -59,12 +60,18 @@ def commit_tuned(
         return add_part(store, path, content)
 
     method = job.spec.training.method
-    files = [path for path in sorted(job.final.iterdir()) if path.name not in ("README.md", _CONFIG)]
+    files = [path for path in sorted(job.final.iterdir()) if path.name not in (CARD, _CONFIG)]
     parts = [stored(path.name, path) for path in files]
     if method == "full":
         parts.append(stored(_CONFIG, _named(job.final / _CONFIG, parts)))
     curve = loss_curve(ended["history"])
     parts.append(stored("loss.jsonl", b"".join(canonical_json(row) + b"\n" for row in curve)))
+    version = details_of(prepared.dataset, DatasetDetails, "the dataset").prompt_version
+    card = model_card(
+        job.spec, prepared.base(), dataset=prepared.dataset.digest, prompt_version=version, steps=int(ended["step"]),
+        curve=curve,
+    )  # fmt: skip
+    parts.append(stored(CARD, card.encode()))
     parts.append(stored("ds_config.json", json.dumps(job.deepspeed, indent=2, sort_keys=True).encode()))
     losses = [row["loss"] for row in curve if "loss" in row]
     step = int(ended["step"])
@@ -80,7 +87,7 @@ def commit_tuned(
             recipe=job.spec.recipe,
             base=prepared.base(),
             pixels=job.spec.pixels,
-            prompt_version=details_of(prepared.dataset, DatasetDetails, "the dataset").prompt_version,
+            prompt_version=version,
             method=method,
             quantization=job.spec.lora.quantization,
             lora=job.spec.lora if method == "lora" else None,
