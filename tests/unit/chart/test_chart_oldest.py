@@ -13,6 +13,7 @@ from tests.support.kubernetes_fields import unknown
 from tests.unit.chart.test_chart_render import CHART, INSTALLATIONS, objects, values_of
 
 HERE = Path(__file__).parent
+SERVING = HERE.parents[2] / "examples" / "serving" / "vllm.yaml"
 CHILDREN = sorted((HERE.parent / "operator" / "golden").glob("*"))
 FOREIGN = ("kubeflow.org/", "cert-manager.io/", "monitoring.coreos.com/", "kueue.x-k8s.io/", "fabula.dev/")
 """Kinds that others bring, with versions of their own."""
@@ -47,3 +48,9 @@ def test_a_field_that_it_does_not_know_is_named() -> None:
 
 def test_the_page_of_installing_names_the_oldest() -> None:
     assert f"\n{OLDEST} is the oldest." in (CHART.parents[1] / "docs" / "install.md").read_text()
+
+
+def test_the_serving_example_has_no_field_that_kubernetes_lacks() -> None:
+    documents = list(yaml.safe_load_all(SERVING.read_text()))
+    assert [one["kind"] for one in documents] == ["Deployment", "Service"]
+    assert [path for one in documents for path in unknown(one, TYPES)] == []
