@@ -152,7 +152,6 @@ def _in(tally: Tally, phase: str, function: Callable[..., Any], *args: Any, **kw
 def main() -> None:
     """Train the job of the environment, and leave the counts in the file given."""
     from fabula_workloads.training.messages.job import TrainingJob
-    from fabula_workloads.training.model import tuned_model
     from fabula_workloads.training.rank import entry as production
 
     tally = Tally()
@@ -161,6 +160,8 @@ def main() -> None:
     production.prepare_libraries(cuda=False)
     count_gathers(tally)
     if "--as-transformers" in sys.argv:
+        from fabula_workloads.training.model import tuned_model
+
         tuned_model.recompute_layers = recompute_as_transformers
     job = TrainingJob.from_environment()
     production.train(job, number)

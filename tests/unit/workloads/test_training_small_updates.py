@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.patience import SECONDS
+from tests.support.training_dataset import build_model
 
 pytestmark = pytest.mark.torch
 
@@ -38,3 +44,16 @@ def test_bf16_loses_most_of_an_update_as_small_as_the_published_one(
 
     assert kept(learning_rate, 126, torch.bfloat16) == (pytest.approx(share, abs=0.02), pytest.approx(off, abs=0.02))
     assert kept(learning_rate, 126, torch.float32) == (pytest.approx(1, abs=1e-3), pytest.approx(0, abs=1e-2))
+
+
+def test_gradients_added_up_in_fp32_are_nearer_to_those_of_an_fp32_run(tmp_path: Path) -> None:
+    """32 passes of one step through DeepSpeed. What is left are the passes themselves, which compute in bf16."""
+    command = [sys.executable, "-m", "tests.support.accumulated_gradients", str(build_model(tmp_path))]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
+    assert ended.returncode == 0, ended.stderr[-2000:]
+    found = json.loads(ended.stdout.splitlines()[-1])
+    assert found["norm"] > 0.1
+    assert found["off"]["fp32"] < 0.95 * found["off"]["bf16"] < 0.03
+    # Adding up alone: independent of what the passes are off by, so the squares add up.
+    lost = (found["off"]["bf16"] ** 2 - found["off"]["fp32"] ** 2) ** 0.5
+    assert lost == pytest.approx(0.007, abs=0.002)
