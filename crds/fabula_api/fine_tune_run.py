@@ -36,6 +36,11 @@ class Training(SpecModel):
             "message": "recomputeEvery goes with gradientCheckpointing",
             "fieldPath": ".recomputeEvery",
         },
+        {
+            "rule": "self.keepLayers == 0 || (self.gradientCheckpointing && self.recomputeEvery == 1)",
+            "message": "keepLayers goes with gradientCheckpointing, and takes the place of recomputeEvery",
+            "fieldPath": ".keepLayers",
+        },
     )
     method: Literal["lora", "full"] = "lora"
     """What is trained: `lora` a low-rank update of a frozen base; `full` the language model's own weights, embeddings
@@ -74,6 +79,9 @@ class Training(SpecModel):
     recompute_every: int = Field(1, ge=1, le=256)
     """With `gradientCheckpointing`: recompute only every n-th layer, which saves compute where memory is left. 2 halves
     what is recomputed."""
+    keep_layers: int = Field(0, ge=0, le=1024)
+    """With `gradientCheckpointing`: so many layers, the last ones, keep their activations and are not recomputed. The
+    estimate before the run says how many find room."""
     kernels: Literal["torch", "liger"] = "torch"
     """Who computes a layer's norms, rotary positions and gated unit: `liger` fuses each into one GPU kernel."""
     precision: Literal["bf16", "fp32"] = "bf16"
@@ -205,6 +213,7 @@ class FineTuneRunSpec(RunSpec):
             "gradient_accumulation_steps",
             "loader_workers",
             "recompute_every",
+            "keep_layers",
             "deterministic",
         }
         if self.training.bad_samples == "stop":

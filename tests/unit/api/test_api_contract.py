@@ -169,7 +169,7 @@ def test_how_ranks_cut_up_a_batch_does_not_decide_an_adapter() -> None:
     assert spec.global_batch_size == 32
     half = {
         "topology": {"gpusPerNode": 4},
-        "training": {"gradientAccumulationSteps": 8, "loaderWorkers": 1, "recomputeEvery": 2},
+        "training": {"gradientAccumulationSteps": 8, "loaderWorkers": 1, "keepLayers": 2},
     }
     assert FineTuneRunSpec.model_validate(wire | half).decisive_training == spec.decisive_training
     for training in (

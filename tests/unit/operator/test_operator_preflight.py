@@ -16,7 +16,7 @@ from fabula_api.fine_tune_run import TARGET_MODULES, DeepSpeed, FineTuneRunSpec,
 from fabula_api.gpu_products import gpu
 from fabula_api.model_families import MODELS
 from fabula_operator.plan.acceptance.model_facts import model_facts, of_size
-from fabula_operator.plan.acceptance.preflight import memory_of, preflight
+from fabula_operator.plan.acceptance.preflight import USABLE, layers_with_room, memory_of, preflight
 from fabula_operator.plan.acceptance.step_time import REACHED, REACHED_PACKED, hours, step_time
 from fabula_operator.plan.lifecycle import plan
 
@@ -381,3 +381,30 @@ def test_an_unknown_model_is_said_and_not_refused() -> None:
     assert isinstance(made.status, FineTuneRunStatus)
     assert made.status.estimate is not None
     assert "billionParameters" in (made.status.estimate.note or "")
+
+
+@pytest.mark.parametrize("training", [{}, {"packing": True}, {"keepLayers": 3}, {"maxLength": 4096}])
+def test_the_layers_that_are_said_to_find_room_do_and_one_more_does_not(training: dict[str, Any]) -> None:
+    card, spec = gpu(A100), parsed(B32, training=training)
+    model = model_facts(B32)
+    assert card is not None and model is not None
+    room = USABLE * card.memory_gib
+    kept = layers_with_room(spec, model, room)
+    assert training.get("keepLayers", 0) < kept < model.layers
+
+    def peak(layers: int) -> float:
+        return memory_of(parsed(B32, training=training | {"keepLayers": layers}), model).peak
+
+    assert peak(kept) <= room < peak(kept + 1)
+    said = preflight(spec)
+    assert said is not None and f"training.keepLayers {kept} finds room too" in said.message
+    shorter = step_time(parsed(B32, training=training | {"keepLayers": kept}), model, card)
+    usual = step_time(spec, model, card)
+    assert shorter is not None and usual is not None and shorter.seconds < usual.seconds
+
+
+def test_no_layers_are_proposed_where_another_field_says_which() -> None:
+    model = model_facts(B32)
+    assert model is not None
+    for training in ({"recomputeEvery": 2}, {"gradientCheckpointing": False}, {"keepLayers": model.layers}):
+        assert layers_with_room(parsed(B32, training=training), model, 1000) == 0

@@ -131,7 +131,14 @@ def test_zero_3_gathers_frozen_matrices_twice_a_pass_and_not_to_save_an_adapter(
 
 @pytest.mark.parametrize(
     ("training", "share"),
-    [({}, 1.0), ({"recomputeEvery": 2}, 0.5), ({"gradientCheckpointing": False}, 0.0), ({"method": "full"}, 1.0)],
+    [
+        ({}, 1.0),
+        ({"recomputeEvery": 2}, 0.5),
+        ({"keepLayers": 1}, 0.5),
+        ({"keepLayers": 99}, 0.0),
+        ({"gradientCheckpointing": False}, 0.0),
+        ({"method": "full"}, 1.0),
+    ],
 )
 def test_a_rank_recomputes_the_layers_that_the_spec_names(
     model_folder: Path, training: dict[str, Any], share: float
@@ -146,4 +153,5 @@ def test_a_rank_recomputes_the_layers_that_the_spec_names(
     layers = base.get_decoder().layers
     recomputed = [layer for layer in layers if layer.gradient_checkpointing]
     assert len(recomputed) == share * len(layers)
+    assert recomputed == list(layers[: len(recomputed)]) or "recomputeEvery" in training, "the last ones are kept"
     assert all(layer._gradient_checkpointing_func is _checkpoint_whole for layer in recomputed)

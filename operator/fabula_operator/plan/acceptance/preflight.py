@@ -183,9 +183,26 @@ def _judged(
             f"{card.memory_gib:.1f} GiB; {_safer(spec, model, memory, USABLE * card.memory_gib)}"
         )
         return Preflight(estimate, "may not fit", message)
-    return Preflight(
-        estimate, "fits", f"{needs}, {memory.peak:.1f} GiB at the peak; {product} has {card.memory_gib:.1f}"
-    )
+    message = f"{needs}, {memory.peak:.1f} GiB at the peak; {product} has {card.memory_gib:.1f}"
+    if more := layers_with_room(spec, model, USABLE * card.memory_gib):
+        message += f"; training.keepLayers {more} finds room too, and saves their recomputing"
+    return Preflight(estimate, "fits", message)
+
+
+def layers_with_room(spec: FineTuneRunSpec, model: ModelFacts, room: float) -> int:
+    """The most layers that may keep their activations within so many GiB; 0 where that is no more than the spec says,
+    or where it says otherwise which are recomputed."""
+    training = spec.training
+    if not training.gradient_checkpointing or training.recompute_every > 1:
+        return 0
+
+    def peak(kept: int) -> float:
+        return memory_of(spec.replace(training=training.replace(keep_layers=kept)), model).peak
+
+    # Each layer that is kept takes as much as the one before.
+    each = peak(2) - peak(1)
+    most = model.layers if each <= 0 else min(model.layers, math.floor(1 + (room - peak(1)) / each))
+    return most if most > training.keep_layers and peak(most) <= room else 0
 
 
 def between_nodes(spec: FineTuneRunSpec, model: ModelFacts, card: Gpu | None, step: StepTime) -> str | None:
@@ -220,6 +237,8 @@ def _safer(spec: FineTuneRunSpec, model: ModelFacts, memory: Memory, room: float
         levers.insert(0, "training.gradientCheckpointing")
     elif spec.training.recompute_every > 1:
         levers.insert(0, "training.recomputeEvery 1")
+    elif spec.training.keep_layers:
+        levers.insert(0, "training.keepLayers 0")
     if spec.training.method == "full" and spec.deepspeed.offload == "none":
         levers.insert(0, "deepspeed.offload optimizer")
     return f"{', or '.join(levers)} makes it safe"

@@ -65,7 +65,7 @@ def recomputed_layers(spec: FineTuneRunSpec, model: ModelFacts) -> int:
     """Layers whose activations are computed again in the backward pass."""
     if not spec.training.gradient_checkpointing:
         return 0
-    return math.ceil(model.layers / spec.training.recompute_every)
+    return max(0, math.ceil(model.layers / spec.training.recompute_every) - spec.training.keep_layers)
 
 
 def usual_tokens(spec: FineTuneRunSpec) -> int:

@@ -135,7 +135,7 @@ def build(job: TrainingJob, encoder: SampleEncoder) -> Trained:
                 parameter.requires_grad_(True)
     model: Any = Reader(language) if tune.objective == "text" else narrator_of(language, tune, vocabulary, shape)
     if spec.training.gradient_checkpointing:
-        recompute_layers(base, spec.training.recompute_every)
+        recompute_layers(base, spec.training.recompute_every, spec.training.keep_layers)
     config = NarratorConfig(tune=tune, feature_shape=shape, vocabulary=vocabulary)
 
     def save(folder: Path, *, write: bool, of_checkpoint: bool, gathered: Gathered) -> None:

@@ -17,8 +17,9 @@ from torch.utils.checkpoint import checkpoint
 from fabula_workloads.training.libraries.trainer import recompute_by
 
 
-def recompute_layers(model: Any, every: int) -> None:
-    """Let a base model recompute every `every`-th of its layers. Before DeepSpeed sees the model.
+def recompute_layers(model: Any, every: int, keep: int = 0) -> None:
+    """Let a base model recompute every `every`-th of its layers, but for the last `keep`, whose activations the
+    backward pass needs first and lets go of first. Before DeepSpeed sees the model.
 
     Raises ValueError for a model that cannot.
     """
@@ -28,6 +29,8 @@ def recompute_layers(model: Any, every: int) -> None:
     layers = model.get_decoder().layers
     layers[0].register_forward_pre_hook(_ask_for_gradient)
     recompute_by(layers, _checkpoint_whole)
+    for layer in layers[max(0, len(layers) - keep) :]:
+        layer.gradient_checkpointing = False
 
 
 def _ask_for_gradient(layer: Any, inputs: tuple[Any, ...]) -> None:

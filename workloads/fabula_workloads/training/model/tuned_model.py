@@ -36,5 +36,5 @@ def build_model(job: TrainingJob) -> tuple[Any, Any]:
         family_of(base.config.model_type).use_liger(base)
     model = train_language(base) if training.method == "full" else add_lora(base, spec.lora, job.base_name)
     if training.gradient_checkpointing:
-        recompute_layers(base, training.recompute_every)
+        recompute_layers(base, training.recompute_every, training.keep_layers)
     return base, model
