@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from fabula_api.shared_spec import RunSpec
 from fabula_cli.exits import CommandFailed, Exit, told
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ ProfileOption = Annotated[
 ]
 RecipeOption = Annotated[str, typer.Option(help="Whose answers they are: its metrics, and how its answers are read.")]
 BaselineOption = Annotated[str | None, typer.Option(help="Arm that the others are compared with. Default: the first.")]
-Models = typer.Option(exists=True, show_default=False)
+_RECIPE: str = RunSpec.model_fields["recipe"].default
 
 
 def score(
@@ -36,7 +37,7 @@ def score(
         ),
     ],
     profile: ProfileOption = "v2",
-    recipe: RecipeOption = "podcast",
+    recipe: RecipeOption = _RECIPE,
     metric: Annotated[list[str] | None, typer.Option(help="Metric to compute; may be repeated. Default: all.")] = None,
     baseline: BaselineOption = None,
     pictures: Annotated[
@@ -80,7 +81,7 @@ def compare(
         ),
     ],
     profile: ProfileOption = "v2",
-    recipe: RecipeOption = "podcast",
+    recipe: RecipeOption = _RECIPE,
     baseline: BaselineOption = None,
 ) -> None:
     """Compare arms by pairs of samples: differences with intervals, p-values, effect sizes, samples that are needed."""
@@ -117,7 +118,7 @@ def _needed() -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        words = f"this needs the package {error.name}: pip install 'fabula[worker]', and [train] for metrics by models"
+        words = f"this needs {error.name or error}: pip install 'fabula[worker]', and [train] for metrics by models"
         raise CommandFailed(Exit.BAD, words) from error
 
 

@@ -14,6 +14,7 @@ from fabula_workloads.metrics.clip_score import Vectors
 from fabula_workloads.models.library_logs import quiet_libraries
 from fabula_workloads.models.loading import check_loaded, has_random_weights
 from fabula_workloads.models.stored_files import check_folder
+from fabula_workloads.models.torchvision_shim import prepare_torchvision
 
 _BATCH = 64
 _LONGEST = 512
@@ -24,6 +25,7 @@ class EmbeddingModel:
 
     def __init__(self, folder: Path, *, device: str = "cpu") -> None:
         """Raises OSError, ValueError or DamagedFile where the folder holds no such model, or not all of one."""
+        prepare_torchvision()
         quiet_libraries()
         from transformers import AutoModel, AutoTokenizer
 

@@ -11,7 +11,7 @@ from fabula_api.asked import Asked
 from fabula_api.eval_measures import Measures
 from fabula_api.metrics import ProfileName
 from fabula_api.recipes import asked_of, default_metrics, metrics_of
-from fabula_api.shared_spec import ArtifactSource, ModelSource
+from fabula_api.shared_spec import ArtifactSource, ModelSource, RunSpec
 from fabula_workloads.metrics.answer_files import arms_in, pictures_in
 from fabula_workloads.metrics.design import Design
 from fabula_workloads.metrics.evaluation import Evaluation, evaluate
@@ -25,12 +25,15 @@ from fabula_workloads.report.parts import Told
 from fabula_workloads.report.tables import results_csv, samples_csv, summary_csv
 from fabula_workloads.samples.sample_set import EvaluationSample
 
+DEFAULT_RECIPE: str = RunSpec.model_fields["recipe"].default
+"""Of a spec that names none."""
+
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
     """What is measured of answers that lie in folders."""
 
-    recipe: str = "podcast"
+    recipe: str = DEFAULT_RECIPE
     profiles: tuple[ProfileName, ...] = ("v2",)
     metrics: tuple[str, ...] = ()
     """Default: the recipe's, as far as no model is needed that is not given."""
