@@ -69,7 +69,9 @@ def run(work: Path, setting: Setting, model: dict[str, int], copy: dict[str, int
             "pixels": {"minPixels": 1024, "maxPixels": 65536}, "topology": {"gpusPerNode": RANKS, "device": "cpu"},
         }
     )  # fmt: skip
-    config = gather_shapes.scaled(render(spec, gather_shapes.HIDDEN, setting.widest), model, copy)
+    config = gather_shapes.scaled(
+        render(spec, gather_shapes.HIDDEN, setting.widest * gather_shapes.LORA_RANK), model, copy
+    )
     job = TrainingJob(
         spec=spec, dataset=work / "dataset", model=work / "model", base_name="copy", deepspeed=config, work=folder
     ).write()
