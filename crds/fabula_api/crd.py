@@ -243,10 +243,10 @@ def _block(kind: Kind, recipe: Recipe) -> tuple[str, Schema, list[Schema]]:
     return field, whole["properties"][field], rules
 
 
-def _of_recipes(kind: Kind) -> list[Schema]:
-    """The columns that the installed recipes add."""
+def columns(kind: Kind) -> list[Schema]:
+    """The columns of `kubectl get`: every run's, and those that the installed recipes add."""
     own = [one for recipe in recipes().values() for one in recipe.columns.get(kind, ())]
-    return [_column(one.name, one.path, one.type, wide=one.wide, about=one.about) for one in own]
+    return [*COLUMNS[kind], *(_column(one.name, one.path, one.type, wide=one.wide, about=one.about) for one in own)]
 
 
 def crd(kind: Kind) -> Schema:
@@ -295,7 +295,7 @@ def crd(kind: Kind) -> Schema:
                     "served": True,
                     "storage": True,
                     "subresources": {"status": {}},
-                    "additionalPrinterColumns": [*COLUMNS[kind], *_of_recipes(kind)],
+                    "additionalPrinterColumns": columns(kind),
                     "schema": {"openAPIV3Schema": root},
                 }
             ],

@@ -73,7 +73,7 @@ class Measures(SpecModel):
             name="openai/clip-vit-base-patch32", revision="3d74acf9a28c67741b2f4f2ea7635f0aaf6f0268"
         )
     )
-    """Model of `clip-score`: CLIP, one of its kin that reads longer texts, SigLIP or SigLIP 2."""
+    """Model of `clip-score`, in CLIP's format."""
     embedding_model: ModelSource | None = None
     """Sentence-embedding model of `coherence`, in the layout of sentence-transformers."""
     training_set: ArtifactSource | None = None

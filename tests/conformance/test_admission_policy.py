@@ -49,7 +49,8 @@ ROWS = (
         "http://bedrock.example", "https://bedrock.example.evil", "https://bedrock.example@evil/", "https://vpce.example",
         "https://evil", " https://bedrock.example", "",
     )) for block in ("extraction", "images") for url in ("https://bedrock.example", "https://vpce.example/base/x")),
-    Row("EvalRun", "judges[].endpointUrl", "https://bedrock.example", never=("https://evil", "")),
+    *(Row("EvalRun", f"{entries}[].endpointUrl", "https://bedrock.example", never=("https://evil", ""))
+      for entries in ("arms", "judges")),
     *(Row(kind, "scheduling.priorityClassName", "batch", never=("system-node-critical", "bat", "")) for kind in
       ("DatasetBuild", "FineTuneRun", "EvalRun")),
 )  # fmt: skip

@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
+from fabula_api.metrics import METRICS
 from fabula_workloads.metrics.clip_windows import windows
-from fabula_workloads.metrics.profiles import PROFILES
+from fabula_workloads.metrics.profiles import measure
+from fabula_workloads.recipes.podcast.answers.form import DIALOGUE
 from fabula_workloads.recipes.podcast.answers.rules import violation
 from fabula_workloads.recipes.podcast.answers.turns import tolerant_turns
 from fabula_workloads.recipes.podcast.dialogue import Turn
@@ -169,7 +171,7 @@ def test_a_chinese_dialogue_is_measured(colon: str) -> None:
     text = f"Speaker 1{colon} {CHINESE}\n\nSpeaker 2{colon}我记得，那里的面包很香。\n\nSpeaker 1{colon}对。"
     turns = tolerant_turns(text)
     assert [said.speaker for said in turns] == ["speaker 1", "speaker 2", "speaker 1"]
-    figures = PROFILES["v2"].measure(text)
+    figures = measure(DIALOGUE.read(text, "v2"), "v2", METRICS.values())
     assert figures["words"] == 39 + 10 + 1 and 0.9 < (figures["distinct-2"] or 0) <= 1
     parsed = parse_dialogue(text)
     assert parsed is not None and [said.speaker for said in parsed] == ["Speaker 1", "Speaker 2", "Speaker 1"]

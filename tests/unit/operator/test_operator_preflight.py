@@ -2,45 +2,27 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.observations import NOW, condition, edited, launches, observed, reference, step
+from tests.support.training_specs import A100, B32, parsed, spec_of
 
 from fabula_api.fine_tune_run import TARGET_MODULES, DeepSpeed, FineTuneRunSpec, FineTuneRunStatus
 from fabula_api.gpu_products import gpu
 from fabula_api.model_families import MODELS
 from fabula_operator.plan.acceptance.model_facts import model_facts, of_size
 from fabula_operator.plan.acceptance.preflight import USABLE, layers_with_room, memory_of, preflight
-from fabula_operator.plan.acceptance.step_time import REACHED, REACHED_PACKED, hours, step_time
+from fabula_operator.plan.acceptance.step_time import step_time
 from fabula_operator.plan.lifecycle import plan
 
-B32 = "Qwen3-VL-32B"
 FULL, NF4, OFFLOAD = {"method": "full"}, {"quantization": "nf4"}, {"stage": 3, "offload": "optimizer"}
-A100 = "NVIDIA-A100-SXM4-80GB"
 
 
 GB = 1024**3 / 1e9
 MIX = MODELS["qwen3-vl-235b-a22b"]
-
-
-def spec_of(model: str, stage: int = 3, gpus: int = 8, product: str | None = A100, **fields: Any) -> dict[str, Any]:
-    return {
-        "dataset": {"ref": "data"},
-        "model": {"name": model},
-        "deepspeed": {"stage": stage},
-        "topology": {"gpusPerNode": gpus, "product": product},
-        **fields,
-    }
-
-
-def parsed(*args: Any, **fields: Any) -> FineTuneRunSpec:
-    return FineTuneRunSpec.model_validate(spec_of(*args, **fields))
 
 
 @pytest.mark.parametrize(
@@ -185,79 +167,6 @@ def test_nothing_is_estimated_on_cpus_or_when_turned_off() -> None:
 def test_memory_of_a_product_by_its_label(product: str, memory: float | None) -> None:
     found = gpu(product)
     assert (found.memory_gib if found else None) == memory
-
-
-def test_hours_of_the_published_run() -> None:
-    made = preflight(parsed("Qwen3-VL-32B"), samples=4004)
-    assert made is not None
-    # 126 updates of 32 samples of 3,405 tokens, 6 FLOPs a parameter and token, at 45 % of 8 A100.
-    assert (made.estimate.step_seconds, made.estimate.hours, made.estimate.basis) == (19, 0.67, "sizes")
-    assert preflight(parsed("Qwen3-VL-32B"), samples=None).estimate.hours is None  # type: ignore[union-attr]
-
-
-@pytest.mark.parametrize(
-    ("training", "expected"),
-    [
-        ({"gradientCheckpointing": False}, 4 / 6),
-        ({"method": "full"}, 8 / 6),
-        # Packing changes how samples travel, not how many tokens there are; only the last step is not filled up.
-        ({"packing": True}, 4004 / (126 * 32) * REACHED / REACHED_PACKED),
-        ({"maxSteps": 252}, 2),
-        ({"maxSteps": 126, "packing": True}, 0.95 * 8192 / 3405 * REACHED / REACHED_PACKED),
-    ],
-)
-def test_hours_follow_what_is_computed(training: dict[str, Any], expected: float) -> None:
-    model = MODELS["qwen3-vl-32b"]
-    base = hours(parsed(B32), model, gpu(A100), 4004)
-    found = hours(parsed(B32, training=training), model, gpu(A100), 4004)
-    assert base is not None
-    assert found == pytest.approx(base * expected, rel=0.06)  # two digits are told
-
-
-@pytest.mark.parametrize(
-    ("situation", "spec", "words"),
-    [
-        (
-            "ZeRO-3 over Ethernet has a way out",
-            {"topology": {"nodes": 2, "product": A100}, "model": {"name": "Qwen3-VL-8B"}},
-            "142 GB travel in each step, expected to take 14 s beside 5 s of computing; deepspeed.stage 2 sends 0.7 GB "
-            "and needs 24.0 GiB at the peak, or topology.rdma",
-        ),
-        (
-            "32B does not fit under ZeRO-2 with long samples",
-            {"topology": {"nodes": 2, "product": A100}},
-            "s of computing; topology.rdma, where the cluster has such a network, brings it past the kernel, or a",
-        ),
-        (
-            "past the kernel it is no longer than computing",
-            {"topology": {"nodes": 2, "product": A100, "rdma": {"resources": {"rdma/hca": "1"}}}},
-            None,
-        ),
-        ("one node", {}, None),
-        ("ZeRO-2", {"topology": {"nodes": 2, "product": A100}, "deepspeed": {"stage": 2}}, None),
-    ],
-    ids=lambda value: value if isinstance(value, str) and len(value) < 50 else "",
-)
-def test_a_network_that_takes_longer_than_computing_is_told(
-    situation: str, spec: dict[str, Any], words: str | None
-) -> None:
-    made = preflight(FineTuneRunSpec.model_validate(spec_of(B32) | spec))
-    assert made is not None
-    assert ("between its nodes" in made.message) is (words is not None), made.message
-    assert words is None or words in made.message, made.message
-
-
-ROW = re.compile(r"^\| (?P<what>[^|]+) \| `(?P<training>\{.*?\})` \| (?P<seconds>\d+) \|", re.MULTILINE)
-
-
-def test_the_table_of_step_times_is_what_the_formula_gives() -> None:
-    rows = list(ROW.finditer((Path(__file__).parents[3] / "docs/training.md").read_text()))
-    assert len(rows) >= 4
-    for row in rows:
-        spec = parsed(B32, **yaml.safe_load(row["training"]))
-        step = step_time(spec, MODELS["qwen3-vl-32b"], gpu(A100))
-        assert step is not None
-        assert f"{step.seconds:.0f}" == row["seconds"], row["what"]
 
 
 @pytest.mark.parametrize(
