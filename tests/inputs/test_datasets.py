@@ -134,6 +134,7 @@ def test_control_tokens_of_a_transcript_are_taken_off_and_counted(built: tuple[d
     counts, folder = built
     assert counts == {
         "sample/ok": len(CONTROL_TOKENS) + 2, "sample/cleaned/ControlToken": len(CONTROL_TOKENS),
+        "pictures/0": len(CONTROL_TOKENS) + 2,
     }  # fmt: skip
     for entry in json.loads((folder / "reference.json").read_text()):
         assert sum(turn["value"].lower().count("<image>") for turn in entry["conversations"]) == len(entry["image"])

@@ -160,3 +160,11 @@ def test_stages_read_fields_that_exist(recipe: str, kind: Kind) -> None:
 def test_generated_files_are_in_step_with_the_models() -> None:
     stale = [path for path, content in outputs().items() if (ROOT / path).read_text() != content]
     assert stale == [], "run `make generate`"
+
+
+@pytest.mark.parametrize("kind", API_KINDS)
+def test_no_field_has_a_name_that_yaml_takes_for_a_boolean(kind: Kind) -> None:
+    """YAML 1.1, which Helm and kubectl read, takes a bare `n` or `on` for one, and the field is gone."""
+    booleans = {"y", "n", "yes", "no", "on", "off", "true", "false"}
+    names = {path.rpartition(".")[2] for part in ("spec", "status") for path, _ in fields(schema_of(kind, part))}
+    assert not {name.lower() for name in names} & booleans

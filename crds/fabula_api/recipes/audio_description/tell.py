@@ -14,13 +14,13 @@ from fabula_api.shared_spec import ModelSource
 class Neighbours(SpecModel):
     """What R@k/N compares an answer with: the references of the clips around it."""
 
-    cel: ClassVar[tuple[Rule, ...]] = ({"rule": "self.k < self.n", "message": "k must be less than n"},)
+    cel: ClassVar[tuple[Rule, ...]] = ({"rule": "self.k < self.clips", "message": "k must be less than clips"},)
     k: int = Field(5, ge=1, le=1000)
     """Among how many of the references most like it an answer's own has to be."""
-    n: int = Field(16, ge=2, le=1000)
+    clips: int = Field(16, ge=2, le=1000)
     """Clips of a window."""
     windows: Literal["all", "published"] = "all"
-    """`published` leaves out the clips behind the last whole window, and films with fewer than `n`."""
+    """`published` leaves out the clips behind the last whole window, and films with fewer than `clips`."""
     model: ModelSource = Field(default_factory=lambda: ModelSource(name="FacebookAI/roberta-large"))
     """Model whose vectors tell how alike two sentences are (BERTScore)."""
     layer: int = Field(17, ge=1, le=256)
@@ -36,7 +36,6 @@ class AudioDescriptionTell(SpecModel):
     """What a token that stands in the description already is made less likely by."""
     no_repeat_ngram: int = Field(3, ge=0, le=16)
     """No so many tokens in a row stand in a description twice; 0 lets them."""
-
     neighbours: Neighbours = Field(default_factory=Neighbours)
     """How `audio-description/neighbours` compares."""
     unit_seconds: float = Field(1, gt=0, le=3600)

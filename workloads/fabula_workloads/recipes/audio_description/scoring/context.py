@@ -53,7 +53,7 @@ def neighbours(given: Materials) -> PerAnswer:
         similarity = _remembered(said, meant)
         for profile in given.profiles:
             which: Windows = "published" if profile == "paper-v1" else asked.windows
-            shares = by_answer(len(clips), similarity, asked.k, asked.n, which)
+            shares = by_answer(len(clips), similarity, asked.k, asked.clips, which)
             figures |= {(profile, key): share for (_, key, _), share in zip(clips, shares, strict=True)}
     return PerAnswer("audio-description/neighbours", figures)
 
