@@ -241,6 +241,17 @@ class TestS3InTrouble:
                 open_store(f"s3://{BUCKET}/x").read("y")
             assert "a-wrong-secret" not in refused.value.message
 
+    def test_wrong_keys_are_told_where_an_answer_has_no_body(
+        self, s3_environment: S3Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        open_store(f"s3://{BUCKET}/told").write("y", b"here")
+        with fresh_client(monkeypatch, s3_environment.environment("builder", "a-wrong-secret")):
+            store = open_store(f"s3://{BUCKET}/told")
+            for ask in (lambda: store.exists("y"), lambda: store.download("y", tmp_path / "y")):
+                with pytest.raises(CredentialsRefused) as refused:
+                    ask()
+                assert refused.value.reason == "CredentialsRefused"
+
     def test_no_route_is_tried_again(self, monkeypatch: pytest.MonkeyPatch) -> None:
         keys = S3Server("http://127.0.0.1:9").environment()
         with fresh_client(monkeypatch, keys), pytest.raises(TryAgain, match="cannot be reached") as unreachable:

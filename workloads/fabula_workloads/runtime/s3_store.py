@@ -183,9 +183,21 @@ class S3Store:
         try:
             yield self._key("" if folder and not path else checked_path(path))
         except (BotoCoreError, ClientError) as error:
-            raise from_s3_error(error, f"{self.uri}/{path}".rstrip("/"), self._bucket) from error
+            raise from_s3_error(self._explained(error, path), f"{self.uri}/{path}".rstrip("/"), self._bucket) from error
         except OSError as error:
             raise from_os_error(error, f"{self.uri}/{path}") from error
+
+    def _explained(self, error: BotoCoreError | ClientError, path: str) -> BotoCoreError | ClientError:
+        """An answer to HEAD has no body, so a 403 does not say whether keys are wrong or lack a right: a GET does."""
+        if not isinstance(error, ClientError) or error.operation_name != "HeadObject" or _code(error) != "403":
+            return error
+        try:
+            self._s3.get_object(Bucket=self._bucket, Key=self._key(path), Range="bytes=0-0")["Body"].close()
+        except ClientError as said:
+            return said if _code(said) in _REFUSED else error
+        except BotoCoreError:
+            pass
+        return error
 
     @staticmethod
     def _lost_answer(error: ClientError) -> bool:
