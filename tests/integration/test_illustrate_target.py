@@ -84,7 +84,7 @@ def test_no_picture_is_drawn_that_the_dataset_cannot_use(build: Build) -> None:
     assert set(build.drawn("calm")) == keys([0, 1, *range(3, 21)]), "without the doubled one, and none of the margin"
     assert sum(one["calls/paid"] for one in counts) == len(build.bedrock.bill.paid) == TARGET * SCENES
     assert build.assemble("calm")[1] == {
-        "sample/ok": TARGET, "sample/skipped/NearDuplicate": 1, "sample/skipped/TargetReached": 1,
+        "sample/ok": TARGET, "pictures/1": TARGET, "sample/skipped/NearDuplicate": 1, "sample/skipped/TargetReached": 1,
     }  # fmt: skip
 
 
