@@ -23,11 +23,12 @@ class Arm(SpecModel):
     """What generates this arm's answers. Default: `engine` of the run."""
     endpoint_url: Uri | None = None
     """For engine `openai`: the server's address with its version, such as `https://api.openai.com/v1`."""
-    key_variable: Annotated[str, StringConstraints(max_length=63, pattern=r"^[A-Z][A-Z0-9_]*$")] = "OPENAI_API_KEY"
-    """For engine `openai`: variable with the server's key, as the Secret of `secretRef` brings it; without one, none is
-    sent."""
-    concurrency: int = Field(8, ge=1, le=256)
-    """For engine `openai`: requests that one shard has in flight at most."""
+    # A default of a list's entry would stand in the object and not in the file, and a second apply would change it.
+    key_variable: Annotated[str, StringConstraints(max_length=63, pattern=r"^[A-Z][A-Z0-9_]*$")] | None = None
+    """For engine `openai`: variable with the server's key, as the Secret of `secretRef` brings it; without such a
+    variable, none is sent. Default: OPENAI_API_KEY."""
+    concurrency: int | None = Field(None, ge=1, le=256)
+    """For engine `openai`: requests that one shard has in flight at most. Default: 8."""
     adapter: ArtifactSource | None = None
     """What a FineTuneRun made of it: a LoRA adapter goes on top of the base model; the model of a full fine-tuning is
     taken in its place."""
@@ -37,6 +38,10 @@ class Arm(SpecModel):
     gpus_per_shard: int = Field(1, ge=0, le=16)
     """GPUs of one inference pod; 0 runs on the CPU. Several, for a model that one cannot hold, share it with engine
     `vllm` (tensor parallel); `transformers` takes one. A served arm takes none."""
+
+
+KEY_VARIABLE, CONCURRENCY = "OPENAI_API_KEY", 8
+"""Of an arm that says nothing else."""
 
 
 def engine_of(arm: Arm, usual: Engine) -> Engine:

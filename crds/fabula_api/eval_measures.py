@@ -34,9 +34,9 @@ class Gate(SpecModel):
     """Arm whose mean is looked at."""
     versus: Name | None = None
     """With it, the bound is on the difference `arm - versus`."""
-    figure: Literal["mean", "interval"] = "mean"
+    figure: Literal["mean", "interval"] | None = None
     """What has to keep the bounds: the mean (or mean difference), or the end of its 95 % interval that is nearer to the
-    bound, the lower one for `min` and the upper one for `max`."""
+    bound, the lower one for `min` and the upper one for `max`. Default: `mean`."""
     min: float | None = None
     """Smallest value that passes."""
     max: float | None = None

@@ -104,9 +104,9 @@ def test_every_example_is_valid() -> None:
     assert len(found) >= 7
     assert [one.problems for one in found] == [()] * len(found)
     judged = next(one for one in found if one.file.endswith("podcast/eval.yaml"))
-    # Two orders of 50 samples, and four calls on each of six samples; in dollars by the prices in the file.
-    assert judged.notes[0].startswith("judges: opus 124 calls, about $")
-    assert "in all 372 calls, about $" in judged.notes[0]
+    # Two arms against the base in two orders of 50 samples, and four calls on each of six samples.
+    assert judged.notes[0].startswith("judges: opus 224 calls, about $")
+    assert "in all 672 calls, about $" in judged.notes[0]
 
 
 @pytest.mark.parametrize("every", [True, False], ids=["every field", "short"])

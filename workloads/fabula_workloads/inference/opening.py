@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from fabula_api.arms import Arm, engine_of
+from fabula_api.arms import CONCURRENCY, KEY_VARIABLE, Arm, engine_of
 from fabula_api.arms import Engine as EngineName
 from fabula_api.eval_run import EvalRunSpec
 from fabula_workloads.inference.adapter_check import check_adapter, trained_quantization
@@ -121,10 +121,10 @@ def _openai(context: StageContext, spec: EvalRunSpec, arm: Arm) -> Engine:
     return OpenAiEngine(
         arm.endpoint_url,
         arm.model.name,
-        os.environ.get(arm.key_variable),
+        os.environ.get(arm.key_variable or KEY_VARIABLE),
         pixels=spec.pixels,
         generation=spec.generation,
-        concurrency=arm.concurrency,
+        concurrency=arm.concurrency or CONCURRENCY,
         conversation=parts_of(spec.recipe).messages,
     )
 

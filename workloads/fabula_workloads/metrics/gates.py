@@ -39,7 +39,7 @@ def _ends(gate: Gate, found: Evidence) -> tuple[float, float] | str:
     estimate = found.estimate
     if estimate is None or estimate.mean is None:
         return found.reason or "there is no figure"
-    if gate.figure == "mean":
+    if gate.figure != "interval":
         return estimate.mean, estimate.mean
     if estimate.low is None or estimate.high is None:
         return "an interval needs two samples, and one has a figure"
