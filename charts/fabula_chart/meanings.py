@@ -20,7 +20,6 @@ MEANINGS: dict[str, str] = {
     "LossSpike": "the loss jumped far above what is usual for the run",
     "JudgesTrusted": "whether each judge told apart what anybody can; the message says what one does that did not",
     "NoGates": "the evaluation has no gates",
-    "NoJudges": "the evaluation asks no judges",
     "NoPods": "a child is there, and no pod of it comes",
     "NoReport": "no pod of the stage has told anything for long",
     "NotFinished": "the run has not ended yet",

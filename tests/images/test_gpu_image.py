@@ -10,7 +10,7 @@ import sysconfig
 import time
 import venv
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -32,7 +32,7 @@ def gpu() -> Iterator[Container]:
 class Cluster(Product):
     """A laptop's cluster whose node runs `fabula-worker` inside the image: it looks in its own environment first."""
 
-    environment_folder: Path
+    environment_folder: Path = field(kw_only=True)
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         command = [str(self.environment_folder / "bin" / "python"), "-m", "fabula_cli.main", *arguments]

@@ -30,11 +30,9 @@ class EvalRunKind(Plain[EvalRunSpec, EvalRunStatus]):
     def conditions(
         self, spec: EvalRunSpec | None, status: EvalRunStatus, at_work: Sequence[StageView] | None
     ) -> Mapping[str, Told]:
-        """What the gates say, and whether the judges can judge."""
-        return {
-            "GatesPassed": gates(status, spec) if spec is not None else ("Unknown", "NotScored", ""),
-            "JudgesTrusted": trusted(status),
-        }
+        """What the gates say, and where there are judges whether they can judge."""
+        told = {"GatesPassed": gates(status, spec) if spec is not None else ("Unknown", "NotScored", "")}
+        return told | ({"JudgesTrusted": trusted(status)} if status.judges else {})
 
     def fold(
         self, status: EvalRunStatus, spec: EvalRunSpec, views: Sequence[StageView], prices: Mapping[str, float]

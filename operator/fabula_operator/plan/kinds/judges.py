@@ -52,9 +52,7 @@ def judges(
 
 
 def trusted(status: EvalRunStatus) -> Told:
-    """(status, reason, message) of the condition JudgesTrusted."""
-    if not status.judges:
-        return "Unknown", "NoJudges", ""
+    """(status, reason, message) of the condition JudgesTrusted, of a run with judges."""
     tried = [one for one in status.judges if one.trusted is not None]
     if broken := [one for one in tried if not one.trusted]:
         told = "; ".join(f"judge {one.name}: {one.self_test or 'it failed its self-test'}" for one in broken)

@@ -26,6 +26,8 @@ from fabula_operator.render.launch import RunIdentity
 # How many GPUs compute an answer does not change it, so moving an arm to other hardware reuses what is there. A digest
 # that a spec gives is among the stage's inputs, as one that was found out would be.
 _UNDECISIVE = frozenset({"gpusPerShard", "digest"})
+_LATER = frozenset({"ref", "engine", "endpointUrl", "keyVariable", "concurrency"})
+"""Fields that samples and arms did not always have: where one is not said, the key is what it was without it."""
 
 
 @once(512)
@@ -48,7 +50,7 @@ def _plain(value: Any, root: str) -> Any:
         return {
             key: resolve_uri(one, root) if key == "uri" and isinstance(one, str) else _plain(one, root)
             for key, one in value.items()
-            if key not in _UNDECISIVE
+            if key not in _UNDECISIVE and not (one is None and key in _LATER)
         }
     if isinstance(value, list | tuple):
         return [_plain(one, root) for one in value]
