@@ -118,3 +118,25 @@ def test_no_library_of_models_is_loaded_for_texts(folders: tuple[Path, Path], tm
     words = ["score", *map(str, folders), "--out", str(tmp_path / "out")]
     done = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--recipe", "nonsense"), "there is no recipe nonsense; installed are "),
+        (("--recipe", "audio-description", "--metric", "audio-description/cider"), "it needs an EvalRun"),
+    ],
+)
+def test_what_files_of_answers_cannot_tell_is_refused_in_a_line(
+    folders: tuple[Path, Path], tmp_path: Path, words: tuple[str, ...], said: str
+) -> None:
+    code, told = run("score", *folders, *words, "--out", tmp_path / "out")
+    assert code != 0 and said in told and "Traceback" not in told
+
+
+def test_a_recipe_whose_metrics_need_samples_is_scored_by_the_others(
+    folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    code, told = run("score", *folders, "--recipe", "audio-description", "--out", tmp_path / "out")
+    assert code == 0, told
+    assert "cider" not in told and "readability" in told

@@ -10,7 +10,7 @@ from pathlib import Path
 from fabula_api.asked import Asked
 from fabula_api.eval_measures import Measures
 from fabula_api.metrics import ProfileName
-from fabula_api.recipes import asked_of, default_metrics, metrics_of
+from fabula_api.recipes import asked_of, default_metrics, metrics_of, recipes
 from fabula_api.shared_spec import ArtifactSource, ModelSource, RunSpec
 from fabula_workloads.metrics.answer_files import arms_in, pictures_in
 from fabula_workloads.metrics.design import Design
@@ -64,6 +64,8 @@ class Scored:
 
 def score(folders: Sequence[Path], wishes: Wishes) -> Scored:
     """Measure and compare what lies in the folders. Raises ValueError, saying what is wrong and where."""
+    if wishes.recipe not in recipes():
+        raise ValueError(f"there is no recipe {wishes.recipe}; installed are {', '.join(sorted(recipes()))}")
     parts = evaluation_of(wishes.recipe)
     answers: list[GivenAnswer] = []
     pictures: dict[str, list[Path]] = {}
@@ -117,7 +119,11 @@ def _measures(wishes: Wishes) -> Measures:
         raise ValueError(f"the recipe {wishes.recipe} has no metric {unknown[0]}; it has {', '.join(known)}")
     if lacking := [name for name in wishes.metrics if name in given and given[name] is None]:
         raise ValueError(f"the metric {lacking[0]} needs a model or data set: see --help for the option that names it")
-    usual = [name for name in default_metrics(wishes.recipe) if name not in given]
+    # What a recipe measures over a whole evaluation, it holds against its samples, and files of answers have none.
+    by_samples = {name for name, metric in known.items() if "/" in name and metric.over == "evaluation"}
+    if beyond := [name for name in wishes.metrics if name in by_samples]:
+        raise ValueError(f"the metric {beyond[0]} reads the samples with their references: it needs an EvalRun")
+    usual = [name for name in default_metrics(wishes.recipe) if name not in given and name not in by_samples]
     names = list(wishes.metrics) or [*usual, *(name for name, path in given.items() if path and name in known)]
     fields = {
         "metrics": names,
