@@ -10,7 +10,7 @@ SUPPLY := $(VENV)/supply/bin
 ROLES := operator cpu gpu gpu-vllm
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-audio-description test unit invariants test-vllm test-local-cluster soak conformance real-crd-server e2e lint generate check-generated rights lock audit sbom images test-images test-images-gpu clean
+.PHONY: help demo demo-audio-description demo-visual-instruction test unit invariants test-vllm test-local-cluster soak conformance real-crd-server e2e lint generate check-generated rights lock audit sbom images test-images test-images-gpu clean
 
 help: ## Show these targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-24s %s\n", $$1, $$2}'
@@ -21,6 +21,9 @@ demo: $(VENV)/.demo ## Build a dataset, fine-tune on it and evaluate the result,
 demo-audio-description: $(VENV)/.demo ## The same for films: clips, a narrator trained on them, and its descriptions
 	@$(BIN)/fabula demo --example audio-description
 
+demo-visual-instruction: $(VENV)/.demo ## The same for videos: a watcher that learns when to speak, and what to say
+	@$(BIN)/fabula demo --example visual-instruction
+
 # File by file and in the order of their names: the long journeys come first and the unit tests fill the end. Three at a time
 # keep two cores at work, for a journey waits a quarter of its time.
 test: $(VENV)/.test ## Run every test
@@ -28,7 +31,8 @@ test: $(VENV)/.test ## Run every test
 
 # Hours: every named moment of a training run under either ZeRO stage, and random sequences of trouble.
 soak: $(VENV)/.test ## Run what takes too long for `make test`
-	FABULA_SOAK=1 $(BIN)/python -m pytest tests/e2e/test_training_chaos.py tests/integration/test_training_narrator.py $(PYTEST_ARGS)
+	FABULA_SOAK=1 $(BIN)/python -m pytest tests/e2e/test_training_chaos.py tests/integration/test_training_narrator.py \
+	  tests/integration/test_training_watcher.py $(PYTEST_ARGS)
 
 unit: $(VENV)/.test ## Run the fast tests only
 	$(BIN)/python -m pytest tests/unit $(PYTEST_ARGS)

@@ -19,7 +19,11 @@ from fabula_cli.kubectl import kubectl
 from fabula_cli.runs import Run, read, score_table
 
 KINDS: tuple[Kind, ...] = ("DatasetBuild", "FineTuneRun", "EvalRun")
-FOLDERS = {"quickstart": "quickstart", "audio-description": "audio-description/tiny"}
+FOLDERS = {
+    "quickstart": "quickstart",
+    "audio-description": "audio-description/tiny",
+    "visual-instruction": "visual-instruction/tiny",
+}
 """Folders of the examples that can be demonstrated; each has a run of every kind, called as the example is."""
 _LOOK_SECONDS = 0.5
 

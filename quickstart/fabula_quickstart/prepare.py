@@ -181,9 +181,30 @@ def narration_pieces() -> list[Piece]:
     ]
 
 
+def watching_pieces() -> list[Piece]:
+    """What the tiny example of visual instruction reads."""
+    from fabula_quickstart import watching
+
+    here = _sources(_HERE / "watching.py", _HERE / "tiny" / "qwen3_vl.py")
+    texts = watching.corpus()
+
+    def qwen(path: Path) -> None:
+        from fabula_quickstart.tiny import qwen3_vl
+
+        qwen3_vl.build(path, texts)
+
+    drawn = _versions("av", "numpy")
+    libraries = _versions("torch", "transformers")
+    return [
+        Piece(f"{watching.FOLDER}/clips", digest_of([here, drawn]), watching.write, f"{watching.CLIPS} videos"),
+        Piece(f"{watching.FOLDER}/tiny-qwen3-vl", digest_of([here, libraries, texts]), qwen, "a tiny Qwen3-VL"),
+    ]
+
+
 EXAMPLES: dict[str, Callable[[], list[Piece]]] = {
     "quickstart": lambda: pieces(read_scripts()),
     "audio-description": narration_pieces,
+    "visual-instruction": watching_pieces,
 }
 """Examples whose input is made here, by name."""
 

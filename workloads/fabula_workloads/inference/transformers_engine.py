@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator, Sequence
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,12 @@ class TransformersEngine:
         fit = [(request, found) for request, found in zip(requests, pictures, strict=True) if isinstance(found, list)]
         answers = iter(self._in_memory(fit, interrupted))
         return [found if isinstance(found, Failure) else next(answers) for found in pictures]
+
+    def in_tokens(self, most: int) -> TransformersEngine:
+        """The same loaded model for answers of at most so many tokens."""
+        other = copy(self)
+        other._generation = self._generation.replace(max_new_tokens=most)
+        return other
 
     def _in_memory(self, fit: Sequence[Opened], interrupted: Interrupted) -> list[Answer | Failure]:
         """Answer in as many batches as the memory asks for: what does not fit is halved, and so are later batches."""

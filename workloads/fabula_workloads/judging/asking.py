@@ -127,15 +127,16 @@ class Asker:
     def _ballot(self, question: Question, attempt: int, turned: bool, usage: Usage) -> dict[str, Any]:
         texts, shown = (question.texts[::-1], question.shown[::-1]) if turned else (question.texts, question.shown)
         ballot: dict[str, Any] = {"shown": list(shown), "attempt": attempt, "marks": None, "reason": ""}
+        rubric = question.rubric or self._rubric
         for reading in range(READINGS):
-            asked = prompt(self._rubric, texts, len(question.pictures), question.reference, again=reading > 0)
+            asked = prompt(rubric, texts, len(question.pictures), question.reference, again=reading > 0)
             try:
                 kept = self._pay(question, f"{int(turned)}{attempt}{reading}", asked, usage)
             except Rejected as rejected:
                 usage.lose(rejected.lost, rejected.lost_usd)
                 failed = "ProviderFailed" if rejected.what == "ProviderFailed" else REQUEST_REFUSED
                 return ballot | {"failure": failed}
-            if (read := read_reply(self._provider.text(kept), self._rubric)) is not None:
+            if (read := read_reply(self._provider.text(kept), rubric)) is not None:
                 return ballot | {"marks": read.marks, "reason": read.reason}
         return ballot | {"failure": UNREADABLE}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import fmean
 
 from fabula_api.rubrics import OVERALL, Rubric
 from fabula_workloads.judging.agreement import Agreement, Item, agreement
@@ -88,6 +89,19 @@ class Judged:
     def of(self, name: str) -> JudgeFigures | None:
         """The figures of one judge."""
         return next((one for one in self.judges if one.name == name), None)
+
+
+def points_of(judged: Judged) -> dict[str, dict[str, dict[str, float]]]:
+    """By rubric, arm and sample the mean of the judges' points, of those judges that give any."""
+    given: dict[str, dict[str, dict[str, list[float]]]] = {}
+    for judge in judged.judges:
+        for arm, samples in judge.points.items():
+            for sample, points in samples.items():
+                given.setdefault(judge.rubric.name, {}).setdefault(arm, {}).setdefault(sample, []).append(points)
+    return {
+        rubric: {arm: {name: fmean(all_) for name, all_ in samples.items()} for arm, samples in arms.items()}
+        for rubric, arms in given.items()
+    }
 
 
 def judge_figures(

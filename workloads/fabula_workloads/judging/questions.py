@@ -36,6 +36,8 @@ class Question:
     """Paths below the sample set."""
     reference: str = ""
     probe: str = ""
+    rubric: Rubric | None = None
+    """What is asked of this sample, where its recipe has words of its own for it."""
 
     def call_belongs(self, call: str) -> bool:
         """Whether a paid call was made for it."""
@@ -73,16 +75,20 @@ def _questions(spec: EvalRunSpec, judge: Judge, rubric: Rubric, asked: Asked) ->
         for seed in spec.generation.seeds:
             for shown in groups:
                 texts = tuple(_text(asked, arm, sample.id, seed) for arm in shown)
-                if all(texts):
-                    yield _question(rubric, asked, sample, seed, shown, texts)
+                own = _rubric(rubric, asked, sample, shown, seed) if all(texts) else None
+                if own is not None:
+                    yield _question(own, asked, sample, seed, shown, texts)
 
 
 def _probes(spec: EvalRunSpec, judge: Judge, rubric: Rubric, asked: Asked) -> Iterator[Question]:
     """Pairs of which everybody knows the better one, made of the arms' own answers in turn."""
     arms, left, seed = judged_arms(spec, judge), judge.probes, spec.generation.seeds[0]
     for number, sample in enumerate(asked.samples):
-        text = _text(asked, arms[number % len(arms)], sample.id, seed) if arms else ""
+        arm = arms[number % len(arms)] if arms else ""
+        text = _text(asked, arm, sample.id, seed)
         if left == 0 or len(text.split()) < _FEWEST_WORDS:
+            continue
+        if (own := _rubric(rubric, asked, sample, (arm,), seed)) is None:
             continue
         left -= 1
         damaged = {SCRAMBLED: scrambled(text, sample.id)}
@@ -90,10 +96,15 @@ def _probes(spec: EvalRunSpec, judge: Judge, rubric: Rubric, asked: Asked) -> It
             damaged[PADDED] = f"{text}\n\n{text}"
         for probe, worse in damaged.items():
             if rubric.scale is None:
-                yield _question(rubric, asked, sample, seed, (ORIGINAL, DAMAGED), (text, worse), probe)
+                yield _question(own, asked, sample, seed, (ORIGINAL, DAMAGED), (text, worse), probe)
             else:
-                yield _question(rubric, asked, sample, seed, (ORIGINAL,), (text,), probe)
-                yield _question(rubric, asked, sample, seed, (DAMAGED,), (worse,), probe)
+                yield _question(own, asked, sample, seed, (ORIGINAL,), (text,), probe)
+                yield _question(own, asked, sample, seed, (DAMAGED,), (worse,), probe)
+
+
+def _rubric(rubric: Rubric, asked: Asked, sample: EvaluationSample, shown: tuple[str, ...], seed: int) -> Rubric | None:
+    """What is asked of these arms' answers to a sample; None where nothing is."""
+    return sample.asked_by(rubric, [asked.answers.get((arm, sample.id, seed)) or "" for arm in shown])
 
 
 def _text(asked: Asked, arm: str, sample: str, seed: int) -> str:
@@ -114,7 +125,8 @@ def _question(
     reference = sample.reference if rubric.reference else ""
     content = [rubric.model_dump(mode="json"), shown, texts, [asked.content[one] for one in pictures], reference, probe]
     digest = digest_of(content).removeprefix("sha256:")[:12]
-    return Question(f"{sample.id[:100]}-{seed}-{digest}", sample.id, seed, shown, texts, pictures, reference, probe)
+    name = f"{sample.id[:100]}-{seed}-{digest}"
+    return Question(name, sample.id, seed, shown, texts, pictures, reference, probe, rubric)
 
 
 def scrambled(text: str, seed: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -36,6 +36,8 @@ class Materials:
     """To be called between parts of the work."""
     training_texts: Callable[[], Iterable[str]] | None = None
     """Targets of the dataset that the arms were tuned on, where one is given."""
+    points: Mapping[str, Mapping[str, Mapping[str, float]]] = field(default_factory=dict)
+    """Points that judges gave, of those that give any: by rubric, arm and sample, a mean over judges and seeds."""
 
 
 class Computed(Protocol):

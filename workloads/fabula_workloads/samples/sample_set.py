@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from fabula_api.rubrics import Rubric
 from fabula_api.uri import path_problem
 from fabula_workloads.runtime.artifact import require_manifest
 from fabula_workloads.runtime.failures import InputInvalid
@@ -40,6 +42,11 @@ class EvaluationSample(BaseModel):
     """What is asked of this one alone, where samples differ in it; a run's own prompt goes before it."""
     reference: str = ""
     """What a person said to it, where there is such a text. Metrics may read it; no arm sees it."""
+
+    def asked_by(self, rubric: Rubric, answers: Sequence[str]) -> Rubric | None:
+        """What a judge with this rubric is asked of these answers, as they are stored: the rubric itself, or one of the
+        same marks in other words; None where the judge is not asked."""
+        return rubric
 
 
 S = TypeVar("S", bound=EvaluationSample)

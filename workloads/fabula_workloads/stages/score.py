@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,7 @@ from fabula_api.recipes import metrics_of
 from fabula_api.shared_spec import ModelSource
 from fabula_api.status import Lineage
 from fabula_api.summary import ScoreSummary
-from fabula_workloads.judging.figures import Judged
+from fabula_workloads.judging.figures import Judged, points_of
 from fabula_workloads.judging.gates import judged_gate
 from fabula_workloads.judging.summary import judges_found
 from fabula_workloads.metrics.evaluation import Evaluation, evaluate
@@ -59,11 +59,11 @@ def run(context: StageContext) -> StageResult:
     answers = [answer for arm in spec.arms for answer in read_answers(context, spec, arm.name, samples)]
     try:
         by_id = {sample.id: sample for sample in samples}
-        computed = _computed(context, spec, answers, pictures, by_id, parts)
+        judged = read_judges(context, spec)
+        computed = _computed(context, spec, answers, pictures, by_id, parts, points_of(judged))
         evaluation = evaluate(spec, answers, computed, parts.answers)
         context.check_stop()
         context.reporter.update(done=len(spec.metrics), total=len(spec.metrics))
-        judged = read_judges(context, spec)
         gates = [(gate, judged_gate(gate, judged, evaluation.baseline) or found) for gate, found in evaluation.gates]
         evaluation = replace(evaluation, gates=gates)
         return _commit(context, spec, evaluation, judged, pictures, by_id, parts)
@@ -79,6 +79,7 @@ def _computed(
     pictures: dict[str, list[Path]],
     samples: dict[str, EvaluationSample],
     parts: EvaluationParts,
+    points: Mapping[str, Mapping[str, Mapping[str, float]]],
 ) -> list[Computed]:
     """The figures of those metrics that look at all answers at once."""
 
@@ -94,7 +95,7 @@ def _computed(
         if metric.over == "evaluation" and profiles:
             measure: EvaluationMetric = function_of(metric, profiles[0])
             given = Materials(
-                spec, profiles, answers, pictures, samples, parts.answers, model, context.check_stop, learned
+                spec, profiles, answers, pictures, samples, parts.answers, model, context.check_stop, learned, points
             )
             found.append(measure(given))
     return found

@@ -6,7 +6,7 @@ Everything around it stays the platform's: order and coverage of samples, steps,
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -60,6 +60,8 @@ class Trained:
     loss: Losses
     save: Saves
     head: Head | None = None
+    rates: Mapping[str, float] = field(default_factory=dict)
+    """Learning rates of those trained weights, by name, that have one of their own; they follow the same schedule."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,16 +2,52 @@
 
 from __future__ import annotations
 
-from fabula_api.recipes.records import Column, Figure, Recipe, Stage
+from dataclasses import replace
+
+from fabula_api.recipes.platform import EVALUATION, TRAINING, resolve
+from fabula_api.recipes.records import HELD_OUT, Column, Figure, ReadModel, Recipe, SampleFormat, Stage
 from fabula_api.recipes.visual_instruction.build import VisualInstructionBuildSpec
+from fabula_api.recipes.visual_instruction.measures import FEEDBACK, METRICS
+from fabula_api.recipes.visual_instruction.tune import VisualInstructionTuneSpec
+from fabula_api.recipes.visual_instruction.watch import VisualInstructionEvalSpec
 from fabula_api.summary import DatasetSummary
 
 _WORK = "fabula_workloads.recipes.visual_instruction"
+_RESOLVE, _TRAIN = TRAINING
+
+_READS = {"select": ("visual_instruction.frames",), "infer": ("visual_instruction",)}
+"""What stages of an evaluation read of the block."""
 
 VISUAL_INSTRUCTION = Recipe(
     name="visual-instruction",
-    specs={"DatasetBuild": VisualInstructionBuildSpec},
-    fixed={"DatasetBuild": ("visual_instruction.sources",)},
+    parts=f"{_WORK}.parts:PARTS",
+    training=f"{_WORK}.training:TRAINING",
+    evaluation=f"{_WORK}.evaluation:EVALUATION",
+    sample_formats=(
+        HELD_OUT,
+        SampleFormat("vispeak-bench", "annotations of ViSpeak-Bench, a JSON file a subtask, with their videos"),
+        SampleFormat("streaming-bench", "questions of StreamingBench, JSON files, with their videos"),
+        SampleFormat("ovo-bench", "questions of OVO-Bench, a JSON file, with their videos"),
+    ),
+    offers=("text",),
+    metrics=METRICS,
+    rubrics=(FEEDBACK,),
+    specs={
+        "DatasetBuild": VisualInstructionBuildSpec,
+        "FineTuneRun": VisualInstructionTuneSpec,
+        "EvalRun": VisualInstructionEvalSpec,
+    },
+    fixed={"DatasetBuild": ("visual_instruction.sources",), "FineTuneRun": ("visual_instruction",)},
+    models={
+        "FineTuneRun": (
+            ReadModel(
+                "begin",
+                "visual_instruction.begin",
+                when=("visual_instruction.takes_begin", (True,)),
+                made_by="FineTuneRun",
+            ),
+        ),
+    },
     stages={
         "DatasetBuild": (
             Stage(
@@ -58,6 +94,11 @@ VISUAL_INSTRUCTION = Recipe(
                 unit="sample",
             ),
         ),
+        "FineTuneRun": (
+            resolve("dataset", "model", "visual_instruction.begin"),
+            replace(_TRAIN, reads=(*_TRAIN.reads, "visual_instruction"), external=(*_TRAIN.external, "begin")),
+        ),
+        "EvalRun": tuple(replace(stage, reads=(*stage.reads, *_READS.get(stage.name, ()))) for stage in EVALUATION),
     },
     columns={
         "DatasetBuild": (
@@ -77,6 +118,25 @@ VISUAL_INSTRUCTION = Recipe(
                     }
                 ]
             }
-        }
+        },
+        "FineTuneRun": {
+            "visualInstruction": {"stage": "streaming", "begin": {"ref": "watcher-finetune"}, "pooling": 2},
+            "dataset": {"ref": "feedback"},
+            "model": {"name": "Qwen/Qwen3-VL-8B-Instruct"},
+            "topology": {"nodes": 1, "gpusPerNode": 8, "product": "NVIDIA-A100-SXM4-80GB"},
+        },
+        "EvalRun": {
+            "samples": {"ref": "feedback"},
+            "visualInstruction": {"threshold": {"over": "sum", "frames": 3, "above": 0.35}},
+            "generation": {"maxNewTokens": 128},
+            "arms": [
+                {"name": "base", "model": {"name": "Qwen/Qwen3-VL-8B-Instruct"}},
+                {
+                    "name": "watcher",
+                    "model": {"name": "Qwen/Qwen3-VL-8B-Instruct"},
+                    "adapter": {"ref": "watcher-instruct"},
+                },
+            ],
+        },
     },
 )

@@ -8,7 +8,7 @@ import io
 import re
 import tarfile
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -130,7 +130,7 @@ def _decoded(
     wanted = sorted({at for window in windows.values() for at in window.frames})
     last = max(window.end for window in windows.values()) if sound and known.has_audio else 0.0
     try:
-        have = _pack(context, local, wanted, asked.side, last, shard)
+        have = pack(context.check_stop, local, wanted, asked.side, last, shard)
     except UnfitVideo as unfit:
         return Decoded(outcome="rejected", reason=unfit.reason, seconds=known.seconds)
     for name, window in list(windows.items()):
@@ -151,14 +151,14 @@ def _decoded(
     )  # fmt: skip
 
 
-def _pack(
-    context: StageContext, video: Path, wanted: Sequence[float], side: int, sound_until: float, shard: Path
+def pack(
+    check_stop: Callable[[], None], video: Path, wanted: Sequence[float], side: int, sound_until: float, shard: Path
 ) -> set[float]:
     """Write the shard; the moments that have a picture."""
     have: set[float] = set()
     with tarfile.open(shard, "w", format=tarfile.USTAR_FORMAT) as tar:
         for frame in frames_at(video, wanted, side=side):
-            context.check_stop()
+            check_stop()
             data = io.BytesIO()
             frame.picture.convert("RGB").save(data, "JPEG", quality=_QUALITY)
             _add(tar, frame_name(frame.at), data.getvalue())

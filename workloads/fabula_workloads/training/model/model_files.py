@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,11 +69,16 @@ def read_model(folder: Path, name: str) -> ModelFiles:
 
     Raises InputInvalid naming the file that is missing, damaged or of a model that this worker does not train.
     """
+    return read_model_of(folder, name, check_architecture)
+
+
+def read_model_of(folder: Path, name: str, check: Callable[[bytes, str], Mapping[str, Any]]) -> ModelFiles:
+    """As `read_model`, for a model that sees of the kinds that `check` lets pass."""
     try:
         data = (folder / "config.json").read_bytes()
     except OSError as error:
         raise InputInvalid(f"model: {name} holds no model: config.json: {error.strerror}") from None
-    config = check_architecture(data, name)
+    config = dict(check(data, name))
     return _read(folder, data, config, name, {"image processor": _IMAGE_PROCESSORS, "tokenizer": _TOKENIZERS})
 
 

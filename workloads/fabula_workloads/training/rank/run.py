@@ -145,6 +145,7 @@ def trainer_of(
         save=trained.save,
         lengths=[sum(lengths[index] for index in row) for row in data.rows] if training.group_by_length else None,
         head=trained.head,
+        rates=trained.rates,
         model=trained.model,
         args=arguments,
         train_dataset=EncodedSamples(data.split.samples, encoder, data.rows, draws=True),

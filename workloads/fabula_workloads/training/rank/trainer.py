@@ -69,11 +69,13 @@ class FineTuner(OpenTrainer):
         save: Saves,
         lengths: Sequence[int] | None = None,
         head: Head | None = None,
+        rates: Mapping[str, float] | None = None,
         **arguments: Any,
     ) -> None:
         """`noise` is told the samples of each batch before it is trained on, and `head` each batch's labels.
-        `save` writes what was trained; `lengths` are as in `RankBatches`."""
+        `save` writes what was trained; `lengths` are as in `RankBatches`; `rates` as in `Trained`."""
         super().__init__(**arguments)
+        self._rates = dict(rates or {})
         self._lengths, self._head = lengths, head
         self._save = save
         self._plan = plan
@@ -95,6 +97,16 @@ class FineTuner(OpenTrainer):
             # Its own generator: drawing the workers' seed from the global one would part a resumed run from the first.
             generator=torch.Generator().manual_seed(self._order_seed),
         )
+
+    def create_optimizer(self, model: Any = None) -> Any:
+        """As Trainer's, with groups of their own for weights that have another rate."""
+        optimizer = super().create_optimizer(model)
+        if self._rates:
+            of = {id(value): name for name, value in (model or self.model).named_parameters()}
+            groups = [part for group in optimizer.param_groups for part in _by_rate(group, of, self._rates)]
+            optimizer.param_groups[:] = groups
+            self._rates = {}
+        return optimizer
 
     def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> torch.Tensor:
         """As Trainer's, with the batch counted."""
@@ -146,6 +158,14 @@ class FineTuner(OpenTrainer):
     def _gathered(self) -> Mapping[str, torch.Tensor] | None:
         sharded = self.is_deepspeed_enabled and self.args.hf_deepspeed_config.is_zero3()
         return trained_weights(self.deepspeed) if sharded else None
+
+
+def _by_rate(group: dict[str, Any], names: Mapping[int, str], rates: Mapping[str, float]) -> list[dict[str, Any]]:
+    """A group of the optimizer, cut by the rates of its weights; the first has those without one of their own."""
+    found: dict[float, list[Any]] = {group["lr"]: []}
+    for value in group["params"]:
+        found.setdefault(rates.get(names.get(id(value), ""), group["lr"]), []).append(value)
+    return [{**group, "lr": rate, "params": values} for rate, values in found.items() if values]
 
 
 def training_arguments(job: TrainingJob, plan: StepPlan) -> TrainingArguments:

@@ -89,11 +89,20 @@ def _spans(data: bytes, source: VideoSource) -> Iterator[tuple[str, Any]]:
         said: list[dict[str, Any]] = []
         if row.get("question"):
             said.append({"from": "human", "value": row["question"], "time": row.get("asked") or 0.0})
-        reply = {"from": "gpt", "value": row["reply"], "time": row["start"], "timespan": [row["start"], row["end"]]}
+        reply = {"from": "gpt", "value": row["reply"], "time": _middle(row["start"], row["end"]),
+                 "timespan": [row["start"], row["end"]]}  # fmt: skip
         yield f"line {number}", {
             "video": row["video"], "conversations": [*said, reply], "task_type": row.get("task") or None,
             "proactive": not row.get("question"),
         }  # fmt: skip
+
+
+def _middle(start: str, end: str) -> float | str:
+    """When a reply of a span is said: what calls for it has been seen for a while, and is still there."""
+    try:
+        return (float(start) + float(end)) / 2
+    except ValueError:
+        return start  # told by the layout, which reads the span
 
 
 def _row(record: Conversation, name: str, place: str, source: VideoSource) -> Row:

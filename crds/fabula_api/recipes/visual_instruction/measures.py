@@ -1,0 +1,99 @@
+"""The metrics of watching, and what judges are asked about it."""
+
+from __future__ import annotations
+
+from fabula_api.metrics.record import Definition, Metric
+from fabula_api.rubrics import Rubric, Scale
+
+_SCORING = "fabula_workloads.recipes.visual_instruction.scoring"
+
+METRICS = (
+    Metric(
+        name="visual-instruction/time",
+        title="Time accuracy",
+        unit="share of replies in their span or up to two seconds after it; silence is never on time",
+        shown=".3f",
+        better="higher",
+        over="evaluation",
+        definitions={
+            "v2": Definition("the first reply's second against the span", f"{_SCORING}.measures:time"),
+            "paper-v1": Definition("the first reply's second against the span", f"{_SCORING}.measures:time"),
+        },
+        headline=True,
+        place=10,
+    ),
+    Metric(
+        name="visual-instruction/words",
+        title="Words",
+        unit="F measure of the words that reply and reference share; silence has none of them",
+        shown=".3f",
+        better="higher",
+        over="evaluation",
+        definitions={"v2": Definition("words in any order, case and marks apart", f"{_SCORING}.measures:words")},
+        place=20,
+    ),
+    Metric(
+        name="visual-instruction/feedback",
+        title="Feedback",
+        unit="points of 5 by the judges for a reply on time, 0 for one that is not, 5 or 0 for a choice",
+        shown=".2f",
+        better="higher",
+        over="evaluation",
+        definitions={
+            "v2": Definition("mean over samples; letters read as letters", f"{_SCORING}.measures:feedback"),
+            "paper-v1": Definition("the first capital A to E is the letter", f"{_SCORING}.measures:feedback"),
+        },
+        place=30,
+    ),
+    Metric(
+        name="visual-instruction/right",
+        title="Right answers",
+        unit="share of questions with a right answer: a letter, yes or no, a count, words at their moment",
+        shown=".3f",
+        better="higher",
+        over="evaluation",
+        definitions={
+            "v2": Definition("letters as letters, yes and no as words, one number", f"{_SCORING}.measures:right"),
+            "paper-v1": Definition("by the published scripts of each benchmark", f"{_SCORING}.measures:right"),
+        },
+        place=40,
+    ),
+    Metric(
+        name="visual-instruction/delay",
+        title="Delay",
+        unit="seconds of the video from a span's beginning to the reply; negative before it",
+        shown=".2f",
+        over="evaluation",
+        definitions={"v2": Definition("of those that spoke", f"{_SCORING}.measures:delay")},
+        place=50,
+    ),
+    Metric(
+        name="visual-instruction/first-token",
+        title="First word",
+        unit="seconds of work from the decision to the first word",
+        shown=".3f",
+        better="lower",
+        over="evaluation",
+        definitions={"v2": Definition("of those that spoke", f"{_SCORING}.measures:first_token")},
+        place=60,
+    ),
+    Metric(
+        name="visual-instruction/real-time",
+        title="Real-time factor",
+        unit="seconds of work for a second of video; below 1 keeps up",
+        shown=".2f",
+        better="lower",
+        over="evaluation",
+        definitions={"v2": Definition("a batch's time, divided by its clips", f"{_SCORING}.measures:real_time")},
+        place=70,
+    ),
+)
+FEEDBACK = Rubric(
+    name="visual-feedback",
+    task="The answer is what an assistant said to something that it saw in a video, unasked. Points say how well it "
+    "fits what is to be seen, by the reference.",
+    scale=Scale(min=0, max=5),
+    pictures=False,
+    reference=True,
+)
+"""What a judge of feedback is asked where a sample's subtask has no scale of its own: `rubrics` has those that have."""

@@ -1,0 +1,70 @@
+"""What this recipe brings to evaluations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from fabula_api.metrics import ProfileName
+from fabula_workloads.metrics.answer_form import AnswerForm
+from fabula_workloads.metrics.reading import Reading
+from fabula_workloads.recipe_parts.evaluation import EvaluationParts
+from fabula_workloads.recipes.visual_instruction.answer import read_answer
+from fabula_workloads.recipes.visual_instruction.evaluated import ClipSample
+from fabula_workloads.recipes.visual_instruction.held_out import held_out
+from fabula_workloads.recipes.visual_instruction.scoring.report import REPORT
+
+
+@dataclass(frozen=True)
+class Watched(Reading):
+    """A reply as metrics of text read it."""
+
+    silent: bool = False
+
+    @property
+    def passages(self) -> list[str]:
+        """Silence is an answer, with nothing said in it."""
+        return [""] if self.silent else [self.text] if self.text.strip() else []
+
+
+def _read(answer: str, profile: ProfileName) -> Reading:
+    found = read_answer(answer)
+    if found is None:
+        return Watched(answer, "", "NoReply")
+    return Watched(
+        answer, found.words, None if found.words.strip() or not found.replies else "Empty", not found.replies
+    )
+
+
+def _words(answer: str) -> str:
+    found = read_answer(answer)
+    return found.words.strip() if found is not None else ""
+
+
+def _as_file(sample: str, text: str, seconds: float) -> str:
+    found = read_answer(text)
+    replies = found.replies if found is not None else ()
+    return "".join(f"{one.at:.3f} {one.text}\n" for one in replies) or "(silence)\n"
+
+
+def open_engine(opening: Any) -> Any:
+    """The watcher, loaded; a model without one is polled."""
+    from fabula_workloads.recipes.visual_instruction.watcher.engine import open_watcher
+
+    return open_watcher(opening)
+
+
+EVALUATION = EvaluationParts(
+    formats={"dataset": held_out},
+    sample=ClipSample,
+    item="clip",
+    open_engine=open_engine,
+    answers=AnswerForm(
+        read=_read,
+        flaws={"Empty": "a reply without words", "NoReply": "no record of replies"},
+        blind=_words,
+        unreadable="replies without words",
+        as_file=_as_file,
+    ),
+    report=REPORT,
+)

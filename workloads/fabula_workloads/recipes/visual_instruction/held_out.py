@@ -1,0 +1,95 @@
+"""Samples of an evaluation from a dataset's validation split, each with the pictures that a model is shown."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from fabula_workloads.recipes.visual_instruction.annotations.rows import Turn
+from fabula_workloads.recipes.visual_instruction.evaluated import ClipSample
+from fabula_workloads.recipes.visual_instruction.sample import VideoSample, frame_name
+from fabula_workloads.runtime.failures import InputInvalid
+from fabula_workloads.samples.found import FoundSample, Search
+from fabula_workloads.training.samples.dataset import read_samples
+
+STRIP = 10
+"""Frames of a clip that people are shown."""
+
+
+def held_out(search: Search) -> Sequence[FoundSample]:
+    """Samples of the dataset's validation split: a fair draw where it has more."""
+    asked, context = search.spec.samples, search.context
+    store, manifest = search.artifact("dataset")
+    folder = context.fetch_artifact(store, manifest)
+    samples = read_samples(folder, "validation", kind=VideoSample)
+    if not samples:
+        raise InputInvalid(
+            f"samples: the dataset {store.uri} held nothing out; build it with visualInstruction.split.validation "
+            "above 0, or with a source whose split is validation"
+        )
+    drawn = sorted(samples, key=lambda sample: sample.id)
+    random.Random(asked.seed).shuffle(drawn)  # noqa: S311 - a reproducible order, not a secret
+    taken = sorted(drawn[: asked.count], key=lambda sample: (sample.source, sample.video, sample.start, sample.id))
+    found = []
+    for number, sample in enumerate(taken, 1):
+        context.check_stop()
+        found.append(clip_of(number, sample, folder / sample.shard))
+    return found
+
+
+def clip_of(number: int, sample: VideoSample, shard: Path) -> FoundSample:
+    """A sample of a dataset as a clip to watch: its last reply is awaited, those before are given."""
+    name = f"{number:05d}-{re.sub(r'[^A-Za-z0-9._-]+', '-', sample.id)[:100]}"
+    replies = [turn for turn in sample.turns if turn.speaker == "model"]
+    wanted = replies[-1]
+    given = tuple(turn for turn in sample.turns if turn is not wanted and turn.at <= wanted.at)
+    strip = strip_of(sample.frames)
+    record = ClipSample(
+        id=name,
+        images=[f"pictures/{name}/{place:02d}.jpg" for place in range(len(strip))],
+        reference=wanted.text,
+        source=sample.source,
+        video=sample.video,
+        task=sample.task,
+        question=sample.id,
+        start=sample.start,
+        end=sample.end,
+        shard=f"videos/{name}.tar",
+        frames=sample.frames,
+        strip=strip,
+        sound=sample.sound,
+        turns=given,
+        unasked=wanted.unasked,
+        begins=begins_of(given, wanted, sample.start),
+        span=(wanted.start, wanted.end) if wanted.start is not None and wanted.end is not None else None,
+        options=sample.options,
+        answer=sample.answer,
+    )
+    return FoundSample(record, list(parts_of(record, shard)))
+
+
+def begins_of(given: Sequence[Turn], wanted: Turn, start: float) -> float:
+    """From when a model may speak: at once, after what was said last, or, where it is asked, at the question."""
+    if not wanted.unasked:
+        return max((turn.at for turn in given if turn.speaker == "user"), default=start)
+    return max((turn.at for turn in given), default=start)
+
+
+def strip_of(frames: Sequence[float]) -> tuple[float, ...]:
+    """Evenly spaced ones, the first and the last among them."""
+    if len(frames) <= STRIP:
+        return tuple(frames)
+    return tuple(frames[place * (len(frames) - 1) // (STRIP - 1)] for place in range(STRIP))
+
+
+def parts_of(record: ClipSample, shard: Path) -> Iterator[tuple[str, bytes | Path]]:
+    """The shard, and the strip's pictures of it."""
+    import tarfile
+
+    yield record.shard, shard
+    with tarfile.open(shard) as tar:
+        for path, at in zip(record.images, record.strip, strict=True):
+            content = tar.extractfile(frame_name(at))
+            yield path, content.read() if content is not None else b""

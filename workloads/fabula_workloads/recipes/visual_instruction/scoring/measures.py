@@ -1,0 +1,146 @@
+"""The recipe's metrics: figures of single answers, held against their clips."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from fabula_api.metrics import ProfileName
+from fabula_workloads.metrics.materials import Materials
+from fabula_workloads.metrics.records import GivenAnswer, Key, Tried
+from fabula_workloads.recipes.visual_instruction.answer import read_answer
+from fabula_workloads.recipes.visual_instruction.benchmarks import ovo, streaming
+from fabula_workloads.recipes.visual_instruction.benchmarks.answers import letter, published_letter
+from fabula_workloads.recipes.visual_instruction.benchmarks.vispeak import MOST
+from fabula_workloads.recipes.visual_instruction.evaluated import ClipSample
+from fabula_workloads.recipes.visual_instruction.rubrics import FEEDBACK
+
+_WORD = re.compile(r"[\w']+")
+Measure = Callable[[ClipSample, GivenAnswer, ProfileName], float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class PerAnswer:
+    """A `Computed`."""
+
+    metric: str
+    figures: Mapping[tuple[str, Key], float | None]
+    label: str | None = None
+    tests: list[Tried] = field(default_factory=list)
+
+    def value(self, profile: str, key: Key) -> float | None:
+        """The figure of one answer."""
+        return self.figures.get((profile, key))
+
+
+def _per_answer(name: str, given: Materials, measure: Measure) -> PerAnswer:
+    figures: dict[tuple[str, Key], float | None] = {}
+    for answer in given.answers:
+        sample = given.samples.get(answer.sample)
+        if answer.text is None or not isinstance(sample, ClipSample):
+            continue
+        for profile in given.profiles:
+            figures[profile, answer.key] = measure(sample, answer, profile)
+    return PerAnswer(f"visual-instruction/{name}", figures)
+
+
+def time(given: Materials) -> PerAnswer:
+    """Whether the reply is on time, where time counts."""
+    return _per_answer(
+        "time", given, lambda sample, answer, _: None if sample.span is None else float(
+            sample.on_time(sample.reply(answer.text or "")))
+    )  # fmt: skip
+
+
+def words(given: Materials) -> PerAnswer:
+    """How many words the reply shares with the reference, where there is one and no letter is asked for."""
+
+    def measure(sample: ClipSample, answer: GivenAnswer, profile: ProfileName) -> float | None:
+        if not sample.reference or sample.answer is not None:
+            return None
+        return shared_words(sample.reply(answer.text or "").text, sample.reference)
+
+    return _per_answer("words", given, measure)
+
+
+def shared_words(said: str, meant: str) -> float:
+    """F measure of the words of two texts, in any order."""
+    one, other = (Counter(_WORD.findall(text.lower())) for text in (said, meant))
+    both = sum((one & other).values())
+    return 2 * both / (one.total() + other.total()) if both else 0.0
+
+
+def choice(sample: ClipSample, text: str, profile: ProfileName) -> bool:
+    """Whether an answer names the right option."""
+    found = published_letter(text) if profile == "paper-v1" else letter(text, sample.options)
+    return found == (sample.answer or "").strip().upper()[:1]
+
+
+def feedback(given: Materials) -> PerAnswer:
+    """Time x points of each sample: their mean over a subtask is its time accuracy times its text score."""
+    points = given.points.get(FEEDBACK.name, {})
+
+    def measure(sample: ClipSample, answer: GivenAnswer, profile: ProfileName) -> float | None:
+        reply = sample.reply(answer.text or "")
+        if sample.bench != "feedback":
+            return None
+        if sample.options:
+            return MOST if choice(sample, reply.text, profile) else 0.0
+        if sample.span is None:
+            return None
+        if not sample.on_time(reply):
+            return 0.0
+        return points.get(answer.arm, {}).get(sample.id)
+
+    return _per_answer("feedback", given, measure)
+
+
+def right(given: Materials) -> PerAnswer:
+    """Whether a question was answered right, by the rules of its benchmark."""
+
+    def measure(sample: ClipSample, answer: GivenAnswer, profile: ProfileName) -> float | None:
+        return None if sample.answer is None else float(is_right(sample, answer.text or "", profile))
+
+    return _per_answer("right", given, measure)
+
+
+def is_right(sample: ClipSample, text: str, profile: ProfileName) -> bool:
+    """Whether a stored answer is right. Raises nothing: what cannot be read is wrong."""
+    reply, wanted = sample.reply(text), sample.answer or ""
+    if sample.bench == "ovo":
+        probe = ovo.Probe(sample.subtask, sample.question, sample.end, reply.text, wanted, sample.options)
+        return ovo.right(probe, profile)
+    if sample.bench == "streaming":
+        if sample.subtask == streaming.PROACTIVE:
+            return sample.span is not None and streaming.proactive(reply, sample.span[0], wanted).right
+        return streaming.right_option(reply.text, wanted, sample.subtask, profile, sample.options)
+    return choice(sample, reply.text, profile)
+
+
+def delay(given: Materials) -> PerAnswer:
+    """Seconds from the beginning of the span to the reply."""
+
+    def measure(sample: ClipSample, answer: GivenAnswer, profile: ProfileName) -> float | None:
+        at = sample.reply(answer.text or "").at
+        return None if at is None or sample.span is None else at - sample.span[0]
+
+    return _per_answer("delay", given, measure)
+
+
+def first_token(given: Materials) -> PerAnswer:
+    """Seconds of work until the first word."""
+
+    def measure(sample: ClipSample, answer: GivenAnswer, profile: ProfileName) -> float | None:
+        found = read_answer(answer.text or "")
+        return found.first.first_token_seconds if found is not None and found.first is not None else None
+
+    return _per_answer("first-token", given, measure)
+
+
+def real_time(given: Materials) -> PerAnswer:
+    """Seconds of work for a second of what there was to see."""
+    return _per_answer(
+        "real-time", given, lambda sample, answer, _: answer.seconds / max(sample.end - sample.start, 1e-6)
+    )

@@ -1,0 +1,128 @@
+"""What the report shows of watching: each clip as a strip of frames, and the benchmark's table with its controls."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from fabula_workloads.recipes.visual_instruction.answer import read_answer
+from fabula_workloads.recipes.visual_instruction.evaluated import ClipSample
+from fabula_workloads.recipes.visual_instruction.scoring.published import published
+from fabula_workloads.recipes.visual_instruction.scoring.tables import feedback_table, ovo_table, streaming_table
+from fabula_workloads.report.markup import Markup, join, tag, void
+from fabula_workloads.report.parts import ReportParts, Section, Told
+from fabula_workloads.samples.sample_set import EvaluationSample
+
+
+def _asked(sample: EvaluationSample) -> Markup:
+    if not isinstance(sample, ClipSample):
+        return Markup("")
+    told = [("Clip", f"{sample.video}, {sample.start:g} to {sample.end:g} s")]
+    told += [
+        ("Person" if turn.speaker == "user" else "Given as said", f"{turn.at:g} s: {turn.text}")
+        for turn in sample.turns
+    ]
+    if sample.span is not None:
+        told.append(("Belongs", f"{sample.span[0]:g} to {sample.span[1]:g} s"))
+    told += [("Reference", sample.reference)] if sample.reference else []
+    told += [("Right", sample.answer)] if sample.answer else []
+    return tag("dl", *(tag(kind, text) for name, said in told for kind, text in (("dt", name), ("dd", said))))
+
+
+def _shown(text: str) -> Markup:
+    answer = read_answer(text)
+    if answer is None or not answer.replies:
+        return tag("p", "(silence)", class_="hint")
+    return join(*(tag("p", tag("b", f"{one.at:g} s "), one.text) for one in answer.replies))
+
+
+def _counted(text: str) -> str:
+    answer = read_answer(text)
+    return "silent" if answer is None or answer.first is None else f"at {answer.first.at:g} s"
+
+
+_FRAME, _GAP, _LINE = 72, 4, 18
+
+
+def strips(told: Told) -> Markup:
+    """Each clip: its frames, those within the span framed, and below them a line an arm with its moment and words."""
+    clips = [sample for sample in told.samples.values() if isinstance(sample, ClipSample)]
+    return join(*(_strip(told, sample) for sample in clips))
+
+
+def _strip(told: Told, sample: ClipSample) -> Markup:
+    pictures = told.pictures.get(sample.id, ())
+    frames = [
+        tag(
+            "figure",
+            void("img", src=source, width=str(_FRAME), alt=f"second {at:g}"),
+            tag("figcaption", f"{at:g} s"),
+            style=f"display:inline-block;margin:0 {_GAP}px 0 0;border:3px solid {_border(sample, at)}",
+        )
+        for at, source in zip(sample.strip, pictures, strict=False)
+    ]
+    lines = [_line(sample, "span", sample.span[0], sample.span[1] - sample.span[0], "")] if sample.span else []
+    for measured in told.evaluation.answers:
+        if measured.answer.sample == sample.id:
+            reply = sample.reply(measured.answer.text or "")
+            name = measured.answer.arm
+            lines.append(_line(sample, name, reply.at, 0.0, reply.text if reply.at is not None else "(silence)"))
+    return tag(
+        "div", tag("h3", sample.id), tag("div", *frames, class_="scroll"), *lines, class_="card", style="padding:12px"
+    )
+
+
+def _border(sample: ClipSample, at: float) -> str:
+    within = sample.span is not None and sample.span[0] <= at <= sample.span[1]
+    return "var(--good, #2a7)" if within else "transparent"
+
+
+def _line(sample: ClipSample, name: str, at: float | None, seconds: float, text: str) -> Markup:
+    """A line of time: a bar where something belongs, or a mark where something was said."""
+    whole = max(sample.end - sample.start, 1e-6)
+    children = []
+    if at is not None:
+        left = 100 * min(max((at - sample.start) / whole, 0.0), 1.0)
+        wide = f"{100 * min(seconds / whole, 1.0):.2f}%" if seconds else "4px"
+        children.append(
+            tag(
+                "span", "",
+                style=f"position:absolute;left:{left:.2f}%;width:{wide};height:8px;top:5px;background:currentColor",
+            )
+        )  # fmt: skip
+    bar = tag("div", *children, style=f"position:relative;height:{_LINE}px;border-bottom:1px solid")
+    moment = "" if at is None or seconds else f"{at:g} s: "
+    return tag("div", tag("b", name), f" {moment}{text}", bar)
+
+
+def _tables(told: Told) -> Markup:
+    found = [table for table in (feedback_table(told), streaming_table(told), ovo_table(told)) if table is not None]
+    return join(*found) if found else tag("p", "No sample belongs to a benchmark.", class_="hint")
+
+
+def _files(told: Told) -> Mapping[str, bytes]:
+    return published(told)
+
+
+def sections() -> Sequence[Section]:
+    """The recipe's parts of the page."""
+    return (
+        Section(
+            "Subtasks and controls",
+            "Figures by subtask, as the benchmarks have them. A control watches nothing: an arm that does not beat it "
+            "has shown nothing.",
+            _tables,
+        ),
+        Section("Moments", "Frames of each clip, the span in which a reply belongs, and when each arm spoke.", strips),
+    )
+
+
+REPORT = ReportParts(
+    item="clip",
+    items="clips",
+    about_items="What was to be seen, what was awaited when, and what each arm said at which second.",
+    asked=_asked,
+    shown=_shown,
+    counted=_counted,
+    sections=sections(),
+    files=_files,
+)

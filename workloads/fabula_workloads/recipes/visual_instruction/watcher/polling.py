@@ -1,0 +1,116 @@
+"""A model that was not trained to watch: asked again and again whether it is time to speak, and if it is, what it says.
+
+It is asked from the moment at which it may speak to the end of what there is to see. Nothing that it is asked, and no
+moment at which it is asked, depends on when the reply is awaited.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+from fabula_api.arms import Generation
+from fabula_api.recipes.visual_instruction.watch import VisualInstructionEvalSpec
+from fabula_workloads.inference.opening import Opening
+from fabula_workloads.inference.request import Answer, Engine, Failure, Interrupted, Request, Work
+from fabula_workloads.recipes.visual_instruction.answer import SaidAt, WatchedAnswer
+from fabula_workloads.recipes.visual_instruction.benchmarks.answers import yes_or_no
+from fabula_workloads.recipes.visual_instruction.evaluated import ClipSample
+from fabula_workloads.recipes.visual_instruction.watcher.shards import pictures_of
+from fabula_workloads.runtime.failures import ConfigInvalid, InputInvalid
+
+_ASKED = "These pictures are frames of a video up to now, in order."
+_DUE = "Is this the moment to say something to what can be seen? Answer yes or no."
+_SAY = "Say it in one or two sentences."
+_SHORT = 8
+
+
+class Chat(Protocol):
+    """A chat model that sees pictures."""
+
+    def answer(self, requests: list[Request], interrupted: Interrupted) -> list[Answer | Failure]:
+        """One answer for each."""
+
+
+class PolledEngine:
+    """Answers for an arm without a head. `asks` answers in a word, `says` in sentences."""
+
+    def __init__(self, asks: Chat, says: Chat, every_seconds: float) -> None:
+        self._asks, self._says, self._every = asks, says, every_seconds
+
+    def answers(self, work: Work, interrupted: Interrupted) -> Iterator[tuple[Request, Answer | Failure]]:
+        """See `Engine`. One clip at a time: each question follows from the answer before."""
+        while not interrupted() and (batch := work(1)):
+            for request in batch:
+                found = self._watched(request, interrupted)
+                if interrupted():
+                    return
+                yield request, found
+
+    def _watched(self, request: Request, interrupted: Interrupted) -> Answer | Failure:
+        sample = request.given
+        if not isinstance(sample, ClipSample) or request.folder is None:
+            raise ConfigInvalid("a model is polled about clips of visual-instruction's own sample sets")
+        try:
+            pictures = pictures_of(request.folder / sample.shard, sample.frames)
+        except InputInvalid:
+            return Failure("VideoUnfit")
+        with tempfile.TemporaryDirectory() as folder:
+            paths = []
+            for number, picture in enumerate(pictures):
+                paths.append(Path(folder) / f"{number:04d}.png")
+                picture.save(paths[-1])
+            return self._poll(request, sample, paths, interrupted)
+
+    def _poll(
+        self, request: Request, sample: ClipSample, paths: list[Path], interrupted: Interrupted
+    ) -> Answer | Failure:
+        said = " ".join(f"{'Person' if one.speaker == 'user' else 'You'}: {one.text}" for one in sample.turns)
+        seconds, tokens = 0.0, 0
+        for at in self.moments(sample):
+            if interrupted():
+                break
+            seen = tuple(path for path, moment in zip(paths, sample.frames, strict=True) if moment <= at)
+            if sample.unasked:
+                due = self._ask(self._asks, request, seen, f"{_ASKED} {said} {_DUE}", interrupted)
+                if isinstance(due, Failure):
+                    return due
+                seconds, tokens = seconds + due.seconds, tokens + due.tokens
+                if yes_or_no(due.text) is not True:
+                    continue
+            found = self._ask(
+                self._says, request, seen, f"{_ASKED} {said} {_SAY if sample.unasked else ''}", interrupted
+            )
+            if isinstance(found, Failure):
+                return found
+            reply = SaidAt(at=at, text=found.text, finish=found.finish, first_token_seconds=None)
+            whole = WatchedAnswer(replies=(reply,)).written()
+            return Answer(whole, tokens + found.tokens, seconds + found.seconds, found.finish)
+        return Answer(WatchedAnswer().written(), tokens, seconds, "stop")
+
+    def moments(self, sample: ClipSample) -> list[float]:
+        """When it is asked: every so many seconds while there is something to see, or at the question."""
+        if not sample.unasked:
+            return [max(sample.begins, sample.frames[0])]
+        found, at = [], max(sample.begins, sample.start) + self._every
+        while at <= sample.end:
+            found.append(at)
+            at += self._every
+        return found
+
+    def _ask(
+        self, chat: Chat, request: Request, seen: tuple[Path, ...], prompt: str, interrupted: Interrupted
+    ) -> Answer | Failure:
+        (found,) = chat.answer([Request(request.sample, request.seed, seen, prompt)], interrupted)
+        return found
+
+
+def open_polled(opening: Opening, spec: VisualInstructionEvalSpec) -> Engine:
+    """A chat model of an installed family."""
+    from fabula_workloads.inference.transformers_engine import TransformersEngine
+
+    greedy = Generation(temperature=0, max_new_tokens=spec.generation.max_new_tokens, batch_size=1)
+    says = TransformersEngine(opening.model, None, device=opening.device, pixels=spec.pixels, generation=greedy)
+    return PolledEngine(says.in_tokens(_SHORT), says, spec.visual_instruction.poll_seconds)
