@@ -160,7 +160,7 @@ def demo(
     namespace: Annotated[str, typer.Option("--namespace", "-n", help="Namespace of the three runs.")] = "default",
     minutes: Annotated[float, typer.Option(min=0.1, help="Give up after this long.")] = 15,
     stop_after: Annotated[bool, typer.Option("--down", help="End the cluster when the demonstration is over.")] = False,
-    example: Annotated[str, typer.Option(help="Which: quickstart, audio-description or visual-instruction.")] = "quickstart",
+    example: Annotated[str, typer.Option(help="quickstart, audio-description or visual-instruction.")] = "quickstart",
 ) -> None:
     """Run the quickstart: build a dataset, fine-tune on it, compare the result with the base model."""
     from fabula_cli import laptop

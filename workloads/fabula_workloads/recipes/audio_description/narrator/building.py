@@ -39,7 +39,7 @@ def _whole(weight: Any) -> AbstractContextManager[None]:
         return nullcontext()
     from fabula_workloads.training.libraries.zero import gathered
 
-    return gathered(weight)
+    return gathered([weight])
 
 
 def writer_of(folder: Path, tune: AudioDescriptionTune, vocabulary: int, shape: tuple[int, ...]) -> tuple[Writer, Any]:

@@ -49,7 +49,7 @@ def _whole(weight: Any) -> AbstractContextManager[None]:
         return nullcontext()
     from fabula_workloads.training.libraries.zero import gathered
 
-    return gathered(weight)
+    return gathered([weight])
 
 
 def merged(base: Any, updates: Sequence[Path]) -> Any:
