@@ -31,7 +31,8 @@ test: $(VENV)/.test ## Run every test
 
 # Hours: every named moment of a training run under either ZeRO stage, and random sequences of trouble.
 soak: $(VENV)/.test ## Run what takes too long for `make test`
-	FABULA_SOAK=1 $(BIN)/python -m pytest tests/e2e/test_training_chaos.py tests/integration/test_training_narrator.py \
+	FABULA_SOAK=1 $(BIN)/python -m pytest tests/e2e/test_training_chaos.py tests/e2e/test_narration_soak.py \
+	  tests/integration/test_training_narrator.py tests/integration/test_narrator_learns.py \
 	  tests/integration/test_training_watcher.py $(PYTEST_ARGS)
 
 unit: $(VENV)/.test ## Run the fast tests only

@@ -55,6 +55,7 @@ MEANINGS: dict[str, str] = {
     "NoFile": "among the given answers there is no file for one that is wanted",
     "NoKnownWord": "a transcript has no word that the rules know",
     "NoPicture": "the provider answered without a picture",
+    "NoFilm": "there is no film of that name in the folder that the source names",
     "NoSpeakers": "an excerpt has no speakers in front of its turns",
     "NoValidExcerpt": "no excerpt of the episode passed the checks",
     "NoVideo": "a file has no pictures that can be decoded",

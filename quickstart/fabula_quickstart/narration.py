@@ -44,16 +44,16 @@ def rows(seed: int = 0) -> Iterator[dict[str, Any]]:
             yield row
 
 
-def write(folder: Path) -> None:
-    """Annotations, bank and exemplars into a folder. The same code gives the same content."""
+def write(folder: Path, seed: int = 0) -> None:
+    """Annotations, bank and exemplars into a folder. The same code and seed give the same content."""
     import h5py
     import numpy as np
     from safetensors.numpy import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     directions = {one: rng.normal(size=(PARTS, WIDTH)).astype(np.float32) for one in (*CAST, *DEEDS)}
-    made = list(rows())
+    made = list(rows(seed))
     (folder / "tvad.json").write_text(json.dumps({"tvad": made}, indent=1))
     with h5py.File(folder / "bank.h5", "w", track_order=True) as bank:
         for row in made:

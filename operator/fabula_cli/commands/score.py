@@ -33,7 +33,8 @@ def score(
         list[Path],
         typer.Argument(
             help="Folders with answers: `<sample>.txt` files of one arm each, or the published layout, a folder for "
-            "each sample with `transcript_<arm>.txt` and its pictures."
+            "each sample with `transcript_<arm>.txt` and its pictures. Of audio-description: a file with references, "
+            "then one of each arm."
         ),
     ],
     profile: ProfileOption = "v2",

@@ -15,12 +15,13 @@ from fabula_workloads.metrics.evaluation import evaluate
 from fabula_workloads.metrics.materials import Materials
 from fabula_workloads.metrics.profiles import function_of
 from fabula_workloads.metrics.records import GivenAnswer
+from fabula_workloads.recipes.audio_description.annotations.names import named_in
 from fabula_workloads.recipes.audio_description.annotations.rows import Character
 from fabula_workloads.recipes.audio_description.held_out import NarrationEvaluationSample
 from fabula_workloads.recipes.audio_description.sample import Previous
-from fabula_workloads.recipes.audio_description.scoring.names import named_in
 from fabula_workloads.recipes.audio_description.scoring.report import REPORT
 from fabula_workloads.recipes.audio_description.scoring.subtitles import Cue, srt, web_vtt
+from fabula_workloads.recipes.audio_description.scoring.timelines import timelines, worst_and_best
 from fabula_workloads.report.page import page
 from fabula_workloads.report.parts import Told
 
@@ -129,6 +130,22 @@ def test_the_page_shows_what_came_before_the_reference_and_what_does_not_fit(tol
     html = page(told, name="trial", lineage=[], settings={}, parts=REPORT)
     for words in ("Before.", "Joey smiles.", "May be seen", "Named without the reference", "345 words a minute"):
         assert words in html
+
+
+def test_films_are_shown_along_their_time_with_names_found_and_missed(told: Told) -> None:
+    html = timelines(told)
+    assert html.count("<svg") == 2 and html.count("<rect") == 2 * 4
+    assert html.count('fill-opacity="0.00"') == 1, "what could not be described is an outline"
+    assert '<span class="badge good">Joey named</span>' in html and '<span class="badge bad">Ross missed</span>' in html
+    assert '<span class="badge warn">Ross added</span>' in html
+    assert "00:00:04" in html, "half a second is a unit here"
+
+
+def test_the_best_and_the_worst_clips_are_shown_by_arm_with_what_was_before(told: Told) -> None:
+    html = worst_and_best(told)
+    best = html[html.index("tuned: best") : html.index("tuned: worst")]
+    assert best.count("<article") == 2 and "Ross looks at Joey." in best and "Before." in best
+    assert "Joey&#39;s smile (wide)." in html[html.index("tuned: worst") :]
 
 
 def test_the_recipe_s_metrics_and_rubric_are_known() -> None:

@@ -21,6 +21,7 @@ from fabula_api.recipes.audio_description.tune import AudioDescriptionTune  # no
 from fabula_workloads.inference.request import Answer, Request  # noqa: E402
 from fabula_workloads.models.family import FIGURES  # noqa: E402
 from fabula_workloads.recipe_parts import SampleTooLong  # noqa: E402
+from fabula_workloads.recipes.audio_description.annotations.names import first_name  # noqa: E402
 from fabula_workloads.recipes.audio_description.annotations.rows import Character  # noqa: E402
 from fabula_workloads.recipes.audio_description.held_out import NarrationEvaluationSample  # noqa: E402
 from fabula_workloads.recipes.audio_description.narrator import files  # noqa: E402
@@ -33,7 +34,6 @@ from fabula_workloads.recipes.audio_description.narrator.encode import Collator,
 from fabula_workloads.recipes.audio_description.narrator.engine import NarratorEngine  # noqa: E402
 from fabula_workloads.recipes.audio_description.narrator.frames import NONE, drawn, spaced  # noqa: E402
 from fabula_workloads.recipes.audio_description.narrator.loss import paper_v1, per_sample  # noqa: E402
-from fabula_workloads.recipes.audio_description.narrator.sequence import first_name  # noqa: E402
 from fabula_workloads.recipes.audio_description.sample import NarrationSample  # noqa: E402
 from fabula_workloads.runtime.failures import InputInvalid  # noqa: E402
 from fabula_workloads.training.samples.dataset import read_samples  # noqa: E402

@@ -8,11 +8,12 @@ pictures.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from fabula_workloads.metrics.records import GivenAnswer
+from fabula_workloads.samples.sample_set import EvaluationSample
 
 _PICTURES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
 _ARM = re.compile(r"transcript_(?P<arm>.+)\.txt")
@@ -26,10 +27,14 @@ class FoundAnswers:
     answers: list[GivenAnswer]
     pictures: dict[str, list[Path]]
     """Of each sample, in order; none where they do not lie there."""
+    samples: Mapping[str, EvaluationSample] = field(default_factory=dict)
+    """Samples with what people said, where that lies there as well: then metrics that read references can be had."""
 
 
 AnswerReader = Callable[[Path, Callable[[str], str]], FoundAnswers]
 """A folder and what makes an answer of a file's text, to what lies there. Raises ValueError where nothing does."""
+FilesReader = Callable[[Sequence[Path]], FoundAnswers]
+"""All that was named, references among it, to answers and samples. Raises ValueError for what does not go together."""
 
 
 def text_files(folder: Path, text_of: Callable[[str], str]) -> FoundAnswers:

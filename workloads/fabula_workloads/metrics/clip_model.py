@@ -14,10 +14,8 @@ import torch
 from PIL import Image
 
 from fabula_workloads.metrics.clip_score import Vectors
-from fabula_workloads.models.library_logs import quiet_libraries
-from fabula_workloads.models.loading import RANDOM_WEIGHTS_KEY, check_loaded
-from fabula_workloads.models.stored_files import check_folder
-from fabula_workloads.models.torchvision_shim import prepare_torchvision
+from fabula_workloads.models.clip import Clip, features_of
+from fabula_workloads.models.loading import RANDOM_WEIGHTS_KEY
 from fabula_workloads.pictures.opening import open_picture
 
 PAPER_CHARACTERS = 500
@@ -25,27 +23,15 @@ PAPER_CHARACTERS = 500
 _BATCH = 32
 
 
-class ClipModel:
+class ClipModel(Clip):
     """A `transformers` CLIP with its tokenizer and image processor."""
 
     def __init__(self, source: str | Path, *, revision: str | None = None, device: str = "cpu") -> None:
         """Raises OSError, ValueError or DamagedFile where `source` holds no CLIP, or not all of one."""
-        prepare_torchvision()
-        quiet_libraries()
-        from transformers import CLIPModel, CLIPTokenizer
-        from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+        super().__init__(source, revision=revision, device=device)
+        from transformers import CLIPTokenizer
 
-        self.device = device
-        if Path(source).is_dir():
-            check_folder(Path(source))
-        model, told = CLIPModel.from_pretrained(
-            source, revision=revision, output_loading_info=True, ignore_mismatched_sizes=True, weights_only=True
-        )
-        check_loaded(told)
-        self.model: Any = model.to(device).eval()
         self.tokenizer: Any = CLIPTokenizer.from_pretrained(source, revision=revision)
-        # Pillow resizes the same on every machine; the torchvision backend depends on its build.
-        self.processor: Any = CLIPImageProcessorPil.from_pretrained(source, revision=revision)
         self.context: int = self.model.config.text_config.max_position_embeddings
 
     @property
@@ -95,14 +81,12 @@ class ClipModel:
             images = [open_picture(path) for path in batch]
             if squash:
                 images = [image.resize((side, side), Image.Resampling.BICUBIC) for image in images]
-            pixels = self.processor(images=images, return_tensors="pt")["pixel_values"].to(self.device)
-            with torch.inference_mode():
-                vectors.append(_features(self.model.get_image_features(pixel_values=pixels)))
+            vectors.append(self.tensor(images))
         return self._stack(vectors)
 
     def _text(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         with torch.inference_mode():
-            return _features(
+            return features_of(
                 self.model.get_text_features(input_ids=ids.to(self.device), attention_mask=mask.to(self.device))
             )
 
@@ -111,12 +95,6 @@ class ClipModel:
             return np.zeros((0, self.model.config.projection_dim), dtype=np.float32)
         rows = torch.cat(vectors).float()
         return np.asarray((rows / rows.norm(dim=-1, keepdim=True)).cpu().numpy(), dtype=np.float32)
-
-
-def _features(output: Any) -> torch.Tensor:
-    """transformers 5 wraps the features in an output object."""
-    features: torch.Tensor = output if isinstance(output, torch.Tensor) else output.pooler_output
-    return features
 
 
 def _batches(items: Sequence[Any]) -> Iterable[Sequence[Any]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fabula_api.recipes import recipes
-from fabula_workloads.metrics.answer_files import AnswerReader, text_files
+from fabula_workloads.metrics.answer_files import AnswerReader, FilesReader, text_files
 from fabula_workloads.metrics.answer_form import PLAIN as PLAIN_ANSWERS
 from fabula_workloads.metrics.answer_form import AnswerForm
 from fabula_workloads.recipe_parts.named import named
@@ -39,6 +39,9 @@ class EvaluationParts:
     """How an answer is read."""
     answer_files: AnswerReader = text_files
     """How answers that lie in a folder already are found, for `fabula score`."""
+    scored_files: FilesReader | None = None
+    """How references and answers are found in the files that `fabula score` is given, for a recipe whose metrics read
+    references; folders are read by `answer_files`, each by itself."""
     report: ReportParts = PLAIN_REPORT
     """What the report shows beside figures."""
 

@@ -55,6 +55,8 @@ class Scored:
     parts: EvaluationParts
     pictures: Mapping[str, Sequence[Path]]
     settings: Mapping[str, str]
+    given: Mapping[str, EvaluationSample]
+    """Samples with their references, where files had them."""
 
     @property
     def samples(self) -> list[str]:
@@ -67,26 +69,37 @@ def score(folders: Sequence[Path], wishes: Wishes) -> Scored:
     if wishes.recipe not in recipes():
         raise ValueError(f"there is no recipe {wishes.recipe}; installed are {', '.join(sorted(recipes()))}")
     parts = evaluation_of(wishes.recipe)
-    answers: list[GivenAnswer] = []
-    pictures: dict[str, list[Path]] = {}
-    for folder in folders:
-        found = parts.answer_files(folder, parts.answers.from_file)
-        taken = set(arms_in(answers))
-        if twice := taken & set(arms_in(found.answers)):
-            raise ValueError(f"{folder}: arm {min(twice)} is there twice; rename one of the folders")
-        answers += found.answers
-        pictures |= found.pictures
+    answers, pictures, given = _found(folders, parts)
     arms = arms_in(answers)
     if wishes.baseline is not None and wishes.baseline not in arms:
         raise ValueError(f"baseline {wishes.baseline} is none of the arms {', '.join(arms)}")
     order = sorted(dict.fromkeys(answer.sample for answer in answers))
     if wishes.pictures is not None:
         pictures |= {name: pictures_in(folder) for name in order if (folder := wishes.pictures / name).is_dir()}
-    design = Design(wishes.recipe, tuple(arms), wishes.baseline or arms[0], _measures(wishes))
+    design = Design(wishes.recipe, tuple(arms), wishes.baseline or arms[0], _measures(wishes, bool(given)))
     answers = _complete(answers, arms, order)
-    evaluation = evaluate(design, answers, _computed(design, answers, pictures, wishes, parts), parts.answers)
+    evaluation = evaluate(design, answers, _computed(design, answers, pictures, given, wishes, parts), parts.answers)
     settings = {"recipe": wishes.recipe, **{f"folder {number}": str(path) for number, path in enumerate(folders, 1)}}
-    return Scored(evaluation, parts, pictures, settings)
+    return Scored(evaluation, parts, pictures, settings, given)
+
+
+def _found(
+    paths: Sequence[Path], parts: EvaluationParts
+) -> tuple[list[GivenAnswer], dict[str, list[Path]], Mapping[str, EvaluationSample]]:
+    """Answers, pictures, and samples with references where there are any."""
+    if parts.scored_files is not None and not any(path.is_dir() for path in paths):
+        whole = parts.scored_files(paths)
+        return whole.answers, whole.pictures, whole.samples
+    answers: list[GivenAnswer] = []
+    pictures: dict[str, list[Path]] = {}
+    for folder in paths:
+        found = parts.answer_files(folder, parts.answers.from_file)
+        taken = set(arms_in(answers))
+        if twice := taken & set(arms_in(found.answers)):
+            raise ValueError(f"{folder}: arm {min(twice)} is there twice; rename one of the folders")
+        answers += found.answers
+        pictures |= found.pictures
+    return answers, pictures, {}
 
 
 def files_of(scored: Scored, name: str) -> Iterator[tuple[str, str]]:
@@ -95,7 +108,7 @@ def files_of(scored: Scored, name: str) -> Iterator[tuple[str, str]]:
 
     evaluation, samples = scored.evaluation, scored.samples
     shown = {sample: [thumbnail(path) for path in scored.pictures.get(sample, ())] for sample in samples}
-    known = {sample: EvaluationSample(id=sample) for sample in samples}
+    known = {sample: scored.given.get(sample) or EvaluationSample(id=sample) for sample in samples}
     settings = dict(scored.settings)
     told = Told(evaluation, known, shown)
     yield "report.html", page(told, name=name, lineage=[], settings=settings, parts=scored.parts.report)
@@ -108,7 +121,7 @@ def files_of(scored: Scored, name: str) -> Iterator[tuple[str, str]]:
         yield f"summary{suffix}.csv", summary_csv(evaluation, profile)
 
 
-def _measures(wishes: Wishes) -> Measures:
+def _measures(wishes: Wishes, with_references: bool) -> Measures:
     given = {
         "clip-score": wishes.clip_model,
         "coherence": wishes.embedding_model,
@@ -119,8 +132,9 @@ def _measures(wishes: Wishes) -> Measures:
         raise ValueError(f"the recipe {wishes.recipe} has no metric {unknown[0]}; it has {', '.join(known)}")
     if lacking := [name for name in wishes.metrics if name in given and given[name] is None]:
         raise ValueError(f"the metric {lacking[0]} needs a model or data set: see --help for the option that names it")
-    # What a recipe measures over a whole evaluation, it holds against its samples, and files of answers have none.
-    by_samples = {name for name, metric in known.items() if "/" in name and metric.over == "evaluation"}
+    # What a recipe measures over a whole evaluation, it holds against its samples, which files need not have.
+    own = {name for name, metric in known.items() if "/" in name and metric.over == "evaluation"}
+    by_samples = set[str]() if with_references else own
     if beyond := [name for name in wishes.metrics if name in by_samples]:
         raise ValueError(f"the metric {beyond[0]} reads the samples with their references: it needs an EvalRun")
     usual = [name for name in default_metrics(wishes.recipe) if name not in given and name not in by_samples]
@@ -149,6 +163,7 @@ def _computed(
     design: Design,
     answers: Sequence[GivenAnswer],
     pictures: Mapping[str, Sequence[Path]],
+    samples: Mapping[str, EvaluationSample],
     wishes: Wishes,
     parts: EvaluationParts,
 ) -> list[Computed]:
@@ -160,7 +175,7 @@ def _computed(
         if metric.name == "clip-score" and (bare := sorted({a.sample for a in answers} - pictures.keys())):
             raise ValueError(f"sample {bare[0]} has no pictures; say with --pictures where they are")
         given = Materials(
-            design.measures, profiles, answers, pictures, {}, parts.answers,
+            design.measures, profiles, answers, pictures, samples, parts.answers,
             lambda source, field: (Path(source.uri or ""), source.uri or ""), lambda: None,
             (lambda: _training_texts(wishes.training_set)) if wishes.training_set else None,
         )  # fmt: skip

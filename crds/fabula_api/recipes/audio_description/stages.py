@@ -8,12 +8,21 @@ from fabula_api.recipes.audio_description.build import AudioDescriptionBuildSpec
 from fabula_api.recipes.audio_description.measures import LLM_AD_EVAL, METRICS
 from fabula_api.recipes.audio_description.tell import AudioDescriptionEvalSpec
 from fabula_api.recipes.audio_description.tune import AudioDescriptionTuneSpec
-from fabula_api.recipes.platform import EVALUATION, TRAINING, resolve
+from fabula_api.recipes.platform import EVALUATION, RESOLVE, TRAINING, resolve
 from fabula_api.recipes.records import Column, Figure, ReadModel, Recipe, Stage
 from fabula_api.summary import DatasetSummary
 
 _WORK = "fabula_workloads.recipes.audio_description"
 _RESOLVE, _TRAIN = TRAINING
+_OWN_FILMS = ("reads_films", (True,))
+_CHOICE = (
+    "audio_description.sources",
+    "audio_description.selection",
+    "audio_description.max_words",
+    "audio_description.split",
+    "target",
+)
+"""What decides which rows are samples, of which split, and who is told of in them."""
 
 _READS = {
     "resolve": ("audio_description.neighbours",),
@@ -41,6 +50,7 @@ AUDIO_DESCRIPTION = Recipe(
     },
     fixed={"DatasetBuild": ("audio_description.sources",), "FineTuneRun": ("audio_description",)},
     models={
+        "DatasetBuild": (ReadModel("encoder", "audio_description.encoder.model", when=("reads_films", (True,))),),
         "FineTuneRun": (
             ReadModel(
                 "pretrained",
@@ -55,6 +65,7 @@ AUDIO_DESCRIPTION = Recipe(
     },
     stages={
         "DatasetBuild": (
+            resolve("audio_description.encoder.model"),
             Stage(
                 "ingest",
                 "single",
@@ -65,33 +76,69 @@ AUDIO_DESCRIPTION = Recipe(
                 unit="row",
             ),
             Stage(
+                "frames",
+                "sharded",
+                runs=f"{_WORK}.films.frames:run",
+                reads=(
+                    "film_sources",
+                    "audio_description.films.fps",
+                    "audio_description.films.side",
+                ),
+                after=("ingest",),
+                shards="audio_description.films.workers",
+                resources="audio_description.films.resources",
+                skip_unless=_OWN_FILMS,
+                unit="film",
+            ),
+            Stage(
+                "embed",
+                "sharded",
+                runs=f"{_WORK}.films.embed:run",
+                reads=("film_sources", "audio_description.films.fps"),
+                after=(RESOLVE, "ingest", "frames"),
+                external=("encoder",),
+                shards="audio_description.encoder.workers",
+                device="audio_description.encoder.device",
+                resources="audio_description.encoder.resources",
+                skip_unless=_OWN_FILMS,
+                unit="film",
+            ),
+            Stage(
                 "collect",
                 "sharded",
                 runs=f"{_WORK}.collect:run",
-                reads=("audio_description.sources",),
-                after=("ingest",),
+                reads=("audio_description.sources", "audio_description.films.fps", "audio_description.films.shown"),
+                after=("ingest", "frames", "embed"),
                 shards="audio_description.workers",
                 resources="audio_description.resources",
+                unit="film",
+            ),
+            Stage(
+                "refine",
+                "single",
+                runs=f"{_WORK}.refine:run",
+                reads=_CHOICE,
+                after=("ingest", "embed", "collect"),
+                makes=("refinement",),
+                resources="audio_description.resources",
+                skip_unless=("learns_who", (True,)),
                 unit="film",
             ),
             Stage(
                 "assemble",
                 "single",
                 runs=f"{_WORK}.assemble:run",
-                reads=(
-                    "audio_description.sources",
-                    "audio_description.selection",
-                    "audio_description.max_words",
-                    "audio_description.split",
-                    "target",
-                ),
-                after=("ingest", "collect"),
+                reads=_CHOICE,
+                after=("ingest", "embed", "collect", "refine"),
                 makes=("dataset",),
+                version=2,
                 summary=DatasetSummary,
                 figures=(
                     Figure("meanWords", "description/words", per="sample/ok"),
                     Figure("withPrevious", "sample/withPrevious", per="sample/ok"),
                     Figure("characters", "sample/characters", per="sample/ok"),
+                    Figure("namePrecision", "character/toldAndNamed", per="sample/characters"),
+                    Figure("nameRecall", "character/toldAndNamed", per="character/named"),
                 ),
                 unit="sample",
             ),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,13 +11,17 @@ from typing import Any
 from fabula_api.status import Lineage
 from fabula_api.summary import DatasetSummary
 from fabula_workloads.recipes.audio_description.build_of import spec_of
-from fabula_workloads.recipes.audio_description.collect import read_rows
-from fabula_workloads.recipes.audio_description.dataset.card import card
-from fabula_workloads.recipes.audio_description.dataset.choosing import Chosen, by_split, choose
+from fabula_workloads.recipes.audio_description.dataset.card import card, told_and_named
+from fabula_workloads.recipes.audio_description.dataset.choosing import Chosen, by_split, choose, with_scores
+from fabula_workloads.recipes.audio_description.dataset.shard import shard
 from fabula_workloads.recipes.audio_description.details import PROMPT_VERSION, NarrationDatasetDetails
+from fabula_workloads.recipes.audio_description.faces import faces_of
+from fabula_workloads.recipes.audio_description.films_of import read_rows
 from fabula_workloads.recipes.audio_description.ingest import KIND
+from fabula_workloads.recipes.audio_description.refinement.records import KIND as REFINEMENT
+from fabula_workloads.recipes.audio_description.refinement.records import Measured, read_measured, read_scores
 from fabula_workloads.recipes.audio_description.sample import EXEMPLARS, NarrationSample
-from fabula_workloads.runtime.artifact import add_parts, commit, sha256_of
+from fabula_workloads.runtime.artifact import add_parts, commit
 from fabula_workloads.runtime.context import StageContext, StageResult
 from fabula_workloads.runtime.failures import InputInvalid
 from fabula_workloads.runtime.ledger import Ledger
@@ -29,10 +32,16 @@ def run(context: StageContext) -> StageResult:
     """The `assemble` stage."""
     spec = spec_of(context)
     block = spec.audio_description
-    rows, ingest = context.read_artifact("ingest", KIND)
+    narration, ingest = context.read_artifact("ingest", KIND)
+    rows = read_rows(narration)
+    faces = faces_of(context, narration, rows)
     collected = context.open_input("collect")
     outcomes = dict(Ledger(collected).items())
-    chosen = choose(read_rows(rows), outcomes, block, spec.target.samples)
+    chosen = choose(rows, outcomes, block, spec.target.samples, faces)
+    measured: list[Measured] = []
+    if block.learns_who:
+        refined, _ = context.read_artifact("refine", REFINEMENT)
+        chosen, measured = with_scores(chosen, read_scores(refined), block), read_measured(refined)
     samples = [one.sample for one in chosen if one.sample is not None]
     counts = _counts(chosen, samples)
     if not samples:
@@ -40,7 +49,8 @@ def run(context: StageContext) -> StageResult:
     splits = by_split(samples, block)
     shape = _shape(samples, outcomes)
     with context.scratch() as scratch:
-        files = _files(context, rows, collected, outcomes, chosen, splits, shape, scratch)
+        about = card(chosen, splits, shape, measured)
+        files = _files(context, collected, outcomes, chosen, splits, faces, about, scratch)
         parts = add_parts(context.store, files)
     context.check_stop()
     by_name = {name: len(members) for name, members in splits.items()}
@@ -78,6 +88,8 @@ def _counts(chosen: Sequence[Chosen], samples: Sequence[NarrationSample]) -> dic
         "sample/withPrevious": sum(one.previous is not None and one.previous.clip is not None for one in samples),
         "sample/characters": sum(len(one.characters) for one in samples),
         "description/words": sum(len(one.text.split()) for one in samples),
+        "character/named": sum(len(set(one.named)) for one in samples),
+        "character/toldAndNamed": sum(told_and_named(one) for one in samples),
     }
 
 
@@ -111,26 +123,32 @@ def _shape(samples: Sequence[NarrationSample], outcomes: Mapping[str, Mapping[st
 
 def _files(
     context: StageContext,
-    rows: Store,
     collected: Store,
     outcomes: Mapping[str, Mapping[str, Any]],
     chosen: Sequence[Chosen],
     splits: Mapping[str, Sequence[NarrationSample]],
-    shape: Sequence[int],
+    faces: Mapping[str, Any],
+    about: str,
     scratch: Path,
 ) -> Iterator[tuple[str, bytes | Path]]:
     """(path, content) of every part, made one by one."""
-    needed = {sample.features for members in splits.values() for sample in members}
-    shards = sorted((o for o in outcomes.values() if o["path"] in needed), key=lambda outcome: str(outcome["path"]))
-    for done, outcome in enumerate(shards, 1):
+    from safetensors.numpy import save
+
+    samples = [sample for members in splits.values() for sample in members]
+    needed = {sample.features for sample in samples}
+    stored = sorted((o for o in outcomes.values() if o["path"] in needed), key=lambda outcome: str(outcome["path"]))
+    for done, outcome in enumerate(stored, 1):
         context.check_stop()
-        yield outcome["path"], _shard(collected, outcome, scratch)
-        context.reporter.update(done=done, total=len(shards))
-    yield EXEMPLARS, rows.read(EXEMPLARS)
+        for one in (outcome, outcome.get("pictures")):
+            if one is not None:
+                yield one["path"], shard(collected, one["path"], one["sha256"], scratch)
+        context.reporter.update(done=done, total=len(stored))
+    shown = {one.exemplar for sample in samples for one in sample.characters}
+    yield EXEMPLARS, save({key: value for key, value in faces.items() if key in shown})
     for split, members in splits.items():
         yield f"{split}.jsonl", "".join(sample.model_dump_json() + "\n" for sample in members).encode()
     yield "rows.jsonl", "".join(_told(one) for one in chosen).encode()
-    yield "README.md", card(chosen, splits, shape).encode()
+    yield "README.md", about.encode()
 
 
 def _told(one: Chosen) -> str:
@@ -138,16 +156,3 @@ def _told(one: Chosen) -> str:
     told = {"id": row.id, "source": row.source, "place": row.place, "film": row.film, "entry": row.clip.entry,
             "outcome": "used" if one.sample else "skipped", "reason": one.reason}  # fmt: skip
     return json.dumps(told, ensure_ascii=False) + "\n"
-
-
-def _shard(collected: Store, outcome: Mapping[str, Any], scratch: Path) -> Path:
-    """A film's features as they were collected. A film has a file of its own: several are on their way at once."""
-    local = scratch / hashlib.sha256(str(outcome["path"]).encode()).hexdigest()
-    collected.download(outcome["path"], local)
-    with local.open("rb") as file:
-        if sha256_of(file) != outcome["sha256"]:
-            raise InputInvalid(
-                f"{collected.uri}/{outcome['path']} is not the file that the ledger names; delete its outcome to read "
-                "the film again"
-            )
-    return local

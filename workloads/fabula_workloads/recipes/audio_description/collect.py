@@ -1,31 +1,40 @@
-"""Stage `collect`: the features of every clip, film by film, out of banks. A restart reads no film twice."""
+"""Stage `collect`: the features of every clip, film by film, out of banks or one's own films. A restart reads no film
+twice."""
 
 from __future__ import annotations
 
 import hashlib
-import re
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from fabula_workloads.recipes.audio_description.annotations.rows import Clip, Row
+from fabula_api.recipes.audio_description.build import AudioDescriptionBuild, NarrationSource
+from fabula_workloads.recipes.audio_description.annotations.rows import Clip
 from fabula_workloads.recipes.audio_description.build_of import block_of
-from fabula_workloads.recipes.audio_description.features.bank import Bank, open_bank
-from fabula_workloads.recipes.audio_description.ingest import KIND, ROWS
+from fabula_workloads.recipes.audio_description.features.bank import open_bank
+from fabula_workloads.recipes.audio_description.features.slices import Reason
+from fabula_workloads.recipes.audio_description.films.records import Embedded, Pictures
+from fabula_workloads.recipes.audio_description.films.stored import FilmFeatures, fetched, keep_shown
+from fabula_workloads.recipes.audio_description.films_of import by_film, read_rows
+from fabula_workloads.recipes.audio_description.ingest import KIND
 from fabula_workloads.runtime.context import StageContext, StageResult
 from fabula_workloads.runtime.failures import InputInvalid
 from fabula_workloads.runtime.ledger import Ledger, own_items
-from fabula_workloads.runtime.store import Store
 
-_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
+
+class Features(Protocol):
+    """A bank, or one film's features."""
+
+    def read(self, clip: Clip) -> Any | Reason:
+        """A clip's features, or why it has none."""
 
 
 def run(context: StageContext) -> StageResult:
     """Read the clips of this shard's films that have no outcome yet."""
     store, _ = context.read_artifact("ingest", KIND)
-    films = by_film(read_rows(store))
-    banks = {source.name: source.bank for source in block_of(context).sources}
+    rows, block = read_rows(store), block_of(context)
+    films, sources = by_film(rows), {source.name: source for source in block.sources}
+    told = {row.clip.key for row in rows}
     ledger = Ledger(context.store)
     own = own_items(sorted(films), context.shard, context.config.shards)
     finished = ledger.ids()
@@ -36,8 +45,7 @@ def run(context: StageContext) -> StageResult:
         if item in finished:
             outcome = ledger.get(item) or {}
         else:
-            with open_bank(context.resolve(banks[source].uri), banks[source]) as bank, context.scratch() as scratch:
-                outcome = _collected(context, item, clips, bank, scratch / "features.safetensors")
+            outcome = _outcome(context, item, sources[source], clips, told, block)
             ledger.put(item, outcome)
         counts["film/ok"] += 1
         counts["clip/ok"] += outcome["clips"]
@@ -47,31 +55,39 @@ def run(context: StageContext) -> StageResult:
     return StageResult(counts={name: float(count) for name, count in sorted(counts.items())})
 
 
-def read_rows(store: Store) -> list[Row]:
-    """The rows that `ingest` made."""
-    return [Row.model_validate_json(line) for line in store.read(ROWS).splitlines()]
+def _outcome(
+    context: StageContext,
+    item: str,
+    source: NarrationSource,
+    clips: list[Clip],
+    told: set[str],
+    block: AudioDescriptionBuild,
+) -> dict[str, Any]:
+    """A film's outcome for the ledger."""
+    with context.scratch() as scratch:
+        if source.bank is not None:
+            with open_bank(context.resolve(source.bank.uri), source.bank) as bank:
+                return _collected(context, item, clips, bank, scratch / "features.safetensors")
+        store = context.open_input("embed")
+        film = Embedded.model_validate(Ledger(store).get(item))
+        if film.path is None:
+            reason = film.reason or "NoFilm"
+            return _record({}, dict.fromkeys((clip.key for clip in clips), reason))
+        features = FilmFeatures(fetched(store, film, scratch), block.films.fps)
+        outcome = _collected(context, item, clips, features, scratch / "features.safetensors")
+        if not block.films.shown or outcome["path"] is None:
+            return outcome
+        cut = context.open_input("frames")
+        pictures = Pictures.model_validate(Ledger(cut).get(item))
+        tar, kept = fetched(cut, pictures, scratch), scratch / "shown.tar"
+        own = [clip for clip in clips if clip.key in told]
+        shown = keep_shown(tar, own, block.films.shown, block.films.fps, pictures.count, kept)
+        path = f"pictures/{item}.tar"
+        context.store.upload(kept, path)
+        return outcome | {"pictures": {"path": path, "sha256": _sha256(kept), "shown": shown}}
 
 
-def by_film(rows: Iterable[Row]) -> Mapping[str, tuple[str, list[Clip]]]:
-    """(source, clips) of each film by its item in the ledger; each clip once, those that only come before too."""
-    films: dict[str, tuple[str, dict[str, Clip]]] = defaultdict(lambda: ("", {}))
-    for row in rows:
-        item = item_of(row)
-        clips = films[item][1]
-        for clip in (row.clip, row.before.clip if row.before else None):
-            if clip is not None:
-                clips.setdefault(clip.key, clip)
-        films[item] = (row.source, clips)
-    return {item: (source, list(clips.values())) for item, (source, clips) in films.items()}
-
-
-def item_of(row: Row) -> str:
-    """A film's id in the ledger; two films never share one."""
-    safe = _UNSAFE.sub("-", row.film)[:80].strip("-.") or "film"
-    return f"{row.source}-{safe}-{hashlib.sha256(row.film.encode()).hexdigest()[:8]}"
-
-
-def _collected(context: StageContext, item: str, clips: list[Clip], bank: Bank, file: Path) -> dict[str, Any]:
+def _collected(context: StageContext, item: str, clips: list[Clip], bank: Features, file: Path) -> dict[str, Any]:
     """Store a film's features; the outcome for the ledger."""
     from safetensors.numpy import save_file
 
@@ -86,12 +102,19 @@ def _collected(context: StageContext, item: str, clips: list[Clip], bank: Bank, 
     shapes = {tuple(array.shape[1:]) for array in features.values()}
     if len(shapes) > 1:
         raise InputInvalid(f"{item}: its clips have features of different shapes: {sorted(shapes)}; mend the bank")
-    outcome: dict[str, Any] = {"outcome": "ok", "clips": len(features), "rejected": rejected, "path": None}
+    outcome = _record(features, rejected)
     if features:
         save_file(features, file)
         path = f"features/{item}.safetensors"
         context.store.upload(file, path)
-        with file.open("rb") as content:
-            sha256 = hashlib.file_digest(content, "sha256").hexdigest()
-        outcome |= {"path": path, "sha256": sha256, "shape": list(shapes.pop())}
+        outcome |= {"path": path, "sha256": _sha256(file), "shape": list(shapes.pop())}
     return outcome
+
+
+def _record(features: dict[str, Any], rejected: dict[str, str]) -> dict[str, Any]:
+    return {"outcome": "ok", "clips": len(features), "rejected": rejected, "path": None}
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()

@@ -7,6 +7,7 @@ from typing import Any
 from fabula_workloads.recipe_parts.evaluation import EvaluationParts
 from fabula_workloads.recipes.audio_description.held_out import NarrationEvaluationSample, held_out
 from fabula_workloads.recipes.audio_description.scoring.report import REPORT
+from fabula_workloads.recipes.audio_description.scoring.scored_files import scored_files
 
 
 def open_engine(opening: Any) -> Any:
@@ -21,5 +22,6 @@ EVALUATION = EvaluationParts(
     sample=NarrationEvaluationSample,
     item="clip",
     open_engine=open_engine,
+    scored_files=scored_files,
     report=REPORT,
 )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import random
 import re
+import tarfile
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from fabula_workloads.recipes.audio_description.annotations.rows import Character
@@ -85,8 +87,10 @@ def _found(shards: Shards, number: int, sample: NarrationSample, search: Search)
         if one.exemplar is not None:
             tensors[one.id] = shards.read(sample.exemplars, one.exemplar)
         characters.append(one.replace(exemplar=None if one.exemplar is None else one.id))
+    pictures = _pictures(shards.folder, sample, name)
     record = NarrationEvaluationSample(
         id=name,
+        images=[path for path, _ in pictures],
         reference=sample.text,
         source=sample.source,
         film=sample.film,
@@ -98,4 +102,13 @@ def _found(shards: Shards, number: int, sample: NarrationSample, search: Search)
         characters=tuple(characters),
         named=sample.named,
     )
-    return FoundSample(record, [(path, save(tensors))])
+    return FoundSample(record, [(path, save(tensors)), *pictures])
+
+
+def _pictures(folder: Path, sample: NarrationSample, name: str) -> list[tuple[str, bytes]]:
+    """The clip's pictures, which people look at and no narrator; none where the dataset has features alone."""
+    if sample.pictures is None or not sample.shown:
+        return []
+    with tarfile.open(folder / sample.pictures) as tar:
+        found = [tar.extractfile(member) for member in sample.shown]
+        return [(f"pictures/{name}-{place}.jpg", one.read()) for place, one in enumerate(found, 1) if one is not None]

@@ -1,40 +1,45 @@
 """Stage `ingest`: annotations, people and exemplars, as rows of one kind. Its folder is named by what is in them.
 
-Banks of features are only identified here, for they may be larger than a disk: `collect` reads of them what rows need.
+Banks of features and films are only identified here, for they may be larger than a disk: later stages read what rows
+need.
 """
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import PurePosixPath
 from typing import Any
 
 from fabula_api.artifact import digest_of
-from fabula_api.details import Details
-from fabula_api.recipes.audio_description.build import NarrationSource
+from fabula_api.recipes.audio_description.build import OWN, NarrationSource
 from fabula_api.status import Lineage
-from fabula_workloads.recipes.audio_description.annotations.reading import Tables, Unreadable, read_rows
+from fabula_workloads.recipes.audio_description.annotations.own_films import (
+    FILMS,
+    by_stem,
+    own_rows,
+    read_casts,
+    read_spoken,
+)
+from fabula_workloads.recipes.audio_description.annotations.reading import Tables, read_rows
 from fabula_workloads.recipes.audio_description.annotations.rows import Row
+from fabula_workloads.recipes.audio_description.annotations.subtitles import SUBTITLES
 from fabula_workloads.recipes.audio_description.annotations.tables import read_cast, read_titles
+from fabula_workloads.recipes.audio_description.annotations.unreadable import Unreadable
 from fabula_workloads.recipes.audio_description.build_of import block_of
 from fabula_workloads.recipes.audio_description.features.exemplars import read_exemplars
 from fabula_workloads.runtime.artifact import add_parts, commit
-from fabula_workloads.runtime.content import file_digest
+from fabula_workloads.runtime.content import content_digest, file_digest
 from fabula_workloads.runtime.context import StageContext, StageResult
 from fabula_workloads.runtime.failures import InputInvalid, NotFound
 from fabula_workloads.runtime.open_store import open_store
 from fabula_workloads.runtime.store import split_uri
 from fabula_workloads.runtime.verified import committed
 
-KIND, ROWS, EXEMPLARS = "narration", "rows.jsonl", "exemplars.safetensors"
+KIND, ROWS, EXEMPLARS, FILES = "narration", "rows.jsonl", "exemplars.safetensors", "films.json"
+PHOTOS = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 _SHOWN_BAD = 3
-
-
-class NarrationDetails(Details):
-    """Of a `narration`."""
-
-    banks: dict[str, str]
-    """Digest of each source's bank."""
 
 
 def run(context: StageContext) -> StageResult:
@@ -49,8 +54,13 @@ def run(context: StageContext) -> StageResult:
     rows: list[Row] = []
     bad: list[Unreadable] = []
     exemplars: dict[str, Any] = {}
+    films: dict[str, dict[str, dict[str, str]]] = {}
     for source in block.sources:
         context.check_stop()
+        if source.format == OWN:
+            found, unreadable, films[source.name] = _own(context, source)
+            rows, bad = rows + found, bad + unreadable
+            continue
         found, unreadable, faces = _read(context, source)
         rows += found
         bad += unreadable
@@ -63,8 +73,10 @@ def run(context: StageContext) -> StageResult:
         (ROWS, "".join(row.model_dump_json() + "\n" for row in rows).encode()),
         ("unreadable.txt", "".join(f"{one.place}: {one.why}\n" for one in bad).encode()),
         (EXEMPLARS, save(exemplars)),
+        (FILES, (json.dumps(films, sort_keys=True) + "\n").encode()),
+        # Banks and films are not among the parts: their digests are, so that later stages' keys cover what they read.
+        ("sources.json", (json.dumps({one.name: one.digest for one in lineage}, sort_keys=True) + "\n").encode()),
     ]
-    banks = {entry.name.removesuffix("/bank"): entry.digest or "" for entry in lineage if entry.name.endswith("/bank")}
     manifest = commit(
         store,
         kind=KIND,
@@ -72,7 +84,6 @@ def run(context: StageContext) -> StageResult:
         parts=add_parts(store, files),
         counts=counts,
         lineage=lineage,
-        details=NarrationDetails(banks=banks),
         attempt=context.config.attempt,
     )
     return StageResult(
@@ -81,20 +92,64 @@ def run(context: StageContext) -> StageResult:
 
 
 def _lineage(context: StageContext, source: NarrationSource) -> Iterator[Lineage]:
-    named = {
-        "annotations": source.annotations, "bank": source.bank.uri, "exemplars": source.exemplars,
-        "cast": source.cast, "titles": source.titles,
-    }  # fmt: skip
-    for name, uri in named.items():
-        if uri is not None:
+    bank = source.bank.uri if source.bank is not None else None
+    files = {"bank": bank, "exemplars": source.exemplars, "cast": source.cast, "titles": source.titles}
+    folders = {"films": source.films, "photos": source.photos}
+    (folders if _is_folder(context, source) else files)["annotations"] = source.annotations
+    for named, digest_at in ((files, file_digest), (folders, content_digest)):
+        for name, uri in sorted(named.items()):
+            if uri is None:
+                continue
             absolute = context.resolve(uri)
             try:
-                digest = file_digest(absolute, context.cache)
+                digest = digest_at(absolute, context.cache)
             except NotFound:
+                what = "file" if named is files else "folder with files"
                 raise InputInvalid(
-                    f"audioDescription.sources[{source.name}].{name}: there is no file at {absolute}"
+                    f"audioDescription.sources[{source.name}].{name}: there is no {what} at {absolute}"
                 ) from None
             yield Lineage(name=f"{source.name}/{name}", uri=absolute, digest=digest)
+
+
+def _is_folder(context: StageContext, source: NarrationSource) -> bool:
+    """Whether annotations are a folder of subtitles."""
+    return source.format == OWN and PurePosixPath(source.annotations).suffix.lower() not in {".csv", *SUBTITLES}
+
+
+def _own(
+    context: StageContext, source: NarrationSource
+) -> tuple[list[Row], list[Unreadable], dict[str, dict[str, str]]]:
+    """Rows of one's own films, and where files of films and photos of people lie."""
+    films = _files(context, source.films, FILMS)
+    photos = _files(context, source.photos, PHOTOS)
+    if _is_folder(context, source):
+        folder = open_store(context.resolve(source.annotations))
+        spoken = {entry.path: folder.read(entry.path) for entry in folder.list() if _is_subtitle(entry.path)}
+    else:
+        spoken = {PurePosixPath(source.annotations).name: _bytes(context, source.annotations)}
+    casts = read_casts(_bytes(context, source.cast), source.cast) if source.cast else {}
+    titles = read_titles(_bytes(context, source.titles), source.titles) if source.titles else {}
+    read = read_spoken(spoken, source.name)
+    found = list(own_rows(read, source, films, casts, frozenset(photos), titles))
+    rows = [
+        row.replace(characters=tuple(one.replace(exemplar=_own_key(source, one.exemplar)) for one in row.characters))
+        for row in found
+        if isinstance(row, Row)
+    ]
+    bad = [one for one in found if isinstance(one, Unreadable)]
+    return rows, bad, {"films": films, "photos": photos}
+
+
+def _own_key(source: NarrationSource, exemplar: str | None) -> str | None:
+    return None if exemplar is None else f"{source.name}/{exemplar}"
+
+
+def _files(context: StageContext, uri: str | None, suffixes: frozenset[str]) -> dict[str, str]:
+    return {} if uri is None else by_stem((one.path for one in open_store(context.resolve(uri)).list()), suffixes)
+
+
+def _is_subtitle(path: str) -> bool:
+    return PurePosixPath(path).suffix.lower() in SUBTITLES
 
 
 def _read(context: StageContext, source: NarrationSource) -> tuple[list[Row], list[Unreadable], dict[str, Any]]:

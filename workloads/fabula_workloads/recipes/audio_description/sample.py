@@ -41,6 +41,10 @@ class NarrationSample(AnySample):
     previous: Previous | None = None
     characters: tuple[Character, ...] = ()
     named: tuple[str, ...] = ()
+    pictures: str | None = None
+    """Tar file with pictures of the film, for people; None where only features are known."""
+    shown: tuple[str, ...] = ()
+    """The clip's among them."""
 
     @property
     def files(self) -> Iterable[str]:

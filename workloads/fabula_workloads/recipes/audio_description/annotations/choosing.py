@@ -7,7 +7,7 @@ from typing import Literal
 
 from fabula_workloads.recipes.audio_description.annotations.layouts import Annotation, CharacterRecord
 
-Choice = Literal["refined", "candidates", "named"]
+Choice = Literal["refined", "learned", "candidates", "named"]
 
 
 class NotInLayout(Exception):
@@ -18,8 +18,11 @@ def chosen(row: Annotation, layout: str, choice: Choice, threshold: float) -> Se
     """The records by the field that the layout keeps them in. Raises NotInLayout.
 
     `refined` takes candidates by their scores where there are scores, so that another threshold than the published 0.5
-    can be had; a candidate that was not scored (-1) is never taken.
+    can be had; a candidate that was not scored (-1) is never taken. `learned` takes all candidates: who of them is told
+    of is decided when scores have been learned.
     """
+    if choice == "learned":
+        choice = "candidates"
     if layout == "mad-train":
         fields = {
             "refined": ("ad_chars_in_chars", row.chosen_in_ad),

@@ -14,19 +14,12 @@ from fabula_api.recipes.audio_description.build import NarrationSource
 from fabula_workloads.recipes.audio_description.annotations.choosing import NotInLayout, chosen, named
 from fabula_workloads.recipes.audio_description.annotations.layouts import Annotation, CharacterRecord, Number
 from fabula_workloads.recipes.audio_description.annotations.rows import Before, Character, Clip, Row
+from fabula_workloads.recipes.audio_description.annotations.unreadable import Unreadable
 from fabula_workloads.runtime.failures import InputInvalid
 from fabula_workloads.runtime.termination import validation_lines
 
 _EPISODE = re.compile(r"^(.+?_s\d+e\d+)(?:_|$)", re.IGNORECASE)
 """A series' clip by its name: what is before the clip's own number is the film that it belongs to."""
-
-
-@dataclass(frozen=True, slots=True)
-class Unreadable:
-    """A row that is none."""
-
-    place: str
-    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +82,7 @@ def _kind(value: Any) -> str:
 def _row(row: Annotation, number: int, place: str, film: str | None, source: NarrationSource, tables: Tables) -> Row:
     film = film or row.film
     clip_name = row.clip
-    if source.bank.layout == "clips":
+    if source.layout == "clips":
         if clip_name is None:
             raise ValueError("it has no key_name, by which a bank of clips has its features")
         found = _EPISODE.match(clip_name)
@@ -97,7 +90,7 @@ def _row(row: Annotation, number: int, place: str, film: str | None, source: Nar
         place = f"{place}, clip {clip_name}"
     elif film is None:
         raise ValueError("it has no movie_id, by which a bank of frames has its features")
-    records = chosen(row, source.format, source.characters, source.threshold)
+    records = chosen(row, source.format, source.chosen, source.threshold)
     before = row.context
     return Row(
         id=f"{source.name}-{number:06d}",
@@ -121,7 +114,7 @@ def _one_line(text: str) -> str:
 
 def _clip(start: Number, end: Number, film: str, clip_name: str | None, source: NarrationSource) -> Clip:
     # A bank of clips has the numbers in its entries' names as the annotations have them.
-    entry = film if source.bank.layout == "frames" else f"{clip_name}_{start}_{end}"
+    entry = film if source.layout == "frames" else f"{clip_name}_{start}_{end}"
     return Clip(start=float(start), end=float(end), entry=entry)
 
 
@@ -134,5 +127,5 @@ def _character(record: CharacterRecord, film: str, source: NarrationSource, tabl
     name, role, short = (
         getattr(record, field) or (getattr(known, field) if known else None) for field in ("name", "role", "short_name")
     )
-    key = f"{film}_{record.id}" if source.bank.layout == "frames" else f"{record.id}.jpg"
+    key = f"{film}_{record.id}" if source.layout == "frames" else f"{record.id}.jpg"
     return Character(id=record.id, name=name, role=role, short_name=short, exemplar=key)

@@ -16,7 +16,7 @@ from fabula_workloads.runtime.termination import validation_lines
 def read_cast(data: bytes, where: str) -> dict[str, CharacterRecord]:
     """`{id: {name, role, char_in_ad}}`. Raises InputInvalid naming the entry that is none."""
     found = {}
-    for person, record in _object(data, where).items():
+    for person, record in object_of(data, where).items():
         try:
             found[person] = CharacterRecord.model_validate({"id": person, **_fields(record)})
         except (ValidationError, TypeError) as error:
@@ -27,7 +27,7 @@ def read_cast(data: bytes, where: str) -> dict[str, CharacterRecord]:
 
 def read_titles(data: bytes, where: str) -> dict[str, str]:
     """`{film or clip: title id}`. Raises InputInvalid for a table by sentence, which cannot tell equal ones apart."""
-    table = _object(data, where)
+    table = object_of(data, where)
     for key, title in table.items():
         if " " in key.strip():
             raise InputInvalid(
@@ -45,7 +45,8 @@ def _fields(record: Any) -> Mapping[str, Any]:
     return record
 
 
-def _object(data: bytes, where: str) -> dict[str, Any]:
+def object_of(data: bytes, where: str) -> dict[str, Any]:
+    """The object of a JSON file. Raises InputInvalid for what is none."""
     try:
         content = json.loads(data)
     except (ValueError, RecursionError) as error:

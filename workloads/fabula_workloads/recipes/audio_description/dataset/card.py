@@ -5,14 +5,21 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
+from fabula_workloads.recipes.audio_description.annotations.names import is_named
 from fabula_workloads.recipes.audio_description.dataset.choosing import Chosen
+from fabula_workloads.recipes.audio_description.refinement.records import Measured
 from fabula_workloads.recipes.audio_description.sample import NarrationSample
 
 _BAR = 40
 
 
-def card(chosen: Sequence[Chosen], splits: Mapping[str, Sequence[NarrationSample]], shape: Sequence[int]) -> str:
-    """Markdown."""
+def card(
+    chosen: Sequence[Chosen],
+    splits: Mapping[str, Sequence[NarrationSample]],
+    shape: Sequence[int],
+    measured: Sequence[Measured] = (),
+) -> str:
+    """Markdown. `measured` says how scores that were learned do."""
     samples = [sample for members in splits.values() for sample in members]
     width = " x ".join(map(str, shape))
     lines = [
@@ -33,11 +40,60 @@ def card(chosen: Sequence[Chosen], splits: Mapping[str, Sequence[NarrationSample
     alone = Counter(one.row.source for one in chosen if one.sample is not None and one.sample.previous is None)
     lines += [f"| {source} | {reason} | {count} |" for (source, reason), count in sorted(outcomes.items())]
     lines += [f"| {source} | used, no previous clip | {count} |" for source, count in sorted(alone.items())]
-    lines += ["", "`rows.jsonl` has it row by row.", ""]
+    lines += ["", "`rows.jsonl` has it row by row.", "", *_who(samples), *_learned(measured)]
     lines += _histogram("Words of a description", (len(sample.text.split()) for sample in samples))
     lines += _histogram("Characters that a narrator is told of", (len(sample.characters) for sample in samples))
     lines += _histogram("Characters that a description names", (len(sample.named) for sample in samples))
     return "\n".join(lines) + "\n"
+
+
+def told_and_named(sample: NarrationSample) -> int:
+    """How many of the characters that a narrator is told of its description names."""
+    return sum(is_named(one, sample.text, sample.named) for one in sample.characters)
+
+
+def _who(samples: Sequence[NarrationSample]) -> list[str]:
+    """Whom narrators are told of, against whom descriptions name, by source."""
+    lines = [
+        "## Who is told of, and who is named",
+        "",
+        "| source | told of | named | both | precision | recall |",
+        "|---|---|---|---|---|---|",
+    ]
+    for source in sorted({sample.source for sample in samples}):
+        own = [sample for sample in samples if sample.source == source]
+        told, named = sum(len(one.characters) for one in own), sum(len(set(one.named)) for one in own)
+        both = sum(map(told_and_named, own))
+        lines.append(f"| {source} | {told} | {named} | {both} | {_share(both, told)} | {_share(both, named)} |")
+    return [*lines, ""]
+
+
+def _learned(measured: Sequence[Measured]) -> list[str]:
+    """How the learned scores do at each threshold."""
+    if not measured:
+        return []
+    lines = [
+        "## Learned: who of the candidates is named",
+        "",
+        "Each film was scored by a model that had not seen it. Recall is of the candidates that are named.",
+        "",
+        "| split | threshold | told of | precision | recall |",
+        "|---|---|---|---|---|",
+    ]
+    for one in measured:
+        row = (
+            one.split,
+            f"{one.threshold:g}",
+            str(one.told),
+            _share(one.right, one.told),
+            _share(one.right, one.named),
+        )
+        lines.append(f"| {' | '.join(row)} |")
+    return [*lines, ""]
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{part / whole:.3f}" if whole else "-"
 
 
 def _split(name: str, members: Sequence[NarrationSample]) -> str:

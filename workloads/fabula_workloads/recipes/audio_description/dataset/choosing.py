@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Container, Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fabula_api.recipes.audio_description.build import AudioDescriptionBuild
 from fabula_workloads.recipe_parts.splits import validation_groups
 from fabula_workloads.recipes.audio_description.annotations.rows import Row
-from fabula_workloads.recipes.audio_description.collect import item_of
+from fabula_workloads.recipes.audio_description.films_of import item_of
 from fabula_workloads.recipes.audio_description.sample import NarrationSample, Previous
 
 
@@ -24,13 +24,17 @@ class Chosen:
 
 
 def choose(
-    rows: Iterable[Row], outcomes: Mapping[str, Mapping[str, Any]], block: AudioDescriptionBuild, target: int | None
+    rows: Iterable[Row],
+    outcomes: Mapping[str, Mapping[str, Any]],
+    block: AudioDescriptionBuild,
+    target: int | None,
+    faces: Container[str],
 ) -> list[Chosen]:
-    """Every row in order. `outcomes` are those of `collect`, by film."""
+    """Every row in order. `outcomes` are those of `collect`, by film; `faces` the exemplars that there are."""
     chosen: list[Chosen] = []
     taken = 0
     for row in rows:
-        found = _sample(row, outcomes[item_of(row)], block)
+        found = _sample(row, outcomes[item_of(row)], block, faces)
         if isinstance(found, NarrationSample) and target is not None and taken >= target:
             found = "TargetReached"
         if isinstance(found, str):
@@ -41,7 +45,9 @@ def choose(
     return chosen
 
 
-def _sample(row: Row, outcome: Mapping[str, Any], block: AudioDescriptionBuild) -> NarrationSample | str:
+def _sample(
+    row: Row, outcome: Mapping[str, Any], block: AudioDescriptionBuild, faces: Container[str]
+) -> NarrationSample | str:
     rejected: Mapping[str, str] = outcome["rejected"]
     if reason := rejected.get(row.clip.key):
         return reason
@@ -51,6 +57,7 @@ def _sample(row: Row, outcome: Mapping[str, Any], block: AudioDescriptionBuild) 
     seen = before is not None and before.clip.key not in rejected
     if block.selection == "reference" and not seen:
         return "NoPrevious" if before is None else "PreviousMissing"
+    pictures = outcome.get("pictures") or {}
     return NarrationSample(
         id=row.id,
         source=row.source,
@@ -62,8 +69,10 @@ def _sample(row: Row, outcome: Mapping[str, Any], block: AudioDescriptionBuild) 
         features=outcome["path"],
         clip=row.clip.key,
         previous=None if before is None else Previous(text=before.text, clip=before.clip.key if seen else None),
-        characters=row.characters,
+        characters=tuple(one if one.exemplar in faces else one.replace(exemplar=None) for one in row.characters),
         named=row.named,
+        pictures=pictures.get("path"),
+        shown=tuple(pictures.get("shown", {}).get(row.clip.key, ())),
     )
 
 
@@ -78,3 +87,19 @@ def by_split(samples: Iterable[NarrationSample], block: AudioDescriptionBuild) -
         own = split_of[sample.source]
         splits[own if own != "by-film" else "validation" if sample.film in validation else "train"].append(sample)
     return splits
+
+
+def with_scores(
+    chosen: Iterable[Chosen], scores: Mapping[tuple[str, str], float], block: AudioDescriptionBuild
+) -> list[Chosen]:
+    """The same, where in sources with learned scores only those characters are told of whose score is high enough; one
+    that has none is never told of."""
+    least = {source.name: source.threshold for source in block.sources if source.chosen == "learned"}
+    found = []
+    for one in chosen:
+        sample = one.sample
+        if sample is not None and (needed := least.get(sample.source)) is not None:
+            told = tuple(face for face in sample.characters if scores.get((sample.id, face.id), -1.0) >= needed)
+            one = replace(one, sample=NarrationSample(**{**dict(sample), "characters": told}))
+        found.append(one)
+    return found

@@ -24,7 +24,7 @@ class Shards:
     """The features below one dataset folder."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
 
     def read(self, file: str, key: str) -> Any:
         """A tensor. Raises InputInvalid where the file is none, or has no such key."""
@@ -44,6 +44,6 @@ class Shards:
     def _file(self, file: str) -> Any:
         try:
             # A file that a parent had open is opened anew: what it maps is not shared safely with readers that seek.
-            return _opened(os.getpid(), str(self._folder / file))
+            return _opened(os.getpid(), str(self.folder / file))
         except Exception as error:
             raise InputInvalid(f"{file} is no safetensors file, or is not there: {error}") from None

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fabula_api.recipes.audio_description.tune import AudioDescriptionTune
+from fabula_workloads.recipes.audio_description.annotations.names import first_name
 from fabula_workloads.recipes.audio_description.annotations.rows import Character
 from fabula_workloads.recipes.audio_description.narrator.tokens import NewTokens
 from fabula_workloads.runtime.failures import ConfigInvalid
@@ -102,11 +103,3 @@ class Writer:
         role = self._role(one)
         with_actor = self._tune.character_prompt in ("role-actor-face", "role-actor") and one.name
         return f"{role} played by {one.name}" if with_actor else role
-
-
-def first_name(role: str) -> str:
-    """A role's first word; where that is a title with a dot, the second, without punctuation."""
-    words = role.split()
-    if len(words) > 1 and words[0].endswith("."):
-        return words[1].strip(".,;:'\"()") or words[1]
-    return words[0] if words else role

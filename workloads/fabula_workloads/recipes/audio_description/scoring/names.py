@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
-from functools import lru_cache
-
 from fabula_api.metrics import ProfileName
 from fabula_workloads.metrics.materials import Materials
 from fabula_workloads.metrics.records import GivenAnswer
+from fabula_workloads.recipes.audio_description.annotations.names import named_in
 from fabula_workloads.recipes.audio_description.held_out import NarrationEvaluationSample
 from fabula_workloads.recipes.audio_description.scoring.computed import PerAnswer, per_answer
 
@@ -17,16 +14,6 @@ def names_of(sample: NarrationEvaluationSample) -> frozenset[str]:
     """Those that could be said of a clip: of everybody who may be seen there, and whom its reference names."""
     told = (one.short_name or one.role for one in sample.characters)
     return frozenset(name for name in (*told, *sample.named) if name)
-
-
-def named_in(text: str, names: Iterable[str]) -> frozenset[str]:
-    """Those of the names that stand in the text, as words of their own; a possessive counts, another case does not."""
-    return frozenset(name for name in names if _word(name).search(text))
-
-
-@lru_cache(maxsize=65_536)
-def _word(name: str) -> re.Pattern[str]:
-    return re.compile(rf"(?<!\w){re.escape(name)}(?!\w)")
 
 
 def precision(given: Materials) -> PerAnswer:

@@ -8,6 +8,7 @@ from fabula_workloads.recipes.audio_description.scoring.pace import COMFORTABLE
 from fabula_workloads.recipes.audio_description.scoring.published import published
 from fabula_workloads.recipes.audio_description.scoring.shown import asked, names_found, too_fast
 from fabula_workloads.recipes.audio_description.scoring.subtitles import subtitles
+from fabula_workloads.recipes.audio_description.scoring.timelines import timelines, worst_and_best
 from fabula_workloads.report.parts import ReportParts, Section, Told
 
 
@@ -21,6 +22,8 @@ REPORT = ReportParts(
     about_items="What a person said of each clip, and what each arm says.",
     asked=asked,
     sections=(
+        Section("Films", "Where an arm comes near to the reference (CIDEr), along each film.", timelines),
+        Section("Best and worst", "Clips by the CIDEr of what an arm says of them.", worst_and_best),
         Section("Names", "Characters whom the arms name, counted over all clips.", names_found),
         Section("Pace", f"Sentences that take more than {COMFORTABLE:.0f} words a minute in their clip.", too_fast),
     ),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from fabula_workloads.recipes.audio_description.annotations.names import named_in
 from fabula_workloads.recipes.audio_description.held_out import NarrationEvaluationSample
-from fabula_workloads.recipes.audio_description.scoring.names import named_in, names_of
+from fabula_workloads.recipes.audio_description.scoring.names import names_of
 from fabula_workloads.recipes.audio_description.scoring.pace import COMFORTABLE, words_per_minute
 from fabula_workloads.recipes.audio_description.scoring.published import narrated
 from fabula_workloads.recipes.audio_description.scoring.subtitles import unit_seconds
-from fabula_workloads.report.markup import Markup, join, tag
+from fabula_workloads.report.markup import Markup, badge, join, tag
 from fabula_workloads.report.parts import Told
 from fabula_workloads.samples.sample_set import EvaluationSample
 
@@ -34,6 +35,16 @@ def names_found(told: Told) -> Markup:
     ]
     head = tag("tr", *(tag("th", name) for name in ("Arm", "Named", "Missed", "Named without the reference")))
     return tag("div", tag("table", tag("thead", head), tag("tbody", *rows)), class_="card scroll")
+
+
+def names_line(sample: NarrationEvaluationSample, said: str) -> Markup | None:
+    """Whom a sentence names, whom it misses, and whom it names without the reference doing so; None where nobody is
+    named anywhere."""
+    names = names_of(sample)
+    meant, spoken = named_in(sample.reference, names) | frozenset(sample.named), named_in(said, names)
+    kinds = (("good", spoken & meant, "named"), ("bad", meant - spoken, "missed"), ("warn", spoken - meant, "added"))
+    badges = [badge(f"{name} {word}", kind) for kind, found, word in kinds for name in sorted(found)]
+    return tag("div", *badges) if badges else None
 
 
 def _counts(told: Told, arm: str) -> tuple[int, int, int]:

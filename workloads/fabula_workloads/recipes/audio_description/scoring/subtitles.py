@@ -42,14 +42,14 @@ def subtitles(told: Told) -> Mapping[str, bytes]:
 
 def web_vtt(cues: Iterable[Cue]) -> str:
     """Cues by time as WebVTT, in which a sentence's own marks are escaped."""
-    blocks = [f"{_clock(one.start, '.')} --> {_clock(one.end, '.')}\n{escape(_line(one), quote=False)}\n"
+    blocks = [f"{clock(one.start, '.')} --> {clock(one.end, '.')}\n{escape(_line(one), quote=False)}\n"
               for one in _in_time(cues)]  # fmt: skip
     return "\n".join(["WEBVTT\n", *blocks])
 
 
 def srt(cues: Iterable[Cue]) -> str:
     """Cues by time as SubRip."""
-    blocks = [f"{number}\n{_clock(one.start, ',')} --> {_clock(one.end, ',')}\n{_line(one)}\n"
+    blocks = [f"{number}\n{clock(one.start, ',')} --> {clock(one.end, ',')}\n{_line(one)}\n"
               for number, one in enumerate(_in_time(cues), 1)]  # fmt: skip
     return "\n".join(blocks)
 
@@ -63,7 +63,8 @@ def _line(cue: Cue) -> str:
     return " ".join(cue.text.replace("-->", "->").split())
 
 
-def _clock(seconds: float, mark: str) -> str:
+def clock(seconds: float, mark: str) -> str:
+    """Hours, minutes, seconds and thousandths, before which `mark` stands."""
     whole = max(0, round(1000 * seconds))
     minutes, thousandths = divmod(whole, 60_000)
     return f"{minutes // 60:02}:{minutes % 60:02}:{thousandths // 1000:02}{mark}{thousandths % 1000:03}"

@@ -1,0 +1,149 @@
+"""From descriptions of one's own films to rows: who is in the film's cast, what was said before, where its file is."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import PurePosixPath
+
+from pydantic import ValidationError
+
+from fabula_api.recipes.audio_description.build import NarrationSource
+from fabula_workloads.recipes.audio_description.annotations.layouts import CharacterRecord
+from fabula_workloads.recipes.audio_description.annotations.names import is_named, spellings
+from fabula_workloads.recipes.audio_description.annotations.rows import Before, Character, Clip, Row
+from fabula_workloads.recipes.audio_description.annotations.subtitles import (
+    SUBTITLES,
+    Spoken,
+    read_subtitles,
+    read_table,
+)
+from fabula_workloads.recipes.audio_description.annotations.tables import object_of
+from fabula_workloads.recipes.audio_description.annotations.unreadable import Unreadable
+from fabula_workloads.runtime.failures import InputInvalid
+from fabula_workloads.runtime.termination import validation_lines
+
+CAST = 10
+"""People of a film that are looked for, as published."""
+FILMS = frozenset({".mp4", ".m4v", ".mkv", ".mov", ".avi", ".webm", ".ts", ".mpg", ".mpeg", ".wmv"})
+Casts = Mapping[str, Sequence[CharacterRecord]]
+
+
+def by_stem(paths: Iterable[str], suffixes: Iterable[str]) -> dict[str, str]:
+    """Paths by what they are called without suffix. Raises InputInvalid where two are called alike."""
+    found: dict[str, str] = {}
+    for path in sorted(paths):
+        pure = PurePosixPath(path)
+        if pure.suffix.lower() in suffixes:
+            stem = str(pure.with_suffix(""))
+            if stem in found:
+                raise InputInvalid(f"{found[stem]} and {path} are two files of one name; rename one of them")
+            found[stem] = path
+    return found
+
+
+def read_casts(data: bytes, where: str) -> Casts:
+    """`{film: [{id, name, role, char_in_ad}]}`. Raises InputInvalid naming film and entry."""
+    casts: dict[str, list[CharacterRecord]] = {}
+    for film, people in object_of(data, where).items():
+        if not isinstance(people, list):
+            raise InputInvalid(
+                f"{where}: {film} has a {type(people).__name__}, not a list of people; of format video the table goes "
+                "from a film to its cast"
+            )
+        casts[film] = []
+        for place, record in enumerate(people):
+            try:
+                casts[film].append(CharacterRecord.model_validate(record))
+            except ValidationError as error:
+                raise InputInvalid(f"{where}: {film}, entry {place}: {'; '.join(validation_lines(error))}") from None
+    return casts
+
+
+def read_spoken(files: Mapping[str, bytes], where: str) -> Iterator[Spoken | Unreadable]:
+    """What annotation files say, by their paths: one CSV, or subtitles, each called as its film."""
+    for path, data in sorted(files.items()):
+        pure = PurePosixPath(path)
+        suffix = pure.suffix.lower()
+        if suffix in SUBTITLES:
+            yield from read_subtitles(data, suffix, str(pure.with_suffix("")), f"{where}: {path}")
+        else:
+            yield from read_table(data, f"{where}: {path}")
+
+
+def own_rows(
+    spoken: Iterable[Spoken | Unreadable],
+    source: NarrationSource,
+    films: Mapping[str, str],
+    casts: Casts,
+    photos: frozenset[str],
+    titles: Mapping[str, str],
+) -> Iterator[Row | Unreadable]:
+    """Rows film by film, in the order of time. `films` are paths by name; `photos` the people of whom there is one."""
+    told: dict[str, list[Spoken]] = defaultdict(list)
+    for one in islice(spoken, source.limit):
+        if isinstance(one, Unreadable):
+            yield one
+        else:
+            told[film_name(one.film, films)].append(one)
+    number = 0
+    for film in sorted(told):
+        before: Spoken | None = None
+        cast = [_character(one, film, photos) for one in _cast_of(film, casts)]
+        for one in sorted(told[film], key=lambda said: (said.start, said.end)):
+            yield _row(one, before, number, film, source, cast, titles)
+            before, number = one, number + 1
+
+
+def film_name(said: str, films: Mapping[str, str]) -> str:
+    """A film as everything calls it: its path without suffix, whether an annotation has the suffix or not."""
+    stem = str(PurePosixPath(said).with_suffix("")) if PurePosixPath(said).suffix.lower() in FILMS else said
+    return stem if stem in films or said not in films else said
+
+
+def _cast_of(film: str, casts: Casts) -> Sequence[CharacterRecord]:
+    found = casts.get(film) or casts.get(PurePosixPath(film).name) or ()
+    return list({one.id: one for one in found}.values())[:CAST]
+
+
+def _character(record: CharacterRecord, film: str, photos: frozenset[str]) -> Character:
+    return Character(
+        id=record.id,
+        name=record.name,
+        role=record.role,
+        short_name=record.short_name,
+        exemplar=f"{film}_{record.id}" if record.id in photos else None,
+    )
+
+
+def _row(
+    one: Spoken,
+    before: Spoken | None,
+    number: int,
+    film: str,
+    source: NarrationSource,
+    cast: Sequence[Character],
+    titles: Mapping[str, str],
+) -> Row:
+    in_words = [face for face in cast if is_named(face, one.text, one.named or ())]
+    names = one.named if one.named is not None else tuple(_called(face, one.text) for face in in_words)
+    return Row(
+        id=f"{source.name}-{number:06d}",
+        source=source.name,
+        place=f"film {film}, {one.place}",
+        film=film,
+        title=titles.get(film),
+        text=one.text,
+        clip=Clip(start=one.start, end=one.end, entry=film),
+        before=None
+        if before is None
+        else Before(text=before.text, clip=Clip(start=before.start, end=before.end, entry=film)),
+        characters=tuple(in_words if source.chosen == "named" else cast),
+        named=names,
+    )
+
+
+def _called(face: Character, text: str) -> str:
+    """The shortest name of a character that stands in the text: what this description calls it."""
+    return min((name for name in spellings(face) if name in text), key=len, default=face.role or face.id)

@@ -1,0 +1,73 @@
+"""Outcomes of films in the ledgers of `frames` and `embed`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import Field
+
+from fabula_api.base import Record
+from fabula_workloads.recipes.audio_description.ingest import FILES
+from fabula_workloads.runtime.store import Store
+
+
+class Pictures(Record):
+    """Of a film: its pictures, in a tar file in the order of time."""
+
+    outcome: Literal["ok", "rejected"]
+    reason: str | None = None
+    """Why it has none."""
+    count: int = 0
+    cut: bool = False
+    """Whether the file could be read up to its middle only; the pictures are those up to there."""
+    path: str | None = None
+    sha256: str | None = None
+
+
+class Looks(Record):
+    """Of a person in a film: the pictures that are most like the photo."""
+
+    pictures: tuple[int, ...] = ()
+    """By number, the most alike first."""
+    reason: str | None = None
+    """Why there are none."""
+
+
+class Embedded(Record):
+    """Of a film: features of its pictures, and exemplars of its cast."""
+
+    outcome: Literal["ok", "rejected"]
+    reason: str | None = None
+    count: int = 0
+    path: str | None = None
+    sha256: str | None = None
+    looks: dict[str, Looks] = Field(default_factory=dict)
+    """By person."""
+    faces: str | None = None
+    """File with their exemplars."""
+
+
+class Files(Record):
+    """Where a source's files lie, below its folders."""
+
+    films: Mapping[str, str]
+    """By film."""
+    photos: Mapping[str, str]
+    """By person."""
+
+
+def read_files(store: Store) -> dict[str, Files]:
+    """Files of each source of one's own films, as `ingest` found them."""
+    found: dict[str, Any] = json.loads(store.read(FILES))
+    return {name: Files.model_validate(one) for name, one in found.items()}
+
+
+FRAMES = "frames"
+"""Tensor with a film's features, one row a picture."""
+
+
+def picture_name(number: int) -> str:
+    """Of a picture in its film's tar file."""
+    return f"{number:07d}.jpg"

@@ -1,0 +1,87 @@
+"""What `frames` and `embed` stored of a film, read back."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import tarfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fabula_workloads.recipes.audio_description.annotations.rows import Clip
+from fabula_workloads.recipes.audio_description.features.slices import Reason, frames_of
+from fabula_workloads.recipes.audio_description.films.records import FRAMES, Embedded, Pictures, picture_name
+from fabula_workloads.runtime.failures import InputInvalid
+from fabula_workloads.runtime.store import Store
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+class FilmFeatures:
+    """Features of one film, read as those of a bank are."""
+
+    def __init__(self, file: Path, fps: float) -> None:
+        from safetensors.numpy import load_file
+
+        self._frames: Any = load_file(file)[FRAMES]
+        self._fps = fps
+
+    def read(self, clip: Clip) -> Any | Reason:
+        """A clip's features, (pictures, width), or why it has none."""
+        found = frames_of(clip.start, clip.end, self._fps, len(self._frames))
+        return self._frames[found.start : found.stop].copy() if isinstance(found, tuple) else found
+
+
+def fetched(store: Store, outcome: Pictures | Embedded, scratch: Path) -> Path:
+    """A film's file as the ledger names it. Raises InputInvalid for another one."""
+    assert outcome.path is not None  # asked for only where there is one
+    local = scratch / Path(outcome.path).name
+    store.download(outcome.path, local)
+    with local.open("rb") as content:
+        if hashlib.file_digest(content, "sha256").hexdigest() != outcome.sha256:
+            raise InputInvalid(
+                f"{store.uri}/{outcome.path} is not the file that the ledger names; delete its outcome to make it again"
+            )
+    return local
+
+
+def pictures_of(tar: Path) -> Iterator[Image]:
+    """The pictures of a film's tar file, in order."""
+    from PIL import Image as images
+
+    with tarfile.open(tar) as packed:
+        for entry in packed:
+            if (content := packed.extractfile(entry)) is not None:
+                yield images.open(io.BytesIO(content.read())).convert("RGB")
+
+
+def add_file(tar: tarfile.TarFile, name: str, data: bytes) -> None:
+    """Without times and owners: equal content makes equal tar files."""
+    entry = tarfile.TarInfo(name)
+    entry.size = len(data)
+    tar.addfile(entry, io.BytesIO(data))
+
+
+def keep_shown(
+    tar: Path, clips: Iterable[Clip], count: int, fps: float, frames: int, kept: Path
+) -> dict[str, list[str]]:
+    """Write the pictures that are shown of each clip, evenly spaced, to another tar file; their names by clip."""
+    shown: dict[str, list[str]] = {}
+    for clip in clips:
+        found = frames_of(clip.start, clip.end, fps, frames)
+        if isinstance(found, tuple):
+            shown[clip.key] = [picture_name(number) for number in spread(found.start, found.stop, count)]
+    wanted = {name for names in shown.values() for name in names}
+    with tarfile.open(tar) as packed, tarfile.open(kept, "w", format=tarfile.USTAR_FORMAT) as out:
+        for entry in packed:
+            if entry.name in wanted and (content := packed.extractfile(entry)) is not None:
+                add_file(out, entry.name, content.read())
+    return shown
+
+
+def spread(start: int, stop: int, count: int) -> list[int]:
+    """At most `count` different numbers from `start` to before `stop`, each from the middle of an equal part."""
+    count = min(count, stop - start)
+    return [start + (2 * place + 1) * (stop - start) // (2 * count) for place in range(count)]

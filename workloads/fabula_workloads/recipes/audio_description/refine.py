@@ -1,0 +1,139 @@
+"""Stage `refine`: who of a clip's candidates is named, learned from the dataset itself and scored film by film.
+
+The published system had such a model and released its scores alone; this is one in its place.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from fabula_workloads.recipes.audio_description.annotations.names import is_named
+from fabula_workloads.recipes.audio_description.build_of import spec_of
+from fabula_workloads.recipes.audio_description.dataset.choosing import by_split, choose
+from fabula_workloads.recipes.audio_description.dataset.shard import shard
+from fabula_workloads.recipes.audio_description.faces import faces_of
+from fabula_workloads.recipes.audio_description.films_of import read_rows
+from fabula_workloads.recipes.audio_description.ingest import KIND as NARRATION
+from fabula_workloads.recipes.audio_description.refinement.evidence import EVIDENCE, evidence
+from fabula_workloads.recipes.audio_description.refinement.records import KIND, MEASURED, SCORER, SCORES, Measured
+from fabula_workloads.recipes.audio_description.refinement.scorer import Found, Scorer, at, scored_unseen
+from fabula_workloads.recipes.audio_description.sample import NarrationSample
+from fabula_workloads.runtime.artifact import add_parts, commit
+from fabula_workloads.runtime.context import StageContext, StageResult
+from fabula_workloads.runtime.failures import InputInvalid
+from fabula_workloads.runtime.ledger import Ledger
+from fabula_workloads.runtime.store import Store
+
+THRESHOLDS = tuple(place / 10 for place in range(1, 10))
+
+
+def run(context: StageContext) -> StageResult:
+    """Learn, score, and say how well that went."""
+    spec = spec_of(context)
+    block = spec.audio_description
+    narration, _ = context.read_artifact("ingest", NARRATION)
+    rows = read_rows(narration)
+    faces = faces_of(context, narration, rows)
+    collected = context.open_input("collect")
+    outcomes = dict(Ledger(collected).items())
+    samples = [
+        one.sample for one in choose(rows, outcomes, block, spec.target.samples, faces) if one.sample is not None
+    ]
+    learned = {source.name for source in block.sources if source.chosen == "learned"}
+    split_of = {sample.id: split for split, members in by_split(samples, block).items() for sample in members}
+    own = [sample for sample in samples if sample.source in learned]
+    examples = _examples(context, own, faces, collected, outcomes)
+    if not examples.keys:
+        raise InputInvalid(
+            "audioDescription.sources: characters learned needs candidates with exemplars, and no clip has one; give "
+            "exemplars or photos, or set characters to candidates"
+        )
+    validation = {film for film, (name, _) in zip(examples.films, examples.keys, strict=True)
+                  if split_of[name] == "validation"}  # fmt: skip
+    try:
+        scores, scorer = scored_unseen(examples.evidence, examples.named, examples.films, validation)
+    except ValueError as error:
+        raise InputInvalid(
+            f"audioDescription.sources: who is named cannot be learned here: {error}. Set characters to candidates"
+        ) from None
+    measured = [
+        Measured(split=split, threshold=found.threshold, told=found.told, right=found.right, named=found.named)
+        for split in ("train", "validation")
+        for found in _by_threshold(split, split_of, examples, scores)
+    ]
+    manifest = commit(
+        context.store,
+        kind=KIND,
+        key=context.config.key,
+        parts=add_parts(context.store, _files(examples, scores, scorer, measured)),
+        counts={"candidate/ok": len(examples.keys), "film/ok": len(set(examples.films))},
+        attempt=context.config.attempt,
+    )
+    return StageResult(manifest, counts={name: float(count) for name, count in manifest.counts.items()})
+
+
+class _Examples:
+    """Candidates of clips, one after the other."""
+
+    def __init__(self) -> None:
+        self.evidence: list[Any] = []
+        self.named: list[bool] = []
+        self.films: list[str] = []
+        self.keys: list[tuple[str, str]] = []
+
+
+def _examples(
+    context: StageContext,
+    samples: Sequence[NarrationSample],
+    faces: Mapping[str, Any],
+    collected: Store,
+    outcomes: Mapping[str, Mapping[str, Any]],
+) -> _Examples:
+    from safetensors.numpy import load_file
+
+    files = {str(outcome["path"]): outcome for outcome in outcomes.values() if outcome["path"]}
+    by_file: dict[str, list[NarrationSample]] = defaultdict(list)
+    for sample in samples:
+        by_file[sample.features].append(sample)
+    found = _Examples()
+    for done, (file, members) in enumerate(sorted(by_file.items()), 1):
+        context.check_stop()
+        with context.scratch() as scratch:
+            features = load_file(shard(collected, files[file]["path"], files[file]["sha256"], Path(scratch)))
+        for sample in members:
+            seen = [one for one in sample.characters if one.exemplar is not None]
+            if not seen:
+                continue
+            found.evidence += list(evidence(features[sample.clip], [faces[one.exemplar or ""] for one in seen]))
+            found.named += [is_named(one, sample.text, sample.named) for one in seen]
+            found.films += [sample.film] * len(seen)
+            found.keys += [(sample.id, one.id) for one in seen]
+        context.reporter.update(done=done, total=len(by_file))
+    return found
+
+
+def _by_threshold(split: str, split_of: Mapping[str, str], examples: _Examples, scores: Any) -> list[Found]:
+    places = [place for place, (name, _) in enumerate(examples.keys) if split_of[name] == split]
+    return (
+        [at(one, scores[places], [examples.named[place] for place in places]) for one in THRESHOLDS] if places else []
+    )
+
+
+def _files(
+    examples: _Examples, scores: Any, scorer: Scorer, measured: Sequence[Measured]
+) -> list[tuple[str, bytes | Path]]:
+    lines = (
+        json.dumps({"sample": sample, "person": person, "score": round(float(score), 6), "named": named})
+        for (sample, person), score, named in zip(examples.keys, scores, examples.named, strict=True)
+    )
+    told = [one.model_dump() for one in measured]
+    weights = scorer.model_dump() | {"evidence": list(EVIDENCE)}
+    return [
+        (SCORES, "".join(f"{line}\n" for line in lines).encode()),
+        (MEASURED, (json.dumps(told, indent=1) + "\n").encode()),
+        (SCORER, (json.dumps(weights, indent=1, sort_keys=True) + "\n").encode()),
+    ]
