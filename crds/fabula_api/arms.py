@@ -81,5 +81,11 @@ class ArmStatus(StatusModel):
     """Answers that could not be generated."""
     unparseable: Count = 0
     """Answers that the recipe cannot read, such as a dialogue without a turn; never counted as zero."""
+    total: Count | None = None
+    """Answers in all, one for each sample and seed, once that is known."""
+    shards: ShardCount | None = None
+    """Its inference shards."""
+    eta: Text | None = None
+    """Time left for its answers, as `2m10s`."""
     metrics: Annotated[list[MetricStatus], Field(max_length=32)] = Field(default_factory=list)
     """Means."""

@@ -25,6 +25,11 @@ def plain(text: str) -> str:
     return _UNSAFE.sub("", _BREAKS.sub(" ", text.replace("\r\n", "\n")))
 
 
+def plain_lines(text: str) -> str:
+    """The text with its lines as they are, without control and bidirectional characters."""
+    return _UNSAFE.sub("", text)
+
+
 _URL = re.compile(r"\b([A-Za-z][A-Za-z0-9+.-]*://)([^\s/?#'\"<>]*@)?([^\s?#'\"<>]*)([?#][^\s'\"<>]*)?")
 _HEADER = re.compile(
     r"(?i)\b(authorization|x-amz-security-token|cookie|x-api-key)(['\"]?\s*[:=]\s*['\"]?)(bearer |basic )?[^\s'\",;]+"

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from fabula_api.recipes import RecipesBroken
 from fabula_cli.choice import ChoiceError, choose, real_clusters
-from fabula_cli.commands import cost, doctor, hold, init, logs, report, score, status, validate, watch
+from fabula_cli.commands import cost, doctor, hold, init, logs, report, score, status, tell, validate, watch
 from fabula_cli.display import shown
 from fabula_cli.exits import Exit
 from fabula_cli.home import Home, NotRunning, default_home
@@ -49,7 +49,8 @@ def _fail(error: Exception, code: Exit = Exit.BAD) -> typer.Exit:
     return typer.Exit(next((known for kind, known in codes.items() if isinstance(error, kind)), code))
 
 
-_RUNS, _FILES, _LAPTOP = "Runs, on any cluster", "Answers in files", "The laptop's own cluster"
+_RUNS, _LAPTOP = "Runs, on any cluster", "The laptop's own cluster"
+_FILES = "Without a cluster"
 for _command in (
     status.status, watch.watch, logs.logs, report.report, cost.cost, init.init, validate.validate,
     hold.suspend, hold.resume, hold.retry, doctor.doctor,
@@ -57,6 +58,7 @@ for _command in (
     app.command(rich_help_panel=_RUNS)(_command)
 
 
+app.command(rich_help_panel=_FILES)(tell.tell)
 app.command(rich_help_panel=_FILES)(score.score)
 app.command(rich_help_panel=_FILES)(score.compare)
 

@@ -18,6 +18,7 @@ from urllib.request import urlopen
 import pytest
 from tests.support.chat_server import ChatServer, chat_server
 from tests.support.stage_context import stage_context
+from tests.support.tuned_adapter import write_adapter
 from tests.support.vist_folder import write_vist
 from tests.support.vllm_environment import VARIABLE, environment, run_stage, vllm_folder
 
@@ -30,6 +31,7 @@ from fabula_workloads.stages import infer, select
 
 SAMPLES = 3
 CORPUS = ["Speaker 1: the red boat leaves the harbour\n\nSpeaker 2: and the gulls follow it"]
+WINDOW = {"minPixels": 12544, "maxPixels": 50176}
 GREEDY = {"temperature": 0, "maxNewTokens": 10, "seeds": [0]}
 needs_vllm = pytest.mark.skipif(
     vllm_folder() is None, reason=f"no vLLM: `make test-vllm`, or {VARIABLE} (docs/evaluation.md)"
@@ -68,7 +70,7 @@ def spec(engine: str, url: str = "http://nobody/v1", **fields: Any) -> dict[str,
     return {
         "samples": {"uri": "vist", "count": SAMPLES},
         "arms": [arm | fields.pop("arm", {})],
-        "pixels": {"minPixels": 12544, "maxPixels": 50176},
+        "pixels": WINDOW,
         "generation": fields.pop("generation", GREEDY),
         "metrics": ["words"],
         **fields,
@@ -158,31 +160,7 @@ def test_greedy_answers_of_vllm_are_those_of_transformers(world: Path, prompt: s
 @pytest.fixture(scope="module")
 def adapter(world: Path) -> str:
     """An adapter artifact with weights that change what the model says."""
-    import torch
-    from peft import LoraConfig, get_peft_model
-
-    from fabula_workloads.models.loading import load_base
-    from fabula_workloads.models.model_folder import model_config_digest
-    from fabula_workloads.recipe_parts import parts_of
-    from fabula_workloads.runtime.artifact import add_parts, commit
-
-    torch.manual_seed(1)
-    base = load_base(world / "model", device="cpu", precision="fp32")
-    tuned = get_peft_model(base, LoraConfig(r=4, lora_alpha=8, target_modules=["q_proj", "v_proj", "up_proj"]))
-    for name, weight in tuned.named_parameters():
-        if "lora_" in name:
-            weight.data.normal_(0, 0.3)
-    tuned.save_pretrained(world / "lora")
-    context = stage_context(world, "EvalRun", "infer", spec("transformers"), "none", arm="one")
-    files = [(one.name, one) for one in sorted((world / "lora").iterdir()) if one.name != "README.md"]
-    store = open_store(f"file://{world}/adapter")
-    commit(
-        store, kind="adapter", parts=add_parts(store, files),
-        details={
-            "pixels": {"minPixels": 12544, "maxPixels": 50176}, "promptVersion": parts_of("podcast").prompt_version,
-            "base": {"uri": "model", "digest": model_config_digest(context, context.config.spec.arms[0].model, "m")},
-        },
-    )  # fmt: skip
+    write_adapter(world, "adapter", "model", WINDOW)
     return "adapter"
 
 

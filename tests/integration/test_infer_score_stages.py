@@ -187,7 +187,7 @@ def test_an_adapter_of_other_making_is_refused_with_both_values() -> None:
 
     def check(given: dict[str, Any], version: str | None = "v3", held: Literal["none", "nf4"] | None = None) -> None:
         check_adapter(
-            manifest(**given), arm="tuned", pixels=window, prompt_version=version, base_digest=digest,
+            manifest(**given), asked="arm tuned", pixels=window, prompt_version=version, base_digest=digest,
             quantization=held, recipe="podcast",
         )  # fmt: skip
 
@@ -200,9 +200,9 @@ def test_an_adapter_of_other_making_is_refused_with_both_values() -> None:
     with pytest.raises(ConfigInvalid, match=KEY):
         check({**fits, "base": {"digest": KEY}})
     check({**fits, "quantization": "nf4"}, held="nf4")
-    with pytest.raises(ConfigInvalid, match=r"quantization nf4 of its base.*\[tuned\]\.quantization is none"):
+    with pytest.raises(ConfigInvalid, match=r"^arm tuned: .*quantization nf4 of its base.*asked for in none"):
         check({**fits, "quantization": "nf4"}, held="none")
-    with pytest.raises(ConfigInvalid, match=r"trained for recipe captions, but spec\.recipe is podcast"):
+    with pytest.raises(ConfigInvalid, match=r"trained for recipe captions, but it is asked under podcast"):
         check({**fits, "recipe": "captions"})
     with pytest.raises(InputInvalid, match="does not record base; it was not made by Fabula"):
         check({})

@@ -62,6 +62,7 @@ EVALUATION = (
         after=(RESOLVE, "select"),
         external=("model", "adapter"),
         shards="shards",
+        shared=True,
         resources="resources",
         for_each="arms",
         version=3,

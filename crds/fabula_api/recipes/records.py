@@ -107,6 +107,8 @@ class Stage:
     """It looks at its source each time, and picks a folder of its own by what it finds there."""
     shards: str | None = None
     """Spec field with the number of shards, or `each.` and a field of the entry that it runs for."""
+    shared: bool = False
+    """Its shards take items from one queue: what a slow one leaves, the others do."""
     device: str = "cpu"
     """`cpu`, `cuda`, or the dotted spec field that says which."""
     remote_when: tuple[str, tuple[object, ...]] | None = None

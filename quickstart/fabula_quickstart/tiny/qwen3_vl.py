@@ -120,7 +120,11 @@ def _config(tokenizer: Any, head_dim: HeadDim) -> Any:
         text_config={
             "vocab_size": len(tokenizer), "hidden_size": hidden, "intermediate_size": 256, "num_hidden_layers": 2,
             "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": head_dim, "max_position_embeddings": 8192,
-            "rope_parameters": {"rope_type": "default", "rope_theta": 10_000.0, "mrope_section": SECTIONS[head_dim]},
+            # As published configs have it: transformers interleaves in any case, vLLM where the config says so.
+            "rope_parameters": {
+                "rope_type": "default", "rope_theta": 10_000.0, "mrope_section": SECTIONS[head_dim],
+                "mrope_interleaved": True,
+            },
             "pad_token_id": tokenizer.pad_token_id,
         },
         vision_config={

@@ -13,7 +13,7 @@ from fabula_workloads.runtime.failures import ConfigInvalid
 def check_adapter(
     manifest: Manifest,
     *,
-    arm: str,
+    asked: str,
     pixels: PixelWindow,
     prompt_version: str | None,
     base_digest: str,
@@ -21,41 +21,41 @@ def check_adapter(
     recipe: str | None = None,
 ) -> None:
     """Compare what an adapter or a tuned model was trained with to what it will meet, of which `base_digest` is the
-    base model's config.json. Raises ConfigInvalid naming both values.
+    base model's config.json. Raises ConfigInvalid naming both values; `asked` begins the sentence: `arm tuned`.
 
     `recipe` is the run's. `prompt_version` None means that the run brings its own prompt, which is the user's to answer
     for; `quantization` None that it asks for none of its own. A fact that the manifest does not record is InputInvalid:
     an adapter of unknown making cannot be compared with anything.
     """
-    where = f"arm {arm}: the {manifest.kind} {manifest.digest[:19]}"
+    where = f"{asked}: the {manifest.kind} {manifest.digest[:19]}"
     told = details_of(manifest, TunedDetails, where)
     if recipe is not None and told.recipe not in (None, recipe):
         raise ConfigInvalid(
-            f"{where} was trained for recipe {told.recipe}, but spec.recipe is {recipe}; ask it under the recipe that "
-            "it knows"
+            f"{where} was trained for recipe {told.recipe}, but it is asked under {recipe}; ask it under the "
+            "recipe that it knows"
         )
     if told.pixels != pixels:
         raise ConfigInvalid(
-            f"{where} was trained with pixels {_window(told.pixels)}, but spec.pixels is {_window(pixels)}; "
-            "use the same window in both runs"
+            f"{where} was trained with pixels {_window(told.pixels)}, but it is to see {_window(pixels)}; "
+            "give it the same window (pixels)"
         )
     version = told.prompt_version
     if prompt_version is not None and version != prompt_version:
         raise ConfigInvalid(
             f"{where} was trained with prompt {version!r}, but this version asks with {prompt_version!r}; "
-            "train it again, or set spec.prompt to the prompt it knows"
+            "train it again, or ask with the prompt that it knows (spec.prompt, --prompt)"
         )
     digest = told.base.digest
     if digest != base_digest:
         raise ConfigInvalid(
-            f"{where} was trained on a base model whose config.json is {digest}, but this arm's model has "
+            f"{where} was trained on a base model whose config.json is {digest}, but the model here has "
             f"{base_digest}; name the model it was trained on"
         )
     held = told.quantization
     if quantization is not None and quantization != held:
         raise ConfigInvalid(
-            f"{where} was trained with quantization {held} of its base, but arms[{arm}].quantization is "
-            f"{quantization}; leave it out"
+            f"{where} was trained with quantization {held} of its base, but it is asked for in "
+            f"{quantization}; leave quantization out"
         )
 
 

@@ -67,6 +67,10 @@ class OpenAiEngine:
 
         yield from in_flight(requests(), self.answer, self._concurrency, threading.Event())
 
+    def tell(self, request: Request, say: Callable[[str], None]) -> Answer | Failure:
+        """See `Speaker`. Raises as `answers` does."""
+        return self.answer(request, say)
+
     def answer(self, request: Request, say: Callable[[str], None] | None = None) -> Answer | Failure:
         """One answer; `say` is given its text in pieces as they come."""
         pictures = opened(request)

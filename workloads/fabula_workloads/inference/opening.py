@@ -173,7 +173,7 @@ def _weights(context: StageContext, spec: EvalRunSpec, arm: Arm, field: str) -> 
     store, manifest = context.open_artifact("adapter", *TUNED_KINDS)
     check_adapter(
         manifest,
-        arm=arm.name,
+        asked=f"arm {arm.name}",
         pixels=spec.pixels,
         prompt_version=None if spec.prompt else parts_of(spec.recipe).prompt_version,
         base_digest=model_config_digest(context, arm.model, field),

@@ -77,3 +77,11 @@ class Engine(Protocol):
         taken and nothing that was cut short is handed out. Ends when `work` gives none and all that was taken is out.
         """
         ...
+
+
+class Speaker(Protocol):
+    """An engine that can be listened to while it answers."""
+
+    def tell(self, request: Request, say: Callable[[str], None]) -> Answer | Failure:
+        """The answer to one request, of which `say` is given the text in pieces as they come."""
+        ...

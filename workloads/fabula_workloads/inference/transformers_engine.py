@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from copy import copy
 from pathlib import Path
 from typing import Any
 
 import torch
 from PIL import Image
-from transformers import StoppingCriteriaList
+from transformers import StoppingCriteriaList, TextStreamer
 
 from fabula_api.arms import Generation
 from fabula_api.shared_spec import PixelWindow
@@ -85,6 +85,13 @@ class TransformersEngine:
         other._generation = self._generation.replace(max_new_tokens=most)
         return other
 
+    def tell(self, request: Request, say: Callable[[str], None]) -> Answer | Failure:
+        """See `Speaker`: the answer that `answer` gives to it alone. Raises OutOfMemoryError."""
+        pictures = opened(request)
+        if isinstance(pictures, Failure):
+            return pictures
+        return self._answer([(request, pictures)], lambda: False, _Said(self._processor.tokenizer, say))[0]
+
     def _in_memory(self, fit: Sequence[Opened], interrupted: Interrupted) -> list[Answer | Failure]:
         """Answer in as many batches as the memory asks for: what does not fit is halved, and so are later batches."""
         try:
@@ -97,7 +104,9 @@ class TransformersEngine:
         _log.warning("%d answers at once do not fit into the GPU's memory; %d are made at once later", len(fit), half)
         return [*self._in_memory(fit[:half], interrupted), *self._in_memory(fit[half:], interrupted)]
 
-    def _answer(self, fit: Sequence[Opened], interrupted: Interrupted) -> list[Answer | Failure]:
+    def _answer(
+        self, fit: Sequence[Opened], interrupted: Interrupted, streamer: _Said | None = None
+    ) -> list[Answer | Failure]:
         began = time.monotonic()
         inputs = self._inputs(fit)
         sampling, check = processors(
@@ -115,6 +124,7 @@ class TransformersEngine:
                 eos_token_id=sorted(self._ends),
                 pad_token_id=self._pad,
                 do_sample=False,
+                streamer=streamer,
             )
         seconds = (time.monotonic() - began) / len(fit)
         rows = output[:, inputs["input_ids"].shape[1] :].tolist()
@@ -139,3 +149,15 @@ class TransformersEngine:
         kept = ids if end is None else ids[:end]
         text = self._processor.tokenizer.decode(kept, skip_special_tokens=True).strip()
         return Answer(text, len(kept), seconds, "length" if end is None else "stop")
+
+
+class _Said(TextStreamer):  # type: ignore[misc]
+    """Hands an answer's words on as they are whole."""
+
+    def __init__(self, tokenizer: Any, say: Callable[[str], None]) -> None:
+        super().__init__(tokenizer, skip_prompt=True, skip_special_tokens=True)
+        self._say = say
+
+    def on_finalized_text(self, text: str, stream_end: bool = False) -> None:
+        if text:
+            self._say(text)

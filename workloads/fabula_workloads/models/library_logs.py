@@ -11,8 +11,9 @@ def quiet_bitsandbytes() -> None:
     logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
 
 
-def quiet_libraries() -> None:
-    """Let transformers log errors only, without progress bars. Call before loading a model."""
+def quiet_libraries(*, bars: bool = False) -> None:
+    """Let transformers log errors only. Call before loading a model. `bars` leaves the bars of its progress, for who
+    waits at a terminal."""
     quiet_bitsandbytes()
     import torch
 
@@ -22,7 +23,8 @@ def quiet_libraries() -> None:
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
+    if not bars:
+        transformers_logging.disable_progress_bar()
 
 
 def quiet_diffusers() -> None:

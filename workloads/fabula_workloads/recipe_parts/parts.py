@@ -11,6 +11,7 @@ from fabula_workloads.models.family import Collate
 from fabula_workloads.recipe_parts.conversation import messages
 from fabula_workloads.recipe_parts.named import named
 from fabula_workloads.recipe_parts.sample import AnySample, Sample
+from fabula_workloads.recipe_parts.telling import ToldFrom, pictures_alone
 from fabula_workloads.runtime.failures import ConfigInvalid
 
 
@@ -37,6 +38,8 @@ class RecipeParts:
     """One line of a dataset's `train.jsonl` and `validation.jsonl`."""
     collate: Callable[[Collate], Collate] | None = None
     """Its own way to batches, made from the platform's, whose tensors it may add to or replace."""
+    told_from: ToldFrom = pictures_alone
+    """What the model is shown of files that a person names: `fabula tell`."""
 
 
 def parts_of(recipe: str) -> RecipeParts:

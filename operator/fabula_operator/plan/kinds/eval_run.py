@@ -74,12 +74,16 @@ def _folded(status: EvalRunStatus, spec: EvalRunSpec, views: Sequence[StageView]
             done=view.status.done or arm.done,
             failed=view.status.failed or arm.failed,
             unparseable=max(_unparseable(view), arm.unparseable),
+            **_place(view, spec),
         )
-    done = sum(spec.shards for view in infer if view.status.state == "Succeeded")
-    failed = sum(1 for view in infer if view.failure is not None)
+    shards = [_shards(view, spec) for view in infer]
     update: dict[str, Any] = {
         **billed(status, views, frozenset(unpriced(spec))),
-        "shards": ShardCount(done=done, total=spec.shards * len(infer), failed=failed),
+        "shards": ShardCount(
+            done=sum(one.done for one in shards),
+            total=sum(one.total for one in shards),
+            failed=sum(one.failed for one in shards),
+        ),
         "arms": [arms[arm.name] for arm in spec.arms],
     }
     last, found = result_view(views), None
@@ -89,7 +93,9 @@ def _folded(status: EvalRunStatus, spec: EvalRunSpec, views: Sequence[StageView]
         update["comparisons"] = summary.comparisons
         update["gates"] = answered(spec, summary.gates)
         update["self_tests"] = summary.self_tests
-        scored = {arm.name: arm for arm in summary.arms}
+        # The score knows nothing of shards.
+        places = {view.arm: _place(view, spec) for view in infer}
+        scored = {arm.name: arm.replace(**places.get(arm.name, {})) for arm in summary.arms}
         update["arms"] = [scored.get(arm.name, arms[arm.name]) for arm in spec.arms]
         update["score"] = summary.score or _score(spec, update["arms"])
     elif last.status.state != "Succeeded":
@@ -98,6 +104,17 @@ def _folded(status: EvalRunStatus, spec: EvalRunSpec, views: Sequence[StageView]
     update["judges"] = judges(status, spec, views, update.get("bills", status.bills), found)
     update["report"] = last.status.artifact if last.status.state == "Succeeded" else None
     return status.replace(**update)
+
+
+def _place(view: StageView, spec: EvalRunSpec) -> dict[str, Any]:
+    """How far an arm's answers are: fields of its status."""
+    return {"total": view.status.total, "shards": _shards(view, spec), "eta": view.status.eta}
+
+
+def _shards(view: StageView, spec: EvalRunSpec) -> ShardCount:
+    through = spec.shards if view.status.state == "Succeeded" else min(view.ended, spec.shards)
+    lost = 0 if view.failure is None else max(1, len(view.child.failed_indexes) if view.child else 0)
+    return ShardCount(done=through, total=spec.shards, failed=lost)
 
 
 def _unparseable(view: StageView) -> int:

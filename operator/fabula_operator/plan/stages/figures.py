@@ -84,14 +84,28 @@ def figures(
         return status
     whole = heard == size
     known = [total for total in totals if total is not None]
-    times = [seconds for seconds in left if seconds is not None]
     total = sum(known) if whole and len(known) == len(totals) else None
+    seconds = max((one for one in left if one is not None), default=None) if None not in left else None
+    if stage.shared and left and total is not None:
+        at_work = [report for shard, report in reports.items() if shard not in results]
+        seconds = _together(max(0, total - done), at_work) or seconds
     return status.replace(
         done=done if whole else max(done, status.done or 0),
         failed=failed if whole else max(failed, status.failed or 0),
         total=total if total is not None else status.total,
-        eta=duration_text(max(times)) if whole and times and len(times) == len(left) else None,
+        eta=duration_text(seconds) if whole and seconds is not None else None,
     )
+
+
+def _together(left: int, reports: Sequence[Report]) -> float | None:
+    """Time left where shards help each other: what is left of all, at the pace of those at work together. None while
+    they have made nothing since their first reports."""
+    pace = 0.0
+    for report in reports:
+        elapsed = (report.received_at - report.first_at).total_seconds()
+        if elapsed > 0:
+            pace += max(0, report.body.done - report.first_done) / elapsed
+    return left / pace if pace > 0 else None
 
 
 def items(result: WorkerResult, stage: Stage) -> tuple[int, int]:

@@ -29,6 +29,8 @@ class StageView:
     """The child at work on it."""
     reports: dict[int, Report] = field(default_factory=dict)
     """The child's last reports by shard."""
+    ended: int = 0
+    """Shards of it that are through."""
     result: WorkerResult | None = None
     """Set in the one plan that sees the stage finish."""
     failure: FailureDigest | None = None

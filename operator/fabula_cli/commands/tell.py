@@ -1,0 +1,203 @@
+"""`fabula tell`: a story about one's own pictures, from a model in this process or one that a server has."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from fabula_api.arms import KEY_VARIABLE, Generation
+from fabula_api.fine_tune_run import FineTuneRunStatus
+from fabula_api.shared_spec import PixelWindow, RunSpec
+from fabula_cli.access import Context, Kubeconfig, Namespace, access, title
+from fabula_cli.display import shown
+from fabula_cli.exits import CommandFailed, Exit, told
+from fabula_cli.listening import Talk, listen, question
+from fabula_cli.store import VARIABLE, ArtifactRoot, artifact_root
+from fabula_cli.story import aside, complain, failures, guarded, tell_once
+from fabula_operator.plan.seen.observed import Run
+
+if TYPE_CHECKING:
+    from fabula_workloads.telling.weights import Tuned
+
+_USUAL = Generation()
+_WINDOW = PixelWindow()
+_RECIPE: str = RunSpec.model_fields["recipe"].default
+_LOADING, _WORDS = "The model", "What is told"
+
+
+def tell(
+    pictures: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Pictures in the order of the story, or one folder of them, taken by name."),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="Folder, URI, or `owner/name[@revision]` of the Hub; what a server calls it. "
+            "Default: what the adapter was tuned on.",
+            rich_help_panel=_LOADING,
+        ),
+    ] = None,
+    adapter: Annotated[
+        str | None,
+        typer.Option(help="What was tuned: a finished FineTuneRun, a folder, or a URI.", rich_help_panel=_LOADING),
+    ] = None,
+    engine: Annotated[
+        Literal["transformers", "openai"],
+        typer.Option(help="The model in this process, or a server's, vLLM's say.", rich_help_panel=_LOADING),
+    ] = "transformers",
+    endpoint_url: Annotated[
+        str | None,
+        typer.Option(help="For openai: the server, such as http://localhost:8000/v1.", rich_help_panel=_LOADING),
+    ] = None,
+    key_variable: Annotated[
+        str,
+        typer.Option(help="For openai: variable with the key; unset, none is sent.", rich_help_panel=_LOADING),
+    ] = KEY_VARIABLE,
+    device: Annotated[
+        Literal["cuda", "cpu"] | None,
+        typer.Option(help="Default: a GPU where there is one.", rich_help_panel=_LOADING),
+    ] = None,
+    quantization: Annotated[
+        Literal["none", "nf4"] | None,
+        typer.Option(help="How the base is held. Default: as in training.", rich_help_panel=_LOADING),
+    ] = None,
+    min_pixels: Annotated[
+        int | None,
+        typer.Option(help=f"Default: the adapter's, else {_WINDOW.min_pixels}.", rich_help_panel=_LOADING),
+    ] = None,
+    max_pixels: Annotated[
+        int | None,
+        typer.Option(help=f"Default: the adapter's, else {_WINDOW.max_pixels}.", rich_help_panel=_LOADING),
+    ] = None,
+    interactive: Annotated[
+        bool,
+        typer.Option("--interactive", "-i", help="Keep the model, and take further pictures and wishes from a line."),
+    ] = False,
+    wish: Annotated[
+        str | None,
+        typer.Option(help="Words behind the recipe's prompt: `in the rain`.", rich_help_panel=_WORDS),
+    ] = None,
+    prompt: Annotated[
+        str | None,
+        typer.Option(help="Words in the place of the recipe's prompt.", rich_help_panel=_WORDS),
+    ] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(help=f"Whose prompt it is. Default: the adapter's, else {_RECIPE}.", rich_help_panel=_WORDS),
+    ] = None,
+    seed: Annotated[
+        int,
+        typer.Option(help="Another one, another story.", rich_help_panel=_WORDS),
+    ] = 0,
+    sample: Annotated[
+        str | None,
+        typer.Option(
+            help="Id of an evaluation's sample: with its pictures and seed, it is told that arm's answer. "
+            "Default: a folder's name.",
+            rich_help_panel=_WORDS,
+        ),
+    ] = None,
+    temperature: Annotated[
+        float, typer.Option(min=0, max=2, help="0 decodes greedily.", rich_help_panel=_WORDS)
+    ] = _USUAL.temperature,
+    top_p: Annotated[
+        float, typer.Option(min=0.001, max=1, help="Nucleus sampling.", rich_help_panel=_WORDS)
+    ] = _USUAL.top_p,
+    max_new_tokens: Annotated[
+        int, typer.Option(min=1, max=32_768, help="Longest story in tokens.", rich_help_panel=_WORDS)
+    ] = _USUAL.max_new_tokens,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+    namespace: Namespace = None,
+    root: ArtifactRoot = None,
+) -> None:
+    """Tell a story about pictures, as an evaluation's arm would. The story goes to stdout, all else to stderr."""
+    with told(), failures():
+        given = pictures or []
+        if not given and not interactive:
+            raise CommandFailed(Exit.USAGE, "name the pictures to tell of, or ask with --interactive")
+        if model is None and adapter is None:
+            raise CommandFailed(Exit.USAGE, "name a model (--model), or what was tuned (--adapter)")
+        # Before anything is loaded, which may take minutes.
+        first = question(given, sample) if given else None
+        generation = Generation(temperature=temperature, top_p=top_p, max_new_tokens=max_new_tokens, batch_size=1)
+        window = None
+        if min_pixels or max_pixels:
+            window = PixelWindow(
+                min_pixels=min_pixels or _WINDOW.min_pixels, max_pixels=max_pixels or _WINDOW.max_pixels
+            )
+            if window.min_pixels > window.max_pixels:
+                raise CommandFailed(
+                    Exit.USAGE, f"--min-pixels {window.min_pixels} is more than --max-pixels {window.max_pixels}"
+                )
+        from fabula_workloads.telling import teller as telling
+        from fabula_workloads.telling.weights import DEFAULT_RECIPE, Named, find_weights
+
+        with telling.scratch() as scratch:
+            if engine == "openai":
+                if endpoint_url is None or model is None or adapter is not None or quantization is not None:
+                    raise CommandFailed(
+                        Exit.USAGE,
+                        "--engine openai needs --endpoint-url and --model, what the server calls it; an adapter is the "
+                        "server's own, under a name of its own, and how a model is held is its matter",
+                    )
+                known = recipe or DEFAULT_RECIPE
+                key = os.environ.get(key_variable)
+                speaker = telling.served(endpoint_url, model, key, known, generation, window or _WINDOW)
+            else:
+                tuned, place = None, root or os.environ.get(VARIABLE)
+                if adapter is not None:
+                    tuned, place = _tuned(adapter, place, kubeconfig, context, namespace)
+                if recipe is not None:
+                    telling.recipe_told(recipe)
+                named = Named(model, tuned, recipe, prompt is not None, window, quantization, place)
+                weights = find_weights(named, lambda line: aside.print(shown(f"note: {line}", "yellow")))
+                where = device or telling.best_device()
+                began = time.monotonic()
+                aside.print(shown(f"loading {weights.label} on {where} ..."))
+                speaker = telling.load(weights, generation, where, bars=aside.is_terminal)
+                aside.print(shown(f"loaded in {time.monotonic() - began:.1f} s"))
+                known = weights.recipe
+            teller = telling.Teller(known, speaker, scratch)
+            talk = Talk(first, prompt, wish, seed)
+            if first is not None:
+                ended = guarded(teller, talk) if interactive else tell_once(teller, talk)
+                if not ended and not interactive:
+                    raise typer.Exit(Exit.BAD)
+            if interactive:
+                for heard in listen(talk, complain):
+                    guarded(teller, heard)
+
+
+def _tuned(
+    named: str, root: str | None, kubeconfig: Path | None, context: str | None, namespace: str | None
+) -> tuple[Tuned, str | None]:
+    """What was tuned, and the artifact root as far as it is known: a folder, a URI, or a run's by its name."""
+    from fabula_workloads.telling.weights import Tuned
+
+    if "://" in named or Path(named).expanduser().exists():
+        return Tuned(named, name=named), root
+    if named.startswith(("/", ".", "~")) or named.count("/") > 1:
+        raise CommandFailed(Exit.ABSENT, f"--adapter {named}: there is no such folder")
+    reach = access(kubeconfig, context, namespace)
+    # A build, a training and an evaluation often share a name, and only one of them tunes.
+    run = reach.run(named if "/" in named else f"FineTuneRun/{named}")
+    made = _made(run)
+    return Tuned(made[0], made[1], title(run)), root or artifact_root(reach, None)
+
+
+def _made(run: Run) -> tuple[str, str]:
+    """(uri, digest) of what a finished run tuned."""
+    status = run.status
+    if not isinstance(status, FineTuneRunStatus):
+        raise CommandFailed(Exit.USAGE, f"{title(run)} tunes nothing; a FineTuneRun does")
+    if (made := status.adapter or status.model) is None:
+        state = status.state or "Pending"
+        code = Exit.BAD if state == "Failed" else Exit.UNFINISHED
+        raise CommandFailed(code, f"{title(run)} is {state} and has tuned nothing yet; see `fabula status`")
+    return made.uri, made.digest
