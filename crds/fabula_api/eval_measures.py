@@ -73,7 +73,8 @@ class Measures(SpecModel):
             name="openai/clip-vit-base-patch32", revision="3d74acf9a28c67741b2f4f2ea7635f0aaf6f0268"
         )
     )
-    """Model of `clip-score`, in CLIP's format."""
+    """Model of `clip-score` in transformers' format: a CLIP, also one for long texts, MetaCLIP 2, SigLIP or SigLIP 2.
+    Passages are as long as it reads; figures of two models do not compare."""
     embedding_model: ModelSource | None = None
     """Sentence-embedding model of `coherence`, in the layout of sentence-transformers."""
     training_set: ArtifactSource | None = None

@@ -28,6 +28,12 @@ class JudgedPair(StatusModel):
     """Lower end of its 95 % interval."""
     controlled_high: float | None = None
     """Upper end."""
+    corrected: float | None = None
+    """Win rate without the calls in which the judge looked at nothing but place or length."""
+    corrected_low: float | None = None
+    """Lower end of its 95 % interval."""
+    corrected_high: float | None = None
+    """Upper end."""
     wins: Count = 0
     """Samples won."""
     ties: Count = 0

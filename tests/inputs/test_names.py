@@ -9,8 +9,8 @@ from pydantic import ValidationError
 
 from fabula_api.shared_spec import ArtifactSource
 from fabula_api.worker import RunReference
-from fabula_workloads.training.tracking.clients import TensorBoard
-from fabula_workloads.training.tracking.tracker import About
+from fabula_workloads.tracking.clients import TensorBoard
+from fabula_workloads.tracking.tracker import About
 
 
 @pytest.mark.parametrize("name", ["stories", "stories.v2", "2026-11.stories.v2", "a" * 64, "a" * 253, "a.b-c.d"])

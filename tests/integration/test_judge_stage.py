@@ -206,7 +206,8 @@ def test_what_every_call_would_meet_ends_the_stage_with_the_field(root: Path, mo
             judge.run(context_of(root, spec_of(server, "honest", judge={"endpointUrl": "ftp://x"}), "honest"))
 
 
-def test_the_report_tells_what_judges_said_beside_each_sample(root: Path) -> None:
+def test_the_report_tells_what_judges_said_beside_each_sample(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TENSORBOARD_LOGGING_DIR", str(root / "tracked"))
     people = root / "people"
     people.mkdir()
     rows = [f"s{number:02},tuned,base,{'tuned' if number else 'tie'}" for number in range(SAMPLES)]
@@ -249,7 +250,23 @@ def test_the_report_tells_what_judges_said_beside_each_sample(root: Path) -> Non
     assert "honest and people" in html
     document = json.loads((root / "score/report.json").read_text())
     assert document["judges"][0]["pairs"][0]["winRate"]["mean"] == 1.0
+    trackers_were_told_figures_alone(root / "tracked")
     assert (root / "score/verdicts.csv").read_text().splitlines()[1] == "honest,s01,0,tuned,base,tuned,1"
+
+
+def trackers_were_told_figures_alone(folder: Path) -> None:
+    """The means, the judges' win rates and the gates; no word of an answer or a judge."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    (run,) = folder.iterdir()
+    events = EventAccumulator(str(run)).Reload()
+    told = {name: events.Scalars(name)[0].value for name in events.Tags()["scalars"]}
+    assert told["judge/honest/tuned-base"] == 1
+    assert (told["judge/honest/trusted"], told["judge/first/trusted"]) == (1, 0)
+    assert (told["gates/passed"], told["gates/failed"]) == (2, 2)
+    assert {"tuned/words", "tuned/words.low", "tuned-base/words", "tuned-base/words.p", "base/failed"} <= told.keys()
+    content = b"".join(path.read_bytes() for path in run.iterdir())
+    assert not any(word in content for word in (b"kite", b"harbour", b"Speaker"))
 
 
 @pytest.mark.parametrize(

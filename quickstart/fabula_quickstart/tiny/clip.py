@@ -22,8 +22,11 @@ SIDE = 32
 SEED = 0
 
 
-def build(path: Path, corpus: Iterable[str]) -> None:
-    """Write the model to `path`; the tokenizer is learned from `corpus`. Same corpus, same files. Takes two seconds."""
+def build(path: Path, corpus: Iterable[str], positions: int = CONTEXT) -> None:
+    """Write the model to `path`; the tokenizer is learned from `corpus`. Same corpus, same files. Takes two seconds.
+
+    `positions` are the tokens of text that it reads: Long-CLIP has 248, with a tokenizer that still says 77.
+    """
     prepare_torchvision()
     quiet_libraries()
     import torch
@@ -33,7 +36,7 @@ def build(path: Path, corpus: Iterable[str]) -> None:
     tokenizer = clip_tokenizer(corpus)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
-        model = CLIPModel(_config(tokenizer))
+        model = CLIPModel(_config(tokenizer, positions))
         with torch.no_grad():
             # With the usual 0.02 every text lands in nearly the same spot, and no test could tell two texts apart.
             model.text_model.embeddings.token_embedding.weight.normal_(0.0, 1.0)
@@ -67,14 +70,14 @@ def clip_tokenizer(corpus: Iterable[str]) -> Any:
     return CLIPTokenizer(vocab=numbered, merges=merges, model_max_length=CONTEXT)
 
 
-def _config(tokenizer: Any) -> Any:
+def _config(tokenizer: Any, positions: int) -> Any:
     from transformers import CLIPConfig
 
     tower = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4}
     return CLIPConfig(
         text_config={
             **tower,
-            "vocab_size": len(tokenizer), "max_position_embeddings": CONTEXT, "projection_dim": 64,
+            "vocab_size": len(tokenizer), "max_position_embeddings": positions, "projection_dim": 64,
             "bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id,
             "pad_token_id": tokenizer.pad_token_id,
         },

@@ -13,6 +13,7 @@ from fabula_api.rubrics import Criterion, Rubric, Scale
 from fabula_workloads.judging import length_control as lc
 from fabula_workloads.judging.agreement import agreement, cohens_kappa
 from fabula_workloads.judging.ballots import FIRST, OVERALL, SECOND, TIE, Ballot, pair_verdicts, scored_verdicts
+from fabula_workloads.judging.habits import habits
 from fabula_workloads.judging.proportions import outcomes, wilson, win_rate
 from fabula_workloads.judging.questions import scrambled
 from fabula_workloads.judging.reply import read_reply
@@ -162,26 +163,75 @@ def test_both_orders_keep_a_judge_that_looks_at_the_place_within_the_interval(pl
     assert covered >= 180
 
 
-def habitual(generator: np.random.Generator, rate: float, place: float, length: float, samples: int) -> list[Ballot]:
-    """A judge that in some of its calls looks at nothing but the place, or the length."""
+def habitual(
+    generator: np.random.Generator, rate: float, place: float, length: float, samples: int, more: float = 0.75
+) -> tuple[list[Ballot], dict[tuple[str, str, int], int]]:
+    """A judge that in some of its calls looks at nothing but the place (below 0: takes the second), or the length."""
     told, better = [], generator.random(samples) < rate
-    longer = generator.random(samples) < 0.75
-    for shown, place_says in (((A, B), True), ((B, A), False)):
+    longer = generator.random(samples) < more
+    for shown, first in (((A, B), True), ((B, A), False)):
         drawn = generator.random(samples)
-        prefers = np.where(drawn < place, place_says, np.where(drawn < place + length, longer, better))
-        told += [ballot(f"s{i}", shown, FIRST if ours == place_says else SECOND) for i, ours in enumerate(prefers)]
-    return told
+        place_says = first if place > 0 else not first
+        prefers = np.where(drawn < abs(place), place_says, np.where(drawn < abs(place) + length, longer, better))
+        told += [ballot(f"s{i}", shown, FIRST if ours == first else SECOND) for i, ours in enumerate(prefers)]
+    return told, lengths(longer)
 
 
 @pytest.mark.parametrize(("place", "length"), [(0.1, 0.1), (0.2, 0.1), (0.0, 0.2)])
 def test_habits_in_a_part_of_the_calls_leave_the_truth_within_the_interval(place: float, length: float) -> None:
     generator, covered = np.random.default_rng(11), 0
     for _ in range(200):
-        found = win_rate(pair_verdicts(habitual(generator, 0.7, place, length, 50), A, B))
+        told, _ = habitual(generator, 0.7, place, length, 50)
+        found = win_rate(pair_verdicts(told, A, B))
         assert found.low is not None
         assert found.high is not None
         covered += found.low <= 0.7 <= found.high
     assert covered >= 180
+
+
+def lengths(longer: np.ndarray) -> dict[tuple[str, str, int], int]:
+    """Words of both answers where the tuned arm's is longer, or not."""
+    return {(arm, f"s{i}", 0): 800 + 90 * int(arm == A and more) + 45 * int(arm == B) for arm in (A, B)
+            for i, more in enumerate(longer)}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("rate", "place", "length", "longer"),
+    [
+        (0.7, 0.0, 0.0, 0.75), (0.7, 0.2, 0.2, 0.75), (0.7, 0.4, 0.0, 0.75), (0.7, 0.0, 0.4, 0.75),
+        (0.7, 0.3, 0.3, 0.75), (0.85, 0.5, 0.2, 0.6), (0.5, 0.3, 0.3, 0.9), (0.7, -0.4, 0.2, 0.5),
+        (0.95, 0.3, 0.2, 0.75),
+    ],
+)  # fmt: skip
+def test_without_habits_the_truth_is_within_the_interval_however_many_calls_follow_them(
+    rate: float, place: float, length: float, longer: float
+) -> None:
+    generator, covered, found_out = np.random.default_rng(23), 0, 0
+    for _ in range(200):
+        told, words = habitual(generator, rate, place, length, 50, longer)
+        found = habits(told, A, B, words)
+        assert found is not None
+        low, high = found.win_rate.low, found.win_rate.high
+        covered += low is not None and high is not None and low <= rate <= high
+        low, high = found.place.low, found.place.high
+        found_out += low is not None and high is not None and not low <= 0 <= high
+    assert covered >= 180
+    assert found_out <= 20 if place == 0 else abs(place) < 0.3 or found_out >= 180, "and so is the habit itself"
+
+
+def test_habits_are_told_by_their_share_and_nothing_is_concluded_from_a_judge_that_has_nothing_else() -> None:
+    told, words = habitual(np.random.default_rng(1), 0.7, 0.3, 0.2, 2_000, 0.6)
+    found = habits(told, A, B, words)
+    assert found is not None
+    assert (found.place.mean, found.length.mean) == (pytest.approx(0.3, abs=0.04), pytest.approx(0.2, abs=0.04))
+    assert found.win_rate.mean == pytest.approx(0.7, abs=0.04)
+    told, words = habitual(np.random.default_rng(1), 0.7, 1.0, 0.0, 50, 0.6)
+    only = habits(told, A, B, words)
+    assert only is not None
+    assert (only.win_rate.mean, only.place.mean) == (None, pytest.approx(1))
+    always = habits(habitual(np.random.default_rng(1), 0.7, 0.2, 0.0, 50)[0], A, B, lengths(np.ones(50)))
+    assert always is not None
+    assert always.length.mean is None, "an arm whose answers are all longer cannot be told from one that is better"
 
 
 def test_a_fit_is_finite_and_unsure_where_all_verdicts_are_alike() -> None:

@@ -110,3 +110,74 @@ def test_a_passage_over_the_limit_keeps_its_end_token(clip_folder: Path) -> None
     assert len({tuple(row) for row in encoded.round(6).tolist()}) == len(LONG)
     alone = model.encode_passages([LONG["zebra"]])
     assert np.allclose(alone[0], encoded[0], atol=1e-5), "padding must not change a passage"
+
+
+@pytest.fixture(scope="module", params=["siglip", "siglip2"])
+def siglip_folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from tests.support import tiny_siglip
+
+    folder = tmp_path_factory.mktemp(request.param)
+    tiny_siglip.build(folder, request.param)
+    return folder
+
+
+@pytest.mark.torch
+def test_siglip_2_is_measured_by_the_same_field(siglip_folder: Path, tmp_path: Path) -> None:
+    from tests.support.vist_folder import draw_photo
+
+    from fabula_workloads.metrics.clip_model import ClipModel
+    from fabula_workloads.metrics.grounding import measure_grounding
+    from fabula_workloads.metrics.records import GivenAnswer
+
+    model = ClipModel(siglip_folder)
+    assert (model.random_weights, model.window_tokens) == (True, 63)
+    pictures = [tmp_path / f"{index}.jpg" for index in range(4)]
+    for index, path in enumerate(pictures):
+        draw_photo(path, index)
+    answers = [GivenAnswer("arm", sample, 0, text) for sample, text in zip("ab", LONG.values(), strict=False)]
+    given_pictures = {"a": pictures[:2], "b": pictures[2:]}
+    figures = measure_grounding(model, "tiny", ["v2", "paper-v1"], answers, given_pictures)
+    assert len({grounding.score for grounding in figures.v2.values()}) == 2
+    assert all(grounding.control is not None for grounding in figures.v2.values())
+    assert [(test.profile, test.passed) for test in figures.tests] == [("v2", True), ("paper-v1", True)]
+    assert figures.label == "random weights"
+
+
+@pytest.mark.torch
+def test_siglips_text_is_padded_to_its_length_in_lower_case_and_never_masked(siglip_folder: Path) -> None:
+    import torch
+
+    from fabula_workloads.metrics.clip_model import ClipModel
+
+    model = ClipModel(siglip_folder)
+    found = model.encode_passages(["The red Boat", LONG["zebra"]])
+    ids = [5 + byte for byte in "the red boat".replace(" ", "\u2581").encode()]
+    row = torch.tensor([[*ids, 1] + [0] * (64 - len(ids) - 1)])
+    with torch.inference_mode():
+        expected = model.model.get_text_features(input_ids=row).pooler_output[0]
+    assert np.allclose(found[0], (expected / expected.norm()).numpy(), atol=1e-5)
+    assert np.allclose(model.encode_passages(["the RED boat"])[0], found[0], atol=1e-6)
+    assert np.allclose(model.encode_passages([LONG["zebra"]])[0], found[1], atol=1e-5), "whatever is beside it"
+
+
+@pytest.mark.torch
+def test_a_clip_for_long_texts_has_longer_windows(tmp_path: Path) -> None:
+    from fabula_quickstart.tiny import clip
+    from fabula_workloads.metrics.clip_model import ClipModel
+
+    clip.build(tmp_path, ["the red boat leaves the harbour"], positions=248)
+    model = ClipModel(tmp_path)
+    assert model.window_tokens == 246
+    head = "zebra " * 30
+    assert 75 < model.num_tokens(head) < 246
+    short, other = model.encode_passages([head + "boat", head + "harbour"])
+    assert not np.allclose(short, other, atol=1e-4), "what stands behind the 77th token counts"
+
+
+@pytest.mark.torch
+def test_a_model_of_another_kind_is_refused_with_those_that_are_known(tmp_path: Path) -> None:
+    from fabula_workloads.metrics.clip_model import ClipModel
+
+    (tmp_path / "config.json").write_text('{"model_type": "bert"}')
+    with pytest.raises(ValueError, match="model_type bert; known are clip, metaclip_2, siglip, siglip2"):
+        ClipModel(tmp_path)

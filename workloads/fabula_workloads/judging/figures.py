@@ -9,6 +9,7 @@ from statistics import fmean
 from fabula_api.rubrics import OVERALL, Rubric
 from fabula_workloads.judging.agreement import Agreement, Item, agreement
 from fabula_workloads.judging.ballots import FIRST, SECOND, TIE, Ballot, Verdict, pair_verdicts, scored_verdicts, scores
+from fabula_workloads.judging.habits import Habits, habits
 from fabula_workloads.judging.length_control import LengthControl, length_control
 from fabula_workloads.judging.proportions import by_sample, outcomes, wilson, win_rate
 from fabula_workloads.judging.self_test import SelfTestOutcome, self_test
@@ -32,6 +33,8 @@ class PairFigures:
     """Win rate by criterion."""
     controlled: LengthControl | None
     """At equal lengths; None where points were given, and with few samples."""
+    habits: Habits | None
+    """Without the calls that looked at place or length alone; None where points were given, and with few samples."""
     longer: Estimate
     """Share of decided samples that the longer answer won."""
     verdicts: Sequence[Verdict]
@@ -166,6 +169,7 @@ def _pair(rubric: Rubric, ballots: Sequence[Ballot], pair: Pair, words: Mapping[
         outcomes=outcomes(verdicts),
         criteria={one.name: win_rate(verdicts, one.name) for one in rubric.criteria if one.name != OVERALL},
         controlled=None if scaled else length_control(ballots, arm, versus, words),
+        habits=None if scaled else habits(ballots, arm, versus, words),
         longer=_longer(verdicts, words),
         verdicts=verdicts,
     )

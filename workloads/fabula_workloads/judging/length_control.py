@@ -15,14 +15,15 @@ import numpy as np
 import numpy.typing as npt
 
 from fabula_workloads.judging.ballots import Ballot
+from fabula_workloads.judging.calls import pair_calls
 from fabula_workloads.judging.proportions import Z
 from fabula_workloads.metrics.bootstrap import Estimate
+from fabula_workloads.metrics.records import Key
 
 Floats = npt.NDArray[np.float64]
 _PRIOR_SD = 2.5
 """Of each effect in log odds: it keeps the fit finite where all verdicts are alike (Gelman et al., 2008)."""
 _STEPS, _CLOSE = 100, 1e-10
-_FEWEST = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,26 +38,10 @@ class LengthControl:
     """Log odds that the first place gains over the second."""
 
 
-def length_control(
-    ballots: Sequence[Ballot], arm: str, versus: str, words: Mapping[tuple[str, str, int], int]
-) -> LengthControl | None:
-    """The regression over all calls on a pair; `words` is the length of each answer by (arm, sample, seed).
-
-    None with fewer than eight samples.
-    """
-    rows: list[tuple[float, float, float]] = []
-    groups: list[str] = []
-    for one in ballots:
-        if one.mark is None or one.probe or set(one.shown) != {arm, versus} or len(one.shown) != 2:
-            continue
-        straight = one.shown[0] == arm
-        longer = words[arm, one.sample, one.seed] - words[versus, one.sample, one.seed]
-        rows.append((one.mark if straight else 1 - one.mark, 0.5 if straight else -0.5, float(longer)))
-        groups.append(one.sample)
-    if len(set(groups)) < _FEWEST:
-        return None
-    data = np.array(rows)
-    return fit(data[:, 0], data[:, 1], data[:, 2], np.unique(groups, return_inverse=True)[1])
+def length_control(ballots: Sequence[Ballot], arm: str, versus: str, words: Mapping[Key, int]) -> LengthControl | None:
+    """The regression over all calls on a pair; `words` is each answer's length. None with fewer than eight samples."""
+    calls = pair_calls(ballots, arm, versus, words)
+    return None if calls is None else fit(calls.preferred, calls.place, calls.longer, calls.group)
 
 
 def fit(preferred: Floats, place: Floats, longer: Floats, group: npt.NDArray[np.int_]) -> LengthControl:

@@ -13,7 +13,7 @@ Z = 1.959963984540054
 """Normal quantile of a two-sided 95 % interval."""
 
 
-def wilson(successes: float, count: int) -> Estimate:
+def wilson(successes: float, count: float) -> Estimate:
     """The share with its 95 % interval. Ties count as half a success, which makes the interval rather too wide."""
     if count == 0:
         return Estimate(None, None, None, 0)
@@ -21,7 +21,7 @@ def wilson(successes: float, count: int) -> Estimate:
     whole = 1 + Z**2 / count
     middle = (share + Z**2 / (2 * count)) / whole
     half = Z / whole * math.sqrt(max(0.0, share * (1 - share)) / count + Z**2 / (4 * count**2))
-    return Estimate(share, max(0.0, middle - half), min(1.0, middle + half), count)
+    return Estimate(share, max(0.0, middle - half), min(1.0, middle + half), round(count))
 
 
 def by_sample(values: Iterable[tuple[str, float]]) -> dict[str, float]:

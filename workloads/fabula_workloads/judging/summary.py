@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
 from fabula_api.judge_results import JudgedArm, JudgedPair, JudgeFound
 from fabula_workloads.judging.figures import Judged, JudgeFigures, PairFigures
 from fabula_workloads.metrics.bootstrap import Estimate
-from fabula_workloads.metrics.summary import rounded
+from fabula_workloads.metrics.summary import rounded, wire_size
 
 LIMIT = 1_300
-"""Bytes for all judges, of those that a result has."""
-_INTERVALS = ("controlledLow", "controlledHigh")
+"""Bytes for all judges in the message, of those that a result has."""
+_INTERVALS = ("controlledLow", "controlledHigh", "corrected", "correctedLow", "correctedHigh")
 _SELF_TEST_CHARACTERS = 120
 
 
@@ -22,12 +21,12 @@ def judges_found(judged: Judged, limit: int = LIMIT) -> list[dict[str, Any]]:
     and habits, then intervals; the win rates and whether the judge is to be trusted stay."""
     found = [_found(one, judged) for one in judged.judges]
     for dropped in (("selfTest",), ("agreement", "longer", "consistent", "first"), ("arms",)):
-        if _size(found) <= limit:
+        if wire_size(found) <= limit:
             return found
         found = [_without(one, dropped) for one in found]
-    if _size(found) > limit:
+    if wire_size(found) > limit:
         found = [{**one, "pairs": [_without(pair, _INTERVALS) for pair in one.get("pairs", ())]} for one in found]
-    if _size(found) > limit:
+    if wire_size(found) > limit:
         found = [{**one, "pairs": [_kept(pair) for pair in one.get("pairs", ())]} for one in found]
     return found
 
@@ -68,7 +67,9 @@ def _found(one: JudgeFigures, judged: Judged) -> dict[str, Any]:
 
 
 def _pair(pair: PairFigures) -> JudgedPair:
-    rate = pair.controlled.win_rate if pair.controlled else Estimate(None, None, None, 0)
+    none = Estimate(None, None, None, 0)
+    rate = pair.controlled.win_rate if pair.controlled else none
+    corrected = pair.habits.win_rate if pair.habits else none
     return JudgedPair(
         arm=pair.arm,
         versus=pair.versus,
@@ -78,6 +79,9 @@ def _pair(pair: PairFigures) -> JudgedPair:
         controlled=_mean(rate),
         controlled_low=rounded(rate.low),
         controlled_high=rounded(rate.high),
+        corrected=_mean(corrected),
+        corrected_low=rounded(corrected.low),
+        corrected_high=rounded(corrected.high),
         wins=pair.outcomes["win"],
         ties=pair.outcomes["tie"],
         losses=pair.outcomes["loss"],
@@ -90,7 +94,3 @@ def _mean(found: Estimate) -> float | None:
 
 def _without(entry: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
     return {key: value for key, value in entry.items() if key not in names}
-
-
-def _size(found: list[dict[str, Any]]) -> int:
-    return len(json.dumps(found, separators=(",", ":")).encode())

@@ -39,8 +39,8 @@ def clip_score(given: Materials) -> ClipFigures:
 
     try:
         model = ClipModel(folder)
-    except (OSError, ValueError, DamagedFile) as error:
-        raise InputInvalid(f"clipModel: {name} is no CLIP model: {error}") from error
+    except (OSError, ValueError, ImportError, DamagedFile) as error:
+        raise InputInvalid(f"clipModel: {name} is no CLIP or SigLIP model that can be opened: {error}") from error
     return measure_grounding(model, name, given.profiles, given.answers, given.pictures, given.progress, given.form)
 
 

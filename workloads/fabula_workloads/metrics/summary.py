@@ -42,10 +42,10 @@ def summarize(evaluation: Evaluation, limit: int = SUMMARY_LIMIT) -> Summary:
         _keep_metrics(headlines),
     )  # fmt: skip
     for shorten in steps:
-        if _size(summary) <= limit:
+        if wire_size(summary) <= limit:
             return summary
         summary = shorten(summary)
-    return _answer_in_order(summary) if _size(summary) > limit else summary
+    return _answer_in_order(summary) if wire_size(summary) > limit else summary
 
 
 def _whole(evaluation: Evaluation) -> Summary:
@@ -144,7 +144,7 @@ def _without_interval(entry: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in entry.items() if key not in _DETAILS}
 
 
-def _size(summary: Summary) -> int:
-    """Bytes in the message, where a long summary is packed."""
-    whole = json.dumps(summary, separators=(",", ":")).encode()
+def wire_size(found: object) -> int:
+    """Bytes of figures in the message, where what is long is packed."""
+    whole = json.dumps(found, separators=(",", ":")).encode()
     return min(len(whole), len(packed(whole)))

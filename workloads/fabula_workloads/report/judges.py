@@ -8,14 +8,18 @@ from typing import Any
 
 from fabula_workloads.judging.agreement import Agreement
 from fabula_workloads.judging.figures import Judged, JudgeFigures, PairFigures
+from fabula_workloads.judging.habits import Habits
 from fabula_workloads.metrics.bootstrap import Estimate
 from fabula_workloads.report.markup import Markup, badge, join, tag
 
 _DASH = "\N{EN DASH}"
+_MANY_CALLS = 0.2
+"""Share of calls by habit above which the plain win rate's interval may miss the truth (docs/evaluation.md)."""
 _HINT = (
     "Each judge saw the answers without knowing whose they are, in both orders; where the two orders disagree it is a "
     "tie, and a tie is half a win. Intervals are 95 %. At equal lengths is what the same judge is expected to prefer "
-    "of answers that are as long (AlpacaEval 2's regression)."
+    "of answers that are as long (AlpacaEval 2's regression); without habits, what is left when calls that look at "
+    "nothing but place or length are taken out."
 )
 
 
@@ -52,6 +56,11 @@ def warnings(judged: Judged) -> list[str]:
                     f"{one.name} prefers longer answers ({pair.arm} against {pair.versus}): read its win rate at equal "
                     "lengths."
                 )
+            if pair.habits is not None and (share := _habitual(pair.habits)) > _MANY_CALLS:
+                told.append(
+                    f"{one.name} looks at nothing but place or length in about {share:.0%} of its calls ({pair.arm} "
+                    f"against {pair.versus}), which pulls its win rate towards a half: read the one without habits."
+                )
         if one.unread:
             told.append(f"{one.unread} replies of {one.name} could not be read and are in no figure.")
         if one.left:
@@ -59,8 +68,14 @@ def warnings(judged: Judged) -> list[str]:
     return told
 
 
+def _habitual(found: Habits) -> float:
+    """Share of calls that surely follow a habit: of those that the intervals tell from none."""
+    seen = [one for one in (found.place, found.length) if one.low is not None and one.high is not None]
+    return sum(abs(one.mean or 0.0) for one in seen if not (one.low or 0.0) <= 0 <= (one.high or 0.0))
+
+
 def _verdicts(judged: Judged) -> Markup:
-    head = ("Judge", "Arms", "Win rate", "At equal lengths", "Won, tied, lost", "By criterion")
+    head = ("Judge", "Arms", "Win rate", "At equal lengths", "Without habits", "Won, tied, lost", "By criterion")
     rows = [_row(one, pair) for one in judged.judges for pair in one.pairs]
     return _table(head, rows) if rows else Markup("")
 
@@ -75,6 +90,7 @@ def _row(one: JudgeFigures, pair: PairFigures) -> Markup:
         tag("td", f"{pair.arm} against {pair.versus}"),
         _share(pair.win_rate),
         _share(controlled),
+        _share(pair.habits.win_rate if pair.habits else None),
         tag("td", outcomes, class_="number"),
         tag("td", criteria or _DASH),
     )
@@ -221,6 +237,9 @@ def judges_document(judged: Judged) -> list[dict[str, Any]]:
                     "lengthEffect": _data(pair.controlled.length) if pair.controlled else None,
                     "positionEffect": _data(pair.controlled.position) if pair.controlled else None,
                     "longer": _data(pair.longer),
+                    "withoutHabits": _data(pair.habits.win_rate) if pair.habits else None,
+                    "placeHabit": _data(pair.habits.place) if pair.habits else None,
+                    "lengthHabit": _data(pair.habits.length) if pair.habits else None,
                 }
                 for pair in one.pairs
             ],

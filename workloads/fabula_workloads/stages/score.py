@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from fabula_api.details import Details
 from fabula_api.eval_run import EvalRunSpec
@@ -23,7 +23,7 @@ from fabula_workloads.metrics.evaluation import Evaluation, evaluate
 from fabula_workloads.metrics.materials import Computed, EvaluationMetric, Materials
 from fabula_workloads.metrics.profiles import function_of
 from fabula_workloads.metrics.records import GivenAnswer
-from fabula_workloads.metrics.summary import SUMMARY_LIMIT, summarize
+from fabula_workloads.metrics.summary import SUMMARY_LIMIT, summarize, wire_size
 from fabula_workloads.models.model_folder import model_folder, model_label
 from fabula_workloads.models.threads import limit_threads
 from fabula_workloads.pictures.opening import UnfitPicture
@@ -35,12 +35,15 @@ from fabula_workloads.report.page import page
 from fabula_workloads.report.parts import Told
 from fabula_workloads.report.tables import results_csv, results_parquet, samples_csv, summary_csv
 from fabula_workloads.report.thumbnails import thumbnail
+from fabula_workloads.report.tracked import tracked_figures
 from fabula_workloads.runtime.artifact import add_part, commit
 from fabula_workloads.runtime.context import StageContext, StageResult
 from fabula_workloads.runtime.failures import ConfigInvalid, InputInvalid
 from fabula_workloads.samples.sample_set import EvaluationSample, read_sample_set
 from fabula_workloads.stages.answers import read_answers
 from fabula_workloads.stages.judged import read_judges
+from fabula_workloads.tracking.tracker import About
+from fabula_workloads.tracking.trackers import Trackers, tracked
 
 _log = logging.getLogger(__name__)
 
@@ -50,6 +53,14 @@ def run(context: StageContext) -> StageResult:
     spec = context.config.spec
     if not isinstance(spec, EvalRunSpec):
         raise ConfigInvalid(f"stage score belongs to an EvalRun, not to a {context.config.run.kind}")
+    known = [given for given in context.config.inputs if given.digest.startswith("sha256:")]
+    tags = {f"fabula.dev/{given.name}-digest": given.digest for given in known}
+    about = About(context.config.run, context.config.attempt, 0, _settings(spec), tags)
+    with tracked(about, os.environ) as trackers:
+        return _score(context, spec, trackers)
+
+
+def _score(context: StageContext, spec: EvalRunSpec, trackers: Trackers) -> StageResult:
     select, chosen = context.open_artifact("select", "sample-set")
     folder = context.fetch_artifact(select, chosen)
     parts = evaluation_of(spec.recipe)
@@ -66,7 +77,9 @@ def run(context: StageContext) -> StageResult:
         context.reporter.update(done=len(spec.metrics), total=len(spec.metrics))
         gates = [(gate, judged_gate(gate, judged, evaluation.baseline) or found) for gate, found in evaluation.gates]
         evaluation = replace(evaluation, gates=gates)
-        return _commit(context, spec, evaluation, judged, pictures, by_id, parts)
+        result = _commit(context, spec, evaluation, judged, pictures, by_id, parts)
+        trackers.log({"step": 0, **tracked_figures(evaluation, judged)})
+        return result
     except UnfitPicture as error:
         of = next((sample for sample, paths in pictures.items() if error.path in paths), "")
         raise InputInvalid(f"{select.uri}: sample {of}: {error.path} {error.what}; choose the samples anew") from error
@@ -128,7 +141,7 @@ def _commit(
     lineage = [Lineage(name=given.name, uri=given.uri, digest=given.digest) for given in context.config.inputs]
     settings = _settings(spec)
     judges = judges_found(judged)
-    room = SUMMARY_LIMIT - (len(json.dumps(judges)) if judges else 0)
+    room = SUMMARY_LIMIT - (wire_size(judges) if judges else 0)
     summary = ScoreSummary.model_validate(summarize(evaluation, room) | ({"judges": judges} if judges else {}))
     thumbnails = {sample: [thumbnail(path) for path in paths] for sample, paths in pictures.items()}
     told = Told(evaluation, samples, thumbnails, judged, spec)
@@ -165,7 +178,7 @@ def _commit(
     return StageResult(artifact=manifest, counts=counts, summary=summary)
 
 
-def _settings(spec: EvalRunSpec) -> dict[str, Any]:
+def _settings(spec: EvalRunSpec) -> dict[str, str | int | float | bool]:
     """What decided the answers, for people."""
     generation = spec.generation
     arms = {

@@ -31,14 +31,15 @@ from fabula_workloads.runtime.failures import (
     WorkerError,
 )
 from fabula_workloads.runtime.termination import write_termination_message
+from fabula_workloads.tracking.tracker import About
+from fabula_workloads.tracking.trackers import Trackers, tracked
 from fabula_workloads.training.launcher.group import Group, rank_environment
 from fabula_workloads.training.launcher.prepare import Prepared, prepare
 from fabula_workloads.training.launcher.tuned_artifact import commit_tuned, sample_counts, tuned_summary
 from fabula_workloads.training.messages.events import EventReader
 from fabula_workloads.training.messages.failure import RankFailure
 from fabula_workloads.training.preloaded.libraries import Libraries, loading
-from fabula_workloads.training.tracking.tracker import About, Outcome
-from fabula_workloads.training.tracking.trackers import Trackers, settings_of
+from fabula_workloads.training.tracked import settings_of
 from fabula_workloads.training.trains import training_of
 
 _log = logging.getLogger("fabula.train")
@@ -68,18 +69,11 @@ def run(context: StageContext) -> StageResult:
 
 def _watch(context: StageContext, spec: FineTuneRunSpec, prepared: Prepared, libraries: Libraries) -> StageResult:
     """The attempt from the start of its ranks to its end, which trackers hear of."""
-    outcome: Outcome = "failed"
-    trackers = _trackers(context, spec, prepared)
-    try:
-        with ThreadPoolExecutor(1, "checkpoints") as uploads:
-            result = _Watch(context, prepared, libraries, uploads, trackers).run()
-        outcome = "finished"
-        return result
-    except TryAgain as error:
-        outcome = "overtaken" if isinstance(error, Overtaken) else "stopped"
-        raise
-    finally:
-        trackers.close(outcome)
+    # The first node tells for all.
+    environment = os.environ if prepared.node.rank == 0 else {}
+    about = _about(context, spec, prepared)
+    with tracked(about, environment) as trackers, ThreadPoolExecutor(1, "checkpoints") as uploads:
+        return _Watch(context, prepared, libraries, uploads, trackers).run()
 
 
 def _model(context: StageContext, source: ModelSource) -> Path:
@@ -89,16 +83,15 @@ def _model(context: StageContext, source: ModelSource) -> Path:
     return model_folder(context, source, "model")
 
 
-def _trackers(context: StageContext, spec: FineTuneRunSpec, prepared: Prepared) -> Trackers:
-    """MLflow and the like, as far as the environment asks for them; the first node tells for all."""
-    about = About(
+def _about(context: StageContext, spec: FineTuneRunSpec, prepared: Prepared) -> About:
+    """What MLflow and the like are told of the run."""
+    return About(
         context.config.run,
         context.config.attempt,
         prepared.resumed_from or 0,
         settings_of(spec),
         {f"fabula.dev/{entry.name}-digest": entry.digest for entry in prepared.lineage if entry.digest},
     )
-    return Trackers.from_environment(about, os.environ if prepared.node.rank == 0 else {})
 
 
 class _Watch:

@@ -9,5 +9,5 @@ model      what is trained, its loss, its cost
 samples    from the dataset to batches
 saving     checkpoints, optimizer state, whole models
 schedule   steps, order and packing, pure
-tracking   MLflow, Weights & Biases, TensorBoard
+tracked    what MLflow and the like are told of a training
 """

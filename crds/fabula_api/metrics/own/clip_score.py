@@ -14,7 +14,8 @@ METRIC = Metric(
     continuous=True,
     definitions={
         "v2": Definition(
-            "best passage for each picture, passages of whole sentences within CLIP's 77 tokens", _FUNCTION
+            "best passage for each picture, passages of whole sentences within what the model reads (CLIP: 77 tokens)",
+            _FUNCTION,
         ),
         "paper-v1": Definition(
             "the text's first 500 characters, cut without the end token",

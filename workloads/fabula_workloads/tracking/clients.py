@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from fabula_workloads.training.tracking.tracker import About, Outcome
+from fabula_workloads.tracking.tracker import About, Outcome
 
 PROJECT = "fabula"
 """Experiment or project where the environment names none."""

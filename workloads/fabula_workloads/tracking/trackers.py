@@ -1,7 +1,7 @@
-"""Metrics to MLflow, Weights & Biases or TensorBoard, turned on by the variables that their own clients read.
+"""Figures to MLflow, Weights & Biases or TensorBoard, turned on by the variables that their own clients read.
 
-They are told from the launcher, in threads of their own: a tracker that is slow, down or gone holds up no step and
-fails no run. A restarted attempt goes on in the same run of the tracker, which is found by the resource's uid.
+They are told from threads of their own: a tracker that is slow, down or gone holds up no step and fails no run. A
+restarted attempt goes on in the same run of the tracker, which is found by the resource's uid.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
-from fabula_api.fine_tune_run import FineTuneRunSpec
-from fabula_workloads.runtime.failures import ConfigInvalid
-from fabula_workloads.training.tracking import clients
-from fabula_workloads.training.tracking.tracker import About, Outcome, Tracker
+from fabula_workloads.runtime.failures import ConfigInvalid, Overtaken, TryAgain
+from fabula_workloads.tracking import clients
+from fabula_workloads.tracking.tracker import About, Outcome, Tracker
 
-_log = logging.getLogger("fabula.train")
+_log = logging.getLogger("fabula.tracking")
 _KEPT_STEPS = 10_000
 _RETRY_SECONDS, _CLOSE_SECONDS = 30.0, 30.0
 _NO_METRICS = frozenset({"step", "steps"})
@@ -37,16 +37,6 @@ class Service:
     module: str
     requirement: str
     open: Callable[[About, Mapping[str, str]], Tracker]
-
-
-def settings_of(spec: FineTuneRunSpec) -> dict[str, str | int | float | bool]:
-    """What decides the training, as flat names: `training.learningRate`."""
-    blocks = {"model", "lora", "training", "pixels", "deepspeed", "topology"}
-    found: dict[str, str | int | float | bool] = {"recipe": spec.recipe}
-    for block, values in spec.model_dump(mode="json", by_alias=True, include=blocks, exclude_none=True).items():
-        for name, value in values.items():
-            found[f"{block}.{name}"] = value if isinstance(value, str | int | float) else ",".join(map(str, value))
-    return found
 
 
 class Trackers:
@@ -99,6 +89,22 @@ class Trackers:
             feed.join(time.monotonic() - since)
 
 
+@contextmanager
+def tracked(about: About, environment: Mapping[str, str]) -> Iterator[Trackers]:
+    """The trackers that the environment asks for, of one attempt, which hear how it ended. Raises ConfigInvalid before
+    anything is done where one cannot be had."""
+    trackers = Trackers.from_environment(about, environment)
+    outcome: Outcome = "failed"
+    try:
+        yield trackers
+        outcome = "finished"
+    except TryAgain as error:
+        outcome = "overtaken" if isinstance(error, Overtaken) else "stopped"
+        raise
+    finally:
+        trackers.close(outcome)
+
+
 @dataclass
 class _Feed:
     """One tracker with its thread and what it has not been told yet."""
@@ -132,7 +138,7 @@ class _Feed:
         """Wait for the rest to be told, within limits, of which so many seconds have passed."""
         self._thread.join(max(0.0, self.close_seconds - waited))
         if self._thread.is_alive() or self._steps:
-            _log.warning("%s was not told of %d steps; they are in loss.jsonl", self.title, len(self._steps))
+            _log.warning("%s was not told of %d steps; the artifact has them", self.title, len(self._steps))
 
     def _run(self) -> None:
         started = self._until_done(self.tracker.start)
@@ -155,7 +161,7 @@ class _Feed:
                 act()
             except Exception as error:
                 if not self._failing:
-                    _log.warning("%s cannot be told (%s); training goes on", self.title, type(error).__name__)
+                    _log.warning("%s cannot be told (%s); the run goes on", self.title, type(error).__name__)
                 self._failing = True
                 if self._closing.wait(self.retry_seconds):
                     return False

@@ -17,10 +17,11 @@ from tests.support.patience import until
 from fabula_api.fine_tune_run import FineTuneRunSpec
 from fabula_api.worker import RunReference
 from fabula_workloads.runtime.failures import ConfigInvalid
-from fabula_workloads.training.tracking import trackers as module
-from fabula_workloads.training.tracking.clients import RUN_TAG, MLflow, TensorBoard, WeightsAndBiases
-from fabula_workloads.training.tracking.tracker import About
-from fabula_workloads.training.tracking.trackers import Trackers, _Feed, settings_of
+from fabula_workloads.tracking import trackers as module
+from fabula_workloads.tracking.clients import RUN_TAG, MLflow, TensorBoard, WeightsAndBiases
+from fabula_workloads.tracking.tracker import About
+from fabula_workloads.tracking.trackers import Trackers, _Feed
+from fabula_workloads.training.tracked import settings_of
 
 SPEC = FineTuneRunSpec.model_validate({"dataset": {"uri": "d"}, "model": {"name": "m"}, "lora": {"rank": 8}})
 ADDRESS = "https://user:secret@tracker"  # pragma: allowlist secret
@@ -94,14 +95,14 @@ def test_a_resumed_run_does_not_tell_the_former_attempts_validation_loss_again()
 
 def test_a_tracker_that_is_down_is_said_once_and_told_later(caplog: pytest.LogCaptureFixture) -> None:
     recorder = Recorder(failures=3)
-    with caplog.at_level(logging.INFO, "fabula.train"):
+    with caplog.at_level(logging.INFO, "fabula.tracking"):
         trackers = feeding(recorder, retry_seconds=0.01)
         trackers.log(figures(1))
         trackers.log(figures(2))
         until(lambda: len(recorder.told) == 2, "both steps to be told")
         trackers.close("failed")
     assert [step for step, _ in recorder.told] == [1, 2]
-    assert caplog.text.count("Recorder cannot be told (ConnectionError); training goes on") == 1
+    assert caplog.text.count("Recorder cannot be told (ConnectionError); the run goes on") == 1
     assert "Recorder is told again" in caplog.text
     assert "secret" not in caplog.text
 

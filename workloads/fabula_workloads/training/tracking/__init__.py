@@ -1,1 +1,0 @@
-"""Metrics to the trackers that people have."""
