@@ -142,7 +142,8 @@ class TransformersEngine:
         ]
         pictures = [pictures for _, pictures in fit]
         inputs = self._processor(text=texts, images=pictures, padding=True, return_tensors="pt")
-        return inputs.to(self._model.device)
+        # Pictures in the model's own type: half as much goes to the GPU, and the vision tower rounds them so anyway.
+        return inputs.to(self._model.device, self._model.dtype)
 
     def _decode(self, ids: list[int], seconds: float) -> Answer:
         end = next((index for index, token in enumerate(ids) if token in self._ends), None)

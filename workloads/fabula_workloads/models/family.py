@@ -77,6 +77,8 @@ class ModelFamily:
     encode: Encodes
     collate: Collates
     needed: Counts
+    prepare: Callable[[Any], None] | None = None
+    """Change how a loaded model computes, not what, in training and at inference; None leaves transformers' way."""
 
 
 @cache
@@ -102,6 +104,13 @@ def family_of(model_type: str) -> ModelFamily:
     if found is None:
         raise ConfigInvalid(f"a {model_type} is of no installed model family; there are {', '.join(trainable())}")
     return found
+
+
+def prepare(model: Any) -> None:
+    """Let a model that was just loaded compute as its family does; one of no installed family is left as it is."""
+    for family in families().values():
+        if family.prepare is not None and model.config.model_type in family.model_types:
+            family.prepare(model)
 
 
 def family_of_processor(processor: Any) -> ModelFamily:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from fabula_workloads.models.adapter import check_adapter_files, with_adapter
+from fabula_workloads.models.family import prepare
 from fabula_workloads.models.quantization import Quantization, nf4_config, settle
 from fabula_workloads.models.stored_files import check_folder
 from fabula_workloads.models.torchvision_shim import prepare_torchvision
@@ -121,4 +122,5 @@ def _from_pretrained(
         ignore_mismatched_sizes=True, trust_remote_code=False, weights_only=True, **extra,
     )  # fmt: skip
     check_loaded(told)
+    prepare(model)
     return model if quantization == "none" else settle(model)

@@ -45,7 +45,7 @@ def segment_attention(
 
     if segments is None or query.shape[0] != 1 or sum(segments) != query.shape[2]:
         raise ValueError(f"{SEGMENTS} attention needs one sequence and the lengths of its samples, got {segments}")
-    if not dropout and _has_varlen_kernel(query):
+    if not dropout and has_varlen_kernel(query):
         return _in_one_call(query, key, value, tuple(segments), scaling), None
     lengths = list(segments)
     parts = [
@@ -55,7 +55,8 @@ def segment_attention(
     return torch.cat(parts, dim=1), None
 
 
-def _has_varlen_kernel(query: Any) -> bool:
+def has_varlen_kernel(query: Any) -> bool:
+    """Whether torch's varlen kernel takes tensors like this one: bf16 or fp16 on a GPU of Ampere or later."""
     import torch
 
     if not query.is_cuda or query.dtype not in (torch.bfloat16, torch.float16):

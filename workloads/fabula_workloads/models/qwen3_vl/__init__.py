@@ -13,6 +13,12 @@ def _use_liger(model: Any) -> None:
     use_liger(model)
 
 
+def _attend_at_once(model: Any) -> None:
+    from fabula_workloads.models.qwen3_vl.vision import attend_at_once
+
+    attend_at_once(model)
+
+
 FAMILY = ModelFamily(
     name="qwen3_vl",
     model_types=("qwen3_vl", "qwen3_vl_moe"),
@@ -24,4 +30,5 @@ FAMILY = ModelFamily(
     encode=encode,
     collate=collate,
     needed=needed,
+    prepare=_attend_at_once,
 )

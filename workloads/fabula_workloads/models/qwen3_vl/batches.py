@@ -57,15 +57,20 @@ def encode(processor: Any, prompt: str, answer_ids: Sequence[int], pictures: Seq
 
 def collate(model: Any, pad_token_id: int, needed: Needed | None, *, packed: bool) -> Collate:
     """The collator of a run: packed rows, or padded ones."""
-    return PackedCollator(rope_index(model), needed) if packed else Collator(pad_token_id, needed)
+    # The vision tower rounds pictures to its own type. Rounded in a loader's process, half as much goes to the GPU.
+    seen_in = model.model.visual.dtype
+    if packed:
+        return PackedCollator(rope_index(model), needed, seen_in)
+    return Collator(pad_token_id, needed, seen_in)
 
 
 class Collator:
     """Joins encoded samples with any number of pictures each. Padding is masked, without label and of text type."""
 
-    def __init__(self, pad_token_id: int, needed: Needed | None = None) -> None:
-        """`needed` counts the operations of a batch; without it they are 0."""
-        self._needed = needed
+    def __init__(self, pad_token_id: int, needed: Needed | None = None, seen_in: Any = None) -> None:
+        """`needed` counts the operations of a batch; without it they are 0. `seen_in` is the type that pictures get;
+        None leaves theirs."""
+        self._needed, self._seen_in = needed, seen_in
         self._padding = {"input_ids": pad_token_id, "labels": IGNORED, "mm_token_type_ids": 0}
 
     def __call__(self, rows: Sequence[Sequence[Encoded]]) -> dict[str, Any]:
@@ -80,15 +85,15 @@ class Collator:
             for name, value in self._padding.items()
         }
         batch["attention_mask"] = (torch.arange(int(lengths.max())) < lengths[:, None]).long()
-        return batch | _pictures(samples) | {FIGURES: _figures(samples, self._needed)}
+        return batch | _pictures(samples, self._seen_in) | {FIGURES: _figures(samples, self._needed)}
 
 
 class PackedCollator:
     """Joins samples into one row without padding. Positions start anew with each sample, the picture's 3D ones too."""
 
-    def __init__(self, positions: Callable[..., Any], needed: Needed | None = None) -> None:
-        """`positions` is the model's own rule (`rope_index`); `needed` as in `Collator`."""
-        self._positions, self._needed = positions, needed
+    def __init__(self, positions: Callable[..., Any], needed: Needed | None = None, seen_in: Any = None) -> None:
+        """`positions` is the model's own rule (`rope_index`); `needed` and `seen_in` as in `Collator`."""
+        self._positions, self._needed, self._seen_in = positions, needed, seen_in
 
     def __call__(self, rows: Sequence[Sequence[Encoded]]) -> dict[str, Any]:
         """The batch: the joined tensors, `position_ids` (4, 1, length), `segments` (lengths of the samples) and
@@ -111,15 +116,18 @@ class PackedCollator:
             "position_ids": torch.cat(positions, dim=2),
             "segments": tuple(len(sample["input_ids"]) for sample in samples),
             "logits_to_keep": torch.nonzero(joined[1:] != IGNORED).flatten(),
-            **_pictures(samples),
+            **_pictures(samples, self._seen_in),
             FIGURES: _figures(samples, self._needed),
         }
 
 
-def _pictures(samples: Sequence[Encoded]) -> dict[str, Any]:
+def _pictures(samples: Sequence[Encoded], seen_in: Any) -> dict[str, Any]:
     import torch
 
-    return {name: torch.cat([sample[name] for sample in samples]) for name in ("pixel_values", "image_grid_thw")}
+    return {
+        "pixel_values": torch.cat([sample["pixel_values"].to(seen_in) for sample in samples]),
+        "image_grid_thw": torch.cat([sample["image_grid_thw"] for sample in samples]),
+    }
 
 
 def _figures(samples: Sequence[Encoded], needed: Needed | None) -> dict[str, Any]:
