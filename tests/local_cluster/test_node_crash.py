@@ -49,7 +49,8 @@ async def test_pods_outlive_a_killed_cluster(tmp_path: Path) -> None:
     try:
         async with connect(plane.kubeconfig) as cluster:
             script = f"echo start; until test -e {gate}; do sleep 0.1; done; echo end; exit $JOB_COMPLETION_INDEX"
-            await cluster.create(JOB, "j", indexed(script, backoffLimit=0))
+            # By index: a Job that failed as a whole would end index 0 before it succeeds, if 1 is seen first.
+            await cluster.create(JOB, "j", indexed(script, backoffLimitPerIndex=0))
             await ready(cluster, 2)
             pods = await cluster.pods()
             before = sorted(running(pods))
@@ -60,7 +61,7 @@ async def test_pods_outlive_a_killed_cluster(tmp_path: Path) -> None:
             # One ends while the cluster runs, and how it ended is known though nobody waited for it.
             gate.touch()
             job = await cluster.until(JOB, "j", lambda seen: condition(seen, "Failed"))
-            assert job["status"]["completedIndexes"] == "0"
+            assert (job["status"]["completedIndexes"], job["status"]["failedIndexes"]) == ("0", "1")
             for pod in await cluster.pods():
                 assert await cluster.logs(pod["metadata"]["name"]) == "start\nend\n", "started once"
                 assert pod["status"]["containerStatuses"][0]["restartCount"] == 0

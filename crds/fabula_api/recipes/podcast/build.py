@@ -85,6 +85,11 @@ class Images(SpecModel):
             "message": "bedrock draws no 4:3; use 16:9 or 1:1",
             "fieldPath": ".aspectRatio",
         },
+        {
+            "rule": "self.device == 'cuda' || (self.offload == 'auto' && !self.compile)",
+            "message": "offload and compile are for device cuda; leave them out with cpu",
+            "fieldPath": ".device",
+        },
     )
     provider: Literal["bedrock", "diffusers", "none"] = "bedrock"
     """Who draws: Stable Diffusion 3.5 on Bedrock, the same locally through diffusers, or nobody."""
@@ -118,8 +123,13 @@ class Images(SpecModel):
     """Classifier-free guidance."""
     seed: int = Field(0, ge=0, le=2**31 - 1)
     """Base seed; each scene derives its own from it and its key."""
-    batch_size: int = Field(1, ge=1, le=64)
-    """Pictures drawn at once."""
+    batch_size: int | None = Field(None, ge=1, le=64)
+    """Pictures drawn at once. Default: what the GPU's memory holds, 4 at most. What does not fit is halved."""
+    offload: Literal["auto", "always", "never"] = "auto"
+    """Whether the parts of the model wait in the pod's memory while another works on the GPU: `auto` where the GPU does
+    not hold all of them. Pictures are the same; each batch waits some seconds for its parts."""
+    compile: bool = False
+    """Compile the drawing network before the first picture: a minute or more a pod, then quicker steps. GPUs only."""
     require: int | None = Field(None, ge=0, le=6)
     """Fewest pictures a sample must have. Default: all."""
     workers: int = Field(1, ge=1, le=256)
@@ -140,9 +150,12 @@ class PodcastBuild(SpecModel):
 
     cel: ClassVar[tuple[Rule, ...]] = (
         {
-            "rule": "self.images.provider != 'bedrock' || "
-            f"({untouched(Images, 'self.images', 'width', 'steps', 'guidanceScale', 'batchSize')})",
-            "message": "width, steps, guidanceScale and batchSize are for diffusers; leave them out with bedrock",
+            # Builds that were made before `batchSize` lost its default have a 1 there.
+            "rule": "self.images.provider != 'bedrock' || ("
+            f"{untouched(Images, 'self.images', 'width', 'steps', 'guidanceScale', 'offload', 'compile')}"
+            " && (!has(self.images.batchSize) || self.images.batchSize == 1))",
+            "message": "width, steps, guidanceScale, batchSize, offload and compile are for diffusers; "
+            "leave them out with bedrock",
             "fieldPath": ".images",
         },
     )

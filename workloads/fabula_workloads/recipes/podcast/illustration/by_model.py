@@ -9,11 +9,13 @@ from collections.abc import Callable
 from fabula_workloads.models.model_folder import model_folder, model_label
 from fabula_workloads.models.stored_files import DamagedFile, check_folder
 from fabula_workloads.models.threads import limit_threads
+from fabula_workloads.painting.placement import MOST_AT_ONCE
 from fabula_workloads.painting.scene import Painter, Scene
 from fabula_workloads.recipes.podcast.illustration.pictures import (
     build_of,
     count_name,
     keep,
+    picture_size,
     scenes_of,
     take_stock,
     wanted_scenes,
@@ -38,7 +40,7 @@ def illustrate(context: StageContext, open_painter: OpenPainter) -> StageResult:
     tally, total = Counter(map(count_name, outcomes)), len(outcomes) + len(pending)
     _report(context, tally, total)
     painter: Painter | None = None
-    while batch := _next_batch(pending, images.batch_size, wanted):
+    while batch := _next_batch(pending, images.batch_size or MOST_AT_ONCE, wanted):
         context.check_stop()
         painter = painter or open_painter(context)
         for scene, drawn in zip(batch, painter.draw(batch), strict=True):
@@ -72,10 +74,19 @@ def open_painter(context: StageContext) -> Painter:
         limit_threads(images.resources, context.config.shards)
     model = model_label(images.model)
     _log.info("loading %s on %s", model, images.device)
+    width, height = picture_size(images)
     try:
         check_folder(folder, below=True)
         return DiffusersPainter(
-            folder, model=model, device=images.device, steps=images.steps, guidance_scale=images.guidance_scale
+            folder,
+            model=model,
+            device=images.device,
+            steps=images.steps,
+            guidance_scale=images.guidance_scale,
+            pixels=width * height,
+            at_once=images.batch_size,
+            offload=images.offload,
+            compiled=images.compile,
         )
     except (OSError, ValueError, DamagedFile) as error:
         raise InputInvalid(f"podcast.images.model: {model} is not a Stable Diffusion 3 pipeline: {error}") from error
