@@ -104,5 +104,5 @@ LLM_AD_EVAL = Rubric(
     pictures=False,
     reference=True,
 )
-"""As the published judge is asked, in our words. It decides greedily and a reply that cannot be read is counted apart,
-where the published one drew at temperature 1 and took such a reply for no points."""
+"""As the published judge is asked, in our words. A reply that cannot be read is asked for again and then counted apart,
+where the published one drew at temperature 1 and took such a reply for no points; `temperature: 0` makes it greedy."""

@@ -17,7 +17,8 @@ ORDERS = 4
 SIGMA = 6.0
 """Width of the penalty on a difference in length."""
 SCALE = 10.0
-Group = tuple[str, ...]
+Group = str | tuple[str, ...]
+"""A word, or several in a row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,8 @@ class DocumentFrequencies:
         documents = 0
         for words in references:
             documents += 1
-            containing.update({group for order in range(1, ORDERS + 1) for group in _groups(words, order)})
+            for groups in _by_order(words):
+                containing.update(set(groups))
         return cls(documents, containing)
 
     def __or__(self, other: DocumentFrequencies) -> DocumentFrequencies:
@@ -65,13 +67,14 @@ class Cider:
 
     def vectors(self, words: Words) -> Vectors:
         """A sentence, weighed. References are weighed once for all arms."""
-        weights, usual = self._weights, self._usual
+        weight_of, usual = self._weights.get, self._usual
         orders = []
-        for order in range(1, ORDERS + 1):
-            vector: dict[Group, float] = {}
-            for group in _groups(words, order):
-                vector[group] = vector.get(group, 0.0) + weights.get(group, usual)
-            orders.append((vector, math.sqrt(sum([weight * weight for weight in vector.values()]))))
+        for groups in _by_order(words):
+            vector = {group: weight_of(group, usual) for group in groups}
+            if len(vector) < len(groups):  # some stand there twice
+                for group, times in Counter(groups).items():
+                    vector[group] = times * weight_of(group, usual)
+            orders.append((vector, math.hypot(*vector.values())))
         return Vectors(len(words), orders)
 
     def score(self, prediction: Vectors, reference: Vectors) -> float:
@@ -86,5 +89,12 @@ class Cider:
         return SCALE * math.exp(-(apart**2) / (2 * SIGMA**2)) * total / ORDERS
 
 
-def _groups(words: Words, order: int) -> Iterable[Group]:
-    return zip(*(words[start:] for start in range(order)), strict=False)
+def _by_order(words: Words) -> tuple[Sequence[Group], ...]:
+    """The groups of one word, of two, three and four."""
+    second, third, fourth = words[1:], words[2:], words[3:]
+    return (
+        words,
+        list(zip(words, second, strict=False)),
+        list(zip(words, second, third, strict=False)),
+        list(zip(words, second, third, fourth, strict=False)),
+    )

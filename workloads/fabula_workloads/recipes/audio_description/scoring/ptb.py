@@ -12,14 +12,28 @@ LEFT_OUT = frozenset({
 """What the published metrics take for punctuation. Brackets are in it in upper case alone, and tokens come in lower
 case, so they stay: a defect that every published figure has."""
 _KNOWN_AT_MOST = 200_000
-_PLAIN = re.compile(r"[\"(]?(?P<word>[A-Za-z]{2,})(?:['’-][A-Za-z]{1,})*(?P<stop>[.]{0,3})[,;:!?]{0,2}[\")]?")
-"""What stands between two spaces and is read alike whatever is around it; but for the stop of an abbreviation."""
-_known: dict[str, tuple[str, ...]] = {}
+_PLAIN = re.compile(
+    r"[\"(]?(?P<word>[A-Za-z]{2,})(?:['’-][A-Za-z]{1,})*(?P<stop>[.]{0,3})[,;:!?]{0,2}[\")]?|[A-Za-z](?:'[A-Za-z]+[.]?)?,?"
+)
+"""What stands between two spaces and is read alike whatever is around it; but for the stop of an abbreviation. One
+letter alone is so without a stop."""
+_known: dict[str, tuple[str, ...]] = {"": ()}
 
 
 def tokens(text: str) -> list[str]:
     """The words of a caption. A line feed in it counts as a space; an empty caption has none."""
     line = text.replace("\n", " ")
+    found: list[str] = []
+    for piece in line.split(" "):
+        known = _known.get(piece)
+        if known is None:
+            return _tokens(line)
+        found += known
+    return found
+
+
+def _tokens(line: str) -> list[str]:
+    """The same of a line with something in it that is new, or that is not read alike everywhere."""
     found: list[str] = []
     at, end = 0, len(line)
     while at < end:
@@ -33,6 +47,8 @@ def tokens(text: str) -> list[str]:
             known = _learned(piece)
         elif known is None and piece.isascii() and piece.isdigit() and not line[at + len(piece) + 1 :][:1].isdigit():
             known = (piece,)  # no part of a fraction or of a telephone's number
+        elif known is None and piece == "." and stop < 0:
+            known = ()  # no part of an ellipsis
         if known is not None:
             found.extend(known)
             at += len(piece) + 1
