@@ -16,7 +16,7 @@ import pytest
 from hypothesis import settings
 
 from tests.support.rights import VARIABLE, beyond
-from tests.support.shared_libraries import shared
+from tests.support.shared_libraries import QUANTIZED, STAGES, TRAINING, Servers, shared
 
 # A busy machine is no defect of the code under test, so no example has a deadline.
 settings.register_profile("search", deadline=None)
@@ -69,14 +69,32 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 
 
 @pytest.fixture(scope="session")
-def training_libraries(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Folder for `FABULA_FORK_SERVERS`: the libraries of training, loaded once for all runs that are given it.
+def loaded_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    """Servers of libraries that all test processes share."""
+    own = tmp_path_factory.getbasetemp()
+    with shared((own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "libraries") as servers:
+        yield servers
+
+
+@pytest.fixture(scope="session")
+def stage_libraries(loaded_once: Servers) -> Path:
+    """Folder for `FABULA_FORK_SERVERS`: what stages without torch import, loaded once for all pods that ask."""
+    return loaded_once.need(STAGES)
+
+
+@pytest.fixture(scope="session")
+def training_libraries(loaded_once: Servers) -> Path:
+    """As `stage_libraries`, and the libraries of training and inference.
 
     A run loads them anew where a test says so, and in the newcomer's journey.
     """
-    own = tmp_path_factory.getbasetemp()
-    with shared((own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "libraries") as folder:
-        yield folder
+    return loaded_once.need(STAGES, TRAINING)
+
+
+@pytest.fixture(scope="session")
+def quantized_libraries(loaded_once: Servers) -> Path:
+    """As `training_libraries`, also for models in 4 bits."""
+    return loaded_once.need(STAGES, TRAINING, QUANTIZED)
 
 
 @pytest.fixture(scope="session")

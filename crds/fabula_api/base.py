@@ -25,6 +25,9 @@ API_VERSION = f"{GROUP}/{VERSION}"
 class Record(BaseModel):
     """A frozen value, of which changed copies are made."""
 
+    # A program makes use of few of the models that it imports; what validates one is made when it is first wanted.
+    model_config = ConfigDict(defer_build=True)
+
     def replace(self, **fields: Any) -> Self:
         """A copy with other values, held to the model as those of a new one are.
 

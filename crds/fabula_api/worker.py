@@ -36,8 +36,9 @@ SHARD_VARIABLE = "JOB_COMPLETION_INDEX"
 TERMINATION_LOG_VARIABLE = "FABULA_TERMINATION_LOG"
 """Path of the termination message; default `/dev/termination-log`."""
 FORK_SERVERS_VARIABLE = "FABULA_FORK_SERVERS"
-"""Folder of sockets, `DEVICE-QUANTIZATION`, of servers on this machine that have the training libraries loaded. Small
-runs that share one load them once; without it each run has a server of its own."""
+"""Folder of sockets of servers on this machine that have libraries loaded: `DEVICE-QUANTIZATION` those of training and
+inference, `stages` what other stages import. Small runs that share them load them once; without it each pod does, and
+each training run has a server of its own."""
 MODEL_CACHE_VARIABLE = "FABULA_MODEL_CACHE"
 """Folder for models of the Hub that pods share; without it, each keeps its own."""
 METRICS_PORT_VARIABLE = "FABULA_METRICS_PORT"

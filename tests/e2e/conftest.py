@@ -10,6 +10,7 @@ import sys
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import pytest
 
 from fabula_api.worker import FORK_SERVERS_VARIABLE
 from tests.support.patience import SECONDS
+from tests.support.wire import Wire
 
 BIN = Path(sys.executable).parent
 ROOT = Path(__file__).resolve().parents[2]
@@ -53,6 +55,11 @@ class Product:
             env[FORK_SERVERS_VARIABLE] = str(self.libraries)
         env["KUBECONFIG"] = str(self.home / "kubeconfig")
         return env
+
+    @cached_property
+    def wire(self) -> Wire:
+        """For what is asked again and again: a kubectl for each look costs more than what it looks at."""
+        return Wire(self.home / "kubeconfig")
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         command = [str(BIN / "fabula"), *arguments]

@@ -56,13 +56,24 @@ def apply(product: Product, namespace: str, folder: Path) -> None:
     product.kubectl("apply", "-n", namespace, "-f", str(path))
 
 
+PLURALS = {"dsb": "datasetbuilds", "ftr": "finetuneruns", "evr": "evalruns"}
+
+
 def status(product: Product, namespace: str, kind: str) -> dict[str, Any]:
-    return dict(product.get("-n", namespace, kind, "quickstart").get("status") or {})
+    path = f"/apis/fabula.dev/v1alpha1/namespaces/{namespace}/{PLURALS[kind]}/quickstart"
+    return dict(product.wire.ok("GET", path).get("status") or {})
 
 
 def processes(product: Product, marker: str) -> list[int]:
     """Worker processes of this state folder whose command line or config mentions `marker`."""
     return [one.pid for one in product.processes() if "fabula" in one.command and marker in one.text]
+
+
+def answers(product: Product) -> bool:
+    try:
+        return product.wire.call("GET", "/readyz").status == 200
+    except OSError:
+        return False
 
 
 def kill(pids: list[int]) -> bool:
@@ -130,7 +141,7 @@ def test_everything_killed_ends_as_in_peace(warm_product: Product, tmp_path: Pat
     while_working(product, "ftr", "train", lambda s: (s.get("done") or 0) >= 4)
     assert kill([product.parts()["parts"]["control plane"]["pid"]])
     until(lambda: product.parts()["parts"]["control plane"]["starts"] >= 2, "the control plane started again")
-    until(lambda: "storm" in product.kubectl("get", "namespaces", check=False), "the API server answers again")
+    until(lambda: answers(product), "the API server answers again")
     finish(product, "storm", "dsb")
     finish(product, "storm", "ftr")
     while_working(product, "evr", "infer", lambda s: True)

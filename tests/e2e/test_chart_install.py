@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import yaml
 from fabula_api.worker import FORK_SERVERS_VARIABLE
 from tests.e2e.conftest import BIN, ROOT
 from tests.support.patience import SECONDS, until
+from tests.support.wire import Wire
 
 helm = pytest.importorskip("helm_python", reason="Helm's engine comes with the test extra")
 CHART = ROOT / "charts" / "fabula"
@@ -56,6 +58,11 @@ class Cluster:
     def environment(self) -> dict[str, str]:
         return {**os.environ, "KUBECONFIG": str(self.state / "kubeconfig"), "PATH": f"{BIN}:{os.environ['PATH']}"}
 
+    @cached_property
+    def wire(self) -> Wire:
+        """For what is asked again and again: a kubectl for each look costs more than what it looks at."""
+        return Wire(self.state / "kubeconfig")
+
     def kubectl(self, *arguments: str, check: bool = True) -> str:
         done = subprocess.run(
             ["kubectl", *arguments], capture_output=True, text=True, env=self.environment, check=False, timeout=SECONDS
@@ -65,6 +72,21 @@ class Cluster:
 
     def get(self, *arguments: str) -> Any:
         return json.loads(self.kubectl("get", *arguments, "-o", "json"))
+
+    def ready(self) -> bool:
+        """Whether the cluster has a node that takes pods."""
+        try:
+            nodes = self.wire.ok("GET", "/api/v1/nodes")["items"]
+        except OSError:  # no kubeconfig yet, or nobody listens
+            return False
+        return any(
+            one["type"] == "Ready" and one["status"] == "True" for n in nodes for one in n["status"]["conditions"]
+        )
+
+    def runs(self, *plurals: str) -> list[dict[str, Any]]:
+        """The runs of these kinds in the default namespace."""
+        path = "/apis/fabula.dev/v1alpha1/namespaces/default"
+        return [run for plural in plurals for run in self.wire.ok("GET", f"{path}/{plural}")["items"]]
 
     def names(self, *arguments: str) -> set[str]:
         return {one["metadata"]["name"] for one in self.get(*arguments)["items"]}
@@ -88,7 +110,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, training_libraries: Path) 
         )
     try:
         found = Cluster(state)
-        until(lambda: "Ready" in found.kubectl("get", "nodes", check=False), "a node that is ready")
+        until(found.ready, "a node that is ready")
         yield found
     finally:
         process.terminate()
@@ -109,7 +131,8 @@ def installed(cluster: Cluster) -> Iterator[Any]:
 
 
 def ready(cluster: Cluster) -> bool:
-    status = cluster.get("deployment", "fabula", "-n", SYSTEM).get("status") or {}
+    deployment = cluster.wire.ok("GET", f"/apis/apps/v1/namespaces/{SYSTEM}/deployments/fabula")
+    status = deployment.get("status") or {}
     return bool(status.get("readyReplicas") == 1 and status.get("updatedReplicas") == 1)
 
 
@@ -146,7 +169,8 @@ def test_the_quickstart_runs_under_the_charts_own_rights(installed: Any, cluster
     cluster.kubectl("apply", "-f", str(tmp_path / "runs.yaml"))
 
     def over() -> bool:
-        states = [one.get("status", {}).get("state") for one in cluster.get("dsb,ftr,evr")["items"]]
+        found = cluster.runs("datasetbuilds", "finetuneruns", "evalruns")
+        states = [one.get("status", {}).get("state") for one in found]
         assert "Failed" not in states, cluster.kubectl("get", "dsb,ftr,evr", "-o", "wide")
         return states == ["Succeeded"] * 3
 
@@ -180,7 +204,7 @@ def test_an_upgrade_leaves_runs_and_certificate_alone_and_a_rollback_undoes_it(
 def test_an_uninstall_keeps_runs_and_artifacts(installed: Any, cluster: Cluster) -> None:
     installed.uninstall("fabula", timeout=int(SECONDS))
     # Hooks are no part of a release: what a trial said stays.
-    until(lambda: cluster.names("pods", "-n", SYSTEM) <= {"fabula-trial"}, "no pod of the operator")
+    until(lambda: cluster.names("pods", "-n", SYSTEM) <= {"fabula-trial"}, "no pod of the operator", 0.5)
     assert cluster.names("deployments,services,configmaps,roles,rolebindings", "-n", SYSTEM) <= {"kube-root-ca.crt"}
     assert cluster.names("clusterroles") & {"fabula"} == set()
     assert cluster.names("crds") >= {"datasetbuilds.fabula.dev", "finetuneruns.fabula.dev", "evalruns.fabula.dev"}

@@ -26,7 +26,7 @@ GRACE_SECONDS = 3
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BuildBench]:
+def bench(tmp_path_factory: pytest.TempPathFactory, stage_libraries: Path) -> Iterator[BuildBench]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
         for name in ("AWS_BEARER_TOKEN_BEDROCK", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
@@ -34,7 +34,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BuildBench]:
         folder = tmp_path_factory.mktemp("by-hand")
         with (
             run_bedrock(Bedrock()) as bedrock,
-            BuildBench(folder, bedrock, "--worker-grace", str(GRACE_SECONDS)) as running,
+            BuildBench(folder, bedrock, stage_libraries, "--worker-grace", str(GRACE_SECONDS)) as running,
         ):
             (running.artifacts / "episodes.jsonl.gz").write_bytes(episodes_gz(read_scripts()))
             yield running

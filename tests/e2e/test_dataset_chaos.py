@@ -73,6 +73,7 @@ def spec(endpoint: str, **more: Any) -> dict[str, Any]:
 
 def built(
     folder: Path,
+    libraries: Path,
     faults: Faults,
     victims: Sequence[Victim] = (),
     seed: int = 0,
@@ -80,7 +81,7 @@ def built(
     **more: Any,
 ) -> Built:
     """A build of all episodes, with `victims` struck meanwhile: workers with the signal `number`."""
-    with run_bedrock(Bedrock(faults=faults)) as bedrock, BuildBench(folder, bedrock) as bench:
+    with run_bedrock(Bedrock(faults=faults)) as bedrock, BuildBench(folder, bedrock, libraries) as bench:
         bench.apply("data", spec(bedrock.endpoint, **more))
         weather = Storm(bench, "data", drawn(seed, victims, num_requests=120 if "budget" in more else 220), number)
         status = weather.rage()
@@ -98,9 +99,9 @@ def environment() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def calm(tmp_path_factory: pytest.TempPathFactory) -> Built:
+def calm(tmp_path_factory: pytest.TempPathFactory, stage_libraries: Path) -> Built:
     """The undisturbed build."""
-    found = built(tmp_path_factory.mktemp("calm"), CALM)
+    found = built(tmp_path_factory.mktemp("calm"), stage_libraries, CALM)
     assert sum(count for (kind, *_), count in found.items.items() if kind == "extract") == 80
     assert found.books.unrecorded() == [] and not found.books.lost
     return found
@@ -124,8 +125,10 @@ def same_as(calm: Built, other: Built) -> None:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_whatever_is_killed_the_dataset_and_the_books_stay_the_same(tmp_path: Path, calm: Built, seed: int) -> None:
-    stormy = built(tmp_path, FAULTS, KILLS, seed)
+def test_whatever_is_killed_the_dataset_and_the_books_stay_the_same(
+    tmp_path: Path, stage_libraries: Path, calm: Built, seed: int
+) -> None:
+    stormy = built(tmp_path, stage_libraries, FAULTS, KILLS, seed)
     print(f"seed {seed}: {[(round(at, 1), what) for at, what in stormy.struck]}")
     same_as(calm, stormy)
     kills = [at for at, what in stormy.struck if what.startswith("worker")]
@@ -140,8 +143,10 @@ def test_whatever_is_killed_the_dataset_and_the_books_stay_the_same(tmp_path: Pa
 
 @pytest.mark.skipif("FABULA_CHAOS_SEEDS" not in os.environ, reason="a storm by hand: set FABULA_CHAOS_SEEDS")
 @pytest.mark.parametrize("seed", SEEDS)
-def test_the_provider_s_bill_stays_within_the_budget_whatever_is_killed(tmp_path: Path, seed: int) -> None:
-    stormy = built(tmp_path, FAULTS, KILLS, seed, budget={"usd": 6.0})
+def test_the_provider_s_bill_stays_within_the_budget_whatever_is_killed(
+    tmp_path: Path, stage_libraries: Path, seed: int
+) -> None:
+    stormy = built(tmp_path, stage_libraries, FAULTS, KILLS, seed, budget={"usd": 6.0})
     assert stormy.status["reason"] == "BudgetReached"
     assert stormy.books.bill.usd <= 6.0
     asked = sum(charge.usd for charge in stormy.books.bill.paid if charge.operation == "converse")
@@ -150,9 +155,11 @@ def test_the_provider_s_bill_stays_within_the_budget_whatever_is_killed(tmp_path
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_whoever_is_asked_to_stop_pays_for_nothing_twice(tmp_path: Path, calm: Built, seed: int) -> None:
+def test_whoever_is_asked_to_stop_pays_for_nothing_twice(
+    tmp_path: Path, stage_libraries: Path, calm: Built, seed: int
+) -> None:
     """SIGTERM and suspension for workers; operator and cluster are killed."""
-    graceful = built(tmp_path, FAULTS, GRACEFUL, seed, number=signal.SIGTERM)
+    graceful = built(tmp_path, stage_libraries, FAULTS, GRACEFUL, seed, number=signal.SIGTERM)
     print(f"seed {seed}: {[(round(at, 1), what) for at, what in graceful.struck]}")
     same_as(calm, graceful)
     times = Counter(charge.item for charge in graceful.books.bill.paid)

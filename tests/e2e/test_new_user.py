@@ -30,6 +30,7 @@ TUNE: dict[str, Any] = {
     "model": {"uri": "default/models/m", "digest": DIGEST},
 }
 KEYS = "store-keys"
+PLURALS = {"dsb": "datasetbuilds", "ftr": "finetuneruns"}
 
 
 def example() -> dict[str, Any]:
@@ -66,9 +67,11 @@ class Place:
 
     def says(self, namespace: str, what: str, reason: str, *words: str) -> dict[str, Any]:
         """Wait until a run gives this reason; it. What `kubectl describe` shows has the words."""
+        kind, _, name = what.partition("/")
+        path = f"/apis/fabula.dev/v1alpha1/namespaces/{namespace}/{PLURALS[kind]}/{name}"
 
         def look() -> dict[str, Any] | None:
-            status = self.cluster.get(what, "-n", namespace).get("status") or {}
+            status: dict[str, Any] = self.cluster.wire.ok("GET", path).get("status") or {}
             assert status.get("reason") == reason or not status.get("finishedAt"), json.dumps(status)
             return status if status.get("reason") == reason else None
 
@@ -97,7 +100,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         process = subprocess.Popen(command, stdout=log, stderr=log)
         try:
             found = Place(Cluster(folder / "cluster"), store)
-            until(lambda: "Ready" in found.cluster.kubectl("get", "nodes", check=False), "a node that is ready")
+            until(found.cluster.ready, "a node that is ready")
             found.cluster.kubectl("delete", "crd", "pytorchjobs.kubeflow.org")
             yield found
         finally:

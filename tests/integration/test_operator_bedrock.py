@@ -25,11 +25,11 @@ SECRET = Resource("", "v1", "Secret", "secrets")
 
 
 @pytest.fixture
-def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ControlPlane]:
+def cluster(tmp_path: Path, stage_libraries: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ControlPlane]:
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     for name in ("AWS_BEARER_TOKEN_BEDROCK", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
-    with ControlPlane(tmp_path / "cluster") as running:
+    with ControlPlane(tmp_path / "cluster", libraries=stage_libraries) as running:
         yield running
 
 

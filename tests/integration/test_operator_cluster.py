@@ -29,11 +29,11 @@ SPEC: dict[str, Any] = {
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+def cluster(tmp_path_factory: pytest.TempPathFactory, stage_libraries: Path) -> Iterator[ControlPlane]:
     with pytest.MonkeyPatch.context() as patch:
         # The process node finds fabula-worker as a shell would.
         patch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
-        with ControlPlane(tmp_path_factory.mktemp("cluster")) as running:
+        with ControlPlane(tmp_path_factory.mktemp("cluster"), libraries=stage_libraries) as running:
             yield running
 
 

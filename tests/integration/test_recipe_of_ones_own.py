@@ -57,7 +57,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BuildBench]:
         patch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
         program("-m", "fabula_api.generate", "--root", str(crds))
         patch.setattr("tests.support.operator_driver.CRDS", crds / "crds")
-        with run_bedrock(Bedrock()) as bedrock, BuildBench(folder, bedrock) as running:
+        with run_bedrock(Bedrock()) as bedrock, BuildBench(folder, bedrock, None) as running:
             # A pod of a cluster has the recipe in its image; one of the laptop's is told where it lies.
             where = f"--from-literal=PYTHONPATH={packages}"
             running.kubectl("create", "secret", "generic", "image", where)

@@ -44,11 +44,11 @@ NF4: dict[str, Any] = {
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory, training_libraries: Path) -> Iterator[World]:
+def world(tmp_path_factory: pytest.TempPathFactory, quantized_libraries: Path) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("methods")
     build_model(folder / "root" / "model")
     write_dataset(folder / "root" / "dataset", samples(8, images=(1, 2)), samples(1, seed=1))
-    world = World(folder, training_libraries)
+    world = World(folder, quantized_libraries)
     yield world
     world.close()
 

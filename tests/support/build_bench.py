@@ -28,13 +28,13 @@ SECRET = Resource("", "v1", "Secret", "secrets")
 class BuildBench:
     """`with BuildBench(folder, bedrock) as bench: bench.apply("data", spec); bench.ended("data")`."""
 
-    def __init__(self, folder: Path, bedrock: Bedrock, *options: str) -> None:
-        """`options` are the operator's."""
+    def __init__(self, folder: Path, bedrock: Bedrock, libraries: Path | None, *options: str) -> None:
+        """`libraries` are servers that have loaded what pods would have to, if any; `options` are the operator's."""
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.bedrock = folder, bedrock
         self.artifacts = folder / "artifacts"
         self.artifacts.mkdir()
-        self.cluster = ControlPlane(folder / "cluster")
+        self.cluster = ControlPlane(folder / "cluster", libraries=libraries)
         given = ("--worker-metrics-port", "0", "--progress-interval", "0.5", *options)
         # The address of the status server stays the same over all starts, so one object starts it again and again.
         self._make_operator = lambda account: OperatorProcess(account, folder, certificates(folder), "one", *given)

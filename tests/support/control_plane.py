@@ -15,15 +15,20 @@ from fabula_local.client import Api, ApiError
 from fabula_local.kinds import NAMESPACE, POD, Kind
 from fabula_local.node import processes
 
+FORK_SERVERS = "FABULA_FORK_SERVERS"
+"""The laptop's cluster knows nothing of the product, nor do its tests."""
+
 
 class ControlPlane:
     """`with ControlPlane(folder, "--gpus", "2") as cluster: ... cluster.kubeconfig`."""
 
-    def __init__(self, state_dir: Path, *arguments: str) -> None:
+    def __init__(self, state_dir: Path, *arguments: str, libraries: Path | None = None) -> None:
+        """`libraries` are servers that have loaded what pods would have to."""
         self.state_dir = state_dir
         self.kubeconfig = state_dir / "kubeconfig"
         self.log = state_dir / "control-plane.log"
-        self._arguments = arguments
+        self._arguments = arguments if libraries is None else (*arguments, "--pass-env", FORK_SERVERS)
+        self._environment = {} if libraries is None else {FORK_SERVERS: str(libraries)}
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> "ControlPlane":
@@ -41,7 +46,10 @@ class ControlPlane:
         command = [sys.executable, "-m", "fabula_local.controlplane", "--state-dir", str(self.state_dir)]
         begin = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as output:
-            self._process = subprocess.Popen([*command, *self._arguments], stderr=output, start_new_session=True)
+            environment = os.environ | self._environment
+            self._process = subprocess.Popen(
+                [*command, *self._arguments], stderr=output, start_new_session=True, env=environment
+            )
         process = self._process
 
         def is_ready() -> bool:

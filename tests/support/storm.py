@@ -61,19 +61,19 @@ class Storm:
             self._strike(strike)
         return self.bench.ended(self.name)
 
-    def _wait(self, holds: Callable[[], object]) -> None:
+    def _wait(self, holds: Callable[[], object], pause_seconds: float = 0.01) -> None:
         """Until it holds, or nothing is left to strike at."""
         looks = count(1)
         until(
             lambda: holds() or (next(looks) % _LOOKS_PER_QUESTION == 0 and self.bench.over(self.name)),
-            "the moment of a strike", 0.01,
+            "the moment of a strike", pause_seconds,
         )  # fmt: skip
 
     def _strike(self, strike: Strike) -> None:
         clock = self.bench.bedrock.clock
         match strike.victim:
             case "worker":
-                self._wait(lambda: self.bench.workers())
+                self._wait(lambda: self.bench.workers(), 0.05)  # each look reads all processes of this machine
                 if alive := sorted(self.bench.workers()):
                     with suppress(ProcessLookupError):
                         pid = alive[int(strike.draw * len(alive))]

@@ -1,50 +1,24 @@
-"""The command in every worker pod: `fabula-worker STAGE`, with its config in FABULA_CONFIG."""
+"""The command in every worker pod: `fabula-worker STAGE`, with its config in FABULA_CONFIG.
+
+It loads nothing before it is known that no process of this machine has all of it loaded.
+"""
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
-from fabula_api.recipes import RecipesBroken
-from fabula_api.worker import CONFIG_VARIABLE, ExitCode
-from fabula_workloads.runtime.entry import run_worker
-from fabula_workloads.stages.registry import find_stage, stage_names
-
-
-def build_parser() -> argparse.ArgumentParser:
-    """The command line."""
-    stages = stage_names()
-    parser = argparse.ArgumentParser(
-        prog="fabula-worker",
-        description="Runs one stage of a Fabula run. The operator starts it in pods.",
-        epilog=f"Exit codes: 0 done, {ExitCode.CONFIG:d} bad configuration, {ExitCode.INPUT:d} bad input, "
-        f"{ExitCode.CREDENTIALS:d} refused credentials or no permission, {ExitCode.RETRY:d} try again, other: crash.",
-    )
-    parser.add_argument("stage", metavar="STAGE", choices=stages, help=", ".join(stages))
-    parser.add_argument("--config", type=Path, metavar="FILE", help=f"read the config from FILE, not {CONFIG_VARIABLE}")
-    return parser
+from fabula_workloads.training.preloaded.ready import stand_in_if_ready
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
-    try:
-        parser = build_parser()
-    except RecipesBroken as error:
-        print(error, file=sys.stderr)
-        return ExitCode.CONFIG
-    options = parser.parse_args(arguments)
-    if options.config is not None:
-        try:
-            text = options.config.read_text()
-        except OSError as error:
-            print(f"{options.config}: {error.strerror}", file=sys.stderr)
-            return ExitCode.CONFIG
-    else:
-        text = os.environ.get(CONFIG_VARIABLE, "")
-    return run_worker(options.stage, text, find_stage)
+    if arguments is None:
+        stand_in_if_ready(sys.argv[1:], os.environ)
+    from fabula_workloads import command
+
+    return command.main(arguments)
 
 
 if __name__ == "__main__":

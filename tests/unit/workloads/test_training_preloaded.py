@@ -9,10 +9,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.support.patience import SECONDS, until
 
+from fabula_api.worker import FORK_SERVERS_VARIABLE
+from fabula_workloads.training.preloaded import ready
 from fabula_workloads.training.preloaded.libraries import Libraries
 
 MODULE = """
@@ -28,6 +31,11 @@ def main():
         case "raise": raise ValueError("by the copy")
         case "signal": os.kill(os.getpid(), int(rest[0]))
         case "wait": time.sleep(3600)
+        case "stop":
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, lambda number, frame: print("told", number, flush=True) or sys.exit(75))
+            print("listens", flush=True)
+            signal.pause()
 """
 SERVER = """
 import socket, sys, served_module
@@ -139,6 +147,49 @@ def test_the_process_ends_with_its_parent(served: Served) -> None:
     parent.kill()
     parent.communicate()
     until(lambda: "fabula-test-9" not in copies(), "the end of the copy")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_what_ends_a_pod_orderly_reaches_the_copy(served: Served, number: signal.Signals) -> None:
+    code = (
+        "import signal, sys; from fabula_workloads.training.preloaded.client import stand_in; "
+        "stand_in(sys.argv[1], 'test', 'served_module', ['stop'], passing_on=(signal.SIGTERM, signal.SIGINT))"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(served[0].path)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    until(lambda: process.stdout.readline() == "listens\n", "the copy listens")
+    process.send_signal(number)
+    assert process.communicate(timeout=SECONDS)[0] == f"told {number:d}\n"
+    assert process.returncode == 75
+
+
+@pytest.mark.parametrize(
+    ("words", "environment", "server"),
+    [
+        (["ingest"], {}, "stages"),
+        (["infer"], {}, "cpu-none"),
+        (["train"], {}, None),
+        (["ingest", "--config", "file"], {}, None),
+        (["resolve"], {"HF_ENDPOINT": "http://mirror"}, None),
+        (["score"], {"PYTHONPATH": "/more"}, None),
+    ],
+)
+def test_a_pod_asks_for_a_copy_where_one_would_be_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], environment: dict[str, str], server: str | None
+) -> None:
+    asked: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(ready.client, "stand_in", lambda *given, **_: asked.append(given))
+    given = {FORK_SERVERS_VARIABLE: str(tmp_path), **environment}
+    ready.stand_in_if_ready(words, given)
+    assert asked == [], "there is no server yet"
+    for name in ("stages", "cpu-none"):
+        (tmp_path / name).touch()
+    ready.stand_in_if_ready(words, given)
+    assert asked == ([] if server is None else [(str(tmp_path / server), words[0], "fabula_workloads.command", words)])
+    ready.stand_in_if_ready(words, environment)
+    assert len(asked) == (server is not None), "nothing was said of servers"
 
 
 def test_all_end_with_the_server(served: Served) -> None:

@@ -1,8 +1,9 @@
 """Loads the libraries of training once and is copied for each process that needs them.
 
-`python -m fabula_workloads.training.preloaded.server LISTENER DEVICE QUANTIZATION`; LISTENER is a socket's descriptor,
-where `client.py` asks. Importing torch, transformers and DeepSpeed takes seconds of each process; a copy has them at
-once and shares their memory. The server has one thread and touches no GPU, for neither survives a copy.
+`python -m fabula_workloads.training.preloaded.server LISTENER KIND`; LISTENER is a socket's descriptor, where
+`client.py` asks, and KIND is `DEVICE-QUANTIZATION` or `stages`. Importing torch, transformers and DeepSpeed takes
+seconds of each process; a copy has them at once and shares their memory. The server has one thread and touches no GPU,
+for neither survives a copy.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ import traceback
 from typing import Never
 
 from fabula_workloads.training.messages.process import PARENT_VARIABLE, die_with_parent
-from fabula_workloads.training.preloaded.client import LENGTH, STATUS
+from fabula_workloads.training.preloaded.client import LENGTH, NUMBER
+from fabula_workloads.training.preloaded.ready import STAGES
 
 _log = logging.getLogger("fabula.train")
 _PR_SET_NAME = 15
@@ -41,9 +43,27 @@ _ON_ANY_DEVICE = (
 def main() -> None:
     """Serve until the parent ends."""
     die_with_parent()
-    listener, device, quantization = socket.socket(fileno=int(sys.argv[1])), sys.argv[2], sys.argv[3]
-    load(cuda=device == "cuda", quantized=quantization != "none")
+    listener, kind = socket.socket(fileno=int(sys.argv[1])), sys.argv[2]
+    if kind == STAGES:
+        load_stages()
+    else:
+        device, _, quantization = kind.partition("-")
+        load(cuda=device == "cuda", quantized=quantization != "none")
     serve(listener)
+
+
+def load_stages() -> None:
+    """Import what the stages of all installed recipes import at their start, but for those that load torch."""
+    from fabula_api.recipes import recipes
+
+    for recipe in recipes().values():
+        for stages in (*recipe.stages.values(), *recipe.dry_run.values()):
+            for stage in stages:
+                importlib.import_module(stage.runs.partition(":")[0])
+    for name in ("fabula_workloads.command", "boto3", "PIL.Image", "numpy"):
+        importlib.import_module(name)
+    gc.collect()
+    gc.freeze()
 
 
 def load(*, cuda: bool, quantized: bool) -> None:
@@ -97,6 +117,7 @@ def serve(listener: socket.socket) -> Never:
                     os.close(woken)
                     os.close(wake)
                     become(client, server)
+                _tell(client, copy)
                 clients[copy] = client
                 # Not for input: what the client sends is the copy's to read.
                 waiting.register(client, select.POLLRDHUP)
@@ -127,9 +148,9 @@ def _ended() -> list[tuple[int, int]]:
         found.append((copy, status))
 
 
-def _tell(client: socket.socket, status: int) -> None:
+def _tell(client: socket.socket, number: int) -> None:
     try:
-        client.sendall(STATUS.pack(status))
+        client.sendall(NUMBER.pack(number))
     except OSError:
         return  # it was killed, and so was the copy
 
@@ -150,6 +171,7 @@ def become(client: socket.socket, server: int) -> Never:
         # Its parent is this server, which ends when the launcher does.
         os.environ.update(request["environment"] | {PARENT_VARIABLE: str(server)})
         die_with_parent()
+        del os.environ[PARENT_VARIABLE]
         os.chdir(request["folder"])
         sys.argv = [request["module"], *request["arguments"]]
         # What `top` shows; all copies have the server's command line.

@@ -1,0 +1,31 @@
+"""Whether a server of this machine has a stage's libraries loaded, so that its pod need not."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Mapping, Sequence
+
+from fabula_workloads.training.preloaded import client
+
+FOLDER = "FABULA_FORK_SERVERS"
+"""As `FORK_SERVERS_VARIABLE` of the contract, which takes long to import."""
+STAGES = "stages"
+"""The server of stages that load no torch."""
+_SERVERS = {"train": None, "infer": "cpu-none"}
+"""Of stages that are not served by it. A launcher loads no torch, and starts its ranks from a server of its own."""
+_READ_AT_IMPORT = ("HF_", "TRANSFORMERS_", "PYTHON", "CUDA_")
+"""Variables that libraries read only once, when they are imported: a copy would not see its own."""
+
+
+def stand_in_if_ready(arguments: Sequence[str], environment: Mapping[str, str]) -> None:
+    """Be the stand-in for a copy that runs this stage, to its end; return where there is no server for it."""
+    if not (folder := environment.get(FOLDER)) or len(arguments) != 1:
+        return
+    server = _SERVERS.get(arguments[0], STAGES)
+    if server is None or any(name.startswith(_READ_AT_IMPORT) for name in environment):
+        return
+    path = os.path.join(folder, server)
+    if os.path.exists(path):
+        stopping = (signal.SIGTERM, signal.SIGINT)
+        client.stand_in(path, arguments[0], "fabula_workloads.command", arguments, passing_on=stopping)
