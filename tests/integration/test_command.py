@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.forked_command import forked_command
 from tests.support.laptop import LaptopApi
 from tests.support.patience import SECONDS
 from tests.support.told_runs import FAILED, SUCCEEDED, TIME, WAITS, WORKS, manifest
@@ -25,16 +26,16 @@ RUNS = "/apis/fabula.dev/v1alpha1/namespaces/default"
 class Command:
     """`fabula` on a cluster."""
 
-    def __init__(self, kubeconfig: Path, home: Path) -> None:
+    def __init__(self, kubeconfig: Path, environment: dict[str, str], forked: list[str]) -> None:
         self.wire = Wire(kubeconfig)
-        self._env = {**os.environ, "KUBECONFIG": str(kubeconfig), "HOME": str(home), "COLUMNS": "200"}
-        self._env["PATH"] = f"{BIN}:{self._env['PATH']}"
+        self._environment, self._forked = environment, forked
 
-    def __call__(self, *words: str, program: tuple[str, ...] = ("fabula",)) -> tuple[int, str]:
-        """Exit code, and what it said on both streams."""
+    def __call__(self, *words: str, program: tuple[str, ...] = ()) -> tuple[int, str]:
+        """Exit code, and what it said on both streams. A program that is named loads what it needs anew."""
         done = subprocess.run(
-            [*program, *words], env=self._env, capture_output=True, text=True, timeout=SECONDS, check=False
-        )
+            [*(program or self._forked), *words], env=self._environment, capture_output=True, text=True,
+            timeout=SECONDS, check=False,
+        )  # fmt: skip
         return done.returncode, done.stdout + done.stderr
 
     def apply(self, kind: str, name: str, status: dict[str, Any] | None = None, **spec: Any) -> None:
@@ -53,9 +54,10 @@ class Command:
 @pytest.fixture(scope="module")
 def command(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
     folder = tmp_path_factory.mktemp("command")
-    with LaptopApi(folder / "state") as api:
+    environment = {**os.environ, "HOME": str(folder), "COLUMNS": "200", "PATH": f"{BIN}:{os.environ['PATH']}"}
+    with forked_command(folder, environment) as forked, LaptopApi(folder / "state") as api:
         install(api.kubeconfig)
-        made = Command(api.kubeconfig, folder)
+        made = Command(api.kubeconfig, {**environment, "KUBECONFIG": str(api.kubeconfig)}, forked)
         made.apply("DatasetBuild", "books", WORKS)
         made.apply("FineTuneRun", "tale", WAITS)
         made.apply("EvalRun", "score")
@@ -64,8 +66,9 @@ def command(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
 
 
 def test_status_is_a_tree_that_says_why(command: Command) -> None:
-    code, said = command("status")
+    code, said = command("status", program=("fabula",))
     assert code == 0, said
+    assert command("status") == (code, said)
     assert "FineTuneRun/tale  Pending" in said
     assert "rank 1 ran out of memory" in said
     assert command("status", "ftr/broken", "--exit-code")[0] == 1

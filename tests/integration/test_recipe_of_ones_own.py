@@ -19,6 +19,8 @@ from tests.support.build_bench import BuildBench
 from tests.support.operator_driver import run_object
 from tests.support.patience import SECONDS, until
 
+from fabula_operator.kube.resources import RUNS
+
 pytestmark = [pytest.mark.slow, pytest.mark.torch]
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "recipes.md").read_text()
@@ -48,7 +50,7 @@ def program(*arguments: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BuildBench]:
+def bench(tmp_path_factory: pytest.TempPathFactory, training_libraries: Path) -> Iterator[BuildBench]:
     folder = tmp_path_factory.mktemp("captions")
     packages, crds = folder / "packages", folder / "generated"
     install(packages)
@@ -57,7 +59,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BuildBench]:
         patch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
         program("-m", "fabula_api.generate", "--root", str(crds))
         patch.setattr("tests.support.operator_driver.CRDS", crds / "crds")
-        with run_bedrock(Bedrock()) as bedrock, BuildBench(folder, bedrock, None) as running:
+        with run_bedrock(Bedrock()) as bedrock, BuildBench(folder, bedrock, training_libraries) as running:
             # A pod of a cluster has the recipe in its image; one of the laptop's is told where it lies.
             where = f"--from-literal=PYTHONPATH={packages}"
             running.kubectl("create", "secret", "generic", "image", where)
@@ -75,7 +77,7 @@ def run(bench: BuildBench, kind: str, **spec: Any) -> dict[str, Any]:
     bench.kubectl("apply", "-f", str(path))
 
     def ended() -> dict[str, Any] | None:
-        found = json.loads(bench.kubectl("get", kind, "pictures", "-o", "json")).get("status") or {}
+        found = bench.wire.ok("GET", RUNS[kind].path("default", "pictures")).get("status") or {}
         return found if found.get("state") in ("Succeeded", "Failed") else None
 
     status: dict[str, Any] = until(ended, f"the end of the {kind}")

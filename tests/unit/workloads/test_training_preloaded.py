@@ -23,6 +23,7 @@ import os, signal, sys, time
 LOADED_BY = os.getpid()
 def main():
     word, *rest = sys.argv[1:]
+    if word == "found": import more_of_it
     print(word, *rest, os.getcwd(), os.environ.get("MINE"), os.getpid() == LOADED_BY, flush=True)
     print(sys.stdin.readline(), end="", file=sys.stderr, flush=True)
     match word:
@@ -149,6 +150,12 @@ def test_the_process_ends_with_its_parent(served: Served) -> None:
     until(lambda: "fabula-test-9" not in copies(), "the end of the copy")
 
 
+def test_a_copy_finds_what_its_own_path_names(served: Served, tmp_path: Path) -> None:
+    (tmp_path / "more_of_it.py").touch()
+    process = ask(served[0], "found", PYTHONPATH=f"{tmp_path}{os.pathsep}/nowhere")
+    assert process.communicate("\n", timeout=SECONDS)[0].startswith("found"), process.returncode
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_what_ends_a_pod_orderly_reaches_the_copy(served: Served, number: signal.Signals) -> None:
     code = (
@@ -173,7 +180,7 @@ def test_what_ends_a_pod_orderly_reaches_the_copy(served: Served, number: signal
         (["train"], {}, None),
         (["ingest", "--config", "file"], {}, None),
         (["resolve"], {"HF_ENDPOINT": "http://mirror"}, None),
-        (["score"], {"PYTHONPATH": "/more"}, None),
+        (["score"], {"PYTHONPATH": "/more"}, "stages"),
     ],
 )
 def test_a_pod_asks_for_a_copy_where_one_would_be_as_it_is(

@@ -14,7 +14,7 @@ STAGES = "stages"
 """The server of stages that load no torch."""
 _SERVERS = {"train": None, "infer": "cpu-none"}
 """Of stages that are not served by it. A launcher loads no torch, and starts its ranks from a server of its own."""
-_READ_AT_IMPORT = ("HF_", "TRANSFORMERS_", "PYTHON", "CUDA_")
+_READ_AT_IMPORT = ("HF_", "TRANSFORMERS_")
 """Variables that libraries read only once, when they are imported: a copy would not see its own."""
 
 

@@ -135,6 +135,15 @@ def serve(listener: socket.socket) -> Never:
                         os.kill(copy, signal.SIGKILL)
 
 
+def look_also_in(path: str) -> None:
+    """Find modules, and with them recipes, where PYTHONPATH says, as a new process would."""
+    if more := [folder for folder in path.split(os.pathsep) if folder and folder not in sys.path]:
+        sys.path[:0] = more
+        from fabula_api.recipes import recipes
+
+        recipes.cache_clear()
+
+
 def _ended() -> list[tuple[int, int]]:
     """Copies that have ended, with their status."""
     found: list[tuple[int, int]] = []
@@ -173,6 +182,7 @@ def become(client: socket.socket, server: int) -> Never:
         die_with_parent()
         del os.environ[PARENT_VARIABLE]
         os.chdir(request["folder"])
+        look_also_in(request["environment"].get("PYTHONPATH", ""))
         sys.argv = [request["module"], *request["arguments"]]
         # What `top` shows; all copies have the server's command line.
         ctypes.CDLL(None).prctl(_PR_SET_NAME, f"fabula-{request['name']}".encode())
