@@ -32,6 +32,8 @@ CLIENTS = 8
 LIMIT_SECONDS = 900.0
 RAW_JOBS = 600
 QUIET, MORE = 200, 200
+SETTLED_SECONDS = 5.0
+"""After the last Job of a burst: the operator looks at a run once more, a second after it wrote."""
 
 
 @dataclass
@@ -44,12 +46,15 @@ class Row:
     """Seconds from a run to its Job, of one after the other."""
     burst: float = 0.0
     cpu_ms: float = 0.0
+    """Of the operator for each run, until it has nothing more to do for any."""
     first_of_more: float = 0.0
     """Seconds to the first Job of a second burst, with all the others there."""
     burst_more: float = 0.0
     idle_cpu: float = 0.0
     idle_requests: dict[str, float] = field(default_factory=dict)
     ready: float = 0.0
+    ready_cpu: float = 0.0
+    """Seconds of CPU of the operator until then."""
     new_after_restart: float = 0.0
     takeover: float = 0.0
     memory_mb: float = 0.0
@@ -161,8 +166,8 @@ async def measure(api: Api, kubeconfig: Path, folder: Path, tls: Certificates, s
         await side_by_side(size, create)
         await until(lambda: made(QUIET + size), "a Job for each run")
         row.burst = size / (time.perf_counter() - begin)
+        await asyncio.sleep(SETTLED_SECONDS)
         row.cpu_ms = (cpu_seconds(first) - before) / size * 1000
-        await asyncio.sleep(5)
         told, before = requests(first), cpu_seconds(first)
         await asyncio.sleep(idle)
         row.idle_cpu = (cpu_seconds(first) - before) * 60 / idle
@@ -179,6 +184,7 @@ async def measure(api: Api, kubeconfig: Path, folder: Path, tls: Certificates, s
         first.stop()
     second, third = operator("second"), operator("third")
     async with leading(second) as row.ready:
+        row.ready_cpu = cpu_seconds(second)
         await create(size)
         row.new_after_restart = await until(lambda: made(QUIET + size + MORE + 1), "the new run's Job")
         with third:
@@ -202,19 +208,26 @@ def _at(seconds: list[float], share: float) -> float:
 
 def table(rows: list[Row]) -> str:
     """The rows as Markdown."""
-    lines = [
-        "| runs | raw Jobs/s | one run on a quiet operator, CR to Job, ms (p50, p99) | burst, Jobs/s | CPU ms a run "
-        f"| {MORE} more: the first Job after, s | and Jobs/s | idle, CPU s a minute | ready after a restart, s "
-        "| a new run's Job then, s | takeover from a kill, s | VmHWM MB, at the end of idle | after a takeover |",
-        "|---|---|---|---|---|---|---|---|---|---|---|---|---|",
-    ]
-    lines += [
-        f"| {one.size} | {one.raw:.0f} | {_at(one.quiet, 0.5):.0f}, {_at(one.quiet, 0.99):.0f} | {one.burst:.1f} "
-        f"| {one.cpu_ms:.1f} | {one.first_of_more:.2f} | {one.burst_more:.1f} | {one.idle_cpu:.1f} | {one.ready:.1f} "
-        f"| {one.new_after_restart:.2f} | {one.takeover:.1f} | {one.memory_mb:.0f} | {one.memory_restarted_mb:.0f} |"
-        for one in rows
-    ]
-    return "\n".join(lines)
+    columns: dict[str, Callable[[Row], str]] = {
+        "runs": lambda row: str(row.size),
+        "raw Jobs/s": lambda row: f"{row.raw:.0f}",
+        "one run on a quiet operator, CR to Job, ms (p50, p99)": (
+            lambda row: f"{_at(row.quiet, 0.5):.0f}, {_at(row.quiet, 0.99):.0f}"
+        ),
+        "burst, Jobs/s": lambda row: f"{row.burst:.1f}",
+        "CPU ms a run": lambda row: f"{row.cpu_ms:.1f}",
+        f"{MORE} more: the first Job after, s": lambda row: f"{row.first_of_more:.2f}",
+        "and Jobs/s": lambda row: f"{row.burst_more:.1f}",
+        "idle, CPU s a minute": lambda row: f"{row.idle_cpu:.1f}",
+        "ready after a restart, s": lambda row: f"{row.ready:.1f}",
+        "CPU s of it": lambda row: f"{row.ready_cpu:.1f}",
+        "a new run's Job then, s": lambda row: f"{row.new_after_restart:.2f}",
+        "takeover from a kill, s": lambda row: f"{row.takeover:.1f}",
+        "VmHWM MB, at the end of idle": lambda row: f"{row.memory_mb:.0f}",
+        "after a takeover": lambda row: f"{row.memory_restarted_mb:.0f}",
+    }
+    cells = [list(columns), ["---"] * len(columns), *([show(one) for show in columns.values()] for one in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in cells)
 
 
 async def run(kubeconfig: Path, folder: Path, sizes: list[int], idle: float) -> None:

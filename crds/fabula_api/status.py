@@ -138,7 +138,7 @@ class RunStatus(StatusModel):
         ),
     ] = Field(default_factory=list)
     """Accepted, Running, Suspended, Succeeded, Failed, Finished, Reconciling, Stalled; Healthy on a FineTuneRun,
-    GatesPassed on an EvalRun."""
+    GatesPassed and JudgesTrusted on an EvalRun."""
     progress: Progress | None = None
     """How far the run is."""
     stages: list[StageStatus] = Field(default_factory=list, max_length=64)

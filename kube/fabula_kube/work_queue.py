@@ -1,6 +1,7 @@
 """Objects to look at: each key at most once in the queue and never twice at work, with a delay where one is asked for.
 
-What has changed comes before what is only looked at again, so that a new object never waits for a resync of all others.
+What somebody asks comes before what happens, that before what is only to be told, and what is only looked at again
+comes last: a new object never waits for ten thousand others to say how they are, nor for a resync of them.
 Of equal urgency, tenants take turns: who has 5,000 objects delays another's new one by one look.
 """
 
@@ -15,7 +16,7 @@ from typing import Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
 TURN = 16
-"""Of so many keys taken one is of the less urgent ones, so that a lasting burst does not keep them out for ever."""
+"""Of so many keys taken one is the one that has waited longest, so that a lasting burst keeps nothing out for ever."""
 
 
 FIRST_BACKOFF_SECONDS, LAST_BACKOFF_SECONDS = 0.1, 30.0
@@ -25,9 +26,13 @@ FIRST_BACKOFF_SECONDS, LAST_BACKOFF_SECONDS = 0.1, 30.0
 class Urgency(IntEnum):
     """Why a key is to be looked at, the most urgent first."""
 
-    CHANGED = 0
-    """Something happened to it, or the time it asked for has come."""
-    RESYNCED = 1
+    ASKED = 0
+    """Somebody made it, or asks something else of it than was answered."""
+    CHANGED = 1
+    """Something happened to it, or the time has come when something is to be done for it."""
+    NOTED = 2
+    """There may be something to tell of it, and nothing is to be done as far as is known."""
+    RESYNCED = 3
     """It was read again, and nothing is known to have happened."""
 
 
@@ -83,7 +88,7 @@ class WorkQueue(Generic[K]):
         self._lanes: tuple[Lane[K], ...] = tuple(Lane(tenant) for _ in Urgency)
         self._active: set[K] = set()
         self._again: dict[K, Urgency] = {}
-        self._timers: dict[K, asyncio.TimerHandle] = {}
+        self._timers: dict[tuple[K, Urgency], asyncio.TimerHandle] = {}
         self._failures: dict[K, int] = {}
         self._wake = asyncio.Event()
         self._taken = 0
@@ -113,23 +118,31 @@ class WorkQueue(Generic[K]):
         self._lanes[urgency].add(key)
         self._wake.set()
 
-    def add_after(self, key: K, seconds: float) -> None:
-        """Look at the key after a while; the earliest of several such wishes counts."""
+    def add_after(self, key: K, seconds: float, urgency: Urgency = Urgency.CHANGED) -> None:
+        """Look at the key after a while; of several such wishes of one urgency the earliest counts."""
         if seconds <= 0:
-            self.add(key)
+            self.add(key, urgency)
             return
         loop = asyncio.get_running_loop()
-        timer = self._timers.get(key)
+        timer = self._timers.get((key, urgency))
         at = loop.time() + seconds
         if timer is not None and not timer.cancelled():
             if timer.when() <= at:
                 return
             timer.cancel()
-        self._timers[key] = loop.call_at(at, self._elapsed, key)
+        self._timers[key, urgency] = loop.call_at(at, self._elapsed, key, urgency)
 
-    def _elapsed(self, key: K) -> None:
-        self._timers.pop(key, None)
-        self.add(key)
+    def look_again(self, key: K, seconds: float | None, urgency: Urgency = Urgency.CHANGED) -> None:
+        """Look at the key after a while and, of this urgency, not before, whatever was wished so far; None: not at
+        all."""
+        if (timer := self._timers.pop((key, urgency), None)) is not None:
+            timer.cancel()
+        if seconds is not None:
+            self.add_after(key, seconds, urgency)
+
+    def _elapsed(self, key: K, urgency: Urgency) -> None:
+        self._timers.pop((key, urgency), None)
+        self.add(key, urgency)
 
     async def get(self) -> K:
         """The next key; call `done` after looking at it."""
@@ -137,8 +150,10 @@ class WorkQueue(Generic[K]):
             self._wake.clear()
             await self._wake.wait()
         self._taken += 1
-        order = reversed(self._lanes) if self._taken % TURN == 0 else iter(self._lanes)
-        key = next(lane for lane in order if len(lane)).pop()
+        due = [lane for lane in self._lanes if len(lane)]
+        # Empty lanes are left out, so each has one that is oldest.
+        lane = due[0] if self._taken % TURN else min(due, key=lambda one: one.oldest() or 0.0)
+        key = lane.pop()
         self._active.add(key)
         return key
 

@@ -90,9 +90,7 @@ class Operator:
         self._applier = Applier(
             self.api, self.cache, settings.worker, authority, utc_now, self.queue.add, settings.identity
         )
-        self._warnings = Warnings(
-            self.api, utc_now, settings.patience, lambda key: self._changed(key, Urgency.RESYNCED)
-        )
+        self._warnings = Warnings(self.api, utc_now, settings.patience, lambda key: self._changed(key, Urgency.NOTED))
         self.reconciler = Reconciler(
             self.cache,
             self.observer,
@@ -205,7 +203,7 @@ class Operator:
         # What is served may have changed while this operator waited.
         await self._watch()
         for key in [*self.cache.keys(), *await self.observer.admitted(settings.namespace)]:
-            queue.add(key, Urgency.RESYNCED)
+            queue.add(key, self.cache.urgency(key))
         # From here on what a list knows and the cache does not is what the watches missed.
         self.observer.missed = self.metrics.missed
         self.reports.answering_since(utc_now())

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 from tests.support.in_blocks import in_blocks
 
-from fabula_operator.handlers.reconcile import Reconciler
+from fabula_operator.handlers.reconcile import SETTLE_SECONDS, Reconciler
 from fabula_operator.handlers.reports import Reports
 from fabula_operator.kube.apply import Applier
 from fabula_operator.kube.cache import Cache, Key
@@ -131,10 +131,11 @@ class Driver:
             key = next(iter(self.due))
             del self.due[key]
             again = await self.reconciler.look(key)
-            if again is not None and again <= 0.5:
+            waits = [one for one in (again.act, again.tell) if one is not None]
+            if waits and min(waits) <= SETTLE_SECONDS:
                 self.due[key] = None
-            elif again is not None:
-                self.later[key] = again
+            elif waits:
+                self.later[key] = min(waits)
 
     async def resync(self, namespace: str) -> None:
         """The periodic lists."""

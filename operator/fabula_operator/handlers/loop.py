@@ -8,12 +8,13 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from fabula_kube.work_queue import Urgency, WorkQueue
-from fabula_operator.handlers.reconcile import Reconciler
+from fabula_operator.handlers.reconcile import Again, Reconciler
 from fabula_operator.kube.cache import Cache, Key
 from fabula_operator.kube.client import ApiError
 from fabula_operator.kube.observe import Observer
 
 logger = logging.getLogger(__name__)
+DEFECT_SECONDS = 30.0
 LOOK_AT_ALL = 10
 """Of so many resyncs one has all runs looked at, whether there is news of them or not."""
 
@@ -23,24 +24,26 @@ async def work(queue: WorkQueue[Key], reconciler: Reconciler, led: Callable[[], 
     while True:
         key = await queue.get()
         await led()
-        again: float | None = None
+        again = Again()
         try:
             again = await reconciler.look(key)
         except Exception:
             # A defect in the plan of one run must not stop the others, and must not spin.
             logger.exception("%s %s/%s: the look failed", *key)
-            again = 30.0
+            again = Again(act=DEFECT_SECONDS)
         finally:
             queue.done(key)
-        if again is not None:
-            queue.add_after(key, again)
+        # Each look says anew what it waits for.
+        queue.look_again(key, again.act)
+        queue.look_again(key, again.tell, Urgency.NOTED)
 
 
 async def resync(
     queue: WorkQueue[Key], observer: Observer, cache: Cache, namespace: str | None, *, all_runs: bool = True
 ) -> bool:
     """List everything, and have runs looked at behind those that something happens to: all, or those with news and,
-    where the cluster serves another set of kinds, all. False if it could not be listed."""
+    where the cluster serves another set of kinds, all. Those that nobody has answered come first. False if it could not
+    be listed."""
     before = (observer.pytorch_jobs, observer.admissions.installed)
     try:
         await observer.discover()
@@ -51,7 +54,7 @@ async def resync(
     if all_runs or before != (observer.pytorch_jobs, observer.admissions.installed):
         due = due.union(cache.keys())
     for key in due:
-        queue.add(key, Urgency.RESYNCED)
+        queue.add(key, cache.urgency(key))
     return True
 
 

@@ -10,7 +10,7 @@ import logging
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import PurePath
 from typing import Protocol
@@ -21,6 +21,7 @@ from fabula_operator.kube.cache import Cache, Key
 from fabula_operator.kube.client import ApiError
 from fabula_operator.kube.lease import NotLeading
 from fabula_operator.kube.observe import Observer
+from fabula_operator.kube.sight import see
 from fabula_operator.kube.warnings import Heard, Warnings
 from fabula_operator.plan.actions import Plan
 from fabula_operator.plan.lifecycle import plan
@@ -31,6 +32,9 @@ from fabula_operator.plan.status.significance import only_progress
 
 logger = logging.getLogger(__name__)
 SOON_SECONDS = 0.2
+SETTLE_SECONDS = 1.0
+"""After a status or a new child was written. What comes of it, the watch tells; where nothing does, the run is looked
+at once more, for what it waits for now."""
 ECHO_SECONDS = 2.0
 """How long the watch may take to tell of our own write, before the object is read."""
 NAME_TAKEN_SECONDS = 2.0
@@ -41,6 +45,20 @@ class Watcher(Protocol):
     """Is told of each look, for metrics."""
 
     def reconciled(self, key: Key, seconds: float, error: str | None) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """In how many seconds to look again without news; None for not at all."""
+
+    act: float | None = None
+    """Something may be to be done then."""
+    tell: float | None = None
+    """There may be something new to tell then, and nothing to do."""
+
+
+Made = tuple[Observed, Plan]
+"""What is seen, and the plan that was made of it."""
 
 
 class Reconciler:
@@ -77,57 +95,63 @@ class Reconciler:
         self._outdated: set[Key] = set()
         """Runs of which the server has a newer version than we knew."""
 
-    async def look(self, key: Key) -> float | None:
-        """Reconcile the run; seconds after which to look again, or None. Never raises for what the API answers."""
+    async def look(self, key: Key) -> Again:
+        """Reconcile the run; when to look again. Never raises for what the API answers."""
         started = time.monotonic()
         error: str | None = None
+        wait: float | None = None
+        again = Again()
         try:
             again = await self._look(key)
             self._errors.pop(key, None)
             self._raised.pop(key, None)
         except NameTaken as taken:
             logger.info("%s %s/%s: %s; trying again", *key, taken)
-            again = NAME_TAKEN_SECONDS
+            wait = NAME_TAKEN_SECONDS
         except ChildRefused as refused:
             error = "ChildRefused"
-            again = self._refused(key, refused)
+            wait = self._refused(key, refused)
         except NotLeading as held_up:
             # No fault of the run's: it is looked at again as soon as there may be written.
-            error, again = held_up.reason, SOON_SECONDS
+            error, wait = held_up.reason, SOON_SECONDS
         except ApiError as failed:
             error = failed.reason
             if failed.code == 409:
                 self._outdated.add(key)
-                again = SOON_SECONDS
+                wait = SOON_SECONDS
             else:
-                again = self._backoff(key, failed)
+                wait = self._backoff(key, failed)
         except Exception as raised:
             error = type(raised).__name__
-            again = await self._unplanned(key, raised)
+            wait = await self._unplanned(key, raised)
         if self._watcher is not None:
             self._watcher.reconciled(key, time.monotonic() - started, error)
-        return again
+        return again if wait is None else Again(act=wait)
 
-    async def _look(self, key: Key) -> float | None:
+    async def _look(self, key: Key) -> Again:
         if (wait := await self._own_writes(key)) is not None:
-            return wait
-        if (made := await self._plan(key)) is None:
-            return None
+            return Again(act=wait)
+        made = await self._plan(key)
+        if isinstance(made, Again):
+            return made
         seen, wanted = made
         if self._quiet(key, wanted):
             self._forget_if_finished(seen)
-            return wanted.requeue_after
+            return Again(wanted.requeue_after, wanted.retell_after)
         uid = seen.run.identity.uid
         if self._progress_only(seen, wanted) and (left := self._too_soon(uid)) > 0:
-            return min(left, wanted.requeue_after or left)
-        if not wanted.starts_group and (made := await self._proven(key, made)) is None:
-            return None
+            return Again(wanted.requeue_after, min(left, wanted.retell_after or left))
+        if not wanted.starts_group:
+            made = await self._proven(key, made)
+        if isinstance(made, Again):
+            return made
         if made[1].starts_group:
             # One at a time until the status says what it makes, so that of two runs that would make the same the second
             # one sees the first one's claim.
             async with self._starting:
-                if (made := await self._proven(key)) is None:
-                    return None
+                made = await self._proven(key)
+                if isinstance(made, Again):
+                    return made
                 await self._applier.tell(key, made[1], made[0].run.version)
         else:
             await self._applier.tell(key, made[1], made[0].run.version)
@@ -135,8 +159,8 @@ class Reconciler:
         await self._applier.act(key, wanted)
         self._written[uid] = self._now()
         if self._obstacles.pop(uid, None) is not None:
-            return SOON_SECONDS
-        return wanted.requeue_after
+            return Again(act=SOON_SECONDS)
+        return Again(wanted.requeue_after, min(SETTLE_SECONDS, wanted.retell_after or SETTLE_SECONDS))
 
     async def _own_writes(self, key: Key) -> float | None:
         """See to it that a plan is not made from before our own last write; seconds to wait for that, if any."""
@@ -151,29 +175,30 @@ class Reconciler:
             await self._observer.own_writes(key, uid)
         return None
 
-    async def _plan(self, key: Key) -> tuple[Observed, Plan] | None:
-        """What is seen and wanted; None where there is no such run, or where it is looked at again by itself."""
+    async def _plan(self, key: Key) -> Made | Again:
+        """What is seen and wanted; only when to look again where there is no such run, or its events are on their
+        way."""
         if (seen := self._observe(key)) is None:
-            return None
+            return Again()
         wanted = plan(seen, self._now())
         heard = await self._warnings.ask(key, wanted.unexplained)
         if heard is Heard.LATER:
-            return None
+            return Again(wanted.requeue_after, wanted.retell_after)
         if heard is Heard.NEWS:
             seen = replace(seen, warnings=self._warnings.known())
             wanted = plan(seen, self._now())
         return seen, wanted
 
-    async def _proven(self, key: Key, made: tuple[Observed, Plan] | None = None) -> tuple[Observed, Plan] | None:
+    async def _proven(self, key: Key, made: Made | None = None) -> Made | Again:
         """A plan that rests on nothing unread. What is read may change it, and so what it rests on."""
-        read = Evidence()
-        while (made := made or await self._plan(key)) is not None:
-            needed = read | evidence(*made)
-            if needed == read or self._quiet(key, made[1]):
-                return made
+        read, found = Evidence(), made or await self._plan(key)
+        while not isinstance(found, Again):
+            needed = read | evidence(*found)
+            if needed == read or self._quiet(key, found[1]):
+                break
             await self._observer.confirm(key, needed)
-            read, made = needed, None
-        return None
+            read, found = needed, await self._plan(key)
+        return found
 
     async def _unplanned(self, key: Key, raised: Exception) -> float:
         """No plan could be made of what is there. The second time in a row the run ends and says so: silently trying
@@ -201,7 +226,7 @@ class Reconciler:
             self._raised.pop(key, None)
             return None
         uid = obj["metadata"]["uid"]
-        found = self._cache.observed(key, self._environment(), self._reports.of(uid), self._obstacles.get(uid))
+        found = see(self._cache, key, self._environment(), self._reports.of(uid), self._obstacles.get(uid))
         return None if found is None else replace(found, warnings=self._warnings.known())
 
     def _quiet(self, key: Key, wanted: Plan) -> bool:

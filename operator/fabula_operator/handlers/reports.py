@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from datetime import datetime
 
 from fabula_api.worker import SHARDS, ProgressBody, StageReport
@@ -37,7 +37,7 @@ class Reports:
 
     def __init__(self) -> None:
         self._reports: dict[str, dict[tuple[str, str | None, int, int], Report]] = {}
-        self._granted: dict[str, dict[str, tuple[str | None, dict[int, float]]]] = {}
+        self._granted: dict[str, dict[str, tuple[str | None, Mapping[int, float]]]] = {}
         self._lent: dict[Hashable, dict[Shard, Holding]] = {}
         self._answering_since: datetime | None = None
 
@@ -74,20 +74,26 @@ class Reports:
         found = self._reports.get(uid, {}).get((stage, None, 0, attempt))
         return found.body if found else None
 
-    def granted(self, uid: str, stage: str, child: str | None = None) -> dict[int, float]:
-        """Dollars that each shard of a stage's child was told that it may spend; the caller writes into it.
+    def granted(self, uid: str, stage: str, child: str | None = None) -> Mapping[int, float]:
+        """Dollars that each shard of a stage's child was told that it may spend.
 
         For a new child, and after a restart of the operator, it is empty: a shard then counts as holding an equal part
         until it reports.
         """
-        stages = self._granted.setdefault(uid, {})
-        if stage not in stages or stages[stage][0] != child:
-            stages[stage] = child, {}
-        return stages[stage][1]
+        of, granted = self._granted.get(uid, {}).get(stage, (None, {}))
+        return granted if of == child else {}
 
-    def lent(self, pool: Hashable) -> dict[Shard, Holding]:
-        """What shards hold of a quota; the caller writes into it. After a restart it is empty until they report."""
-        return self._lent.setdefault(pool, {})
+    def keep_granted(self, uid: str, stage: str, child: str | None, granted: Mapping[int, float]) -> None:
+        """Remember them."""
+        self._granted.setdefault(uid, {})[stage] = child, granted
+
+    def lent(self, pool: Hashable) -> Mapping[Shard, Holding]:
+        """What shards hold of a quota. After a restart it is empty until they report."""
+        return self._lent.get(pool, {})
+
+    def keep_lent(self, pool: Hashable, lent: Mapping[Shard, Holding]) -> None:
+        """Remember it."""
+        self._lent[pool] = dict(lent)
 
     def answering_since(self, now: datetime) -> datetime:
         """When this operator began to answer reports: `now`, if it is only beginning."""

@@ -22,8 +22,10 @@ from fabula_operator.kube.client import ApiError
 from fabula_operator.kube.resources import Obj
 from fabula_operator.kube.token_review import TokenReviewer, TooManyReviews, Unauthenticated
 from fabula_operator.plan.groups.group import group_of
+from fabula_operator.plan.lifecycle.standing import standing
 from fabula_operator.plan.money.quota_groups import QuotaGroup
 from fabula_operator.plan.seen.api_objects import Pod, controller_uid
+from fabula_operator.plan.seen.observed import Run
 from fabula_operator.render.launch import RunIdentity
 from fabula_operator.render.names import ARM, ATTEMPT, STAGE
 
@@ -46,7 +48,7 @@ class StatusServer:
     cache: Cache
     reports: Reports
     reviewer: TokenReviewer
-    changed: Callable[[Key], None]
+    changed: Callable[[Key], object]
     """Told of a run with a new report."""
     now: Callable[[], datetime]
     pod_of: Callable[[str, str], Awaitable[Obj | None]]
@@ -76,7 +78,7 @@ class StatusServer:
             # Whose pod it is, and what one build may spend, follows from all that there is.
             return _refusal(503, "the operator has just started and does not know all runs yet; try again")
         obj = self.cache.get(key)
-        uid = self.cache.gone(key) if obj is None else str(obj["metadata"]["uid"])
+        uid = self.cache.deletions.of(key) if obj is None else str(obj["metadata"]["uid"])
         if uid is None:
             return _refusal(403, NOT_YOURS)
         identity = RunIdentity(kind, key.namespace, key.name, uid)
@@ -115,38 +117,22 @@ class StatusServer:
     def _take(self, key: Key, obj: Obj, body: ProgressBody, pod_name: str, place: Place) -> Allowance:
         if body.fabula is None and key.kind != "FineTuneRun":
             return Allowance()
-        uid, group = obj["metadata"]["uid"], group_of(obj) or place.stage
-        report = body.fabula or foreign_report(body, group, place.attempt, self.reports.last(uid, group, place.attempt))
+        run, group = Run.from_object(obj), group_of(obj)
+        uid, trained = run.identity.uid, group or place.stage
+        report = body.fabula or foreign_report(
+            body, trained, place.attempt, self.reports.last(uid, trained, place.attempt)
+        )
         if report is None:
-            return Allowance(stop=self._stop(obj, group, place.attempt))
+            return Allowance(stop=standing(run, group, trained, place.attempt).stop)
         report = report.replace(**asdict(place))
-        stop = self._stop(obj, report.stage, report.attempt)
-        if not stop or self._held(obj, report.stage, report.attempt):
+        stands = standing(run, group, report.stage, report.attempt)
+        if stands.heard:
             now = self.now()
-            self.reports.put(uid, report, pod_name, now, trains=report.stage == group_of(obj))
+            self.reports.put(uid, report, pod_name, now, trains=report.stage == group)
             self.changed(key)
-            if not stop:
+            if not stands.stop:
                 return answer(self.cache, self.reports, obj, report, now, pod_name, self.groups)
-        return Allowance(stop=stop)
-
-    @staticmethod
-    def _held(obj: Obj, stage: str, attempt: int) -> bool:
-        """The run is suspended or the attempt overtaken, and its pods still tell what they saved before they ended."""
-        state = (obj.get("status") or {}).get("state")
-        overtaken = stage == group_of(obj) and attempt < _last_attempt(obj)
-        suspended = bool((obj.get("spec") or {}).get("suspend"))
-        return state not in ("Succeeded", "Failed") and (suspended or overtaken)
-
-    @staticmethod
-    def _stop(obj: Obj, stage: str, attempt: int) -> bool:
-        """The run is over or held, or the attempt was overtaken."""
-        if "deletionTimestamp" in obj["metadata"] or (obj.get("spec") or {}).get("suspend"):
-            return True
-        status = obj.get("status") or {}
-        if status.get("state") in ("Succeeded", "Failed"):
-            generation = obj["metadata"].get("generation")
-            return bool(status.get("observedGeneration") == generation)
-        return stage == group_of(obj) and attempt < _last_attempt(obj)
+        return Allowance(stop=stands.stop)
 
     async def _pod(self, run: RunIdentity, name: str) -> Obj | None:
         """The pod, if it is one of the run's."""
@@ -179,11 +165,6 @@ class Place:
         if not labels.get(STAGE) or not attempt:
             raise ValueError("the pod's labels name no stage and attempt")
         return cls(str(labels[STAGE]), labels.get(ARM), Pod.from_object(pod).index, attempt)
-
-
-def _last_attempt(obj: Obj) -> int:
-    attempts = (obj.get("status") or {}).get("attempts") or ()
-    return max((int(one.get("number", 1)) for one in attempts), default=1)
 
 
 def _bearer(request: web.Request) -> str | None:

@@ -107,6 +107,6 @@ class Watches:
         keys = self._cache.drop(obj) if type_ == "DELETED" else self._cache.put(obj)
         if keys and type_ is not None:
             self._heard(obj["kind"])
-        urgency = Urgency.RESYNCED if type_ is None else Urgency.CHANGED
         for key in keys:
-            self._changed(key, urgency)
+            known = self._cache.urgency(key)
+            self._changed(key, known if type_ is None else min(known, Urgency.CHANGED))

@@ -78,14 +78,15 @@ class Applier:
         settings: WorkerSettings,
         status_ca_certificate: str,
         now: Callable[[], datetime],
-        changed: Callable[[Key], None],
+        changed: Callable[[Key], object],
         instance: str = "fabula-operator",
     ) -> None:
-        """`changed` is told of runs about which a write brought news, as the watch would tell of them later."""
+        """`changed` is told of runs about which a write brought news, as the watch would tell of them later. Of the
+        run that is written for, a status and a new child are none: they are what its plan asked for."""
         self._api = api
         self._cache = cache
         self._settings = settings
-        self._authority = Authority(api, status_ca_certificate, cache.deletions, now)
+        self._authority = Authority(api, status_ca_certificate, cache.deletions.count, now)
         self._now = now
         self._changed = changed
         self._instance = instance
@@ -136,7 +137,7 @@ class Applier:
             if error.code in (400, 413, 422):
                 raise StatusRefused(f"{error.code} {error.reason}") from error
             raise
-        self._tell(self._cache.wrote(meta["uid"], stored))
+        self._tell(self._cache.wrote(meta["uid"], stored) - {key})
         self._sent.pop(meta["uid"], None)
         if stored.get("status") != new and read_status(key.kind, stored.get("status")).to_wire() != new:
             logger.error("%s %s/%s: the API server stored another status than was sent; update the CRDs", *key)
@@ -158,7 +159,7 @@ class Applier:
         match action:
             case EnsureChild(launch):
                 await self._authority.ensure(key.namespace)
-                await self._create(launch)
+                await self._create(key, launch)
             case DeleteChild(child, why):
                 logger.info("%s %s/%s: deleting %s %s: %s", *key, child.kind, child.name, why)
                 left = await self._api.delete(CHILDREN[child.kind], key.namespace, child.name, child.uid)
@@ -172,7 +173,7 @@ class Applier:
                 left = await self._api.delete(RUNS[key.kind], key.namespace, key.name, uid)
                 self._tell(self._cache.drop(obj) if left is None else self._cache.wrote(uid, left))
 
-    async def _create(self, launch: Launch) -> None:
+    async def _create(self, key: Key, launch: Launch) -> None:
         resource = CHILDREN[launch.backend]
         namespace, name = launch.run.namespace, launch.child
         if launch.linked:
@@ -196,7 +197,7 @@ class Applier:
                 raise ChildRefused(f"{launch.backend} {name} is not as it was made: {foreign}; delete it") from error
             self._tell(self._cache.put(found))
             return
-        self._tell(self._cache.wrote(launch.run.uid, stored))
+        self._tell(self._cache.wrote(launch.run.uid, stored) - {key})
 
     async def _ensure_service(self, launch: Launch) -> None:
         """The pods' names must be there before the pods. The name holds the run's uid, so it is nobody else's."""

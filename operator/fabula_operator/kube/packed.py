@@ -24,6 +24,8 @@ class Packed:
     version: str | None
     state: str | None
     """A run's status.state."""
+    answered: bool
+    """Whether the status of a run is of the spec that it has."""
     rest: bytes
     spec: bytes
     """By itself, so that news of a status leave what follows from the spec as it was worked out."""
@@ -35,9 +37,11 @@ class Packed:
         spec = _packed(kept.pop("spec", None))
         if known is not None and known.spec == spec:
             spec = known.spec
-        state = kept["status"].get("state") if obj["kind"] in RUNS else None
+        run = obj["kind"] in RUNS
+        state = kept["status"].get("state") if run else None
+        answered = not run or kept["status"].get("observedGeneration") == meta.get("generation", 1)
         version = meta.get("resourceVersion")
-        return cls(meta["uid"], version, state if isinstance(state, str) else None, _packed(kept), spec)
+        return cls(meta["uid"], version, state if isinstance(state, str) else None, answered, _packed(kept), spec)
 
     def open(self) -> Obj:
         """The object. Nobody may change it: others get the same one."""

@@ -61,7 +61,9 @@ class Plan:
     actions: tuple[Action, ...] = ()
     notices: tuple[Notice, ...] = ()
     requeue_after: float | None = None
-    """Seconds after which to look again even if nothing happens."""
+    """Seconds after which to look again even if nothing happens, because something may be to be done."""
+    retell_after: float | None = None
+    """Seconds after which there may be something new to tell, and nothing to do."""
     unexplained: tuple[Subject, ...] = ()
     """Children and pods that are late: their newest Warning event would say why."""
 

@@ -23,10 +23,10 @@ from tests.support.observations import (
 
 from fabula_api.fine_tune_run import Attempt, CheckpointStatus, FineTuneRunStatus
 from fabula_api.worker import GRACE_TOO_SHORT, PEER_LOST, RESUMED_METRIC
-from fabula_operator.handlers.status_server import StatusServer
 from fabula_operator.plan.actions import DeleteChild
 from fabula_operator.plan.groups.attempts import PEER_WAIT_SECONDS, backoff_seconds
 from fabula_operator.plan.lifecycle import plan
+from fabula_operator.plan.lifecycle.standing import Standing, standing
 from fabula_operator.plan.seen.api_objects import Pod
 from fabula_operator.plan.seen.observed import Observed
 
@@ -171,21 +171,31 @@ def test_the_wait_doubles_only_where_no_progress_is_made(situation: str, made: l
 
 
 @pytest.mark.parametrize(
-    ("situation", "spec", "state", "attempt", "kept"),
+    ("situation", "spec", "state", "attempt", "stands"),
     [
-        ("suspended, and its pods are stopping", {"suspend": True}, "Running", 2, True),
-        ("at work", {}, "Running", 2, False),
-        ("an attempt before the last, whose last pod is stopping", {}, "Running", 1, True),
-        ("over", {"suspend": True}, "Succeeded", 2, False),
+        ("suspended, and its pods are stopping", {"suspend": True}, "Running", 2, Standing(stop=True, heard=True)),
+        ("at work", {}, "Running", 2, Standing(stop=False, heard=True)),
+        ("an attempt before the last, whose last pod is stopping", {}, "Running", 1, Standing(stop=True, heard=True)),
+        ("over", {}, "Failed", 2, Standing(stop=True, heard=False)),
+        ("over, and suspended since", {"suspend": True}, "Succeeded", 2, Standing(stop=True, heard=False)),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_what_pods_save_in_the_end_is_heard(
-    situation: str, spec: dict[str, Any], state: str, attempt: int, kept: bool
+    situation: str, spec: dict[str, Any], state: str, attempt: int, stands: Standing
 ) -> None:
-    status = {"state": state, "attempts": [{"number": 1}, {"number": 2}]}
-    run = {"kind": "FineTuneRun", "metadata": {}, "spec": spec, "status": status}
-    assert StatusServer._held(run, "train", attempt) is kept
+    attempts = [Attempt(number=number, state="Running") for number in (1, 2)]
+    status = FineTuneRunStatus(state=state, attempts=attempts, observed_generation=1)  # type: ignore[arg-type]
+    run = replace(observed("FineTuneRun").run, spec=spec, status=status)
+    assert standing(run, "train", "train", attempt) == stands
+
+
+def test_pods_of_a_run_that_is_over_and_was_edited_since_are_not_asked_to_end() -> None:
+    status = FineTuneRunStatus(state="Failed", observed_generation=1)
+    run = replace(observed("FineTuneRun").run, status=status)
+    assert standing(run, "train", "train", 1).stop
+    assert standing(replace(run, generation=2), "train", "train", 1) == Standing(stop=False, heard=True)
+    assert standing(replace(run, deleting=True), "train", "train", 1).stop
 
 
 def test_a_checkpoint_saved_while_stopping_is_on_the_resource() -> None:

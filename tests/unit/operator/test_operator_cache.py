@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.patience import SECONDS
@@ -13,6 +14,7 @@ from fabula_kube.work_queue import Urgency, WorkQueue
 from fabula_operator.kube.cache import Cache, Key
 from fabula_operator.kube.merge_patch import merge_patch
 from fabula_operator.kube.resources import Obj
+from fabula_operator.kube.sight import see
 from fabula_operator.plan.seen.observed import Environment
 
 KEY = Key("DatasetBuild", "team", "data")
@@ -37,7 +39,7 @@ def owned(kind: str, name: str, version: int, owner: str = "u-data", **more: Any
 
 
 def children(cache: Cache) -> list[str]:
-    seen = cache.observed(KEY, Environment("file:///a"), (), None)
+    seen = see(cache, KEY, Environment("file:///a"), (), None)
     assert seen is not None
     return [one.name for one in seen.children]
 
@@ -143,7 +145,7 @@ def test_a_model_that_was_tuned_in_full_is_what_a_run_refers_to() -> None:
     cache.put(obj("FineTuneRun", "tune", 2, spec={}, status={"state": "Succeeded", "model": made}))
     arms = [{"name": "tuned", "adapter": {"ref": "tune"}}]
     cache.put(obj("EvalRun", "score", 3, spec={"arms": arms}))
-    seen = cache.observed(Key("EvalRun", "team", "score"), Environment("file:///a"), (), None)
+    seen = see(cache, Key("EvalRun", "team", "score"), Environment("file:///a"), (), None)
     assert seen is not None
     reference = seen.references["FineTuneRun", "tune"]
     assert (reference.uri, reference.digest, reference.ready) == (made["uri"], made["digest"], True)
@@ -168,15 +170,52 @@ async def test_what_has_changed_comes_before_what_is_only_looked_at_again() -> N
     assert [await queue.get(), await queue.get()] == ["a", "b"]
 
 
-async def test_a_burst_that_does_not_end_keeps_nothing_out_for_ever() -> None:
+async def test_what_somebody_asks_waits_for_no_other_to_say_how_it_is() -> None:
     queue: WorkQueue[str] = WorkQueue()
-    queue.add("quiet", Urgency.RESYNCED)
+    for number in range(10_000):
+        queue.add(f"late {number}", Urgency.NOTED)
+    queue.add("resynced", Urgency.RESYNCED)
+    queue.add("changed")
+    queue.add("new", Urgency.ASKED)
+    queue.add("late 7", Urgency.CHANGED)
+    assert [await queue.get() for _ in range(4)] == ["new", "changed", "late 7", "late 0"]
+
+
+@pytest.mark.parametrize("urgency", [Urgency.CHANGED, Urgency.NOTED, Urgency.RESYNCED])
+async def test_a_burst_that_does_not_end_keeps_nothing_out_for_ever(urgency: Urgency) -> None:
+    queue: WorkQueue[str] = WorkQueue()
+    queue.add("quiet", urgency)
     for number in range(1000):
+        queue.add(f"new {number}", Urgency.ASKED)
         queue.add(f"changed {number}")
         if await queue.get() == "quiet":
             break
     else:
         raise AssertionError("it was never looked at")
+
+
+async def test_a_look_says_anew_what_is_waited_for() -> None:
+    queue: WorkQueue[str] = WorkQueue()
+    queue.look_again("a", 0.01, Urgency.NOTED)
+    queue.look_again("a", None, Urgency.NOTED)
+    queue.look_again("b", 1000)
+    queue.look_again("b", 0.01)
+    queue.look_again("c", 1000, Urgency.NOTED)
+    assert await asyncio.wait_for(queue.get(), SECONDS) == "b"
+    assert not len(queue), "the one that was taken back was due first"
+    queue.close()
+
+
+def test_a_run_without_an_answer_to_its_spec_is_asked_for() -> None:
+    cache = Cache()
+    assert cache.urgency(KEY) is Urgency.RESYNCED, "nobody waits for what is not there"
+    cache.put(obj("DatasetBuild", "data", 1))
+    assert cache.urgency(KEY) is Urgency.ASKED
+    answered = {"observedGeneration": 1, "state": "Running"}
+    cache.put(obj("DatasetBuild", "data", 2, metadata={"generation": 1}, status=answered))
+    assert cache.urgency(KEY) is Urgency.RESYNCED
+    cache.put(obj("DatasetBuild", "data", 3, metadata={"generation": 2}, status=answered))
+    assert cache.urgency(KEY) is Urgency.ASKED
 
 
 def test_the_echo_of_what_is_known_is_no_news_and_what_was_made_again_is() -> None:
@@ -194,7 +233,7 @@ def test_of_a_child_is_kept_what_a_look_asks_and_not_what_its_pods_are_made_of()
     cache.put(owned("Pod", "pod", 4, spec=template["spec"], status={"phase": "Running"}))
     assert "x" * 5000 not in repr(cache.owned("u-data"))
     assert "managedFields" not in (cache.get(KEY) or {})["metadata"]
-    seen = cache.observed(KEY, Environment("file:///a"), (), None)
+    seen = see(cache, KEY, Environment("file:///a"), (), None)
     assert seen is not None
     assert [(one.size, one.suspended) for one in seen.children] == [(4, True)]
 

@@ -10,6 +10,7 @@ from tests.support.observations import NOW, condition, edited, launches, observe
 
 from fabula_operator.kube.cache import Cache, Key
 from fabula_operator.kube.resources import Obj
+from fabula_operator.kube.sight import see
 from fabula_operator.plan.groups.restarts import TWIN_SECONDS
 from fabula_operator.plan.lifecycle import plan
 from fabula_operator.plan.seen.observed import Environment, Observed
@@ -29,7 +30,7 @@ def run(name: str, version: int, state: str | None = None, *, namespace: str = "
 
 
 def twin_of(cache: Cache, name: str) -> str | None:
-    seen = cache.observed(Key("FineTuneRun", "team", name), Environment("file:///a"), (), None)
+    seen = see(cache, Key("FineTuneRun", "team", name), Environment("file:///a"), (), None)
     assert seen is not None
     return seen.twin("sha256:k")
 

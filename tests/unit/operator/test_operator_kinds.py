@@ -32,3 +32,13 @@ def test_the_list_of_all_types_has_each_once() -> None:
     assert CONDITION_TYPES[: len(EVERY)] == EVERY
     assert {"Healthy", "GatesPassed"} <= set(CONDITION_TYPES)
     assert len(set(CONDITION_TYPES)) == len(CONDITION_TYPES)
+
+
+def test_kubectl_explain_names_every_condition_and_whose_it_is() -> None:
+    said = RunStatus.model_fields["conditions"].description or ""
+    common, *own = " ".join(said.rstrip(".").split()).split("; ")
+    assert tuple(common.split(", ")) == EVERY
+    told = dict(reversed(one.split(" on an " if " on an " in one else " on a ")) for one in " ".join(own).split(", "))
+    assert {kind: tuple(names.split(" and ")) for kind, names in told.items()} == {
+        kind: found.condition_types for kind, found in KINDS.items() if found.condition_types
+    }

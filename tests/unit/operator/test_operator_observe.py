@@ -11,6 +11,7 @@ from fabula_operator.kube.client import Api
 from fabula_operator.kube.observe import Observer
 from fabula_operator.kube.own_writes import Written, comparable
 from fabula_operator.kube.resources import Obj, Resource
+from fabula_operator.kube.sight import see
 from fabula_operator.plan.lifecycle.evidence import Evidence
 from fabula_operator.plan.seen.observed import Environment
 
@@ -50,7 +51,7 @@ class Answers(Api):
 
 
 def seen(cache: Cache) -> tuple[list[str], list[str]]:
-    found = cache.observed(KEY, Environment("file:///a"), (), None)
+    found = see(cache, KEY, Environment("file:///a"), (), None)
     assert found is not None
     return [one.name for one in found.children], [one.name for one in found.pods]
 
@@ -100,7 +101,7 @@ async def test_a_child_that_only_the_status_tells_of_is_read_before_it_is_taken_
     await Observer(Answers(lambda asked: None, {"tune-train-abababab-2": child}), cache).confirm(
         key, Evidence(pods=True)
     )
-    found = cache.observed(key, Environment("file:///a"), (), None)
+    found = see(cache, key, Environment("file:///a"), (), None)
     assert found is not None
     assert [one.name for one in found.children] == ["tune-train-abababab-2"]
 

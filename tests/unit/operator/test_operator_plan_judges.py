@@ -99,7 +99,7 @@ def test_calls_are_planned_and_a_budget_is_divided_by_what_each_costs() -> None:
     assert [plan_of(spec, one).calls for one in spec.judges] == [36, 36]
     parts = [judge_usd(spec, one) for one in spec.judges]
     assert parts == [pytest.approx(6), pytest.approx(6)]
-    assert stage_budget(spec, "judge/opus", {}) == pytest.approx(6)
+    assert stage_budget(spec, "judge/opus", ()) == pytest.approx(6)
     every = EvalRunSpec.model_validate({**SPEC, "judges": [JUDGES[0] | {"pairs": "all", "tries": 3}]})
     assert plan_of(every, every.judges[0]).calls == 6 * 2 * 3 + 24
     assert set(payers(spec)) == {"judge/opus", "judge/gpt"}

@@ -87,7 +87,7 @@ def test_what_was_lost_on_the_way_is_said_and_lessens_what_pictures_may_take() -
     assert [(bill.lost, bill.lost_usd) for bill in status.bills] == [(2, 0.5)]
     assert status.calls is not None and status.calls.lost == 2
     assert status.cost_usd == 1.25, "of these nobody knows"
-    assert paid_for(status.to_wire(), "extract") == 1.75
+    assert paid_for(status.bills, ["extract"]) == 1.75
 
 
 def test_pictures_that_are_drawn_elsewhere_need_no_gpu() -> None:

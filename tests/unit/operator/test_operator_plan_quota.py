@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from tests.support.in_blocks import in_blocks
 from tests.support.observations import NOW
 
+from fabula_api.bills import StageBill
 from fabula_api.quota import RequestQuota
 from fabula_api.recipes.podcast.build import PodcastBuildSpec
 from fabula_api.worker import Allowance, StageReport
@@ -77,10 +78,10 @@ class TestShares:
 class TestDollars:
     def test_pictures_may_take_what_extraction_left(self) -> None:
         asked = spec(budget={"usd": 100})
-        assert stage_budget(asked, "extract", {}) == 25
-        assert stage_budget(asked, "illustrate", {"bills": [{"stage": "extract", "costUsd": 12}]}) == 88
-        assert stage_budget(spec(budget={"usd": 100}, images={"provider": "none"}), "extract", {}) == 100
-        assert stage_budget(spec(), "extract", {}) is None
+        assert stage_budget(asked, "extract", ()) == 25
+        assert stage_budget(asked, "illustrate", [StageBill(stage="extract", cost_usd=12)]) == 88
+        assert stage_budget(spec(budget={"usd": 100}, images={"provider": "none"}), "extract", ()) == 100
+        assert stage_budget(spec(), "extract", ()) is None
 
     @given(
         total=st.floats(1, 1000),

@@ -200,9 +200,10 @@ class Scripted(Streams):
             await asyncio.Event().wait()
 
 
-def build(name: str, version: int) -> Obj:
-    meta = {"name": name, "namespace": "team", "uid": f"u-{name}", "resourceVersion": str(version)}
-    return {"kind": "DatasetBuild", "apiVersion": BUILD.api_version, "metadata": meta, "spec": {}}
+def build(name: str, version: int, *, answered: bool = False) -> Obj:
+    meta = {"name": name, "namespace": "team", "uid": f"u-{name}", "resourceVersion": str(version), "generation": 1}
+    status = {"observedGeneration": 1} if answered else {}
+    return {"kind": "DatasetBuild", "apiVersion": BUILD.api_version, "metadata": meta, "spec": {}, "status": status}
 
 
 class Told:
@@ -221,15 +222,19 @@ class Told:
         self.heard[kind] += 1
 
 
-async def test_what_is_listed_is_looked_at_behind_what_happens_and_an_echo_not_at_all() -> None:
-    events = [(None, build("old", 1)), Mark.LISTED, ("ADDED", build("new", 2)), ("MODIFIED", build("new", 2))]
-    told = Told(Scripted({BUILD: [[*events, ("DELETED", build("old", 3))]]}))
+async def test_what_is_asked_comes_first_then_what_happens_then_what_is_listed_and_an_echo_never() -> None:
+    listed = [(None, build("old", 1, answered=True)), (None, build("missed", 2)), Mark.LISTED]
+    events = [("ADDED", build("new", 3)), ("MODIFIED", build("new", 3)), ("MODIFIED", build("new", 4, answered=True))]
+    told = Told(Scripted({BUILD: [[*listed, *events, ("DELETED", build("old", 5))]]}))
     told.watches.follow([[BUILD]])
-    while len(told.due) < 3:
+    while len(told.due) < 5:
         await asyncio.sleep(0)
-    assert told.due == [("old", Urgency.RESYNCED), ("new", Urgency.CHANGED), ("old", Urgency.CHANGED)]
-    assert told.heard == {"DatasetBuild": 2}
-    assert [one["metadata"]["name"] for one in told.cache.runs()] == ["new"]
+    assert told.due == [
+        ("old", Urgency.RESYNCED), ("missed", Urgency.ASKED), ("new", Urgency.ASKED), ("new", Urgency.CHANGED),
+        ("old", Urgency.CHANGED),
+    ]  # fmt: skip
+    assert told.heard == {"DatasetBuild": 3}
+    assert [one["metadata"]["name"] for one in told.cache.runs()] == ["missed", "new"]
     await told.watches.close()
 
 

@@ -18,6 +18,7 @@ from fabula_api.worker import ProgressBody, StageReport
 from fabula_kube.work_queue import WorkQueue
 from fabula_operator.handlers.reports import Reports
 from fabula_operator.kube.cache import Cache, Key
+from fabula_operator.kube.sight import see
 from fabula_operator.main import FORMAT, PlainFormatter
 from fabula_operator.plan.lifecycle import plan
 from fabula_operator.plan.seen.api_objects import Child
@@ -43,7 +44,7 @@ def valid(status: Any) -> None:
 
 
 def seen_by(cache: Cache) -> Observed:
-    found = cache.observed(BUILD, Environment("file:///a"), (), None)
+    found = see(cache, BUILD, Environment("file:///a"), (), None)
     assert found is not None
     return found
 

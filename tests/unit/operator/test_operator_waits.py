@@ -50,7 +50,7 @@ def message(made: Plan) -> str:
 
 def test_a_child_without_pods_is_not_asked_about_for_a_minute() -> None:
     made = plan(unmade(), NOW + MINUTE / 2)
-    assert (shown(made)[0], made.unexplained, made.requeue_after) == ("Running", (), 30)
+    assert (shown(made)[0], made.unexplained, made.retell_after) == ("Running", (), 30)
 
 
 def test_then_its_events_are_asked_for_and_its_newest_warning_is_the_runs_word() -> None:
@@ -67,7 +67,7 @@ def test_then_its_events_are_asked_for_and_its_newest_warning_is_the_runs_word()
     assert made.status is not None and made.status.progress is not None
     assert made.status.progress.summary == "FailedCreate"
     assert [one.uid for one in made.unexplained] == [child.uid]
-    assert made.requeue_after == 60
+    assert made.retell_after == 60
 
 
 def test_a_child_of_which_no_event_tells_says_that() -> None:
@@ -117,7 +117,7 @@ def test_a_pod_that_does_not_start_has_a_minute_and_then_its_newest_warning() ->
     seen = creating()
     pod = seen.pods[0]
     early = plan(seen, NOW + MINUTE / 4)
-    assert (early.unexplained, early.requeue_after) == ((), 45)
+    assert (early.unexplained, early.retell_after) == ((), 45)
     assert [one.uid for one in plan(seen, NOW + MINUTE).unexplained] == [pod.uid]
     made = plan(said(seen, pod.uid, MOUNT), NOW + MINUTE)
     assert shown(made) == ("Pending", "FailedMount")
@@ -153,7 +153,7 @@ def test_progress_without_any_report_does_not_last_for_ever() -> None:
     seen = running()
     early = plan(seen, NOW + 5 * MINUTE)
     assert condition(early.status, "Stalled") == ("False", "Progressing")
-    assert early.requeue_after == 600
+    assert early.retell_after == 600
     made = plan(seen, NOW + 15 * MINUTE)
     assert condition(made.status, "Stalled") == ("True", "NoReport")
     assert made.status is not None and made.status.state == "Running"

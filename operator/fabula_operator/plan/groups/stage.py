@@ -82,7 +82,7 @@ def group_stage(group: Group) -> StageView:
     # Ranks wait for each other, so one that is missing holds up all; once they report, they have met.
     behind = late(group.seen, child, group.now, all_needed=unheard)
     held, due = held_back(group.seen, child, group.now)
-    waits = (awaited, health.look_again, behind.look_again, due)
+    waits = (awaited, health.look_again, due)
     return StageView(
         group.stage,
         None,
@@ -95,6 +95,7 @@ def group_stage(group: Group) -> StageView:
         retrying=_starting(group, current) if unheard else None,
         attempts=changed(group.attempts, at_work),
         requeue_after=min((one for one in waits if one is not None), default=None),
+        retell_after=behind.look_again,
         health=health,
     )
 

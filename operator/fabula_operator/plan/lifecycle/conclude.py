@@ -30,6 +30,7 @@ def conclude(
     at_work: Sequence[StageView] | None = None,
     actions: tuple[Action, ...] = (),
     requeue_after: float | None = None,
+    retell_after: float | None = None,
 ) -> Plan:
     """The plan with conditions set and the events that follow from what changed.
 
@@ -46,7 +47,7 @@ def conclude(
         conditions=conditions(run.status.conditions, told, run.generation, now),
     )
     heard = notices(run.status, status, run.generation, kind.attempts(run.status), kind.attempts(status))
-    return Plan(status, actions, heard, requeue_after)
+    return Plan(status, actions, heard, requeue_after, retell_after)
 
 
 def _accepted(accepted: Accepted, phase: Phase) -> Told:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 
@@ -189,11 +190,8 @@ def _work(seen: Observed, accepted: Accepted, status: RunStatus, views: list[Sta
         phase = condition.at_work(reason or "AtWork", retrying or (held.message if held else f"stage {at}"))
     if still.condition is not None:
         phase = replace(phase, stalled=still.condition)
-    due = [view.requeue_after for view in views if view.requeue_after is not None]
-    if still.look_again is not None:
-        due.append(still.look_again)
-    if (deadline := seconds_left(accepted.spec, status, now)) is not None:
-        due.append(deadline)
+    due = [*(view.requeue_after for view in views), seconds_left(accepted.spec, status, now)]
+    untold = [*(view.retell_after for view in views), still.look_again]
     concluded = conclude(
         seen,
         accepted,
@@ -201,10 +199,15 @@ def _work(seen: Observed, accepted: Accepted, status: RunStatus, views: list[Sta
         phase,
         at_work=views,
         actions=tuple(actions),
-        requeue_after=min(due, default=None),
+        requeue_after=_first(due),
+        retell_after=_first(untold),
         now=now,
     )
     return replace(concluded, unexplained=tuple(view.unexplained for view in views if view.unexplained))
+
+
+def _first(seconds: Iterable[float | None]) -> float | None:
+    return min((one for one in seconds if one is not None), default=None)
 
 
 def _held(views: list[StageView]) -> Waiting | None:

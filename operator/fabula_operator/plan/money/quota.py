@@ -6,11 +6,11 @@ all grants together never pass the budget, even though shards hear of them at di
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Collection, Iterable, Mapping, Set
 from dataclasses import dataclass
-from typing import Any
 
 from fabula_api.base import value_at
+from fabula_api.bills import StageBill
 from fabula_api.entries import instance
 from fabula_api.eval_run import EvalRunSpec
 from fabula_api.fine_tune_run import FineTuneRunSpec
@@ -115,9 +115,9 @@ def pool_of(claim: Claim, claims: Iterable[Claim]) -> Pool:
     return Pool(min(requests, default=None), min(tokens, default=None), sum(one.at_work for one in pool))
 
 
-def stage_budget(spec: Spec, stage: str, status: Mapping[str, Any]) -> float | None:
+def stage_budget(spec: Spec, stage: str, bills: Iterable[StageBill]) -> float | None:
     """Dollars that a paid stage may take in all; None without a bound. Where it has none of its own, it may take what
-    the paid stages before it left of the budget, by the run's status."""
+    the paid stages before it left of the budget, by the run's bills."""
     if isinstance(spec, FineTuneRunSpec) or spec.budget.usd is None:
         return None
     stages = payers(spec)
@@ -127,13 +127,12 @@ def stage_budget(spec: Spec, stage: str, status: Mapping[str, Any]) -> float | N
         limit: float | None = value_at(spec, field)
         return limit
     before = list(stages)[: list(stages).index(stage)]
-    return max(0.0, spec.budget.usd - sum(paid_for(status, one) for one in before))
+    return max(0.0, spec.budget.usd - paid_for(bills, before))
 
 
-def paid_for(status: Mapping[str, Any], stage: str) -> float:
-    """Dollars that a build's stage may have taken, by its status: paid ones, and those of calls that were lost."""
-    bills = [bill for bill in status.get("bills") or () if bill.get("stage") == stage]
-    return sum(float(bill.get("costUsd", 0)) + float(bill.get("lostUsd", 0)) for bill in bills)
+def paid_for(bills: Iterable[StageBill], stages: Collection[str]) -> float:
+    """Dollars that a run's stages may have taken: paid ones, and those of calls that were lost."""
+    return sum(bill.cost_usd + bill.lost_usd for bill in bills if bill.stage in stages)
 
 
 def grant(

@@ -58,7 +58,8 @@ def job_stage(seen: Observed, stage: Stage, launch: Launch, status: StageStatus,
         held=held,
         unexplained=behind.subject,
         retrying=_retrying(child, pods, launch),
-        requeue_after=min((one for one in (behind.look_again, due) if one is not None), default=None),
+        requeue_after=due,
+        retell_after=behind.look_again,
     )
 
 

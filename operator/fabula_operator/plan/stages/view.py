@@ -48,6 +48,9 @@ class StageView:
     attempts: tuple[Attempt, ...] | None = None
     """Starts of a group."""
     requeue_after: float | None = None
+    """Seconds after which something may be to be done."""
+    retell_after: float | None = None
+    """Seconds after which there may be something new to tell, and nothing to do."""
     health: Health | None = None
     """How a group at work is, by its reports."""
 

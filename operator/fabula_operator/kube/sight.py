@@ -1,0 +1,85 @@
+"""What a plan sees of a run: its own object, its children, pods and references, out of the cache, as values."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+from fabula_api.outside import plain
+from fabula_operator.kube.cache import Cache
+from fabula_operator.kube.news import Key
+from fabula_operator.kube.resources import CHILDREN, Obj
+from fabula_operator.plan.kinds import KINDS
+from fabula_operator.plan.seen.api_objects import Child, Pod, controller_kind, controller_uid
+from fabula_operator.plan.seen.observed import Environment, Observed, Reference, Report, Run, Waiting, read_status
+from fabula_operator.plan.stages.references import named_runs
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+def see(
+    cache: Cache, key: Key, environment: Environment, reports: tuple[Report, ...], obstacle: Waiting | None
+) -> Observed | None:
+    """Everything that a plan for the run may look at; None when there is no such run."""
+    obj = cache.get(key)
+    if obj is None:
+        return None
+    run = Run.from_object(obj)
+    uid = run.identity.uid
+    owned = sorted(cache.owned(uid), key=lambda one: (one["kind"], one["metadata"]["name"]))
+    # Labels can be forged: a child is controlled by the run, a pod by a child, which may be gone before its pods.
+    children = _read(
+        cache,
+        Child.from_object,
+        (one for one in owned if one["kind"] in CHILDREN and controller_uid(one["metadata"]) == uid),
+    )
+    pods = _read(
+        cache,
+        Pod.from_object,
+        (one for one in owned if one["kind"] == "Pod" and controller_kind(one["metadata"]) in CHILDREN),
+    )
+    references = {
+        (kind, name): _reference(cache, Key(kind, key.namespace, name))
+        for kind, name in sorted(named_runs(key.kind, obj.get("spec") or {}))
+    }
+    claims = cache.claims.beside(obj, environment.artifact_root) if key.kind == "FineTuneRun" else {}
+    return Observed(
+        run, environment, children, pods, references, reports, cache.admissions(uid), obstacle, claims
+    )  # fmt: skip
+
+
+def _read(cache: Cache, read: Callable[[Obj], T], objects: Iterable[Obj]) -> tuple[T, ...]:
+    """The objects as values. What does not parse was not made by us: it is left out, and the log says so once."""
+    found = []
+    for one in objects:
+        try:
+            found.append(read(one))
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            meta, why = one["metadata"], str(error) or type(error).__name__
+            if cache.foreign.get(meta["uid"]) != why:
+                cache.foreign[meta["uid"]] = why
+                logger.warning("%s %s/%s is left out: %s", one["kind"], meta["namespace"], meta["name"], plain(why))
+    return tuple(found)
+
+
+def _reference(cache: Cache, key: Key) -> Reference:
+    obj = cache.get(key)
+    if obj is None:
+        return Reference(key.kind, key.name, exists=False)
+    status, spec = read_status(key.kind, obj.get("status")), obj.get("spec") or {}
+    kind = KINDS[key.kind]
+    artifact, (samples, train_samples) = kind.made(status), kind.samples(status)
+    return Reference(
+        key.kind,
+        key.name,
+        state=status.state,
+        uri=artifact.uri if artifact else None,
+        digest=artifact.digest if artifact else None,
+        reason=status.reason,
+        samples=samples,
+        train_samples=train_samples,
+        recipe=spec.get("recipe"),
+        dry_run=spec.get("dryRun") is True,
+    )
