@@ -33,7 +33,7 @@ LIMIT_SECONDS = 900.0
 RAW_JOBS = 600
 QUIET, MORE = 200, 200
 SETTLED_SECONDS = 5.0
-"""After the last Job of a burst: the operator looks at a run once more, a second after it wrote."""
+"""After the last Job of a burst, in which the operator does what is left to do."""
 
 
 @dataclass

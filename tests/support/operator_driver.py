@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 from tests.support.in_blocks import in_blocks
 
-from fabula_operator.handlers.reconcile import SETTLE_SECONDS, Reconciler
+from fabula_operator.handlers.reconcile import Reconciler
 from fabula_operator.handlers.reports import Reports
 from fabula_operator.kube.apply import Applier
 from fabula_operator.kube.cache import Cache, Key
@@ -132,7 +132,7 @@ class Driver:
             del self.due[key]
             again = await self.reconciler.look(key)
             waits = [one for one in (again.act, again.tell) if one is not None]
-            if waits and min(waits) <= SETTLE_SECONDS:
+            if waits and min(waits) <= 0.5:
                 self.due[key] = None
             elif waits:
                 self.later[key] = min(waits)

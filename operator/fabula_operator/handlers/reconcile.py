@@ -15,6 +15,7 @@ from datetime import datetime
 from pathlib import PurePath
 from typing import Protocol
 
+from fabula_api.status import RunStatus
 from fabula_operator.handlers.reports import Reports
 from fabula_operator.kube.apply import Applier, ChildRefused, NameTaken
 from fabula_operator.kube.cache import Cache, Key
@@ -32,9 +33,6 @@ from fabula_operator.plan.status.significance import only_progress
 
 logger = logging.getLogger(__name__)
 SOON_SECONDS = 0.2
-SETTLE_SECONDS = 1.0
-"""After a status or a new child was written. What comes of it, the watch tells; where nothing does, the run is looked
-at once more, for what it waits for now."""
 ECHO_SECONDS = 2.0
 """How long the watch may take to tell of our own write, before the object is read."""
 NAME_TAKEN_SECONDS = 2.0
@@ -136,7 +134,7 @@ class Reconciler:
             return made
         seen, wanted = made
         if self._quiet(key, wanted):
-            self._forget_if_finished(seen)
+            self._forget_if_finished(seen.run.identity.uid, seen.run.status)
             return Again(wanted.requeue_after, wanted.retell_after)
         uid = seen.run.identity.uid
         if self._progress_only(seen, wanted) and (left := self._too_soon(uid)) > 0:
@@ -160,7 +158,10 @@ class Reconciler:
         self._written[uid] = self._now()
         if self._obstacles.pop(uid, None) is not None:
             return Again(act=SOON_SECONDS)
-        return Again(wanted.requeue_after, min(SETTLE_SECONDS, wanted.retell_after or SETTLE_SECONDS))
+        if wanted.status is not None:
+            self._forget_if_finished(uid, wanted.status)
+        # The same plan follows from what was written, so nothing is looked at again for that.
+        return Again(wanted.requeue_after, wanted.retell_after)
 
     async def _own_writes(self, key: Key) -> float | None:
         """See to it that a plan is not made from before our own last write; seconds to wait for that, if any."""
@@ -241,10 +242,10 @@ class Reconciler:
         last = self._written.get(uid)
         return self._progress_seconds - (self._now() - last).total_seconds() if last else 0.0
 
-    def _forget_if_finished(self, seen: Observed) -> None:
-        if seen.run.status.finished_at is not None:
-            self._reports.forget(seen.run.identity.uid)
-            self._written.pop(seen.run.identity.uid, None)
+    def _forget_if_finished(self, uid: str, status: RunStatus) -> None:
+        if status.finished_at is not None:
+            self._reports.forget(uid)
+            self._written.pop(uid, None)
 
     def _refused(self, key: Key, refused: ChildRefused) -> float:
         """Say on the run that its child is refused, and try again later: a quota may be raised meanwhile."""

@@ -28,7 +28,7 @@ def next_attempt(group: Group) -> StageView:
     if not group.suspend and twin is None:
         return view
     # None is due: the one that will be belongs to the spec that resumes it, and an open one would claim the artifact.
-    view = replace(view, launch=None, attempts=group.attempts)
+    view = replace(view, launch=None, attempts=group.attempts, retell_after=None)
     if view.waiting is None and twin is not None:
         message = f"FineTuneRun {twin} makes the same of the same inputs; this run takes what it commits"
         view = replace(view, waiting=Waiting("WaitingForSameWork", message), requeue_after=TWIN_SECONDS)
@@ -54,15 +54,16 @@ def _start(group: Group, attempt: Attempt) -> StageView:
         waiting = Waiting("Restarting", f"attempt {attempt.number} waits until the former one is gone: {what}")
         return replace(view, actions=tuple(leftovers), waiting=waiting)
     if former and (end := parse_time(former[-1].finished_at)):
-        due = end + timedelta(seconds=backoff_seconds(former, group.seen.environment.retry_backoff_seconds))
-        if group.now < due and not group.suspend:
+        due_at = end + timedelta(seconds=backoff_seconds(former, group.seen.environment.retry_backoff_seconds))
+        if group.now < due_at and not group.suspend:
             message = (
-                f"attempt {attempt.number} starts at {timestamp(due)}; the former one ended with {former[-1].reason}"
+                f"attempt {attempt.number} starts at {timestamp(due_at)}; the former one ended with {former[-1].reason}"
             )
             return replace(
-                view, waiting=Waiting("Restarting", message), requeue_after=(due - group.now).total_seconds()
+                view, waiting=Waiting("Restarting", message), requeue_after=(due_at - group.now).total_seconds()
             )
-    return replace(view, launch=replace(group.launch, attempt=attempt.number))
+    due = group.seen.environment.patience_seconds
+    return replace(view, launch=replace(group.launch, attempt=attempt.number), retell_after=due)
 
 
 def attempt_over(group: Group, attempt: Attempt, cause: Cause, child: Child | None = None) -> StageView:

@@ -26,7 +26,7 @@ def job_stage(seen: Observed, stage: Stage, launch: Launch, status: StageStatus,
     """How the stage stands that `launch` carries out."""
     child = next((one for one in seen.children if one.name == launch.child and one.key == launch.key), None)
     if child is None:
-        return StageView(stage, launch.arm, status, launch=launch)
+        return StageView(stage, launch.arm, status, launch=launch, retell_after=seen.environment.patience_seconds)
     if child.deleting:
         return StageView(stage, launch.arm, status, waiting=Waiting("Replacing", f"Job {child.name} is being deleted"))
     pods = seen.pods_of(child)
