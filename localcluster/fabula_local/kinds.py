@@ -3,6 +3,7 @@
 A generic client needs no model classes: group, version and plural name are enough to reach any object.
 """
 
+from fabula_kube.lease import LEASE as LEASE
 from fabula_kube.resource import Obj as Obj
 from fabula_kube.resource import Resource
 
@@ -21,7 +22,6 @@ JOB = Kind("batch", "v1", "Job", "jobs")
 PYTORCHJOB = Kind("kubeflow.org", "v1", "PyTorchJob", "pytorchjobs")
 DEPLOYMENT = Kind("apps", "v1", "Deployment", "deployments")
 REPLICA_SET = Kind("apps", "v1", "ReplicaSet", "replicasets")
-LEASE = Kind("coordination.k8s.io", "v1", "Lease", "leases")
 CRD = Kind("apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions", namespaced=False)
 
 

@@ -61,26 +61,29 @@ class Workers:
             await self._node.start()
 
     async def _serve(self, name: str) -> None:
-        """Run the controllers of a name, once no other process does."""
+        """Run the controllers of a name, as long as no other process does."""
         assert self._claims is not None
         assert self._caches is not None
         while True:
+            await self._claims.acquire(name)
+            found = registry.build(
+                [name],
+                self.api,
+                self._caches,
+                backoff_seconds=self.backoff_seconds,
+                authority=self.api.authority,
+            )
+            kept = asyncio.create_task(self._claims.keep(name), name=f"lease-{name}")
+            serving = [asyncio.create_task(registry.run_forever(one), name=f"controller-{one.name}") for one in found]
             try:
-                await self._claims.acquire(name)
-                break
-            except (ApiError, OSError) as error:
-                log.warning("lease of controller %s: %s", name, error)
-                await asyncio.sleep(1)
-        found = registry.build(
-            [name],
-            self.api,
-            self._caches,
-            backoff_seconds=self.backoff_seconds,
-            authority=self.api.authority,
-        )
-        async with asyncio.TaskGroup() as group:
-            for controller in found:
-                group.create_task(registry.run_forever(controller), name=f"controller-{controller.name}")
+                await asyncio.wait((kept, *serving), return_when=asyncio.FIRST_COMPLETED)
+                for task in serving:
+                    if task.done():
+                        task.result()
+            finally:
+                for task in (kept, *serving):
+                    task.cancel()
+                await asyncio.gather(kept, *serving, return_exceptions=True)
 
     async def stop(self, *, stop_pods: bool) -> None:
         """Controllers first, so that nothing replaces the pods that the node then ends."""

@@ -13,6 +13,7 @@ from typing import Any
 from aiohttp import web
 
 from fabula_kube.connection import Connection
+from fabula_kube.lease import Leadership
 from fabula_kube.work_queue import Urgency, WorkQueue
 from fabula_operator.handlers import endpoints, watch
 from fabula_operator.handlers.certificates import ServedCertificate, keep
@@ -26,7 +27,7 @@ from fabula_operator.handlers.status_server import REVIEWS_AT_ONCE, REVIEWS_PER_
 from fabula_operator.kube.apply import Applier
 from fabula_operator.kube.cache import Cache, Key
 from fabula_operator.kube.client import FIELD_MANAGER, Api, ApiError, credentials
-from fabula_operator.kube.lease import LeaderGate, Leadership
+from fabula_operator.kube.lease import PACE, LeaderGate
 from fabula_operator.kube.observe import Observer
 from fabula_operator.kube.resources import POD
 from fabula_operator.kube.streams import Streams
@@ -102,7 +103,7 @@ class Operator:
             progress_seconds=settings.progress_interval,
             watcher=self.metrics,
         )
-        self.leadership = Leadership(self.api, settings.lease_namespace, settings.lease_name, settings.identity)
+        self.leadership = Leadership(self.api, settings.lease_namespace, settings.lease_name, settings.identity, PACE)
         lease = f"{settings.lease_namespace}/{settings.lease_name}"
         self.metrics.leads(lease, lambda: self.leadership.leading)
         self.status_port = settings.status_port

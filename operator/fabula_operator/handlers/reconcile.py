@@ -25,6 +25,7 @@ from fabula_operator.kube.observe import Observer
 from fabula_operator.kube.sight import see
 from fabula_operator.kube.warnings import Heard, Warnings
 from fabula_operator.plan.actions import Plan
+from fabula_operator.plan.kinds import KINDS
 from fabula_operator.plan.lifecycle import plan
 from fabula_operator.plan.lifecycle.ending import end_unreadable
 from fabula_operator.plan.lifecycle.evidence import Evidence, evidence
@@ -160,7 +161,10 @@ class Reconciler:
             return Again(act=SOON_SECONDS)
         if wanted.status is not None:
             self._forget_if_finished(uid, wanted.status)
-        # The same plan follows from what was written, so nothing is looked at again for that.
+            if KINDS[key.kind].attempts(wanted.status):
+                # What is recorded of attempts decides what is done next.
+                return Again(act=0.0)
+        # Else the same plan follows from what was written, so nothing is looked at again for that.
         return Again(wanted.requeue_after, wanted.retell_after)
 
     async def _own_writes(self, key: Key) -> float | None:

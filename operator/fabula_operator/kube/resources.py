@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from fabula_api.base import GROUP, VERSION
 from fabula_api.recipes import API_KINDS
+from fabula_kube.lease import LEASE as LEASE
 from fabula_kube.resource import Obj as Obj
 from fabula_kube.resource import Resource as Resource
 
@@ -43,7 +44,6 @@ JOB = Resource("batch", "v1", "Job", "jobs")
 PYTORCH_JOB = Resource("kubeflow.org", "v1", "PyTorchJob", "pytorchjobs")
 KUEUE = "kueue.x-k8s.io"
 WORKLOAD = Resource(KUEUE, "v1beta1", "Workload", "workloads")
-LEASE = Resource("coordination.k8s.io", "v1", "Lease", "leases")
 TOKEN_REVIEW = Resource("authentication.k8s.io", "v1", "TokenReview", "tokenreviews", namespaced=False)
 RUNS: dict[str, Resource] = {kind: Resource(GROUP, VERSION, kind, one.plural) for kind, one in API_KINDS.items()}
 BY_PLURAL: dict[str, Resource] = {resource.plural: resource for resource in (*RUNS.values(), POD, JOB, PYTORCH_JOB)}

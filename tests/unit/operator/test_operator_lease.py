@@ -8,8 +8,9 @@ from contextlib import suppress
 import pytest
 from tests.support.virtual_time import in_virtual_time
 
+from fabula_kube.lease import Leadership
 from fabula_operator.kube.client import Api, ApiError, OpenGate, Write
-from fabula_operator.kube.lease import LeaderGate, Leadership, NotLeading
+from fabula_operator.kube.lease import PACE, LeaderGate, NotLeading
 from fabula_operator.kube.resources import Obj, Resource
 
 JOB = Write("create", "jobs", "team", "data-ingest")
@@ -59,7 +60,7 @@ class OneLease(Api):
 
 
 def member(api: Api, name: str) -> Leadership:
-    return Leadership(api, "default", "fabula-operator", name, clock=lambda: asyncio.get_running_loop().time())
+    return Leadership(api, "default", "fabula-operator", name, PACE, clock=lambda: asyncio.get_running_loop().time())
 
 
 async def ended(task: asyncio.Task[None]) -> None:
@@ -120,7 +121,7 @@ async def test_who_cannot_renew_writes_nothing_and_goes_on_when_nobody_took_the_
 async def test_a_process_that_was_stopped_may_not_write_when_it_goes_on() -> None:
     """The first thing that runs then need not be the renewal; so the clock is asked before each write."""
     api, now = OneLease(), [0.0]
-    leader = Leadership(api, "default", "fabula-operator", "first", clock=lambda: now[0])
+    leader = Leadership(api, "default", "fabula-operator", "first", PACE, clock=lambda: now[0])
     await leader.acquire()
     assert leader.leading
     now[0] += 5
