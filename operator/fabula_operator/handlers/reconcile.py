@@ -161,8 +161,8 @@ class Reconciler:
             return Again(act=SOON_SECONDS)
         if wanted.status is not None:
             self._forget_if_finished(uid, wanted.status)
-            if KINDS[key.kind].attempts(wanted.status):
-                # What is recorded of attempts decides what is done next.
+            if KINDS[key.kind].attempts(wanted.status) or wanted.queues:
+                # What is recorded of attempts decides what is done next; a child in a queue is told of.
                 return Again(act=0.0)
         # Else the same plan follows from what was written, so nothing is looked at again for that.
         return Again(wanted.requeue_after, wanted.retell_after)

@@ -68,6 +68,11 @@ class Plan:
     """Children and pods that are late: their newest Warning event would say why."""
 
     @property
+    def queues(self) -> bool:
+        """Whether a child is put into a queue."""
+        return any(isinstance(one, EnsureChild) and one.launch.queue is not None for one in self.actions)
+
+    @property
     def starts_group(self) -> bool:
         """Whether a group of ranks is started."""
         return any(isinstance(one, EnsureChild) and one.launch.shape == "group" for one in self.actions)
