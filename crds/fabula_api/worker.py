@@ -41,6 +41,8 @@ inference, `stages` what other stages import. Small runs that share them load th
 each training run has a server of its own."""
 MODEL_CACHE_VARIABLE = "FABULA_MODEL_CACHE"
 """Folder for models of the Hub that pods share; without it, each keeps its own."""
+ARTIFACT_CACHE_VARIABLE = "FABULA_ARTIFACT_CACHE"
+"""Folder for copies of artifacts that pods share; without it, each keeps its own."""
 METRICS_PORT_VARIABLE = "FABULA_METRICS_PORT"
 SERVER_URL_VARIABLE = "KUBEFLOW_TRAINER_SERVER_URL"
 SERVER_CA_VARIABLE = "KUBEFLOW_TRAINER_SERVER_CA_CERT"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
+import json
 import os
 import shlex
 import signal
@@ -16,6 +17,7 @@ import typer
 from rich.console import Console
 
 from fabula_api.recipes import RecipesBroken
+from fabula_cli.access import Output
 from fabula_cli.choice import ChoiceError, choose, real_clusters
 from fabula_cli.commands import cost, doctor, hold, init, logs, report, score, status, tell, validate, watch
 from fabula_cli.display import shown
@@ -109,7 +111,7 @@ def down(home: HomeOption = None) -> None:
 
 
 @app.command("laptop", rich_help_panel=_LAPTOP)
-def laptop_parts(home: HomeOption = None) -> None:
+def laptop_parts(home: HomeOption = None, output: Output = "text") -> None:
     """Show the parts of the laptop's cluster with their process ids and logs, and all runs."""
     from fabula_cli import laptop, runs
 
@@ -118,21 +120,31 @@ def laptop_parts(home: HomeOption = None) -> None:
         state = place.read_state()
     except NotRunning as error:
         raise _fail(error) from None
-    _console.print(f"home           {place.root}", markup=False, highlight=False)
-    _console.print(f"kubeconfig     {state.get('kubeconfig')}", markup=False, highlight=False)
-    _console.print(f"artifact root  {state.get('artifactRoot')}", markup=False, highlight=False)
-    parts: dict[str, Any] = state.get("parts", {})
-    for name, part in parts.items():
-        alive = f"pid {part['pid']}" if part.get("pid") else f"not running (exit code {part.get('lastExit')})"
-        again = f", started {part['starts']} times" if part.get("starts", 0) > 1 else ""
-        _console.print(f"{name:14} {alive}{again}, log {part['log']}", markup=False, highlight=False)
-    if not laptop.operator_ready(place):
-        raise _fail(RuntimeError(state.get("problem") or "the operator is not ready yet"))
+    ready, found = laptop.operator_ready(place), []
+    problem: tuple[Exception, Exit] | None = None
     try:
-        for run in runs.read_all(place.kubeconfig):
-            _console.print(shown(f"  {run.line()}"), highlight=False)
+        found = runs.read_all(place.kubeconfig) if ready else []
     except Exception as error:
-        raise _fail(error, Exit.CLUSTER) from None
+        problem = error, Exit.CLUSTER
+    if output == "json":
+        told = {name: state.get(name) for name in ("kubeconfig", "artifactRoot", "problem", "parts")}
+        seen = [{"kind": run.kind, "name": run.name, "status": run.status} for run in found]
+        typer.echo(json.dumps({"home": str(place.root), "ready": ready, **told, "runs": seen}, indent=2))
+    else:
+        _console.print(f"home           {place.root}", markup=False, highlight=False)
+        _console.print(f"kubeconfig     {state.get('kubeconfig')}", markup=False, highlight=False)
+        _console.print(f"artifact root  {state.get('artifactRoot')}", markup=False, highlight=False)
+        parts: dict[str, Any] = state.get("parts", {})
+        for name, part in parts.items():
+            alive = f"pid {part['pid']}" if part.get("pid") else f"not running (exit code {part.get('lastExit')})"
+            again = f", started {part['starts']} times" if part.get("starts", 0) > 1 else ""
+            _console.print(f"{name:14} {alive}{again}, log {part['log']}", markup=False, highlight=False)
+        for run in found:
+            _console.print(shown(f"  {run.line()}"), highlight=False)
+    if not ready:
+        problem = RuntimeError(state.get("problem") or "the operator is not ready yet"), Exit.BAD
+    if problem is not None:
+        raise _fail(*problem)
 
 
 @app.command(rich_help_panel=_LAPTOP)

@@ -118,6 +118,7 @@ class Settings(BaseModel):
             image_vllm=self.image_vllm,
             metrics_port=self.worker_metrics_port or None,
             artifact_claim=self.artifact_claim,
+            confined=self.shared is not None,
             grace_seconds=self.worker_grace,
         )
 

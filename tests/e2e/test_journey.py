@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlparse
 import pytest
 
 from tests.e2e.conftest import ROOT, Product
-from tests.support.panels import OF_GPUS, OF_PROVIDERS, empty
+from tests.support.panels import ELSEWHERE, empty
 from tests.support.patience import SECONDS, until
 from tests.support.prometheus import Prometheus, hasty, needs_prometheus, of_release
 
@@ -74,10 +74,9 @@ def test_the_demo_shows_progress_and_ends_with_the_table(first_run: str) -> None
 
 @needs_prometheus
 def test_every_panel_of_the_dashboards_shows_the_demo(first_run: str, scraped: Prometheus | None) -> None:
-    """What a machine without a GPU and a provider cannot show is looked at in test_alerts_fire.py."""
     if scraped is None:
         pytest.skip("the cluster is somebody else's, with a Prometheus of its own")
-    assert empty(scraped, scraped.began) <= OF_GPUS | OF_PROVIDERS
+    assert empty(scraped, scraped.began) <= ELSEWHERE
 
 
 @needs_prometheus
@@ -275,6 +274,8 @@ def test_down_leaves_nothing_running(product: Product, first_run: str) -> None:
     code, output = product.fabula("laptop")
     assert code == 0, output
     assert "pid" in output
+    code, output = product.fabula("laptop", "--output", "json")
+    assert (code, json.loads(output)["ready"], len(json.loads(output)["runs"])) == (0, True, 3)
     assert product.fabula("down")[0] == 0
     until(lambda: not product.processes(), "no process of this state folder")
     code, output = product.fabula("laptop")

@@ -1,8 +1,7 @@
 """What goes wrong for a new user, on a cluster with the chart: each time the run's condition and `fabula doctor` say
 what is wrong and what to do.
 
-The laptop's cluster keeps no ResourceQuota. That one is used up is told by the doctor in
-tests/unit/cli/test_cli_doctor.py, and by the run in tests/unit/operator/test_operator_waits.py.
+The laptop's cluster keeps no ResourceQuota, so a front before it does (tests/support/quota_front.py).
 """
 
 from __future__ import annotations
@@ -19,7 +18,9 @@ import yaml
 
 from tests.e2e.conftest import ROOT
 from tests.e2e.test_chart_install import CHART, SYSTEM, VALUES, Cluster, ready
+from tests.support.laptop import LaptopApi
 from tests.support.patience import SECONDS, until
+from tests.support.quota_front import QuotaFront
 from tests.support.s3 import BUCKET, S3Server, run_s3_server, weed_binary
 
 helm = pytest.importorskip("helm_python", reason="Helm's engine comes with the test extra")
@@ -45,11 +46,14 @@ class Place:
 
     cluster: Cluster
     store: S3Server
+    quotas: QuotaFront
 
     def values(self, **changes: Any) -> dict[str, Any]:
         store = {"root": f"s3://{BUCKET}/fabula", "s3": {"endpointUrl": self.store.endpoint, "region": "us-east-1"}}
         workers = {**VALUES["workers"], "secretName": KEYS}
-        return {**VALUES, "store": store, "workers": workers, "namespaces": [], **changes}
+        patience = ["--patience=5", *VALUES["operator"]["extraArgs"]]
+        operator = {**VALUES["operator"], "extraArgs": patience}
+        return {**VALUES, "store": store, "workers": workers, "operator": operator, "namespaces": [], **changes}
 
     def secret(self, namespace: str, access_key: str, secret_key: str) -> None:
         """The Secret that the chart's values name."""
@@ -58,7 +62,12 @@ class Place:
         self.cluster.kubectl("-n", namespace, "create", "secret", "generic", KEYS, *literals)
 
     def run(self, namespace: str, kind: str, name: str, spec: dict[str, Any]) -> None:
-        body = {"apiVersion": "fabula.dev/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec}
+        self.apply(
+            namespace,
+            {"apiVersion": "fabula.dev/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec},
+        )
+
+    def apply(self, namespace: str, body: dict[str, Any]) -> None:
         done = subprocess.run(
             ["kubectl", "-n", namespace, "apply", "-f", "-"], input=json.dumps(body), text=True, capture_output=True,
             env=self.cluster.environment, timeout=SECONDS, check=False,
@@ -95,13 +104,22 @@ class Place:
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     """A cluster without Fabula, and without the training operator."""
     folder = tmp_path_factory.mktemp("new")
-    command = [sys.executable, "-m", "fabula_local.controlplane", "--state-dir", str(folder / "cluster")]
-    with run_s3_server(folder / "s3") as store, (folder / "log").open("w") as log:
+    state = folder / "cluster"
+    with (
+        run_s3_server(folder / "s3") as store,
+        LaptopApi(state, logs_dir=state / "pods") as api,
+        QuotaFront(api.kubeconfig, folder / "front") as front,
+        (folder / "log").open("w") as log,
+    ):
+        # Pods and everything else of the cluster reach the server itself; Jobs, and the user, by way of the front.
+        command = [sys.executable, "-m", "fabula_local.process_node", "--kubeconfig", str(api.kubeconfig)]
+        command += ["--state-dir", str(state), "--controllers", "deployment,garbage"]
         process = subprocess.Popen(command, stdout=log, stderr=log)
         try:
-            found = Place(Cluster(folder / "cluster"), store)
+            found = Place(Cluster(folder / "user"), store, front)
+            found.cluster.state.mkdir()
+            (found.cluster.state / "kubeconfig").write_bytes(front.kubeconfig.read_bytes())
             until(found.cluster.ready, "a node that is ready")
-            found.cluster.kubectl("delete", "crd", "pytorchjobs.kubeflow.org")
             yield found
         finally:
             process.terminate()
@@ -165,3 +183,25 @@ def test_a_secret_that_is_not_there_is_named(installed: Place) -> None:
     found = installed.doctor("none")
     assert found["worker secret"][0] == "MISSING"
     assert KEYS in found["worker secret"][1]
+
+
+def test_a_quota_that_is_used_up_is_told_and_the_run_goes_on_once_there_is_room(installed: Place) -> None:
+    installed.cluster.kubectl("create", "namespace", "few")
+    installed.secret("few", installed.store.access_key, installed.store.secret_key)
+    installed.quotas.pods["few"] = 1
+    holder = {
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "somebody-elses"},
+        "spec": {"nodeSelector": {"there": "none"}, "containers": [{"name": "a", "image": "a", "command": ["true"]}]},
+    }  # fmt: skip
+    installed.apply("few", holder)
+    installed.run("few", "DatasetBuild", "books", example())
+    installed.says("few", "dsb/books", "FailedCreate", "exceeded quota: few", "used: pods=1, limited: pods=1")
+    found = installed.doctor("few")
+    assert found["quotas"][0] == "MISSING"
+    assert found["quotas"][1].startswith("few: 1 of 1 pods are used")
+    assert "Finish or suspend runs, or raise it" in found["quotas"][1]
+
+    installed.cluster.kubectl("-n", "few", "delete", "pod", "somebody-elses")
+    # It has no input; what it says of that, it says from a pod.
+    installed.says("few", "dsb/books", "InputInvalid", "there is no model folder")
+    assert installed.doctor("few")["quotas"] == ("OK", "there is room in few")

@@ -36,11 +36,12 @@ from tests.support.operator_process import (
     token,
     trust,
 )
-from tests.support.panels import OF_GPUS, OF_PROVIDERS, empty
+from tests.support.panels import ELSEWHERE, empty
 from tests.support.patience import SECONDS, eventually
 from tests.support.prometheus import Prometheus, hasty, lint, needs_prometheus, of_release
 from tests.support.scripted_cluster import Ending, ScriptedCluster, Task, failure, success
 
+from fabula_api.worker import WorkerResult
 from fabula_operator.kube.client import Api
 from fabula_operator.kube.resources import POD, RUNS, Obj, Resource
 
@@ -61,12 +62,34 @@ PAID = {
 }  # fmt: skip
 
 
+JUDGE = "opus"
+JUDGED = {
+    **EVAL_SPEC,
+    "arms": [{"name": name, "model": {"uri": "m", "digest": MODEL_DIGEST}, "gpusPerShard": 0} for name in ("a", "b")],
+    "gates": [],
+    "judges": [{"name": JUDGE, "model": "global.anthropic.claude-opus-4-5-20251101-v1:0"}],
+}
+
+
+def judged(task: Task) -> Ending:
+    """A judge that prefers `b`, and stood its self-test."""
+    if task.stage == "judge":
+        return Ending(message=WorkerResult(outcome="Succeeded", counts={"verdict/ok": 6}).encode().decode())
+    made = WorkerResult.model_validate_json(success(task).message or "")
+    if task.stage == "score":
+        found = {"name": JUDGE, "trusted": True, "pairs": [{"arm": "b", "versus": "a", "winRate": 0.75, "wins": 4}]}
+        made = made.replace(summary={**made.summary.to_wire(), "judges": [found]})
+    return Ending(message=made.encode().decode())
+
+
 def script(task: Task) -> Ending:
     """`broken` has no source, `spent` fails again and again; other trainings, and extraction, go on and on."""
     if task.config["run"]["name"] == "broken":
         return failure("InputInvalid", "there is no such file", 65)
     if task.config["run"]["name"] == "spent":
         return failure("Crashed", "no luck", 1)
+    if task.config["run"]["kind"] == "EvalRun":
+        return judged(task)
     return Ending(hangs=True) if task.stage in ("train", "extract") else success(task)
 
 
@@ -174,11 +197,12 @@ async def test_each_alert_fires_from_what_it_is_for(
             await runs_that_need_somebody(bench)
             await a_training_in_trouble(bench)
             await a_build_whose_provider_is_in_trouble(bench)
+            await an_evaluation_with_a_judge(bench)
             await a_frozen_watch(bench, proxy)
             await a_missing_right(bench)
             assert lint(operator.metrics()) == ""
-            # A demonstration on CPUs has neither a GPU nor a provider, so their panels are looked at here.
-            assert await asyncio.to_thread(empty, prometheus, prometheus.began) & (OF_PROVIDERS | OF_GPUS) == set()
+            # What the demonstration on CPUs cannot show is looked at here.
+            assert await asyncio.to_thread(empty, prometheus, prometheus.began) & ELSEWHERE == set()
     assert bench.fired == ALL
     assert "Traceback" not in operator.log.read_text()
 
@@ -227,6 +251,12 @@ async def a_build_whose_provider_is_in_trouble(bench: Bench) -> None:
     await told(20, 8, 40, 19.0)
     for alert in ("FabulaProviderCallsLost", "FabulaQuotaThrottled", "FabulaBudgetNearlySpent"):
         await bench.fires(alert)
+
+
+async def an_evaluation_with_a_judge(bench: Bench) -> None:
+    await bench.create("EvalRun", "judged", JUDGED)
+    await bench.scraped("fabula_eval_win_rate == 0.75")
+    await bench.scraped("fabula_eval_judges_trusted == 1")
 
 
 async def a_frozen_watch(bench: Bench, proxy: HoldingProxy) -> None:

@@ -13,6 +13,10 @@ from tests.support.prometheus import Prometheus
 BOARDS = Path(__file__).parents[2] / "charts" / "fabula" / "files" / "dashboards"
 OF_PROVIDERS = {"Calls to providers", "Tokens", "Calls turned away", "Time until an answer", "Quota held"}
 OF_GPUS = {"Model FLOPs utilisation"}
+OF_JUDGES = {"Won before a judge", "Judges trusted"}
+OF_MONEY = {"Dollars and budget"}
+ELSEWHERE = OF_GPUS | OF_PROVIDERS | OF_JUDGES | OF_MONEY
+"""What a demonstration on CPUs, which pays for nothing, cannot show; tests/integration/test_alerts_fire.py does."""
 _FOREIGN = re.compile(r"\b(DCGM_FI_|kueue_)")
 """Series of somebody else's exporter."""
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from fabula_api.shared_spec import RunSpec
+from fabula_cli.access import Output
 from fabula_cli.exits import CommandFailed, Exit, told
 
 if TYPE_CHECKING:
@@ -52,6 +55,7 @@ def score(
         Path | None, typer.Option(help="`train.jsonl` that the arms were tuned on, for training-overlap.", exists=True)
     ] = None,
     out: Annotated[Path, typer.Option(help="Where report and tables go.")] = Path("fabula-score"),
+    output: Output = "text",
 ) -> None:
     """Measure answers that lie in folders, one folder an arm, and compare them; no cluster, and no model for texts."""
     with told(), _needed():
@@ -67,8 +71,12 @@ def score(
         except (ValueError, OSError, WorkerError) as error:
             raise CommandFailed(Exit.BAD, str(error)) from error
         out.mkdir(parents=True, exist_ok=True)
-        for name, content in files_of(scored, out.resolve().name):
+        files = dict(files_of(scored, out.resolve().name))
+        for name, content in files.items():
             (out / name).write_text(content, encoding="utf-8")
+        if output == "json":
+            typer.echo(files["report.json"])
+            return
         console = Console(soft_wrap=True)
         console.print(_scores(scored), markup=False)
         console.print(f"report, tables and figures are in {out}/: report.html, samples.csv, summary.csv, results.csv")
@@ -84,6 +92,7 @@ def compare(
     profile: ProfileOption = "v2",
     recipe: RecipeOption = _RECIPE,
     baseline: BaselineOption = None,
+    output: Output = "text",
 ) -> None:
     """Compare arms by pairs of samples: differences with intervals, p-values, effect sizes, samples that are needed."""
     with told(), _needed():
@@ -99,6 +108,9 @@ def compare(
             lines = compared(merged(tables), baseline)
         except (ValueError, OSError, WorkerError) as error:
             raise CommandFailed(Exit.BAD, str(error)) from error
+        if output == "json":
+            typer.echo(json.dumps([_finite(asdict(line)) for line in lines], indent=2))
+            return
         table = Table(
             *("Figure", "Arm", "Mean", "Against", "Mean", "Difference", "95 % interval", "p", "p (Holm)", "d"),
             *("Pairs", "Samples needed"),
@@ -151,6 +163,15 @@ def _scores(scored: Scored) -> Table:
     unread = [f"{arm.unparseable[profile]} of {arm.done}" for arm in evaluation.arms]
     table.add_row("unparseable", *unread, *([""] * 2 * len(others)))
     return table
+
+
+def _finite(value: Any) -> Any:
+    """The same with null where a number is none: JSON has no word for that."""
+    if isinstance(value, dict):
+        return {key: _finite(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _worth(paired: Paired) -> tuple[str, str, str, str, str]:

@@ -115,6 +115,8 @@ class WorkerSettings:
     """Port on which workers serve Prometheus metrics; None serves none."""
     artifact_claim: str | None = None
     """PersistentVolumeClaim mounted at the path of a `file://` artifact root."""
+    confined: bool = False
+    """Whether namespaces are kept apart, so that no folder of a node may hold what is in their parts of the store."""
     grace_seconds: int = 60
     """Time between SIGTERM and SIGKILL, in which a worker commits what it has."""
     defaults: WorkerDefaults = field(default_factory=WorkerDefaults)

@@ -9,6 +9,7 @@ from fabula_api.artifact import canonical_json
 from fabula_api.fine_tune_run import FineTuneRunSpec
 from fabula_api.once import once
 from fabula_api.worker import (
+    ARTIFACT_CACHE_VARIABLE,
     CONFIG_VARIABLE,
     METRICS_PORT_VARIABLE,
     MODEL_CACHE_VARIABLE,
@@ -30,6 +31,7 @@ from fabula_operator.render.worker_defaults import Placement
 RUN_FOLDER = "/var/run/fabula"
 SCRATCH = "/scratch"
 MODELS = "/models"
+ARTIFACTS = f"{MODELS}/artifacts"
 TOKEN_SECONDS = 3600
 GPU = "nvidia.com/gpu"
 DISK = "ephemeral-storage"
@@ -145,8 +147,11 @@ def _container(launch: Launch, settings: WorkerSettings, name: str) -> dict[str,
         environment[METRICS_PORT_VARIABLE] = str(settings.metrics_port)
     if launch.gpus and launch.shape == "group":
         environment |= NCCL
-    if _loads_models(launch, settings):
+    cache = settings.defaults.model_cache
+    if cache and _loads_models(launch, settings):
         environment[MODEL_CACHE_VARIABLE] = MODELS
+        if not (settings.confined and cache.host_path):
+            environment[ARTIFACT_CACHE_VARIABLE] = ARTIFACTS
     environment |= settings.defaults.env
     # Command, arguments and variables of a spec's template are a pod's own fields, in which `$(NAME)` means what it
     # means in any pod; they may override ours, which are data.

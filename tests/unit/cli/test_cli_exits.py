@@ -5,9 +5,16 @@ import inspect
 import itertools
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import typer.main
 
 from fabula_cli import exits
 from fabula_cli.exits import Exit
+from fabula_cli.main import app
+
+if TYPE_CHECKING:
+    import click
 
 PAGE = Path(__file__).parents[3] / "docs" / "command.md"
 
@@ -27,3 +34,12 @@ def test_the_page_lists_the_exit_codes_that_there_are() -> None:
     listed = {int(code): about for code, about in re.findall(r"^\| (\d+) \| (.*) \|$", PAGE.read_text(), re.MULTILINE)}
     assert listed == meanings()
     assert set(listed) == set(Exit)
+
+
+def test_the_page_names_the_commands_that_answer_programs() -> None:
+    commands = cast("click.Group", typer.main.get_command(app)).commands
+    answering = {name for name, one in commands.items() if "output" in {option.name for option in one.params}}
+    (sentence,) = re.findall(r"^(.*) take `--output json`", PAGE.read_text(), re.MULTILINE)
+    assert set(re.findall(r"`(\w+)`", sentence)) == answering
+    quiet = {"up", "down", "env", "kubeconfig", "demo", "node", "logs", "init"}
+    assert commands.keys() - answering == quiet, "whatever shows a table answers programs too"

@@ -108,6 +108,17 @@ def test_two_tables_of_one_arm_each_are_compared_by_sample(tmp_path: Path) -> No
     assert "row 2, column quality: 'good' is no number" in " ".join(told.split())
 
 
+def test_programs_are_told_the_report_and_the_lines_as_json(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    code, told = run("score", *folders, "--out", tmp_path / "out", "--output", "json")
+    assert (code, json.loads(told)["baseline"]) == (0, "32b")
+    (tmp_path / "old.csv").write_text("sample,quality\nx,1\n")
+    (tmp_path / "new.csv").write_text("sample,quality\nx,2\n")
+    code, told = run("compare", tmp_path / "old.csv", tmp_path / "new.csv", "--output", "json")
+    (line,) = json.loads(told)
+    assert (code, line["column"], line["arm"], line["means"]) == (0, "quality", "new", [2, 1])
+    assert line["paired"]["estimate"]["count"] == 1
+
+
 def test_no_library_of_models_is_loaded_for_texts(folders: tuple[Path, Path], tmp_path: Path) -> None:
     program = (
         "import sys\nfrom fabula_cli.main import app\n"

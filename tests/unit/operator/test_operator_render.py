@@ -202,6 +202,9 @@ def test_pods_that_load_a_model_share_the_cache_of_models() -> None:
         environment = {one["name"]: one.get("value") for one in container["env"]}
         mounted = {one["name"]: one["mountPath"] for one in container["volumeMounts"]}
         assert environment.get("FABULA_MODEL_CACHE") == mounted.get("models")
+        assert environment.get("FABULA_ARTIFACT_CACHE") == (
+            f"{mounted['models']}/artifacts" if "models" in mounted else None
+        )
         return {one["name"]: one for one in template["spec"]["volumes"]}
 
     cpu = {"topology": {"gpusPerNode": 1, "device": "cpu"}}
@@ -213,6 +216,21 @@ def test_pods_that_load_a_model_share_the_cache_of_models() -> None:
     assert "models" not in {one["name"] for one in plain["spec"]["volumes"]}
     with pytest.raises(ValueError, match="a claim or a hostPath"):
         ModelCache()
+
+
+@pytest.mark.parametrize(
+    ("place", "confined", "shared"),
+    [("claim", True, True), ("claim", False, True), ("host_path", False, True), ("host_path", True, False)],
+)
+def test_a_nodes_folder_holds_no_artifacts_of_namespaces_that_are_kept_apart(
+    place: str, confined: bool, shared: bool
+) -> None:
+    cache = ModelCache(claim="models") if place == "claim" else ModelCache(host_path="/nvme/models")
+    settings = replace(SETTINGS, defaults=WorkerDefaults(model_cache=cache), confined=confined)
+    (template,) = templates(manifest(launch_of("FineTuneRun", "train", {"topology": {"gpusPerNode": 8}}), settings))
+    names = {one["name"] for one in template["spec"]["containers"][0]["env"]}
+    assert "FABULA_MODEL_CACHE" in names
+    assert ("FABULA_ARTIFACT_CACHE" in names) == shared
 
 
 def test_a_network_past_the_kernel_is_asked_for_by_each_pod_of_the_group() -> None:

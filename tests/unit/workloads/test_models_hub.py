@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
-import threading
-from collections import Counter
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.hub import FILES, SHA, WANTED, Hub, running_hub
 from tests.support.patience import SECONDS, until
 
 from fabula_api.externals import COMMIT
 from fabula_workloads.models.hub_files import needed_files
 
-SHA = "a" * 40
 PIPELINE = {
     "model_index.json", "LICENSE.md", "transformer/config.json",
     "transformer/diffusion_pytorch_model-00001-of-00002.safetensors",
@@ -57,93 +53,12 @@ def test_only_what_is_loaded_is_fetched(needed: set[str], rest: set[str]) -> Non
     assert set(needed_files(needed | rest)) == needed
 
 
-FILES = {
-    "config.json": b"{}",
-    "README.md": b"words" * 100,
-    **{f"model-0000{part}-of-00004.safetensors": bytes([part]) * (2_000_000 + part) for part in range(1, 5)},
-    "model.safetensors.index.json": b'{"weight_map": {}}',
-}
-WANTED = FILES.keys() - {"README.md"}
-
-
-class Hub(BaseHTTPRequestHandler):
-    """A Hub with one repository, which tells what it sent to the end; its large files come slowly."""
-
-    sent: Counter[str]
-    begun: Counter[str]
-    slow: bool
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self) -> None:
-        if self.path.startswith(f"/api/models/some/model/tree/{SHA}"):
-            tree = [
-                {"type": "file", "path": name, "size": len(content), "oid": name} for name, content in FILES.items()
-            ]
-            return self._answer(json.dumps(tree).encode(), {"Content-Type": "application/json"})
-        if self.path.startswith("/api/models/some/model"):
-            siblings = [{"rfilename": name, "size": len(content)} for name, content in FILES.items()]
-            body = json.dumps({"id": "some/model", "modelId": "some/model", "sha": SHA, "siblings": siblings}).encode()
-            return self._answer(body, {"Content-Type": "application/json"})
-        if (found := re.fullmatch(rf"/some/model/resolve/{SHA}/(.+)", self.path)) and found[1] in FILES:
-            return self._file(found[1])
-        missing = "RepoNotFound" if self.path.startswith("/api/models/") else "EntryNotFound"
-        return self._answer(b"", {"X-Error-Code": missing}, status=404)
-
-    do_HEAD = do_GET
-
-    def _file(self, name: str) -> None:
-        content, start = FILES[name], 0
-        if given := re.match(r"bytes=(\d+)-", self.headers.get("Range", "")):
-            start = int(given[1])
-        headers = {"ETag": f'"{name}"', "X-Repo-Commit": SHA, "Accept-Ranges": "bytes"}
-        if start:
-            headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
-        self._answer(content[start:], headers, status=206 if start else 200, name=name)
-
-    def _answer(self, body: bytes, headers: dict[str, str], status: int = 200, name: str | None = None) -> None:
-        self.send_response(status)
-        for key, value in {**headers, "Content-Length": str(len(body))}.items():
-            self.send_header(key, value)
-        self.end_headers()
-        if self.command == "HEAD":
-            return
-        if name:
-            self.begun[name] += 1
-        try:
-            if self.slow and len(body) > 1_000_000:
-                self.wfile.write(body[:500_000])
-                self.wfile.flush()
-                self.hold.wait(SECONDS)
-                body = body[500_000:]
-            self.wfile.write(body)
-        except OSError:
-            self.close_connection = True
-            return
-        if name:
-            self.sent[name] += 1
-
-    hold: threading.Event
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing."""
-
-
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Hub]]:
-    class Ours(Hub):
-        sent, begun, slow, hold = Counter(), Counter(), False, threading.Event()
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Ours)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    for name, value in {"HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}", "NO_PROXY": "127.0.0.1"}.items():
-        monkeypatch.setenv(name, value)
-    yield Ours
-    Ours.hold.set()
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with running_hub() as (found, variables):
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        yield found
 
 
 FETCH = f"""
@@ -206,6 +121,23 @@ except TryAgain as error:
     )
     assert "NoSpace model: some/model needs 0.0 GB more" in ended.stdout, ended.stderr
     assert not hub.begun
+
+
+def test_copies_of_artifacts_that_nobody_uses_make_room_for_a_model(hub: type[Hub], tmp_path: Path) -> None:
+    copies = tmp_path / "artifacts"
+    (copies / "unused").mkdir(parents=True)
+    (copies / "unused.kept").touch()
+    code = f"""
+import shutil
+from pathlib import Path
+shutil.disk_usage = lambda _: shutil._ntuple_diskusage(90, 0, 1 if Path("{copies}/unused").exists() else 90_000_000)
+{FETCH}"""
+    environment = os.environ | {"FABULA_MODEL_CACHE": str(tmp_path), "FABULA_ARTIFACT_CACHE": str(copies)}
+    ended = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=SECONDS
+    )
+    assert (Path(ended.stdout.strip()) / "config.json").is_file(), ended.stderr
+    assert not (copies / "unused").exists()
 
 
 def warmed(folder: Path, *models: str, **variables: str) -> tuple[subprocess.CompletedProcess[str], dict[str, Any]]:

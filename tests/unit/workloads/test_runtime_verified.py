@@ -16,9 +16,10 @@ from fabula_workloads.runtime import entry
 from fabula_workloads.runtime.artifact import add_parts, commit, read_manifest, require_manifest
 from fabula_workloads.runtime.context import StageContext
 from fabula_workloads.runtime.failures import InputInvalid
+from fabula_workloads.runtime.local_copy import fetched
 from fabula_workloads.runtime.open_store import open_store
 from fabula_workloads.runtime.store import Store
-from fabula_workloads.runtime.verified import SPOT_CHECKED, fetched, verify
+from fabula_workloads.runtime.verified import SPOT_CHECKED, verify
 
 FILES = {"train.jsonl": b"{}\n", "images/a.png": b"picture", "model.safetensors": b"weights"}
 

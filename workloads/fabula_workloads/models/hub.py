@@ -22,6 +22,7 @@ from fabula_api.shared_spec import ModelSource
 from fabula_api.worker import MODEL_CACHE_VARIABLE
 from fabula_workloads.models.hub_files import needed_files
 from fabula_workloads.runtime.failures import ConfigInvalid, CredentialsRefused, InputInvalid, TryAgain, from_os_error
+from fabula_workloads.runtime.shared_copies import room, shared_folder
 
 _OF_THE_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS})
 _WHOLE = "whole"
@@ -71,6 +72,8 @@ def _fetch(cache: Path, name: str, revision: str | None, field: str) -> Path:
         if not isinstance(try_to_load_from_cache(name, one, cache_dir=cache, revision=info.sha), str)
     ]
     missing, free = sum(sizes[one] for one in absent), shutil.disk_usage(cache).free
+    if missing > free and (copies := shared_folder()) is not None and copies.is_relative_to(cache):
+        free = room(copies, missing)
     if missing > free:
         raise TryAgain(
             f"{field}: {name} needs {missing / 1e9:.1f} GB more in {cache}, which has {free / 1e9:.1f} GB left: give "

@@ -20,10 +20,11 @@ from fabula_api.worker import WorkerConfig, WorkerResult
 from fabula_workloads.runtime.artifact import details_of, require_manifest
 from fabula_workloads.runtime.content import require_content
 from fabula_workloads.runtime.failures import ConfigInvalid, InputInvalid, TryAgain, from_os_error
+from fabula_workloads.runtime.local_copy import fetched
 from fabula_workloads.runtime.open_store import materialize, open_store
 from fabula_workloads.runtime.progress import Reporter
 from fabula_workloads.runtime.store import Store, resolve_uri
-from fabula_workloads.runtime.verified import fetched, verify
+from fabula_workloads.runtime.verified import verify
 
 CACHE_VARIABLE = "FABULA_CACHE"
 """Folder for downloads and scratch files; default: a folder of the user in the system's temporary one."""
@@ -96,7 +97,7 @@ class StageContext:
         return store, manifest
 
     def fetch_artifact(self, store: Store, manifest: Manifest, *, but_pictures: bool = False) -> Path:
-        """Local folder with the parts of an artifact, verified (`verified.fetched`). What else lies below it is not
+        """Local folder with the parts of an artifact, verified (`local_copy.fetched`). What else lies below it is not
         fetched."""
         return fetched(store, manifest, self.cache, self.check_stop, but_pictures=but_pictures)
 

@@ -1,7 +1,7 @@
 """What is read is what was committed: manifests that fit, parts that have their hashes, nothing planted beside them.
 
 Every part's size is compared. Every part is hashed, but of pictures, which may be tens of thousands, at most
-`SPOT_CHECKED`, drawn anew each time. What is downloaded is hashed as a whole.
+`SPOT_CHECKED`, drawn anew each time. What is downloaded (`local_copy`) is hashed as a whole.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def verify(
     """Compare an artifact with its manifest. Raises InputInvalid naming the first part that is missing, has changed, or
     was put there by somebody else. `but_pictures` is for who looks at each of them himself."""
     there = {entry.path: entry.size for entry in store.list()}
-    parts = [part for part in manifest.parts if not (but_pictures and _is_picture(part))]
+    parts = [part for part in manifest.parts if not (but_pictures and is_picture(part))]
     for part in parts:
         if there.get(part.path) != part.size:
             found = "is not there" if part.path not in there else f"has {there[part.path]} bytes"
@@ -76,44 +76,6 @@ def verify(
     with ThreadPoolExecutor(_READERS) as readers:
         for _ in readers.map(check, _to_hash(parts)):
             pass
-
-
-def fetched(
-    store: Store,
-    manifest: Manifest,
-    cache: Path,
-    check_stop: CheckStop = lambda: None,
-    *,
-    but_pictures: bool = False,
-) -> Path:
-    """A local folder with the parts of an artifact, verified: its own where that is on disk, else a download.
-
-    With `but_pictures` these may be missing or damaged.
-    """
-    if store.uri.startswith(FILE):
-        verify(store, manifest, cache, check_stop, but_pictures=but_pictures)
-        return local_path(store.uri)
-    folder = cache / "artifacts" / manifest.digest.removeprefix("sha256:")
-
-    def fetch(part: Part) -> None:
-        check_stop()
-        local = folder / part.path
-        spared = but_pictures and _is_picture(part)
-        try:
-            if not local.exists():
-                local.parent.mkdir(parents=True, exist_ok=True)
-                store.download(part.path, local)
-            if not spared:
-                require_hash(f"{store.uri}/{part.path}", part, file_sha256(local, cache))
-        except InputInvalid:
-            local.unlink(missing_ok=True)
-            if not spared:
-                raise
-
-    with ThreadPoolExecutor(_READERS) as readers:
-        for _ in readers.map(fetch, manifest.parts):
-            pass
-    return folder
 
 
 def require_hash(uri: str, part: Part, found: str) -> None:
@@ -135,13 +97,14 @@ def _hash(store: Store, part: Part, cache: Path) -> str:
         return sha256_of(file)
 
 
-def _is_picture(part: Part) -> bool:
+def is_picture(part: Part) -> bool:
+    """Whether a part is one of what may be tens of thousands."""
     return PurePosixPath(part.path).suffix.lower() in _PICTURES
 
 
 def _to_hash(parts: list[Part]) -> list[Part]:
-    pictures = [part for part in parts if _is_picture(part)]
-    others = [part for part in parts if not _is_picture(part)]
+    pictures = [part for part in parts if is_picture(part)]
+    others = [part for part in parts if not is_picture(part)]
     if len(pictures) > SPOT_CHECKED:
         pictures = random.SystemRandom().sample(pictures, SPOT_CHECKED)
     return others + pictures
