@@ -21,6 +21,7 @@ MEANINGS: dict[str, str] = {
     "JudgesTrusted": "whether each judge told apart what anybody can; the message says what one does that did not",
     "NoGates": "the evaluation has no gates",
     "NoPods": "a child is there, and no pod of it comes",
+    "NoReply": "an answer that is no record of replies, or rows of a video that have none",
     "NoReport": "no pod of the stage has told anything for long",
     "NotFinished": "the run has not ended yet",
     "NotRunning": "nobody looks after the health of a run that is not at work",
@@ -74,5 +75,6 @@ MEANINGS: dict[str, str] = {
     "TooFewScenes": "an excerpt has fewer scenes than pictures are wanted",
     "UnknownSpeaker": "an excerpt has a speaker that the transcript has not",
     "UnknownType": "a row is of a kind that its layout does not have",
+    "VideoUnfit": "the pictures of a clip cannot be read, or are not what a watcher takes",
     "WrongSpeakers": "an excerpt gives words to other speakers than the transcript does",
 }

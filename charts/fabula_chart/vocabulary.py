@@ -40,8 +40,9 @@ _OTHERS = {
     "NotFit",
     "InvalidBucketName",
     "KeyTooLongError",
+    "StreamingBench",
 }
-"""Kinds, condition types and codes that stand where a reason might."""
+"""Kinds, condition types, codes and benchmarks that stand where a reason might."""
 Entry = tuple[str, str]
 """A word, and what it says."""
 
