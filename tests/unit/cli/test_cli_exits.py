@@ -41,5 +41,5 @@ def test_the_page_names_the_commands_that_answer_programs() -> None:
     answering = {name for name, one in commands.items() if "output" in {option.name for option in one.params}}
     (sentence,) = re.findall(r"^(.*) take `--output json`", PAGE.read_text(), re.MULTILINE)
     assert set(re.findall(r"`(\w+)`", sentence)) == answering
-    quiet = {"up", "down", "env", "kubeconfig", "demo", "node", "logs", "init"}
+    quiet = {"up", "down", "env", "kubeconfig", "demo", "node", "logs", "init", "tell"}
     assert commands.keys() - answering == quiet, "whatever shows a table answers programs too"

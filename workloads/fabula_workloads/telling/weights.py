@@ -22,9 +22,9 @@ from fabula_workloads.runtime.artifact import details_of, read_manifest
 from fabula_workloads.runtime.content import require_content
 from fabula_workloads.runtime.context import cache_folder
 from fabula_workloads.runtime.failures import ConfigInvalid, InputInvalid, NotFound
+from fabula_workloads.runtime.local_copy import fetched
 from fabula_workloads.runtime.open_store import materialize, open_store
 from fabula_workloads.runtime.store import resolve_uri
-from fabula_workloads.runtime.verified import fetched
 
 DEFAULT_RECIPE: str = RunSpec.model_fields["recipe"].default
 """Of a model that does not say what it was tuned for."""
