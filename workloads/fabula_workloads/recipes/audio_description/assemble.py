@@ -48,6 +48,7 @@ def run(context: StageContext) -> StageResult:
         raise InputInvalid(f"no row became a sample: {_reasons(chosen)}", "NoSamples")
     splits = by_split(samples, block)
     shape = _shape(samples, outcomes)
+    _check_faces(chosen, faces, shape)
     with context.scratch() as scratch:
         about = card(chosen, splits, shape, measured)
         files = _files(context, collected, outcomes, chosen, splits, faces, about, scratch)
@@ -119,6 +120,20 @@ def _shape(samples: Sequence[NarrationSample], outcomes: Mapping[str, Mapping[st
                 "two, or use banks of one model"
             )
     return list(by_path[first.features])
+
+
+def _check_faces(chosen: Sequence[Chosen], faces: Mapping[str, Any], shape: Sequence[int]) -> None:
+    """Raise InputInvalid naming row and key where exemplars are of another model than the frames."""
+    for one in chosen:
+        for face in one.sample.characters if one.sample is not None else ():
+            if face.exemplar is None:
+                continue
+            found = list(faces[face.exemplar].shape)
+            if found[-1] != shape[-1] or (len(shape) > 1 and found != list(shape)):
+                raise InputInvalid(
+                    f"{one.row.source}, {one.row.place}: the exemplar {face.exemplar} has features {found}, but a "
+                    f"frame's are {list(shape)}; use exemplars and a bank of one model"
+                )
 
 
 def _files(
