@@ -192,6 +192,18 @@ def test_kubectl_logs_and_wait(product: Product, first_run: str) -> None:
     assert "condition met" in product.kubectl(*wait)
 
 
+def test_the_tuned_model_tells_of_pictures_by_its_runs_name(product: Product, first_run: str) -> None:
+    """As the README has it; the same answer as the evaluation's is held in tests/integration/test_tell.py."""
+    status = product.get("evr", "quickstart")["status"]
+    chosen = next(stage for stage in status["stages"] if stage["name"] == "select")["artifact"]["uri"]
+    folder = sorted((local(chosen) / "pictures").iterdir())[0]
+    code, output = product.fabula("tell", str(folder), "--adapter", "quickstart", "-n", product.namespace,
+                                  "--max-new-tokens", "40", "--temperature", "0.2")  # fmt: skip
+    assert code == 0, output
+    assert "with adapter FineTuneRun/quickstart" in output and "loaded in" in output
+    assert " tokens in " in output
+
+
 def test_no_transcript_text_reaches_logs_status_or_events(product: Product, first_run: str) -> None:
     dataset = local(product.get("dsb", "quickstart")["status"]["artifact"]["uri"])
     record = json.loads((dataset / "train.jsonl").read_text().splitlines()[0])

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
@@ -16,13 +17,15 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 import pytest
+import yaml
 from tests.support.chat_server import ChatServer, chat_server
 from tests.support.stage_context import stage_context
 from tests.support.tuned_adapter import write_adapter
 from tests.support.vist_folder import write_vist
-from tests.support.vllm_environment import VARIABLE, environment, run_stage, vllm_folder
+from tests.support.vllm_environment import CHECKOUT, VARIABLE, environment, run_python, run_stage, vllm_folder
 
 from fabula_api.artifact import MANIFEST
+from fabula_workloads.inference.vllm_engine import check_positions
 from fabula_workloads.runtime.failures import ConfigInvalid, CredentialsRefused, TryAgain
 from fabula_workloads.runtime.ledger import Ledger
 from fabula_workloads.runtime.open_store import open_store
@@ -35,11 +38,6 @@ WINDOW = {"minPixels": 12544, "maxPixels": 50176}
 GREEDY = {"temperature": 0, "maxNewTokens": 10, "seeds": [0]}
 needs_vllm = pytest.mark.skipif(
     vllm_folder() is None, reason=f"no vLLM: `make test-vllm`, or {VARIABLE} (docs/evaluation.md)"
-)
-apart = pytest.mark.xfail(
-    strict=False,
-    reason="not explained yet: some greedy answers of vLLM part from transformers' after a few tokens, where the best "
-    "two logits of the one that was measured are 0.08 apart",
 )
 ENGINES = ["transformers", "openai", pytest.param("vllm", marks=needs_vllm)]
 
@@ -146,7 +144,6 @@ def test_a_photo_that_cannot_be_opened_costs_its_own_answer_alone(world: Path, s
 
 @pytest.mark.torch
 @needs_vllm
-@apart
 @pytest.mark.parametrize("prompt", ["Tell a story about the pictures, as a dialogue.", None], ids=["short", "recipe's"])
 def test_greedy_answers_of_vllm_are_those_of_transformers(world: Path, prompt: str | None) -> None:
     asked = {"prompt": prompt} if prompt else {}
@@ -166,7 +163,6 @@ def adapter(world: Path) -> str:
 
 @pytest.mark.torch
 @needs_vllm
-@apart
 def test_an_adapter_says_the_same_under_both_engines_and_not_what_its_base_says(world: Path, adapter: str) -> None:
     asked = {"prompt": "Tell a story about the pictures, as a dialogue."}
     tuned = {"arm": {"adapter": {"uri": adapter}}, "inputs": {"adapter": adapter}, **asked}
@@ -177,25 +173,74 @@ def test_an_adapter_says_the_same_under_both_engines_and_not_what_its_base_says(
 
 @pytest.mark.torch
 @needs_vllm
-@apart
-def test_vllm_serves_base_and_adapter_to_arms_that_ask_a_server(world: Path, adapter: str) -> None:
+def test_two_processes_that_share_a_model_say_what_one_says(world: Path) -> None:
+    """Tensor parallelism, as `gpusPerShard: 2` asks for it, here of two processes of CPUs."""
+    ours = texts(answers(world, "transformers", "shared-transformers", ""))
+    asked = world / "shared.json"
+    samples = sorted((world / "select" / "pictures").iterdir())
+    asked.write_text(json.dumps({one.name: [str(path) for path in sorted(one.iterdir())] for one in samples}))
+    told = run_python(
+        f"""
+import json
+from pathlib import Path
+from fabula_api.arms import Generation
+from fabula_api.shared_spec import PixelWindow
+from fabula_workloads.inference.request import Request
+from fabula_workloads.inference.vllm_engine import VllmEngine
+from fabula_workloads.recipe_parts import parts_of
+
+if __name__ == "__main__":
+    root = Path({str(world)!r})
+    engine = VllmEngine(
+        root / "model", None, device="cpu", gpus=2, pixels=PixelWindow.model_validate({WINDOW}),
+        generation=Generation.model_validate({GREEDY}), most_pictures=5,
+    )
+    prompt = parts_of("podcast").inference_prompt()
+    left = [
+        Request(name, 0, tuple(map(Path, pictures)), prompt)
+        for name, pictures in json.loads((root / "shared.json").read_text()).items()
+    ]
+    found = {{one.key: answer.text for one, answer in engine.answers(lambda most: [left.pop()] if left else [], bool)}}
+    (root / "shared-told.json").write_text(json.dumps(found))
+""",
+        world,
+    )
+    assert json.loads((world / "shared-told.json").read_text()) == ours, told
+
+
+def example_arguments(**changed: str) -> list[str]:
+    """What the example's Deployment gives to vLLM's server, with what a machine of its own has in its place."""
+    (deployment, _) = yaml.safe_load_all((CHECKOUT / "examples" / "serving" / "vllm.yaml").read_text())
+    given = deployment["spec"]["template"]["spec"]["containers"][0]["args"]
+    names = [str(one).partition("=")[0].removeprefix("--") for one in given]
+    assert changed.keys() <= set(names)
+    return [f"--{name}={changed[name]}" if name in changed else one for name, one in zip(names, given, strict=True)]
+
+
+@pytest.mark.torch
+@needs_vllm
+def test_the_examples_server_answers_for_base_and_adapter_as_this_process_does(
+    world: Path, adapter: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     folder = vllm_folder()
     assert folder is not None
     log = (world / "serve.log").open("w")
+    arguments = example_arguments(
+        **{
+            "model": str(world / "model"), "lora-modules": f"podcast={world / adapter}", "max-model-len": "4096",
+            "mm-processor-kwargs": '{"size": {"shortest_edge": 12544, "longest_edge": 50176}}',
+        }
+    )  # fmt: skip
     process = subprocess.Popen(
         [
             # The package for CPUs has another name, which the command `vllm` does not find.
-            folder / "bin/python", "-m", "vllm.entrypoints.openai.api_server", "--model", world / "model",
-            "--served-model-name", "tiny", "--port", str(port),
-            "--host", "127.0.0.1", "--dtype", "float32", "--enforce-eager", "--max-model-len", "4096",
-            "--mm-processor-kwargs", '{"size": {"shortest_edge": 12544, "longest_edge": 50176}}',
-            "--limit-mm-per-prompt", '{"image": 6, "video": 0}',
-            "--enable-lora", "--max-lora-rank", "8", "--lora-modules", f"tuned={world / adapter}",
+            folder / "bin/python", "-m", "vllm.entrypoints.openai.api_server", *arguments,
+            "--port", str(port), "--host", "127.0.0.1", "--dtype", "float32", "--enforce-eager",
         ],
-        env=environment(world), stdout=log, stderr=log,
+        env=environment(world) | {"VLLM_API_KEY": "s3cret"}, stdout=log, stderr=log,
     )  # fmt: skip
     url = f"http://127.0.0.1:{port}"
     try:
@@ -208,16 +253,29 @@ def test_vllm_serves_base_and_adapter_to_arms_that_ask_a_server(world: Path, ada
                 assert process.poll() is None, (world / "serve.log").read_text()[-4000:]
                 assert time.monotonic() < deadline
                 time.sleep(1)
+        monkeypatch.setenv("OPENAI_API_KEY", "s3cret")
         tuned = {"arm": {"adapter": {"uri": adapter}}, "inputs": {"adapter": adapter}}
-        for name, fields in (("tiny", {}), ("tuned", tuned)):
+        for name, fields in (("base", {}), ("podcast", tuned)):
             served = texts(answers(world, "openai", f"served-{name}", f"{url}/v1", served=name))
             assert served == texts(answers(world, "transformers", f"here-{name}", "", **fields))
         with pytest.raises(ConfigInvalid, match="knows no model 'other'"):
             answers(world, "openai", "served-other", f"{url}/v1", served="other")
+        monkeypatch.setenv("OPENAI_API_KEY", "wrong")
+        with pytest.raises(CredentialsRefused, match="refuses the key"):
+            answers(world, "openai", "served-refused", f"{url}/v1", served="base")
     finally:
         process.terminate()
         process.wait(120)
         log.close()
+
+
+def test_a_model_whose_pictures_vllm_would_place_otherwise_is_refused(world: Path, tmp_path: Path) -> None:
+    check_positions(world / "model")
+    config = json.loads((world / "model" / "config.json").read_text())
+    del config["text_config"]["rope_parameters"]["mrope_interleaved"]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match="mrope_interleaved"):
+        check_positions(tmp_path)
 
 
 def test_a_servers_refusals_and_outages_are_told_apart(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:

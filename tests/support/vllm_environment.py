@@ -1,4 +1,4 @@
-"""The environment that `make vllm` makes: vLLM for CPUs, whose torch and transformers are other than ours."""
+"""The environment that `make test-vllm` makes: vLLM for CPUs, whose torch and transformers are other than ours."""
 
 from __future__ import annotations
 
@@ -37,6 +37,8 @@ def environment(scratch: Path) -> dict[str, str]:
         "HF_HUB_OFFLINE": "1",
         "VLLM_NO_USAGE_STATS": "1",
         "VLLM_CPU_KVCACHE_SPACE": "1",
+        # Else each of several workers wants a NUMA node of its own.
+        "VLLM_CPU_OMP_THREADS_BIND": "nobind",
     }
 
 
@@ -60,3 +62,18 @@ def run_stage(config: WorkerConfig, shard: int, scratch: Path) -> WorkerResult:
     result = WorkerResult.model_validate_json(told.read_bytes())
     assert result.outcome == "Succeeded", f"{result.failure}\n{ended.stdout[-3000:]}\n{ended.stderr[-3000:]}"
     return result
+
+
+def run_python(text: str, scratch: Path) -> str:
+    """Run a module of that text with vLLM's Python; what it printed. vLLM starts it again for each of its workers."""
+    folder = vllm_folder()
+    assert folder is not None
+    module = scratch / "asked_of_vllm.py"
+    module.write_text(text)
+    ended = subprocess.run(
+        [folder / "bin/python", module], env=environment(scratch), capture_output=True, text=True, check=False,
+        timeout=1800,
+    )  # fmt: skip
+    told = f"{ended.stdout[-4000:]}\n{ended.stderr[-6000:]}"
+    assert ended.returncode == 0, told
+    return told

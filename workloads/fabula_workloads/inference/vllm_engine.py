@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import time
@@ -60,6 +61,7 @@ class VllmEngine:
         most_pictures: int,
         conversation: Conversation = messages,
     ) -> None:
+        check_positions(model)
         for name, value in _SETTINGS.items():
             os.environ.setdefault(name, value)
         from vllm import LLM
@@ -155,10 +157,22 @@ class VllmEngine:
         return Answer(text, len(ids) - ended, seconds, "stop" if ended else "length")
 
 
+def check_positions(model: Path) -> None:
+    """Raise ValueError where vLLM would place a picture's tokens otherwise than transformers does in training: that
+    interleaves Qwen3-VL's positions whatever config.json says, vLLM only where it says so."""
+    config = json.loads((model / "config.json").read_bytes())
+    text = config.get("text_config") or {}
+    rope = text.get("rope_parameters") or text.get("rope_scaling") or {}
+    of_the_family = str(config.get("model_type")).startswith("qwen3_vl")
+    if of_the_family and "mrope_section" in rope and not rope.get("mrope_interleaved"):
+        raise ValueError(
+            "config.json says nothing of text_config.rope_parameters.mrope_interleaved, so vllm would place pictures "
+            "otherwise than in training: set it to true, as published models have it"
+        )
+
+
 def _longest(model: Path, wanted: int) -> int:
     """Tokens of a prompt with its answer: what is wanted, as far as the model reaches."""
-    import json
-
     config = json.loads((model / "config.json").read_bytes())
     reach = (config.get("text_config") or config).get("max_position_embeddings", wanted)
     return int(min(wanted, reach))
