@@ -48,6 +48,9 @@ def caption(seed: int) -> str:
 
 def build(folder: Path) -> None:
     """The CLIP and the pictures."""
+    from fabula_workloads.models.torchvision_shim import prepare_torchvision
+
+    prepare_torchvision()
     import torch
     from PIL import Image
     from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPProcessor
@@ -225,6 +228,10 @@ ROWS: tuple[tuple[str, str, Callable[[Path], Any], str, Callable[[Path], Any] | 
 
 def child(row: int, which: int, folder: Path) -> None:
     """Measure one side in this process: best of three, after one to warm up, and the most memory it had."""
+    from fabula_workloads.models.torchvision_shim import prepare_torchvision
+
+    if row > 1:
+        prepare_torchvision()
     count, run = (ROWS[row][2] if which == 0 else ROWS[row][4])(folder)  # type: ignore[misc]
     values, seconds = run(), []
     for _ in range(3):

@@ -246,6 +246,8 @@ def test_the_report_tells_what_judges_said_beside_each_sample(root: Path, monkey
     assert len(result.to_worker_result("x").encode()) <= 4096
     html = (root / "score/report.html").read_text()
     assert "first failed its self-test, and no gate rests on it: it takes the first answer" in html
+    assert "2 of 4 gates failed; honest (100%) preferred tuned to base; first failed its self-test; " in html
+    assert "Why: judge first failed its self-test: it takes the first answer" in html
     assert html.count("Because of the harbour.") == (SAMPLES - 1) * 2 * 2
     assert "honest and people" in html
     document = json.loads((root / "score/report.json").read_text())

@@ -13,6 +13,7 @@ from fabula_api.rubrics import Criterion, Rubric, Scale
 from fabula_workloads.judging import length_control as lc
 from fabula_workloads.judging.agreement import agreement, cohens_kappa
 from fabula_workloads.judging.ballots import FIRST, OVERALL, SECOND, TIE, Ballot, pair_verdicts, scored_verdicts
+from fabula_workloads.judging.calls import pair_calls
 from fabula_workloads.judging.habits import habits
 from fabula_workloads.judging.proportions import outcomes, wilson, win_rate
 from fabula_workloads.judging.questions import scrambled
@@ -350,3 +351,36 @@ def test_a_reply_is_read_or_not_and_never_guessed(text: str, marks: dict[str, fl
 def test_points_are_on_the_scale(points: str, mark: float | None) -> None:
     found = read_reply(f'{{"overall": {points}}}', Rubric(name="r", task="t", scale=Scale()))
     assert (found.marks["overall"] if found else None) == mark
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_kappa_and_its_interval_are_statsmodels(seed: int) -> None:
+    from statsmodels.stats.inter_rater import cohens_kappa as published
+
+    generator = np.random.default_rng(seed)
+    names = ["win", "tie", "loss"]
+    ours = generator.choice(names, 60, p=[0.6, 0.1, 0.3])
+    theirs = np.where(generator.random(60) < 0.7, ours, generator.choice(names, 60))
+    table = np.array([[((ours == one) & (theirs == two)).sum() for two in names] for one in names])
+    expected, found = published(table), cohens_kappa(list(ours), list(theirs))
+    assert found.low is not None and found.high is not None
+    assert (found.mean, found.low, found.high) == pytest.approx(
+        (expected.kappa, expected.kappa_low, expected.kappa_upp), abs=1e-9
+    )
+
+
+def test_habits_are_the_least_squares_of_statsmodels_with_errors_by_clusters() -> None:
+    import statsmodels.api as sm
+
+    told, words = habitual(np.random.default_rng(4), 0.7, 0.3, 0.2, 60, 0.6)
+    calls, found = pair_calls(told, A, B, words), habits(told, A, B, words)
+    assert calls is not None and found is not None
+    design = sm.add_constant(np.column_stack([calls.place, np.sign(calls.longer) / 2]))
+    # The published correction also divides by the coefficients' degrees of freedom, ours by the samples' alone.
+    expected = sm.OLS(calls.preferred, design).fit(
+        cov_type="cluster", cov_kwds={"groups": calls.group, "use_correction": False}
+    )
+    assert (found.place.mean, found.length.mean) == pytest.approx(tuple(expected.params[1:]))
+    assert found.place.high is not None and found.place.mean is not None
+    error = (found.place.high - found.place.mean) / 1.959963984540054
+    assert error == pytest.approx(expected.bse[1] * math.sqrt(60 / 59))

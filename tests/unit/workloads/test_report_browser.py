@@ -131,7 +131,6 @@ async def test_a_browser_shows_it_in_both_schemes_and_on_paper_and_asks_nobody(r
                 backs.append(await tab.value(BACK))
                 (tmp_path / f"{scheme}.png").write_bytes(await tab.picture())
             assert backs[0] != backs[1]
-            await tab.value('document.querySelectorAll("img").forEach((image) => image.loading = "eager")')
             assert await tab.value(LOADED) == len(SAMPLES) * 5
             await filters(tab)
             await tab.look("light", "print")

@@ -36,7 +36,7 @@ def _card(
 ) -> Markup:
     several = len({m.answer.seed for m in answers}) > 1
     pictures = [
-        void("img", src=uri, alt=f"Picture {index} of {parts.item} {number}", loading="lazy")
+        void("img", src=uri, alt=f"Picture {index} of {parts.item} {number}", decoding="async")
         for index, uri in enumerate(told.pictures.get(sample, ()), 1)
     ]
     return tag(

@@ -188,8 +188,12 @@ def _number(found: Estimate | None, *, signed: bool = False) -> Markup:
     form = "+.2f" if signed else ".2f"
     interval = None
     if found.low is not None and found.high is not None:
-        interval = tag("span", f"{found.low:{form}} to {found.high:{form}}", class_="interval")
-    return tag("td", f"{found.mean:{form}}", interval, class_="number")
+        interval = tag("span", _minus(f"{found.low:{form}} to {found.high:{form}}"), class_="interval")
+    return tag("td", _minus(f"{found.mean:{form}}"), interval, class_="number")
+
+
+def _minus(text: str) -> str:
+    return text.replace("-", "\N{MINUS SIGN}")
 
 
 def _table(head: tuple[str, ...], rows: list[Markup]) -> Markup:

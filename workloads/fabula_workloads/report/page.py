@@ -47,7 +47,7 @@ def _parts(
     return [
         tag("p", "Evaluation", class_="eyebrow"),
         tag("h1", name),
-        tag("p", verdict(evaluation), class_="verdict"),
+        tag("p", verdict(evaluation, told.judged), class_="verdict"),
         tag("p", _lead(evaluation, len(told.samples), parts), class_="lead"),
         _notices(evaluation),
         gates(evaluation),

@@ -39,6 +39,7 @@ def gates(evaluation: Evaluation) -> Markup:
                 badge("gate passed", "good") if found.passed else badge("gate failed", "bad"),
                 tag("div", value, class_="value"),
                 tag("div", f"{title} of {gate.arm}{versus}, asked for {bound(gate)}", class_="what"),
+                tag("div", f"Why: {found.reason}", class_="what") if found.reason else None,
                 class_="card gate passed" if found.passed else "card gate",
             )
         )

@@ -1,17 +1,23 @@
-"""The evaluation in one sentence: whether its bounds were kept, and what differs from the baseline."""
+"""The evaluation in one sentence: whether its bounds were kept, whom the judges prefer, and what differs from the
+baseline.
+"""
 
 from __future__ import annotations
 
+from fabula_workloads.judging.figures import Judged
+from fabula_workloads.metrics.bootstrap import Estimate
 from fabula_workloads.metrics.evaluation import ArmFigures, Evaluation
 
+NOBODY = Judged()
 _NAMED = 4
 """Metrics that the sentence names; the table has the rest."""
 
 
-def verdict(evaluation: Evaluation) -> str:
+def verdict(evaluation: Evaluation, judged: Judged = NOBODY) -> str:
     """The sentence."""
     others = [arm for arm in evaluation.arms if arm.name != evaluation.baseline]
-    told = [_bounds(evaluation), *(_differs(evaluation, arm) for arm in others)]
+    preferred = (_preferred(judged, arm.name, evaluation.baseline) for arm in others)
+    told = [_bounds(evaluation), *preferred, _distrusted(judged), *(_differs(evaluation, arm) for arm in others)]
     return "; ".join(filter(None, told)).rstrip(".") + "." if any(told) else "There is nothing to compare."
 
 
@@ -23,6 +29,47 @@ def _bounds(evaluation: Evaluation) -> str:
     if not failed:
         return "The gate passed" if total == 1 else f"All {total} gates passed"
     return "The gate failed" if total == 1 else f"{failed} of {total} gates failed"
+
+
+def _preferred(judged: Judged, arm: str, versus: str) -> str:
+    """Whom the judges that are to be trusted prefer, with its win rate by each."""
+    rates = {
+        judge.name: pair.win_rate
+        for judge in judged.judges
+        if judge.self_test.passed
+        for pair in judge.pairs
+        if (pair.arm, pair.versus) == (arm, versus) and pair.win_rate.mean is not None
+    }
+    told = [
+        f"{_joined(named)} {words}"
+        for side, words in ((1, f"preferred {arm} to {versus}"), (-1, f"preferred {versus} to {arm}"),
+                            (0, f"had no clear preference between {arm} and {versus}"))
+        if (named := [f"{name} ({_won(rate, side):.0%})" for name, rate in rates.items() if _side(rate) == side])
+    ]  # fmt: skip
+    return ", ".join(told)
+
+
+def _side(rate: Estimate) -> int:
+    """1 where the whole interval is above a half, -1 where it is below, else 0."""
+    if rate.low is None or rate.high is None:
+        return 0
+    return (rate.low > 0.5) - (rate.high < 0.5)
+
+
+def _won(rate: Estimate, side: int) -> float:
+    """Share of samples that the arm which is named first won."""
+    mean = rate.mean or 0.0
+    return 1 - mean if side < 0 else mean
+
+
+def _distrusted(judged: Judged) -> str:
+    names = [judge.name for judge in judged.judges if not judge.self_test.passed]
+    return f"{_joined(names)} failed {'its' if len(names) == 1 else 'their'} self-test" if names else ""
+
+
+def _joined(names: list[str]) -> str:
+    *most, last = names
+    return f"{', '.join(most)} and {last}" if most else last
 
 
 def _differs(evaluation: Evaluation, arm: ArmFigures) -> str:
