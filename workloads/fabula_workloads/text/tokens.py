@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from functools import lru_cache
 
 from fabula_workloads.text.words import words_of
 
@@ -21,4 +22,10 @@ _BARE = _Bare()
 
 def tokens_of(text: str) -> list[str]:
     """The words of a text, so that `Well-known!` and `well known` are the same two."""
-    return words_of(text.lower().translate(_BARE))
+    return list(_tokens(text))
+
+
+@lru_cache(maxsize=4_096)
+def _tokens(text: str) -> tuple[str, ...]:
+    """Several metrics ask for the words of one passage, one after the other."""
+    return tuple(words_of(text.lower().translate(_BARE)))

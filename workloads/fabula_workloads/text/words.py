@@ -19,7 +19,7 @@ _PIECE = re.compile(f"[{_ONE}][^\\w\\s]*|[{_FOUR}]{{1,4}}[^\\w\\s{_FOUR}]*|[^{_O
 
 def words_of(text: str) -> list[str]:
     """The words, in order."""
-    if not _WITHOUT_SPACES.search(text):
+    if text.isascii() or not _WITHOUT_SPACES.search(text):
         return text.split()
     return [
         piece
