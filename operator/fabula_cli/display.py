@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from types import TracebackType
-from typing import ClassVar, Protocol, Self
+from typing import TYPE_CHECKING, ClassVar, Protocol, Self
 
 from rich.console import Console
 from rich.live import Live
@@ -13,7 +13,9 @@ from rich.table import Table
 from rich.text import Text
 
 from fabula_api.outside import plain
-from fabula_cli.runs import Run
+
+if TYPE_CHECKING:
+    from fabula_cli.runs import Run
 
 
 def shown(text: str, style: str = "") -> Text:

@@ -10,9 +10,6 @@ import typer
 from rich.console import Console
 
 from fabula_cli.display import shown
-from fabula_kube.connection import NoAnswer
-from fabula_kube.credentials import NoCredentials
-from fabula_kube.errors import ApiError
 
 
 class Exit(IntEnum):
@@ -51,17 +48,32 @@ def told() -> Iterator[None]:
         yield
     except CommandFailed as error:
         raise _ended(error.code, str(error)) from None
-    except ApiError as error:
-        code = Exit.ABSENT if error.not_found else Exit.CLUSTER
-        raise _ended(code, f"the API server says: {error.message or error}") from None
-    except NoAnswer as error:
-        words = f"the cluster does not answer ({error}); is it up, and KUBECONFIG the right one?"
-        raise _ended(Exit.CLUSTER, words) from None
-    except NoCredentials as error:
-        words = f"no cluster to talk to: {error}. Set KUBECONFIG or give --kubeconfig; `fabula up` starts one here"
-        raise _ended(Exit.CLUSTER, words) from None
+    except Exception as error:
+        if (found := _of_a_cluster(error)) is None:
+            raise
+        raise _ended(*found) from None
     except KeyboardInterrupt:
         raise typer.Exit(Exit.INTERRUPTED) from None
+
+
+def _of_a_cluster(error: Exception) -> tuple[Exit, str] | None:
+    """Code and words of what can go wrong with a cluster; its client is loaded only where there is an error."""
+    from fabula_kube.connection import NoAnswer
+    from fabula_kube.credentials import NoCredentials
+    from fabula_kube.errors import ApiError
+
+    match error:
+        case ApiError():
+            code = Exit.ABSENT if error.not_found else Exit.CLUSTER
+            return code, f"the API server says: {error.message or error}"
+        case NoAnswer():
+            words = f"the cluster does not answer ({error}); is it up, and KUBECONFIG the right one?"
+            return Exit.CLUSTER, words
+        case NoCredentials():
+            words = f"no cluster to talk to: {error}. Set KUBECONFIG or give --kubeconfig; `fabula up` starts one here"
+            return Exit.CLUSTER, words
+        case _:
+            return None
 
 
 def _ended(code: Exit, message: str) -> typer.Exit:

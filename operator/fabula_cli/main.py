@@ -19,13 +19,26 @@ from rich.console import Console
 from fabula_api.recipes import RecipesBroken
 from fabula_cli.access import Output
 from fabula_cli.choice import ChoiceError, choose, real_clusters
-from fabula_cli.commands import cost, doctor, hold, init, logs, report, score, status, tell, validate, watch
 from fabula_cli.display import shown
 from fabula_cli.exits import Exit
 from fabula_cli.home import Home, NotRunning, default_home
+from fabula_cli.later import Later, group_of
 
+_RUNS, _LAPTOP = "Runs, on any cluster", "The laptop's own cluster"
+_FILES = "Without a cluster"
+LATERS = (
+    *(
+        Later(function, _RUNS)
+        for function in (
+            "status:status", "watch:watch", "logs:logs", "report:report", "cost:cost", "init:init", "validate:validate",
+            "hold:suspend", "hold:resume", "hold:retry", "doctor:doctor",
+        )
+    ),
+    *(Later(function, _FILES) for function in ("tell:tell", "score:score", "score:compare")),
+)  # fmt: skip
 app = typer.Typer(
     name="fabula",
+    cls=group_of(LATERS),
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="Datasets, fine-tuning and evaluation of models that tell stories. Also `kubectl fabula`.",
@@ -49,20 +62,6 @@ def _fail(error: Exception, code: Exit = Exit.BAD) -> typer.Exit:
     Console(stderr=True).print(shown(f"fabula: {error}", "red"), highlight=False, soft_wrap=True)
     codes = {NotRunning: Exit.CLUSTER, ChoiceError: Exit.USAGE}
     return typer.Exit(next((known for kind, known in codes.items() if isinstance(error, kind)), code))
-
-
-_RUNS, _LAPTOP = "Runs, on any cluster", "The laptop's own cluster"
-_FILES = "Without a cluster"
-for _command in (
-    status.status, watch.watch, logs.logs, report.report, cost.cost, init.init, validate.validate,
-    hold.suspend, hold.resume, hold.retry, doctor.doctor,
-):  # fmt: skip
-    app.command(rich_help_panel=_RUNS)(_command)
-
-
-app.command(rich_help_panel=_FILES)(tell.tell)
-app.command(rich_help_panel=_FILES)(score.score)
-app.command(rich_help_panel=_FILES)(score.compare)
 
 
 @app.command(

@@ -14,6 +14,8 @@ from fabula_workloads.training.preloaded import client
 
 SERVER = """
 import socket, sys, fabula_cli.main
+for command in fabula_cli.main.LATERS:
+    command.load()
 from fabula_workloads.training.messages.process import die_with_parent
 from fabula_workloads.training.preloaded.server import serve
 die_with_parent()

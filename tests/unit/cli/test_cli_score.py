@@ -119,11 +119,12 @@ def test_programs_are_told_the_report_and_the_lines_as_json(folders: tuple[Path,
     assert line["paired"]["estimate"]["count"] == 1
 
 
-def test_no_library_of_models_is_loaded_for_texts(folders: tuple[Path, Path], tmp_path: Path) -> None:
+def test_neither_models_nor_a_clusters_client_is_loaded_for_texts(folders: tuple[Path, Path], tmp_path: Path) -> None:
     program = (
         "import sys\nfrom fabula_cli.main import app\n"
         "try:\n    app(sys.argv[1:])\nexcept SystemExit as end:\n    assert not end.code, end.code\n"
-        "heavy = {'torch', 'transformers', 'boto3', 'scipy', 'pandas', 'pyarrow'} & sys.modules.keys()\n"
+        "heavy = {'torch', 'transformers', 'boto3', 'scipy', 'pandas', 'pyarrow', 'kubernetes', 'aiohttp',"
+        " 'fabula_operator', 'fabula_kube', 'fabula_local'} & sys.modules.keys()\n"
         "assert not heavy, heavy\n"
     )
     words = ["score", *map(str, folders), "--out", str(tmp_path / "out")]
