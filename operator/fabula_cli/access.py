@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
@@ -27,7 +27,6 @@ Kubeconfig = Annotated[
 Context = Annotated[str | None, typer.Option("--context", help="Context of the kubeconfig. Default: its current one.")]
 Namespace = Annotated[str | None, typer.Option("--namespace", "-n", help="Default: the context's.")]
 Everywhere = Annotated[bool, typer.Option("--all-namespaces", "-A", help="Runs of all namespaces.")]
-Output = Annotated[Literal["text", "json"], typer.Option("--output", "-o", help="For people, or for programs.")]
 
 
 def _completed(incomplete: str) -> list[str]:

@@ -17,12 +17,12 @@ import typer
 from rich.console import Console
 
 from fabula_api.recipes import RecipesBroken
-from fabula_cli.access import Output
 from fabula_cli.choice import ChoiceError, choose, real_clusters
 from fabula_cli.display import shown
 from fabula_cli.exits import Exit
 from fabula_cli.home import Home, NotRunning, default_home
 from fabula_cli.later import Later, group_of
+from fabula_cli.output import Output
 
 _RUNS, _LAPTOP = "Runs, on any cluster", "The laptop's own cluster"
 _FILES = "Without a cluster"

@@ -11,11 +11,12 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from fabula_cli.access import Access, Context, Kubeconfig, Namespace, Output, access
+from fabula_cli.access import Access, Context, Kubeconfig, Namespace, access
 from fabula_cli.checks import Check, State, Unseen
 from fabula_cli.diagnosis import PRODUCT, Facts, gpus_of, judge
 from fabula_cli.display import shown
 from fabula_cli.exits import CommandFailed, Exit, told
+from fabula_cli.output import Output
 from fabula_cli.store import ArtifactRoot, artifact_root
 from fabula_operator.render import WorkerSettings
 

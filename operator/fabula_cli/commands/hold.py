@@ -9,8 +9,9 @@ from typing import Any
 import typer
 
 from fabula_api.dataset_build import DatasetBuildStatus
-from fabula_cli.access import Access, Context, Kubeconfig, Names, Namespace, Output, access, title
+from fabula_cli.access import Access, Context, Kubeconfig, Names, Namespace, access, title
 from fabula_cli.exits import CommandFailed, Exit, told
+from fabula_cli.output import Output
 from fabula_operator.plan.seen.observed import Run
 
 

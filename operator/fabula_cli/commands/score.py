@@ -15,8 +15,8 @@ from rich.console import Console
 from rich.table import Table
 
 from fabula_api.shared_spec import RunSpec
-from fabula_cli.access import Output
 from fabula_cli.exits import CommandFailed, Exit, told
+from fabula_cli.output import Output
 
 if TYPE_CHECKING:
     from fabula_workloads.metrics.statistics.paired import Paired

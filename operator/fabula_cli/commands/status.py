@@ -14,9 +14,10 @@ from rich.tree import Tree
 
 from fabula_api.recipes import Kind
 from fabula_api.status import Condition, RunStatus
-from fabula_cli.access import Access, Context, Everywhere, Kubeconfig, Namespace, Output, Runs, access, title
+from fabula_cli.access import Access, Context, Everywhere, Kubeconfig, Namespace, Runs, access, title
 from fabula_cli.display import shown
 from fabula_cli.exits import Exit, told
+from fabula_cli.output import Output
 from fabula_operator.plan.seen.observed import Run
 from fabula_operator.plan.stages.references import named_runs
 

@@ -19,9 +19,9 @@ from fabula_api.crd import crd
 from fabula_api.eval_run import EvalRunSpec
 from fabula_api.judging import planned_words
 from fabula_api.recipes import API_KINDS, Kind
-from fabula_cli.access import Output
 from fabula_cli.display import shown
 from fabula_cli.exits import CommandFailed, Exit, told
+from fabula_cli.output import Output
 from fabula_local.schema.cel import CelRules
 from fabula_local.schema.structural import apply_defaults, prune
 from fabula_local.schema.structural import validate as against_schema

@@ -16,10 +16,11 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 
 from fabula_api.fine_tune_run import FineTuneRunStatus
-from fabula_cli.access import Context, Everywhere, Kubeconfig, Namespace, Output, Runs, access, title
+from fabula_cli.access import Context, Everywhere, Kubeconfig, Namespace, Runs, access, title
 from fabula_cli.commands.status import COLOURS, artifact_uri, stands, why
 from fabula_cli.display import shown
 from fabula_cli.exits import CommandFailed, Exit, told
+from fabula_cli.output import Output
 from fabula_operator.plan.seen.observed import Run
 
 
