@@ -25,7 +25,8 @@ from fabula_cli.output import Output
 from fabula_local.schema.cel import CelRules
 from fabula_local.schema.structural import apply_defaults, prune
 from fabula_local.schema.structural import validate as against_schema
-from fabula_operator.plan.acceptance.accept import Refusal, accept
+from fabula_operator.plan.acceptance.refusal import Refusal
+from fabula_operator.plan.lifecycle.accept import accept
 from fabula_operator.plan.seen.observed import Environment, Observed, Run
 
 

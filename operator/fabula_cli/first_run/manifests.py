@@ -61,10 +61,11 @@ def _labels(trial: Trial) -> dict[str, str]:
 
 
 def _launch(trial: Trial, namespace: str) -> Launch:
+    spec = FineTuneRunSpec.model_validate(_SPEC)
     return Launch(
         RunIdentity("FineTuneRun", namespace, "first-run", "first-run"),
         generation=1, stage="train", shape="group", key=f"sha256:{'0' * 64}", output="first-run",
-        spec=FineTuneRunSpec.model_validate(_SPEC), backend=trial.kind, inputs=(_MODEL,),
+        spec=spec, topology=spec.topology, backend=trial.kind, inputs=(_MODEL,),
         device="cuda" if trial.gpus else "cpu", gpus=trial.gpus, queue=trial.queue,
         resources=Resources(requests={"cpu": "100m", "memory": "1Gi"}, limits={"memory": "16Gi"}),
     )  # fmt: skip

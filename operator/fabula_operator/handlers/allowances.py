@@ -13,7 +13,8 @@ from fabula_api.recipes import API_KINDS
 from fabula_api.worker import Allowance, StageReport
 from fabula_operator.handlers.reports import Reports
 from fabula_operator.kube.cache import Cache
-from fabula_operator.plan.acceptance.accept import Refusal, parsed
+from fabula_operator.plan.acceptance.refusal import Refusal
+from fabula_operator.plan.acceptance.spec import parsed
 from fabula_operator.plan.money.allowance import Asked, Books, Buyer, Market, ShardPod, Told, allow, child_of, claimed
 from fabula_operator.plan.money.quota import stage_of
 from fabula_operator.plan.money.quota_groups import QuotaGroup

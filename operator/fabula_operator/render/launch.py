@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from fabula_api.arms import engine_of
 from fabula_api.base import GROUP
-from fabula_api.eval_run import EvalRunSpec
 from fabula_api.fine_tune_blocks import Template
-from fabula_api.fine_tune_run import FineTuneRunSpec
+from fabula_api.fine_tune_run import Topology
 from fabula_api.recipes import API_KINDS, Kind, Shape
 from fabula_api.shared_spec import Resources, Retries
 from fabula_api.worker import Spec, StageInput
@@ -62,6 +60,12 @@ class Launch:
     gpus: int = 0
     """GPUs of each pod."""
     resources: Resources = field(default_factory=Resources)
+    template: Template = field(default_factory=Template)
+    """What the run changes in its pods."""
+    topology: Topology | None = None
+    """How the ranks of a group lie; None for pods that are no group."""
+    vllm: bool = False
+    """Whether its pods answer with vLLM, which has libraries of its own."""
     retries: Retries = field(default_factory=Retries)
     model_bytes: int = 0
     """Weights that each of its pods fetches, as far as their size is known by the model's name."""
@@ -73,24 +77,9 @@ class Launch:
     """Seconds that its pods may need to end; the installation's own, where those are more."""
 
     @property
-    def template(self) -> Template:
-        """What the run changes in its pod; nothing for kinds without such a block, nor, but for the environment, in
-        pods that do not train."""
-        if not isinstance(self.spec, FineTuneRunSpec):
-            return Template()
-        return self.spec.template if self.shape == "group" else Template(env=self.spec.template.env)
-
-    @property
     def linked(self) -> bool:
         """Whether the pods of an Indexed Job have to find each other by name; a PyTorchJob sees to that itself."""
         return self.shape == "group" and self.backend == "Job" and self.shards > 1
-
-    @property
-    def vllm(self) -> bool:
-        """Whether its pods answer with vLLM, which has libraries of its own."""
-        if not isinstance(self.spec, EvalRunSpec):
-            return False
-        return any(one.name == self.arm and engine_of(one, self.spec.engine) == "vllm" for one in self.spec.arms)
 
     @property
     def child(self) -> str:

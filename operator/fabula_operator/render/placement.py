@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from fabula_api.fine_tune_blocks import Rdma
-from fabula_api.fine_tune_run import FineTuneRunSpec
 from fabula_operator.render.launch import Launch
 from fabula_operator.render.metadata import labels
 from fabula_operator.render.names import ATTEMPT, RUN_UID, STAGE
@@ -43,12 +42,10 @@ def affinity(launch: Launch) -> dict[str, Any] | None:
 
 def rdma_of(launch: Launch) -> Rdma | None:
     """What the group's pods need to reach each other past the kernel."""
-    if not isinstance(launch.spec, FineTuneRunSpec) or launch.shape != "group":
-        return None
-    return launch.spec.topology.rdma
+    return launch.topology.rdma if launch.topology else None
 
 
 def _domains(launch: Launch) -> tuple[str | None, str | None]:
-    if not isinstance(launch.spec, FineTuneRunSpec) or launch.shape != "group":
+    if launch.topology is None:
         return None, None
-    return launch.spec.topology.required_domain, launch.spec.topology.preferred_domain
+    return launch.topology.required_domain, launch.topology.preferred_domain

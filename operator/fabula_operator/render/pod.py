@@ -6,7 +6,6 @@ import math
 from typing import Any
 
 from fabula_api.artifact import canonical_json
-from fabula_api.fine_tune_run import FineTuneRunSpec
 from fabula_api.once import once
 from fabula_api.worker import (
     ARTIFACT_CACHE_VARIABLE,
@@ -98,9 +97,8 @@ def pod_template(launch: Launch, settings: WorkerSettings, *, container: str = W
     if defaults.image_pull_secrets:
         template["imagePullSecrets"] = [{"name": name} for name in defaults.image_pull_secrets]
     selector = {**place.node_selector, **spec.scheduling.node_selector}
-    product = getattr(getattr(spec, "topology", None), "product", None)
-    if product and launch.device == "cuda":
-        selector[GPU_PRODUCT_LABEL] = product
+    if launch.topology and launch.topology.product and launch.device == "cuda":
+        selector[GPU_PRODUCT_LABEL] = launch.topology.product
     if selector:
         template["nodeSelector"] = selector
     if tolerations := _tolerations(launch, place):
@@ -234,8 +232,8 @@ def _volumes(launch: Launch, settings: WorkerSettings) -> list[dict[str, Any]]:
     ]
     if launch.gpus:
         shared = {"medium": "Memory", "sizeLimit": settings.defaults.shared_memory_limit}
-        if isinstance(launch.spec, FineTuneRunSpec) and launch.spec.topology.shared_memory:
-            shared["sizeLimit"] = launch.spec.topology.shared_memory
+        if launch.topology and launch.topology.shared_memory:
+            shared["sizeLimit"] = launch.topology.shared_memory
         volumes.append({"name": "shm", "emptyDir": shared})
     if settings.defaults.model_cache and _loads_models(launch, settings):
         volumes.append({"name": "models", **settings.defaults.model_cache.source})

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from fabula_api.fine_tune_run import FineTuneRunSpec
 from fabula_operator.render.launch import Launch
 from fabula_operator.render.literal import variable
 from fabula_operator.render.metadata import labels, owner
@@ -48,9 +47,9 @@ def ranks_service(launch: Launch) -> dict[str, Any]:
 
 def rendezvous(launch: Launch) -> list[dict[str, Any]]:
     """What torchrun reads: the first pod's name, and each pod's own place."""
-    assert isinstance(launch.spec, FineTuneRunSpec)
+    assert launch.topology is not None, "only the pods of a group look for each other"
     address = f"{launch.child}-0.{service_name(launch)}"
-    per_node = launch.spec.topology.gpus_per_node
+    per_node = launch.topology.gpus_per_node
     fixed = {
         "MASTER_ADDR": address,
         "MASTER_PORT": str(PORT),

@@ -25,7 +25,8 @@ from fabula_api.recipes.found import load
 from fabula_api.recipes.kind_specs import problem_of
 from fabula_api.recipes.platform import EVALUATION
 from fabula_api.specs import parse_spec
-from fabula_operator.plan.acceptance.accept import infeasible, meaningless
+from fabula_operator.plan.acceptance.spec import meaningless
+from fabula_operator.plan.lifecycle.accept import infeasible
 
 
 def _point(name: str, value: str) -> EntryPoint:
@@ -70,7 +71,8 @@ def blind(monkeypatch: pytest.MonkeyPatch) -> None:
         "fabula_api.recipes.found",
         "fabula_api.specs",
         "fabula_api.crd",
-        "fabula_operator.plan.acceptance.accept",
+        "fabula_operator.plan.acceptance.evaluation",
+        "fabula_operator.plan.acceptance.spec",
     ):
         monkeypatch.setattr(f"{module}.recipes", lambda: known)
 
@@ -89,7 +91,7 @@ class TestAnEvaluationOfARecipe:
         assert sample_format(parse_spec("EvalRun", RUN)) == HELD_OUT.name  # type: ignore[arg-type]
         assert sample_format(parse_spec("EvalRun", RUN | {"recipe": "podcast"})) == "vist"  # type: ignore[arg-type]
         other = parse_spec("EvalRun", RUN | {"samples": {"uri": "s", "format": "vist"}})
-        assert meaningless(other) == "spec.samples.format: the recipe blind reads no vist; it reads dataset"
+        assert infeasible(other) == "spec.samples.format: the recipe blind reads no vist; it reads dataset"
 
     @pytest.mark.parametrize("given", [{"pixels": {"maxPixels": 50176}}, {"prompt": "Say what it is."}])
     def test_refuses_a_field_that_says_nothing_under_it(self, given: dict[str, object]) -> None:
@@ -103,18 +105,15 @@ class TestAnEvaluationOfARecipe:
         assert [rule["message"] for rule in rules] == [f"{field} says nothing under recipe blind; leave it out"]
 
     def test_refuses_a_metric_that_reads_what_it_does_not_have(self) -> None:
-        refused = infeasible(None, parse_spec("EvalRun", RUN | {"metrics": ["turns"]}))  # type: ignore[arg-type]
+        refused = infeasible(parse_spec("EvalRun", RUN | {"metrics": ["turns"]}))
         assert refused is not None
-        assert (
-            "spec.metrics[0]: turns reads dialogue, which evaluations of the recipe blind do not have"
-            in refused.message
-        )
+        assert "spec.metrics[0]: turns reads dialogue, which evaluations of the recipe blind do not have" in refused
 
     def test_refuses_a_gate_on_what_is_not_computed(self) -> None:
         gates = {"gates": [{"metric": "clip-score", "arm": "base", "min": 1}]}
-        refused = infeasible(None, parse_spec("EvalRun", RUN | gates))  # type: ignore[arg-type]
+        refused = infeasible(parse_spec("EvalRun", RUN | gates))
         assert refused is not None
-        assert refused.message.startswith("spec.gates[0].metric: clip-score is not computed")
+        assert refused.startswith("spec.gates[0].metric: clip-score is not computed")
 
 
 def test_the_last_stage_of_a_kind_says_what_its_status_shows() -> None:

@@ -11,7 +11,8 @@ import yaml
 from tests.support.observations import observed
 
 from fabula_api.fine_tune_run import FineTuneRunSpec
-from fabula_operator.plan.acceptance.accept import Accepted, accept
+from fabula_operator.plan.acceptance.refusal import Accepted
+from fabula_operator.plan.lifecycle.accept import accept
 from fabula_workloads.training.schedule.steps import plan_steps
 
 EXAMPLES = Path(__file__).parents[3] / "examples"

@@ -11,7 +11,8 @@ from tests.support.observations import observed
 
 from fabula_api.pricing import price_of
 from fabula_api.recipes.podcast.build import PodcastBuildSpec
-from fabula_operator.plan.acceptance.accept import Accepted, accept
+from fabula_operator.plan.acceptance.refusal import Accepted
+from fabula_operator.plan.lifecycle.accept import accept
 
 ROOT = Path(__file__).parents[3]
 PAID = sorted((ROOT / "examples").glob("*/dataset.yaml"))

@@ -20,6 +20,10 @@ from fabula_operator.plan.stages.view import StageView, result_view
 class DatasetBuildKind(Plain[DatasetBuildSpec, DatasetBuildStatus]):
     """See `RunKind`."""
 
+    def dry_run(self, spec: DatasetBuildSpec) -> bool:
+        """Where the spec says so."""
+        return spec.dry_run
+
     def fold(
         self,
         status: DatasetBuildStatus,

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from fabula_api.arms import ArmStatus, ShardCount
+from fabula_api.arms import ArmStatus, ShardCount, engine_of
+from fabula_api.entries import Entry
 from fabula_api.eval_run import EvalRunSpec, EvalRunStatus
+from fabula_api.judging import planned_words
 from fabula_api.outside import whole
-from fabula_api.recipes import metrics_of
+from fabula_api.recipes import Stage, metrics_of
 from fabula_api.status import FailureDigest
 from fabula_api.summary import ScoreSummary
 from fabula_api.worker import UNPARSEABLE
+from fabula_operator.plan.acceptance.evaluation import infeasible_evaluation
 from fabula_operator.plan.kinds.billing import billed
 from fabula_operator.plan.kinds.gates import answered, gates
 from fabula_operator.plan.kinds.judges import judges, trusted
 from fabula_operator.plan.kinds.kind import Plain
+from fabula_operator.plan.kinds.needs import Needs, needs_of
 from fabula_operator.plan.money.unpriced import unpriced
 from fabula_operator.plan.stages.results import summary_of
 from fabula_operator.plan.stages.view import StageView, result_view
@@ -26,6 +31,30 @@ class EvalRunKind(Plain[EvalRunSpec, EvalRunStatus]):
     """See `RunKind`."""
 
     condition_types = ("GatesPassed", "JudgesTrusted")
+
+    def infeasible(self, spec: EvalRunSpec) -> str | None:
+        """Metrics, judges, arms and gates."""
+        return infeasible_evaluation(spec)
+
+    def planned(self, spec: EvalRunSpec) -> str:
+        """How many calls judges will take, and what they cost."""
+        return planned_words(spec)
+
+    def needs(self, spec: EvalRunSpec, stage: Stage, entry: Entry | None) -> Needs:
+        """Of an arm, the GPUs of one shard and the model, unless a server holds it."""
+        plain = needs_of(stage, spec, entry)
+        arm = next((one for one in spec.arms if one is entry), None)
+        if arm is None:
+            return plain
+        engine = engine_of(arm, spec.engine)
+        held = bool(arm.gpus_per_shard) and engine != "openai"
+        return replace(
+            plain,
+            device="cuda" if held else "cpu",
+            gpus=arm.gpus_per_shard if held else 0,
+            model=arm.model,
+            vllm=engine == "vllm",
+        )
 
     def conditions(
         self, spec: EvalRunSpec | None, status: EvalRunStatus, at_work: Sequence[StageView] | None

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from fabula_api.fine_tune_blocks import Estimate
+from fabula_api.entries import Entry
+from fabula_api.fine_tune_blocks import Estimate, Template
 from fabula_api.fine_tune_run import Attempt, CheckpointStatus, FineTuneRunSpec, FineTuneRunStatus, Metrics
 from fabula_api.outside import whole
-from fabula_api.status import ArtifactStatus, FailureDigest
+from fabula_api.recipes import Stage
+from fabula_api.status import ArtifactStatus, ConditionStatus, FailureDigest
 from fabula_api.summary import TrainSummary
+from fabula_operator.plan.acceptance.preflight import Preflight
+from fabula_operator.plan.acceptance.refusal import Refusal
+from fabula_operator.plan.acceptance.training import expected, hopeless, infeasible_training
+from fabula_operator.plan.kinds.backend import backend_of
 from fabula_operator.plan.kinds.kind import Plain
+from fabula_operator.plan.kinds.needs import Needs, needs_of
 from fabula_operator.plan.money.gpu_hours import cost_usd, listed, timed
-from fabula_operator.plan.seen.observed import Report
+from fabula_operator.plan.seen.observed import Observed, Report, Waiting
 from fabula_operator.plan.stages.results import summary_of
 from fabula_operator.plan.stages.view import StageView, result_view
 from fabula_operator.plan.stages.watchdog import healthy
 from fabula_operator.plan.status.conditions import Told
+from fabula_operator.render.launch import Backend
 
 TELLING_STEPS = 20
 """So many steps of a pod say better how long a run takes than sizes do."""
@@ -27,6 +36,42 @@ class FineTuneRunKind(Plain[FineTuneRunSpec, FineTuneRunStatus]):
     """See `RunKind`."""
 
     condition_types = ("Healthy",)
+
+    def infeasible(self, spec: FineTuneRunSpec) -> str | None:
+        """What only the operator sets."""
+        return infeasible_training(spec)
+
+    def expected(self, seen: Observed, spec: FineTuneRunSpec) -> Preflight | None:
+        """Memory and hours."""
+        return expected(seen, spec)
+
+    def hopeless(self, seen: Observed, spec: FineTuneRunSpec, estimate: Preflight | None) -> Refusal | None:
+        """Where it does not fit, or its model or dataset cannot be trained so."""
+        return hopeless(seen, spec, estimate)
+
+    def backend(
+        self, spec: FineTuneRunSpec, status: FineTuneRunStatus, pytorch_jobs: bool
+    ) -> tuple[Backend, str | None] | Waiting:
+        """By the spec, the nodes, and whether PyTorchJobs are served."""
+        return backend_of(spec, status, pytorch_jobs)
+
+    def needs(self, spec: FineTuneRunSpec, stage: Stage, entry: Entry | None) -> Needs:
+        """Of a group what its topology says; beside it the environment alone is the run's."""
+        plain = replace(needs_of(stage, spec, entry), queue=spec.queue)
+        if stage.shape != "group":
+            return replace(plain, template=Template(env=spec.template.env))
+        return replace(
+            plain,
+            shards=spec.topology.nodes,
+            gpus=spec.topology.gpus_per_node if plain.device == "cuda" else 0,
+            model=None if spec.template.foreign else spec.model,
+            template=spec.template,
+            topology=spec.topology,
+        )
+
+    def told_by_silence(self, spec: FineTuneRunSpec) -> ConditionStatus:
+        """A foreign trainer need not report at all."""
+        return "Unknown" if spec.template.foreign else "True"
 
     def conditions(
         self, spec: FineTuneRunSpec | None, status: FineTuneRunStatus, at_work: Sequence[StageView] | None

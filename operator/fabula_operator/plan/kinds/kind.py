@@ -5,11 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Generic, Protocol, TypeVar
 
+from fabula_api.entries import Entry
 from fabula_api.fine_tune_blocks import Estimate
 from fabula_api.fine_tune_run import Attempt
-from fabula_api.status import ArtifactStatus, FailureDigest, RunStatus
+from fabula_api.recipes import Stage
+from fabula_api.status import ArtifactStatus, ConditionStatus, FailureDigest, RunStatus
+from fabula_operator.plan.acceptance.preflight import Preflight
+from fabula_operator.plan.acceptance.refusal import Refusal
+from fabula_operator.plan.kinds.needs import Needs, needs_of
+from fabula_operator.plan.seen.observed import Observed, Waiting
 from fabula_operator.plan.stages.view import StageView
 from fabula_operator.plan.status.conditions import Told
+from fabula_operator.render.launch import Backend
 
 SpecT = TypeVar("SpecT", contravariant=True)
 StatusT = TypeVar("StatusT", bound=RunStatus)
@@ -21,6 +28,30 @@ class RunKind(Protocol[SpecT, StatusT]):
     @property
     def condition_types(self) -> tuple[str, ...]:
         """Types of the conditions that it has beside those of every kind."""
+
+    def dry_run(self, spec: SpecT) -> bool:
+        """Whether the run only estimates."""
+
+    def infeasible(self, spec: SpecT) -> str | None:
+        """A sentence naming the first field that the schema cannot judge, and what would do."""
+
+    def expected(self, seen: Observed, spec: SpecT) -> Preflight | None:
+        """What the run is expected to need; None where nothing is estimated."""
+
+    def hopeless(self, seen: Observed, spec: SpecT, estimate: Preflight | None) -> Refusal | None:
+        """Why the run cannot go well, by what it needs and by what is known of its inputs."""
+
+    def planned(self, spec: SpecT) -> str:
+        """What an accepted run is told of what it will do; empty where there is nothing to say."""
+
+    def backend(self, spec: SpecT, status: StatusT, pytorch_jobs: bool) -> tuple[Backend, str | None] | Waiting:
+        """(kind of a group's child, sentence on why); the sentence is None for kinds without groups."""
+
+    def needs(self, spec: SpecT, stage: Stage, entry: Entry | None) -> Needs:
+        """What the pods of a stage need."""
+
+    def told_by_silence(self, spec: SpecT) -> ConditionStatus:
+        """Whether pods that run and say nothing for long have stalled: Unknown of programs that need not report."""
 
     def conditions(
         self, spec: SpecT | None, status: StatusT, at_work: Sequence[StageView] | None
@@ -66,6 +97,38 @@ class Plain(Generic[S, T]):
     """What a kind answers that has nothing to add."""
 
     condition_types: tuple[str, ...] = ()
+
+    def dry_run(self, spec: S) -> bool:
+        """No."""
+        return False
+
+    def infeasible(self, spec: S) -> str | None:
+        """None."""
+        return None
+
+    def expected(self, seen: Observed, spec: S) -> Preflight | None:
+        """Nothing is estimated."""
+        return None
+
+    def hopeless(self, seen: Observed, spec: S, estimate: Preflight | None) -> Refusal | None:
+        """None."""
+        return None
+
+    def planned(self, spec: S) -> str:
+        """Nothing."""
+        return ""
+
+    def backend(self, spec: S, status: T, pytorch_jobs: bool) -> tuple[Backend, str | None] | Waiting:
+        """Jobs only."""
+        return "Job", None
+
+    def needs(self, spec: S, stage: Stage, entry: Entry | None) -> Needs:
+        """What the recipe says."""
+        return needs_of(stage, spec, entry)
+
+    def told_by_silence(self, spec: S) -> ConditionStatus:
+        """Our workers report."""
+        return "True"
 
     def conditions(self, spec: S | None, status: T, at_work: Sequence[StageView] | None) -> Mapping[str, Told]:
         """None of its own."""

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
-from fabula_api.eval_run import EvalRunSpec
-from fabula_api.judging import planned_words
 from fabula_api.status import RunStatus
-from fabula_operator.plan.acceptance.accept import Accepted, is_dry_run
+from fabula_operator.plan.acceptance.refusal import Accepted
 from fabula_operator.plan.actions import Action, Plan
-from fabula_operator.plan.kinds import KINDS
+from fabula_operator.plan.kinds import KINDS, RunKind
 from fabula_operator.plan.money import unpriced
 from fabula_operator.plan.seen.observed import Observed
 from fabula_operator.plan.stages.view import StageView
@@ -41,7 +40,7 @@ def conclude(
     spec = accepted.spec if accepted else None
     told = {**phase.told(), **kind.conditions(spec, status, at_work)}
     if accepted is not None:
-        told["Accepted"] = _accepted(accepted, phase)
+        told["Accepted"] = _accepted(kind, accepted, phase)
     status = status.replace(
         observed_generation=run.generation,
         conditions=conditions(run.status.conditions, told, run.generation, now),
@@ -50,13 +49,13 @@ def conclude(
     return Plan(status, actions, heard, requeue_after, retell_after)
 
 
-def _accepted(accepted: Accepted, phase: Phase) -> Told:
+def _accepted(kind: RunKind[Any, Any], accepted: Accepted, phase: Phase) -> Told:
     """What a run that was accepted is told of it, the first that there is to say."""
-    if is_dry_run(accepted.spec):
+    if kind.dry_run(accepted.spec):
         return "True", "DryRun", "an estimate only: no provider is called, nothing is spent"
     if doubt := unpriced.without_budget(accepted.spec):
         return "True", unpriced.REASON, doubt
-    if isinstance(accepted.spec, EvalRunSpec) and (planned := planned_words(accepted.spec)):
+    if planned := kind.planned(accepted.spec):
         return "True", "Valid", planned
     if (made := accepted.preflight) is not None:
         return "True", _FITS.get(made.verdict, "Valid"), made.message

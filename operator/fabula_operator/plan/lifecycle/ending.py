@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 
 from fabula_api.status import FailureDigest, Progress, RunStatus
-from fabula_operator.plan.acceptance.accept import Accepted, Refusal, accept, is_dry_run
+from fabula_operator.plan.acceptance.refusal import Accepted, Refusal
 from fabula_operator.plan.actions import DeleteRun, Plan
 from fabula_operator.plan.kinds import KINDS
+from fabula_operator.plan.lifecycle.accept import accept
 from fabula_operator.plan.lifecycle.conclude import conclude
 from fabula_operator.plan.lifecycle.stops import halt
 from fabula_operator.plan.lifecycle.time_limits import seconds_to_live
@@ -63,7 +64,7 @@ def succeed(seen: Observed, accepted: Accepted, status: RunStatus, now: datetime
         seen,
         accepted,
         status,
-        condition.succeeded(message, "DryRun" if is_dry_run(spec) else "Succeeded"),
+        condition.succeeded(message, "DryRun" if kind.dry_run(spec) else "Succeeded"),
         requeue_after=min((one for one in waits if one is not None), default=None),
         now=now,
     )

@@ -11,12 +11,12 @@ from datetime import datetime
 
 from fabula_api.outside import camel_reason
 from fabula_api.status import Lineage, Progress, RunStatus
-from fabula_operator.plan.acceptance.accept import Accepted, Refusal, accept
+from fabula_operator.plan.acceptance.refusal import Accepted, Refusal
 from fabula_operator.plan.actions import Action, DeleteChild, EnsureChild, Plan, SuspendChild
 from fabula_operator.plan.kinds import KINDS
+from fabula_operator.plan.lifecycle.accept import accept
 from fabula_operator.plan.lifecycle.conclude import conclude
 from fabula_operator.plan.lifecycle.ending import after_the_end, fail, refuse, succeed
-from fabula_operator.plan.lifecycle.launching import choose_backend
 from fabula_operator.plan.lifecycle.stops import pods_left, released, stop, superseded
 from fabula_operator.plan.lifecycle.time_limits import deadline_exceeded, deadline_of, seconds_left, unheard, waited
 from fabula_operator.plan.lifecycle.walk import Walk, pending, resolved, walk
@@ -43,13 +43,13 @@ def plan(seen: Observed, now: datetime) -> Plan:
         return refuse(seen, accepted, now)
     spec = accepted.spec
     inputs = resolve_externals(seen, spec)
-    backend = choose_backend(seen, spec)
+    kind = KINDS[run.identity.kind]
+    backend = kind.backend(spec, run.status, seen.environment.pytorch_jobs)
     for obstacle in (inputs, backend):
         if isinstance(obstacle, Waiting):
             return _wait(seen, accepted, obstacle, now)
     assert not isinstance(inputs, Waiting)
     assert not isinstance(backend, Waiting)
-    kind = KINDS[run.identity.kind]
     before = kind.begin(_reopened(run.status), accepted.estimate)
     views = walk(Walk(seen, spec, accepted.stages, before, inputs, backend[0], now))
     status = _with_stages(before, views, with_digests(inputs, resolved(views)))

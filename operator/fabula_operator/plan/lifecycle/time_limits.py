@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from fabula_api.base import duration_seconds
-from fabula_api.fine_tune_run import FineTuneRunSpec
 from fabula_api.status import ConditionStatus, FailureDigest, RunStatus
 from fabula_api.worker import Spec
+from fabula_operator.plan.kinds import KINDS
 from fabula_operator.plan.seen.observed import Observed, Waiting
 from fabula_operator.plan.stages.view import StageView
 from fabula_operator.plan.times import parse_time, timestamp
@@ -61,10 +61,7 @@ def waited(seen: Observed, waiting: Waiting, now: datetime) -> Standstill:
 
 
 def unheard(seen: Observed, spec: Spec, views: Sequence[StageView], now: datetime) -> Standstill:
-    """Of a run whose pods run: stalled once none of a stage's pods has told anything for long.
-
-    A foreign trainer need not report at all, so of its silence nothing is known.
-    """
+    """Of a run whose pods run: stalled once none of a stage's pods has told anything for long."""
     again: list[float] = []
     for view in views:
         since = _silent_since(seen, view)
@@ -73,9 +70,8 @@ def unheard(seen: Observed, spec: Spec, views: Sequence[StageView], now: datetim
         if (left := _left(seen, since, now)) > 0:
             again.append(left)
             continue
-        foreign = isinstance(spec, FineTuneRunSpec) and spec.template.foreign
         message = f"no pod of stage {view.status.name} has reported anything since {timestamp(since)}; see its log"
-        return Standstill(("Unknown" if foreign else "True", "NoReport", message))
+        return Standstill((KINDS[seen.run.identity.kind].told_by_silence(spec), "NoReport", message))
     return Standstill(look_again=min(again, default=None))
 
 

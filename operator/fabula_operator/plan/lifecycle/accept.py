@@ -1,0 +1,39 @@
+"""Whether a run can be carried out at all: the spec parses, the recipe exists, no field contradicts another."""
+
+from __future__ import annotations
+
+from fabula_api.recipes import stages_of
+from fabula_api.specs import Spec, kind_of
+from fabula_operator.plan.acceptance.confinement import out_of_bounds
+from fabula_operator.plan.acceptance.refusal import Accepted, Refusal
+from fabula_operator.plan.acceptance.spec import meaningless, misplaced, parsed, unknown_recipe
+from fabula_operator.plan.kinds import KINDS
+from fabula_operator.plan.money import unpriced
+from fabula_operator.plan.seen.observed import Observed
+
+
+def accept(seen: Observed) -> Accepted | Refusal:
+    """The parsed spec and its stages, or the first thing that is wrong with it."""
+    kind = seen.run.identity.kind
+    spec = parsed(seen.run.spec, kind)
+    if isinstance(spec, Refusal):
+        return spec
+    own = KINDS[kind]
+    stages = stages_of(spec.recipe, kind, own.dry_run(spec))
+    if stages is None:
+        return Refusal("UnknownRecipe", unknown_recipe(spec.recipe, kind))
+    if problem := misplaced(spec, seen.environment.artifact_root):
+        return Refusal("InvalidSpec", problem)
+    if problem := out_of_bounds(seen, spec):
+        return Refusal("OutsideNamespace", problem)
+    if problem := infeasible(spec):
+        return Refusal("InvalidSpec", problem)
+    if problem := unpriced.over_budget(spec):
+        return Refusal("PriceUnknown", problem)
+    estimate = own.expected(seen, spec)
+    return own.hopeless(seen, spec, estimate) or Accepted(spec, stages, estimate)
+
+
+def infeasible(spec: Spec) -> str | None:
+    """A sentence naming the first field that the schema cannot judge."""
+    return meaningless(spec) or KINDS[kind_of(spec)].infeasible(spec)
