@@ -91,7 +91,9 @@ class TestAnEvaluationOfARecipe:
         assert sample_format(parse_spec("EvalRun", RUN)) == HELD_OUT.name  # type: ignore[arg-type]
         assert sample_format(parse_spec("EvalRun", RUN | {"recipe": "podcast"})) == "vist"  # type: ignore[arg-type]
         other = parse_spec("EvalRun", RUN | {"samples": {"uri": "s", "format": "vist"}})
-        assert infeasible(other) == "spec.samples.format: the recipe blind reads no vist; it reads dataset"
+        refused = infeasible(other)
+        assert refused is not None
+        assert refused.message == "spec.samples.format: the recipe blind reads no vist; it reads dataset"
 
     @pytest.mark.parametrize("given", [{"pixels": {"maxPixels": 50176}}, {"prompt": "Say what it is."}])
     def test_refuses_a_field_that_says_nothing_under_it(self, given: dict[str, object]) -> None:
@@ -113,7 +115,7 @@ class TestAnEvaluationOfARecipe:
         gates = {"gates": [{"metric": "clip-score", "arm": "base", "min": 1}]}
         refused = infeasible(parse_spec("EvalRun", RUN | gates))
         assert refused is not None
-        assert refused.startswith("spec.gates[0].metric: clip-score is not computed")
+        assert refused.message.startswith("spec.gates[0].metric: clip-score is not computed")
 
 
 def test_the_last_stage_of_a_kind_says_what_its_status_shows() -> None:

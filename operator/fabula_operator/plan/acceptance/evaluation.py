@@ -8,11 +8,13 @@ from fabula_api import judging
 from fabula_api.eval_run import EvalRunSpec
 from fabula_api.recipes import metrics_of, recipes, sample_format, unoffered
 from fabula_operator.plan.acceptance.engines import unfit_arm
+from fabula_operator.plan.acceptance.refusal import Refusal
 
 
-def infeasible_evaluation(spec: EvalRunSpec) -> str | None:
-    """A sentence naming the first field that the schema cannot judge, and what would do."""
-    return _unread_layout(spec) or _unknown_metric(spec) or judging.problem_of(spec) or unfit_arm(spec) or _arms(spec)
+def infeasible_evaluation(spec: EvalRunSpec) -> Refusal | None:
+    """The first field that the schema cannot judge, and what would do."""
+    problem = _unread_layout(spec) or _unknown_metric(spec) or judging.problem_of(spec) or unfit_arm(spec)
+    return Refusal("InvalidSpec", problem) if problem else _arms(spec)
 
 
 def _unread_layout(spec: EvalRunSpec) -> str | None:
@@ -24,10 +26,10 @@ def _unread_layout(spec: EvalRunSpec) -> str | None:
     )
 
 
-def _arms(spec: EvalRunSpec) -> str | None:
+def _arms(spec: EvalRunSpec) -> Refusal | None:
     arms = {arm.name for arm in spec.arms}
     if len(arms) < len(spec.arms):
-        return "spec.arms: two arms have the same name"
+        return Refusal("InvalidSpec", "spec.arms: two arms have the same name")
     named = {"spec.baseline": spec.baseline} if spec.baseline else {}
     for position, gate in enumerate(spec.gates):
         named[f"spec.gates[{position}].arm"] = gate.arm
@@ -35,7 +37,7 @@ def _arms(spec: EvalRunSpec) -> str | None:
             named[f"spec.gates[{position}].versus"] = gate.versus
     for field, name in named.items():
         if name not in arms:
-            return f"{field}: there is no arm {name}; the arms are {', '.join(sorted(arms))}"
+            return Refusal("InvalidSpec", f"{field}: there is no arm {name}; the arms are {', '.join(sorted(arms))}")
     return None
 
 

@@ -15,10 +15,10 @@ _OURS = ("FABULA_", "KUBEFLOW_TRAINER_", "PET_", "MASTER_", "JOB_COMPLETION_INDE
 _THEIRS = ("WORLD_SIZE", "RANK")
 
 
-def infeasible_training(spec: FineTuneRunSpec) -> str | None:
-    """A sentence naming the first field that the schema cannot judge, and what would do."""
+def infeasible_training(spec: FineTuneRunSpec) -> Refusal | None:
+    """The first field that the schema cannot judge, and what would do."""
     if taken := _reserved(spec.template.env):
-        return f"spec.template.env: {taken} is set by the operator; leave it out"
+        return Refusal("InvalidSpec", f"spec.template.env: {taken} is set by the operator; leave it out")
     return _gpus(spec)
 
 
@@ -38,15 +38,16 @@ def hopeless(seen: Observed, spec: FineTuneRunSpec, estimate: Preflight | None) 
     return Refusal(*why, estimate) if why else None
 
 
-def _gpus(spec: FineTuneRunSpec) -> str | None:
+def _gpus(spec: FineTuneRunSpec) -> Refusal | None:
     """GPUs that `resources` names beside the topology, which counts them."""
     wanted = spec.topology.gpus_per_node if spec.topology.device == "cuda" else 0
     for block in ("limits", "requests"):
         named = getattr(spec.resources, block).get(GPU)
         if named is not None and named != str(wanted):
-            return (
+            return Refusal(
+                "InvalidSpec",
                 f"spec.resources.{block}: {GPU} is {named}, but spec.topology takes {wanted} in each pod; leave it "
-                "out, or change topology.gpusPerNode or topology.device"
+                "out, or change topology.gpusPerNode or topology.device",
             )
     return None
 

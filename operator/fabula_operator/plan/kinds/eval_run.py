@@ -16,6 +16,7 @@ from fabula_api.status import FailureDigest
 from fabula_api.summary import ScoreSummary
 from fabula_api.worker import UNPARSEABLE
 from fabula_operator.plan.acceptance.evaluation import infeasible_evaluation
+from fabula_operator.plan.acceptance.refusal import Refusal
 from fabula_operator.plan.kinds.billing import billed
 from fabula_operator.plan.kinds.gates import answered, gates
 from fabula_operator.plan.kinds.judges import judges, trusted
@@ -32,7 +33,7 @@ class EvalRunKind(Plain[EvalRunSpec, EvalRunStatus]):
 
     condition_types = ("GatesPassed", "JudgesTrusted")
 
-    def infeasible(self, spec: EvalRunSpec) -> str | None:
+    def infeasible(self, spec: EvalRunSpec) -> Refusal | None:
         """Metrics, judges, arms and gates."""
         return infeasible_evaluation(spec)
 

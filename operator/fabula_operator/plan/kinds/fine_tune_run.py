@@ -37,7 +37,7 @@ class FineTuneRunKind(Plain[FineTuneRunSpec, FineTuneRunStatus]):
 
     condition_types = ("Healthy",)
 
-    def infeasible(self, spec: FineTuneRunSpec) -> str | None:
+    def infeasible(self, spec: FineTuneRunSpec) -> Refusal | None:
         """What only the operator sets."""
         return infeasible_training(spec)
 

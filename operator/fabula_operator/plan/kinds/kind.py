@@ -32,8 +32,8 @@ class RunKind(Protocol[SpecT, StatusT]):
     def dry_run(self, spec: SpecT) -> bool:
         """Whether the run only estimates."""
 
-    def infeasible(self, spec: SpecT) -> str | None:
-        """A sentence naming the first field that the schema cannot judge, and what would do."""
+    def infeasible(self, spec: SpecT) -> Refusal | None:
+        """The first field that the schema cannot judge, and what would do."""
 
     def expected(self, seen: Observed, spec: SpecT) -> Preflight | None:
         """What the run is expected to need; None where nothing is estimated."""
@@ -102,7 +102,7 @@ class Plain(Generic[S, T]):
         """No."""
         return False
 
-    def infeasible(self, spec: S) -> str | None:
+    def infeasible(self, spec: S) -> Refusal | None:
         """None."""
         return None
 

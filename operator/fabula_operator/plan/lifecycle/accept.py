@@ -26,14 +26,16 @@ def accept(seen: Observed) -> Accepted | Refusal:
         return Refusal("InvalidSpec", problem)
     if problem := out_of_bounds(seen, spec):
         return Refusal("OutsideNamespace", problem)
-    if problem := infeasible(spec):
-        return Refusal("InvalidSpec", problem)
+    if refusal := infeasible(spec):
+        return refusal
     if problem := unpriced.over_budget(spec):
         return Refusal("PriceUnknown", problem)
     estimate = own.expected(seen, spec)
     return own.hopeless(seen, spec, estimate) or Accepted(spec, stages, estimate)
 
 
-def infeasible(spec: Spec) -> str | None:
-    """A sentence naming the first field that the schema cannot judge."""
-    return meaningless(spec) or KINDS[kind_of(spec)].infeasible(spec)
+def infeasible(spec: Spec) -> Refusal | None:
+    """The first field that the schema cannot judge."""
+    if problem := meaningless(spec):
+        return Refusal("InvalidSpec", problem)
+    return KINDS[kind_of(spec)].infeasible(spec)
