@@ -109,7 +109,10 @@ class TestAnEvaluationOfARecipe:
     def test_refuses_a_metric_that_reads_what_it_does_not_have(self) -> None:
         refused = infeasible(parse_spec("EvalRun", RUN | {"metrics": ["turns"]}))
         assert refused is not None
-        assert "spec.metrics[0]: turns reads dialogue, which evaluations of the recipe blind do not have" in refused
+        assert (
+            "spec.metrics[0]: turns reads dialogue, which evaluations of the recipe blind do not have"
+            in refused.message
+        )
 
     def test_refuses_a_gate_on_what_is_not_computed(self) -> None:
         gates = {"gates": [{"metric": "clip-score", "arm": "base", "min": 1}]}
