@@ -39,7 +39,7 @@ class EvalRunKind(Plain[EvalRunSpec, EvalRunStatus]):
 
     def planned(self, spec: EvalRunSpec) -> str:
         """How many calls judges will take, and what they cost."""
-        return planned_words(spec)
+        return planned_words(spec) or ""
 
     def needs(self, spec: EvalRunSpec, stage: Stage, entry: Entry | None) -> Needs:
         """Of an arm, the GPUs of one shard and the model, unless a server holds it."""
