@@ -50,10 +50,10 @@ class Room:
         self.product, self._folder = product, folder
         self.root = Path(unquote(urlsplit(product.parts()["artifactRoot"]).path))
 
-    def apply(self, *objects: dict[str, Any]) -> None:
+    def apply(self, *objects: dict[str, Any], namespace: str = "default") -> None:
         file = self._folder / "applied.yaml"
         file.write_text(yaml.safe_dump_all(objects))
-        self.product.kubectl("apply", "-f", str(file))
+        self.product.kubectl("apply", "-n", namespace, "-f", str(file))
 
     def finished(self, kind: str, name: str) -> dict[str, Any]:
         wait = ("wait", f"{kind}/{name}", "--for=condition=Finished", "--timeout=100s")
@@ -108,7 +108,7 @@ def test_words_then_clips_and_a_killed_narrator_ends_equal_to_the_bit(room: Room
     storm["spec"]["audioDescription"]["pretrained"] = {
         "uri": learned["adapter"]["uri"], "digest": learned["adapter"]["digest"],
     }  # fmt: skip
-    room.apply(namespace, storm)
+    room.apply(namespace, storm, namespace="storm")
 
     def ranks() -> list[Any]:
         return [one for one in training(room.root, "storm") if one.role == "rank"]

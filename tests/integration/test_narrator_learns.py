@@ -79,7 +79,7 @@ def test_the_paired_interval_of_cider_and_of_names_is_above_zero(
     built(root, seed)
     (tmp_path / "cache").mkdir()
     tuning = spec_of("finetune")
-    tuning |= {"dataset": {"uri": "dataset"}, "training": tuning["training"] | {"seed": seed}}
+    tuning |= {"dataset": "dataset", "training": tuning["training"] | {"seed": seed}}
     world = World(tmp_path, training_libraries)
     try:
         code, result = world.run("tuned", **tuning)

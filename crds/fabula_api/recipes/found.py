@@ -91,7 +91,13 @@ def metrics_of(recipe: str) -> Mapping[str, Metric]:
 
 def default_metrics(recipe: str) -> tuple[str, ...]:
     """Those of a run that names none."""
-    return tuple(name for name, metric in metrics_of(recipe).items() if metric.by_default)
+    known = recipes().get(recipe)
+    usual = METRICS.keys() if known is None or known.usual_metrics is None else known.usual_metrics
+    return tuple(
+        name
+        for name, metric in metrics_of(recipe).items()
+        if metric.by_default and (name in usual or name not in METRICS)
+    )
 
 
 def unoffered(metric: str, recipe: str) -> str | None:

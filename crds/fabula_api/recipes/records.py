@@ -171,6 +171,9 @@ class Recipe:
     offers: tuple[str, ...] = ("text", "pictures")
     """What metrics can read of its evaluations (`Metric.reads`): `text`, `pictures`, `dialogue`, `format`, or what its
     own metrics read. Of Fabula's metrics it has those that read no more."""
+    usual_metrics: tuple[str, ...] | None = None
+    """Of Fabula's metrics those that a run which names none has beside the recipe's own; None: all that are by default.
+    What tells long texts apart cannot do so with answers of one sentence, and would fail its self-test."""
     metrics: tuple[Metric, ...] = ()
     """Its own metrics, beside those of every recipe; their names begin with the recipe's and a slash."""
     rubrics: tuple[Rubric, ...] = ()

@@ -8,7 +8,7 @@ import json
 
 import pytest
 
-from fabula_api.recipes import metrics_of, recipes
+from fabula_api.recipes import default_metrics, metrics_of, recipes
 from fabula_api.specs import parse_spec
 from fabula_workloads.metrics.answer_form import PLAIN
 from fabula_workloads.metrics.evaluation import evaluate
@@ -161,3 +161,10 @@ def test_the_recipe_s_metrics_and_rubric_are_known() -> None:
     assert [one.name for one in found.rubrics] == ["llm-ad-eval"]
     assert {"audio-description/cider", "audio-description/rouge-l"} <= set(metrics_of("audio-description"))
     assert "clip-score" not in metrics_of("audio-description")
+
+
+def test_what_tells_long_texts_apart_is_not_asked_of_one_sentence_unless_a_run_asks_for_it() -> None:
+    """Repetition within an answer, and distinct pairs of words, would fail their self-tests there."""
+    own = ("cider", "rouge-l", "name-precision", "name-recall", "words-per-minute")
+    assert set(default_metrics("audio-description")) == {"words", *(f"audio-description/{name}" for name in own)}
+    assert "distinct-2" in metrics_of("audio-description")

@@ -41,6 +41,7 @@ AUDIO_DESCRIPTION = Recipe(
     training=f"{_WORK}.training:TRAINING",
     evaluation=f"{_WORK}.evaluation:EVALUATION",
     offers=("text",),
+    usual_metrics=("words",),
     metrics=METRICS,
     rubrics=(LLM_AD_EVAL,),
     specs={
