@@ -208,6 +208,11 @@ if __name__ == "__main__":
     assert json.loads((world / "shared-told.json").read_text()) == ours, told
 
 
+def whole(found: dict[str, str]) -> dict[str, str]:
+    """Without what a server leaves out: the character at whose middle an answer was cut off."""
+    return {key: text.rstrip("\ufffd") for key, text in found.items()}
+
+
 def example_arguments(**changed: str) -> list[str]:
     """What the example's Deployment gives to vLLM's server, with what a machine of its own has in its place."""
     (deployment, _) = yaml.safe_load_all((CHECKOUT / "examples" / "serving" / "vllm.yaml").read_text())
@@ -257,7 +262,8 @@ def test_the_examples_server_answers_for_base_and_adapter_as_this_process_does(
         tuned = {"arm": {"adapter": {"uri": adapter}}, "inputs": {"adapter": adapter}}
         for name, fields in (("base", {}), ("podcast", tuned)):
             served = texts(answers(world, "openai", f"served-{name}", f"{url}/v1", served=name))
-            assert served == texts(answers(world, "transformers", f"here-{name}", "", **fields))
+            ours = texts(answers(world, "transformers", f"here-{name}", "", **fields))
+            assert whole(served) == whole(ours)
         with pytest.raises(ConfigInvalid, match="knows no model 'other'"):
             answers(world, "openai", "served-other", f"{url}/v1", served="other")
         monkeypatch.setenv("OPENAI_API_KEY", "wrong")
