@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy import optimize, stats
 
 from fabula_api.rubrics import Criterion, Rubric, Scale
 from fabula_workloads.judging import length_control as lc
@@ -65,6 +64,8 @@ def test_points_imply_verdicts() -> None:
 
 @pytest.mark.parametrize(("successes", "count"), [(0, 10), (10, 10), (37, 50), (1, 3)])
 def test_wilson_is_scipys(successes: int, count: int) -> None:
+    from scipy import stats
+
     found, theirs = wilson(successes, count), stats.binomtest(successes, count).proportion_ci(method="wilson")
     assert (found.low, found.high) == pytest.approx((theirs.low, theirs.high), abs=1e-12)
 
@@ -97,6 +98,8 @@ def test_kappa_is_the_textbooks() -> None:
 
 
 def test_the_regression_is_the_maximum_of_its_likelihood() -> None:
+    from scipy import optimize
+
     generator = np.random.default_rng(3)
     design = np.column_stack([np.ones(200), generator.choice([-0.5, 0.5], 200), generator.normal(size=200)])
     target = (generator.random(200) < 1 / (1 + np.exp(-design @ np.array([0.6, 0.4, -0.8])))).astype(float)
@@ -248,6 +251,8 @@ def test_a_fit_is_finite_and_unsure_where_all_verdicts_are_alike() -> None:
 
 
 def test_strengths_are_the_maximum_of_their_likelihood() -> None:
+    from scipy import optimize
+
     won = np.array([[0, 30, 12], [10, 0, 20], [8, 20, 0]], dtype=float)
 
     def loss(powers: np.ndarray) -> float:
@@ -355,6 +360,7 @@ def test_points_are_on_the_scale(points: str, mark: float | None) -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_kappa_and_its_interval_are_statsmodels(seed: int) -> None:
+
     from statsmodels.stats.inter_rater import cohens_kappa as published
 
     generator = np.random.default_rng(seed)

@@ -6,9 +6,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import stats
-from statsmodels.stats.multitest import multipletests
-from statsmodels.stats.power import TTestPower
 
 from fabula_workloads.metrics.bootstrap import estimate
 from fabula_workloads.metrics.statistics.effect import samples_needed, standardized
@@ -22,6 +19,8 @@ FIGURES = st.lists(st.floats(-100, 100).map(lambda value: round(value, 3)), min_
 @settings(max_examples=25, deadline=None)
 @given(FIGURES)
 def test_few_pairs_have_the_exact_p_value_that_scipy_has(differences: list[float]) -> None:
+    from scipy import stats
+
     found = stats.permutation_test(
         (differences, np.zeros(len(differences))), lambda x, y, axis: np.mean(x - y, axis=axis),
         permutation_type="samples", vectorized=True, n_resamples=np.inf,
@@ -31,6 +30,8 @@ def test_few_pairs_have_the_exact_p_value_that_scipy_has(differences: list[float
 
 @pytest.mark.parametrize(("shift", "count"), [(0.0, 40), (0.3, 60), (0.5, 50)])
 def test_many_pairs_have_a_p_value_near_the_t_tests(shift: float, count: int) -> None:
+    from scipy import stats
+
     differences = np.random.default_rng(3).normal(shift, 1, count)
     expected = stats.ttest_1samp(differences, 0).pvalue
     assert sign_flip_p(list(differences)) == pytest.approx(expected, abs=0.012)
@@ -52,6 +53,8 @@ def test_without_a_difference_one_test_in_twenty_is_below_five_percent() -> None
 
 @given(st.lists(st.one_of(st.none(), st.floats(0, 1)), max_size=12))
 def test_holm_is_statsmodels(p_values: list[float | None]) -> None:
+    from statsmodels.stats.multitest import multipletests
+
     known = [value for value in p_values if value is not None]
     expected = list(multipletests(known, method="holm")[1]) if known else []
     found = holm(p_values)
@@ -61,6 +64,8 @@ def test_holm_is_statsmodels(p_values: list[float | None]) -> None:
 
 @pytest.mark.parametrize("effect", [0.15, 0.3, 0.5, 0.8, 1.2, -0.5])
 def test_the_samples_needed_are_statsmodels(effect: float) -> None:
+    from statsmodels.stats.power import TTestPower
+
     exact = TTestPower().solve_power(effect_size=abs(effect), alpha=0.05, power=0.8, alternative="two-sided")
     found = samples_needed(effect)
     assert found is not None
@@ -76,6 +81,8 @@ def test_an_effect_is_in_units_of_the_scatter() -> None:
 
 
 def test_the_interval_is_scipys() -> None:
+    from scipy import stats
+
     values = list(np.random.default_rng(1).gamma(2, 3, 60))
     expected = stats.bootstrap((values,), np.mean, method="percentile", n_resamples=9_999, rng=1).confidence_interval
     found = estimate(values, resamples=9_999)

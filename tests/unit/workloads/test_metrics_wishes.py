@@ -7,7 +7,6 @@ import random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import hypergeom
 
 from fabula_api.asked import Asked, AskedWords
 from fabula_api.metrics import METRICS
@@ -69,6 +68,8 @@ def test_the_asked_length_is_the_recipes_unless_the_prompt_is_not() -> None:
 
 @given(st.lists(st.sampled_from("abcdefghij"), min_size=42, max_size=300))
 def test_lexical_diversity_is_the_hypergeometric_expectation(words: list[str]) -> None:
+    from scipy.stats import hypergeom
+
     counts = [words.count(word) for word in set(words)]
     expected = sum(1 - hypergeom.pmf(0, len(words), count, 42) for count in counts) / 42
     assert hd_d(Reading(" ".join(words), " ".join(words))) == pytest.approx(expected)
