@@ -18,6 +18,7 @@ import yaml
 
 from fabula_api.worker import FORK_SERVERS_VARIABLE
 from tests.e2e.conftest import BIN, ROOT
+from tests.support.hub import WANTED, running_hub
 from tests.support.patience import SECONDS, until
 from tests.support.wire import Wire
 
@@ -201,6 +202,38 @@ def test_an_upgrade_leaves_runs_and_certificate_alone_and_a_rollback_undoes_it(
     until(lambda: ready(cluster), "the former operator")
 
 
+def doctor(cluster: Cluster) -> dict[str, tuple[str, str]]:
+    """Its lines: state and words by what they are about."""
+    command = [sys.executable, "-m", "fabula_cli.main", "doctor", "-n", "default", "-o", "json"]
+    done = subprocess.run(
+        command, capture_output=True, text=True, env=cluster.environment, timeout=SECONDS, check=False
+    )
+    assert done.stdout.startswith("["), done.stderr
+    return {one["about"]: (one["state"], one["said"]) for one in json.loads(done.stdout)}
+
+
+def filled(cluster: Cluster) -> set[str]:
+    """How the Jobs that fill the cache have ended."""
+    jobs = cluster.get("jobs", "-l", "app.kubernetes.io/name=fabula-models")["items"]
+    conditions = [one for job in jobs for one in (job.get("status") or {}).get("conditions") or ()]
+    return {one["type"] for one in conditions if one["status"] == "True"} & {"Complete", "Failed"}
+
+
+def test_the_cache_of_models_is_filled_by_a_job_and_the_doctor_knows(installed: Any, cluster: Cluster) -> None:
+    with running_hub() as (_, hub):
+        workers = {**VALUES["workers"], "env": hub, "modelCache": {"claim": "fabula-models", "models": ["some/model"]}}
+        namespaces = [{**VALUES["namespaces"][0], "modelClaim": {"size": "1Gi"}}]
+        changed = cluster.values(workers=workers, namespaces=namespaces)
+        installed.upgrade(str(CHART), "fabula", changed, namespace=SYSTEM, timeout=int(SECONDS))
+        until(lambda: filled(cluster) == {"Complete"}, "a cache that is filled")
+    state, said = doctor(cluster)["model cache"]
+    assert state == "OK"
+    assert said.endswith("has filled it with some/model")
+    claim = cluster.state / "volumes" / "default_fabula-models"
+    (snapshot,) = claim.glob("models--some--model/snapshots/*")
+    assert {file.name for file in snapshot.iterdir()} == WANTED
+
+
 def test_an_uninstall_keeps_runs_and_artifacts(installed: Any, cluster: Cluster) -> None:
     installed.uninstall("fabula", timeout=int(SECONDS))
     # Hooks are no part of a release: what a trial said stays.
@@ -209,4 +242,4 @@ def test_an_uninstall_keeps_runs_and_artifacts(installed: Any, cluster: Cluster)
     assert cluster.names("clusterroles") & {"fabula"} == set()
     assert cluster.names("crds") >= {"datasetbuilds.fabula.dev", "finetuneruns.fabula.dev", "evalruns.fabula.dev"}
     assert len(cluster.get("dsb,ftr,evr")["items"]) == 3
-    assert cluster.names("pvc") == {"fabula-artifacts"}
+    assert cluster.names("pvc") == {"fabula-artifacts", "fabula-models"}
