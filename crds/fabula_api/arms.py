@@ -23,7 +23,7 @@ class Arm(SpecModel):
     """What generates this arm's answers. Default: `engine` of the run."""
     endpoint_url: Uri | None = None
     """For engine `openai`: the server's address with its version, such as `https://api.openai.com/v1`."""
-    # A default of a list's entry would stand in the object and not in the file, and a second apply would change it.
+    # Keys of stages have what is said of an arm, so what is left out must stay so.
     key_variable: Annotated[str, StringConstraints(max_length=63, pattern=r"^[A-Z][A-Z0-9_]*$")] | None = None
     """For engine `openai`: variable with the server's key, as the Secret of `secretRef` brings it; without such a
     variable, none is sent. Default: OPENAI_API_KEY."""

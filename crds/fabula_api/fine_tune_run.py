@@ -59,8 +59,6 @@ class Training(SpecModel):
     """Decoupled weight decay of AdamW."""
     warmup_ratio: float = Field(0.1, ge=0, lt=1)
     """Share of the steps in which the learning rate rises."""
-    warmup_steps: int | None = Field(None, ge=0)
-    """Steps in which it rises, at most all of them; takes the place of `warmupRatio`."""
     max_grad_norm: float = Field(0.3, ge=0, le=1000)
     """Gradients are clipped to this norm; 0 turns clipping off. It is written into the DeepSpeed config."""
     neftune_noise_alpha: float = Field(5, ge=0, le=100)
@@ -208,15 +206,6 @@ class FineTuneRunSpec(RunSpec):
         return self.template.code
 
     @property
-    def trains_update(self) -> bool:
-        """Whether a low-rank update of the language model is trained, under `training.method: lora`."""
-        return True
-
-    def parameters_beside(self, hidden: int) -> int:
-        """Parameters that the recipe trains beside a language model so wide, for the estimate of memory."""
-        return 0
-
-    @property
     def decisive_training(self) -> dict[str, Any]:
         """What of `training` decides the result. Its batch counts as a whole, however ranks and passes cut it up."""
         cut = {
@@ -229,8 +218,6 @@ class FineTuneRunSpec(RunSpec):
         }
         if self.training.bad_samples == "stop":
             cut.add("bad_samples")  # where none is bad, nothing hangs on it
-        if self.training.warmup_steps is None:
-            cut.add("warmup_steps")  # a run that does not say it is the run that it was before there was such a field
         decisive = self.training.model_dump(mode="json", by_alias=True, exclude=cut)
         return decisive | {"globalBatchSize": self.global_batch_size}
 

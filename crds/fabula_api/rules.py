@@ -42,7 +42,8 @@ def fixed_rules(kind: Kind) -> list[Rule]:
             same = f"has({new}) == has({old}) && (!has({new}) || {same})"
         if recipe:
             block = field.partition(".")[0]
-            same = f"!has(self.spec.{block}) || !has(oldSelf.spec.{block}) || ({same})"
+            there, before = f"has(self.spec.{block})", f"has(oldSelf.spec.{block})"
+            same = f"{there} == {before} && (!{there} || ({same}))"
         rules.append(
             {
                 "rule": f"{_FREE} || ({same})",

@@ -77,8 +77,6 @@ LOSS_NOT_FINITE = "LossNotFinite"
 """Reason of a training whose loss is no number any more, whoever sees it first: its ranks or the watchdog."""
 GRADIENT_NOT_FINITE = "GradientNotFinite"
 """The same of its gradient norm."""
-UNPARSEABLE = "text/unparseable"
-"""Count of answers that cannot be read as what they should be; they are among `answer/ok`."""
 RESUMED_METRIC = "resumedFromStep"
 """Metric of a training report: the step of the checkpoint that the attempt went on from."""
 

@@ -7,19 +7,19 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.conformance.conftest import DEFINITIONS, until_served
+from tests.conformance.conftest import DEFINITIONS, Kubectl, until_served
 from tests.support.in_blocks import changed
 from tests.support.wire import MERGE, TABLE, Object, Wire
 
 from fabula_api.base import API_VERSION, GROUP
-from fabula_api.crd import columns
+from fabula_api.columns import columns
 from fabula_api.recipes import API_KINDS, Kind
 from fabula_api.specs import parse_spec
 
 pytestmark = pytest.mark.custom_resources
 
 ROOT = Path(__file__).resolve().parents[2]
-EXAMPLES = sorted((ROOT / "examples").glob("*/*.yaml"))
+EXAMPLES = sorted((ROOT / "examples").rglob("*.yaml"))
 
 
 @pytest.fixture(scope="module")
@@ -69,13 +69,73 @@ def test_the_definition_is_established(definitions: dict[str, Object], kind: Kin
     assert "NonStructuralSchema" not in conditions
 
 
-@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: f"{path.parent.name}-{path.stem}")
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: str(path.relative_to(ROOT / "examples")))
 def test_every_example_is_accepted(wire: Wire, definitions: object, namespace: str, path: Path) -> None:
     for document in yaml.safe_load_all(path.read_text()):
         if document["apiVersion"] == API_VERSION:
             document["metadata"].pop("namespace", None)
             made = wire.ok("POST", runs(namespace, document["kind"]), document, fieldValidation="Strict")
             assert made["spec"]["recipe"]
+
+
+SPARE: list[Object] = [
+    {
+        "kind": "EvalRun",
+        "spec": {
+            **SPECS["EvalRun"],
+            "judges": [{"name": "one", "model": "m"}],
+            "rubrics": [{"name": "r", "task": "t", "scale": {}, "criteria": [{"name": "c", "about": "a"}]}],
+            "gates": [{"metric": "words", "arm": "base", "min": 1}],
+            "metrics": ["words"],
+            "scheduling": {"tolerations": [{"key": "spot"}]},
+        },
+    },
+    {
+        "kind": "DatasetBuild",
+        "spec": {
+            "recipe": "visual-instruction",
+            "visualInstruction": {"sources": [{"name": "s", "annotations": "a.json", "videos": "v"}]},
+        },
+    },
+]
+"""Runs whose lists have entries that say no more than they must."""
+
+
+def applied() -> list[Object]:
+    """Every example and what is spare, each under a name of its own."""
+    examples = [one for path in EXAMPLES for one in yaml.safe_load_all(path.read_text())]
+    documents = [one for one in examples if one["apiVersion"] == API_VERSION]
+    documents += [{"apiVersion": API_VERSION, "metadata": {"name": "spare"}, **one} for one in SPARE]
+    for number, document in enumerate(documents):
+        document["metadata"] = {"name": f"{document['metadata']['name']}-{number}"}
+    return documents
+
+
+def changes(stored: Any, given: Any, path: str = "") -> list[str]:
+    """Where a merge patch (RFC 7386) of what was given would change what is stored: what kubectl sees as configured."""
+    if not isinstance(given, dict) or not isinstance(stored, dict):
+        return [] if stored == given else [path]
+    return [one for key, value in given.items() for one in changes(stored.get(key), value, f"{path}.{key}")]
+
+
+def test_what_is_stored_says_what_the_file_says(wire: Wire, definitions: object, namespace: str) -> None:
+    """What the server fills into an entry of a list would stand in no file, and differ from it for ever."""
+    for document in applied():
+        made = wire.ok("POST", runs(namespace, document["kind"]), document, fieldValidation="Strict")
+        assert changes(made["spec"], document["spec"]) == [], document["metadata"]["name"]
+
+
+def test_a_second_apply_changes_nothing(kubectl: Kubectl, wire: Wire, definitions: object, namespace: str) -> None:
+    if wire.call("GET", "/api").status == 404:
+        pytest.skip("kubectl takes nothing to a server without core kinds")
+    documents = applied()
+    text = yaml.safe_dump_all(documents)
+    made = kubectl("apply", "-n", namespace, "-f", "-", given=text).stdout.splitlines()
+    assert [line for line in made if not line.endswith(" created")] == []
+    assert len(made) == len(documents)
+    again = kubectl("apply", "-n", namespace, "-f", "-", given=text).stdout.splitlines()
+    assert [line for line in again if not line.endswith(" unchanged")] == []
+    assert len(again) == len(documents)
 
 
 @pytest.mark.parametrize("kind", API_KINDS)
@@ -85,7 +145,8 @@ def test_what_is_left_out_gets_the_model_s_defaults(
     made = wire.ok("POST", runs(namespace, kind), run(kind))
     whole = parse_spec(kind, SPECS[kind]).model_dump(mode="json", by_alias=True, exclude_none=True)
     # Which metrics a recipe has by default is known to its models alone; the server keeps that none are named.
-    assert made["spec"] == whole | ({"metrics": []} if kind == "EvalRun" else {})
+    own = {"metrics": [], "arms": SPECS["EvalRun"]["arms"]} if kind == "EvalRun" else {}
+    assert made["spec"] == whole | own, "and entries of lists stay as they were written"
 
 
 @pytest.mark.parametrize(

@@ -118,7 +118,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, float], P
     commit(ingested, kind="episodes", parts=[add_part(ingested, "episodes.jsonl", b"")], counts={"episode/ok": 9})
     for number, token in enumerate([*CONTROL_TOKENS, "a < b and c > d", "[laughter] <sighs> 5 <3"]):
         words = " ".join(f"word{number}x{index}" for index in range(30))
-        excerpt = {"index": 0, "text": f"Speaker 1: We say {token} and {words}.\n\nSpeaker 2: {token}?", "scenes": []}
+        text = f"Speaker 1: We say {token} and {words}.\n\nSpeaker 2: {token}?"
+        excerpt = {"index": 0, "text": text, "words": len(text.split()), "scenes": []}
         extracted.put(f"{number:016x}", {"outcome": "ok", "podcast": f"show{number}", "excerpts": [excerpt]})
     spec: dict[str, Any] = {
         "source": {"uri": "in.jsonl", "licenseAccepted": True},

@@ -37,7 +37,7 @@ class Bench:
         for number in range(num_episodes):
             scenes = [{"index": k, "prompt": prompt.format(10 * number + k)} for k in range(1, 6)]
             usage = {"calls": 1, "lost": 0, "tokensIn": 1000, "tokensOut": 100, "usd": 0.01}
-            excerpts = [{"index": 0, "text": f"t{number}", "scenes": scenes}]
+            excerpts = [{"index": 0, "text": f"t{number}", "words": 1, "scenes": scenes}]
             outcome = {"outcome": "ok", "podcast": "show", "excerpts": excerpts, "usage": usage}
             ledger.put(f"{number:016x}", outcome)
         return 5 * num_episodes

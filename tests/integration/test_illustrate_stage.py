@@ -31,7 +31,7 @@ def write_extract(root: Path) -> list[str]:
     keys = []
     for episode in EPISODES:
         scenes = [{"index": k, "prompt": f"Scene {k}: a boat with {k} sails"} for k in (1, 2, 3)]
-        excerpts = [{"index": 0, "text": episode, "scenes": scenes}]
+        excerpts = [{"index": 0, "text": episode, "words": 1, "scenes": scenes}]
         ledger.put(episode, {"outcome": "ok", "podcast": "show", "excerpts": excerpts})
         keys += [f"{episode}-0-{k}" for k in (1, 2, 3)]
     ledger.put("aaaaaaaaaaaaaaaa", {"outcome": "skipped", "reason": "NotVisual"})

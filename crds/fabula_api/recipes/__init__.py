@@ -11,7 +11,7 @@ from fabula_api.recipes.found import (
     stages_of,
     unoffered,
 )
-from fabula_api.recipes.kind_specs import API_KINDS, ApiKind, Spec, block_of
+from fabula_api.recipes.kind_specs import API_KINDS, ApiKind, Spec, block_of, needs_block, unused_of
 from fabula_api.recipes.records import (
     HELD_OUT,
     Column,
@@ -45,8 +45,10 @@ __all__ = [
     "block_of",
     "default_metrics",
     "metrics_of",
+    "needs_block",
     "recipes",
     "sample_format",
     "stages_of",
     "unoffered",
+    "unused_of",
 ]

@@ -44,6 +44,26 @@ def block_of(kind: Kind, recipe: Recipe) -> type[BaseModel] | None:
     return block if isinstance(block, type) and issubclass(block, BaseModel) else None
 
 
+def needs_block(kind: Kind, recipe: Recipe) -> bool:
+    """Whether a run has to have the recipe's block: where all its fields have defaults, it may be left out."""
+    return kind in recipe.specs and recipe.specs[kind].model_fields[recipe.block].is_required()
+
+
+def unused_of(recipe: Recipe, kind: Kind) -> tuple[str, ...]:
+    """Fields of the kind that say nothing under the recipe: those that it names, and of a build's those that none of
+    its stages reads."""
+    named = recipe.unused.get(kind, ())
+    if kind != "DatasetBuild" or kind not in recipe.stages:
+        return named
+    stages = (*recipe.stages[kind], *recipe.dry_run.get(kind, ()))
+    read = {path.partition(".")[0] for stage in stages for path in (*stage.reads, *stage.extent)}
+    if any(stage.paid for stage in stages):
+        read |= {"budget", "prices"}
+    if kind in recipe.dry_run:
+        read.add("dry_run")
+    return (*named, *(path for path in ("target", "budget", "prices", "retry_failed", "dry_run") if path not in read))
+
+
 def problem_of(recipe: Recipe) -> str | None:
     """Why a recipe's specs cannot be those of one; None where they can."""
     for kind, own in recipe.specs.items():

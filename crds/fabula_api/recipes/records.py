@@ -193,7 +193,8 @@ class Recipe:
     """What it reads from outside beside what every run of the kind does."""
     unused: Mapping[Kind, tuple[str, ...]] = field(default_factory=dict)
     """Fields of the kind that say nothing under this recipe, such as `pixels` where a model sees none: a run that sets
-    one is refused."""
+    one is refused. What none of a build's stages reads (`target`, `budget`, `dryRun` and the like) need not be named:
+    `unused_of` has it too."""
 
     @property
     def block(self) -> str:

@@ -12,7 +12,7 @@ import typer
 
 from fabula_api.base import API_VERSION, camel
 from fabula_api.crd import crd
-from fabula_api.recipes import API_KINDS, Kind, recipes, stages_of
+from fabula_api.recipes import API_KINDS, Kind, recipes, stages_of, unused_of
 from fabula_api.specs import DEFAULT, PARAMETERS
 from fabula_cli.exits import CommandFailed, Exit, told
 
@@ -27,7 +27,8 @@ def template(kind: Kind, recipe: str, name: str, *, every: bool = True) -> str:
     own = recipes()[recipe]
     others = {camel(one.block) for one in recipes().values() if one is not own}
     spec = root["properties"]["spec"]
-    fields = {name: field for name, field in spec["properties"].items() if name not in {*others, PARAMETERS}}
+    left_out = {*others, PARAMETERS, *map(camel, unused_of(own, kind))}
+    fields = {name: field for name, field in spec["properties"].items() if name not in left_out}
     given = {**own.examples.get(kind, {}), "recipe": recipe}
     return "\n".join([*lines, *_block({**spec, "properties": fields}, given, "  ", every)]) + "\n"
 

@@ -9,6 +9,7 @@ from collections import Counter as Tally
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from fabula_api.counts import CallCounts
 from fabula_api.worker import StageReport
 
 Series = Iterator[tuple[tuple[str, ...], float]]
@@ -28,14 +29,15 @@ class CallMetric:
     counter: bool = True
 
 
-def _count(name: str) -> Callable[[Sequence[StageReport]], Series]:
+def _sum(figure: Callable[[CallCounts], float]) -> Callable[[Sequence[StageReport]], Series]:
     """A figure that adds up over the shards of each stage that calls a provider."""
 
     def read(reports: Sequence[StageReport]) -> Series:
         sums: Tally[str] = Tally()
         for report in reports:
-            if report.quota is not None or any(one.startswith("calls/") for one in report.counts):
-                sums[report.stage] += report.counts.get(name, 0)  # type: ignore[assignment]
+            calls = CallCounts.of(report.counts)
+            if report.quota is not None or calls != CallCounts():
+                sums[report.stage] += figure(calls)  # type: ignore[assignment]
         for stage, value in sums.items():
             yield (stage,), value
 
@@ -52,8 +54,12 @@ def _share(reports: Sequence[StageReport]) -> Series:
 
 
 CALL_METRICS: tuple[CallMetric, ...] = (
-    CallMetric("fabula_provider_throttles", "Times that a provider turned a call away.", _count("calls/throttled")),
-    CallMetric("fabula_provider_wait_seconds", "Seconds that calls took until their answer.", _count("calls/seconds")),
+    CallMetric(
+        "fabula_provider_throttles", "Times that a provider turned a call away.", _sum(lambda calls: calls.throttled)
+    ),
+    CallMetric(
+        "fabula_provider_wait_seconds", "Seconds that calls took until their answer.", _sum(lambda calls: calls.seconds)
+    ),
     CallMetric(
         "fabula_provider_quota_share", "Part of a provider's quota that a run holds, of 1.", _share, counter=False
     ),

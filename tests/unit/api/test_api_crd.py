@@ -1,11 +1,13 @@
 """The generated CRDs: structural, bounded, described, and in step with the models."""
 
 import copy
+import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin
 
 import pytest
+from pydantic import BaseModel
 
 from fabula_api.base import EACH, camel
 from fabula_api.crd import crd
@@ -73,6 +75,92 @@ def test_nested_blocks_default_so_that_their_fields_do(kind: Kind) -> None:
         inner = field.get("properties", {})
         if inner and name not in {*spec.get("required", ()), *blocks} and any("default" in f for f in inner.values()):
             assert "default" in field, f"spec.{name} must default, or its fields never get theirs"
+
+
+@pytest.mark.parametrize("kind", API_KINDS)
+def test_no_entry_of_a_list_has_a_default(kind: Kind) -> None:
+    """`kubectl apply` compares a list as a whole: an entry that the server adds to would differ from its file."""
+    root = crd(kind)["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    assert [path for path, field in fields(root) if "[]" in path and "default" in field] == []
+
+
+def entries(kind: Kind) -> Iterator[tuple[str, type[BaseModel]]]:
+    """(path, model) of what the lists of a kind's specs hold."""
+    for recipe in recipes():
+        yield from entries_of(spec_type(kind, recipe), "", False)
+
+
+def entries_of(model: type[BaseModel], path: str, entry: bool) -> Iterator[tuple[str, type[BaseModel]]]:
+    if entry:
+        yield path, model
+    for name, field in model.model_fields.items():
+        for one in (field.annotation, *get_args(field.annotation)):
+            if isinstance(one, type) and issubclass(one, BaseModel):
+                is_list = get_origin(field.annotation) is list
+                yield from entries_of(one, f"{path}.{camel(name)}" + ("[]" if is_list else ""), entry or is_list)
+
+
+@pytest.mark.parametrize("kind", API_KINDS)
+def test_an_entry_tells_what_the_models_fill_in(kind: Kind) -> None:
+    told = dict(fields(schema_of(kind, "spec")))
+    for path, model in entries(kind):
+        for name, field in model.model_fields.items():
+            default = field.get_default(call_default_factory=True)
+            if not field.is_required() and not isinstance(default, BaseModel) and default not in (None, [], {}):
+                assert "Default:" in told[f"{path}.{camel(name)}"]["description"], f"{path}.{name}"
+
+
+@pytest.mark.parametrize(
+    ("kind", "field", "entry", "told"),
+    [
+        ("EvalRun", "judges", {"name": "j", "model": "m"}, []),
+        ("EvalRun", "judges", {"name": "j", "model": "m", "provider": "openai"}, ["provider openai needs endpointUrl"]),
+        ("EvalRun", "rubrics", {"name": "r", "task": "t", "scale": {}}, []),
+        ("EvalRun", "rubrics", {"name": "r", "task": "t", "scale": {"max": 3}}, []),
+        ("EvalRun", "rubrics", {"name": "r", "task": "t", "scale": {"min": 5}}, ["min must be less than max"]),
+    ],
+)
+def test_the_rules_of_an_entry_know_its_defaults(kind: Kind, field: str, entry: Any, told: list[str]) -> None:
+    schema = schema_of(kind, "spec")["properties"][field]
+    holder = {"type": "object", "properties": {field: schema}}
+    value = {field: [entry]}
+    assert validate(value, holder) == []
+    found = CelRules(holder).check(value, None)
+    assert len(found) == len(told)
+    assert all(said in one.message for said, one in zip(told, found, strict=True)), found
+
+
+@pytest.mark.parametrize("kind", API_KINDS)
+def test_no_rule_reads_what_an_entry_may_lack(kind: Kind) -> None:
+    """A rule above a list, `self.judges.all(one, one.provider ...)`, has to ask `has(one.provider)` first."""
+    models = dict(entries(kind))
+    for path, schema in fields(schema_of(kind, "spec")):
+        for rule in schema.get("x-kubernetes-validations", ()):
+            over = re.findall(r"self\.(\w+)\.(?:all|exists|exists_one|map|filter)\((\w+),", rule["rule"])
+            for field, variable in over:
+                known = models[f"{path}.{field}[]"].model_fields if f"{path}.{field}[]" in models else {}
+                optional = {camel(name) for name, one in known.items() if not one.is_required()}
+                for name in optional & set(re.findall(rf"(?<!has\()\b{variable}\.(\w+)", rule["rule"])):
+                    assert f"has({variable}.{name})" in rule["rule"], f"{path}: {rule['rule']}"
+
+
+@pytest.mark.parametrize("kind", API_KINDS)
+def test_no_null_means_something_else_than_nothing(kind: Kind) -> None:
+    """A CRD's default takes the place of a null, so a field that has one could never be set to it."""
+    for recipe in recipes():
+        for path, model in [("", spec_type(kind, recipe)), *blocks_of(spec_type(kind, recipe), "")]:
+            for name, field in model.model_fields.items():
+                default = field.get_default(call_default_factory=True)
+                if type(None) in get_args(field.annotation) and not field.is_required():
+                    assert default is None, f"{path}.{name}: null would be {default}"
+
+
+def blocks_of(model: type[BaseModel], path: str) -> Iterator[tuple[str, type[BaseModel]]]:
+    for name, field in model.model_fields.items():
+        for one in (field.annotation, *get_args(field.annotation)):
+            if isinstance(one, type) and issubclass(one, BaseModel):
+                yield f"{path}.{name}", one
+                yield from blocks_of(one, f"{path}.{name}")
 
 
 def defaults() -> Iterator[Any]:

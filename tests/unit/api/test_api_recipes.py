@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from importlib.metadata import EntryPoint
 from types import MappingProxyType
+from typing import Any
 
 import pytest
 
@@ -12,8 +14,10 @@ from fabula_api.crd import spec_schema
 from fabula_api.eval_run import EvalRunSpec
 from fabula_api.metrics import METRICS
 from fabula_api.recipes import (
+    API_KINDS,
     ENTRY_POINTS,
     HELD_OUT,
+    Kind,
     Recipe,
     RecipesBroken,
     default_metrics,
@@ -25,6 +29,8 @@ from fabula_api.recipes.found import load
 from fabula_api.recipes.kind_specs import problem_of
 from fabula_api.recipes.platform import EVALUATION
 from fabula_api.specs import parse_spec
+from fabula_local.schema.cel import CelRules
+from fabula_local.schema.structural import apply_defaults
 from fabula_operator.plan.acceptance.spec import meaningless
 from fabula_operator.plan.lifecycle.accept import infeasible
 
@@ -104,7 +110,7 @@ class TestAnEvaluationOfARecipe:
         rules = [
             rule for rule in spec_schema("EvalRun")["x-kubernetes-validations"] if rule.get("fieldPath") == f".{field}"
         ]
-        assert [rule["message"] for rule in rules] == [f"{field} says nothing under recipe blind; leave it out"]
+        assert f"{field} says nothing under recipe blind; leave it out" in [rule["message"] for rule in rules]
 
     def test_refuses_a_metric_that_reads_what_it_does_not_have(self) -> None:
         refused = infeasible(parse_spec("EvalRun", RUN | {"metrics": ["turns"]}))
@@ -126,3 +132,57 @@ def test_the_last_stage_of_a_kind_says_what_its_status_shows() -> None:
     assert problem_of(BLIND) is None
     told = problem_of(replace(BLIND, stages={"EvalRun": silent}))
     assert told == "its EvalRun ends with score, whose summary is Summary, no ScoreSummary"
+
+
+NARRATED = {"recipe": "audio-description"}
+TUNE = {**NARRATED, "dataset": {"ref": "d"}, "model": {"name": "m"}}
+
+
+def test_a_block_in_which_nothing_has_to_be_said_may_be_left_out() -> None:
+    left_out, empty = parse_spec("FineTuneRun", TUNE), parse_spec("FineTuneRun", {**TUNE, "audioDescription": {}})
+    assert left_out == empty
+    needed = {
+        kind: [rule["message"] for rule in spec_schema(kind)["x-kubernetes-validations"] if "needs" in rule["message"]]
+        for kind in API_KINDS
+    }
+    assert "recipe audio-description needs the block audioDescription" in needed["DatasetBuild"]
+    assert not any("audioDescription" in message for message in needed["FineTuneRun"] + needed["EvalRun"])
+    assert "default" not in spec_schema("FineTuneRun")["properties"]["audioDescription"]
+
+
+VIDEOS = {"visualInstruction": {"sources": [{"name": "s", "annotations": "a.json", "videos": "v"}]}}
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "field"),
+    [
+        ("FineTuneRun", {**TUNE, "pixels": {"maxPixels": 50176}}, "pixels"),
+        ("FineTuneRun", {**TUNE, "training": {"packing": True}}, "training.packing"),
+        ("FineTuneRun", {**TUNE, "lora": {"quantization": "nf4"}}, "lora.quantization"),
+        ("EvalRun", {**RUN, **NARRATED, "prompt": "Say what is seen."}, "prompt"),
+        ("EvalRun", {**RUN, **NARRATED, "generation": {"temperature": 0}}, "generation.temperature"),
+        ("EvalRun", {**RUN, "recipe": "visual-instruction", "generation": {"topP": 0.5}}, "generation.topP"),
+        ("EvalRun", {**RUN, "recipe": "visual-instruction"}, None),
+        ("DatasetBuild", {**VIDEOS, "recipe": "visual-instruction", "budget": {"usd": 1}}, "budget"),
+        ("DatasetBuild", {**VIDEOS, "recipe": "visual-instruction", "retryFailed": 1}, "retryFailed"),
+        ("DatasetBuild", {**VIDEOS, "recipe": "visual-instruction", "dryRun": True}, "dryRun"),
+        ("DatasetBuild", {**VIDEOS, "recipe": "visual-instruction", "target": {"samples": 3}}, None),
+        ("FineTuneRun", TUNE, None),
+        ("EvalRun", {**RUN, **NARRATED}, None),
+    ],
+)
+def test_what_a_recipe_has_no_use_for_is_refused_by_crd_and_operator(
+    kind: Kind, given: dict[str, Any], field: str | None
+) -> None:
+    problem = meaningless(parse_spec(kind, given))
+    schema = spec_schema(kind)
+    spec = copy.deepcopy(given)
+    apply_defaults(spec, schema)
+    found = [
+        one.field for one in CelRules({"type": "object", "properties": {"spec": schema}}).check({"spec": spec}, None)
+    ]
+    if field is None:
+        assert (problem, found) == (None, [])
+    else:
+        assert problem == f"spec.{field}: it says nothing under recipe {given['recipe']}; leave it out"
+        assert found == [f"spec.{field}"]

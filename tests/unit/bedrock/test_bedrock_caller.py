@@ -13,13 +13,14 @@ from tests.support.patience import SECONDS
 
 from fabula_workloads.bedrock.breaker import Breaker
 from fabula_workloads.bedrock.budget import Budget, BudgetReached
-from fabula_workloads.bedrock.calls import Answer, Call, Caller, backoff
+from fabula_workloads.bedrock.calls import Answer, Call, Caller, CallRecord, backoff
 from fabula_workloads.bedrock.errors import Rejected, Transient
-from fabula_workloads.bedrock.notes import Notes
+from fabula_workloads.bedrock.notes import Note, Notes
 from fabula_workloads.bedrock.quota import QuotaGate, Rates
 from fabula_workloads.runtime.failures import CredentialsRefused, TryAgain
 from fabula_workloads.runtime.ledger import Ledger
 from fabula_workloads.runtime.open_store import open_store
+from fabula_workloads.runtime.outcomes import Outcomes
 
 THROTTLED = Transient("ProviderThrottled", "the provider turns calls away")
 GONE = Transient("ProviderUnavailable", "the provider answers 503")
@@ -40,28 +41,29 @@ class Bench:
         self.clock = ManualClock()
         self.stopping = threading.Event()
         self.told: list[tuple[str | None, str]] = []
-        self.ledger = Ledger(open_store(f"file://{root}/calls"))
+        calls, sent = open_store(f"file://{root}/calls"), open_store(f"file://{root}/sent")
+        self.ledger = Ledger(calls)
         self.caller = Caller(
-            ledger=self.ledger,
+            ledger=Outcomes(calls, CallRecord),
             quota=QuotaGate(lambda: Rates(), self.clock),
             budget=Budget(lambda: limit, lambda: False),
             breaker=Breaker(self.clock, lambda reason, message: self.told.append((reason, message))),
             clock=self.clock,
             stopping=self.stopping,
             known=known or set(),
-            notes=Notes(Ledger(open_store(f"file://{root}/sent")), run, reply_seconds=60, now=lambda: self.clock.now()),
+            notes=Notes(Outcomes(sent, Note), run, reply_seconds=60, now=lambda: self.clock.now()),
             unanswered=unanswered or {},
         )
-        for sent in (unanswered or {}).values():
-            self.caller.usage.lose(sent, sent * 0.5)
+        for times in (unanswered or {}).values():
+            self.caller.usage.lose(times, times * 0.5)
 
-    def make(self, send: Callable[[], Answer], call_id: str = "e-0-0-abc", usd: float = 0.5) -> dict[str, object]:
-        return self.caller.make(Call(call_id, {"model": "m", "request": "d"}, 100, usd), send)
+    def make(self, send: Callable[[], Answer], call_id: str = "e-0-0-abc", usd: float = 0.5) -> CallRecord:
+        return self.caller.make(Call(call_id, "m", "d", 100, usd), send)
 
     def note(self, call_id: str = "e-0-0-abc") -> dict[str, object] | None:
         assert self.caller.notes is not None
         note = self.caller.notes.ledger.get(call_id)
-        return note and {name: note[name] for name in ("sent", "usd")}
+        return note and {"sent": note.sent, "usd": note.usd}
 
 
 def answer() -> Answer:
@@ -87,10 +89,10 @@ def unpaid() -> Answer:
 def test_the_answer_is_kept_with_all_that_it_took(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     record = bench.make(answer)
-    assert record == bench.ledger.get("e-0-0-abc")
-    assert record == {
-        "model": "m", "request": "d", "requestId": "request-1", "tokensIn": 10, "tokensOut": 20, "usd": 0.25,
-        "lost": 0, "lostUsd": 0, "reply": {"text": "hello"},
+    assert record == bench.caller.ledger.get("e-0-0-abc")
+    assert bench.ledger.get("e-0-0-abc") == {
+        "model": "m", "request": "d", "round": 0, "requestId": "request-1", "tokensIn": 10, "tokensOut": 20,
+        "usd": 0.25, "lost": 0, "lostUsd": 0, "reply": {"text": "hello"},
     }  # fmt: skip
     assert bench.caller.usage.counts() == {
         "calls/paid": 1.0, "tokens/input": 10.0, "tokens/output": 20.0, "cost/usd": 0.25
@@ -106,7 +108,7 @@ def test_a_call_that_an_earlier_start_paid_for_is_not_made_again(tmp_path: Path)
 
 def test_transient_failures_are_tried_again(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
-    assert bench.make(failing(THROTTLED, GONE, GONE))["requestId"] == "request-1"
+    assert bench.make(failing(THROTTLED, GONE, GONE)).request_id == "request-1"
     assert len([seconds for seconds in bench.clock.waited if seconds >= 0]) >= 3
 
 
@@ -125,7 +127,7 @@ def test_backoff_is_spread_below_a_doubling_bound() -> None:
 def test_a_lost_call_counts_against_the_budget_at_its_worst(tmp_path: Path) -> None:
     bench = Bench(tmp_path, limit=1.3)
     record = bench.make(failing(LOST))
-    assert record["lost"] == 1 and bench.caller.usage.counts()["calls/lost"] == 1
+    assert record.lost == 1 and bench.caller.usage.counts()["calls/lost"] == 1
     assert bench.caller.usage.usd == 0.25, "what is known to be paid"
     bench.make(answer, "e-0-1-abc")  # 0.75 of 1.3 is spent at most, 0.5 more still fits
     with pytest.raises(BudgetReached):
@@ -144,7 +146,7 @@ def test_a_call_that_died_with_its_worker_is_counted_when_it_is_made_again(tmp_p
     assert dying.note() == {"sent": 1, "usd": 0.5}
     later = Bench(tmp_path, unanswered={"e-0-0-abc": 1})
     record = later.make(answer)
-    assert (record["lost"], record["lostUsd"], record["usd"]) == (1, 0.5, 0.25)
+    assert (record.lost, record.lost_usd, record.usd) == (1, 0.5, 0.25)
     assert (later.caller.usage.lost, later.caller.usage.lost_usd) == (1, 0.5), "counted once"
 
 
@@ -183,8 +185,8 @@ def test_a_call_that_waits_for_the_quota_is_not_noted_as_sent(tmp_path: Path) ->
 
 def test_an_answer_that_was_kept_without_its_record_is_taken_and_is_no_loss(tmp_path: Path) -> None:
     bench = Bench(tmp_path, limit=0.0, unanswered={"e-0-0-abc": 2})
-    record = bench.caller.adopt(Call("e-0-0-abc", {"model": "m"}, 100, 0.5), answer())
-    assert (record["lost"], record["usd"]) == (1, 0.25), "of two that were sent, one was answered"
+    record = bench.caller.adopt(Call("e-0-0-abc", "m", "d", 100, 0.5), answer())
+    assert (record.lost, record.usd) == (1, 0.25), "of two that were sent, one was answered"
     assert bench.caller.usage.lost == 1
 
 
@@ -230,13 +232,13 @@ def test_a_call_that_a_living_twin_has_in_flight_is_awaited_and_one_of_a_dead_wo
         twin.make(killed)
     record = ours.make(answer)
     assert ours.clock.now() >= 65, "its answer might have come"
-    assert (record["lost"], ours.caller.usage.lost) == (1, 1)
+    assert (record.lost, ours.caller.usage.lost) == (1, 1)
     later = Bench(tmp_path, unanswered={"e-0-1-abc": 1})
     with pytest.raises(KeyboardInterrupt):
         Bench(tmp_path).make(killed, "e-0-1-abc")
     record = later.make(answer, "e-0-1-abc")
     assert later.clock.now() == 0, "a worker that ended before we began answers no more"
-    assert (record["lost"], later.caller.usage.lost) == (1, 1), "counted once"
+    assert (record.lost, later.caller.usage.lost) == (1, 1), "counted once"
 
 
 def test_an_answer_that_cannot_be_stored_may_be_on_the_bill(tmp_path: Path) -> None:
@@ -256,7 +258,7 @@ def test_a_call_of_another_run_whose_answer_never_comes_is_sent_once_its_time_is
     later = Bench(tmp_path, run="run-2")
     record = later.make(answer)
     assert later.clock.now() >= 60
-    assert (record["lost"], later.caller.usage.lost, later.caller.usage.lost_usd) == (1, 1, 0.5)
+    assert (record.lost, later.caller.usage.lost, later.caller.usage.lost_usd) == (1, 1, 0.5)
 
 
 def test_a_call_that_another_run_could_not_send_is_sent_at_once(tmp_path: Path) -> None:
@@ -264,7 +266,7 @@ def test_a_call_that_another_run_could_not_send_is_sent_at_once(tmp_path: Path) 
     with pytest.raises(CredentialsRefused):
         theirs.make(failing(CredentialsRefused("no")))
     ours = Bench(tmp_path, run="run-2")
-    assert ours.make(answer)["lost"] == 0 and ours.clock.now() == 0
+    assert ours.make(answer).lost == 0 and ours.clock.now() == 0
 
 
 def test_what_was_lost_for_a_request_that_is_then_refused_stays_on_the_books(tmp_path: Path) -> None:
@@ -306,7 +308,7 @@ def test_a_refused_request_is_final_and_refused_credentials_end_the_shard(tmp_pa
         bench.make(failing(Rejected("ValidationException")))
     with pytest.raises(CredentialsRefused):
         bench.make(failing(CredentialsRefused("no")))
-    assert bench.make(answer)["requestId"] == "request-1"
+    assert bench.make(answer).request_id == "request-1"
 
 
 def test_the_breaker_opens_with_a_reason_and_closes_again(tmp_path: Path) -> None:

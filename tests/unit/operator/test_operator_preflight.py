@@ -13,8 +13,6 @@ from tests.support.training_specs import A100, B32, parsed, spec_of
 from fabula_api.fine_tune_run import TARGET_MODULES, DeepSpeed, FineTuneRunSpec, FineTuneRunStatus
 from fabula_api.gpu_products import gpu
 from fabula_api.model_families import MODELS
-from fabula_api.specs import parse_spec
-from fabula_operator.plan.acceptance.held import held_bytes, trained_parameters
 from fabula_operator.plan.acceptance.model_facts import model_facts, of_size
 from fabula_operator.plan.acceptance.preflight import USABLE, layers_with_room, memory_of, preflight
 from fabula_operator.plan.acceptance.step_time import step_time
@@ -319,18 +317,3 @@ def test_no_layers_are_proposed_where_another_field_says_which() -> None:
     assert model is not None
     for training in ({"recomputeEvery": 2}, {"gradientCheckpointing": False}, {"keepLayers": model.layers}):
         assert layers_with_room(parsed(B32, training=training), model, 1000) == 0
-
-
-def test_what_a_recipe_trains_beside_the_language_model_is_counted() -> None:
-    """A narrator's mappings over a frozen model: their state is there, and that of an update is not."""
-    wire = {
-        "recipe": "audio-description", "audioDescription": {}, "dataset": {"uri": "d"},
-        "model": {"name": "meta-llama/Llama-2-7b-hf"}, "preflight": {"billionParameters": 6.7},
-        "topology": {"gpusPerNode": 8, "product": "NVIDIA-A100-SXM4-80GB"}, "training": {"precision": "fp32"},
-    }  # fmt: skip
-    narrator = parse_spec("FineTuneRun", wire)
-    assert isinstance(narrator, FineTuneRunSpec)
-    model = of_size(6.7)
-    beside = narrator.parameters_beside(model.hidden)
-    assert trained_parameters(narrator, model) == beside > 0.6e9
-    assert held_bytes(narrator, model) == 4 * (model.parameters + beside)

@@ -16,6 +16,7 @@ from tests.support.stage_context import stage_context
 from fabula_workloads.recipes.podcast import extract, ingest
 from fabula_workloads.recipes.podcast.dialogue import Turn, written
 from fabula_workloads.recipes.podcast.extraction.excerpts import Episode, rejection
+from fabula_workloads.recipes.podcast.extraction.outcome import outcome_of
 from fabula_workloads.recipes.podcast.extraction.rules import RulesExtractor, relabelled, windows
 from fabula_workloads.recipes.podcast.extraction.scenes import MAX_PROMPT_WORDS, drawing_prompt, scenes
 from fabula_workloads.recipes.podcast.extraction.visual import inflections, lexicon, visual_lemmas
@@ -126,7 +127,7 @@ class TestWindows:
     def test_an_episode_without_excerpts_says_why(self, turns: list[Turn], reason: str) -> None:
         extractor = RulesExtractor(min_words=40, max_words=100, max_excerpts=3, scenes_per_excerpt=2)
         extraction = extractor.extract(Episode("e", "p", tuple(turns)))
-        assert extraction.outcome("p")["outcome"] == "skipped"
+        assert outcome_of(extraction, "p").outcome == "skipped"
         assert extraction.reason == reason
         if reason == "NoValidExcerpt":
             assert extraction.rejected == {"Repetition": 1}

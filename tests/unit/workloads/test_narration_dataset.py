@@ -147,21 +147,3 @@ def test_a_file_that_is_no_bank_is_named(tmp_path: Path) -> None:
     (tmp_path / "tvad.h5").write_bytes(b"not a bank")
     with pytest.raises(InputInvalid, match=r"tvad\.h5 is no HDF5 file"):
         build(tmp_path, [source])
-
-
-def test_exemplars_of_another_model_are_refused_by_row_and_key(tmp_path: Path) -> None:
-    source = write_clips(tmp_path, clips())
-    torch.save({"nm0001710.jpg": np.ones((1, 4, 16), np.float32)}, tmp_path / "chars_all.pth.tar")
-    with pytest.raises(InputInvalid, match=r"tvad, row 0, clip .*: the exemplar tvad/nm0001710\.jpg has features"):
-        build(tmp_path, [source])
-
-
-def test_a_cast_without_exemplars_is_told_of_in_words_and_counted(tmp_path: Path) -> None:
-    source = write_clips(tmp_path, clips())
-    del source["exemplars"]
-    spec = {"recipe": "audio-description", "audioDescription": {"sources": [source]}}
-    read = ingest.run(stage_context(tmp_path, "DatasetBuild", "ingest", spec, "in"))
-    assert read.counts["character/skipped/NoExemplar"] == 1 and "character/ok" not in read.counts
-    build(tmp_path, [source])
-    (told,) = samples(tmp_path)["tvad-000000"].characters
-    assert told.exemplar is None and told.short_name == "Ross"

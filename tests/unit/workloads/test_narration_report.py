@@ -19,7 +19,6 @@ from fabula_workloads.recipes.audio_description.annotations.names import named_i
 from fabula_workloads.recipes.audio_description.annotations.rows import Character
 from fabula_workloads.recipes.audio_description.held_out import NarrationEvaluationSample
 from fabula_workloads.recipes.audio_description.sample import Previous
-from fabula_workloads.recipes.audio_description.scoring.by_film import by_film, film_means
 from fabula_workloads.recipes.audio_description.scoring.report import REPORT
 from fabula_workloads.recipes.audio_description.scoring.subtitles import Cue, srt, web_vtt
 from fabula_workloads.recipes.audio_description.scoring.timelines import timelines, worst_and_best
@@ -140,13 +139,6 @@ def test_films_are_shown_along_their_time_with_names_found_and_missed(told: Told
     assert '<span class="badge good">Joey named</span>' in html and '<span class="badge bad">Ross missed</span>' in html
     assert '<span class="badge warn">Ross added</span>' in html
     assert "00:00:04" in html, "half a second is a unit here"
-
-
-def test_figures_are_told_film_by_film_and_as_their_mean(told: Told) -> None:
-    arm = next(one for one in told.evaluation.arms if one.name == "tuned")
-    metric = metrics_of("audio-description")["audio-description/name-precision"]
-    assert film_means(told, arm, metric) == {"film-a": 1.0, "film-b": 0.5}
-    assert '<th>Name precision</th><td class="number">–</td><td class="number">0.750</td>' in by_film(told)
 
 
 def test_the_best_and_the_worst_clips_are_shown_by_arm_with_what_was_before(told: Told) -> None:

@@ -280,18 +280,3 @@ def test_weights_of_another_mapping_are_refused_by_name(world: Path, built: Buil
         files.load_weights(Built(world, larger).model, folder, "the adapter")
     with pytest.raises(InputInvalid, match=r"is no narrator: narrator\.json is not in its folder"):
         files.read_config(world / "model", "the adapter")
-
-
-@pytest.mark.parametrize(("kind", "shape"), [("perceiver", (768,)), ("qformer", (32, 768))])
-def test_the_estimate_before_a_gpu_counts_the_mappings(kind: str, shape: tuple[int, ...]) -> None:
-    from fabula_api.recipes.audio_description.tune import AudioDescriptionTuneSpec
-    from fabula_workloads.recipes.audio_description.narrator.mapping import mappings
-
-    wire = {"recipe": "audio-description", "audioDescription": {"mapping": {"kind": kind}}, "dataset": {"uri": "d"},
-            "model": {"name": "m"}}  # fmt: skip
-    spec = AudioDescriptionTuneSpec.model_validate(wire)
-    with torch.device("meta"):
-        made = mappings(spec.audio_description.mapping.replace(heads=8), shape, 4096, 16)
-    counted = sum(one.numel() for part in made for one in part.parameters())
-    assert spec.parameters_beside(4096) == pytest.approx(counted, rel=0.01)
-    assert not spec.trains_update

@@ -13,7 +13,7 @@ from fabula_api.fine_tune_run import FineTuneRunSpec, Metrics
 from fabula_api.worker import FINAL_EXIT_CODES
 from fabula_workloads.models.torchvision_shim import prepare_torchvision
 from fabula_workloads.runtime.failures import Crashed
-from fabula_workloads.training.messages.events import EventReader, EventWriter
+from fabula_workloads.training.messages.events import EventReader, EventWriter, StepMade
 from fabula_workloads.training.messages.job import TrainingJob
 from fabula_workloads.training.samples.measures import Measures, Timed
 from fabula_workloads.training.schedule.order import Coverage
@@ -123,7 +123,7 @@ def test_steps_are_told_in_the_statuss_words(boundary: Any, job: TrainingJob) ->
     log(boundary, 2, train_runtime=3.0)
     events = EventReader(job.events_file).poll()
     assert len(events) == 2
-    first, metrics = (event["metrics"] for event in events)
+    first, metrics = (dict(event.metrics) for event in events if isinstance(event, StepMade))
     seconds = first["stepSeconds"]
     assert first["tokensPerSecondPerGpu"] == pytest.approx(4000 / seconds)
     assert first["samplesPerSecond"] == pytest.approx(4 / seconds)

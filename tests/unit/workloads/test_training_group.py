@@ -11,10 +11,10 @@ from tests.support.patience import until
 
 from fabula_api.fine_tune_run import FineTuneRunSpec, Topology
 from fabula_api.worker import ExitCode
-from fabula_workloads.runtime.failures import ConfigInvalid
+from fabula_workloads.runtime.failures import ConfigInvalid, Crashed
 from fabula_workloads.training.launcher.group import Group, Node, rank_environment, torchrun_arguments
 from fabula_workloads.training.launcher.tuned_artifact import loss_curve
-from fabula_workloads.training.messages.events import EventReader, EventWriter
+from fabula_workloads.training.messages.events import EventReader, EventWriter, Finished, StepMade, TrainerLog
 from fabula_workloads.training.messages.job import TrainingJob
 from fabula_workloads.training.preloaded.libraries import Libraries
 
@@ -110,14 +110,23 @@ def test_an_event_half_written_is_read_when_it_is_whole(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     reader = EventReader(path)
     assert reader.poll() == []
-    EventWriter(path).emit("step", metrics={"step": 1})
+    EventWriter(path).emit(StepMade(metrics={"step": 1}))
     with path.open("a") as file:
         file.write('{"event": "fin')
         file.flush()
-        assert reader.poll() == [{"event": "step", "metrics": {"step": 1}}]
+        assert reader.poll() == [StepMade(metrics={"step": 1})]
         assert reader.poll() == []
         file.write('ished", "step": 1}\n')
-    assert reader.poll() == [{"event": "finished", "step": 1}]
+    assert reader.poll() == [Finished(step=1)]
+
+
+@pytest.mark.parametrize("line", ['{"event": "step"}', '{"event": "gone", "step": 1}', "[]", "step 3"])
+def test_what_is_no_event_ends_the_attempt_with_a_word(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "events.jsonl"
+    path.write_text(line + "\n")
+    with pytest.raises(Crashed, match="no event") as raised:
+        EventReader(path).poll()
+    assert raised.value.reason == "EventUnreadable"
 
 
 def test_the_loss_curve_has_a_row_a_step_with_the_validation_loss_beside_it() -> None:
@@ -127,7 +136,7 @@ def test_the_loss_curve_has_a_row_a_step_with_the_validation_loss_beside_it() ->
         {"step": 2, "eval_loss": 6.5, "eval_runtime": 1.0, "epoch": 1.0},
         {"step": 2, "train_runtime": 3.0},
     ]
-    assert loss_curve(history) == [
+    assert loss_curve([TrainerLog.model_validate(entry) for entry in history]) == [
         {"step": 1, "loss": 7.5, "gradNorm": 3.0, "learningRate": 0.0, "epoch": 0.5},
         {"step": 2, "loss": 7.0, "gradNorm": 2.0, "learningRate": 0.1, "epoch": 1.0, "validationLoss": 6.5},
     ]

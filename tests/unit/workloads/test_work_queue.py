@@ -225,6 +225,6 @@ def test_everything_is_done_and_counted_once_whoever_dies_when(
             item
             for shard in range(shards)
             for item, outcome in Ledger(world.store).items()
-            if counts_for(me := Holder(run, shards, shard), share_of(world.items, me), item, outcome)
+            if counts_for(me := Holder(run, shards, shard), share_of(world.items, me), item, outcome["by"])
         )
         assert counted == Counter(world.items)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import random
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,8 +19,9 @@ from fabula_workloads.bedrock.errors import Rejected, Transient
 from fabula_workloads.bedrock.notes import Notes, SentElsewhere
 from fabula_workloads.bedrock.quota import QuotaGate
 from fabula_workloads.bedrock.refusals import Refusals
+from fabula_workloads.bedrock.usage import Usage, UsageRecord
 from fabula_workloads.runtime.failures import TryAgain, WorkerError
-from fabula_workloads.runtime.ledger import Ledger
+from fabula_workloads.runtime.outcomes import Kept, Outcomes
 
 _FIRST_BACKOFF, _LONGEST_BACKOFF = 1.0, 60.0
 _TRIES_OF_ONE_CALL = 10
@@ -34,12 +35,16 @@ class Call:
 
     id: str
     """Stable over restarts, and another when the request is another: it ends in the request's digest."""
-    facts: Mapping[str, Any]
-    """Model and digest of the request, for the record."""
+    model: str
+    """As the provider calls it."""
+    request: str
+    """Digest of what is asked."""
     tokens: float
     """Tokens that the provider reserves: input and longest reply."""
     usd: float
     """Dollars it may cost at most."""
+    round: int = 0
+    """Of `retryFailed`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,54 +63,36 @@ class Answer:
     """Stores what the record points to; called before the record is stored."""
 
 
-@dataclass
-class Usage:
-    """What calls cost, those of earlier starts included."""
+class CallRecord(Kept):
+    """A call that was paid for, as the ledger has it."""
 
-    paid: int = 0
-    saved: int = 0
+    model: str
+    request: str
+    """Digest of what was asked."""
+    round: int = 0
+    """Of `retryFailed` in which it was asked."""
+    request_id: str
+    """The provider's name for it."""
+    tokens_in: int
+    tokens_out: int
+    usd: float
     lost: int = 0
-    """Calls that may have been paid for although no answer came."""
+    """Tries before it that may be on the bill."""
     lost_usd: float = 0.0
-    """What those cost at most."""
-    tokens_in: int = 0
-    tokens_out: int = 0
-    usd: float = 0.0
-    throttled: int = 0
-    """Times that the provider turned a call away, in this start."""
-    waited: float = 0.0
-    """Seconds that this start's calls took until their answer."""
+    reply: dict[str, Any]
+    """What is kept of the reply, by whoever asked."""
 
-    def add(self, record: Mapping[str, Any]) -> None:
-        """Count a call's record, or the sum of several."""
-        self.paid += int(record.get("calls", 1))
-        self.lost += int(record.get("lost", 0))
-        self.lost_usd += float(record.get("lostUsd", 0))
-        self.tokens_in += int(record["tokensIn"])
-        self.tokens_out += int(record["tokensOut"])
-        self.usd += float(record["usd"])
 
-    def lose(self, calls: int, usd: float) -> None:
-        """Count calls without an answer, with what they cost at most; negative figures take them back."""
-        self.lost += calls
-        self.lost_usd += usd
-
-    def to_json(self) -> dict[str, Any]:
-        """As an item's outcome carries it."""
-        return {
-            "calls": self.paid, "lost": self.lost, "lostUsd": round(self.lost_usd, 9), "tokensIn": self.tokens_in,
-            "tokensOut": self.tokens_out, "usd": round(self.usd, 9),
-        }  # fmt: skip
-
-    def counts(self) -> dict[str, float]:
-        """As a report carries it; figures of 0 are left out."""
-        figures = {
-            "calls/paid": self.paid, "calls/saved": self.saved, "calls/lost": self.lost,
-            "tokens/input": self.tokens_in, "tokens/output": self.tokens_out, "cost/usd": round(self.usd, 9),
-            "cost/lostUsd": round(self.lost_usd, 9), "calls/throttled": self.throttled,
-            "calls/seconds": round(self.waited, 3),
-        }  # fmt: skip
-        return {name: float(value) for name, value in figures.items() if value}
+def usage_of(record: CallRecord) -> UsageRecord:
+    """What one call cost."""
+    return UsageRecord(
+        calls=1,
+        lost=record.lost,
+        lost_usd=record.lost_usd,
+        tokens_in=record.tokens_in,
+        tokens_out=record.tokens_out,
+        usd=record.usd,
+    )
 
 
 Send = Callable[[], Answer]
@@ -137,7 +124,7 @@ class _Tries:
 class Caller:
     """Makes calls for all threads of a shard. `usage` starts with what earlier starts had paid."""
 
-    ledger: Ledger
+    ledger: Outcomes[CallRecord]
     quota: QuotaGate
     budget: Budget
     breaker: Breaker
@@ -154,7 +141,7 @@ class Caller:
     """What was refused so far; None where nobody asks."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def make(self, call: Call, send: Send) -> dict[str, Any]:
+    def make(self, call: Call, send: Send) -> CallRecord:
         """The call's record: from the ledger, or else paid for now and kept.
 
         Raises BudgetReached before a call that could pass the budget, Rejected for a request that the provider will
@@ -171,7 +158,7 @@ class Caller:
                 if (record := self._answer_of(other, call)) is not None:
                     return record
 
-    def _pay(self, call: Call, send: Send) -> dict[str, Any]:
+    def _pay(self, call: Call, send: Send) -> CallRecord:
         if not self.budget.reserve(call.usd, self.stopping):
             raise self._interrupted()
         before = self.unanswered.get(call.id, 0)
@@ -190,24 +177,32 @@ class Caller:
             self.budget.settle(call.usd, usd + (tries.lost - before) * call.usd)
         return self._keep(call, answer, tries.lost)
 
-    def adopt(self, call: Call, answer: Answer) -> dict[str, Any]:
+    def adopt(self, call: Call, answer: Answer) -> CallRecord:
         """The record of a call whose answer an earlier start had kept, but died before it wrote the record."""
         return self._keep(call, answer, max(0, self.unanswered.get(call.id, 0) - 1))
 
-    def _keep(self, call: Call, answer: Answer, lost: int) -> dict[str, Any]:
+    def _keep(self, call: Call, answer: Answer, lost: int) -> CallRecord:
         answer.attach()
-        record = {
-            **call.facts, "requestId": answer.request_id, "tokensIn": answer.tokens_in, "tokensOut": answer.tokens_out,
-            "usd": round(answer.usd, 9), "lost": lost, "lostUsd": round(lost * call.usd, 9), "reply": answer.reply,
-        }  # fmt: skip
+        record = CallRecord(
+            model=call.model,
+            request=call.request,
+            round=call.round,
+            request_id=answer.request_id,
+            tokens_in=answer.tokens_in,
+            tokens_out=answer.tokens_out,
+            usd=round(answer.usd, 9),
+            lost=lost,
+            lost_usd=round(lost * call.usd, 9),
+            reply=answer.reply,
+        )
         self.ledger.put(call.id, record)
         before = self.unanswered.get(call.id, 0)
         with self._lock:
-            self.usage.add(record)
+            self.usage.add(usage_of(record))
             self.usage.lose(-before, -before * call.usd)
         return record
 
-    def _answer_of(self, other: SentElsewhere, call: Call) -> dict[str, Any] | None:
+    def _answer_of(self, other: SentElsewhere, call: Call) -> CallRecord | None:
         """The record of a call that another worker sent, once it is there; None if its answer can come no more."""
         assert self.notes is not None
         before = self.unanswered.get(call.id, 0)
@@ -224,9 +219,9 @@ class Caller:
                 raise self._interrupted()
         self._count_lost(-before, call)
         with self._lock:
-            self.usage.add(record)
+            self.usage.add(usage_of(record))
             self.usage.saved += 1
-        self.budget.settle(0, float(record["usd"]) + float(record["lostUsd"]))
+        self.budget.settle(0, record.usd + record.lost_usd)
         return record
 
     def _count_lost(self, calls: int, call: Call) -> None:

@@ -9,11 +9,23 @@ flight, and its answer will do for both.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
-from fabula_workloads.runtime.ledger import Ledger
+from fabula_workloads.runtime.outcomes import Kept, Outcomes
+
+
+class Note(Kept):
+    """Of a call that is on its way, or whose worker died."""
+
+    sent: int
+    """How often it was sent."""
+    usd: float
+    """What each time costs at most."""
+    run: str | None = None
+    """Uid of the run; None: of this one."""
+    until: float = 0.0
+    """Until then its answer may come, in seconds since 1970."""
 
 
 @dataclass
@@ -30,7 +42,7 @@ class SentElsewhere(Exception):
 class Notes:
     """The notes of a stage's folder, as one run writes and reads them. Safe for many threads, each with its calls."""
 
-    ledger: Ledger
+    ledger: Outcomes[Note]
     run: str
     """Uid of the run."""
     reply_seconds: float = 0.0
@@ -54,9 +66,9 @@ class Notes:
             if self.ledger.put_if_absent(call, self._note(sent, usd)):
                 self._own.add(call)
                 return
-            other = self.ledger.get(call) or {}
-            if other.get("sent"):
-                raise SentElsewhere(int(other["sent"]), self._answered_until(other))
+            other = self.ledger.get(call)
+            if other is not None and other.sent:
+                raise SentElsewhere(other.sent, self._answered_until(other))
         self.write(call, sent, usd)
         self._own.add(call)
 
@@ -64,11 +76,10 @@ class Notes:
         """Note how many tries of a call may be on the bill, and what each of them costs at most."""
         self.ledger.put(call, self._note(sent, usd))
 
-    def _answered_until(self, other: Mapping[str, Any]) -> float:
+    def _answered_until(self, other: Note) -> float:
         """A worker of this run whose note is older than this worker is dead; one that still writes notes is not."""
-        until = float(other.get("until", 0))
-        is_own = str(other.get("run", self.run)) == self.run
-        return 0.0 if is_own and until - self.reply_seconds <= self._began else until
+        is_own = other.run is None or other.run == self.run
+        return 0.0 if is_own and other.until - self.reply_seconds <= self._began else other.until
 
-    def _note(self, sent: int, usd: float) -> dict[str, object]:
-        return {"sent": sent, "usd": usd, "run": self.run, "until": self.now() + self.reply_seconds}
+    def _note(self, sent: int, usd: float) -> Note:
+        return Note(sent=sent, usd=usd, run=self.run, until=self.now() + self.reply_seconds)

@@ -10,14 +10,15 @@ from fabula_api.provider import longest_reply_seconds
 from fabula_api.worker import StageCondition
 from fabula_workloads.bedrock.breaker import Breaker, Reason
 from fabula_workloads.bedrock.budget import Budget
-from fabula_workloads.bedrock.calls import Caller, Usage
+from fabula_workloads.bedrock.calls import Caller, CallRecord, usage_of
 from fabula_workloads.bedrock.clock import Clock, WallClock
-from fabula_workloads.bedrock.notes import Notes
+from fabula_workloads.bedrock.notes import Note, Notes
 from fabula_workloads.bedrock.quota import QuotaGate, Rates
 from fabula_workloads.bedrock.refusals import Refusals
+from fabula_workloads.bedrock.usage import Usage, UsageRecord
 from fabula_workloads.runtime.context import StageContext
 from fabula_workloads.runtime.failures import ConfigInvalid
-from fabula_workloads.runtime.ledger import Ledger
+from fabula_workloads.runtime.outcomes import Outcomes
 
 CALLS, SENT = "calls", "sent"
 """Folders of the stage that hold the ledger of paid calls, and the notes of those that were sent."""
@@ -49,7 +50,7 @@ def open_caller(
     rates: Rates,
     budget_usd: float | None,
     is_own: Callable[[str], bool],
-    finished: Iterable[dict[str, object]],
+    finished: Iterable[UsageRecord],
     asked: str = "the spec",
     max_tokens: int = 0,
     clock: Clock | None = None,
@@ -62,20 +63,20 @@ def open_caller(
     finished ones: together they are what was spent already.
     """
     clock, shards, reporter = clock or WallClock(), context.config.shards, context.reporter
-    ledger = Ledger(context.store.child(CALLS))
+    ledger = Outcomes(context.store.child(CALLS), CallRecord)
     known = {call for call in ledger.ids() if is_own(call)}
     usage = Usage()
     for record in finished:
         usage.add(record)
-        usage.saved += int(str(record.get("calls", 0)))
+        usage.saved += record.calls
     for call in known:
         if (kept := ledger.get(call)) is not None:
-            usage.add(kept)
-    sent, unanswered = Ledger(context.store.child(SENT)), dict[str, int]()
+            usage.add(usage_of(kept))
+    sent, unanswered = Outcomes(context.store.child(SENT), Note), dict[str, int]()
     for call in sent.ids():
         if is_own(call) and call not in known and (note := sent.get(call)) is not None:
-            unanswered[call] = int(note["sent"])
-            usage.lose(unanswered[call], unanswered[call] * float(note["usd"]))
+            unanswered[call] = note.sent
+            usage.lose(note.sent, note.sent * note.usd)
 
     def current_rates() -> Rates:
         told, held = reporter.allowance, reporter.quota()

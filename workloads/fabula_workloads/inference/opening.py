@@ -31,9 +31,7 @@ TUNED_KINDS = ("adapter", "model")
 
 def asked_of(context: StageContext) -> tuple[EvalRunSpec, Arm]:
     """The evaluation, and the arm whose answers are asked for."""
-    spec = context.config.spec
-    if not isinstance(spec, EvalRunSpec):
-        raise ConfigInvalid(f"stage infer belongs to an EvalRun, not to a {context.config.run.kind}")
+    spec = context.spec_of(EvalRunSpec)
     arm = next((arm for arm in spec.arms if arm.name == context.config.arm), None)
     if arm is None:
         raise ConfigInvalid(f"there is no arm {context.config.arm!r}; there are {[arm.name for arm in spec.arms]}")

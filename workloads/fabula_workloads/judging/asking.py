@@ -14,15 +14,17 @@ from fabula_api.artifact import digest_of
 from fabula_api.judges import Judge
 from fabula_api.pricing import Price
 from fabula_api.rubrics import Rubric
-from fabula_workloads.bedrock.calls import Answer, Call, Caller, Usage
+from fabula_workloads.bedrock.calls import Answer, Call, Caller, usage_of
 from fabula_workloads.bedrock.client import BedrockClient
 from fabula_workloads.bedrock.errors import Rejected
 from fabula_workloads.bedrock.openai_client import OpenAIClient
 from fabula_workloads.bedrock.refusals import REQUEST_REFUSED
+from fabula_workloads.bedrock.usage import Usage, UsageRecord
 from fabula_workloads.judging.prompt import JUDGE_PROMPT_VERSION, Prompt, prompt
 from fabula_workloads.judging.questions import Question
 from fabula_workloads.judging.reply import read_reply
 from fabula_workloads.pictures.opening import open_picture
+from fabula_workloads.runtime.outcomes import Kept, Outcome
 
 READINGS = 3
 """Times that a question is put before its replies count as unreadable."""
@@ -30,6 +32,27 @@ UNREADABLE = "Unreadable"
 _PICTURE_SIDE = 1_024
 _TOKENS_OF_A_PICTURE, _CHARACTERS_PER_TOKEN = 1_600, 3.0
 _AROUND = 100
+
+
+class KeptBallot(Kept):
+    """One reply of a judge, in one order of the answers."""
+
+    shown: tuple[str, ...]
+    """Arms, in the order in which their answers were shown."""
+    attempt: int
+    marks: dict[str, float] | None
+    """By criterion; None where no reply could be read."""
+    reason: str = ""
+    """The judge's own words."""
+    failure: str | None = None
+    """Why there are no marks."""
+
+
+class VerdictOutcome(Outcome):
+    """What became of one question to a judge."""
+
+    ballots: tuple[KeptBallot, ...] = ()
+    usage: UsageRecord = UsageRecord(calls=0)
 
 
 class Provider(Protocol):
@@ -112,7 +135,7 @@ class Asker:
         self._caller, self._price, self._folder, self._content = caller, price, folder, content
         self._jpeg: Callable[[str], bytes] = lru_cache(maxsize=64)(self._encoded)
 
-    def ask(self, question: Question) -> dict[str, Any]:
+    def ask(self, question: Question) -> VerdictOutcome:
         """The question's outcome for the ledger: a ballot for each order and try. Raises BudgetReached before a call
         that could pass the budget."""
         usage, ballots = Usage(), []
@@ -120,13 +143,13 @@ class Asker:
         for attempt in range(1 if question.probe else self._judge.tries):
             for turned in orders:
                 ballots.append(self._ballot(question, attempt, turned, usage))
-        unread = next((one["failure"] for one in ballots if "failure" in one), None)
-        outcome: dict[str, Any] = {"outcome": "failed", "reason": unread} if unread else {"outcome": "ok"}
-        return outcome | {"ballots": ballots, "usage": usage.to_json()}
+        outcome = VerdictOutcome(outcome="ok", ballots=tuple(ballots), usage=usage.record())
+        unread = next((one.failure for one in ballots if one.failure is not None), None)
+        return outcome if unread is None else outcome.replace(outcome="failed", reason=unread)
 
-    def _ballot(self, question: Question, attempt: int, turned: bool, usage: Usage) -> dict[str, Any]:
+    def _ballot(self, question: Question, attempt: int, turned: bool, usage: Usage) -> KeptBallot:
         texts, shown = (question.texts[::-1], question.shown[::-1]) if turned else (question.texts, question.shown)
-        ballot: dict[str, Any] = {"shown": list(shown), "attempt": attempt, "marks": None, "reason": ""}
+        ballot = KeptBallot(shown=tuple(shown), attempt=attempt, marks=None, reason="")
         rubric = question.rubric or self._rubric
         for reading in range(READINGS):
             asked = prompt(rubric, texts, len(question.pictures), question.reference, again=reading > 0)
@@ -135,10 +158,10 @@ class Asker:
             except Rejected as rejected:
                 usage.lose(rejected.lost, rejected.lost_usd)
                 failed = "ProviderFailed" if rejected.what == "ProviderFailed" else REQUEST_REFUSED
-                return ballot | {"failure": failed}
+                return ballot.replace(failure=failed)
             if (read := read_reply(self._provider.text(kept), rubric)) is not None:
-                return ballot | {"marks": read.marks, "reason": read.reason}
-        return ballot | {"failure": UNREADABLE}
+                return ballot.replace(marks=read.marks, reason=read.reason)
+        return ballot.replace(failure=UNREADABLE)
 
     def _pay(self, question: Question, place: str, asked: Prompt, usage: Usage) -> Mapping[str, Any]:
         pictures = [self._content[one] for one in question.pictures]
@@ -148,12 +171,11 @@ class Asker:
         characters = len(asked.system) + len(asked.before) + len(asked.after)
         tokens_in = math.ceil(characters / _CHARACTERS_PER_TOKEN) + _TOKENS_OF_A_PICTURE * len(pictures) + _AROUND
         most = self._judge.max_tokens
-        facts = {"model": self._judge.model, "request": digest}
-        call = Call(call_id, facts, tokens_in + most, self._price.tokens_usd(tokens_in, most))
+        usd = self._price.tokens_usd(tokens_in, most)
+        call = Call(call_id, self._judge.model, digest, tokens_in + most, usd)
         record = self._caller.make(call, lambda: self._send(question, asked, call_id))
-        usage.add(record)
-        kept: Mapping[str, Any] = record["reply"]
-        return kept
+        usage.add(usage_of(record))
+        return record.reply
 
     def _send(self, question: Question, asked: Prompt, call: str) -> Answer:
         pictures = [self._jpeg(one) for one in question.pictures]

@@ -16,12 +16,13 @@ from typing import Any
 
 from fabula_api.artifact import digest_of
 from fabula_api.pricing import Price
-from fabula_workloads.bedrock.calls import Answer, Call, Caller, Usage
+from fabula_workloads.bedrock.calls import Answer, Call, Caller, usage_of
 from fabula_workloads.bedrock.client import BedrockClient
 from fabula_workloads.bedrock.errors import Rejected
 from fabula_workloads.bedrock.refusals import REQUEST_REFUSED
+from fabula_workloads.bedrock.usage import Usage
 from fabula_workloads.painting.png import without_metadata
-from fabula_workloads.painting.scene import Picture, Refusal, Scene, picture_path
+from fabula_workloads.painting.scene import PaidFacts, Picture, Refusal, Scene, picture_path
 from fabula_workloads.painting.soften import soften
 from fabula_workloads.painting.style import prompt_digest
 from fabula_workloads.runtime.store import Store
@@ -95,7 +96,7 @@ class BedrockPainter:
         except Rejected as rejected:
             reason = "ProviderFailed" if rejected.what == "ProviderFailed" else REQUEST_REFUSED
             usage.lose(rejected.lost, rejected.lost_usd)
-            return Refusal(reason, {"usage": usage.to_json()})
+            return Refusal(reason, PaidFacts(usage=usage.record()))
 
     def _ask(self, scene: Scene, attempt: _Try, usage: Usage) -> Picture | Refusal:
         body = {
@@ -105,35 +106,36 @@ class BedrockPainter:
         digest = digest_of([self.model, body])
         call_id = f"{scene.key}-{attempt.number}-{digest.removeprefix('sha256:')[:12]}"
         path = picture_path(scene)
-        facts: dict[str, Any] = {"model": self.model, "request": digest}
-        if scene.retry:
-            facts["round"] = scene.retry
-        call = Call(call_id, facts, tokens=0, usd=self._price.per_image)
+        call = Call(call_id, self.model, digest, tokens=0, usd=self._price.per_image, round=scene.retry)
         found = path in self._stored and call_id not in self._caller.known
         # A picture without a record was stored in the moment before the worker died: its call is on the bill.
         if found:
             record = self._caller.adopt(call, self._found(path))
         else:
             record = self._caller.make(call, lambda: self._send(call_id, body, path))
-        usage.add(record)
-        reply = record["reply"]
-        told = {
-            "seed": attempt.seed, "promptDigest": prompt_digest(attempt.prompt), "rewritten": attempt.number > 0,
-            "finish": reply["finish"], "requestId": record["requestId"], "usage": usage.to_json(),
-        }  # fmt: skip
+        usage.add(usage_of(record))
+        reply = record.reply
+        told = PaidFacts(
+            seed=attempt.seed,
+            prompt_digest=prompt_digest(attempt.prompt),
+            rewritten=attempt.number > 0,
+            finish=reply["finish"],
+            request_id=record.request_id,
+            usage=usage.record(),
+        )
         if reply["finish"] is not None or reply["sha256"] is None:
             return Refusal(_REASONS.get(str(reply["finish"]), "NoPicture"), told)
         png = self._store.read(path)
         if hashlib.sha256(png).hexdigest() != reply["sha256"]:
             return Refusal("PictureLost", told)
-        return Picture(png, stored=True, facts=told)
+        return Picture(png, stored=True, paid=told)
 
     def _paid_before(self, scene: Scene) -> Usage:
         """What rounds before this one cost."""
         usage = Usage()
         for call in self._paid[scene.key] if scene.retry else ():
-            if (record := self._caller.ledger.get(call)) is not None and record.get("round", 0) < scene.retry:
-                usage.add(record)
+            if (record := self._caller.ledger.get(call)) is not None and record.round < scene.retry:
+                usage.add(usage_of(record))
         return usage
 
     def _send(self, call_id: str, body: dict[str, Any], path: str) -> Answer:

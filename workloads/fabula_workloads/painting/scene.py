@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from fabula_workloads.bedrock.usage import UsageRecord
+from fabula_workloads.runtime.outcomes import Kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,18 @@ class Scene:
     """Round of `retryFailed` in which it is drawn; each has a seed and a path of its own."""
 
 
+class PaidFacts(Kept):
+    """What a provider was asked for, said and took, of a scene."""
+
+    seed: int | None = None
+    prompt_digest: str | None = None
+    rewritten: bool = False
+    """Whether a milder prompt was drawn."""
+    finish: str | None = None
+    request_id: str | None = None
+    usage: UsageRecord
+
+
 @dataclass(frozen=True, slots=True)
 class Picture:
     """A drawn scene, as a PNG file's bytes."""
@@ -30,8 +45,8 @@ class Picture:
     png: bytes
     stored: bool = False
     """Whether the painter stored it already, at `picture_path`: one that is paid for is safe before anything else."""
-    facts: Mapping[str, Any] = field(default_factory=dict)
-    """What else its outcome should say, for example what it cost."""
+    paid: PaidFacts | None = None
+    """What its outcome says of the provider; None where nobody was paid."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +55,8 @@ class Refusal:
 
     reason: str
     """One CamelCase word."""
-    facts: Mapping[str, Any] = field(default_factory=dict)
-    """What else its outcome should say."""
+    paid: PaidFacts | None = None
+    """As of a picture."""
 
 
 class Painter(Protocol):

@@ -10,10 +10,12 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from fabula_api.artifact import ArtifactReference, Manifest
 from fabula_api.details import Details
 from fabula_api.externals import COMMIT
+from fabula_api.shared_spec import RunSpec
 from fabula_api.status import Lineage
 from fabula_api.summary import Summary
 from fabula_api.worker import WorkerConfig, WorkerResult
@@ -26,6 +28,7 @@ from fabula_workloads.runtime.progress import Reporter
 from fabula_workloads.runtime.store import Store, resolve_uri
 from fabula_workloads.runtime.verified import verify
 
+RunSpecT = TypeVar("RunSpecT", bound=RunSpec)
 CACHE_VARIABLE = "FABULA_CACHE"
 """Folder for downloads and scratch files; default: a folder of the user in the system's temporary one."""
 
@@ -66,6 +69,14 @@ class StageContext:
     """Set by SIGTERM, or by the operator's reply when the run is suspended, deleted or overtaken."""
     cache: Path
     """Scratch folder on the local disk."""
+
+    def spec_of(self, model: type[RunSpecT]) -> RunSpecT:
+        """The run's spec as that model: a kind's, or a recipe's of a kind. Raises ConfigInvalid for another one's."""
+        spec = self.config.spec
+        if not isinstance(spec, model):
+            kind, named = self.config.run.kind, model.__name__.removesuffix("Spec")
+            raise ConfigInvalid(f"stage {self.config.stage} goes with a {named}, and this is a {kind} of {spec.recipe}")
+        return spec
 
     def resolve(self, uri: str) -> str:
         """Absolute URI; one without a scheme is below the artifact root."""

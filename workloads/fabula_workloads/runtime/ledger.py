@@ -8,10 +8,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 from fabula_api.artifact import canonical_json
@@ -20,8 +18,6 @@ from fabula_workloads.runtime.store import Store
 
 _FOLDER = "items"
 _ITEM_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
-Outcomes = Iterable[tuple[str, dict[str, Any]]]
-"""Outcomes of items by their ids, in order."""
 _READERS = 8
 _BATCH = 256
 
@@ -84,34 +80,6 @@ class Ledger:
                 f"{self._store.uri}/{path} is no outcome: it was changed by hand; delete it to redo the item"
             )
         return outcome
-
-
-class ReadLedger:
-    """The outcomes of a ledger that is not added to any more: read from the store once, and from a local file each time
-    after that, since each is a request of its own there."""
-
-    def __init__(self, ledger: Ledger, folder: Path) -> None:
-        """Reads them all into a file in `folder`, which goes with this object."""
-        self._file = tempfile.NamedTemporaryFile("w", dir=folder, encoding="utf-8")  # noqa: SIM115 - as long as this
-        for entry in ledger.items():
-            self._file.write(json.dumps(entry, ensure_ascii=False) + "\n")
-        self._file.flush()
-
-    def __iter__(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        with open(self._file.name, encoding="utf-8") as lines:
-            for line in lines:
-                item, outcome = json.loads(line)
-                yield item, outcome
-
-
-def is_finished(outcome: Mapping[str, Any], retry: int) -> bool:
-    """Whether an item is done with: one that failed in a round before the `retry`-th is tried again."""
-    return outcome["outcome"] != "failed" or int(outcome.get("retry", 0)) >= retry
-
-
-def in_round(outcome: dict[str, Any], retry: int) -> dict[str, Any]:
-    """The outcome as the ledger takes it: a failure says in which round it was, so that each round tries it once."""
-    return {**outcome, "retry": retry} if retry and outcome["outcome"] == "failed" else outcome
 
 
 def own_items(item_ids: list[str], shard: int, shards: int) -> list[str]:

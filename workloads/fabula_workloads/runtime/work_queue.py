@@ -14,7 +14,7 @@ import json
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -236,12 +236,11 @@ class Heart:
                 self._beat()
 
 
-def counts_for(me: Holder, share: Set[str], item: str, outcome: Mapping[str, Any]) -> bool:
+def counts_for(me: Holder, share: Set[str], item: str, by: str) -> bool:
     """Whether this shard has to count an outcome, so that each is counted by one shard of the run.
 
-    An outcome says in `by` whose it is. What another run made, or this one with another number of shards, counts for
-    the shard in whose share it is.
+    `by` is the place of the shard that made it. What another run made, or this one with another number of shards,
+    counts for the shard in whose share it is.
     """
-    by = str(outcome.get("by", ""))
     ours = by.startswith(f"{me.run}.{me.shards}.")
     return by == me.place if ours else item in share

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Set
-from typing import Any
 
 from fabula_api.arms import Arm
+from fabula_api.counts import UNPARSEABLE
 from fabula_api.metrics import ProfileName
 from fabula_api.status import Lineage
-from fabula_api.worker import UNPARSEABLE
 from fabula_workloads.inference.opening import asked_of, open_engine
 from fabula_workloads.inference.request import Answer, Engine, Failure, Request, request
 from fabula_workloads.inference.work_order import seen_area, work_order
@@ -17,10 +16,11 @@ from fabula_workloads.metrics.answer_form import AnswerForm
 from fabula_workloads.recipe_parts import parts_of
 from fabula_workloads.recipe_parts.evaluation import evaluation_of
 from fabula_workloads.runtime.context import StageContext, StageResult
-from fabula_workloads.runtime.ledger import Ledger
+from fabula_workloads.runtime.outcomes import Outcomes
 from fabula_workloads.runtime.store import Store
 from fabula_workloads.runtime.work_queue import LEASE_SECONDS, Heart, Holder, WorkQueue, counts_for, share_of
 from fabula_workloads.samples.sample_set import read_sample_set
+from fabula_workloads.stages.answers import AnswerOutcome
 
 LOOK_SECONDS = LEASE_SECONDS / 4
 """How often a shard without work looks whether others still do what they hold."""
@@ -79,14 +79,14 @@ class _Made:
 
     def __init__(self, context: StageContext, me: Holder, share: Set[str], done: Set[str]) -> None:
         self._context, self._me, self._share = context, me, share
-        self._ledger = Ledger(context.store)
+        self._ledger = Outcomes(context.store, AnswerOutcome)
         found = self._ledger.items(done)
-        self._outcomes = {key: outcome for key, outcome in found if counts_for(me, share, key, outcome)}
+        self._outcomes = {key: outcome for key, outcome in found if counts_for(me, share, key, outcome.by)}
         self._report()
 
-    def add(self, key: str, outcome: dict[str, Any]) -> None:
+    def add(self, key: str, outcome: AnswerOutcome) -> None:
         """Store an outcome for good. One that another shard has stored meanwhile stays, and is the other's."""
-        outcome = {**outcome, "by": self._me.place}
+        outcome = outcome.replace(by=self._me.place)
         if self._ledger.put_if_absent(key, outcome):
             self._outcomes[key] = outcome
         self._report()
@@ -94,18 +94,18 @@ class _Made:
     def counts(self, done: Set[str]) -> dict[str, float]:
         """All of them by outcome, with what other runs have made of this shard's share meanwhile."""
         for key, outcome in self._ledger.items(self._share & done - self._outcomes.keys()):
-            if counts_for(self._me, self._share, key, outcome):
+            if counts_for(self._me, self._share, key, outcome.by):
                 self._outcomes[key] = outcome
         return self._tally()
 
     def _tally(self) -> dict[str, float]:
-        names = Counter(_count_name(outcome) for outcome in self._outcomes.values())
-        if unreadable := sum(outcome.get("readable") is False for outcome in self._outcomes.values()):
+        names = Counter(outcome.counted_as("answer") for outcome in self._outcomes.values())
+        if unreadable := sum(not outcome.readable for outcome in self._outcomes.values()):
             names[UNPARSEABLE] = unreadable
         return {name: float(count) for name, count in sorted(names.items())}
 
     def _report(self) -> None:
-        failed = sum(outcome["outcome"] != "ok" for outcome in self._outcomes.values())
+        failed = sum(not outcome.ok for outcome in self._outcomes.values())
         self._context.reporter.update(
             done=len(self._outcomes), total=len(self._share), failed=failed, counts=self._tally()
         )
@@ -113,16 +113,20 @@ class _Made:
 
 def _keep(
     store: Store, form: AnswerForm, profile: ProfileName, request: Request, answer: Answer | Failure
-) -> dict[str, Any]:
+) -> AnswerOutcome:
     """Store the answer as a file; the outcome for the ledger."""
     if isinstance(answer, Failure):
-        return {"outcome": "failed", "reason": answer.reason}
+        return AnswerOutcome(outcome="failed", reason=answer.reason)
     transcript = form.as_file(request.sample, answer.text, answer.seconds)
     store.write(f"transcripts/{request.key}.txt", transcript.encode())
-    return {
-        "outcome": "ok", "text": answer.text, "tokens": answer.tokens, "seconds": round(answer.seconds, 3),
-        "finish": answer.finish, "readable": bool(form.read(answer.text, profile).passages),
-    }  # fmt: skip
+    return AnswerOutcome(
+        outcome="ok",
+        text=answer.text,
+        tokens=answer.tokens,
+        seconds=round(answer.seconds, 3),
+        finish=answer.finish,
+        readable=bool(form.read(answer.text, profile).passages),
+    )
 
 
 def _lineage(context: StageContext, arm: Arm) -> list[Lineage]:
@@ -130,7 +134,3 @@ def _lineage(context: StageContext, arm: Arm) -> list[Lineage]:
         return []
     adapter = context.config.input("adapter")
     return [Lineage(name=f"adapter/{arm.name}", uri=adapter.uri, digest=adapter.digest)]
-
-
-def _count_name(outcome: dict[str, Any]) -> str:
-    return "answer/ok" if outcome["outcome"] == "ok" else f"answer/{outcome['outcome']}/{outcome['reason']}"

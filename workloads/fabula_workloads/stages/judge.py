@@ -9,32 +9,36 @@ import os
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from fabula_api.artifact import Manifest
+from fabula_api.counts import BUDGET_REACHED
+from fabula_api.counts import left as left_of
 from fabula_api.eval_run import EvalRunSpec
 from fabula_api.judges import Judge
 from fabula_api.judging import judge_usd, judged_arms, rubric_of
 from fabula_api.worker import StageCondition
 from fabula_workloads.bedrock.budget import BudgetReached
-from fabula_workloads.bedrock.calls import Usage
 from fabula_workloads.bedrock.client import BedrockClient
 from fabula_workloads.bedrock.clock import Clock
 from fabula_workloads.bedrock.openai_client import OpenAIClient
 from fabula_workloads.bedrock.quota import Rates
 from fabula_workloads.bedrock.refusals import ALL_REFUSED, REQUEST_REFUSED, Refusals
 from fabula_workloads.bedrock.shard import known_price, open_caller
-from fabula_workloads.judging.asking import Asker, Bedrock, OpenAI, Provider
+from fabula_workloads.bedrock.usage import Usage
+from fabula_workloads.judging.asking import Asker, Bedrock, OpenAI, Provider, VerdictOutcome
 from fabula_workloads.judging.questions import Asked, Question, item_of_call, questions
 from fabula_workloads.recipe_parts.evaluation import evaluation_of
 from fabula_workloads.runtime.context import StageContext, StageResult
 from fabula_workloads.runtime.failures import ConfigInvalid, WorkerError
 from fabula_workloads.runtime.in_flight import in_flight
-from fabula_workloads.runtime.ledger import Ledger, own_items
+from fabula_workloads.runtime.ledger import own_items
+from fabula_workloads.runtime.outcomes import Outcomes
 from fabula_workloads.samples.sample_set import read_sample_set
 from fabula_workloads.stages.answers import read_answers
 
 _log = logging.getLogger(__name__)
+VERDICT = "verdict"
+"""Kind under which questions are counted."""
 
 
 def run(context: StageContext, clock: Clock | None = None) -> StageResult:
@@ -45,14 +49,14 @@ def run(context: StageContext, clock: Clock | None = None) -> StageResult:
     asked = asked_of(context, spec, judge, chosen)
     every = {one.id: one for one in questions(spec, judge, asked)}
     own = own_items(list(every), context.shard, context.config.shards)
-    ledger = Ledger(context.store)
+    ledger = Outcomes(context.store, VerdictOutcome)
     known = ledger.ids()
     finished = {key: outcome for key in own if key in known and (outcome := ledger.get(key)) is not None}
     pending = [every[key] for key in own if key not in finished]
     asker, usage, refusals = _asker(context, spec, judge, folder, asked.content, pending, finished, clock)
-    tally = Counter(count_name(outcome) for outcome in finished.values())
+    tally = Counter(outcome.counted_as(VERDICT) for outcome in finished.values())
 
-    def work(question: Question) -> dict[str, Any]:
+    def work(question: Question) -> VerdictOutcome:
         outcome = asker.ask(question)
         ledger.put(question.id, outcome)
         return outcome
@@ -61,21 +65,21 @@ def run(context: StageContext, clock: Clock | None = None) -> StageResult:
         return {name: float(count) for name, count in sorted(tally.items())} | usage.counts()
 
     def report() -> None:
-        failed = tally.total() - tally["verdict/ok"]
+        failed = tally.total() - tally[f"{VERDICT}/ok"]
         context.reporter.update(done=tally.total(), total=len(own), failed=failed, counts=counts())
 
     report()  # with what earlier starts spent, by which the operator divides the budget
     over = False
     try:
         for _, outcome in in_flight(pending, work, judge.concurrency, context.stopping):
-            tally[count_name(outcome)] += 1
+            tally[outcome.counted_as(VERDICT)] += 1
             report()
         if refusals is not None and (failure := refusals.all_alike()):
             raise failure
     except WorkerError as error:
         if error.reason == ALL_REFUSED:
             for question in pending:
-                if (ledger.get(question.id) or {}).get("reason") == REQUEST_REFUSED:
+                if (outcome := ledger.get(question.id)) is not None and outcome.reason == REQUEST_REFUSED:
                     ledger.remove(question.id)
         raise
     except BudgetReached:
@@ -84,9 +88,9 @@ def run(context: StageContext, clock: Clock | None = None) -> StageResult:
     if left and not over:
         context.check_stop()
     if left:
-        final["judge/left/BudgetReached"] = float(left)
+        final[left_of("judge", BUDGET_REACHED)] = float(left)
         message = f"{left} of this shard's {len(own)} questions were left: the next call could pass the budget"
-        context.reporter.tell(StageCondition(reason="BudgetReached", message=message))
+        context.reporter.tell(StageCondition(reason=BUDGET_REACHED, message=message))
         context.reporter.update(counts=final)
     _log.info("%d questions in this shard, %d asked now, %d left", len(own), len(pending) - left, left)
     return StageResult(counts=final)
@@ -105,15 +109,8 @@ def asked_of(context: StageContext, spec: EvalRunSpec, judge: Judge, chosen: Man
     return Asked(samples, answers, parts.answers.blind, {part.path: part.sha256 for part in chosen.parts})
 
 
-def count_name(outcome: Mapping[str, Any]) -> str:
-    """The figure in which a question's outcome is counted."""
-    return "verdict/ok" if outcome["outcome"] == "ok" else f"verdict/failed/{outcome['reason']}"
-
-
 def _spec(context: StageContext) -> tuple[EvalRunSpec, Judge]:
-    spec = context.config.spec
-    if not isinstance(spec, EvalRunSpec):
-        raise ConfigInvalid(f"stage judge belongs to an EvalRun, not to a {context.config.run.kind}")
+    spec = context.spec_of(EvalRunSpec)
     judge = next((one for one in spec.judges if one.name == context.config.arm), None)
     if judge is None:
         raise ConfigInvalid(f"there is no judge {context.config.arm!r}; there are {[one.name for one in spec.judges]}")
@@ -127,7 +124,7 @@ def _asker(
     folder: Path,
     content: Mapping[str, str],
     pending: list[Question],
-    finished: Mapping[str, dict[str, Any]],
+    finished: Mapping[str, VerdictOutcome],
     clock: Clock | None,
 ) -> tuple[Asker, Usage, Refusals | None]:
     field, to_do = f"judges[{judge.name}]", {one.id for one in pending}
@@ -137,7 +134,7 @@ def _asker(
         rates=Rates(judge.quota.requests_per_minute, judge.quota.tokens_per_minute),
         budget_usd=judge_usd(spec, judge),
         is_own=lambda call: item_of_call(call) in to_do,
-        finished=[outcome["usage"] for outcome in finished.values()],
+        finished=[outcome.usage for outcome in finished.values()],
         asked=f"{field}.model {judge.model}, {field}.maxTokens and what the account may use there",
         max_tokens=judge.max_tokens,
         clock=clock,

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from fabula_api.eval_run import EvalRunSpec
 from fabula_api.judges import Judge
 from fabula_api.judging import judged_arms, pairs_of, rubric_of
 from fabula_workloads.judging.agreement import Item
+from fabula_workloads.judging.asking import VerdictOutcome
 from fabula_workloads.judging.ballots import Ballot
 from fabula_workloads.judging.figures import Judged, JudgeFigures, agreements, judge_figures
 from fabula_workloads.judging.people import human_outcomes
@@ -16,8 +14,8 @@ from fabula_workloads.judging.questions import Question, questions
 from fabula_workloads.metrics.records import Key
 from fabula_workloads.runtime.content import content_digest, require_content
 from fabula_workloads.runtime.context import StageContext
-from fabula_workloads.runtime.ledger import Ledger
 from fabula_workloads.runtime.open_store import open_store
+from fabula_workloads.runtime.outcomes import Outcomes
 from fabula_workloads.stages.judge import asked_of
 from fabula_workloads.text.words import num_words
 
@@ -32,12 +30,12 @@ def _figures(context: StageContext, spec: EvalRunSpec, judge: Judge) -> JudgeFig
     _, chosen = context.open_artifact("select", "sample-set")
     asked = asked_of(context, spec, judge, chosen)
     every = questions(spec, judge, asked)
-    ledger = Ledger(context.open_input(f"judge/{judge.name}"))
+    ledger = Outcomes(context.open_input(f"judge/{judge.name}"), VerdictOutcome)
     known = ledger.ids()
     outcomes = dict(ledger.items(one.id for one in every if one.id in known))
     words: dict[Key, int] = {key: num_words(asked.blind(text)) for key, text in asked.answers.items() if text}
     real = [one for one in every if not one.probe]
-    usages = [outcome["usage"] for outcome in outcomes.values()]
+    usages = [outcome.usage for outcome in outcomes.values()]
     return judge_figures(
         judge.name,
         rubric_of(spec, judge),
@@ -45,20 +43,19 @@ def _figures(context: StageContext, spec: EvalRunSpec, judge: Judge) -> JudgeFig
         pairs_of(spec, judge),
         judged_arms(spec, judge),
         words,
-        unread=sum(outcomes[one.id]["outcome"] != "ok" for one in real if one.id in outcomes),
+        unread=sum(not outcomes[one.id].ok for one in real if one.id in outcomes),
         left=sum(one.id not in outcomes for one in every),
-        usd=sum(float(usage["usd"]) for usage in usages),
-        calls=sum(int(usage["calls"]) for usage in usages),
+        usd=sum(usage.usd for usage in usages),
+        calls=sum(usage.calls for usage in usages),
     )
 
 
-def _ballots(question: Question, outcome: Mapping[str, Any]) -> list[Ballot]:
+def _ballots(question: Question, outcome: VerdictOutcome) -> list[Ballot]:
     return [
         Ballot(
-            question.sample, question.seed, tuple(one["shown"]), one["marks"], int(one["attempt"]), one["reason"],
-            question.probe,
+            question.sample, question.seed, one.shown, one.marks, one.attempt, one.reason, question.probe,
         )
-        for one in outcome["ballots"]
+        for one in outcome.ballots
     ]  # fmt: skip
 
 

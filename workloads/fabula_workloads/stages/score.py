@@ -38,7 +38,7 @@ from fabula_workloads.report.thumbnails import thumbnail
 from fabula_workloads.report.tracked import tracked_figures
 from fabula_workloads.runtime.artifact import add_part, commit
 from fabula_workloads.runtime.context import StageContext, StageResult
-from fabula_workloads.runtime.failures import ConfigInvalid, InputInvalid
+from fabula_workloads.runtime.failures import InputInvalid
 from fabula_workloads.samples.sample_set import EvaluationSample, read_sample_set
 from fabula_workloads.stages.answers import read_answers
 from fabula_workloads.stages.judged import read_judges
@@ -50,9 +50,7 @@ _log = logging.getLogger(__name__)
 
 def run(context: StageContext) -> StageResult:
     """Score all arms and commit the report. Raises InputInvalid when an answer is missing."""
-    spec = context.config.spec
-    if not isinstance(spec, EvalRunSpec):
-        raise ConfigInvalid(f"stage score belongs to an EvalRun, not to a {context.config.run.kind}")
+    spec = context.spec_of(EvalRunSpec)
     known = [given for given in context.config.inputs if given.digest.startswith("sha256:")]
     tags = {f"fabula.dev/{given.name}-digest": given.digest for given in known}
     about = About(context.config.run, context.config.attempt, 0, _settings(spec), tags)

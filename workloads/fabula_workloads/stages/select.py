@@ -34,9 +34,7 @@ def run(context: StageContext) -> StageResult:
 
     Fewer than `count` are taken as they are: the counts and the report say how many there were. None is InputInvalid.
     """
-    spec = context.config.spec
-    if not isinstance(spec, EvalRunSpec):
-        raise ConfigInvalid(f"stage select belongs to an EvalRun, not to a {context.config.run.kind}")
+    spec = context.spec_of(EvalRunSpec)
     evaluation, layout = evaluation_of(spec.recipe), sample_format(spec)
     finder = evaluation.formats.get(layout)
     if finder is None:

@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from fabula_api.artifact import Manifest
 from fabula_api.fine_tune_run import CheckpointStatus, FineTuneRunSpec
@@ -36,7 +35,14 @@ from fabula_workloads.tracking.trackers import Trackers, tracked
 from fabula_workloads.training.launcher.group import Group, rank_environment
 from fabula_workloads.training.launcher.prepare import Prepared, prepare
 from fabula_workloads.training.launcher.tuned_artifact import commit_tuned, sample_counts, tuned_summary
-from fabula_workloads.training.messages.events import EventReader
+from fabula_workloads.training.messages.events import (
+    CheckpointSaved,
+    EventReader,
+    Finished,
+    Interrupted,
+    Started,
+    StepMade,
+)
 from fabula_workloads.training.messages.failure import RankFailure
 from fabula_workloads.training.preloaded.libraries import Libraries, loading
 from fabula_workloads.training.tracked import settings_of
@@ -56,9 +62,7 @@ def run(context: StageContext) -> StageResult:
     Raises TryAgain (Interrupted) after a stop that was asked for, Overtaken when a later attempt has begun, and on
     failure the named error of the first failing rank.
     """
-    spec = context.config.spec
-    if not isinstance(spec, FineTuneRunSpec):
-        raise ConfigInvalid(f"stage train belongs to a FineTuneRun, not to a {context.config.run.kind}")
+    spec = context.spec_of(FineTuneRunSpec)
     with contextlib.ExitStack() as ends:
         # While inputs are downloaded and compared, the libraries load.
         libraries = ends.enter_context(loading(spec, rank_environment(spec, os.environ), context.cache))
@@ -116,8 +120,8 @@ class _Watch:
         # Told with every report, for any of them may be lost.
         self._resumed: dict[str, float] = {} if resumed is None else {RESUMED_METRIC: resumed}
         self._metrics: dict[str, float] = dict(self._resumed)
-        self._started: dict[str, Any] | None = None
-        self._ended: dict[str, Any] | None = None
+        self._started: Started | None = None
+        self._ended: Finished | Interrupted | None = None
 
     def run(self) -> StageResult:
         self._group = group = Group(self._job, self._prepared.node, self._libraries)
@@ -130,9 +134,9 @@ class _Watch:
             self._keep_logs()
             raise
         logs = self._keep_logs()
-        if self._ended and self._ended["event"] == "interrupted":
+        if isinstance(self._ended, Interrupted):
             raise TryAgain(
-                f"training was told to stop and saved step {self._ended['step']}; the next attempt goes on from there",
+                f"training was told to stop and saved step {self._ended.step}; the next attempt goes on from there",
                 "Interrupted",
             )
         if code != 0:
@@ -171,21 +175,19 @@ class _Watch:
 
     def _take_events(self) -> None:
         for event in self._events.poll():
-            match event["event"]:
-                case "started":
+            match event:
+                case Started():
                     self._started = event
                     # All at once: the time left is reckoned from the first figures on.
-                    self._report(
-                        done=self._prepared.resumed_from or 0, total=event["steps"], counts=sample_counts(event)
-                    )
-                case "step":
-                    self._trackers.log(event["metrics"])
-                    self._metrics = event["metrics"] | self._resumed
+                    self._report(done=self._prepared.resumed_from or 0, total=event.steps, counts=sample_counts(event))
+                case StepMade():
+                    self._trackers.log(event.metrics)
+                    self._metrics = {**event.metrics, **self._resumed}
                     self._report(done=int(self._metrics["step"]), total=int(self._metrics["steps"]))
-                case "checkpoint":
-                    upload = self._uploads.submit(self._save, event["step"], Path(event["path"]))
+                case CheckpointSaved():
+                    upload = self._uploads.submit(self._save, event.step, event.path)
                     self._pending.append(upload)
-                case "finished" | "interrupted":
+                case Finished() | Interrupted():
                     self._ended = event
 
     def _report(self, *, done: int, total: int, counts: Mapping[str, float] | None = None) -> None:
@@ -253,7 +255,7 @@ class _Watch:
         return logs
 
     def _commit(self) -> StageResult:
-        assert self._ended is not None
+        assert isinstance(self._ended, Finished)
         assert self._started is not None
         self._checkpoints.ensure_current()
         if self._prepared.node.rank != 0:
@@ -263,7 +265,7 @@ class _Watch:
             artifact=manifest,
             counts={name: float(count) for name, count in manifest.counts.items()},
             metrics=self._metrics,
-            summary=tuned_summary(self._prepared, int(self._ended["step"])),
+            summary=tuned_summary(self._prepared, self._ended.step),
             lineage=manifest.lineage,
         )
 

@@ -50,6 +50,11 @@ AUDIO_DESCRIPTION = Recipe(
         "EvalRun": AudioDescriptionEvalSpec,
     },
     fixed={"DatasetBuild": ("audio_description.sources",), "FineTuneRun": ("audio_description",)},
+    # A narrator sees features and no pictures, has a prompt of its own for each clip, and is decoded by beam search.
+    unused={
+        "FineTuneRun": ("pixels", "training.method", "training.packing", "training.kernels", "lora.quantization"),
+        "EvalRun": ("pixels", "prompt", "generation.temperature", "generation.top_p"),
+    },
     models={
         "DatasetBuild": (ReadModel("encoder", "audio_description.encoder.model", when=("reads_films", (True,))),),
         "FineTuneRun": (

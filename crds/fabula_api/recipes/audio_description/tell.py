@@ -44,7 +44,7 @@ class AudioDescriptionTell(SpecModel):
 
 
 class AudioDescriptionEvalSpec(EvalRunSpec):
-    audio_description: AudioDescriptionTell
+    audio_description: AudioDescriptionTell = Field(default_factory=AudioDescriptionTell)
     """How descriptions are found."""
 
     @property

@@ -73,8 +73,8 @@ class AudioDescriptionTune(SpecModel):
     taken of each sample, or as published of means over a pass."""
     contrast: bool = True
     """Whether the loss has that second part."""
-    max_answer_tokens: int | None = Field(51, ge=1, le=4096)
-    """Samples of which this description or the one before it has more are left out and counted; null takes all."""
+    max_answer_tokens: int = Field(51, ge=0, le=4096)
+    """Samples of which this description or the one before it has more are left out and counted; 0 takes all."""
 
     @property
     def takes_pretrained(self) -> bool:
@@ -82,27 +82,6 @@ class AudioDescriptionTune(SpecModel):
         return self.pretrained is not None
 
 
-FEATURE_WIDTH = 768
-"""Of the published banks: CLIP ViT-L/14's, and the Q-Former's."""
-
-
 class AudioDescriptionTuneSpec(FineTuneRunSpec):
-    audio_description: AudioDescriptionTune
+    audio_description: AudioDescriptionTune = Field(default_factory=AudioDescriptionTune)
     """The narrator: what is learned beside the language model, and how it is told of clips and characters."""
-
-    @property
-    def trains_update(self) -> bool:
-        """None where the language model is frozen."""
-        return self.audio_description.language_model != "frozen"
-
-    def parameters_beside(self, hidden: int) -> int:
-        """Of both mappings, for features as wide as the published ones; tokens and norms are too few to count."""
-        tune, wide = self.audio_description, FEATURE_WIDTH
-        if tune.objective == "text":
-            return 0
-        mapping = tune.mapping
-        if mapping.kind == "perceiver":
-            layers = mapping.depth * 12 * hidden * hidden
-            return 2 * (layers + wide * hidden) + (mapping.latents + mapping.character_latents) * hidden
-        # A layer attends to itself and across, and then has two of BERT's feed-forward layers; two matrices lead out.
-        return mapping.depth * 16 * wide * wide + 2 * wide * hidden

@@ -38,6 +38,11 @@ VISUAL_INSTRUCTION = Recipe(
         "EvalRun": VisualInstructionEvalSpec,
     },
     fixed={"DatasetBuild": ("visual_instruction.sources",), "FineTuneRun": ("visual_instruction",)},
+    # A watcher is trained position by position, by its low-rank update alone, and decoded greedily.
+    unused={
+        "FineTuneRun": ("training.method", "training.packing", "training.kernels", "lora.quantization"),
+        "EvalRun": ("generation.temperature", "generation.top_p"),
+    },
     models={
         "FineTuneRun": (
             ReadModel(

@@ -47,5 +47,5 @@ class VisualInstructionWatch(SpecModel):
 
 
 class VisualInstructionEvalSpec(EvalRunSpec):
-    visual_instruction: VisualInstructionWatch
+    visual_instruction: VisualInstructionWatch = Field(default_factory=VisualInstructionWatch)
     """How models watch."""

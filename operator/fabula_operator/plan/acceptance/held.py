@@ -15,19 +15,17 @@ def width_of(spec: FineTuneRunSpec) -> int:
 
 
 def update_parameters(spec: FineTuneRunSpec, model: ModelFacts) -> int:
-    """Of the low-rank update; none where the weights themselves are trained, or neither."""
-    none = spec.training.method == "full" or not spec.trains_update
-    return 0 if none else model.lora_parameters(spec.lora.rank, spec.lora.target_modules)
+    """Of the low-rank update; none where the weights themselves are trained."""
+    return 0 if spec.training.method == "full" else model.lora_parameters(spec.lora.rank, spec.lora.target_modules)
 
 
 def trained_parameters(spec: FineTuneRunSpec, model: ModelFacts) -> int:
-    """Of the update or of the language model, and of what the recipe trains beside it."""
-    own = model.language_parameters if spec.training.method == "full" else update_parameters(spec, model)
-    return own + spec.parameters_beside(model.hidden)
+    """Of the update, or of the language model."""
+    return model.language_parameters if spec.training.method == "full" else update_parameters(spec, model)
 
 
 def held_bytes(spec: FineTuneRunSpec, model: ModelFacts) -> float:
     """Bytes of all weights, over all ranks once."""
     width = width_of(spec)
-    held = float((model.parameters + update_parameters(spec, model) + spec.parameters_beside(model.hidden)) * width)
+    held = float((model.parameters + update_parameters(spec, model)) * width)
     return held - model.layer_parameters * (width - NF4_BYTES) if spec.lora.quantization == "nf4" else held

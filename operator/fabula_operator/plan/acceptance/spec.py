@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from fabula_api.base import camel, value_at
 from fabula_api.once import once
-from fabula_api.recipes import API_KINDS, Kind, recipes
+from fabula_api.recipes import API_KINDS, Kind, recipes, unused_of
 from fabula_api.specs import DEFAULT, Spec, field_at, kind_of, parse_spec
 from fabula_api.uri import resolve_uri, uris_of
 from fabula_operator.plan.acceptance.refusal import Refusal
@@ -51,7 +51,7 @@ def misplaced(spec: Spec, root: str) -> str | None:
 def meaningless(spec: Spec) -> str | None:
     """A sentence naming the first field that says nothing under the run's recipe."""
     recipe, kind = recipes()[spec.recipe], kind_of(spec)
-    for path in recipe.unused.get(kind, ()):
+    for path in unused_of(recipe, kind):
         field = field_at(API_KINDS[kind].spec, path)
         if field is not None and value_at(spec, path) != field.get_default(call_default_factory=True):
             return f"spec.{camel(path)}: it says nothing under recipe {spec.recipe}; leave it out"

@@ -6,11 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from fabula_api.bills import Billed, CallCount, StageBill, TokenCount
+from fabula_api.counts import CallCounts
 from fabula_operator.plan.stages.results import add_up
 from fabula_operator.plan.stages.view import StageView
-
-BILLED = ("tokens", "calls", "cost")
-"""Kinds of counts that are no items but the bill."""
 
 
 def counts_of(view: StageView) -> dict[str, float]:
@@ -29,20 +27,21 @@ def billed(status: Billed, views: Sequence[StageView], unpriced_stages: frozense
     update: dict[str, Any] = {}
     for view in views:
         counts = counts_of(view)
-        if "calls/paid" in counts or "calls/saved" in counts:
+        calls = CallCounts.of(counts)
+        if calls.any_call:
             name = view.status.name
             old = bills.get(name) or StageBill(stage=name)
-            whole, lost_usd = view.result is not None, counts.get("cost/lostUsd", 0)
+            whole = view.result is not None
             bills[name] = StageBill(
                 stage=name,
-                cost_usd=max(round(counts.get("cost/usd", 0), 4), old.cost_usd),
-                input=max(int(counts.get("tokens/input", 0)), old.input),
-                output=max(int(counts.get("tokens/output", 0)), old.output),
-                paid=max(int(counts.get("calls/paid", 0)), old.paid),
-                saved=int(counts.get("calls/saved", old.saved)),
+                cost_usd=max(round(calls.usd, 4), old.cost_usd),
+                input=max(int(calls.tokens_in), old.input),
+                output=max(int(calls.tokens_out), old.output),
+                paid=max(int(calls.paid), old.paid),
+                saved=int(calls.saved) or old.saved,
                 # A picture that is found again is no loss any more; but a sum of few shards is no news.
-                lost=int(counts.get("calls/lost", 0) if whole else max(counts.get("calls/lost", 0), old.lost)),
-                lost_usd=round(lost_usd if whole else max(lost_usd, old.lost_usd), 4),
+                lost=int(calls.lost if whole else max(calls.lost, old.lost)),
+                lost_usd=round(calls.lost_usd if whole else max(calls.lost_usd, old.lost_usd), 4),
             )
     if bills:
         found = list(bills.values())

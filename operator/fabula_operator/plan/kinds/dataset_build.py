@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
+from fabula_api.counts import SAMPLES, Counted, is_item
 from fabula_api.dataset_build import DatasetBuildSpec, DatasetBuildStatus
 from fabula_api.recipes import recipes
 from fabula_api.status import ArtifactStatus, Tally
 from fabula_api.summary import DatasetSummary, EstimateSummary
-from fabula_operator.plan.kinds.billing import BILLED, billed, counts_of
+from fabula_operator.plan.kinds.billing import billed, counts_of
 from fabula_operator.plan.kinds.kind import Plain
 from fabula_operator.plan.money.unpriced import unpriced
 from fabula_operator.plan.stages.results import summary_of
@@ -62,20 +63,18 @@ class DatasetBuildKind(Plain[DatasetBuildSpec, DatasetBuildStatus]):
 def _folded(
     status: DatasetBuildStatus, views: Sequence[StageView], unpriced_stages: frozenset[str]
 ) -> DatasetBuildStatus:
-    tallies = {(one.kind, one.outcome, one.reason): one.count for one in status.items}
+    tallies = {Counted(one.kind, one.outcome, one.reason): one.count for one in status.items}
     figures, no_items = dict(status.figures), _only_in_figures(views)
     for view in views:
         counts = counts_of(view)
         if view.result is not None:
             # These counts are whole, and what failed or was left before may be done by now.
             told = {view.stage.name, *(key.partition("/")[0] for key in counts)}
-            tallies = {entry: count for entry, count in tallies.items() if entry[0] not in told}
+            tallies = {entry: count for entry, count in tallies.items() if entry.kind not in told}
         figures |= _figures(view, counts)
         for key, value in counts.items():
-            kind, _, rest = key.partition("/")
-            outcome_, _, reason = rest.partition("/")
-            if kind not in BILLED and key not in no_items and outcome_:
-                entry = (kind, outcome_, reason or None)
+            entry = Counted.parse(key)
+            if entry is not None and is_item(key) and key not in no_items:
                 # Until every shard has been heard of again after a restart, a sum may be too small.
                 final = view.result is not None
                 tallies[entry] = int(value) if final else max(int(value), tallies.get(entry, 0))
@@ -96,7 +95,7 @@ def _folded(
     if last.result is not None:
         summary = summary_of(DatasetSummary, last.result)
         update["samples_by_split"] = summary.samples_by_split
-        update["samples"] = int(last.result.counts.get("sample/ok", last.result.counts.get("samples", 0)))
+        update["samples"] = int(last.result.counts.get(SAMPLES, 0))
     update["artifact"] = last.status.artifact if last.status.state == "Succeeded" else None
     return status.replace(**update)
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from fabula_api.arms import ArmStatus, ShardCount, engine_of
+from fabula_api.counts import UNPARSEABLE
 from fabula_api.entries import Entry
 from fabula_api.eval_run import EvalRunSpec, EvalRunStatus
 from fabula_api.judging import planned_words
@@ -14,7 +15,6 @@ from fabula_api.outside import whole
 from fabula_api.recipes import Stage, metrics_of
 from fabula_api.status import FailureDigest
 from fabula_api.summary import ScoreSummary
-from fabula_api.worker import UNPARSEABLE
 from fabula_operator.plan.acceptance.evaluation import infeasible_evaluation
 from fabula_operator.plan.acceptance.refusal import Refusal
 from fabula_operator.plan.kinds.billing import billed

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fabula_api.bills import StageBill
+from fabula_api.counts import BUDGET_REACHED, left
 from fabula_api.entries import instance
 from fabula_api.eval_run import EvalRunSpec, EvalRunStatus
 from fabula_api.judge_results import JudgeFound, JudgeStatus
@@ -14,7 +15,7 @@ from fabula_operator.plan.stages.view import StageView
 from fabula_operator.plan.status.conditions import Told
 
 _STAGE = "judge"
-_LEFT = f"{_STAGE}/left/BudgetReached"
+_LEFT = left(_STAGE, BUDGET_REACHED)
 
 
 def judges(
@@ -35,7 +36,7 @@ def judges(
         base = old if told is None else told.get(judge.name) or JudgeFound(name=judge.name)
         plan, bill = plan_of(spec, judge), bill_of.get(instance(_STAGE, judge.name)) or StageBill(stage=_STAGE)
         view = at.get(judge.name)
-        left = old.left if view is None or view.result is None else int(counts_of(view).get(_LEFT, 0))
+        unasked = old.left if view is None or view.result is None else int(counts_of(view).get(_LEFT, 0))
         made.append(
             JudgeStatus.model_validate(
                 base.model_dump()
@@ -44,7 +45,7 @@ def judges(
                     "planned_usd": plan.usd,
                     "calls": bill.paid,
                     "cost_usd": None if plan.usd is None else bill.cost_usd,
-                    "left": left,
+                    "left": unasked,
                 }
             )
         )

@@ -20,6 +20,8 @@ def accept(seen: Observed) -> Accepted | Refusal:
         return spec
     own = KINDS[kind]
     stages = stages_of(spec.recipe, kind, own.dry_run(spec))
+    if stages is None and stages_of(spec.recipe, kind) is not None and (problem := meaningless(spec)):
+        return Refusal("InvalidSpec", problem)  # a dry run of a recipe that has none
     if stages is None:
         return Refusal("UnknownRecipe", unknown_recipe(spec.recipe, kind))
     if problem := misplaced(spec, seen.environment.artifact_root):

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from fabula_api.bills import StageBill
+from fabula_api.counts import CallCounts
 from fabula_api.specs import Spec
 from fabula_api.worker import Allowance, QuotaLease, StageReport
 from fabula_operator.plan.money.lending import ENDS_SECONDS, Holding, Shard, believed, lend
@@ -211,7 +212,7 @@ def _dollars(
     if total is None:
         return None, granted
     spent = {
-        one.body.shard: one.body.counts.get("cost/usd", 0.0) + one.body.counts.get("cost/lostUsd", 0.0)
+        one.body.shard: (calls := CallCounts.of(one.body.counts)).usd + calls.lost_usd
         for one in buyer.told
         if stage_of(one.body) == stage
     }

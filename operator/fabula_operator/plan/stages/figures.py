@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fabula_api.base import duration_seconds
+from fabula_api.counts import Counted
 from fabula_api.outside import whole
 from fabula_api.recipes import Stage
 from fabula_api.status import Progress, StageStatus
@@ -110,10 +111,10 @@ def _together(left: int, reports: Sequence[Report]) -> float | None:
 
 def items(result: WorkerResult, stage: Stage) -> tuple[int, int]:
     """(done, failed) items of a stage in a result's counts, which name them by its unit or by the stage."""
-    counts = [(key.split("/"), value) for key, value in result.counts.items()]
-    name = stage.unit if any(path[0] == stage.unit for path, _ in counts) else stage.name
-    own = [(path[1:2], value) for path, value in counts if path[0] == name and path[1:2] != ["left"]]
-    return int(sum(value for _, value in own)), int(sum(value for what, value in own if what == ["failed"]))
+    counts = [(found, value) for key, value in result.counts.items() if (found := Counted.parse(key)) is not None]
+    name = stage.unit if any(one.kind == stage.unit for one, _ in counts) else stage.name
+    own = [(one.outcome, value) for one, value in counts if one.kind == name and one.outcome != "left"]
+    return int(sum(value for _, value in own)), int(sum(value for what, value in own if what == "failed"))
 
 
 def finished_figures(status: StageStatus, stage: Stage, result: WorkerResult) -> StageStatus:

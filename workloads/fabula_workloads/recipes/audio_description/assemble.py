@@ -8,12 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fabula_api.status import Lineage
 from fabula_api.summary import DatasetSummary
+from fabula_workloads.recipe_parts.datasets import commit_dataset, fetched_file
 from fabula_workloads.recipes.audio_description.build_of import spec_of
 from fabula_workloads.recipes.audio_description.dataset.card import card, told_and_named
 from fabula_workloads.recipes.audio_description.dataset.choosing import Chosen, by_split, choose, with_scores
-from fabula_workloads.recipes.audio_description.dataset.shard import shard
 from fabula_workloads.recipes.audio_description.details import PROMPT_VERSION, NarrationDatasetDetails
 from fabula_workloads.recipes.audio_description.faces import faces_of
 from fabula_workloads.recipes.audio_description.films_of import read_rows
@@ -21,7 +20,7 @@ from fabula_workloads.recipes.audio_description.ingest import KIND
 from fabula_workloads.recipes.audio_description.refinement.records import KIND as REFINEMENT
 from fabula_workloads.recipes.audio_description.refinement.records import Measured, read_measured, read_scores
 from fabula_workloads.recipes.audio_description.sample import EXEMPLARS, NarrationSample
-from fabula_workloads.runtime.artifact import add_parts, commit
+from fabula_workloads.runtime.artifact import add_parts
 from fabula_workloads.runtime.context import StageContext, StageResult
 from fabula_workloads.runtime.failures import InputInvalid
 from fabula_workloads.runtime.ledger import Ledger
@@ -48,7 +47,6 @@ def run(context: StageContext) -> StageResult:
         raise InputInvalid(f"no row became a sample: {_reasons(chosen)}", "NoSamples")
     splits = by_split(samples, block)
     shape = _shape(samples, outcomes)
-    _check_faces(chosen, faces, shape)
     with context.scratch() as scratch:
         about = card(chosen, splits, shape, measured)
         files = _files(context, collected, outcomes, chosen, splits, faces, about, scratch)
@@ -56,30 +54,14 @@ def run(context: StageContext) -> StageResult:
     context.check_stop()
     by_name = {name: len(members) for name, members in splits.items()}
     summary = DatasetSummary(samples_by_split=by_name)
-    stages = [Lineage(name=given.name, uri=given.uri, digest=given.digest) for given in context.config.inputs]
-    manifest = commit(
-        context.store,
-        kind="dataset",
-        key=context.config.key,
-        parts=parts,
-        counts=counts,
-        lineage=[*ingest.lineage, *stages],
-        details=NarrationDatasetDetails(
-            recipe=spec.recipe,
-            prompt_version=PROMPT_VERSION,
-            splits=by_name,
-            summary=summary,
-            feature_shape=tuple(shape),
-        ),
-        attempt=context.config.attempt,
-    )
-    return StageResult(
-        artifact=manifest,
-        uri=context.store.uri,
-        counts={name: float(count) for name, count in counts.items()},
+    details = NarrationDatasetDetails(
+        recipe=spec.recipe,
+        prompt_version=PROMPT_VERSION,
+        splits=by_name,
         summary=summary,
-        lineage=manifest.lineage,
+        feature_shape=tuple(shape),
     )
+    return commit_dataset(context, ingest, parts, counts, details)
 
 
 def _counts(chosen: Sequence[Chosen], samples: Sequence[NarrationSample]) -> dict[str, int]:
@@ -122,20 +104,6 @@ def _shape(samples: Sequence[NarrationSample], outcomes: Mapping[str, Mapping[st
     return list(by_path[first.features])
 
 
-def _check_faces(chosen: Sequence[Chosen], faces: Mapping[str, Any], shape: Sequence[int]) -> None:
-    """Raise InputInvalid naming row and key where exemplars are of another model than the frames."""
-    for one in chosen:
-        for face in one.sample.characters if one.sample is not None else ():
-            if face.exemplar is None:
-                continue
-            found = list(faces[face.exemplar].shape)
-            if found[-1] != shape[-1] or (len(shape) > 1 and found != list(shape)):
-                raise InputInvalid(
-                    f"{one.row.source}, {one.row.place}: the exemplar {face.exemplar} has features {found}, but a "
-                    f"frame's are {list(shape)}; use exemplars and a bank of one model"
-                )
-
-
 def _files(
     context: StageContext,
     collected: Store,
@@ -156,7 +124,7 @@ def _files(
         context.check_stop()
         for one in (outcome, outcome.get("pictures")):
             if one is not None:
-                yield one["path"], shard(collected, one["path"], one["sha256"], scratch)
+                yield one["path"], fetched_file(collected, one["path"], one["sha256"], scratch)
         context.reporter.update(done=done, total=len(stored))
     shown = {one.exemplar for sample in samples for one in sample.characters}
     yield EXEMPLARS, save({key: value for key, value in faces.items() if key in shown})

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from fabula_api.recipes.audio_description.build import AudioDescriptionBuild, AudioDescriptionBuildSpec
 from fabula_workloads.runtime.context import StageContext
-from fabula_workloads.runtime.failures import ConfigInvalid
 
 
 def spec_of(context: StageContext) -> AudioDescriptionBuildSpec:
     """Raises ConfigInvalid for another kind's, or another recipe's."""
-    spec = context.config.spec
-    if not isinstance(spec, AudioDescriptionBuildSpec):
-        raise ConfigInvalid(f"{context.config.stage} belongs to a DatasetBuild of audio-description")
-    return spec
+    return context.spec_of(AudioDescriptionBuildSpec)
 
 
 def block_of(context: StageContext) -> AudioDescriptionBuild:

@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from fabula_workloads.recipe_parts.datasets import fetched_file
 from fabula_workloads.recipes.audio_description.annotations.names import is_named
 from fabula_workloads.recipes.audio_description.build_of import spec_of
 from fabula_workloads.recipes.audio_description.dataset.choosing import by_split, choose
-from fabula_workloads.recipes.audio_description.dataset.shard import shard
 from fabula_workloads.recipes.audio_description.faces import faces_of
 from fabula_workloads.recipes.audio_description.films_of import read_rows
 from fabula_workloads.recipes.audio_description.ingest import KIND as NARRATION
@@ -103,7 +103,7 @@ def _examples(
     for done, (file, members) in enumerate(sorted(by_file.items()), 1):
         context.check_stop()
         with context.scratch() as scratch:
-            features = load_file(shard(collected, files[file]["path"], files[file]["sha256"], Path(scratch)))
+            features = load_file(fetched_file(collected, files[file]["path"], files[file]["sha256"], Path(scratch)))
         for sample in members:
             seen = [one for one in sample.characters if one.exemplar is not None]
             if not seen:

@@ -13,10 +13,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from fabula_api.artifact import Manifest
 from fabula_api.recipes.podcast.build import PodcastBuildSpec
-from fabula_api.status import Lineage
 from fabula_api.summary import DatasetSummary
+from fabula_workloads.recipe_parts.datasets import commit_dataset
 from fabula_workloads.recipe_parts.splits import validation_groups
 from fabula_workloads.recipes.podcast.dataset.candidates import candidates, required_pictures
 from fabula_workloads.recipes.podcast.dataset.card import card
@@ -27,11 +26,13 @@ from fabula_workloads.recipes.podcast.dataset.samples import Picture, Sample
 from fabula_workloads.recipes.podcast.details import EpisodesDetails, ExtractionDetails, PodcastDatasetDetails
 from fabula_workloads.recipes.podcast.extraction.excerpt_prompt import EXCERPT_PROMPT_VERSION, excerpt_prompt_digest
 from fabula_workloads.recipes.podcast.extraction.near_duplicates import THRESHOLD
+from fabula_workloads.recipes.podcast.extraction.outcome import ExtractOutcome
+from fabula_workloads.recipes.podcast.illustration.outcome import PictureOutcome
 from fabula_workloads.recipes.podcast.prompt import PROMPT_VERSION
-from fabula_workloads.runtime.artifact import add_parts, commit, details_of
+from fabula_workloads.runtime.artifact import add_parts, details_of
 from fabula_workloads.runtime.context import StageContext, StageResult
-from fabula_workloads.runtime.failures import ConfigInvalid, InputInvalid
-from fabula_workloads.runtime.ledger import Ledger
+from fabula_workloads.runtime.failures import InputInvalid
+from fabula_workloads.runtime.outcomes import Outcomes
 from fabula_workloads.runtime.store import Store
 
 _ILLUSTRATE = "illustrate"
@@ -39,9 +40,7 @@ _ILLUSTRATE = "illustrate"
 
 def run(context: StageContext) -> StageResult:
     """The `assemble` stage."""
-    spec = context.config.spec
-    if not isinstance(spec, PodcastBuildSpec):
-        raise ConfigInvalid(f"assemble belongs to a DatasetBuild, not to a {context.config.run.kind}")
+    spec = context.spec_of(PodcastBuildSpec)
     illustrated = any(given.name == _ILLUSTRATE for given in context.config.inputs)
     required = required_pictures(spec, illustrated)
     drawn = context.open_input(_ILLUSTRATE) if illustrated else None
@@ -72,33 +71,18 @@ def run(context: StageContext) -> StageResult:
         if cleaned := sum(sample.cleaned for sample in samples):
             counts["sample/cleaned/ControlToken"] = cleaned
         counts |= {f"sample/skipped/{reason}": count for reason, count in sorted(left_out.items())}
-        manifest = commit(
-            context.store,
-            kind="dataset",
-            key=context.config.key,
-            parts=parts,
-            counts=counts,
-            lineage=_lineage(context, ingest),
-            details=PodcastDatasetDetails(
-                recipe=spec.recipe,
-                prompt_version=PROMPT_VERSION,
-                turns=turns,
-                extraction=extraction_details(spec),
-                splits=splits,
-                samples_by_image_count={str(n): number for n, number in sorted(by_images.items())},
-                near_duplicate_jaccard=THRESHOLD,
-                required_images=required,
-                summary=summary,
-            ),
-            attempt=context.config.attempt,
-        )
-    return StageResult(
-        artifact=manifest,
-        uri=context.store.uri,
-        counts={name: float(count) for name, count in counts.items()},
+    details = PodcastDatasetDetails(
+        recipe=spec.recipe,
+        prompt_version=PROMPT_VERSION,
+        turns=turns,
+        extraction=extraction_details(spec),
+        splits=splits,
+        samples_by_image_count={str(n): number for n, number in sorted(by_images.items())},
+        near_duplicate_jaccard=THRESHOLD,
+        required_images=required,
         summary=summary,
-        lineage=manifest.lineage,
     )
+    return commit_dataset(context, ingest, parts, counts, details)
 
 
 def extraction_details(spec: PodcastBuildSpec) -> ExtractionDetails:
@@ -131,10 +115,10 @@ def choose(candidates: Iterable[Sample], required: int, target: int | None, left
 def _most_frequent(extract: Store) -> str:
     """Why most episodes, and most excerpts, came to nothing in `extract`."""
     episodes, rejected = Counter[str](), Counter[str]()
-    for _, outcome in Ledger(extract).items():
-        if outcome["outcome"] != "ok":
-            episodes[f"{outcome['outcome']} for {outcome.get('reason')}"] += 1
-        rejected.update(outcome.get("rejected", {}))
+    for _, outcome in Outcomes(extract, ExtractOutcome).items():
+        if not outcome.ok:
+            episodes[f"{outcome.outcome} for {outcome.reason}"] += 1
+        rejected.update(outcome.rejected)
     told = [f"{count} episodes {what} in extract" for what, count in episodes.most_common(1)]
     told += [f"{count} excerpts rejected for {what}" for what, count in rejected.most_common(1)]
     return f"Most often: {'; '.join(told)}. " if told else ""
@@ -144,10 +128,10 @@ def _candidates(
     context: StageContext, spec: PodcastBuildSpec, drawn: Store | None, left_out: Counter[str]
 ) -> Iterator[Sample]:
     pictures: dict[str, Picture] = {}
-    for key, outcome in Ledger(drawn).items() if drawn is not None else ():
-        if outcome["outcome"] == "ok":
-            pictures[key] = Picture(int(key.rsplit("-", 1)[1]), outcome["path"], outcome["sha256"])
-    for sample in candidates(Ledger(context.open_input("extract")).items(), spec, pictures, left_out):
+    for key, outcome in Outcomes(drawn, PictureOutcome).items() if drawn is not None else ():
+        if outcome.ok:
+            pictures[key] = Picture(int(key.rsplit("-", 1)[1]), outcome.path, outcome.sha256)
+    for sample in candidates(Outcomes(context.open_input("extract"), ExtractOutcome).items(), spec, pictures, left_out):
         context.check_stop()
         yield sample
 
@@ -208,12 +192,6 @@ def _picture(drawn: Store, picture: Picture) -> bytes:
             f"{drawn.uri}/{picture.path} is not the picture that the ledger names; delete its outcome to draw it again"
         )
     return data
-
-
-def _lineage(context: StageContext, ingest: Manifest) -> list[Lineage]:
-    """The source, as ingest recorded it, and the stages' folders."""
-    stages = [Lineage(name=given.name, uri=given.uri, digest=given.digest) for given in context.config.inputs]
-    return [*ingest.lineage, *stages]
 
 
 def _pretty(value: Any) -> bytes:

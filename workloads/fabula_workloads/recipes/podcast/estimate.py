@@ -27,7 +27,6 @@ from fabula_workloads.recipes.podcast.extraction.request_size import (
 from fabula_workloads.recipes.podcast.extraction.rules import RulesExtractor
 from fabula_workloads.recipes.podcast.ingest import EPISODES
 from fabula_workloads.runtime.context import StageContext, StageResult
-from fabula_workloads.runtime.failures import ConfigInvalid
 from fabula_workloads.text.words import num_words
 
 SAMPLED_EPISODES = 200
@@ -51,9 +50,7 @@ class Work:
 
 def run(context: StageContext) -> StageResult:
     """The `estimate` stage; its result's summary has the estimate."""
-    spec = context.config.spec
-    if not isinstance(spec, PodcastBuildSpec):
-        raise ConfigInvalid(f"estimate belongs to a DatasetBuild, not to a {context.config.run.kind}")
+    spec = context.spec_of(PodcastBuildSpec)
     episodes, manifest = context.read_artifact("ingest", "episodes")
     num_episodes = int(manifest.counts["episode/ok"])
     step, sampled, work = max(1, math.ceil(num_episodes / SAMPLED_EPISODES)), 0, Work()

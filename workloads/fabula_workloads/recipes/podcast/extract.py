@@ -7,7 +7,6 @@ import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 from fabula_api.artifact import Manifest
 from fabula_api.recipes.podcast.build import PodcastBuildSpec
@@ -15,14 +14,16 @@ from fabula_api.worker import StageCondition
 from fabula_workloads.bedrock.budget import BudgetReached
 from fabula_workloads.bedrock.clock import Clock
 from fabula_workloads.bedrock.refusals import ALL_REFUSED, REQUEST_REFUSED
+from fabula_workloads.bedrock.usage import UsageRecord
 from fabula_workloads.recipes.podcast.extraction.excerpts import Episode
 from fabula_workloads.recipes.podcast.extraction.extractors import Extracting, open_extractor
+from fabula_workloads.recipes.podcast.extraction.outcome import ExtractOutcome, outcome_of
 from fabula_workloads.recipes.podcast.ingest import EPISODES
 from fabula_workloads.runtime.context import StageContext, StageResult
-from fabula_workloads.runtime.failures import ConfigInvalid, WorkerError
+from fabula_workloads.runtime.failures import WorkerError
 from fabula_workloads.runtime.frontier import Frontier
 from fabula_workloads.runtime.in_flight import in_flight
-from fabula_workloads.runtime.ledger import Ledger, in_round, is_finished
+from fabula_workloads.runtime.outcomes import Outcomes, in_round
 from fabula_workloads.runtime.store import Store
 
 Figures = Counter[str]
@@ -30,10 +31,10 @@ Figures = Counter[str]
 
 def run(context: StageContext, clock: Clock | None = None) -> StageResult:
     """The `extract` stage. `clock` is the one by which quotas are counted; default: the machine's."""
-    spec = context.config.spec
-    if not isinstance(spec, PodcastBuildSpec):
-        raise ConfigInvalid(f"extract belongs to a DatasetBuild, not to a {context.config.run.kind}")
-    return _Shard(context, spec, *context.read_artifact("ingest", "episodes"), Ledger(context.store), clock).work()
+    spec = context.spec_of(PodcastBuildSpec)
+    return _Shard(
+        context, spec, *context.read_artifact("ingest", "episodes"), Outcomes(context.store, ExtractOutcome), clock
+    ).work()
 
 
 @dataclass
@@ -42,7 +43,7 @@ class _Shard:
     spec: PodcastBuildSpec
     episodes: Store
     ingested: Manifest
-    ledger: Ledger
+    ledger: Outcomes[ExtractOutcome]
     clock: Clock | None
     tallied: Figures = field(default_factory=Counter)
     total: int = 0
@@ -52,7 +53,7 @@ class _Shard:
     pending: set[str] = field(default_factory=set)
     again: set[str] = field(default_factory=set)
     """Those of them that failed in an earlier round of `retryFailed`."""
-    cut_short: list[dict[str, Any]] = field(default_factory=list)
+    cut_short: list[ExtractOutcome] = field(default_factory=list)
     """Outcomes of episodes in whose middle the budget ended."""
 
     def work(self) -> StageResult:
@@ -81,7 +82,7 @@ class _Shard:
         except BudgetReached:
             stopped_by = "BudgetReached"
             for outcome in self.cut_short:
-                self.tallied.update(tally(outcome))
+                self.tallied.update(outcome.tally())
         left = self.total - self.done
         if left and stopped_by is None:
             self.context.check_stop()
@@ -99,10 +100,10 @@ class _Shard:
         """Take back what says that an episode's requests were refused: the provider has refused everything."""
         for episode in own_episodes(self.episodes, self.context.shard, self.context.config.shards):
             outcome = self.ledger.get(episode.id)
-            if outcome is not None and outcome.get("reason") == REQUEST_REFUSED:
+            if outcome is not None and outcome.reason == REQUEST_REFUSED:
                 self.ledger.remove(episode.id)
 
-    def _take_stock(self) -> list[dict[str, Any]]:
+    def _take_stock(self) -> list[UsageRecord]:
         """Count what earlier starts finished, before the first report; what their calls cost."""
         num_episodes = int(self.ingested.counts["episode/ok"])
         self.total = len(range(self.context.shard, num_episodes, self.context.config.shards))
@@ -110,15 +111,15 @@ class _Shard:
         usages = []
         for episode in own_episodes(self.episodes, self.context.shard, self.context.config.shards):
             outcome = self.ledger.get(episode.id) if episode.id in finished else None
-            failed = outcome is not None and not is_finished(outcome, self.spec.retry_failed)
+            failed = outcome is not None and not outcome.is_finished(self.spec.retry_failed)
             if failed:
                 self.again.add(episode.id)
             if outcome is not None and self._is_over(outcome):
                 self._count(outcome)
                 if self.target is not None:
-                    self.target.ended(episode.id, len(outcome["excerpts"]))
-                if "usage" in outcome:
-                    usages.append(outcome["usage"])
+                    self.target.ended(episode.id, len(outcome.excerpts))
+                if outcome.usage is not None:
+                    usages.append(outcome.usage)
             else:
                 self.pending.add(episode.id)
         return usages
@@ -132,13 +133,13 @@ class _Shard:
             if episode.id in self.pending:
                 yield shard + number * shards, episode
 
-    def _one(self, extracting: Extracting, position: int, episode: Episode) -> dict[str, Any] | None:
+    def _one(self, extracting: Extracting, position: int, episode: Episode) -> ExtractOutcome | None:
         """The episode's outcome; None where the target does not need it."""
         if self.target is not None and not self.target.admit(position, episode.id):
             return None
         try:
             extraction = extracting.extractor.extract(episode)
-            outcome = in_round(extraction.outcome(episode.podcast), self.spec.retry_failed)
+            outcome = in_round(outcome_of(extraction, episode.podcast), self.spec.retry_failed)
             self.ledger.put(episode.id, outcome)
             if extraction.partial:
                 self.cut_short.append(outcome)
@@ -148,19 +149,19 @@ class _Shard:
                 self.target.close()
             raise
         if self.target is not None:
-            self.target.ended(episode.id, len(outcome["excerpts"]))
+            self.target.ended(episode.id, len(outcome.excerpts))
         return outcome
 
     def _ended(self, known: frozenset[str]) -> dict[str, int]:
         """Excerpts of the episodes that any shard has ended, but for the known ones."""
         found = self.ledger.items(self.ledger.ids() - known)
-        return {episode: len(outcome["excerpts"]) for episode, outcome in found if self._is_over(outcome)}
+        return {episode: len(outcome.excerpts) for episode, outcome in found if self._is_over(outcome)}
 
-    def _is_over(self, outcome: dict[str, Any]) -> bool:
-        return is_finished(outcome, self.spec.retry_failed) and not outcome.get("partial")
+    def _is_over(self, outcome: ExtractOutcome) -> bool:
+        return outcome.is_finished(self.spec.retry_failed) and not outcome.partial
 
-    def _count(self, outcome: dict[str, Any]) -> None:
-        self.tallied.update(tally(outcome))
+    def _count(self, outcome: ExtractOutcome) -> None:
+        self.tallied.update(outcome.tally())
         self.done += 1
 
     def _counts(self, extracting: Extracting) -> dict[str, float]:
@@ -190,15 +191,3 @@ def own_episodes(store: Store, shard: int, shards: int) -> Iterator[Episode]:
         for number, line in enumerate(lines):
             if number % shards == shard:
                 yield Episode.from_json(json.loads(line))
-
-
-def tally(outcome: dict[str, Any]) -> Figures:
-    """Figures of one outcome, as `kind/outcome/Reason`."""
-    reason = f"/{outcome['reason']}" if outcome.get("reason") else ""
-    name = "partial" if outcome.get("partial") else outcome["outcome"]
-    counts = Counter({f"extract/{name}{reason}": 1})
-    counts["excerpt/ok"] += len(outcome["excerpts"])
-    counts.update({f"excerpt/rejected/{name}": count for name, count in outcome.get("rejected", {}).items()})
-    counts.update({f"reply/{name}": count for name, count in outcome.get("replies", {}).items()})
-    counts.update({f"verbatim/{name}": count for name, count in outcome.get("verbatim", {}).items()})
-    return +counts

@@ -79,9 +79,7 @@ class Reading:
 
 def run(context: StageContext) -> StageResult:
     """The `ingest` stage."""
-    spec = context.config.spec
-    if not isinstance(spec, PodcastBuildSpec):
-        raise ConfigInvalid(f"ingest belongs to a DatasetBuild, not to a {context.config.run.kind}")
+    spec = context.spec_of(PodcastBuildSpec)
     check_source(spec.podcast.source)
     source = open_source(context.resolve(spec.podcast.source.uri), spec.podcast.source, context.cache)
     digest = source.digest()

@@ -9,20 +9,20 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from fabula_api.status import Lineage
 from fabula_api.summary import DatasetSummary
+from fabula_workloads.recipe_parts.datasets import commit_dataset, fetched_file
 from fabula_workloads.recipes.visual_instruction.build_of import spec_of
 from fabula_workloads.recipes.visual_instruction.dataset.card import card
 from fabula_workloads.recipes.visual_instruction.dataset.choosing import Chosen, by_split, choose
 from fabula_workloads.recipes.visual_instruction.dataset.moments_sheet import SHEET, moments_sheet, shown
-from fabula_workloads.recipes.visual_instruction.decode import Decoded, outcomes_of
+from fabula_workloads.recipes.visual_instruction.decode import Decoded
 from fabula_workloads.recipes.visual_instruction.details import PROMPT_VERSION, VideoDatasetDetails
 from fabula_workloads.recipes.visual_instruction.ingest import KIND, rows_of
 from fabula_workloads.recipes.visual_instruction.sample import VideoSample, frame_name
-from fabula_workloads.runtime.artifact import add_parts, commit, sha256_of
+from fabula_workloads.runtime.artifact import add_parts
 from fabula_workloads.runtime.context import StageContext, StageResult
 from fabula_workloads.runtime.failures import InputInvalid
-from fabula_workloads.runtime.ledger import Ledger
+from fabula_workloads.runtime.outcomes import Outcomes
 from fabula_workloads.runtime.store import Store
 
 
@@ -32,7 +32,7 @@ def run(context: StageContext) -> StageResult:
     block = spec.visual_instruction
     ingested, ingest = context.read_artifact("ingest", KIND)
     decoded = context.open_input("decode")
-    outcomes = outcomes_of(dict(Ledger(decoded).items()))
+    outcomes = dict(Outcomes(decoded, Decoded).items())
     chosen = choose(rows_of(ingested), outcomes, block, spec.target.samples)
     samples = [one.sample for one in chosen if one.sample is not None]
     if not samples:
@@ -44,32 +44,16 @@ def run(context: StageContext) -> StageResult:
     context.check_stop()
     by_name = {name: len(members) for name, members in splits.items()}
     summary = DatasetSummary(samples_by_split=by_name)
-    stages = [Lineage(name=given.name, uri=given.uri, digest=given.digest) for given in context.config.inputs]
-    manifest = commit(
-        context.store,
-        kind="dataset",
-        key=context.config.key,
-        parts=parts,
-        counts=counts,
-        lineage=[*ingest.lineage, *stages],
-        details=VideoDatasetDetails(
-            recipe=spec.recipe,
-            prompt_version=PROMPT_VERSION,
-            splits=by_name,
-            summary=summary,
-            fps=block.frames.fps,
-            side=block.frames.side,
-            sound=block.sound,
-        ),
-        attempt=context.config.attempt,
-    )
-    return StageResult(
-        artifact=manifest,
-        uri=context.store.uri,
-        counts={name: float(count) for name, count in counts.items()},
+    details = VideoDatasetDetails(
+        recipe=spec.recipe,
+        prompt_version=PROMPT_VERSION,
+        splits=by_name,
         summary=summary,
-        lineage=manifest.lineage,
+        fps=block.frames.fps,
+        side=block.frames.side,
+        sound=block.sound,
     )
+    return commit_dataset(context, ingest, parts, counts, details)
 
 
 def _counts(chosen: Sequence[Chosen], samples: Sequence[VideoSample]) -> dict[str, int]:
@@ -108,10 +92,10 @@ def _files(
     for done, outcome in enumerate(shards, 1):
         context.check_stop()
         path = outcome.path or ""
-        yield path, _shard(decoded, path, outcome.sha256, scratch)
+        yield path, fetched_file(decoded, path, outcome.sha256, scratch)
         context.reporter.update(done=done, total=len(shards))
     for path in kept:
-        _shard(decoded, path, next(one.sha256 for one in shards if one.path == path), scratch)
+        fetched_file(decoded, path, next(one.sha256 for one in shards if one.path == path), scratch)
     if sheet:
         yield SHEET, moments_sheet(sheet, lambda sample, at: _picture(kept[sample.shard], at))
     for split, members in splits.items():
@@ -125,19 +109,6 @@ def _told(one: Chosen) -> str:
     told = {"id": row.id, "source": row.source, "place": row.place, "video": row.video,
             "outcome": "used" if one.sample else "skipped", "reason": one.reason}  # fmt: skip
     return json.dumps(told, ensure_ascii=False) + "\n"
-
-
-def _shard(decoded: Store, path: str, sha256: str | None, scratch: Path) -> Path:
-    """A video's shard as it was decoded. It has a file of its own: several are on their way at once."""
-    local = scratch / hashlib.sha256(path.encode()).hexdigest()
-    if not local.exists():
-        decoded.download(path, local)
-    with local.open("rb") as file:
-        if sha256_of(file) != sha256:
-            raise InputInvalid(
-                f"{decoded.uri}/{path} is not the file that the ledger names; delete its outcome to decode it again"
-            )
-    return local
 
 
 def _picture(shard: Path, at: float) -> bytes:

@@ -10,7 +10,6 @@ import tarfile
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
 
 from pydantic import Field
 
@@ -22,8 +21,9 @@ from fabula_workloads.recipes.visual_instruction.ingest import KIND, rows_of
 from fabula_workloads.recipes.visual_instruction.sample import SOUND_NAME, frame_name
 from fabula_workloads.runtime.context import StageContext, StageResult
 from fabula_workloads.runtime.failures import NotFound
-from fabula_workloads.runtime.ledger import Ledger, own_items
+from fabula_workloads.runtime.ledger import own_items
 from fabula_workloads.runtime.open_store import open_store
+from fabula_workloads.runtime.outcomes import Outcome, Outcomes
 from fabula_workloads.video.frames import frames_at, moments
 from fabula_workloads.video.opening import UnfitVideo, facts
 from fabula_workloads.video.sound import seconds_of_sound
@@ -39,12 +39,9 @@ class Window(Record):
     frames: tuple[float, ...]
 
 
-class Decoded(Record):
-    """A video's outcome in the ledger."""
+class Decoded(Outcome):
+    """Of one video. `reason` says why nothing of it can be used."""
 
-    outcome: Literal["ok", "rejected"]
-    reason: str | None = None
-    """Why nothing of the video can be used."""
     windows: dict[str, Window] = Field(default_factory=dict)
     """By row."""
     rejected: dict[str, str] = Field(default_factory=dict)
@@ -65,19 +62,18 @@ def run(context: StageContext) -> StageResult:
     block = block_of(context)
     videos = by_video(rows_of(store))
     folders = {source.name: context.resolve(source.videos) for source in block.sources}
-    ledger = Ledger(context.store)
+    ledger = Outcomes(context.store, Decoded)
     own = own_items(sorted(videos), context.shard, context.config.shards)
     finished = ledger.ids()
     counts: Counter[str] = Counter()
     for done, item in enumerate(own, 1):
         context.check_stop()
         rows = videos[item]
-        if item in finished:
-            outcome = Decoded.model_validate(ledger.get(item))
-        else:
+        outcome = ledger.get(item) if item in finished else None
+        if outcome is None:
             with context.scratch() as scratch:
                 outcome = _decoded(context, item, rows, folders[rows[0].source], block.frames, block.sound, scratch)
-            ledger.put(item, outcome.model_dump(mode="json"))
+            ledger.put(item, outcome)
         counts["video/ok" if outcome.reason is None else f"video/skipped/{outcome.reason}"] += 1
         if block.sound and outcome.reason is None and not outcome.sound:
             counts["video/silent"] += 1
@@ -174,8 +170,3 @@ def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
     entry = tarfile.TarInfo(name)
     entry.size = len(data)
     tar.addfile(entry, io.BytesIO(data))
-
-
-def outcomes_of(ledger: Mapping[str, Any]) -> dict[str, Decoded]:
-    """The ledger's outcomes, read."""
-    return {item: Decoded.model_validate(outcome) for item, outcome in ledger.items()}

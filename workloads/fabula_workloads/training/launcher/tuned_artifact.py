@@ -4,17 +4,19 @@ curve, its lineage."""
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from fabula_api.artifact import Manifest, Part, canonical_json, digest_of
+from fabula_api.counts import SAMPLES
 from fabula_api.details import DatasetDetails, TunedDetails
 from fabula_api.summary import LastCheckpoint, TrainSummary
 from fabula_workloads.runtime.artifact import add_part, commit, details_of
 from fabula_workloads.runtime.context import StageContext
 from fabula_workloads.training.launcher.model_card import CARD, model_card
 from fabula_workloads.training.launcher.prepare import Prepared
+from fabula_workloads.training.messages.events import Finished, Started, TrainerLog
 
 KINDS = {"lora": "adapter", "full": "model"}
 """Kind of the artifact by `training.method`."""
@@ -28,24 +30,24 @@ _CURVE = {
 }
 
 
-def loss_curve(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def loss_curve(history: Sequence[TrainerLog]) -> list[dict[str, Any]]:
     """One row a step from Trainer's log: loss, gradient norm, learning rate, and validation loss where there is one."""
     rows: dict[int, dict[str, Any]] = {}
     for entry in history:
-        if "loss" in entry or "eval_loss" in entry:
-            row = rows.setdefault(entry["step"], {"step": entry["step"]})
-            row |= {name: entry[key] for key, name in _CURVE.items() if key in entry}
+        if entry.loss is not None or entry.eval_loss is not None:
+            row = rows.setdefault(entry.step, {"step": entry.step})
+            row |= {name: value for key, name in _CURVE.items() if (value := getattr(entry, key)) is not None}
     return [rows[step] for step in sorted(rows)]
 
 
-def sample_counts(started: dict[str, Any]) -> dict[str, int]:
+def sample_counts(started: Started) -> dict[str, int]:
     """Samples of the training split by outcome."""
-    skipped = {f"sample/skipped/{reason}": count for reason, count in sorted(started["left_out"].items())}
-    return {"sample/ok": started["samples"], **skipped}
+    skipped = {f"sample/skipped/{reason}": count for reason, count in sorted(started.left_out.items())}
+    return {SAMPLES: started.samples, **skipped}
 
 
 def commit_tuned(
-    context: StageContext, prepared: Prepared, started: dict[str, Any], ended: dict[str, Any], metrics: dict[str, float]
+    context: StageContext, prepared: Prepared, started: Started, ended: Finished, metrics: dict[str, float]
 ) -> Manifest:
     """Store and commit what was trained. The manifest's details say what inference must know: base, pixels, prompt.
     Raises Overtaken when a later start of the run was announced.
@@ -64,17 +66,17 @@ def commit_tuned(
     parts = [stored(path.name, path) for path in files]
     if method == "full":
         parts.append(stored(_CONFIG, _named(job.final / _CONFIG, parts)))
-    curve = loss_curve(ended["history"])
+    curve = loss_curve(ended.history)
     parts.append(stored("loss.jsonl", b"".join(canonical_json(row) + b"\n" for row in curve)))
     version = details_of(prepared.dataset, DatasetDetails, "the dataset").prompt_version
     card = model_card(
-        job.spec, prepared.base(), dataset=prepared.dataset.digest, prompt_version=version, steps=int(ended["step"]),
+        job.spec, prepared.base(), dataset=prepared.dataset.digest, prompt_version=version, steps=ended.step,
         curve=curve,
     )  # fmt: skip
     parts.append(stored(CARD, card.encode()))
     parts.append(stored("ds_config.json", json.dumps(job.deepspeed, indent=2, sort_keys=True).encode()))
     losses = [row["loss"] for row in curve if "loss" in row]
-    step = int(ended["step"])
+    step = ended.step
     prepared.checkpoints.ensure_current()
     return commit(
         store,
@@ -94,7 +96,7 @@ def commit_tuned(
             steps=step,
             first_loss=losses[0],
             last_loss=losses[-1],
-            padding=started["padding"],
+            padding=started.padding,
             metrics=metrics,
             summary=tuned_summary(prepared, step),
         ),

@@ -15,7 +15,7 @@ from transformers.utils import logging as transformers_logging
 from fabula_api.training_fit import too_few
 from fabula_workloads.recipe_parts import AnySample, SampleEncoder, parts_of
 from fabula_workloads.runtime.failures import InputInvalid, TryAgain
-from fabula_workloads.training.messages.events import EventWriter
+from fabula_workloads.training.messages.events import EventWriter, Finished, Interrupted, Started, TrainerLog
 from fabula_workloads.training.messages.job import TrainingJob
 from fabula_workloads.training.model.neftune import SampleNoise
 from fabula_workloads.training.model.tuned_model import attention_of
@@ -54,10 +54,9 @@ def train(job: TrainingJob, rank: int) -> None:
     trainer.train(resume_from_checkpoint=str(job.resume) if job.resume else None)
     finish(job, data.plan, trainer, boundary)
     if events is not None:
-        history = trainer.state.log_history if rank == 0 else []
-        events.emit(
-            "interrupted" if boundary.interrupted else "finished", step=trainer.state.global_step, history=history
-        )
+        step, history = trainer.state.global_step, trainer.state.log_history if rank == 0 else []
+        logs = [TrainerLog.model_validate(entry) for entry in history]
+        events.emit(Interrupted(step=step) if boundary.interrupted else Finished(step=step, history=logs))
 
 
 def quiet() -> None:
@@ -162,9 +161,16 @@ def trainer_of(
 def tell_start(data: Data, events: EventWriter) -> None:
     """Tell the launcher what is going to be done."""
     events.emit(
-        "started", steps=data.plan.steps, samples=len(data.split.samples), left_out=data.split.left_out,
-        validation=len(data.validation), padding=data.plan.padding, updates=data.plan.updates, rows=len(data.rows),
-    )  # fmt: skip
+        Started(
+            steps=data.plan.steps,
+            samples=len(data.split.samples),
+            left_out=dict(data.split.left_out),
+            validation=len(data.validation),
+            padding=data.plan.padding,
+            updates=data.plan.updates,
+            rows=len(data.rows),
+        )
+    )
 
 
 def log_start(job: TrainingJob, data: Data) -> None:

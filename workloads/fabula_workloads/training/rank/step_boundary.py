@@ -19,7 +19,7 @@ from fabula_api.fine_tune_run import FineTuneRunSpec
 from fabula_api.gpu_products import gpu
 from fabula_api.worker import GRADIENT_NOT_FINITE, LOSS_NOT_FINITE
 from fabula_workloads.runtime.failures import Crashed, InputInvalid, WorkerError
-from fabula_workloads.training.messages.events import EventWriter
+from fabula_workloads.training.messages.events import CheckpointSaved, EventWriter, StepMade
 from fabula_workloads.training.messages.job import TrainingJob
 from fabula_workloads.training.rank.trainer import FineTuner, checkpoint_folder
 from fabula_workloads.training.samples.measures import Measures
@@ -171,12 +171,12 @@ class StepBoundary(TrainerCallback):  # type: ignore[misc]
             dist.barrier()
         if self._events is not None:
             folder = checkpoint_folder(self._job, state.global_step)
-            self._events.emit("checkpoint", step=state.global_step, path=str(folder))
+            self._events.emit(CheckpointSaved(step=state.global_step, path=folder))
         self._since = time.monotonic()
 
     def _emit_step(self) -> None:
         if self._events is not None:
-            self._events.emit("step", metrics=self._metrics)
+            self._events.emit(StepMade(metrics=self._metrics))
 
 
 def not_finite(message: str, policy: str, reason: str = LOSS_NOT_FINITE) -> WorkerError:

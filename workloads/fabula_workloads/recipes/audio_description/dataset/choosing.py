@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fabula_api.recipes.audio_description.build import AudioDescriptionBuild
-from fabula_workloads.recipe_parts.splits import validation_groups
+from fabula_workloads.recipe_parts import datasets
 from fabula_workloads.recipes.audio_description.annotations.rows import Row
 from fabula_workloads.recipes.audio_description.films_of import item_of
 from fabula_workloads.recipes.audio_description.sample import NarrationSample, Previous
@@ -78,15 +78,9 @@ def _sample(
 
 def by_split(samples: Iterable[NarrationSample], block: AudioDescriptionBuild) -> dict[str, list[NarrationSample]]:
     """The samples of each split: a source's own, or by film."""
-    samples = list(samples)
-    split_of = {source.name: source.split for source in block.sources}
-    films = {sample.film for sample in samples if split_of[sample.source] == "by-film"}
-    validation = validation_groups(films, block.split.validation, block.split.seed)
-    splits: dict[str, list[NarrationSample]] = {"train": [], "validation": []}
-    for sample in samples:
-        own = split_of[sample.source]
-        splits[own if own != "by-film" else "validation" if sample.film in validation else "train"].append(sample)
-    return splits
+    own = {source.name: source.split for source in block.sources}
+    split = block.split
+    return datasets.by_split(samples, lambda one: own[one.source], lambda one: one.film, split.validation, split.seed)
 
 
 def with_scores(

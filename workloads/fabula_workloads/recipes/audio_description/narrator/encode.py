@@ -70,7 +70,7 @@ class NarrationEncoder:
 
     def _answer(self, name: str, text: str) -> list[int]:
         ids, most = self._writer.answer(text), self._tune.max_answer_tokens
-        if most is not None and len(ids) - 1 > most:
+        if most and len(ids) - 1 > most:
             raise SampleTooLong(
                 f"sample {name}: a description of {len(ids) - 1} tokens, and audioDescription.maxAnswerTokens is {most}"
             )

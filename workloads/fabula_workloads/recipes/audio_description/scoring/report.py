@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from fabula_workloads.recipes.audio_description.scoring.by_film import by_film
 from fabula_workloads.recipes.audio_description.scoring.pace import COMFORTABLE
 from fabula_workloads.recipes.audio_description.scoring.published import published
 from fabula_workloads.recipes.audio_description.scoring.shown import asked, names_found, too_fast
@@ -25,7 +24,6 @@ REPORT = ReportParts(
     sections=(
         Section("Films", "Where an arm comes near to the reference (CIDEr), along each film.", timelines),
         Section("Best and worst", "Clips by the CIDEr of what an arm says of them.", worst_and_best),
-        Section("By film", "Means over films of each film's mean, which the usual figures weigh by clips.", by_film),
         Section("Names", "Characters whom the arms name, counted over all clips.", names_found),
         Section("Pace", f"Sentences that take more than {COMFORTABLE:.0f} words a minute in their clip.", too_fast),
     ),

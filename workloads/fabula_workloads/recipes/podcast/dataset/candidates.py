@@ -6,18 +6,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from fabula_api.recipes.podcast.build import PodcastBuildSpec
 from fabula_workloads.recipes.podcast.dataset.samples import Picture, Sample, samples_of
 from fabula_workloads.recipes.podcast.extraction.near_duplicates import NearDuplicates
+from fabula_workloads.recipes.podcast.extraction.outcome import ExtractOutcome
 from fabula_workloads.runtime.failures import ConfigInvalid
 from fabula_workloads.runtime.frontier import needed
-from fabula_workloads.runtime.ledger import Outcomes
+
+Extracted = Iterable[tuple[str, ExtractOutcome]]
+"""Outcomes of episodes by their ids, in order."""
 
 
 def candidates(
-    extracted: Outcomes,
+    extracted: Extracted,
     spec: PodcastBuildSpec,
     pictures: Mapping[str, Picture] | None = None,
     left_out: Counter[str] | None = None,
@@ -28,12 +31,9 @@ def candidates(
     whether they are there depends on more than the source.
     """
     near_duplicates = NearDuplicates()
-    outcomes = (
-        ((episode, outcome), len(outcome["excerpts"]) if outcome["outcome"] == "ok" else 0)
-        for episode, outcome in extracted
-    )
+    outcomes = (((episode, outcome), len(outcome.excerpts) if outcome.ok else 0) for episode, outcome in extracted)
     for episode, outcome in needed(outcomes, spec.excerpts_wanted()):
-        for sample in samples_of(outcome, episode, pictures or {}) if outcome["outcome"] == "ok" else ():
+        for sample in samples_of(outcome, episode, pictures or {}) if outcome.ok else ():
             if not near_duplicates.seen(sample.text):
                 yield sample
             elif left_out is not None:

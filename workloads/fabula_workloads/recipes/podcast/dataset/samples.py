@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fabula_api.artifact import digest_of
+from fabula_workloads.recipes.podcast.extraction.outcome import ExtractOutcome
 from fabula_workloads.recipes.podcast.prompt import PROMPT_VERSION, training_prompt
 from fabula_workloads.text.plain_text import without_control_tokens
 from fabula_workloads.text.words import num_words
@@ -88,14 +89,14 @@ class Sample:
         return {"id": self.id, "episode": self.episode, "words": self.words, "excerpt": self.text, "scenes": scenes}
 
 
-def samples_of(outcomes: dict[str, Any], episode: str, pictures: Mapping[str, Picture]) -> list[Sample]:
+def samples_of(outcome: ExtractOutcome, episode: str, pictures: Mapping[str, Picture]) -> list[Sample]:
     """The samples of one episode's outcome, with the pictures found for them by `<episode>-<excerpt>-<scene>`."""
     samples = []
-    for excerpt in outcomes["excerpts"]:
-        scenes = tuple((scene["index"], scene["prompt"]) for scene in excerpt["scenes"])
-        keys = [f"{episode}-{excerpt['index']}-{scene}" for scene, _ in scenes]
+    for excerpt in outcome.excerpts:
+        scenes = tuple((scene.index, scene.prompt) for scene in excerpt.scenes)
+        keys = [f"{episode}-{excerpt.index}-{scene}" for scene, _ in scenes]
         found = tuple(pictures[key] for key in keys if key in pictures)
-        text = without_control_tokens(excerpt["text"])
-        cleaned = text != excerpt["text"]
-        samples.append(Sample(episode, outcomes["podcast"], excerpt["index"], text, scenes, found, cleaned))
+        text = without_control_tokens(excerpt.text)
+        cleaned = text != excerpt.text
+        samples.append(Sample(episode, outcome.podcast, excerpt.index, text, scenes, found, cleaned))
     return samples

@@ -16,10 +16,11 @@ from fabula_api.artifact import digest_of
 from fabula_api.pricing import Price
 from fabula_api.recipes.podcast.build import PodcastBuildSpec
 from fabula_workloads.bedrock.budget import BudgetReached
-from fabula_workloads.bedrock.calls import Answer, Call, Caller, Usage
+from fabula_workloads.bedrock.calls import Answer, Call, Caller, usage_of
 from fabula_workloads.bedrock.client import BedrockClient
 from fabula_workloads.bedrock.errors import Rejected
 from fabula_workloads.bedrock.refusals import REQUEST_REFUSED
+from fabula_workloads.bedrock.usage import Usage
 from fabula_workloads.recipes.podcast.dialogue import Turn, written
 from fabula_workloads.recipes.podcast.extraction.alignment import Transcript
 from fabula_workloads.recipes.podcast.extraction.checks import ExcerptChecks
@@ -32,7 +33,7 @@ from fabula_workloads.recipes.podcast.extraction.excerpt_prompt import (
     user_text,
 )
 from fabula_workloads.recipes.podcast.extraction.excerpt_reply import Reply, kept_reply, read_reply
-from fabula_workloads.recipes.podcast.extraction.excerpts import Episode, Excerpt, Extraction
+from fabula_workloads.recipes.podcast.extraction.excerpts import Asked, Episode, Excerpt, Extraction
 from fabula_workloads.recipes.podcast.extraction.request_size import estimated_tokens, most_in_a_reply
 from fabula_workloads.text.words import first_words
 
@@ -169,14 +170,15 @@ class BedrockExtractor:
         tokens_in = estimated_tokens(request)
         call = Call(
             id=call_id,
-            facts={"model": model, "request": digest},
+            model=model,
+            request=digest,
             tokens=tokens_in + max_tokens,
             usd=self._price.tokens_usd(tokens_in, max_tokens),
         )
         record = self._caller.make(call, lambda: self._send(model, request, call_id))
-        work.usage.add(record)
+        work.usage.add(usage_of(record))
         work.asked.add(call_id)
-        return read_reply(record["reply"])
+        return read_reply(record.reply)
 
     def _call_id(self, first: str) -> str:
         """The id to ask under: `first`, or of a later round `<first>-r<round>`. What was readable is not paid again."""
@@ -184,7 +186,7 @@ class BedrockExtractor:
         paid = [call for call in self._paid[episode] if call == first or call.startswith(f"{first}-r")]
         paid.sort(key=lambda call: int(call.removeprefix(first).removeprefix("-r") or 0), reverse=True)
         for call in paid if len(paid) > 1 or episode in self._again else ():
-            if (record := self._caller.ledger.get(call)) is not None and not _unreadable(read_reply(record["reply"])):
+            if (record := self._caller.ledger.get(call)) is not None and not _unreadable(read_reply(record.reply)):
                 return call
         if episode in self._again:
             return f"{first}-r{self._round}"
@@ -206,21 +208,17 @@ class BedrockExtractor:
     def _extraction(self, episode: Episode, work: _Work, partial: bool = False) -> Extraction:
         for call in self._paid[episode.id]:  # what earlier rounds asked, and this one did not need
             if call not in work.asked and (record := self._caller.ledger.get(call)) is not None:
-                work.usage.add(record)
-        facts = {
-            "model": self._asked.model,
-            "promptVersion": EXCERPT_PROMPT_VERSION,
-            "promptDigest": excerpt_prompt_digest(),
-            "usage": work.usage.to_json(),
-            "replies": dict(sorted(work.replies.items())),
-            "verbatim": {"grams": work.grams, "found": work.grams_found},
-        }
+                work.usage.add(usage_of(record))
+        asked = Asked(
+            self._asked.model, EXCERPT_PROMPT_VERSION, excerpt_prompt_digest(), work.usage.record(), work.replies,
+            work.grams, work.grams_found,
+        )  # fmt: skip
         reason = None
         if not work.excerpts:
             negative = "NoValidExcerpt" if work.rejected else work.negative[0] if work.negative else "NotVisual"
             reason = work.failures[0] if work.failures else negative
         failed = not work.excerpts and bool(work.failures)
-        return Extraction(work.excerpts, work.rejected, reason, failed=failed, partial=partial, facts=facts)
+        return Extraction(work.excerpts, work.rejected, reason, failed=failed, partial=partial, asked=asked)
 
 
 def _unreadable(reply: Reply) -> bool:

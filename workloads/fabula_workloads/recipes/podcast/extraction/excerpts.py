@@ -9,6 +9,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from fabula_workloads.bedrock.usage import UsageRecord
 from fabula_workloads.recipes.podcast.dialogue import Turn
 from fabula_workloads.text.words import num_words, words_of
 
@@ -50,6 +51,22 @@ class Excerpt:
         return num_words(self.text)
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """By what a language model was asked about an episode, and what it took."""
+
+    model: str
+    prompt_version: str
+    prompt_digest: str
+    usage: UsageRecord
+    replies: Counter[str]
+    """By kind."""
+    grams: int
+    """Word 5-grams of the accepted excerpts."""
+    grams_found: int
+    """Those of them that stand in the transcript."""
+
+
 @dataclass
 class Extraction:
     """All that was found in one episode. Without excerpts, `reason` says why there are none, in one CamelCase word."""
@@ -61,25 +78,8 @@ class Extraction:
     """Whether there are none because something failed for good, and not because there is nothing."""
     partial: bool = False
     """Whether the budget ended before the episode did: what was found is used, and a later start goes on from there."""
-    facts: dict[str, Any] = field(default_factory=dict)
-    """What else the ledger keeps: model, prompt, and what the calls cost."""
-
-    def outcome(self, podcast: str) -> dict[str, Any]:
-        """As the ledger holds it."""
-        excerpts = [
-            {
-                "index": index,
-                "text": excerpt.text,
-                "words": excerpt.words,
-                "scenes": [{"index": number, "prompt": prompt} for number, prompt in enumerate(excerpt.scenes, 1)],
-            }
-            | ({} if excerpt.verbatim_ratio is None else {"verbatimRatio": excerpt.verbatim_ratio})
-            for index, excerpt in enumerate(self.excerpts)
-        ]
-        without = {"outcome": "failed" if self.failed else "skipped", "reason": self.reason}
-        head: dict[str, Any] = {"outcome": "ok"} if excerpts else without
-        body = {"podcast": podcast, "excerpts": excerpts, "rejected": dict(sorted(self.rejected.items()))}
-        return head | ({"partial": True} if self.partial else {}) | body | self.facts
+    asked: Asked | None = None
+    """None where no model was asked."""
 
 
 class Extractor(Protocol):

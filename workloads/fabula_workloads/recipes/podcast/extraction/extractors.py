@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Set
 from dataclasses import dataclass
-from typing import Any
 
 from fabula_api.recipes.podcast.build import PodcastBuildSpec
-from fabula_workloads.bedrock.calls import Usage
 from fabula_workloads.bedrock.clock import Clock
 from fabula_workloads.bedrock.quota import Rates
 from fabula_workloads.bedrock.refusals import Refusals
+from fabula_workloads.bedrock.usage import Usage, UsageRecord
 from fabula_workloads.recipes.podcast.extraction.excerpts import Extractor
 from fabula_workloads.recipes.podcast.extraction.rules import RulesExtractor
 from fabula_workloads.runtime.context import StageContext
@@ -33,7 +32,7 @@ def open_extractor(
     spec: PodcastBuildSpec,
     pending: Set[str],
     again: Set[str],
-    finished: Iterable[dict[str, Any]],
+    finished: Iterable[UsageRecord],
     clock: Clock | None = None,
 ) -> Extracting:
     """The extractor that the spec asks for. `pending` are the episodes to do, `again`
@@ -58,7 +57,7 @@ def _bedrock(
     spec: PodcastBuildSpec,
     pending: Set[str],
     again: Set[str],
-    finished: Iterable[dict[str, Any]],
+    finished: Iterable[UsageRecord],
     clock: Clock | None,
 ) -> Extracting:
     from fabula_workloads.bedrock.client import BedrockClient  # boto3 only where it is used

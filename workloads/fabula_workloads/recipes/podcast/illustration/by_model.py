@@ -6,14 +6,16 @@ import logging
 from collections import Counter, deque
 from collections.abc import Callable
 
+from fabula_api.counts import left
 from fabula_workloads.models.model_folder import model_folder, model_label
 from fabula_workloads.models.stored_files import DamagedFile, check_folder
 from fabula_workloads.models.threads import limit_threads
 from fabula_workloads.painting.placement import MOST_AT_ONCE
 from fabula_workloads.painting.scene import Painter, Scene
+from fabula_workloads.recipes.podcast.extraction.outcome import ExtractOutcome
+from fabula_workloads.recipes.podcast.illustration.outcome import IMAGE, PictureOutcome
 from fabula_workloads.recipes.podcast.illustration.pictures import (
     build_of,
-    count_name,
     keep,
     picture_size,
     scenes_of,
@@ -23,7 +25,7 @@ from fabula_workloads.recipes.podcast.illustration.pictures import (
 from fabula_workloads.recipes.podcast.illustration.wanted_scenes import WantedScenes
 from fabula_workloads.runtime.context import StageContext, StageResult
 from fabula_workloads.runtime.failures import InputInvalid
-from fabula_workloads.runtime.ledger import Ledger, ReadLedger, in_round
+from fabula_workloads.runtime.outcomes import Outcomes, ReadOutcomes, in_round
 
 _log = logging.getLogger(__name__)
 OpenPainter = Callable[[StageContext], Painter]
@@ -31,13 +33,13 @@ OpenPainter = Callable[[StageContext], Painter]
 
 def illustrate(context: StageContext, open_painter: OpenPainter) -> StageResult:
     """Draw the scenes of this shard that have no outcome yet. The painter is opened only when there are any."""
-    spec, ledger = build_of(context), Ledger(context.store)
-    extracted = ReadLedger(Ledger(context.open_input("extract")), context.cache)
+    spec, ledger = build_of(context), Outcomes(context.store, PictureOutcome)
+    extracted = ReadOutcomes(Outcomes(context.open_input("extract"), ExtractOutcome), context.cache)
     images, retry = spec.podcast.images, spec.retry_failed
     wanted = wanted_scenes(context, extracted, ledger)
     outcomes, unfinished = take_stock(context, ledger, scenes_of(extracted, images), wanted)
     pending = deque(wanted.among(unfinished))
-    tally, total = Counter(map(count_name, outcomes)), len(outcomes) + len(pending)
+    tally, total = Counter(one.counted_as(IMAGE) for one in outcomes), len(outcomes) + len(pending)
     _report(context, tally, total)
     painter: Painter | None = None
     while batch := _next_batch(pending, images.batch_size or MOST_AT_ONCE, wanted):
@@ -47,11 +49,11 @@ def illustrate(context: StageContext, open_painter: OpenPainter) -> StageResult:
             outcome = in_round(keep(context.store, scene, drawn, painter.model), retry)
             ledger.put(scene.key, outcome)
             wanted.ended(scene.key, outcome)
-            tally[count_name(outcome)] += 1
+            tally[outcome.counted_as(IMAGE)] += 1
         _report(context, tally, total)
     if pending:
         context.check_stop()
-        tally["illustrate/left/TargetReached"] = len(pending)
+        tally[left("illustrate", "TargetReached")] = len(pending)
     _log.info("%d scenes for this shard, %d not needed", total, len(pending))
     return StageResult(counts={name: float(count) for name, count in sorted(tally.items())})
 
@@ -93,5 +95,5 @@ def open_painter(context: StageContext) -> Painter:
 
 
 def _report(context: StageContext, tally: Counter[str], total: int) -> None:
-    failed = tally.total() - tally["image/ok"]
+    failed = tally.total() - tally[f"{IMAGE}/ok"]
     context.reporter.update(done=tally.total(), total=total, failed=failed, counts=dict(tally))

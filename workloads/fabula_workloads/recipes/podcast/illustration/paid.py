@@ -5,22 +5,23 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from itertools import takewhile
-from typing import Any
 
 from fabula_api.recipes.podcast.build import PodcastBuildSpec
 from fabula_api.worker import StageCondition
 from fabula_workloads.bedrock.budget import BudgetReached
-from fabula_workloads.bedrock.calls import Usage
 from fabula_workloads.bedrock.client import BedrockClient
 from fabula_workloads.bedrock.clock import Clock
 from fabula_workloads.bedrock.quota import Rates
 from fabula_workloads.bedrock.refusals import ALL_REFUSED, REQUEST_REFUSED, Refusals
 from fabula_workloads.bedrock.shard import known_price, open_caller
+from fabula_workloads.bedrock.usage import Usage
 from fabula_workloads.painting.bedrock_painter import BedrockPainter, scene_of_call
 from fabula_workloads.painting.scene import Scene
+from fabula_workloads.recipes.podcast.dataset.candidates import Extracted
+from fabula_workloads.recipes.podcast.extraction.outcome import ExtractOutcome
+from fabula_workloads.recipes.podcast.illustration.outcome import IMAGE, PictureOutcome
 from fabula_workloads.recipes.podcast.illustration.pictures import (
     build_of,
-    count_name,
     keep,
     scenes_of,
     take_stock,
@@ -29,7 +30,7 @@ from fabula_workloads.recipes.podcast.illustration.pictures import (
 from fabula_workloads.runtime.context import StageContext, StageResult
 from fabula_workloads.runtime.failures import WorkerError
 from fabula_workloads.runtime.in_flight import in_flight
-from fabula_workloads.runtime.ledger import Ledger, Outcomes, ReadLedger, in_round
+from fabula_workloads.runtime.outcomes import Outcomes, ReadOutcomes, in_round
 
 _log = logging.getLogger(__name__)
 _WHY = {"BudgetReached": "the next could pass the budget", "TargetReached": "there are enough samples"}
@@ -38,15 +39,15 @@ _WHY = {"BudgetReached": "the next could pass the budget", "TargetReached": "the
 def illustrate_paid(context: StageContext, clock: Clock | None = None) -> StageResult:
     """Draw the scenes of this shard that have no outcome yet; stop where the budget does."""
     spec = build_of(context)
-    extracted = ReadLedger(Ledger(context.open_input("extract")), context.cache)
-    ledger = Ledger(context.store)
+    extracted = ReadOutcomes(Outcomes(context.open_input("extract"), ExtractOutcome), context.cache)
+    ledger = Outcomes(context.store, PictureOutcome)
     wanted = wanted_scenes(context, extracted, ledger)
     outcomes, unfinished = take_stock(context, ledger, scenes_of(extracted, spec.podcast.images), wanted)
     pending = wanted.among(unfinished)
-    tally, total = Counter(count_name(outcome) for outcome in outcomes), len(outcomes) + len(pending)
+    tally, total = Counter(one.counted_as(IMAGE) for one in outcomes), len(outcomes) + len(pending)
     painter, usage, refusals = _painter(context, spec, unfinished, outcomes, extracted, clock)
 
-    def draw(scene: Scene) -> dict[str, Any] | None:
+    def draw(scene: Scene) -> PictureOutcome | None:
         """The scene's outcome; None where the target does not need it."""
         if not wanted.admit(scene):
             return None
@@ -65,7 +66,7 @@ def illustrate_paid(context: StageContext, clock: Clock | None = None) -> StageR
         return {name: float(count) for name, count in sorted(tally.items())} | usage.counts()
 
     def report() -> None:
-        failed = tally.total() - tally["image/ok"]
+        failed = tally.total() - tally[f"{IMAGE}/ok"]
         context.reporter.update(done=tally.total(), total=total, failed=failed, counts=counts())
 
     report()  # with what earlier starts spent, by which the operator divides the budget
@@ -74,14 +75,14 @@ def illustrate_paid(context: StageContext, clock: Clock | None = None) -> StageR
         to_do = takewhile(lambda scene: not wanted.enough(scene), pending)
         for _, outcome in in_flight(to_do, draw, spec.podcast.images.concurrency, context.stopping):
             if outcome is not None:
-                tally[count_name(outcome)] += 1
+                tally[outcome.counted_as(IMAGE)] += 1
                 report()
         if failure := refusals.all_alike():
             raise failure
     except WorkerError as error:
         if error.reason == ALL_REFUSED:
             for scene in pending:
-                if (ledger.get(scene.key) or {}).get("reason") == REQUEST_REFUSED:
+                if (outcome := ledger.get(scene.key)) is not None and outcome.reason == REQUEST_REFUSED:
                     ledger.remove(scene.key)
         raise
     except BudgetReached:
@@ -102,8 +103,8 @@ def _painter(
     context: StageContext,
     spec: PodcastBuildSpec,
     unfinished: list[Scene],
-    outcomes: list[dict[str, Any]],
-    extracted: Outcomes,
+    outcomes: list[PictureOutcome],
+    extracted: Extracted,
     clock: Clock | None,
 ) -> tuple[BedrockPainter, Usage, Refusals]:
     images = spec.podcast.images
@@ -115,7 +116,7 @@ def _painter(
         rates=Rates(images.quota.requests_per_minute),
         budget_usd=budget,
         is_own=lambda call: scene_of_call(call) in keys,
-        finished=[outcome["usage"] for outcome in outcomes if "usage" in outcome],
+        finished=[outcome.usage for outcome in outcomes if outcome.usage is not None],
         asked=f"podcast.images.bedrockModel {images.bedrock_model}, podcast.images.region {images.region} "
         "and what the account may use there",
         clock=clock,
@@ -131,7 +132,7 @@ def _painter(
     return painter, caller.usage, caller.refusals
 
 
-def extraction_cost(extracted: Outcomes) -> float:
+def extraction_cost(extracted: Extracted) -> float:
     """Dollars that the extraction of these scenes took, by its ledger, with what calls without an answer may have."""
-    usages = [outcome["usage"] for _, outcome in extracted if "usage" in outcome]
-    return sum(float(usage["usd"]) + float(usage.get("lostUsd", 0)) for usage in usages)
+    usages = [outcome.usage for _, outcome in extracted if outcome.usage is not None]
+    return sum(usage.usd + usage.lost_usd for usage in usages)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import Any
 
 from fabula_api.recipes.podcast.build import Images, PodcastBuildSpec
 from fabula_workloads.painting.png import flaw_of
@@ -19,15 +18,17 @@ from fabula_workloads.painting.scene import (
 )
 from fabula_workloads.painting.sizes import BEDROCK_SIZES
 from fabula_workloads.painting.style import STYLE_VERSION, full_prompt, prompt_digest
-from fabula_workloads.recipes.podcast.dataset.candidates import candidates
+from fabula_workloads.recipes.podcast.dataset.candidates import Extracted, candidates
+from fabula_workloads.recipes.podcast.illustration.outcome import PictureOutcome
 from fabula_workloads.recipes.podcast.illustration.wanted_scenes import WantedScenes
 from fabula_workloads.runtime.context import StageContext
 from fabula_workloads.runtime.failures import ConfigInvalid
-from fabula_workloads.runtime.ledger import Ledger, Outcomes, is_finished, own_items
+from fabula_workloads.runtime.ledger import own_items
+from fabula_workloads.runtime.outcomes import Outcomes
 from fabula_workloads.runtime.store import Store
 
 
-def wanted_scenes(context: StageContext, extracted: Outcomes, ledger: Ledger) -> WantedScenes:
+def wanted_scenes(context: StageContext, extracted: Extracted, ledger: Outcomes[PictureOutcome]) -> WantedScenes:
     """Which of the build's scenes are needed."""
     spec = build_of(context)
     samples = (
@@ -38,8 +39,8 @@ def wanted_scenes(context: StageContext, extracted: Outcomes, ledger: Ledger) ->
 
 
 def take_stock(
-    context: StageContext, ledger: Ledger, scenes: Mapping[str, Scene], wanted: WantedScenes
-) -> tuple[list[dict[str, Any]], list[Scene]]:
+    context: StageContext, ledger: Outcomes[PictureOutcome], scenes: Mapping[str, Scene], wanted: WantedScenes
+) -> tuple[list[PictureOutcome], list[Scene]]:
     """(outcomes of this shard's scenes that are done with, the others). Those that failed in an earlier round are
     among the others, even where the target has moved and does not need them any more."""
     spec = build_of(context)
@@ -48,7 +49,7 @@ def take_stock(
         outcome = ledger.get(key) if key in finished else None
         if outcome is None:
             unfinished.append(scenes[key])
-        elif is_finished(outcome, spec.retry_failed):
+        elif outcome.is_finished(spec.retry_failed):
             outcomes.append(outcome)
             wanted.ended(key, outcome)
         else:
@@ -56,15 +57,15 @@ def take_stock(
     return outcomes, unfinished
 
 
-def scenes_of(extracted: Outcomes, images: Images) -> dict[str, Scene]:
+def scenes_of(extracted: Extracted, images: Images) -> dict[str, Scene]:
     """Every scene of the extract ledger by its key, at most `perSample` of an excerpt."""
     width, height = picture_size(images)
     scenes: dict[str, Scene] = {}
     for episode, outcome in extracted:
-        for excerpt in outcome.get("excerpts", []) if outcome.get("outcome") == "ok" else []:
-            for scene in excerpt["scenes"][: images.per_sample]:
-                key = f"{episode}-{excerpt['index']}-{scene['index']}"
-                prompt, seed = full_prompt(scene["prompt"]), scene_seed(images.seed, key)
+        for excerpt in outcome.excerpts if outcome.ok else ():
+            for scene in excerpt.scenes[: images.per_sample]:
+                key = f"{episode}-{excerpt.index}-{scene.index}"
+                prompt, seed = full_prompt(scene.prompt), scene_seed(images.seed, key)
                 scenes[key] = Scene(key, prompt, seed, width, height)
     return scenes
 
@@ -80,31 +81,29 @@ def picture_size(images: Images) -> tuple[int, int]:
     return size
 
 
-def keep(store: Store, scene: Scene, drawn: Picture | Refusal, model: str) -> dict[str, Any]:
+def keep(store: Store, scene: Scene, drawn: Picture | Refusal, model: str) -> PictureOutcome:
     """Check and store what was drawn; the outcome for the ledger."""
-    origin = {
-        "width": scene.width, "height": scene.height, "seed": scene.seed, "model": model,
-        "promptDigest": prompt_digest(scene.prompt), "styleVersion": STYLE_VERSION,
-    }  # fmt: skip
-    origin |= drawn.facts
+    origin = PictureOutcome(
+        outcome="failed",
+        width=scene.width,
+        height=scene.height,
+        seed=scene.seed,
+        model=model,
+        prompt_digest=prompt_digest(scene.prompt),
+        style_version=STYLE_VERSION,
+    )
+    if drawn.paid is not None:
+        origin = origin.replace(**{name: getattr(drawn.paid, name) for name in drawn.paid.model_fields_set})
     if isinstance(drawn, Refusal):
-        return {"outcome": "failed", "reason": drawn.reason, **origin}
+        return origin.replace(reason=drawn.reason)
     if flaw := flaw_of(drawn.png, scene.width, scene.height):
-        return {"outcome": "failed", "reason": flaw, **origin}
+        return origin.replace(reason=flaw)
     path = picture_path(scene)
     if not drawn.stored:
         store.write(path, drawn.png)
-    return {"outcome": "ok", "path": path, "sha256": hashlib.sha256(drawn.png).hexdigest(), **origin}
+    return origin.replace(outcome="ok", path=path, sha256=hashlib.sha256(drawn.png).hexdigest())
 
 
 def build_of(context: StageContext) -> PodcastBuildSpec:
     """The build's spec."""
-    spec = context.config.spec
-    if not isinstance(spec, PodcastBuildSpec):
-        raise ConfigInvalid(f"stage illustrate belongs to a DatasetBuild, not to a {context.config.run.kind}")
-    return spec
-
-
-def count_name(outcome: dict[str, Any]) -> str:
-    """Name of the outcome's count, as `image/outcome/Reason`."""
-    return "image/ok" if outcome["outcome"] == "ok" else f"image/{outcome['outcome']}/{outcome['reason']}"
+    return context.spec_of(PodcastBuildSpec)

@@ -7,15 +7,15 @@ drawn at once; one beyond it only when it is certain that some before it will ha
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from fabula_api.recipes.podcast.build import PodcastBuildSpec
 from fabula_workloads.painting.scene import Scene
 from fabula_workloads.recipes.podcast.dataset.candidates import required_pictures
+from fabula_workloads.recipes.podcast.illustration.outcome import PictureOutcome
 from fabula_workloads.runtime.frontier import Frontier
-from fabula_workloads.runtime.ledger import Ledger, is_finished
+from fabula_workloads.runtime.outcomes import Outcomes
 
 
 @dataclass
@@ -39,7 +39,7 @@ class WantedScenes:
         self,
         samples: Iterable[Iterable[str]],
         spec: PodcastBuildSpec,
-        ledger: Ledger,
+        ledger: Outcomes[PictureOutcome],
         stopping: threading.Event,
         heartbeat: Callable[[], None],
     ) -> None:
@@ -66,7 +66,7 @@ class WantedScenes:
         """Whether the samples before its own are known to make the target."""
         return self._frontier is not None and self._frontier.enough(_unit(self._place[scene.key]))
 
-    def ended(self, key: str, outcome: Mapping[str, Any]) -> None:
+    def ended(self, key: str, outcome: PictureOutcome) -> None:
         """A scene that was admitted, or that was found in the ledger, has this outcome."""
         if self._frontier is not None and key in self._place:
             number = self._place[key]
@@ -77,12 +77,12 @@ class WantedScenes:
         if self._frontier is not None:
             self._frontier.close()
 
-    def _note(self, key: str, outcome: Mapping[str, Any]) -> int | None:
+    def _note(self, key: str, outcome: PictureOutcome) -> int | None:
         sample = self._samples[self._place[key]]
         with self._lock:
-            if key in sample.open and is_finished(outcome, self._retry):
+            if key in sample.open and outcome.is_finished(self._retry):
                 sample.open.remove(key)
-                sample.drawn += outcome["outcome"] == "ok"
+                sample.drawn += outcome.ok
             return sample.complete()
 
     def _ended(self, known: frozenset[str]) -> dict[str, int]:

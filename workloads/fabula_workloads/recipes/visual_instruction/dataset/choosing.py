@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from fabula_api.recipes.visual_instruction.build import VisualInstructionBuild
-from fabula_workloads.recipe_parts.splits import validation_groups
+from fabula_workloads.recipe_parts import datasets
 from fabula_workloads.recipes.visual_instruction.annotations.rows import Row
 from fabula_workloads.recipes.visual_instruction.decode import Decoded, item_of
 from fabula_workloads.recipes.visual_instruction.sample import VideoSample
@@ -53,12 +53,6 @@ def _sample(row: Row, decoded: Decoded, learn_when: bool) -> VideoSample:
 
 def by_split(samples: Iterable[VideoSample], block: VisualInstructionBuild) -> dict[str, list[VideoSample]]:
     """The samples of each split: a source's own, or by video."""
-    samples = list(samples)
-    split_of = {source.name: source.split for source in block.sources}
-    videos = {sample.video for sample in samples if split_of[sample.source] == "by-video"}
-    validation = validation_groups(videos, block.split.validation, block.split.seed)
-    splits: dict[str, list[VideoSample]] = {"train": [], "validation": []}
-    for sample in samples:
-        own = split_of[sample.source]
-        splits[own if own != "by-video" else "validation" if sample.video in validation else "train"].append(sample)
-    return splits
+    own = {source.name: source.split for source in block.sources}
+    split = block.split
+    return datasets.by_split(samples, lambda one: own[one.source], lambda one: one.video, split.validation, split.seed)
