@@ -107,6 +107,10 @@ class DeepSpeed(SpecModel):
     """ZeRO stage: 2 shards gradients and optimizer state, 3 the weights too."""
     offload: Literal["none", "optimizer", "all"] = "none"
     """What moves to CPU memory: `optimizer` its state and its step; `all`, under stage 3, the weights too."""
+    within_node: bool = False
+    """For several nodes under stage 3: each node holds all weights besides, in shards of its own ranks, and gathers
+    them within itself (ZeRO++'s hpZ, https://arxiv.org/abs/2306.10209). Frozen weights then never travel between nodes.
+    Each GPU holds the model's bytes / `gpusPerNode` more. The losses are the same to the bit."""
 
 
 class Topology(SpecModel):
@@ -156,6 +160,17 @@ class FineTuneRunSpec(RunSpec):
             "rule": f"self.training.method != 'full' || ({untouched(Lora, 'self.lora')})",
             "message": "lora is for training.method lora; leave it out with full",
             "fieldPath": ".lora",
+        },
+        {
+            "rule": "!self.deepspeed.withinNode || (self.deepspeed.stage == 3 && self.deepspeed.offload != 'all' && "
+            "self.topology.nodes > 1 && self.topology.gpusPerNode > 1)",
+            "message": "withinNode is for stage 3 on several nodes of several GPUs, with weights on the GPUs",
+            "fieldPath": ".deepspeed.withinNode",
+        },
+        {
+            "rule": "!self.deepspeed.withinNode || self.lora.quantization == 'none'",
+            "message": "withinNode is not proved for weights in 4 bits; use one of them",
+            "fieldPath": ".deepspeed.withinNode",
         },
     )
     dataset: ArtifactSource

@@ -56,7 +56,12 @@ def test_hours_follow_what_is_computed(training: dict[str, Any], expected: float
         (
             "32B does not fit under ZeRO-2 with long samples",
             {"topology": {"nodes": 2, "product": A100}},
-            "s of computing; topology.rdma, where the cluster has such a network, brings it past the kernel, or a",
+            "s of computing; deepspeed.withinNode sends 3.2 GB and needs 25.4 GiB at the peak, or topology.rdma",
+        ),
+        (
+            "weights within a node",
+            {"topology": {"nodes": 2, "product": A100}, "deepspeed": {"withinNode": True}},
+            None,
         ),
         (
             "past the kernel it is no longer than computing",

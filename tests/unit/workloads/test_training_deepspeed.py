@@ -86,6 +86,14 @@ def test_offload_and_several_nodes() -> None:
     assert config["train_batch_size"] == 64
 
 
+def test_weights_of_a_node_of_its_own() -> None:
+    near = spec(deepspeed={"withinNode": True}, topology={"nodes": 2})
+    config = render(near, 5120)
+    assert config["zero_optimization"]["zero_hpz_partition_size"] == 8
+    assert problems(config, near) == []
+    assert "set it to 1" in problems(config, spec(topology={"nodes": 2}))[0]
+
+
 def test_weights_stay_on_the_gpu_under_stage_2() -> None:
     both = spec(deepspeed={"stage": 2, "offload": "all"})
     assert "use offload optimizer, or stage 3" in problems(render(both, 5120), both)[0]

@@ -127,6 +127,8 @@ def memory_of(spec: FineTuneRunSpec, model: ModelFacts) -> Memory:
     weights, gathered = held, 0.0
     if spec.deepspeed.stage == 3:
         weights = 0.0 if offload == "all" else held / ranks
+        if spec.deepspeed.within_node:
+            weights += held / spec.topology.gpus_per_node
         gathered = (
             min(max(LIVE_PARAMETERS, model.expert_parameters) * width, held) if ranks > 1 or offload == "all" else 0.0
         )
@@ -220,6 +222,18 @@ def between_nodes(spec: FineTuneRunSpec, model: ModelFacts, card: Gpu | None, st
         if memory.peak <= USABLE * card.memory_gib:
             sent = gigabytes_between_nodes(whole, model)
             ways.append(f"deepspeed.stage 2 sends {sent:.1f} GB and needs {memory.peak:.1f} GiB at the peak")
+    near = _with(spec, stage=3, within_node=True)
+    if (
+        not (spec.deepspeed.within_node or ways)
+        and spec.deepspeed.offload != "all"
+        and spec.topology.gpus_per_node > 1
+        and spec.lora.quantization == "none"
+        and card is not None
+    ):
+        memory = memory_of(near, model)
+        if memory.peak <= USABLE * card.memory_gib:
+            sent = gigabytes_between_nodes(near, model)
+            ways.append(f"deepspeed.withinNode sends {sent:.1f} GB and needs {memory.peak:.1f} GiB at the peak")
     if spec.topology.rdma is None:
         ways.append("topology.rdma, where the cluster has such a network, brings it past the kernel")
     ways.append("a larger perDeviceBatchSize with fewer gradientAccumulationSteps, or fewer nodes, sends less")

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from fabula_api.fine_tune_run import FineTuneRunSpec
 from fabula_api.gpu_products import Gpu
 from fabula_api.model_families import ModelFacts
-from fabula_operator.plan.acceptance.held import held_bytes, trained_parameters
+from fabula_operator.plan.acceptance.held import held_bytes, trained_parameters, width_of
 
 REACHED, REACHED_PACKED = 0.45, 0.55
 """Share of the peak, with what is recomputed: samples of unequal length leave ranks waiting for each other, full
@@ -103,11 +103,14 @@ def two_digits(figure: float) -> float:
 
 
 def gigabytes_between_nodes(spec: FineTuneRunSpec, model: ModelFacts) -> float:
-    """GB that a node takes in for one step: under ZeRO-3 the weights twice in each pass, else the gradients."""
+    """GB that a node takes in for one step: gradients in each pass, and under ZeRO-3 the weights twice, or with
+    `withinNode` those that are trained once."""
     passes = spec.training.gradient_accumulation_steps
-    gradients = trained_parameters(spec, model) * 4.0
+    trained = trained_parameters(spec, model)
     weights = 2 * held_bytes(spec, model) if spec.deepspeed.stage == 3 else 0.0
-    return passes * (weights + gradients) / 1e9
+    if spec.deepspeed.within_node:
+        weights = float(trained * width_of(spec))
+    return passes * (weights + trained * 4.0) / 1e9
 
 
 def _between_nodes(spec: FineTuneRunSpec, model: ModelFacts) -> float:

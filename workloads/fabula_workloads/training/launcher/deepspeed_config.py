@@ -38,6 +38,8 @@ def render(spec: FineTuneRunSpec, hidden_size: int, widest_target: int = 0) -> d
             "stage3_max_reuse_distance": 1_000_000_000,
             "stage3_gather_16bit_weights_on_model_save": True,
         }
+    if spec.deepspeed.within_node:
+        zero["zero_hpz_partition_size"] = topology.gpus_per_node
     if spec.deepspeed.offload != "none":
         zero["offload_optimizer"] = {"device": "cpu", "pin_memory": cuda}
     if spec.deepspeed.offload == "all":
@@ -105,6 +107,12 @@ def problems(config: dict[str, Any], spec: FineTuneRunSpec) -> list[str]:
     if stage != spec.deepspeed.stage:
         found.append(
             f"deepspeed.stage is {spec.deepspeed.stage}, but the config's zero_optimization.stage is {stage!r}"
+        )
+    within = spec.topology.gpus_per_node if spec.deepspeed.within_node else 1
+    if zero.get("zero_hpz_partition_size", 1) != within:
+        found.append(
+            f"deepspeed.withinNode is {str(spec.deepspeed.within_node).lower()}, but the config's "
+            f"zero_hpz_partition_size is {zero.get('zero_hpz_partition_size')!r}: set it to {within}"
         )
     offload = spec.deepspeed.offload
     if offload == "all" and stage == 2:

@@ -83,6 +83,8 @@ def rewriting(engine: Any) -> Iterator[None]:
     if sharded:
         for group in range(len(zero.fp16_groups)):
             zero._reassign_or_swap_out_partitioned_parameters(group)
+        # A node's own shards (hpZ) are those of the weights before.
+        zero.invalidate_secondary_tensor()
         zero.checkpoint_event_epilogue()
     else:
         zero.update_lp_params()
