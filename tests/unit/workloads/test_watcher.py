@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 torch = pytest.importorskip("torch")
+from transformers import AutoTokenizer  # noqa: E402
+
 pytestmark = pytest.mark.torch
 
 from tests.support.watching_world import build_watching_model, write_watching  # noqa: E402
@@ -17,7 +19,9 @@ from fabula_api.recipes.visual_instruction.watch import Threshold  # noqa: E402
 from fabula_api.shared_spec import PixelWindow  # noqa: E402
 from fabula_workloads.models.family import FIGURES  # noqa: E402
 from fabula_workloads.models.loading import load_for_training  # noqa: E402
+from fabula_workloads.recipes.visual_instruction.annotations.rows import Turn  # noqa: E402
 from fabula_workloads.recipes.visual_instruction.sample import VideoSample  # noqa: E402
+from fabula_workloads.recipes.visual_instruction.watcher import files  # noqa: E402
 from fabula_workloads.recipes.visual_instruction.watcher.building import watcher_of, words_of  # noqa: E402
 from fabula_workloads.recipes.visual_instruction.watcher.encode import (  # noqa: E402
     Collator,
@@ -25,9 +29,12 @@ from fabula_workloads.recipes.visual_instruction.watcher.encode import (  # noqa
     WatcherEncoder,
 )
 from fabula_workloads.recipes.visual_instruction.watcher.families import watcher_family  # noqa: E402
+from fabula_workloads.recipes.visual_instruction.watcher.fusion import Fusion, focal  # noqa: E402
 from fabula_workloads.recipes.visual_instruction.watcher.loss import watcher_loss  # noqa: E402
 from fabula_workloads.recipes.visual_instruction.watcher.session import Session, View  # noqa: E402
 from fabula_workloads.recipes.visual_instruction.watcher.stream import laid_out  # noqa: E402
+from fabula_workloads.recipes.visual_instruction.watcher.tokens import REMARK, Words  # noqa: E402
+from fabula_workloads.runtime.failures import InputInvalid  # noqa: E402
 from fabula_workloads.training.samples.dataset import read_samples  # noqa: E402
 
 PIXELS = PixelWindow(min_pixels=1024, max_pixels=8192)
@@ -105,3 +112,126 @@ def test_a_pass_learns_words_and_moments(world: Path) -> None:
     for name in ("fusion.weigh.0.weight", "marks.weight", "head.layers.0.weight"):
         gradient = dict(made.watcher.named_parameters())[name].grad
         assert gradient is not None and gradient.abs().sum() > 0, name
+
+
+class Constant(torch.nn.Module):  # type: ignore[misc]
+    """A head with one score for all frames."""
+
+    def __init__(self, score: float) -> None:
+        super().__init__()
+        self.logit = float(torch.logit(torch.tensor(score)))
+
+    def forward(self, states: Any) -> Any:
+        return torch.full(states.shape[:-1], self.logit)
+
+
+def spoken(
+    made: Built, view: View, score: float, threshold: Threshold, replies: int = 1
+) -> tuple[list[Any], list[int]]:
+    made.watcher.head = Constant(score)
+    session = Session(made.watcher, threshold, replies)
+    with torch.no_grad():
+        (said,) = session.watch([view])
+    assert said is not None
+    return said, session.fed[0]
+
+
+def test_a_threshold_is_a_sum_or_a_mean_and_silence_is_no_reply(world: Path) -> None:
+    made = Built(world)
+    view = made.view(made.samples[0])
+    said, _ = spoken(made, view, 0.2, Threshold(over="sum", frames=3, above=0.35))
+    assert [one.at for one in said] == [1.0]  # 0.2 and 0.2 of the first two frames
+    assert spoken(made, view, 0.2, Threshold(over="mean", frames=3, above=0.35))[0] == []
+    assert spoken(made, view, 0.1, Threshold(over="sum", frames=3, above=0.35))[0] == []
+
+
+def test_scores_are_forgotten_once_it_speaks_and_one_event_is_spoken_to_once(world: Path) -> None:
+    made = Built(world)
+    view = made.view(made.samples[0], most_tokens=1)
+    said, _ = spoken(made, view, 0.2, Threshold(above=0.35), replies=9)
+    assert [one.at for one in said] == [1.0, 3.0, 5.0, 7.0, 9.0]
+    assert [one.at for one in spoken(made, view, 0.9, Threshold(above=0.35), replies=9)[0]] == [0.0]
+
+
+def test_what_is_given_is_really_being_said_while_it_is_interrupted(world: Path) -> None:
+    made = Built(world)
+    turn = Turn(speaker="model", text="Careful, something is wrong there. " * 3, at=2.0)
+    reply = made.writer.reply(turn)
+    place = next(one.place for one in made.view(made.samples[0]).segments if one.at == 2.0) + 1
+    view = made.view(made.samples[0], script=((place, reply),), begins=4.0)
+    said, fed = spoken(made, view, 0.9, Threshold(above=0.35))
+    assert [one.at for one in said] == [4.0]
+    fired = next(one.place for one in view.segments if one.at == 4.0)
+    assert fired - place < len(reply.ids)  # it was in the middle of it
+    assert fed[place : fired + 1] == list(reply.ids[: fired + 1 - place])
+    assert fed[fired + 1] == made.words.ids.remark
+    whole, unbroken = spoken(made, view, 0.01, Threshold(above=0.35))
+    assert whole == [] and unbroken[place : place + len(reply.ids)] == list(reply.ids)
+
+
+def test_a_reply_is_not_cut_where_the_video_ends(world: Path) -> None:
+    made = Built(world)
+    view = made.view(made.samples[0], begins=9.0, most_tokens=40)
+    said, fed = spoken(made, view, 0.9, Threshold(above=0.35))
+    assert said[0].at == 9.0
+    assert len(said[0].tokens) == 40 or said[0].ended
+    assert len(fed) > len(view.user)
+
+
+def test_batches_say_what_each_would_alone(world: Path) -> None:
+    made = Built(world)
+    views = [made.view(sample, most_tokens=3 + 2 * number) for number, sample in enumerate(made.samples[:3])]
+    with torch.no_grad():
+        threshold = Threshold(above=0.3)
+        together = Session(made.watcher, threshold, 3).watch(views)
+        alone = [Session(made.watcher, threshold, 3).watch([view])[0] for view in views]
+    assert [[(one.at, one.tokens) for one in row or []] for row in together] == [
+        [(one.at, one.tokens) for one in row or []] for row in alone
+    ]
+
+
+def test_operands_have_one_order_and_linear_begins_as_the_user(world: Path) -> None:
+    agent, user = torch.randn(2, 3, 8), torch.randn(2, 3, 8)
+    torch.manual_seed(0)
+    linear, adaptive, add = (Fusion(kind, 8) for kind in ("linear", "adaptive", "add"))
+    torch.testing.assert_close(linear(agent, user), user)
+    torch.testing.assert_close(add(agent, user), (agent + user) / 2)
+    weight = torch.sigmoid(adaptive.weigh(torch.cat([agent, user], dim=-1)))
+    torch.testing.assert_close(adaptive(agent, user), weight * agent + (1 - weight) * user)
+    assert not torch.allclose(adaptive(agent, user), adaptive(user, agent))
+
+
+def test_focal_loss_is_the_published_one() -> None:
+    logits, wanted = torch.tensor([2.0, -1.0]), torch.tensor([True, False])
+    found = focal(logits, wanted, 0.25, 2.0)
+    p = torch.sigmoid(logits)
+    expected = torch.stack([-0.25 * (1 - p[0]) ** 2 * torch.log(p[0]), -0.75 * p[1] ** 2 * torch.log(1 - p[1])])
+    torch.testing.assert_close(found, expected)
+
+
+def test_the_head_is_kept_from_stage_to_stage_and_a_stage_without_one_brings_none(world: Path, tmp_path: Path) -> None:
+    first = Built(world, stage="streaming")
+    config = files.WatcherConfig(
+        tune=first.tune, family="qwen3_vl", vocabulary=1, side=64, hears=False, decides=True, stages=("streaming",)
+    )
+    files.write(tmp_path, config, first.watcher.own_weights())
+    torch.manual_seed(1)
+    second = Built(world, stage="instruct", begin={"uri": "x"})
+    torch.nn.init.normal_(second.watcher.head.layers[0].weight)
+    files.load_weights(second.watcher, tmp_path, "begin")
+    torch.testing.assert_close(second.watcher.head.layers[0].weight, first.watcher.head.layers[0].weight)
+    aligned = Built(world, stage="align")
+    files.load_weights(aligned.watcher, tmp_path, "begin")  # what it has no place for is left out
+    other = Built(world, fusion="linear")
+    with pytest.raises(InputInvalid, match=r"fusion\.weigh\.0\.bias has shape"):
+        files.load_weights(other.watcher, tmp_path, "begin")
+
+
+def test_marks_are_tokens_that_the_tokenizer_numbers_and_no_text_can_forge(world: Path, tmp_path: Path) -> None:
+    words, known = words_of(world / "model")
+    assert sorted(words.ids.marks) == list(range(known, known + 4))
+    assert not set(words.ids.marks) & set(words.ids_of(f"Say {REMARK} now"))
+    bigger = build_watching_model(tmp_path / "model")
+    tokenizer = AutoTokenizer.from_pretrained(bigger)
+    tokenizer.add_tokens(["another", "word"])
+    assert sorted(Words(tokenizer).ids.marks) == [one + 2 for one in sorted(words.ids.marks)]

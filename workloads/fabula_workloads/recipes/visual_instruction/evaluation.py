@@ -11,6 +11,9 @@ from fabula_workloads.metrics.reading import Reading
 from fabula_workloads.recipe_parts.evaluation import EvaluationParts
 from fabula_workloads.recipes.visual_instruction.answer import read_answer
 from fabula_workloads.recipes.visual_instruction.evaluated import ClipSample
+from fabula_workloads.recipes.visual_instruction.finding.ovo import ovo_bench
+from fabula_workloads.recipes.visual_instruction.finding.streaming import streaming_bench
+from fabula_workloads.recipes.visual_instruction.finding.vispeak import vispeak_bench
 from fabula_workloads.recipes.visual_instruction.held_out import held_out
 from fabula_workloads.recipes.visual_instruction.scoring.report import REPORT
 
@@ -55,7 +58,12 @@ def open_engine(opening: Any) -> Any:
 
 
 EVALUATION = EvaluationParts(
-    formats={"dataset": held_out},
+    formats={
+        "dataset": held_out,
+        "vispeak-bench": vispeak_bench,
+        "streaming-bench": streaming_bench,
+        "ovo-bench": ovo_bench,
+    },
     sample=ClipSample,
     item="clip",
     open_engine=open_engine,

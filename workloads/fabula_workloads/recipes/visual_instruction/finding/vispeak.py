@@ -1,0 +1,58 @@
+"""ViSpeak-Bench: a JSON file for each subtask, in the schema of the training data, beside a folder of videos."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+
+from fabula_api.recipes.visual_instruction.build import VideoSource
+from fabula_workloads.recipes.visual_instruction.annotations.layouts import TASKS
+from fabula_workloads.recipes.visual_instruction.annotations.reading import Unreadable, read_rows
+from fabula_workloads.recipes.visual_instruction.annotations.rows import Row
+from fabula_workloads.recipes.visual_instruction.finding.cutting import Cutter, json_files
+from fabula_workloads.recipes.visual_instruction.finding.drawing import drawn
+from fabula_workloads.recipes.visual_instruction.held_out import clip_of
+from fabula_workloads.recipes.visual_instruction.sample import VideoSample
+from fabula_workloads.runtime.failures import InputInvalid
+from fabula_workloads.samples.found import FoundSample, Search
+
+_VERSION = re.compile(r"[_ ]v\d+$", re.IGNORECASE)
+
+
+def vispeak_bench(search: Search) -> Sequence[FoundSample]:
+    """Its samples, subtask by subtask. A file's name says the subtask, whatever version stands behind it."""
+    store, files = json_files(search, "annotations of ViSpeak-Bench")
+    rows: list[Row] = []
+    for path, _ in files:
+        stem = _VERSION.sub("", PurePosixPath(path).stem).replace("_", " ").lower()
+        if stem not in TASKS:
+            continue
+        source = VideoSource(name=re.sub(r"[^a-z0-9]+", "-", stem).strip("-"), annotations=path, videos=store.uri,
+                             task=TASKS[stem])  # fmt: skip
+        for one in read_rows(store.read(path), source):
+            if isinstance(one, Unreadable):
+                search.tally[f"clip/skipped/{one.reason}"] += 1
+            else:
+                rows.append(one)
+    if not rows:
+        raise InputInvalid(
+            f"samples.uri: {store.uri} has no annotations of ViSpeak-Bench, such as Gesture_Understanding.json"
+        )
+    cutter, found = Cutter(search, store), list[FoundSample]()
+    for row in drawn(rows, search.spec.samples.count, search.spec.samples.seed):
+        search.context.check_stop()
+        if problem := row.problem(float("inf")):
+            cutter.left_out(problem)
+            continue
+        name = f"{len(found) + 1:05d}"
+        stretch = cutter.cut(row.video, row.start, row.end, name)
+        if stretch is None:
+            continue
+        sample = VideoSample(
+            id=row.id, source=row.source, video=row.video, task=row.task, start=row.start, end=stretch.end,
+            shard="", frames=stretch.frames, sound=stretch.sound, turns=row.turns, options=row.options,
+            answer=row.answer,
+        )  # fmt: skip
+        found.append(clip_of(len(found) + 1, sample, stretch.shard))
+    return found
