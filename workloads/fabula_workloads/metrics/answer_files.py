@@ -33,8 +33,9 @@ class FoundAnswers:
 
 AnswerReader = Callable[[Path, Callable[[str], str]], FoundAnswers]
 """A folder and what makes an answer of a file's text, to what lies there. Raises ValueError where nothing does."""
-FilesReader = Callable[[Sequence[Path]], FoundAnswers]
-"""All that was named, references among it, to answers and samples. Raises ValueError for what does not go together."""
+FilesReader = Callable[[Sequence[Path]], FoundAnswers | None]
+"""All that was named, references among it, to answers and samples; None for what is to be read folder by folder. Raises
+ValueError for what does not go together."""
 
 
 def text_files(folder: Path, text_of: Callable[[str], str]) -> FoundAnswers:

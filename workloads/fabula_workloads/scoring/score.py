@@ -87,8 +87,8 @@ def _found(
     paths: Sequence[Path], parts: EvaluationParts
 ) -> tuple[list[GivenAnswer], dict[str, list[Path]], Mapping[str, EvaluationSample]]:
     """Answers, pictures, and samples with references where there are any."""
-    if parts.scored_files is not None and not any(path.is_dir() for path in paths):
-        whole = parts.scored_files(paths)
+    whole = parts.scored_files(paths) if parts.scored_files is not None else None
+    if whole is not None:
         return whole.answers, whole.pictures, whole.samples
     answers: list[GivenAnswer] = []
     pictures: dict[str, list[Path]] = {}

@@ -16,6 +16,7 @@ from fabula_workloads.recipes.visual_instruction.finding.streaming import stream
 from fabula_workloads.recipes.visual_instruction.finding.vispeak import vispeak_bench
 from fabula_workloads.recipes.visual_instruction.held_out import held_out
 from fabula_workloads.recipes.visual_instruction.scoring.report import REPORT
+from fabula_workloads.recipes.visual_instruction.scoring.scored_files import scored_files
 
 
 @dataclass(frozen=True)
@@ -74,5 +75,6 @@ EVALUATION = EvaluationParts(
         unreadable="replies without words",
         as_file=_as_file,
     ),
+    scored_files=scored_files,
     report=REPORT,
 )

@@ -25,8 +25,10 @@ Lines = Mapping[str, Sequence[str]]
 """Sentences in order, by film."""
 
 
-def scored_files(paths: Sequence[Path]) -> FoundAnswers:
+def scored_files(paths: Sequence[Path]) -> FoundAnswers | None:
     """References and answers. Raises ValueError for files that do not go together, naming the film and its counts."""
+    if any(path.is_dir() for path in paths):
+        return None
     tables = [path for path in paths if path.suffix.lower() == ".csv"]
     if tables and len(tables) == len(paths):
         return _of_tables(paths)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from pathlib import PurePosixPath
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field
@@ -21,6 +22,7 @@ TASKS: dict[str, Task] = {
     "other": "other",
 }  # fmt: skip
 """Spellings of a task, in lower case and with blanks for underscores."""
+_FILE_VERSION = re.compile(r"[_ ]v\d+$", re.IGNORECASE)
 _OPTION = re.compile(r"(?:(?<=\s)|^)([A-H])\.\s*(.+?)(?=\s+[A-H]\.\s|\s*The best option|$)", re.DOTALL)
 
 
@@ -76,6 +78,11 @@ def task_of(row: Conversation, given: Task | None) -> Task:
     if row.gesture is not None:
         return "gesture"
     return "interruption" if row.interruption_type is not None else "other"
+
+
+def task_of_file(path: str) -> Task | None:
+    """The subtask that a file's name says, whatever version stands behind it: `Gesture_Understanding_v3.json`."""
+    return TASKS.get(_FILE_VERSION.sub("", PurePosixPath(path).stem).replace("_", " ").lower())
 
 
 def options_of(question: str) -> tuple[str, ...]:

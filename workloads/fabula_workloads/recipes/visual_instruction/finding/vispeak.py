@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from pathlib import PurePosixPath
 
 from fabula_api.recipes.visual_instruction.build import VideoSource
-from fabula_workloads.recipes.visual_instruction.annotations.layouts import TASKS
+from fabula_workloads.recipes.visual_instruction.annotations.layouts import task_of_file
 from fabula_workloads.recipes.visual_instruction.annotations.reading import Unreadable, read_rows
 from fabula_workloads.recipes.visual_instruction.annotations.rows import Row
 from fabula_workloads.recipes.visual_instruction.finding.cutting import Cutter, json_files
@@ -17,19 +15,16 @@ from fabula_workloads.recipes.visual_instruction.sample import VideoSample
 from fabula_workloads.runtime.failures import InputInvalid
 from fabula_workloads.samples.found import FoundSample, Search
 
-_VERSION = re.compile(r"[_ ]v\d+$", re.IGNORECASE)
-
 
 def vispeak_bench(search: Search) -> Sequence[FoundSample]:
     """Its samples, subtask by subtask. A file's name says the subtask, whatever version stands behind it."""
     store, files = json_files(search, "annotations of ViSpeak-Bench")
     rows: list[Row] = []
     for path, _ in files:
-        stem = _VERSION.sub("", PurePosixPath(path).stem).replace("_", " ").lower()
-        if stem not in TASKS:
+        task = task_of_file(path)
+        if task is None:
             continue
-        source = VideoSource(name=re.sub(r"[^a-z0-9]+", "-", stem).strip("-"), annotations=path, videos=store.uri,
-                             task=TASKS[stem])  # fmt: skip
+        source = VideoSource(name=task, annotations=path, videos=store.uri, task=task)
         for one in read_rows(store.read(path), source):
             if isinstance(one, Unreadable):
                 search.tally[f"clip/skipped/{one.reason}"] += 1
