@@ -21,7 +21,7 @@ from fabula_cli.story import aside, complain, failures, guarded, tell_once
 from fabula_operator.plan.seen.observed import Run
 
 if TYPE_CHECKING:
-    from fabula_workloads.telling.weights import Tuned
+    from fabula_workloads.telling.weights import Tuned, Weights
 
 _USUAL = Generation()
 _WINDOW = PixelWindow()
@@ -33,6 +33,15 @@ def tell(
     pictures: Annotated[
         list[Path] | None,
         typer.Argument(help="Pictures in the order of the story, or one folder of them, taken by name."),
+    ] = None,
+    video: Annotated[
+        Path | None,
+        typer.Option(
+            help="A video to watch in the place of pictures, with an adapter of visual-instruction: each reply and its "
+            "second. --prompt is asked at its beginning.",
+            exists=True,
+            dir_okay=False,
+        ),
     ] = None,
     model: Annotated[
         str | None,
@@ -119,7 +128,9 @@ def tell(
     """Tell a story about pictures, as an evaluation's arm would. The story goes to stdout, all else to stderr."""
     with told(), failures():
         given = pictures or []
-        if not given and not interactive:
+        if video is not None and (given or interactive or engine != "transformers"):
+            raise CommandFailed(Exit.USAGE, "--video is watched alone, by a model in this process")
+        if not given and not interactive and video is None:
             raise CommandFailed(Exit.USAGE, "name the pictures to tell of, or ask with --interactive")
         if model is None and adapter is None:
             raise CommandFailed(Exit.USAGE, "name a model (--model), or what was tuned (--adapter)")
@@ -153,11 +164,14 @@ def tell(
                 tuned, place = None, root or os.environ.get(VARIABLE)
                 if adapter is not None:
                     tuned, place = _tuned(adapter, place, kubeconfig, context, namespace)
-                if recipe is not None:
+                if recipe is not None and video is None:
                     telling.recipe_told(recipe)
                 named = Named(model, tuned, recipe, prompt is not None, window, quantization, place)
                 weights = find_weights(named, lambda line: aside.print(shown(f"note: {line}", "yellow")))
                 where = device or telling.best_device()
+                if video is not None:
+                    _watch(weights, video, where, max_new_tokens, prompt)
+                    return
                 began = time.monotonic()
                 aside.print(shown(f"loading {weights.label} on {where} ..."))
                 speaker = telling.load(weights, generation, where, bars=aside.is_terminal)
@@ -172,6 +186,22 @@ def tell(
             if interactive:
                 for heard in listen(talk, complain):
                     guarded(teller, heard)
+
+
+def _watch(weights: Weights, video: Path, device: Literal["cuda", "cpu"], most_tokens: int, asked: str | None) -> None:
+    from fabula_workloads.telling.watching import watch
+
+    aside.print(shown(f"watching {video.name} with {weights.label} on {device} ..."))
+    said = 0
+
+    def say(at: float, text: str) -> None:
+        nonlocal said
+        said += 1
+        print(f"{at:8.2f} s  {text}", flush=True)
+
+    watch(weights, video, device, most_tokens, asked, say)
+    if not said:
+        aside.print(shown("it said nothing"))
 
 
 def _tuned(

@@ -4,18 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from fabula_api.recipes import recipes
+from fabula_api.shared_spec import PixelWindow
 from fabula_workloads.metrics.answer_files import AnswerReader, FilesReader, text_files
 from fabula_workloads.metrics.answer_form import PLAIN as PLAIN_ANSWERS
 from fabula_workloads.metrics.answer_form import AnswerForm
+from fabula_workloads.models.loading import Device
 from fabula_workloads.recipe_parts.named import named
 from fabula_workloads.report.parts import PLAIN as PLAIN_REPORT
 from fabula_workloads.report.parts import ReportParts
 from fabula_workloads.samples.found import Finder
 from fabula_workloads.samples.held_out import held_out
 from fabula_workloads.samples.sample_set import EvaluationSample
+
+
+@dataclass(frozen=True, slots=True)
+class VideoAsked:
+    """A video to watch, and with what."""
+
+    video: Path
+    model: Path
+    tuned: Path
+    pixels: PixelWindow
+    device: Device
+    most_tokens: int
+    """Of one reply."""
+    question: str | None = None
+    """What is asked at its beginning."""
 
 
 def _plain_formats() -> dict[str, Finder]:
@@ -35,6 +53,9 @@ class EvaluationParts:
     open_engine: Callable[[Any], Any] | None = None
     """Opens an engine of its own (`inference.request.Engine`) from an `inference.opening.Opening`; without one, a chat
     model answers."""
+    watch: Callable[[VideoAsked, Callable[[float, str], None]], None] | None = None
+    """Watches a video with a model of the recipe, for `fabula tell --video`: tells each reply and its second once it is
+    made. Raises InputInvalid or UnfitAdapter."""
     answers: AnswerForm = PLAIN_ANSWERS
     """How an answer is read."""
     answer_files: AnswerReader = text_files

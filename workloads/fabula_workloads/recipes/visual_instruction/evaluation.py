@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from fabula_api.metrics import ProfileName
 from fabula_workloads.metrics.answer_form import AnswerForm
 from fabula_workloads.metrics.reading import Reading
-from fabula_workloads.recipe_parts.evaluation import EvaluationParts
+from fabula_workloads.recipe_parts.evaluation import EvaluationParts, VideoAsked
 from fabula_workloads.recipes.visual_instruction.answer import read_answer
 from fabula_workloads.recipes.visual_instruction.evaluated import ClipSample
 from fabula_workloads.recipes.visual_instruction.finding.ovo import ovo_bench
@@ -58,6 +59,13 @@ def open_engine(opening: Any) -> Any:
     return open_watcher(opening)
 
 
+def watch(asked: VideoAsked, say: Callable[[float, str], None]) -> None:
+    """A video, watched by a trained watcher."""
+    from fabula_workloads.recipes.visual_instruction.watcher.watching import watch_video
+
+    watch_video(asked, say)
+
+
 EVALUATION = EvaluationParts(
     formats={
         "dataset": held_out,
@@ -68,6 +76,7 @@ EVALUATION = EvaluationParts(
     sample=ClipSample,
     item="clip",
     open_engine=open_engine,
+    watch=watch,
     answers=AnswerForm(
         read=_read,
         flaws={"Empty": "a reply without words", "NoReply": "no record of replies"},

@@ -182,8 +182,8 @@ def build(job: TrainingJob, encoder: SampleEncoder) -> Trained:
         recompute_layers(base, spec.training.recompute_every, spec.training.keep_layers)
     stages = (*(files.read_config(begin, "begin").stages if begin is not None else ()), tune.stage)
     config = files.WatcherConfig(
-        tune=tune, family=str(base.config.model_type), vocabulary=vocabulary, side=details.side, hears=details.sound,
-        decides=tune.decides, stages=stages,
+        tune=tune, family=str(base.config.model_type), vocabulary=vocabulary, side=details.side, fps=details.fps,
+        hears=details.sound, decides=tune.decides, stages=stages,
     )  # fmt: skip
 
     def save(folder: Path, *, write: bool, of_checkpoint: bool, gathered: Gathered) -> None:

@@ -33,6 +33,8 @@ class WatcherConfig(BaseModel):
     """Tokens of the base's tokenizer, without the marks."""
     side: int
     """Sides of the pictures that it learned from."""
+    fps: float = 1.0
+    """Pictures a second that it learned from."""
     hears: bool
     decides: bool
     stages: tuple[str, ...]

@@ -80,8 +80,15 @@ class _Row:
 class Session:
     """A batch of views, watched to its end by one model."""
 
-    def __init__(self, watcher: Watcher, threshold: Threshold, replies: int = 1) -> None:
-        """`replies`: after so many a row need not be watched on."""
+    def __init__(
+        self,
+        watcher: Watcher,
+        threshold: Threshold,
+        replies: int = 1,
+        told: Callable[[Spoken], None] = lambda spoken: None,
+    ) -> None:
+        """`replies`: after so many a row need not be watched on. `told` is given each reply once it is over."""
+        self._told = told
         self._watcher, self._threshold, self._replies = watcher, threshold, replies
         self._ids = watcher.ids
         self.fed: list[list[int]] = []
@@ -229,8 +236,10 @@ class Session:
         if token == self._ids.end:
             speaking.ended, row.speaking = True, None
             row.next_token = token
+            self._told(speaking)
         elif len(speaking.tokens) >= row.view.most_tokens:
             row.speaking = None
+            self._told(speaking)
         else:
             speaking.tokens.append(token)
             row.next_token = token
@@ -244,6 +253,7 @@ class Session:
         elif row.armed and len(row.said) < self._replies:
             if row.speaking is not None:
                 row.speaking.interrupted = True
+                self._told(row.speaking)
             self._begin(row, segment, figure, self._ids.remark, now)
 
     def _begin(self, row: _Row, segment: Segment, score: float | None, mark: int, now: float) -> None:
