@@ -12,6 +12,7 @@ from transformers import AutoTokenizer  # noqa: E402
 
 pytestmark = pytest.mark.torch
 
+from tests.support.internvl_model import build_internvl  # noqa: E402
 from tests.support.watching_world import build_watching_model, write_watching  # noqa: E402
 
 from fabula_api.recipes.visual_instruction.tune import VisualInstructionTune  # noqa: E402
@@ -30,9 +31,10 @@ from fabula_workloads.recipes.visual_instruction.watcher.encode import (  # noqa
 )
 from fabula_workloads.recipes.visual_instruction.watcher.families import watcher_family  # noqa: E402
 from fabula_workloads.recipes.visual_instruction.watcher.fusion import Fusion, focal  # noqa: E402
+from fabula_workloads.recipes.visual_instruction.watcher.hearing import Ears  # noqa: E402
 from fabula_workloads.recipes.visual_instruction.watcher.loss import watcher_loss  # noqa: E402
 from fabula_workloads.recipes.visual_instruction.watcher.session import Session, View  # noqa: E402
-from fabula_workloads.recipes.visual_instruction.watcher.stream import laid_out  # noqa: E402
+from fabula_workloads.recipes.visual_instruction.watcher.stream import PICTURE, SOUND, laid_out  # noqa: E402
 from fabula_workloads.recipes.visual_instruction.watcher.tokens import REMARK, Words  # noqa: E402
 from fabula_workloads.runtime.failures import InputInvalid  # noqa: E402
 from fabula_workloads.training.samples.dataset import read_samples  # noqa: E402
@@ -51,17 +53,18 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Built:
     """A watcher with all that feeds it."""
 
-    def __init__(self, world: Path, pixels: PixelWindow = PIXELS, **tune: Any) -> None:
+    def __init__(self, world: Path, model: str = "model", dataset: str = "dataset", **tune: Any) -> None:
         tune = {"stage": "streaming"} | tune
         self.tune = VisualInstructionTune.model_validate(tune)
         torch.manual_seed(0)
-        base = load_for_training(world / "model", precision="fp32")
-        self.family = watcher_family(base.config.model_type)(world / "model", pixels, 64, self.tune.pooling)
-        self.words, _ = words_of(world / "model")
-        self.watcher = watcher_of(base, self.family, self.tune, self.words, hears=False).eval()
+        base = load_for_training(world / model, precision="fp32")
+        self.family = watcher_family(base.config.model_type)(world / model, PIXELS, 64, self.tune.pooling)
+        self.words, _ = words_of(world / model)
+        sound = self.family.sound_encoder
+        self.watcher = watcher_of(base, self.family, self.tune, self.words, hears=sound is not None).eval()
         self.writer = StreamWriter(self.words, self.family)
-        self.encoder = WatcherEncoder(world / "dataset", self.writer, None)
-        self.samples: list[VideoSample] = read_samples(world / "dataset", "train", kind=VideoSample)
+        self.encoder = WatcherEncoder(world / dataset, self.writer, Ears(sound) if sound else None)
+        self.samples: list[VideoSample] = read_samples(world / dataset, "train", kind=VideoSample)
 
     def batch(self, samples: list[VideoSample]) -> dict[str, Any]:
         made = Collator(self.words.ids.quiet)([[self.encoder.encode(sample)] for sample in samples])
@@ -69,20 +72,17 @@ class Built:
         return made
 
     def view(self, sample: VideoSample, **changes: Any) -> View:
-        blocks = self.writer.blocks(sample, False, unasked=True)
-        user, segments = laid_out(blocks, self.words.ids)
         encoded = self.encoder.encode(sample)
+        blocks = self.writer.blocks(sample, encoded["sound"] is not None, unasked=True)
+        user, segments = laid_out(blocks, self.words.ids)
         given = {
             "user": tuple(user), "segments": tuple(segments), "positions": self.family.positions(user),
-            "pixels": encoded["pixels"], "most_tokens": 6,
+            "pixels": encoded["pixels"], "sound": encoded["sound"], "most_tokens": 6,
         }  # fmt: skip
         return View(**(given | changes))
 
 
-@pytest.mark.parametrize("fusion", ["adaptive", "linear", "add"])
-@pytest.mark.parametrize("pooling", [1, 2])
-def test_watching_equals_a_pass_over_the_whole_at_every_position(world: Path, fusion: str, pooling: int) -> None:
-    made = Built(world, fusion=fusion, pooling=pooling)
+def equal_to_a_pass_over_the_whole(made: Built) -> None:
     views = [made.view(made.samples[0]), made.view(made.samples[1], begins=4.0)]
     with torch.no_grad():
         session = Session(made.watcher, Threshold(above=0.3), replies=2)
@@ -92,15 +92,38 @@ def test_watching_equals_a_pass_over_the_whole_at_every_position(world: Path, fu
         streamed = torch.cat(trace, dim=1)
         for row, view in enumerate(views):
             length = streamed.shape[1]
-            user = list(view.user) + [made.words.ids.quiet] * (length - len(view.user))
-            user = user[:length]
-            positions = made.family.positions(user)
-            shown = made.watcher.shown(view.pixels)
-            whole = made.watcher.states(
-                torch.tensor([session.fed[row]]), torch.tensor([user]), positions[:, None], shown
-            )
+            user = (list(view.user) + [made.words.ids.quiet] * length)[:length]
+            shown = made.watcher.shown(view.pixels, view.sound)
+            agent, positions = torch.tensor([session.fed[row]]), made.family.positions(user)[:, None]
+            whole = made.watcher.states(agent, torch.tensor([user]), positions, shown)
             end = min(length, len(view.user))
             torch.testing.assert_close(streamed[row, :end], whole[0, :end], atol=2e-4, rtol=2e-4)
+
+
+@pytest.mark.parametrize(("fusion", "pooling"), [("adaptive", 1), ("linear", 2), ("add", 1)])
+def test_watching_equals_a_pass_over_the_whole_at_every_position(world: Path, fusion: str, pooling: int) -> None:
+    equal_to_a_pass_over_the_whole(Built(world, fusion=fusion, pooling=pooling))
+
+
+@pytest.mark.parametrize("hears", [False, True])
+def test_the_second_family_sees_and_hears(world: Path, tmp_path: Path, hears: bool) -> None:
+    build_internvl(tmp_path / "internvl", hears=hears)
+    write_watching(tmp_path / "heard", 3, 0, sound=True)
+    made = Built(tmp_path, "internvl", "heard", pooling=2 - hears)
+    encoded = made.encoder.encode(made.samples[0])
+    high, wide = made.family.grid
+    assert (high, wide) == ((2, 2) if hears else (1, 1))  # 4 x 4 patches, shuffled to 2 x 2
+    assert encoded["user"].tolist().count(PICTURE) == 10 * high * wide
+    assert encoded["user"].tolist().count(SOUND) == (10 * 12 if hears else 0)
+    equal_to_a_pass_over_the_whole(made)
+    batch = made.batch(made.samples[:2])
+    labels = batch.pop("labels")
+    watcher_loss(made.watcher(**batch), labels).backward()
+    if hears:
+        assert made.watcher.hearing.adapter.weight.grad.abs().sum() > 0
+        assert all(one.grad is None for one in made.watcher.hearing.encoder.parameters())
+        assert not any("encoder" in name for name in made.watcher.own_weights())
+    assert made.watcher.own_weights()["projector.model.multi_modal_projector.linear_2.weight"].grad.abs().sum() > 0
 
 
 def test_a_pass_learns_words_and_moments(world: Path) -> None:
