@@ -197,6 +197,7 @@ def test_an_answer_of_silence_can_be_read_and_is_shown_to_no_judge() -> None:
     assert form.read(said(None), "v2").passages and form.read(said(None), "v2").flaw is None
     assert form.blind(said(None)) == "" and form.blind(said(2.0)) == "Hello there"
     assert not form.read(said(2.0, " "), "v2").passages
+    assert form.read("two plain words", "v2").text == "two plain words"  # as the self-tests of metrics of texts ask
     assert form.as_file("one", said(2.0), 0.0) == "2.000 Hello there\n"
 
 

@@ -33,12 +33,11 @@ class Watched(Reading):
 
 
 def _read(answer: str, profile: ProfileName) -> Reading:
+    """A record of replies; a text that is none is words without a second, as the self-tests of metrics give them."""
     found = read_answer(answer)
-    if found is None:
-        return Watched(answer, "", "NoReply")
-    return Watched(
-        answer, found.words, None if found.words.strip() or not found.replies else "Empty", not found.replies
-    )
+    words = answer if found is None else found.words
+    silent = found is not None and not found.replies
+    return Watched(answer, words, None if silent or words.strip() else "Empty", silent)
 
 
 def _words(answer: str) -> str:
@@ -79,7 +78,7 @@ EVALUATION = EvaluationParts(
     watch=watch,
     answers=AnswerForm(
         read=_read,
-        flaws={"Empty": "a reply without words", "NoReply": "no record of replies"},
+        flaws={"Empty": "a reply without words"},
         blind=_words,
         unreadable="replies without words",
         as_file=_as_file,
