@@ -268,3 +268,13 @@ def test_a_model_without_a_head_is_polled_to_the_end_of_the_clip_and_not_of_the_
     assert [(one.at, one.text) for one in spoke.replies] == [(4.0, "Hello there")]
     silent, model = watched(99)
     assert silent.replies == () and len(model.asked) == 10  # every second up to the clip's end, which is 10
+
+
+def test_metrics_of_texts_pass_their_self_tests_on_answers_that_are_watched() -> None:
+    from fabula_api.recipes import metrics_of
+    from fabula_workloads.metrics.self_tests import probe_text_metrics
+
+    metrics = list(metrics_of("visual-instruction").values())
+    tried = probe_text_metrics(EVALUATION.answers, "v2", metrics)
+    assert {one.metric for one in tried} >= {"words", "repeated-sentences", "distinct-2"}
+    assert [one.message for one in tried if not one.passed and not one.known_defect] == []

@@ -8,9 +8,10 @@ METRIC = Metric(
     unit="share of sentences that an answer has had before",
     shown=".4f",
     better="lower",
+    # Where an answer has no turns, a label is part of the sentence behind it.
     probes=(
-        "Speaker 1: The boat leaves the harbour at noon.\n\nSpeaker 2: The gulls follow it out to sea.",
-        "Speaker 1: The boat leaves the harbour at noon.\n\nSpeaker 2: The boat leaves the harbour at noon.",
+        "Speaker 1: Listen. The boat leaves at noon.\n\nSpeaker 2: Look. The gulls follow it out.",
+        "Speaker 1: Listen. The boat leaves at noon.\n\nSpeaker 2: Look. The boat leaves at noon.",
     ),
     definitions={
         "v2": Definition(
