@@ -13,7 +13,8 @@ from tests.support.observations import observed
 from fabula_api.recipes import Kind
 from fabula_api.recipes.visual_instruction.tune import VisualInstructionTune, VisualInstructionTuneSpec
 from fabula_api.specs import parse_spec
-from fabula_operator.plan.acceptance.accept import Accepted, accept
+from fabula_operator.plan.acceptance.refusal import Accepted
+from fabula_operator.plan.lifecycle.accept import accept
 
 FOLDER = Path(__file__).parents[3] / "examples" / "visual-instruction"
 DOCUMENTS = [
