@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -156,6 +157,8 @@ def test_the_whole_evaluation_ends_in_a_report(world: Path) -> None:
     assert html.count("<img ") == SAMPLES * 5
     assert "random weights" in html
     found = json.loads((world / "score" / "report.json").read_text())
+    assert found["settings"]["answered by"] == found["settings"]["scored by"] == f"fabula {version('fabula')}"
+    assert "Speaker" in found["settings"]["prompt asked"]
     tests = {(t["metric"], t["profile"], t["name"]): (t["passed"], t["knownDefect"]) for t in found["selfTests"]}
     assert tests["clip-score", "v2", "tells two texts apart"] == (True, False)
     assert tests["clip-score", "paper-v1", "tells two texts apart"] == (False, True)

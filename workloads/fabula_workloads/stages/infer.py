@@ -21,6 +21,7 @@ from fabula_workloads.runtime.store import Store
 from fabula_workloads.runtime.work_queue import LEASE_SECONDS, Heart, Holder, WorkQueue, counts_for, share_of
 from fabula_workloads.samples.sample_set import read_sample_set
 from fabula_workloads.stages.answers import AnswerOutcome
+from fabula_workloads.stages.origins import keep_origin
 
 LOOK_SECONDS = LEASE_SECONDS / 4
 """How often a shard without work looks whether others still do what they hold."""
@@ -57,6 +58,7 @@ def infer(context: StageContext, open_engine: OpenEngine) -> StageResult:
         taken = [(samples[items[key][0]], items[key][1]) for key in queue.take(most)]
         return [request(sample, seed, folder, spec.prompt or sample.prompt or usual) for sample, seed in taken]
 
+    keep_origin(context)
     engine: Engine | None = None
     with Heart(queue.beat):
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -42,6 +42,7 @@ from fabula_workloads.runtime.failures import InputInvalid
 from fabula_workloads.samples.sample_set import EvaluationSample, read_sample_set
 from fabula_workloads.stages.answers import read_answers
 from fabula_workloads.stages.judged import read_judges
+from fabula_workloads.stages.origins import Origin, own_code, read_origins
 from fabula_workloads.tracking.tracker import About
 from fabula_workloads.tracking.trackers import Trackers, tracked
 
@@ -137,14 +138,17 @@ def _commit(
     parts: EvaluationParts,
 ) -> StageResult:
     lineage = [Lineage(name=given.name, uri=given.uri, digest=given.digest) for given in context.config.inputs]
-    settings = _settings(spec)
+    origins = read_origins(context, spec)
+    behind = [made.replace(name=f"{arm}: {made.name}") for arm, origin in origins.items() for made in origin.lineage]
+    settings = _settings(spec) | _made_with(spec, origins.values())
     judges = judges_found(judged)
     room = SUMMARY_LIMIT - (wire_size(judges) if judges else 0)
     summary = ScoreSummary.model_validate(summarize(evaluation, room) | ({"judges": judges} if judges else {}))
     thumbnails = {sample: [thumbnail(path) for path in paths] for sample, paths in pictures.items()}
     told = Told(evaluation, samples, thumbnails, judged, spec)
-    html = page(told, name=context.config.run.name, lineage=lineage, settings=settings, parts=parts.report)
-    found = document(evaluation, lineage, settings) | ({"judges": judges_document(judged)} if judged.judges else {})
+    shown = [*lineage, *behind]
+    html = page(told, name=context.config.run.name, lineage=shown, settings=settings, parts=parts.report)
+    found = document(evaluation, shown, settings) | ({"judges": judges_document(judged)} if judged.judges else {})
     files = {
         "report.html": html,
         "report.json": json.dumps(found, ensure_ascii=False, indent=1, allow_nan=False) + "\n",
@@ -174,6 +178,13 @@ def _commit(
         attempt=context.config.attempt,
     )
     return StageResult(artifact=manifest, counts=counts, summary=summary)
+
+
+def _made_with(spec: EvalRunSpec, origins: Iterable[Origin]) -> dict[str, str | int | float | bool]:
+    """The code that answered and scored, and the prompt in its words."""
+    usual = "" if spec.prompt else parts_of(spec.recipe).inference_prompt()
+    answered = ", ".join(sorted({origin.code for origin in origins})) or "an earlier version"
+    return {"answered by": answered, "scored by": own_code(), "prompt asked": spec.prompt or usual}
 
 
 def _settings(spec: EvalRunSpec) -> dict[str, str | int | float | bool]:
