@@ -10,7 +10,11 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PLATFORM = ("crds/fabula_api", "operator", "workloads/fabula_workloads", "localcluster", "charts/fabula_chart")
-OF_A_RECIPE = ("crds/fabula_api/recipes/podcast", "workloads/fabula_workloads/recipes")
+OF_A_RECIPE = (
+    "crds/fabula_api/recipes/podcast",
+    "crds/fabula_api/recipes/visual_instruction",
+    "workloads/fabula_workloads/recipes",
+)
 OF_A_FAMILY = ("crds/fabula_api/model_families", "workloads/fabula_workloads/models/qwen3_vl")
 WORDS = {"recipe": (re.compile("podcast|sporc|episode|excerpt", re.I), OF_A_RECIPE),
          "family": (re.compile("qwen", re.I), (*OF_A_RECIPE, *OF_A_FAMILY))}  # fmt: skip

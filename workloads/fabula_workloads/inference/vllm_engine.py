@@ -16,6 +16,7 @@ from fabula_api.shared_spec import PixelWindow
 from fabula_workloads.inference.opened import opened
 from fabula_workloads.inference.request import Answer, Failure, Interrupted, Request, Work
 from fabula_workloads.models.adapter import CONFIG, check_adapter_files, rank_of
+from fabula_workloads.models.family import otherwise_in_vllm
 from fabula_workloads.models.loading import Device
 from fabula_workloads.models.processor import load_processor
 from fabula_workloads.recipe_parts import Conversation, messages
@@ -158,17 +159,10 @@ class VllmEngine:
 
 
 def check_positions(model: Path) -> None:
-    """Raise ValueError where vLLM would place a picture's tokens otherwise than transformers does in training: that
-    interleaves Qwen3-VL's positions whatever config.json says, vLLM only where it says so."""
+    """Raise ValueError where vLLM would place a picture's tokens otherwise than transformers does in training."""
     config = json.loads((model / "config.json").read_bytes())
-    text = config.get("text_config") or {}
-    rope = text.get("rope_parameters") or text.get("rope_scaling") or {}
-    of_the_family = str(config.get("model_type")).startswith("qwen3_vl")
-    if of_the_family and "mrope_section" in rope and not rope.get("mrope_interleaved"):
-        raise ValueError(
-            "config.json says nothing of text_config.rope_parameters.mrope_interleaved, so vllm would place pictures "
-            "otherwise than in training: set it to true, as published models have it"
-        )
+    if (problem := otherwise_in_vllm(config)) is not None:
+        raise ValueError(problem)
 
 
 def _longest(model: Path, wanted: int) -> int:

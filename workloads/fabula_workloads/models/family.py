@@ -80,6 +80,9 @@ class ModelFamily:
     prepare: Callable[[Any], None] | None = None
     """Change how a loaded model computes, not what, in training and at inference; None leaves transformers' way."""
 
+    unlike_in_vllm: Callable[[Mapping[str, Any]], str | None] | None = None
+    """From a config.json: why vLLM would compute something else from it than transformers does, and what to change."""
+
 
 @cache
 def families() -> Mapping[str, ModelFamily]:
@@ -111,6 +114,14 @@ def prepare(model: Any) -> None:
     for family in families().values():
         if family.prepare is not None and model.config.model_type in family.model_types:
             family.prepare(model)
+
+
+def otherwise_in_vllm(config: Mapping[str, Any]) -> str | None:
+    """Why vLLM would compute something else from this config.json than training does; None where nothing is known."""
+    for family in families().values():
+        if family.unlike_in_vllm is not None and config.get("model_type") in family.model_types:
+            return family.unlike_in_vllm(config)
+    return None
 
 
 def family_of_processor(processor: Any) -> ModelFamily:

@@ -5,6 +5,7 @@ from typing import Any
 from fabula_workloads.models.family import ModelFamily
 from fabula_workloads.models.qwen3_vl.batches import collate, encode, picture_tokens
 from fabula_workloads.models.qwen3_vl.flops import needed
+from fabula_workloads.models.qwen3_vl.positions import unlike_in_vllm
 
 
 def _use_liger(model: Any) -> None:
@@ -31,4 +32,5 @@ FAMILY = ModelFamily(
     collate=collate,
     needed=needed,
     prepare=_attend_at_once,
+    unlike_in_vllm=unlike_in_vllm,
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 
@@ -19,3 +19,15 @@ def rope_index(model: Any) -> Callable[..., Any]:
         return bare.get_rope_index(input_ids, mm_token_type_ids=mm_token_type_ids, image_grid_thw=image_grid_thw)[0]
 
     return positions
+
+
+def unlike_in_vllm(config: Mapping[str, Any]) -> str | None:
+    """transformers interleaves a picture's three positions whatever config.json says, vLLM only where it says so."""
+    text = config.get("text_config") or {}
+    rope = text.get("rope_parameters") or text.get("rope_scaling") or {}
+    if "mrope_section" not in rope or rope.get("mrope_interleaved"):
+        return None
+    return (
+        "config.json says nothing of text_config.rope_parameters.mrope_interleaved, so vllm would place pictures "
+        "otherwise than in training: set it to true, as published models have it"
+    )
