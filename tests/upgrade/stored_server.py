@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from fabula_kube.connection import Answer
 from fabula_operator.kube.resources import CONFIG_MAP, JOB, POD, PYTORCH_JOB, RUNS, SERVICE, Obj
@@ -26,6 +27,10 @@ class StoredServer:
         if method != "GET":
             self.writes.append((method, path, (body or b"").decode()))
             made = json.loads(body or b"{}")
+            if method == "PATCH" and (found := self._of_status(path)) is not None:
+                found["status"] = merge(found.get("status"), made.get("status"))
+                found["metadata"]["resourceVersion"] = str(int(found["metadata"]["resourceVersion"]) + 1)
+                return _answer(found)
             made["metadata"] = {**(made.get("metadata") or {}), "uid": "made", "resourceVersion": "2"}
             return _answer(made)
         if found := self._discovered(path):
@@ -41,6 +46,12 @@ class StoredServer:
             items = [one for one in items if _matches(one, selector)]
         return _answer({"kind": "List", "metadata": {"resourceVersion": "1"}, "items": items})
 
+    def _of_status(self, path: str) -> Obj | None:
+        for one in self.objects:
+            if path.endswith(f"/{_PLURALS[one['kind']]}/{one['metadata']['name']}/status"):
+                return one
+        return None
+
     def _discovered(self, path: str) -> Obj | None:
         """The training operator's kind, where it is among the objects, as a server that has it says."""
         there = any(one["kind"] == PYTORCH_JOB.kind for one in self.objects)
@@ -52,6 +63,19 @@ class StoredServer:
 
     async def close(self) -> None:
         return None
+
+
+def merge(value: Any, patch: Any) -> Any:
+    """A JSON merge patch (RFC 7396)."""
+    if not isinstance(patch, dict):
+        return patch
+    merged = dict(value) if isinstance(value, dict) else {}
+    for key, part in patch.items():
+        if part is None:
+            merged.pop(key, None)
+        else:
+            merged[key] = merge(merged.get(key), part)
+    return merged
 
 
 def _answer(value: Obj) -> Answer:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _USUAL = Generation()
 _WINDOW = PixelWindow()
 _RECIPE: str = RunSpec.model_fields["recipe"].default
+_TUNED_FILES = ("manifest.json", "adapter_config.json")
 _LOADING, _WORDS = "The model", "What is told"
 
 
@@ -210,7 +211,10 @@ def _tuned(
     """What was tuned, and the artifact root as far as it is known: a folder, a URI, or a run's by its name."""
     from fabula_workloads.telling.weights import Tuned
 
-    if "://" in named or Path(named).expanduser().exists():
+    # A bare word is a run's name, even where a folder has it too that holds nothing tuned.
+    folder = Path(named).expanduser()
+    told_as_path = named.startswith(("~", ".")) or "/" in named or any((folder / one).is_file() for one in _TUNED_FILES)
+    if "://" in named or (folder.exists() and told_as_path):
         return Tuned(named, name=named), root
     if named.startswith(("/", ".", "~")) or named.count("/") > 1:
         raise CommandFailed(Exit.ABSENT, f"--adapter {named}: there is no such folder")

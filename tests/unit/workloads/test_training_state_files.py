@@ -32,6 +32,7 @@ class Engine:
         self.flat = torch.zeros(sum(one.part for one in self.parameters.values()))
         moments = {} if step == 0 else self._moments(step)
         self.optimizer: Any = SimpleNamespace(
+            invalidate_secondary_tensor=lambda: None,
             fp32_partitioned_groups_flat=[self.flat],
             fp16_groups=[],
             optimizer=SimpleNamespace(state={self.flat: moments}),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
@@ -13,11 +13,13 @@ Outcome = TypeVar("Outcome")
 
 def in_flight(
     items: Iterable[Item], work: Callable[[Item], Outcome], limit: int, stopping: threading.Event
-) -> Iterator[tuple[Item, Outcome]]:
+) -> Generator[tuple[Item, Outcome], None, None]:
     """(item, outcome) as items end, with at most `limit` of them at work.
 
     When `stopping` is set, or an item raises, no further item begins; those at work end and are handed out first, and
-    then the first exception is raised. An item's thread is its own until it ends.
+    then the first exception is raised. An item's thread is its own until it ends. Who may leave the loop before its end
+    closes this generator (`contextlib.closing`): left to the garbage collector, it would wait for its threads in
+    whichever thread that runs, and for ever where that is one which is just being started.
     """
     failure: BaseException | None = None
     remaining = iter(items)

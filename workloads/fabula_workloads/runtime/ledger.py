@@ -64,10 +64,13 @@ class Ledger:
         Reads ahead, because each read from S3 is a round trip.
         """
         ordered = sorted(self.ids() if among is None else among)
-        with ThreadPoolExecutor(_READERS) as readers:
-            for start in range(0, len(ordered), _BATCH):
-                batch = ordered[start : start + _BATCH]
-                yield from zip(batch, readers.map(lambda item: self._parse(item_path(item)), batch), strict=True)
+        for start in range(0, len(ordered), _BATCH):
+            batch = ordered[start : start + _BATCH]
+            # No thread outlives a batch: who stops in the middle leaves this generator to the garbage collector, and in
+            # whichever thread that runs, it must not have to wait for others.
+            with ThreadPoolExecutor(_READERS) as readers:
+                found = list(readers.map(lambda item: self._parse(item_path(item)), batch))
+            yield from zip(batch, found, strict=True)
 
     def _parse(self, path: str) -> dict[str, Any]:
         data = self._store.read(path)

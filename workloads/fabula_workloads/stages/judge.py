@@ -8,6 +8,7 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 
 from fabula_api.artifact import Manifest
@@ -71,9 +72,10 @@ def run(context: StageContext, clock: Clock | None = None) -> StageResult:
     report()  # with what earlier starts spent, by which the operator divides the budget
     over = False
     try:
-        for _, outcome in in_flight(pending, work, judge.concurrency, context.stopping):
-            tally[outcome.counted_as(VERDICT)] += 1
-            report()
+        with closing(in_flight(pending, work, judge.concurrency, context.stopping)) as at_work:
+            for _, outcome in at_work:
+                tally[outcome.counted_as(VERDICT)] += 1
+                report()
         if refusals is not None and (failure := refusals.all_alike()):
             raise failure
     except WorkerError as error:

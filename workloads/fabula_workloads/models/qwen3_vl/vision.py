@@ -50,24 +50,26 @@ def _attend(module: Any, hidden: Any, bounds: Any, rotary: Any, cuts: _Cuts) -> 
     length = hidden.shape[0]
     query, key, value = module.qkv(hidden).reshape(length, 3, module.num_heads, -1).permute(1, 0, 2, 3).unbind(0)
     query, key = apply_rotary_pos_emb_vision(query, key, *rotary)
-    lengths = cuts.of(bounds)
-    if has_varlen_kernel(query):
+    lengths, attention = cuts.of(bounds), module.config._attn_implementation
+    if attention == "sdpa" and has_varlen_kernel(query):
         from torch.nn.attention.varlen import varlen_attn
 
         longest = max(lengths)
         out: Any = varlen_attn(query, key, value, bounds, bounds, longest, longest, scale=module.scaling)
     else:
-        out = _one_by_one(module, query, key, value, lengths)
+        out = _one_by_one(module, query, key, value, lengths, attention)
     return module.proj(out.reshape(length, -1).contiguous())
 
 
-def _one_by_one(module: Any, query: Any, key: Any, value: Any, lengths: list[int]) -> Any:
+def _one_by_one(module: Any, query: Any, key: Any, value: Any, lengths: list[int], attention: str) -> Any:
     import torch
-    from transformers.integrations.sdpa_attention import sdpa_attention_forward
+    from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+    from transformers.models.qwen3_vl.modeling_qwen3_vl import eager_attention_forward
 
+    attend = ALL_ATTENTION_FUNCTIONS.get_interface(attention, eager_attention_forward)
     heads_first = (part.transpose(0, 1)[None].split(lengths, 2) for part in (query, key, value))
     parts = [
-        sdpa_attention_forward(module, *picture, None, scaling=module.scaling, is_causal=False)[0]
+        attend(module, *picture, attention_mask=None, scaling=module.scaling, dropout=0.0, is_causal=False)[0]
         for picture in zip(*heads_first, strict=True)
     ]
     return torch.cat(parts, dim=1)

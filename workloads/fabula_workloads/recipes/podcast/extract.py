@@ -6,6 +6,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 
 from fabula_api.artifact import Manifest
@@ -66,13 +67,15 @@ class _Shard:
         self._report(extracting)
         stopped_by = None
         try:
-            for _, outcome in in_flight(
+            at_work = in_flight(
                 self._to_do(), lambda place: self._one(extracting, *place), extracting.concurrency,
                 self.context.stopping,
-            ):  # fmt: skip
-                if outcome is not None:
-                    self._count(outcome)
-                    self._report(extracting)
+            )  # fmt: skip
+            with closing(at_work):
+                for _, outcome in at_work:
+                    if outcome is not None:
+                        self._count(outcome)
+                        self._report(extracting)
             if extracting.refusals and (failure := extracting.refusals.all_alike()):
                 raise failure
         except WorkerError as error:

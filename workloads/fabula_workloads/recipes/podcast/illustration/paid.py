@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from contextlib import closing
 from itertools import takewhile
 
 from fabula_api.recipes.podcast.build import PodcastBuildSpec
@@ -73,10 +74,11 @@ def illustrate_paid(context: StageContext, clock: Clock | None = None) -> StageR
     stopped_by = "TargetReached"
     try:
         to_do = takewhile(lambda scene: not wanted.enough(scene), pending)
-        for _, outcome in in_flight(to_do, draw, spec.podcast.images.concurrency, context.stopping):
-            if outcome is not None:
-                tally[outcome.counted_as(IMAGE)] += 1
-                report()
+        with closing(in_flight(to_do, draw, spec.podcast.images.concurrency, context.stopping)) as at_work:
+            for _, outcome in at_work:
+                if outcome is not None:
+                    tally[outcome.counted_as(IMAGE)] += 1
+                    report()
         if failure := refusals.all_alike():
             raise failure
     except WorkerError as error:
