@@ -10,7 +10,7 @@ SUPPLY := $(VENV)/supply/bin
 ROLES := operator cpu gpu gpu-vllm
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-audio-description demo-visual-instruction test unit invariants test-vllm test-local-cluster soak conformance real-crd-server e2e lint generate check-generated rights lock audit sbom environment images test-images test-images-gpu test-images-vllm clean
+.PHONY: help demo demo-audio-description demo-visual-instruction test unit invariants test-vllm test-local-cluster soak chaos conformance real-crd-server e2e lint generate check-generated rights lock audit sbom environment images test-images test-images-gpu test-images-vllm clean
 
 help: ## Show these targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-24s %s\n", $$1, $$2}'
@@ -34,6 +34,9 @@ soak: $(VENV)/.test ## Run what takes too long for `make test`
 	FABULA_SOAK=1 $(BIN)/python -m pytest tests/e2e/test_training_chaos.py tests/e2e/test_narration_soak.py \
 	  tests/integration/test_training_narrator.py tests/integration/test_narrator_learns.py \
 	  tests/integration/test_training_watcher.py tests/integration/test_training_within_node.py $(PYTEST_ARGS)
+
+chaos: $(VENV)/.test ## Kill everything while the quickstart's runs work: they end as in peace
+	FABULA_SOAK=1 $(BIN)/python -m pytest tests/e2e/test_chaos.py $(PYTEST_ARGS)
 
 unit: $(VENV)/.test ## Run the fast tests only
 	$(BIN)/python -m pytest tests/unit $(PYTEST_ARGS)

@@ -21,7 +21,11 @@ import yaml
 from tests.e2e.conftest import BIN, ROOT, Product
 from tests.support.patience import until
 
-pytestmark = [pytest.mark.slow, pytest.mark.torch]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.torch,
+    pytest.mark.skipif("FABULA_SOAK" not in os.environ, reason="six runs: `make chaos`, and .ci/run by itself"),
+]
 
 
 def small(namespace: str) -> str:

@@ -61,6 +61,9 @@ def test_the_peak_is_the_devices_in_bf16(
     device: str | None, training: dict[str, Any], product: str | None, expected: float | None
 ) -> None:
     wire = {"dataset": {"uri": "d"}, "model": {"name": "m"}, "training": training, "topology": {"product": product}}
+    from fabula_workloads.models.torchvision_shim import prepare_torchvision
+
+    prepare_torchvision()
     from fabula_workloads.training.rank.step_boundary import peak_of
 
     assert peak_of(FineTuneRunSpec.model_validate(wire), device) == expected
