@@ -100,16 +100,15 @@ def key_of(stage: Any, spec: EvalRunSpec, arm: Arm, chosen: str, root: Path) -> 
     return stage_key("podcast", stage, spec, arm, inputs, f"file://{root}").removeprefix("sha256:")[:16]
 
 
-async def test_judges_are_killed_and_no_verdict_is_paid_twice(
-    tmp_path: Path, stage_libraries: Path, monkeypatch: Any
-) -> None:
+async def test_judges_are_killed_and_no_verdict_is_paid_twice(tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     root = tmp_path / "artifacts"
     (root / "model").mkdir(parents=True)
     (root / "model" / "config.json").write_text("{}")
     write_vist(root / "vist", SAMPLES)
     with (
-        ControlPlane(tmp_path / "cluster", libraries=stage_libraries) as cluster,
+        # Pods of their own processes: a copy outlives for a moment the process that is killed in its place.
+        ControlPlane(tmp_path / "cluster") as cluster,
         run_judges(JudgeServer(frozenset(GOOD), key=KEY)) as server,
     ):
         wire = spec_of(root, server.endpoint)
