@@ -142,6 +142,12 @@ async def test_judges_are_killed_and_no_verdict_is_paid_twice(tmp_path: Path, mo
             for pid in await eventually(stuck, "twenty verdicts"):
                 with suppress(ProcessLookupError):  # the processes of a pod end with any of them
                     os.kill(pid, signal.SIGKILL)
+
+            async def nobody_asks() -> bool:
+                # What the dead had sent is turned away before anything is answered again.
+                return server.connections == 0
+
+            await eventually(nobody_asks, "closed connections")
             server.refuses_after = None
 
             async def over() -> Obj | None:

@@ -42,6 +42,8 @@ class JudgeServer:
     bodies: Counter[str] = field(default_factory=Counter)
     """How often each request was answered."""
     requests: list[dict[str, Any]] = field(default_factory=list)
+    connections: int = 0
+    """Open now. A request of a client that was killed is answered until its connection is closed."""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -79,6 +81,18 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:
         """Quiet."""
+
+    def setup(self) -> None:
+        with self.server_of.lock:
+            self.server_of.connections += 1
+        super().setup()
+
+    def finish(self) -> None:
+        try:
+            super().finish()
+        finally:
+            with self.server_of.lock:
+                self.server_of.connections -= 1
 
     def do_POST(self) -> None:
         judges = self.server_of

@@ -5,14 +5,17 @@ import inspect
 import itertools
 import re
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
-import click
+import typer
 import typer.main
 
 from fabula_cli import exits
 from fabula_cli.exits import Exit
 from fabula_cli.main import app
+
+if TYPE_CHECKING:
+    import click
 
 PAGE = Path(__file__).parents[3] / "docs" / "command.md"
 
@@ -36,7 +39,7 @@ def test_the_page_lists_the_exit_codes_that_there_are() -> None:
 
 def test_the_page_names_the_commands_that_answer_programs() -> None:
     group = cast("click.Group", typer.main.get_command(app))
-    given = click.Context(group)
+    given = typer.Context(group)
     commands = {name: cast("click.Command", group.get_command(given, name)) for name in group.list_commands(given)}
     answering = {name for name, one in commands.items() if "output" in {option.name for option in one.params}}
     (sentence,) = re.findall(r"^(.*) take `--output json`", PAGE.read_text(), re.MULTILINE)
