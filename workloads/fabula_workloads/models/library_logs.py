@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import warnings
 
 
 def quiet_bitsandbytes() -> None:
@@ -15,6 +16,8 @@ def quiet_libraries(*, bars: bool = False) -> None:
     """Let transformers log errors only. Call before loading a model. `bars` leaves the bars of its progress, for who
     waits at a terminal."""
     quiet_bitsandbytes()
+    # peft asks transformers by a name that it is about to lose.
+    warnings.filterwarnings("ignore", category=FutureWarning, message=".*is_gradient_checkpointing")
     import torch
 
     if not torch.cuda.is_available():
