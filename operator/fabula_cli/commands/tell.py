@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from fabula_api.arms import KEY_VARIABLE, Generation
+from fabula_api.artifact import MANIFEST
 from fabula_api.fine_tune_run import FineTuneRunStatus
 from fabula_api.shared_spec import PixelWindow, RunSpec
 from fabula_cli.access import Context, Kubeconfig, Namespace, access, title
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 _USUAL = Generation()
 _WINDOW = PixelWindow()
 _RECIPE: str = RunSpec.model_fields["recipe"].default
-_TUNED_FILES = ("manifest.json", "adapter_config.json")
+_TUNED_FILES = (MANIFEST, "adapter_config.json")
 _LOADING, _WORDS = "The model", "What is told"
 
 

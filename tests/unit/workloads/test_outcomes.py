@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -95,3 +96,16 @@ def test_each_item_is_read_once_however_often_the_outcomes_are_gone_through(
     assert store.reads == 60
     del read, first, second
     assert not list((tmp_path / "cache").iterdir()), "the copy goes with its reader"
+
+
+def test_who_stops_in_the_middle_leaves_no_thread_behind(store: CountingStore) -> None:
+    """A generator that is left with threads waits for them wherever the garbage collector runs: for ever in a thread
+    that is just being started."""
+    ledger = Ledger(store)
+    for item in ("one", "two", "three"):
+        ledger.put(item, {"outcome": "ok"})
+    before = set(threading.enumerate())
+    items = ledger.items()
+    assert next(items)[0] == "one"
+    assert set(threading.enumerate()) <= before
+    assert [key for key, _ in items] == ["three", "two"]
