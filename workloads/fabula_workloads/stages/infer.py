@@ -58,7 +58,6 @@ def infer(context: StageContext, open_engine: OpenEngine) -> StageResult:
         taken = [(samples[items[key][0]], items[key][1]) for key in queue.take(most)]
         return [request(sample, seed, folder, spec.prompt or sample.prompt or usual) for sample, seed in taken]
 
-    keep_origin(context)
     engine: Engine | None = None
     with Heart(queue.beat):
         try:
@@ -67,7 +66,9 @@ def infer(context: StageContext, open_engine: OpenEngine) -> StageResult:
                 if more is None:
                     context.stopping.wait(LOOK_SECONDS)
                     continue
-                engine = engine or open_engine(context)
+                if engine is None:
+                    engine = open_engine(context)
+                    keep_origin(context)
                 for asked, answer in engine.answers(work, context.stopping.is_set):
                     made.add(asked.key, _keep(context.store, evaluation.answers, spec.profiles[0], asked, answer))
                     queue.finished(asked.key)
