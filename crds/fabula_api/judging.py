@@ -67,7 +67,8 @@ def plan_of(spec: EvalRunSpec, judge: Judge) -> JudgePlan:
     scaled = rubric_of(spec, judge).scale is not None
     questions = len(spec.arms) if scaled else len(pairs_of(spec, judge)) * ORDERS
     probed = min(judge.probes, spec.samples.count)
-    calls = questions * spec.samples.count * len(spec.generation.seeds) * judge.tries
+    times = questions * len(spec.generation.seeds) + rubric_of(spec, judge).of_references
+    calls = times * spec.samples.count * judge.tries
     if questions:
         calls += probed * (PROBES_OF_POINTS if scaled else PROBES_OF_PAIRS)
     each = _usd_of_call(spec, judge)

@@ -28,6 +28,8 @@ class Scale(SpecModel):
 
 
 class Rubric(SpecModel):
+    of_references: ClassVar[bool] = False
+    """Whether its questions are put of the samples' own texts as well, each once, beside those of the arms' answers."""
     name: Name
     """Name by which judges ask for it."""
     task: LongText

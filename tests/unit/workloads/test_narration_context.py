@@ -9,8 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fabula_workloads.recipes.audio_description.scoring.critic import Line, agreement, identities, macro, micro
+from fabula_api.specs import parse_spec
+from fabula_workloads.metrics.answer_form import PLAIN
+from fabula_workloads.metrics.evaluation import evaluate
+from fabula_workloads.metrics.materials import Materials
+from fabula_workloads.metrics.records import GivenAnswer
+from fabula_workloads.recipes.audio_description.annotations.rows import Character
+from fabula_workloads.recipes.audio_description.held_out import NarrationEvaluationSample
+from fabula_workloads.recipes.audio_description.scoring import context
+from fabula_workloads.recipes.audio_description.scoring.by_film import films_csv, films_table, means
+from fabula_workloads.recipes.audio_description.scoring.critic import Line, agreement, identities
 from fabula_workloads.recipes.audio_description.scoring.neighbours import by_answer, over_films, recall, windows
+from fabula_workloads.report.parts import Told
 
 
 def test_the_published_windows_leave_the_rest_out_and_all_scores_it() -> None:
@@ -73,9 +83,70 @@ def test_figures_are_over_rows_whose_reference_is_about_somebody() -> None:
     lines = [Line("a", "Joey sits.", "Joey and Ross sit."), Line("b", "A dog.", "Joey."), Line("c", "Ross.", "A dog.")]
     found = agreement(lines, ["Joey", "Ross"], Named(whoever="Joey", nobody="Ross"))
     assert found == {"a": 0.5, "b": None, "c": 0.0}
-    other = {"d": 1.0}
-    assert micro({"one": found, "two": other}) == 0.5
-    assert macro({"one": found, "two": other}) == 0.625
+
+
+JOEY = Character(id="nm1", role="Joey", short_name="Joey")
+
+
+def evaluated(films: dict[str, int], monkeypatch: pytest.MonkeyPatch) -> Told:
+    """An evaluation of R@1/4 and CRITIC of films with so many clips each, by stand-ins for both models."""
+    samples = {
+        f"{film}-{n:02}": NarrationEvaluationSample(
+            id=f"{film}-{n:02}", source="s", film=film, start=n, end=n + 1, features="f",
+            reference="Joey sits." if n % 3 else f"A dog {n}.", characters=(JOEY,),
+        )
+        for film, clips in films.items()
+        for n in range(clips)
+    }  # fmt: skip
+    wire = {
+        "recipe": "audio-description", "samples": {"uri": "d"}, "arms": [{"name": "one", "model": {"uri": "m"}}],
+        "profiles": ["v2", "paper-v1"], "metrics": ["audio-description/neighbours", "audio-description/critic"],
+        "audioDescription": {"neighbours": {"k": 1, "clips": 4}},
+    }  # fmt: skip
+    spec = parse_spec("EvalRun", wire)
+
+    class Places:
+        """The place of each sentence in its film, in place of its vectors."""
+
+        def __init__(self, folder: Path, layer: int) -> None:
+            pass
+
+        def vectors(self, sentences: Sequence[str], progress: object = None) -> list[int]:
+            return list(range(len(sentences)))
+
+    monkeypatch.setattr(context, "BertScorer", Places)
+    monkeypatch.setattr(context, "f1", lambda said, meant: float(meant == said - said % 2))
+    answers = [GivenAnswer("one", name, 0, "Joey sits." if n % 2 else "A dog.") for n, name in enumerate(samples)]
+    given = Materials(
+        spec, ["v2", "paper-v1"], answers, {}, samples, PLAIN, lambda source, field: (Path(), field), lambda: None  # type: ignore[arg-type]
+    )  # fmt: skip
+    computed = [context.neighbours(given), context.critic_by(given, Named(whoever="Joey"))]
+    return Told(evaluate(spec, answers, computed), dict(samples), {}, spec=spec)  # type: ignore[arg-type]
+
+
+def test_figures_of_films_are_shown_as_published_beside_those_of_clips(monkeypatch: pytest.MonkeyPatch) -> None:
+    """R@k/N: the mean over films of the mean over windows. CRITIC: over clips, and over titles."""
+    told = evaluated({"a": 11, "b": 3}, monkeypatch)
+    found = {(one.profile, one.metric.title): one for one in means(told)}
+
+    def alike(answer: int, reference: int) -> float:
+        return float(reference == answer - answer % 2)
+
+    published, every = found["paper-v1", "R@k/N"], found["v2", "R@k/N"]
+    a = recall(11, alike, 1, 4, "published")
+    assert [one.mean for one in published.films] == [pytest.approx(a), None] and published.over_films == a == 0.5
+    assert published.films[0].clips == 10 and every.films[0].clips == 11, "the last clip is behind the last window"
+    figures = [recall(11, alike, 1, 4, "all"), recall(3, alike, 1, 4, "all")]
+    assert every.over_films == pytest.approx(over_films(figures)) and every.over_clips != every.over_films
+    critic = found["v2", "CRITIC"]
+    shares = [one.mean for one in critic.films]
+    assert [one.clips for one in critic.films] == [7, 2]
+    assert critic.over_films == pytest.approx(over_films(shares)) and critic.over_clips != critic.over_films
+    assert critic.over_clips == pytest.approx((7 * (shares[0] or 0) + 2 * (shares[1] or 0)) / 9)
+    rows = films_csv(told).decode().splitlines()
+    assert "paper-v1,audio-description/neighbours,one,(films),10,0.5" in rows
+    assert "paper-v1,audio-description/neighbours,one,b,0," in rows
+    assert "<td>one</td>" in films_table(told)
 
 
 def test_equal_sentences_of_two_titles_stay_apart() -> None:

@@ -150,7 +150,7 @@ def test_the_best_and_the_worst_clips_are_shown_by_arm_with_what_was_before(told
 
 def test_the_recipe_s_metrics_and_rubric_are_known() -> None:
     found = recipes()["audio-description"]
-    assert [one.name for one in found.rubrics] == ["llm-ad-eval"]
+    assert [one.name for one in found.rubrics] == ["llm-ad-eval", "critic"]
     assert {"audio-description/cider", "audio-description/rouge-l"} <= set(metrics_of("audio-description"))
     assert "clip-score" not in metrics_of("audio-description")
 

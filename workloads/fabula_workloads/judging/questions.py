@@ -5,7 +5,7 @@ that a verdict is never taken for one on other texts, and is found again whoever
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from fabula_api.artifact import digest_of
@@ -13,6 +13,7 @@ from fabula_api.eval_run import EvalRunSpec
 from fabula_api.judges import Judge
 from fabula_api.judging import judged_arms, pairs_of, rubric_of
 from fabula_api.rubrics import Rubric
+from fabula_workloads.judging.ballots import Ballot
 from fabula_workloads.judging.self_test import DAMAGED, ORIGINAL, PADDED, SCRAMBLED
 from fabula_workloads.metrics.records import Key
 from fabula_workloads.samples.sample_set import EvaluationSample
@@ -60,12 +61,27 @@ class Asked:
     """An answer without anything that tells whose it is."""
     content: Mapping[str, str]
     """Hash of each picture, by its path."""
+    own: OwnQuestions | None = None
+    """How the judge's rubric is asked, where its recipe has a way of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnQuestions:
+    """How a recipe asks by a rubric that is no points for each answer by itself."""
+
+    ask: Callable[[EvalRunSpec, Judge, Asked], Iterable[Question]]
+    """All questions, probes among them."""
+    read: Callable[[Sequence[Ballot]], Sequence[Ballot]]
+    """The points of answers, from the marks of all questions; ballots of probes stay as they are."""
 
 
 def questions(spec: EvalRunSpec, judge: Judge, asked: Asked) -> list[Question]:
     """All questions to a judge, probes among them, in one order whoever asks."""
     rubric = rubric_of(spec, judge)
-    found = [*_questions(spec, judge, rubric, asked), *_probes(spec, judge, rubric, asked)]
+    if asked.own is not None:
+        found = list(asked.own.ask(spec, judge, asked))
+    else:
+        found = [*_questions(spec, judge, rubric, asked), *_probes(spec, judge, rubric, asked)]
     return sorted(found, key=lambda one: one.id)
 
 
@@ -74,10 +90,10 @@ def _questions(spec: EvalRunSpec, judge: Judge, rubric: Rubric, asked: Asked) ->
     for sample in asked.samples:
         for seed in spec.generation.seeds:
             for shown in groups:
-                texts = tuple(_text(asked, arm, sample.id, seed) for arm in shown)
+                texts = tuple(text_of(asked, arm, sample.id, seed) for arm in shown)
                 own = _rubric(rubric, asked, sample, shown, seed) if all(texts) else None
                 if own is not None:
-                    yield _question(own, asked, sample, seed, shown, texts)
+                    yield question(own, asked, sample, seed, shown, texts)
 
 
 def _probes(spec: EvalRunSpec, judge: Judge, rubric: Rubric, asked: Asked) -> Iterator[Question]:
@@ -85,7 +101,7 @@ def _probes(spec: EvalRunSpec, judge: Judge, rubric: Rubric, asked: Asked) -> It
     arms, left, seed = judged_arms(spec, judge), judge.probes, spec.generation.seeds[0]
     for number, sample in enumerate(asked.samples):
         arm = arms[number % len(arms)] if arms else ""
-        text = _text(asked, arm, sample.id, seed)
+        text = text_of(asked, arm, sample.id, seed)
         if left == 0 or len(text.split()) < _FEWEST_WORDS:
             continue
         if (own := _rubric(rubric, asked, sample, (arm,), seed)) is None:
@@ -96,10 +112,10 @@ def _probes(spec: EvalRunSpec, judge: Judge, rubric: Rubric, asked: Asked) -> It
             damaged[PADDED] = f"{text}\n\n{text}"
         for probe, worse in damaged.items():
             if rubric.scale is None:
-                yield _question(own, asked, sample, seed, (ORIGINAL, DAMAGED), (text, worse), probe)
+                yield question(own, asked, sample, seed, (ORIGINAL, DAMAGED), (text, worse), probe)
             else:
-                yield _question(own, asked, sample, seed, (ORIGINAL,), (text,), probe)
-                yield _question(own, asked, sample, seed, (DAMAGED,), (worse,), probe)
+                yield question(own, asked, sample, seed, (ORIGINAL,), (text,), probe)
+                yield question(own, asked, sample, seed, (DAMAGED,), (worse,), probe)
 
 
 def _rubric(rubric: Rubric, asked: Asked, sample: EvaluationSample, shown: tuple[str, ...], seed: int) -> Rubric | None:
@@ -107,12 +123,13 @@ def _rubric(rubric: Rubric, asked: Asked, sample: EvaluationSample, shown: tuple
     return sample.asked_by(rubric, [asked.answers.get((arm, sample.id, seed)) or "" for arm in shown])
 
 
-def _text(asked: Asked, arm: str, sample: str, seed: int) -> str:
+def text_of(asked: Asked, arm: str, sample: str, seed: int) -> str:
+    """An answer as judges see it; empty where there is none."""
     answer = asked.answers.get((arm, sample, seed))
     return asked.blind(answer) if answer else ""
 
 
-def _question(
+def question(
     rubric: Rubric,
     asked: Asked,
     sample: EvaluationSample,
@@ -121,6 +138,7 @@ def _question(
     texts: tuple[str, ...],
     probe: str = "",
 ) -> Question:
+    """A question about a sample, with an id of its content."""
     pictures = tuple(sample.images) if rubric.pictures else ()
     reference = sample.reference if rubric.reference else ""
     content = [rubric.model_dump(mode="json"), shown, texts, [asked.content[one] for one in pictures], reference, probe]

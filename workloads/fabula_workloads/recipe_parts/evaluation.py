@@ -9,6 +9,7 @@ from typing import Any
 
 from fabula_api.recipes import recipes
 from fabula_api.shared_spec import PixelWindow
+from fabula_workloads.judging.questions import OwnQuestions
 from fabula_workloads.metrics.answer_files import AnswerReader, FilesReader, text_files
 from fabula_workloads.metrics.answer_form import PLAIN as PLAIN_ANSWERS
 from fabula_workloads.metrics.answer_form import AnswerForm
@@ -63,6 +64,8 @@ class EvaluationParts:
     scored_files: FilesReader | None = None
     """How references and answers are found in the files that `fabula score` is given, for a recipe whose metrics read
     references; folders are read by `answer_files`, each by itself."""
+    own_questions: Mapping[str, OwnQuestions] = field(default_factory=dict)
+    """How judges are asked by those of the recipe's rubrics that are no points for each answer by itself."""
     report: ReportParts = PLAIN_REPORT
     """What the report shows beside figures."""
 

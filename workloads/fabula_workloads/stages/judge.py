@@ -108,7 +108,9 @@ def asked_of(context: StageContext, spec: EvalRunSpec, judge: Judge, chosen: Man
         for arm in judged_arms(spec, judge)
         for answer in read_answers(context, spec, arm, samples)
     }
-    return Asked(samples, answers, parts.answers.blind, {part.path: part.sha256 for part in chosen.parts})
+    # A rubric of the run's own takes the place of the recipe's.
+    own = None if judge.rubric in {one.name for one in spec.rubrics} else parts.own_questions.get(judge.rubric)
+    return Asked(samples, answers, parts.answers.blind, {part.path: part.sha256 for part in chosen.parts}, own)
 
 
 def _spec(context: StageContext) -> tuple[EvalRunSpec, Judge]:

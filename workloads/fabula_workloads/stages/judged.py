@@ -36,10 +36,11 @@ def _figures(context: StageContext, spec: EvalRunSpec, judge: Judge) -> JudgeFig
     words: dict[Key, int] = {key: num_words(asked.blind(text)) for key, text in asked.answers.items() if text}
     real = [one for one in every if not one.probe]
     usages = [outcome.usage for outcome in outcomes.values()]
+    ballots = [ballot for one in every if one.id in outcomes for ballot in _ballots(one, outcomes[one.id])]
     return judge_figures(
         judge.name,
         rubric_of(spec, judge),
-        [ballot for one in every if one.id in outcomes for ballot in _ballots(one, outcomes[one.id])],
+        ballots if asked.own is None else asked.own.read(ballots),
         pairs_of(spec, judge),
         judged_arms(spec, judge),
         words,

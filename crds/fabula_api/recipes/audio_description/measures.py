@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from fabula_api.metrics.record import Definition, Metric
 from fabula_api.rubrics import Criterion, Rubric, Scale
 
 _SCORING = "fabula_workloads.recipes.audio_description.scoring"
+NEIGHBOURS, CRITIC_METRIC = "audio-description/neighbours", "audio-description/critic"
+"""Those for which the clips of a film belong together."""
 
 METRICS = (
     Metric(
@@ -67,7 +71,7 @@ METRICS = (
         place=50,
     ),
     Metric(
-        name="audio-description/neighbours",
+        name=NEIGHBOURS,
         title="R@k/N",
         unit="share of windows of N clips in which an answer's own reference is among the k most like it",
         shown=".3f",
@@ -81,13 +85,18 @@ METRICS = (
         place=60,
     ),
     Metric(
-        name="audio-description/critic",
+        name=CRITIC_METRIC,
         title="CRITIC",
         unit="overlap of the characters that answer and reference are about, pronouns resolved",
         shown=".3f",
         better="higher",
         over="evaluation",
-        definitions={"v2": Definition("mean over answers, mentions by F-COREF", f"{_SCORING}.context:critic")},
+        definitions={
+            "v2": Definition(
+                "mean over answers; mentions by a judge with the rubric critic, or by F-COREF",
+                f"{_SCORING}.context:critic",
+            )
+        },
         by_default=False,
         place=70,
     ),
@@ -106,3 +115,22 @@ LLM_AD_EVAL = Rubric(
 )
 """As the published judge is asked, in our words. A reply that cannot be read is asked for again and then counted apart,
 where the published one drew at temperature 1 and took such a reply for no points; `temperature: 0` makes it greedy."""
+
+
+class CharactersRubric(Rubric):
+    """Of a sentence, whom it is about."""
+
+    of_references: ClassVar[bool] = True
+
+
+CRITIC = CharactersRubric(
+    name="critic",
+    task="Whom is a sentence of audio description about? A judge is shown the cast of the film, the sentences before "
+    "and the one in question, and says of each character whether it is about that one, be it by name, by a pronoun or "
+    "in other words. It is asked so of references and of answers, apart from each other; an answer's points are how "
+    "far its characters are those of its reference (intersection over union).",
+    scale=Scale(min=0, max=1),
+    pictures=False,
+)
+"""CRITIC by a language model in place of a resolver of mentions. The words that a judge is sent are made for each film,
+for its cast is in them."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from fabula_api.recipes.audio_description.build import AudioDescriptionBuildSpec
-from fabula_api.recipes.audio_description.measures import LLM_AD_EVAL, METRICS
+from fabula_api.recipes.audio_description.measures import CRITIC, LLM_AD_EVAL, METRICS
 from fabula_api.recipes.audio_description.tell import AudioDescriptionEvalSpec
 from fabula_api.recipes.audio_description.tune import AudioDescriptionTuneSpec
 from fabula_api.recipes.platform import EVALUATION, RESOLVE, TRAINING, resolve
@@ -43,7 +43,7 @@ AUDIO_DESCRIPTION = Recipe(
     offers=("text",),
     usual_metrics=("words",),
     metrics=METRICS,
-    rubrics=(LLM_AD_EVAL,),
+    rubrics=(LLM_AD_EVAL, CRITIC),
     specs={
         "DatasetBuild": AudioDescriptionBuildSpec,
         "FineTuneRun": AudioDescriptionTuneSpec,

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+from fabula_api.eval_run import EvalRunSpec
+from fabula_api.recipes.audio_description.measures import CRITIC, CRITIC_METRIC, NEIGHBOURS
 from fabula_api.recipes.audio_description.tell import AudioDescriptionEvalSpec
 from fabula_workloads.metrics.materials import Materials
 from fabula_workloads.metrics.records import Key
@@ -14,11 +16,10 @@ from fabula_workloads.recipes.audio_description.scoring.bert_score import BertSc
 from fabula_workloads.recipes.audio_description.scoring.computed import PerAnswer
 from fabula_workloads.recipes.audio_description.scoring.coreference import FastCoref
 from fabula_workloads.recipes.audio_description.scoring.critic import Coreference, Line, agreement
-from fabula_workloads.recipes.audio_description.scoring.names import names_of
 from fabula_workloads.recipes.audio_description.scoring.neighbours import Windows, by_answer
+from fabula_workloads.recipes.audio_description.scoring.titles import cast_of, title_of
 from fabula_workloads.runtime.failures import ConfigInvalid, InputInvalid
 
-CAST = 10
 Clips = list[tuple[NarrationEvaluationSample, Key, str]]
 """A film's samples in time order, with an arm's answer to each; one that could not be given is an empty sentence."""
 
@@ -31,14 +32,14 @@ def films(given: Materials, of: Callable[[NarrationEvaluationSample], str]) -> l
         if isinstance(sample, NarrationEvaluationSample):
             place = (answer.arm, answer.seed, of(sample))
             groups.setdefault(place, []).append((sample, answer.key, answer.text or ""))
-    return [sorted(clips, key=lambda one: (one[0].start, one[0].id)) for clips in groups.values()]
+    return [sorted(clips, key=lambda one: (one[0].film, one[0].start, one[0].id)) for clips in groups.values()]
 
 
 def neighbours(given: Materials) -> PerAnswer:
     """R@k/N of each answer: the share of its windows in which its own reference is among the k most like it."""
     spec = given.spec
     if not isinstance(spec, AudioDescriptionEvalSpec):
-        raise ConfigInvalid("audio-description/neighbours belongs to an EvalRun of audio-description")
+        raise ConfigInvalid(f"{NEIGHBOURS} belongs to an EvalRun of audio-description")
     asked = spec.audio_description.neighbours
     folder, name = given.model(asked.model, "neighboursModel")
     try:
@@ -55,7 +56,7 @@ def neighbours(given: Materials) -> PerAnswer:
             which: Windows = "published" if profile == "paper-v1" else asked.windows
             shares = by_answer(len(clips), similarity, asked.k, asked.clips, which)
             figures |= {(profile, key): share for (_, key, _), share in zip(clips, shares, strict=True)}
-    return PerAnswer("audio-description/neighbours", figures)
+    return PerAnswer(NEIGHBOURS, figures)
 
 
 def _remembered(said: list[tuple[Any, Any]], meant: list[tuple[Any, Any]]) -> Callable[[int, int], float]:
@@ -64,18 +65,28 @@ def _remembered(said: list[tuple[Any, Any]], meant: list[tuple[Any, Any]]) -> Ca
 
 
 def critic(given: Materials) -> PerAnswer:
-    """CRITIC of each answer whose reference is about somebody."""
-    return critic_by(given, FastCoref())
+    """CRITIC of each answer whose reference is about somebody: by the judges that have its rubric, else by F-COREF."""
+    spec = given.spec
+    judges = [one.name for one in spec.judges if one.rubric == CRITIC.name] if isinstance(spec, EvalRunSpec) else []
+    if not judges:
+        return critic_by(given, FastCoref())
+    points = given.points.get(CRITIC.name, {})
+    figures: dict[tuple[str, Key], float | None] = {
+        (profile, answer.key): points.get(answer.arm, {}).get(answer.sample)
+        for profile in given.profiles
+        for answer in given.answers
+    }
+    return PerAnswer(CRITIC_METRIC, figures, label=f"whom sentences are about says {' and '.join(judges)}")
 
 
 def critic_by(given: Materials, coreference: Coreference) -> PerAnswer:
     """The same by any resolver of mentions."""
     figures: dict[tuple[str, Key], float | None] = {}
-    for clips in films(given, lambda sample: sample.title or sample.film):
+    for clips in films(given, title_of):
         given.progress()
-        cast = list(dict.fromkeys(name for sample, _, _ in clips for name in sorted(names_of(sample))))[:CAST]
+        cast = cast_of([sample for sample, _, _ in clips])
         lines = [Line(sample.id, sample.reference, text) for sample, _, text in clips]
         found = agreement(lines, cast, coreference)
         for profile in given.profiles:
             figures |= {(profile, key): found[sample.id] for sample, key, _ in clips}
-    return PerAnswer("audio-description/critic", figures)
+    return PerAnswer(CRITIC_METRIC, figures)

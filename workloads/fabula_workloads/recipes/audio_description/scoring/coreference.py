@@ -19,12 +19,17 @@ class FastCoref:
             library = import_module("fastcoref")
         except ImportError:
             raise ConfigInvalid(
-                "audio-description/critic needs fastcoref, which this image lacks; install fastcoref 2.1.6 in an "
-                "environment of its own, and run `fabula score` there"
+                "audio-description/critic needs somebody who tells whom a sentence is about: a judge with the rubric "
+                "critic, or fastcoref, which this environment lacks; install fastcoref 2.1.6 in one of its own, and "
+                "run `fabula score` there over the report's published/<arm>/*_critic.csv"
             ) from None
-        self._model: Any = library.FCoref(model)
+        # Of spaCy only the words are wanted, whose rules need no trained pipeline.
+        words = import_module("spacy").blank("en")
+        self._model: Any = library.FCoref(model, nlp=words, enable_progress_bar=False)
 
     def chains(self, text: str) -> Chains:
         """Those of a text."""
         (found,) = self._model.predict(texts=[text])
-        return [[(int(start), int(end)) for start, end in chain] for chain in found.get_clusters(as_strings=False)]
+        chains = found.get_clusters(as_strings=False)
+        # What begins or ends within a word has no place in the text.
+        return [[(int(span[0]), int(span[1])) for span in chain if span is not None] for chain in chains]

@@ -6,7 +6,7 @@ of the cast stands for that character, and each sentence with a mention of it is
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -63,21 +63,6 @@ def agreement(lines: Sequence[Line], cast: Sequence[str], coreference: Coreferen
         line.sample: len(theirs & ours) / len(theirs | ours) if theirs else None
         for line, theirs, ours in zip(lines, meant, said, strict=True)
     }
-
-
-def micro(titles: Mapping[str, Mapping[str, float | None]]) -> float | None:
-    """The mean over all samples of all titles, as published."""
-    return _mean([figure for title in titles.values() for figure in title.values()])
-
-
-def macro(titles: Mapping[str, Mapping[str, float | None]]) -> float | None:
-    """The mean over titles of their own means."""
-    return _mean([_mean(list(title.values())) for title in titles.values()])
-
-
-def _mean(figures: Sequence[float | None]) -> float | None:
-    known = [figure for figure in figures if figure is not None]
-    return sum(known) / len(known) if known else None
 
 
 def _cast_list(cast: Sequence[str]) -> str:

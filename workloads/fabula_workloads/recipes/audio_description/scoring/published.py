@@ -13,10 +13,8 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 
 from fabula_workloads.recipes.audio_description.held_out import NarrationEvaluationSample
+from fabula_workloads.recipes.audio_description.scoring.titles import CAST, title_of
 from fabula_workloads.report.parts import Told
-
-CAST = 10
-"""Characters of a title that the published check of names is told."""
 
 
 def narrated(told: Told, arm: str) -> Iterator[tuple[NarrationEvaluationSample, str]]:
@@ -54,16 +52,12 @@ def _by_film(lines: Sequence[tuple[str, str]]) -> bytes:
 def _critic(lines: Sequence[tuple[NarrationEvaluationSample, str]]) -> bytes:
     casts: dict[str, dict[str, None]] = {}
     for sample, _ in lines:
-        cast = casts.setdefault(_title(sample), {})
+        cast = casts.setdefault(title_of(sample), {})
         cast.update(dict.fromkeys(name for one in sample.characters if (name := one.short_name or one.role)))
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(["imdbid", "text_gt", "text_gen", "char_list"])
     for sample, said in lines:
-        title = _title(sample)
+        title = title_of(sample)
         writer.writerow([title, sample.reference, said, repr(list(casts[title])[:CAST])])
     return buffer.getvalue().encode()
-
-
-def _title(sample: NarrationEvaluationSample) -> str:
-    return sample.title or sample.film
