@@ -33,7 +33,8 @@ test: $(VENV)/.test ## Run every test
 soak: $(VENV)/.test ## Run what takes too long for `make test`
 	FABULA_SOAK=1 $(BIN)/python -m pytest tests/e2e/test_training_chaos.py tests/e2e/test_narration_soak.py \
 	  tests/integration/test_training_narrator.py tests/integration/test_narrator_learns.py \
-	  tests/integration/test_training_watcher.py tests/integration/test_training_within_node.py $(PYTEST_ARGS)
+	  tests/integration/test_training_watcher.py tests/integration/test_watching_learns.py \
+	  tests/integration/test_training_within_node.py $(PYTEST_ARGS)
 
 chaos: $(VENV)/.test ## Kill everything while the quickstart's runs work: they end as in peace
 	FABULA_SOAK=1 $(BIN)/python -m pytest tests/e2e/test_chaos.py $(PYTEST_ARGS)

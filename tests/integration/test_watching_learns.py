@@ -33,6 +33,7 @@ from fabula_workloads.recipes.visual_instruction.evaluated import ClipSample  # 
 from fabula_workloads.recipes.visual_instruction.held_out import clip_of  # noqa: E402
 from fabula_workloads.recipes.visual_instruction.sample import VideoSample  # noqa: E402
 from fabula_workloads.recipes.visual_instruction.scoring.measures import shared_words  # noqa: E402
+from fabula_workloads.recipes.visual_instruction.training.loss import watcher_loss  # noqa: E402
 from fabula_workloads.recipes.visual_instruction.watcher.building import (  # noqa: E402
     add_update,
     watcher_of,
@@ -43,10 +44,9 @@ from fabula_workloads.recipes.visual_instruction.watcher.encode import (  # noqa
     StreamWriter,
     WatcherEncoder,
 )
-from fabula_workloads.recipes.visual_instruction.watcher.engine import Loaded, WatcherEngine  # noqa: E402
 from fabula_workloads.recipes.visual_instruction.watcher.families import watcher_family  # noqa: E402
-from fabula_workloads.recipes.visual_instruction.watcher.loss import watcher_loss  # noqa: E402
-from fabula_workloads.recipes.visual_instruction.watcher.polling import PolledEngine  # noqa: E402
+from fabula_workloads.recipes.visual_instruction.watching.engine import Loaded, WatcherEngine  # noqa: E402
+from fabula_workloads.recipes.visual_instruction.watching.polling import PolledEngine  # noqa: E402
 from fabula_workloads.training.samples.dataset import read_samples  # noqa: E402
 
 PIXELS = PixelWindow(min_pixels=1024, max_pixels=8192)

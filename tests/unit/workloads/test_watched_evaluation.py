@@ -179,6 +179,7 @@ def test_figures_of_time_words_and_points_and_silence_is_never_on_time() -> None
         GivenAnswer("a", "late", 0, said(3.5), seconds=2.0), GivenAnswer("a", "timely", 0, said(6.9), seconds=5.0),
         GivenAnswer("a", "silent", 0, said(None)),
     ]  # fmt: skip
+    assert measures.feedback(materials(clips, answers)).value("v2", answers[0].key) is None  # nobody was asked
     given = materials(clips, answers, {FEEDBACK.name: {"a": {"late": 5.0, "timely": 4.0}}})
 
     def figures(metric: Any) -> list[float | None]:
@@ -205,7 +206,7 @@ def test_a_judge_has_the_words_of_each_subtask_and_sees_replies_on_time_alone() 
     timely, late = said(4.0), said(9.5)
     asked = clip().asked_by(FEEDBACK, [timely])
     assert asked is not None and "Wave" in asked.task and "Shall we?" in asked.task and asked.reference
-    assert [one.name for one in asked.criteria] == ["recognition", "fitness"]
+    assert [one.name for one in asked.criteria] == ["recognition", "fitness", "overall"]
     assert clip().asked_by(FEEDBACK, [late]) is None
     waking = clip(task="wake-up").asked_by(FEEDBACK, [timely])
     assert waking is not None and not waking.reference and waking.scale == FEEDBACK.scale
@@ -246,13 +247,19 @@ class Says:
         text = ("Yes." if yes else "No, yesterday.") if "yes or no" in request.prompt else "Hello there"
         return [Answer(text, 1, 0.5, "stop")]
 
+    def tell(self, request: Request, say: Any) -> Any:
+        (answer,) = self.answer([request], lambda: False)
+        for word in answer.text.split():
+            say(word)
+        return answer
+
 
 @pytest.mark.torch
 def test_a_model_without_a_head_is_polled_to_the_end_of_the_clip_and_not_of_the_span(tmp_path: Path) -> None:
     from tests.support.watching_world import shard_of
 
     from fabula_quickstart.watching import clips
-    from fabula_workloads.recipes.visual_instruction.watcher.polling import PolledEngine
+    from fabula_workloads.recipes.visual_instruction.watching.polling import PolledEngine
 
     (tmp_path / "s.tar").write_bytes(shard_of(next(clips())))
     sample = clip(frames=tuple(map(float, range(10))))
@@ -266,6 +273,7 @@ def test_a_model_without_a_head_is_polled_to_the_end_of_the_clip_and_not_of_the_
 
     spoke, _ = watched(5)
     assert [(one.at, one.text) for one in spoke.replies] == [(4.0, "Hello there")]
+    assert spoke.replies[0].decision_seconds == 0.5 and spoke.replies[0].first_token_seconds is not None
     silent, model = watched(99)
     assert silent.replies == () and len(model.asked) == 10  # every second up to the clip's end, which is 10
 

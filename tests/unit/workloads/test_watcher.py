@@ -15,6 +15,7 @@ pytestmark = pytest.mark.torch
 from tests.support.internvl_model import build_internvl  # noqa: E402
 from tests.support.watching_world import build_watching_model, write_watching  # noqa: E402
 
+from fabula_api.fine_tune_run import Lora  # noqa: E402
 from fabula_api.recipes.visual_instruction.tune import VisualInstructionTune  # noqa: E402
 from fabula_api.recipes.visual_instruction.watch import Threshold  # noqa: E402
 from fabula_api.shared_spec import PixelWindow  # noqa: E402
@@ -22,7 +23,9 @@ from fabula_workloads.models.family import FIGURES  # noqa: E402
 from fabula_workloads.models.loading import load_for_training  # noqa: E402
 from fabula_workloads.recipes.visual_instruction.annotations.rows import Turn  # noqa: E402
 from fabula_workloads.recipes.visual_instruction.sample import VideoSample  # noqa: E402
-from fabula_workloads.recipes.visual_instruction.watcher import files  # noqa: E402
+from fabula_workloads.recipes.visual_instruction.training.loss import watcher_loss  # noqa: E402
+from fabula_workloads.recipes.visual_instruction.training.saving import save  # noqa: E402
+from fabula_workloads.recipes.visual_instruction.watcher import building, files  # noqa: E402
 from fabula_workloads.recipes.visual_instruction.watcher.building import watcher_of, words_of  # noqa: E402
 from fabula_workloads.recipes.visual_instruction.watcher.encode import (  # noqa: E402
     Collator,
@@ -32,10 +35,11 @@ from fabula_workloads.recipes.visual_instruction.watcher.encode import (  # noqa
 from fabula_workloads.recipes.visual_instruction.watcher.families import watcher_family  # noqa: E402
 from fabula_workloads.recipes.visual_instruction.watcher.fusion import Fusion, focal  # noqa: E402
 from fabula_workloads.recipes.visual_instruction.watcher.hearing import Ears  # noqa: E402
-from fabula_workloads.recipes.visual_instruction.watcher.loss import watcher_loss  # noqa: E402
-from fabula_workloads.recipes.visual_instruction.watcher.session import Session, View  # noqa: E402
 from fabula_workloads.recipes.visual_instruction.watcher.stream import PICTURE, SOUND, laid_out  # noqa: E402
 from fabula_workloads.recipes.visual_instruction.watcher.tokens import REMARK, Words  # noqa: E402
+from fabula_workloads.recipes.visual_instruction.watching.engine import load_watcher  # noqa: E402
+from fabula_workloads.recipes.visual_instruction.watching.row import View  # noqa: E402
+from fabula_workloads.recipes.visual_instruction.watching.session import Session  # noqa: E402
 from fabula_workloads.runtime.failures import InputInvalid  # noqa: E402
 from fabula_workloads.training.samples.dataset import read_samples  # noqa: E402
 
@@ -164,6 +168,7 @@ def test_a_threshold_is_a_sum_or_a_mean_and_silence_is_no_reply(world: Path) -> 
     view = made.view(made.samples[0])
     said, _ = spoken(made, view, 0.2, Threshold(over="sum", frames=3, above=0.35))
     assert [one.at for one in said] == [1.0]  # 0.2 and 0.2 of the first two frames
+    assert said[0].decision_seconds > 0 and said[0].first_token_seconds > 0
     assert spoken(made, view, 0.2, Threshold(over="mean", frames=3, above=0.35))[0] == []
     assert spoken(made, view, 0.1, Threshold(over="sum", frames=3, above=0.35))[0] == []
 
@@ -248,6 +253,59 @@ def test_the_head_is_kept_from_stage_to_stage_and_a_stage_without_one_brings_non
     other = Built(world, fusion="linear")
     with pytest.raises(InputInvalid, match=r"fusion\.weigh\.0\.bias has shape"):
         files.load_weights(other.watcher, tmp_path, "begin")
+
+
+LORA = Lora(rank=4, alpha=8, dropout=0, target_modules=["q_proj", "v_proj", "down_proj"])
+
+
+def trained_stage(world: Path, folder: Path, earlier: str, begin: Path | None) -> tuple[Built, Any]:
+    """A stage with an update that says something, saved into `folder`; and its logits."""
+    made = Built(world, stage="instruct", begin={"uri": "x"}, earlierUpdate=earlier)
+    base, before = made.watcher.language, files.updates_of(begin) if begin else []
+    if before:
+        base = {"merged": building.merged, "stacked": building.stacked}[earlier](base, before)
+    made.watcher.language = building.add_update(base, LORA, made.family, "tiny")
+    if begin:
+        files.load_weights(made.watcher, begin, "begin")
+    torch.manual_seed(len(before) + 7)
+    for name, value in made.watcher.named_parameters():
+        if value.requires_grad and ".lora_B" in name:
+            torch.nn.init.normal_(value, std=0.2)
+    stages = ("finetune", "streaming", "instruct")[: len(before) + 1]
+    config = files.WatcherConfig(
+        tune=made.tune, family="qwen3_vl", vocabulary=words_of(world / "model")[1], side=64, hears=False, decides=True,
+        stages=stages,
+    )  # fmt: skip
+    folder.mkdir()
+    save(made.watcher, config, before, folder, writes=True, gathered=lambda: None)
+    return made, logits_of(made, made.watcher)
+
+
+def logits_of(made: Built, watcher: Any) -> Any:
+    batch = made.batch(made.samples[:1])
+    with torch.no_grad():
+        states = watcher.states(batch["agent"], batch["user"], batch["positions"], watcher.shown(batch["pixels"]))
+        return watcher.logits(states)
+
+
+def test_updates_of_earlier_stages_are_at_work_merged_and_stacked_alike(world: Path, tmp_path: Path) -> None:
+    """Three stages: what was trained, what is watched with afterwards, and both ways of keeping what was before."""
+    _, alone = trained_stage(world, tmp_path / "one", "merged", None)
+    found = {}
+    for earlier in ("merged", "stacked"):
+        _, second = trained_stage(world, tmp_path / f"two-{earlier}", earlier, tmp_path / "one")
+        made, third = trained_stage(world, tmp_path / f"three-{earlier}", earlier, tmp_path / f"two-{earlier}")
+        found[earlier] = third
+        assert (alone - second).abs().max() > 0.01 and (second - third).abs().max() > 0.01  # each says something
+        kept = files.updates_of(tmp_path / f"three-{earlier}")
+        assert [one.name for one in kept] == ["00", "01", f"three-{earlier}"]
+        weights = [(one / "adapter_model.safetensors").read_bytes() for one in kept[:2]]
+        assert weights == [(tmp_path / one / "adapter_model.safetensors").read_bytes()
+                           for one in ("one", f"two-{earlier}")]  # fmt: skip
+        loaded = load_watcher(world / "model", tmp_path / f"three-{earlier}", PIXELS, "cpu").watcher
+        assert not hasattr(loaded.language, "peft_config")
+        torch.testing.assert_close(logits_of(made, loaded), third, atol=2e-4, rtol=2e-4)
+    torch.testing.assert_close(found["merged"], found["stacked"], atol=2e-4, rtol=2e-4)
 
 
 def test_marks_are_tokens_that_the_tokenizer_numbers_and_no_text_can_forge(world: Path, tmp_path: Path) -> None:

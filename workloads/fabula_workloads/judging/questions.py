@@ -100,12 +100,11 @@ def _probes(spec: EvalRunSpec, judge: Judge, rubric: Rubric, asked: Asked) -> It
     """Pairs of which everybody knows the better one, made of the arms' own answers in turn."""
     arms, left, seed = judged_arms(spec, judge), judge.probes, spec.generation.seeds[0]
     for number, sample in enumerate(asked.samples):
-        arm = arms[number % len(arms)] if arms else ""
-        text = text_of(asked, arm, sample.id, seed)
-        if left == 0 or len(text.split()) < _FEWEST_WORDS:
+        turn = number % max(1, len(arms))
+        found = _probed(rubric, asked, sample, [*arms[turn:], *arms[:turn]], seed) if left else None
+        if found is None:
             continue
-        if (own := _rubric(rubric, asked, sample, (arm,), seed)) is None:
-            continue
+        text, own = found
         left -= 1
         damaged = {SCRAMBLED: scrambled(text, sample.id)}
         if rubric.scale is None:
@@ -116,6 +115,19 @@ def _probes(spec: EvalRunSpec, judge: Judge, rubric: Rubric, asked: Asked) -> It
             else:
                 yield question(own, asked, sample, seed, (ORIGINAL,), (text,), probe)
                 yield question(own, asked, sample, seed, (DAMAGED,), (worse,), probe)
+
+
+def _probed(
+    rubric: Rubric, asked: Asked, sample: EvaluationSample, arms: Sequence[str], seed: int
+) -> tuple[str, Rubric] | None:
+    """The first of these arms' answers that a judge can be tried on, and what is asked of it; None where there is none:
+    an arm may have said nothing that is judged."""
+    for arm in arms:
+        text = text_of(asked, arm, sample.id, seed)
+        own = _rubric(rubric, asked, sample, (arm,), seed) if len(text.split()) >= _FEWEST_WORDS else None
+        if own is not None:
+            return text, own
+    return None
 
 
 def _rubric(rubric: Rubric, asked: Asked, sample: EvaluationSample, shown: tuple[str, ...], seed: int) -> Rubric | None:

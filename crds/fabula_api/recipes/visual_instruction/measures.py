@@ -35,7 +35,7 @@ METRICS = (
     Metric(
         name="visual-instruction/feedback",
         title="Feedback",
-        unit="points of 5 by the judges for a reply on time, 0 for one that is not, 5 or 0 for a choice",
+        unit="points of 5 by the judges for a reply on time, 0 for one that is not; without them 5 or 0 for a choice",
         shown=".2f",
         better="higher",
         over="evaluation",
@@ -66,6 +66,16 @@ METRICS = (
         over="evaluation",
         definitions={"v2": Definition("of those that spoke", f"{_SCORING}.measures:delay")},
         place=50,
+    ),
+    Metric(
+        name="visual-instruction/decision",
+        title="Decision",
+        unit="seconds of work from the frame, or the question, to the decision to speak",
+        shown=".3f",
+        better="lower",
+        over="evaluation",
+        definitions={"v2": Definition("of those that spoke", f"{_SCORING}.measures:decision")},
+        place=55,
     ),
     Metric(
         name="visual-instruction/first-token",

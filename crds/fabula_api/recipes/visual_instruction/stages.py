@@ -30,6 +30,8 @@ VISUAL_INSTRUCTION = Recipe(
         SampleFormat("ovo-bench", "questions of OVO-Bench, a JSON file, with their videos"),
     ),
     offers=("text",),
+    # What tells long texts apart has one figure for all remarks of a sentence.
+    usual_metrics=("words",),
     metrics=METRICS,
     rubrics=(FEEDBACK,),
     specs={

@@ -16,6 +16,8 @@ class SaidAt(BaseModel):
     """Second of the video at which the model decided to speak."""
     text: str
     finish: Literal["stop", "length", "interrupted"] = "stop"
+    decision_seconds: float | None = None
+    """Of work, from the frame or the question that brought it to the decision to speak."""
     first_token_seconds: float | None = None
     """Of work, from the decision to the first word."""
 

@@ -64,8 +64,12 @@ class ClipSample(EvaluationSample):
         return Reply("", None) if first is None else Reply(first.text, first.at)
 
     def on_time(self, reply: Reply) -> bool:
-        """Whether it came in its span, or within the margin after it. Silence is never on time."""
-        return self.span is not None and Span(*self.span).holds(reply.at, MARGIN)
+        """Whether it came in its span, or within the margin after it; of StreamingBench, whose spans are moments,
+        before it too. Silence is never on time."""
+        if self.span is None:
+            return False
+        start, end = self.span
+        return Span(start - MARGIN if self.bench == "streaming" else start, end).holds(reply.at, MARGIN)
 
     def asked_by(self, rubric: Rubric, answers: Sequence[str]) -> Rubric | None:
         """A judge of feedback is asked by the subtask's own rules, and only of replies on time."""

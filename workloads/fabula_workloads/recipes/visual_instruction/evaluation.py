@@ -53,14 +53,14 @@ def _as_file(sample: str, text: str, seconds: float) -> str:
 
 def open_engine(opening: Any) -> Any:
     """The watcher, loaded; a model without one is polled."""
-    from fabula_workloads.recipes.visual_instruction.watcher.engine import open_watcher
+    from fabula_workloads.recipes.visual_instruction.watching.engine import open_watcher
 
     return open_watcher(opening)
 
 
 def watch(asked: VideoAsked, say: Callable[[float, str], None]) -> None:
     """A video, watched by a trained watcher."""
-    from fabula_workloads.recipes.visual_instruction.watcher.watching import watch_video
+    from fabula_workloads.recipes.visual_instruction.watching.one_video import watch_video
 
     watch_video(asked, say)
 

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Sequence
 from fabula_workloads.recipes.visual_instruction.benchmarks.reply import Reply, Span
 
 ONE_SECOND = 1.0
+ONE_SECOND_LATE, ONE_LETTER, ALWAYS_YES = "speaks after one second", "one letter for all", "always yes"
+"""What the controls are called beside arms."""
 
 
 def one_second_after(start: float, words: str = "") -> Reply:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from fabula_api.eval_run import EvalRunSpec
 from fabula_api.metrics import ProfileName
 from fabula_workloads.metrics.materials import Materials
 from fabula_workloads.metrics.records import GivenAnswer, Key, Tried
@@ -81,6 +82,7 @@ def choice(sample: ClipSample, text: str, profile: ProfileName) -> bool:
 def feedback(given: Materials) -> PerAnswer:
     """Time x points of each sample: their mean over a subtask is its time accuracy times its text score."""
     points = given.points.get(FEEDBACK.name, {})
+    judged = bool(points) or _asks_judges(given)
 
     def measure(sample: ClipSample, answer: GivenAnswer, profile: ProfileName) -> float | None:
         reply = sample.reply(answer.text or "")
@@ -88,13 +90,18 @@ def feedback(given: Materials) -> PerAnswer:
             return None
         if sample.options:
             return MOST if choice(sample, reply.text, profile) else 0.0
-        if sample.span is None:
-            return None
+        if sample.span is None or not judged:
+            return None  # late replies alone would make a mean of zeros that nobody judged
         if not sample.on_time(reply):
             return 0.0
         return points.get(answer.arm, {}).get(sample.id)
 
     return _per_answer("feedback", given, measure)
+
+
+def _asks_judges(given: Materials) -> bool:
+    spec = given.spec
+    return isinstance(spec, EvalRunSpec) and any(one.rubric == FEEDBACK.name for one in spec.judges)
 
 
 def right(given: Materials) -> PerAnswer:
@@ -127,6 +134,16 @@ def delay(given: Materials) -> PerAnswer:
         return None if at is None or sample.span is None else at - sample.span[0]
 
     return _per_answer("delay", given, measure)
+
+
+def decision(given: Materials) -> PerAnswer:
+    """Seconds of work from the frame or the question to the decision to speak."""
+
+    def measure(sample: ClipSample, answer: GivenAnswer, profile: ProfileName) -> float | None:
+        found = read_answer(answer.text or "")
+        return found.first.decision_seconds if found is not None and found.first is not None else None
+
+    return _per_answer("decision", given, measure)
 
 
 def first_token(given: Materials) -> PerAnswer:

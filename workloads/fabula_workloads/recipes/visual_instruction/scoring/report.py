@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from fabula_api.metrics import ProfileName
 from fabula_workloads.recipes.visual_instruction.answer import read_answer
 from fabula_workloads.recipes.visual_instruction.evaluated import ClipSample
 from fabula_workloads.recipes.visual_instruction.scoring.published import published
-from fabula_workloads.recipes.visual_instruction.scoring.tables import feedback_table, ovo_table, streaming_table
+from fabula_workloads.recipes.visual_instruction.scoring.tables.feedback import feedback_table
+from fabula_workloads.recipes.visual_instruction.scoring.tables.ovo import ovo_table
+from fabula_workloads.recipes.visual_instruction.scoring.tables.streaming import streaming_table
 from fabula_workloads.report.markup import Markup, join, tag, void
 from fabula_workloads.report.parts import ReportParts, Section, Told
 from fabula_workloads.samples.sample_set import EvaluationSample
@@ -95,8 +98,17 @@ def _line(sample: ClipSample, name: str, at: float | None, seconds: float, text:
 
 
 def _tables(told: Told) -> Markup:
-    found = [table for table in (feedback_table(told), streaming_table(told), ovo_table(told)) if table is not None]
-    return join(*found) if found else tag("p", "No sample belongs to a benchmark.", class_="hint")
+    first, *others = told.evaluation.profiles
+    found = _under(told, first)
+    if not found:
+        return tag("p", "No sample belongs to a benchmark.", class_="hint")
+    return join(*found, *(tag("details", tag("summary", f"Under {one}"), *_under(told, one)) for one in others))
+
+
+def _under(told: Told, profile: ProfileName) -> list[Markup]:
+    """The tables of the benchmarks of which there are samples."""
+    made = (table(told, profile) for table in (feedback_table, streaming_table, ovo_table))
+    return [table for table in made if table is not None]
 
 
 def _files(told: Told) -> Mapping[str, bytes]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ def scored_files(paths: Sequence[Path]) -> FoundAnswers | None:
         raise ValueError(f"{paths[0]} has no annotations, such as Gesture_Understanding.json")
     answers: list[GivenAnswer] = []
     for folder in paths[1:]:
-        found = [answer for path in _json(folder) for answer in _predicted(path, folder.name)]
+        found = [answer for path in _json(folder) for answer in _predicted(path, folder.name, samples)]
         if unknown := [answer.sample for answer in found if answer.sample not in samples]:
             raise ValueError(f"{folder}: {unknown[0]} is no sample of {paths[0]}; it has {len(samples)}")
         if not found:
@@ -70,7 +70,7 @@ def _sample(row: Row, name: str) -> ClipSample:
     )  # fmt: skip
 
 
-def _predicted(path: Path, arm: str) -> Iterator[GivenAnswer]:
+def _predicted(path: Path, arm: str, samples: Mapping[str, ClipSample]) -> Iterator[GivenAnswer]:
     try:
         content = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:
@@ -79,14 +79,17 @@ def _predicted(path: Path, arm: str) -> Iterator[GivenAnswer]:
     records = content if isinstance(content, list) else [content]
     for number, record in enumerate(records):
         for video, said in record.items() if isinstance(record, dict) else ():
-            answer = _reply(said, f"{path}: record {number}, {video}")
-            yield GivenAnswer(name, _id(task_of_file(path.name) or "other", video), 0, answer.written())
+            sample = _id(task_of_file(path.name) or "other", video)
+            answer = _reply(said, samples.get(sample), f"{path}: record {number}, {video}")
+            yield GivenAnswer(name, sample, 0, answer.written())
 
 
-def _reply(said: Any, where: str) -> WatchedAnswer:
+def _reply(said: Any, sample: ClipSample | None, where: str) -> WatchedAnswer:
     if not isinstance(said, list) or not said or not isinstance(said[0], str):
         raise ValueError(f"{where}: a prediction is a list of a text and a second")
     at = said[1] if len(said) > 1 else None
+    if at is None and said[0].strip() and sample is not None and not sample.unasked:
+        at = sample.begins  # an answer to a question needs no second: it follows the question
     if at is None:
         return WatchedAnswer()
     if isinstance(at, bool) or not isinstance(at, int | float):

@@ -7,7 +7,8 @@ moment at which it is asked, depends on when the reply is awaited.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -32,6 +33,9 @@ class Chat(Protocol):
 
     def answer(self, requests: list[Request], interrupted: Interrupted) -> list[Answer | Failure]:
         """One answer for each."""
+
+    def tell(self, request: Request, say: Callable[[str], None]) -> Answer | Failure:
+        """The answer to one, of which `say` is given the text in pieces as they come."""
 
 
 class PolledEngine:
@@ -68,27 +72,36 @@ class PolledEngine:
         self, request: Request, sample: ClipSample, paths: list[Path], interrupted: Interrupted
     ) -> Answer | Failure:
         said = " ".join(f"{'Person' if one.speaker == 'user' else 'You'}: {one.text}" for one in sample.turns)
-        seconds, tokens = 0.0, 0
+        seconds, tokens, decided = 0.0, 0, None
         for at in self.moments(sample):
             if interrupted():
                 break
             seen = tuple(path for path, moment in zip(paths, sample.frames, strict=True) if moment <= at)
             if sample.unasked:
-                due = self._ask(self._asks, request, seen, f"{_ASKED} {said} {_DUE}", interrupted)
+                (due,) = self._asks.answer([asked_of(request, seen, f"{_ASKED} {said} {_DUE}")], interrupted)
                 if isinstance(due, Failure):
                     return due
-                seconds, tokens = seconds + due.seconds, tokens + due.tokens
+                seconds, tokens, decided = seconds + due.seconds, tokens + due.tokens, due.seconds
                 if yes_or_no(due.text) is not True:
                     continue
-            found = self._ask(
-                self._says, request, seen, f"{_ASKED} {said} {_SAY if sample.unasked else ''}", interrupted
-            )
+            prompt = f"{_ASKED} {said} {_SAY if sample.unasked else ''}"
+            found, first = self._told(asked_of(request, seen, prompt))
             if isinstance(found, Failure):
                 return found
-            reply = SaidAt(at=at, text=found.text, finish=found.finish, first_token_seconds=None)
+            reply = SaidAt(
+                at=at, text=found.text, finish=found.finish,
+                decision_seconds=None if decided is None else round(decided, 4),
+                first_token_seconds=None if first is None else round(first, 4),
+            )  # fmt: skip
             whole = WatchedAnswer(replies=(reply,)).written()
             return Answer(whole, tokens + found.tokens, seconds + found.seconds, found.finish)
         return Answer(WatchedAnswer().written(), tokens, seconds, "stop")
+
+    def _told(self, asked: Request) -> tuple[Answer | Failure, float | None]:
+        """What it says, and seconds until its first word; None where it has none."""
+        began, words = time.monotonic(), list[float]()
+        found = self._says.tell(asked, lambda _: words.append(time.monotonic() - began))
+        return found, words[0] if words else None
 
     def moments(self, sample: ClipSample) -> list[float]:
         """When it is asked: every so many seconds while there is something to see, or at the question."""
@@ -100,11 +113,10 @@ class PolledEngine:
             at += self._every
         return found
 
-    def _ask(
-        self, chat: Chat, request: Request, seen: tuple[Path, ...], prompt: str, interrupted: Interrupted
-    ) -> Answer | Failure:
-        (found,) = chat.answer([Request(request.sample, request.seed, seen, prompt)], interrupted)
-        return found
+
+def asked_of(request: Request, seen: tuple[Path, ...], prompt: str) -> Request:
+    """A question about what was seen of a clip so far."""
+    return Request(request.sample, request.seed, seen, prompt)
 
 
 def open_polled(opening: Opening, spec: VisualInstructionEvalSpec) -> Engine:

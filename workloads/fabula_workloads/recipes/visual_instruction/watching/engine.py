@@ -25,9 +25,10 @@ from fabula_workloads.recipes.visual_instruction.watcher.encode import StreamWri
 from fabula_workloads.recipes.visual_instruction.watcher.families import watcher_family
 from fabula_workloads.recipes.visual_instruction.watcher.hearing import Ears
 from fabula_workloads.recipes.visual_instruction.watcher.model import Watcher
-from fabula_workloads.recipes.visual_instruction.watcher.session import Session, Spoken, View
 from fabula_workloads.recipes.visual_instruction.watcher.shards import pictures_of, seconds_of
 from fabula_workloads.recipes.visual_instruction.watcher.stream import begins_at, laid_out
+from fabula_workloads.recipes.visual_instruction.watching.row import Spoken, View
+from fabula_workloads.recipes.visual_instruction.watching.session import Session
 from fabula_workloads.runtime.failures import ConfigInvalid, InputInvalid
 
 _log = logging.getLogger(__name__)
@@ -141,6 +142,7 @@ def reply_of(one: Spoken, text: str) -> SaidAt:
         at=round(one.at, 3),
         text=text,
         finish="interrupted" if one.interrupted else "stop" if one.ended else "length",
+        decision_seconds=round(one.decision_seconds, 4),
         first_token_seconds=round(one.first_token_seconds, 4) if one.tokens or one.ended else None,
     )
 
@@ -151,7 +153,7 @@ def open_watcher(opening: Opening) -> Engine:
     if not isinstance(spec, VisualInstructionEvalSpec):
         raise ConfigInvalid("the evaluation is none of visual-instruction")
     if opening.tuned is None:
-        from fabula_workloads.recipes.visual_instruction.watcher.polling import open_polled
+        from fabula_workloads.recipes.visual_instruction.watching.polling import open_polled
 
         return open_polled(opening, spec)
     loaded = load_watcher(opening.model, opening.tuned, spec.pixels, opening.device)

@@ -15,8 +15,9 @@ from fabula_workloads.recipes.visual_instruction.annotations.rows import Turn
 from fabula_workloads.recipes.visual_instruction.decode import pack
 from fabula_workloads.recipes.visual_instruction.evaluated import ClipSample
 from fabula_workloads.recipes.visual_instruction.watcher import files
-from fabula_workloads.recipes.visual_instruction.watcher.engine import load_watcher, view_of
-from fabula_workloads.recipes.visual_instruction.watcher.session import Session, Spoken
+from fabula_workloads.recipes.visual_instruction.watching.engine import load_watcher, view_of
+from fabula_workloads.recipes.visual_instruction.watching.row import Spoken
+from fabula_workloads.recipes.visual_instruction.watching.session import Session
 from fabula_workloads.runtime.failures import InputInvalid
 from fabula_workloads.video.frames import moments
 from fabula_workloads.video.opening import UnfitVideo, facts
