@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import settings
 
+from tests.support import copies
 from tests.support.rights import VARIABLE, beyond
 from tests.support.shared_libraries import QUANTIZED, STAGES, TRAINING, Servers, shared
 
@@ -24,6 +26,8 @@ settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "search")
 # Read when torch is imported. Tests that run side by side would spin for each other's cores, and their models are tiny.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# It reads the same, ten times as fast; hundreds of tests read a quarter of a megabyte of CRDs.
+yaml.SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # type: ignore[misc]
 # Images say so; here hundreds of processes would compile the same files again, and each worker all tests.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
@@ -68,12 +72,13 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         terminalreporter.line("\n".join(found))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="session", autouse=True)
 def loaded_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     """Servers of libraries that all test processes share."""
     own = tmp_path_factory.getbasetemp()
     with shared((own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "libraries") as servers:
-        yield servers
+        with copies.share(servers):
+            yield servers
 
 
 @pytest.fixture(scope="session")

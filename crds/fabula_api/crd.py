@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+from collections.abc import Mapping
 
 from pydantic import BaseModel
 
@@ -98,8 +100,19 @@ def _block(kind: Kind, recipe: Recipe) -> tuple[str, Schema, list[Schema]]:
     return field, block, rules
 
 
+_kept: dict[Kind, tuple[Mapping[str, Recipe], Schema]] = {}
+"""Definitions that were made, each with the recipes that were installed then."""
+
+
 def crd(kind: Kind) -> Schema:
     """The CustomResourceDefinition of a kind."""
+    installed = recipes()
+    if kind not in _kept or _kept[kind][0] is not installed:
+        _kept[kind] = installed, _made(kind)
+    return copy.deepcopy(_kept[kind][1])
+
+
+def _made(kind: Kind) -> Schema:
     named = API_KINDS[kind]
     spec_model, status_model = named.spec, named.status
     spec = spec_schema(kind)

@@ -3,12 +3,12 @@
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from tests.support import copies
 from tests.support.patience import SECONDS, eventually, until
 
 from fabula_local.client import Api, ApiError
@@ -29,7 +29,7 @@ class ControlPlane:
         self.log = state_dir / "control-plane.log"
         self._arguments = arguments if libraries is None else (*arguments, "--pass-env", FORK_SERVERS)
         self._environment = {} if libraries is None else {FORK_SERVERS: str(libraries)}
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: copies.Process | None = None
 
     def __enter__(self) -> "ControlPlane":
         self.start()
@@ -43,13 +43,12 @@ class ControlPlane:
     def start(self) -> None:
         """Start it and wait until pods can run."""
         self.state_dir.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "fabula_local.controlplane", "--state-dir", str(self.state_dir)]
         begin = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as output:
-            environment = os.environ | self._environment
-            self._process = subprocess.Popen(
-                [*command, *self._arguments], stderr=output, start_new_session=True, env=environment
-            )
+            self._process = copies.start(
+                "fabula_local.controlplane", "--state-dir", str(self.state_dir), *self._arguments, log=output,
+                environment=os.environ | self._environment,
+            )  # fmt: skip
         process = self._process
 
         def is_ready() -> bool:

@@ -3,10 +3,10 @@
 import os
 import signal
 import subprocess
-import sys
 from pathlib import Path
 from types import TracebackType
 
+from tests.support import copies
 from tests.support.patience import SECONDS
 
 
@@ -20,7 +20,7 @@ class LaptopApi:
         self.state_dir = state_dir
         self.kubeconfig = state_dir / "kubeconfig"
         self._logs_dir = logs_dir
-        self._process: subprocess.Popen[str] | None = None
+        self._process: copies.Process | None = None
 
     def __enter__(self) -> "LaptopApi":
         self.start()
@@ -34,12 +34,12 @@ class LaptopApi:
     def start(self) -> None:
         """Start the server and wait until it serves."""
         self.state_dir.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "fabula_local.apiserver", "--state-dir", str(self.state_dir)]
+        arguments = ["--state-dir", str(self.state_dir)]
         if self._logs_dir is not None:
-            command += ["--logs-dir", str(self._logs_dir)]
+            arguments += ["--logs-dir", str(self._logs_dir)]
         log = self.state_dir / "apiserver.log"
         with log.open("a") as errors:
-            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True)
+            process = copies.start("fabula_local.apiserver", *arguments, errors=errors)
         self._process = process
         assert process.stdout is not None
         line = process.stdout.readline()
@@ -71,5 +71,6 @@ class LaptopApi:
             process.kill()
             process.wait()
             raise
-        if process.stdout is not None:
-            process.stdout.close()
+        for stream in (process.stdin, process.stdout):
+            if stream is not None:
+                stream.close()

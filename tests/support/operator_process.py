@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 import signal
 import socket
 import ssl
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx2
 import trustme
 import yaml
+from tests.support import copies
 from tests.support.patience import SECONDS, eventually
 
 from fabula_operator.kube.client import Api
@@ -103,8 +102,7 @@ class OperatorProcess:
     def __init__(self, kubeconfig: Path, folder: Path, tls: Certificates, identity: str, *options: str) -> None:
         self.status_port, self.metrics_port = free_ports(2)
         self.log = folder / f"operator-{identity}.log"
-        self.command = [
-            sys.executable, "-m", "fabula_operator",
+        self.arguments = [
             "--kubeconfig", str(kubeconfig),
             "--artifact-root", f"file://{folder}/artifacts",
             "--status-host", "127.0.0.1",
@@ -115,11 +113,11 @@ class OperatorProcess:
             "--identity", identity, "--confine", "off",
             *options,
         ]  # fmt: skip
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: copies.Process | None = None
 
     def __enter__(self) -> OperatorProcess:
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(self.command, stdout=log, stderr=subprocess.STDOUT, env={**os.environ})
+            self.process = copies.start("fabula_operator", *self.arguments, log=log)
         return self
 
     def __exit__(self, *_: object) -> None:

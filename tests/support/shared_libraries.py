@@ -5,12 +5,31 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import socket
 import subprocess
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO
 
-STAGES, TRAINING, QUANTIZED = "stages", "cpu-none", "cpu-nf4"
+CHECKOUT = Path(__file__).parents[2]
+STAGES, TRAINING, QUANTIZED, PLATFORM = "stages", "cpu-none", "cpu-nf4", "platform"
+_PLATFORM = """
+import gc, importlib, socket, sys
+for name in (
+    "fabula_operator.main", "fabula_local.controlplane", "fabula_local.apiserver.__main__", "fabula_local.process_node"
+):
+    importlib.import_module(name)
+import fabula_cli.main
+for command in fabula_cli.main.LATERS:
+    command.load()
+from fabula_workloads.training.messages.process import die_with_parent
+from fabula_workloads.training.preloaded.server import serve
+gc.collect()
+gc.freeze()
+die_with_parent()
+serve(socket.socket(fileno=int(sys.argv[1])))
+"""
 
 
 class Servers:
@@ -24,8 +43,6 @@ class Servers:
 
     def need(self, *kinds: str) -> Path:
         """The folder, with servers of these kinds. Who needs one first has it loaded."""
-        from fabula_workloads.training.preloaded.libraries import start
-
         kept = {name: value for name, value in os.environ.items() if not name.startswith("FABULA_")}
         for kind in kinds:
             if kind in self._users:
@@ -35,7 +52,8 @@ class Servers:
             with (self.folder / "first").open("w") as first:
                 fcntl.flock(first, fcntl.LOCK_EX)
                 if not (self.folder / kind).exists():
-                    self._own[kind] = start(self.folder / kind, kept | {"OPENBLAS_NUM_THREADS": "1"})
+                    loading = load_platform if kind == PLATFORM else load_libraries
+                    self._own[kind] = loading(self.folder / kind, kept | {"OPENBLAS_NUM_THREADS": "1"})
         return self.folder
 
     def close(self) -> None:
@@ -49,6 +67,26 @@ class Servers:
             server.wait()
         for users in self._users.values():
             users.close()
+
+
+def load_libraries(path: Path, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    """The product's own server, of stages or of training."""
+    from fabula_workloads.training.preloaded.libraries import start
+
+    return start(path, environment)
+
+
+def load_platform(path: Path, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    """A server of operator, command and the laptop's cluster. What they read when imported is of `environment`."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        descriptor = os.open(path.parent, os.O_PATH)
+        listener.bind(f"/proc/self/fd/{descriptor}/{path.name}")  # a long path would not fit
+        os.close(descriptor)
+        listener.listen()
+        command = [sys.executable, "-c", _PLATFORM, str(listener.fileno())]
+        return subprocess.Popen(
+            command, env=environment, pass_fds=[listener.fileno()], start_new_session=True, cwd=CHECKOUT
+        )
 
 
 @contextlib.contextmanager

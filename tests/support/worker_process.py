@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.support import copies
 from tests.support.in_blocks import in_blocks
 from tests.support.patience import SECONDS
 from tests.support.stage_context import KEY
@@ -49,24 +48,24 @@ def worker_environment(tmp: Path, config: dict[str, Any] | str, shard: int = 0) 
 
 
 def start_worker(
-    tmp: Path, config: dict[str, Any] | str, *, stage: str | None = None, shard: int = 0, script: str | None = None
-) -> subprocess.Popen[str]:
-    """Start a worker. `script` runs in its place: Python that may call `run_worker` with a stage of its own."""
+    tmp: Path,
+    config: dict[str, Any] | str,
+    *,
+    stage: str | None = None,
+    shard: int = 0,
+    script: str | None = None,
+    anew: bool = False,
+) -> copies.Process:
+    """Start a worker. `script` runs in its place: Python that may call `run_worker` with a stage of its own.
+
+    It is a copy of a process that has stages loaded, or loads its own where that is what is tried: `anew`.
+    """
     name = stage or (config["stage"] if isinstance(config, dict) else "ingest")
-    command = [sys.executable, "-c", script] if script else [sys.executable, "-m", "fabula_workloads.cli", name]
-    environment = worker_environment(tmp, config, shard)
-    return subprocess.Popen(
-        command,
-        env=environment,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        bufsize=1,
-    )
+    words = (copies.SCRIPT, script) if script else ("fabula_workloads.cli", name)
+    return copies.start(*words, environment=worker_environment(tmp, config, shard), anew=anew)
 
 
-def end_of(process: subprocess.Popen[str], tmp: Path) -> Ended:
+def end_of(process: copies.Process, tmp: Path) -> Ended:
     """Wait for a worker's end."""
     output, _ = process.communicate(timeout=SECONDS)
     message = tmp / "termination.json"
