@@ -76,9 +76,9 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 def loaded_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     """Servers of libraries that all test processes share."""
     own = tmp_path_factory.getbasetemp()
-    with shared((own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "libraries") as servers:
-        with copies.share(servers):
-            yield servers
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "libraries"
+    with shared(folder) as servers, copies.share(servers):
+        yield servers
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,8 +15,9 @@ from typing import Any
 import pytest
 import yaml
 
-from fabula_api.worker import FORK_SERVERS_VARIABLE
 from tests.e2e.conftest import BIN, ROOT
+from tests.support import copies
+from tests.support.control_plane import ControlPlane
 from tests.support.hub import WANTED, running_hub
 from tests.support.patience import SECONDS, until
 from tests.support.wire import Wire
@@ -96,34 +96,18 @@ class Cluster:
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory, training_libraries: Path) -> Iterator[Cluster]:
     state = tmp_path_factory.mktemp("bare") / "cluster"
-    command = [
-        sys.executable,
-        "-m",
-        "fabula_local.controlplane",
-        "--state-dir",
-        str(state),
-        "--pass-env",
-        FORK_SERVERS_VARIABLE,
-    ]
-    with (state.parent / "log").open("w") as log:
-        process = subprocess.Popen(
-            command, stdout=log, stderr=log, env={**os.environ, FORK_SERVERS_VARIABLE: str(training_libraries)}
-        )
-    try:
+    with ControlPlane(state, libraries=training_libraries):
         found = Cluster(state)
         until(found.ready, "a node that is ready")
         yield found
-    finally:
-        process.terminate()
-        process.wait(60)
 
 
 @pytest.fixture(scope="module")
 def installed(cluster: Cluster) -> Iterator[Any]:
     """The chart, installed; what Helm does next is up to the test."""
     cluster.claim.mkdir(parents=True)
-    prepare = [sys.executable, "-m", "fabula_quickstart", "--root", f"file://{cluster.claim}"]
-    subprocess.run(prepare, check=True, capture_output=True)
+    prepared = copies.run("fabula_quickstart", "--root", f"file://{cluster.claim}")
+    assert prepared.returncode == 0, prepared.stderr
     with helm.Config(kubeconfig_path=str(cluster.state / "kubeconfig"), namespace=SYSTEM) as config:
         config.install(
             str(CHART), "fabula", cluster.values(), namespace=SYSTEM, create_namespace=True, timeout=int(SECONDS)
@@ -204,10 +188,7 @@ def test_an_upgrade_leaves_runs_and_certificate_alone_and_a_rollback_undoes_it(
 
 def doctor(cluster: Cluster) -> dict[str, tuple[str, str]]:
     """Its lines: state and words by what they are about."""
-    command = [sys.executable, "-m", "fabula_cli.main", "doctor", "-n", "default", "-o", "json"]
-    done = subprocess.run(
-        command, capture_output=True, text=True, env=cluster.environment, timeout=SECONDS, check=False
-    )
+    done = copies.run("fabula_cli.main", "doctor", "-n", "default", "-o", "json", environment=cluster.environment)
     assert done.stdout.startswith("["), done.stderr
     return {one["about"]: (one["state"], one["said"]) for one in json.loads(done.stdout)}
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +17,7 @@ import yaml
 
 from tests.e2e.conftest import ROOT
 from tests.e2e.test_chart_install import CHART, SYSTEM, VALUES, Cluster, ready
+from tests.support import copies
 from tests.support.laptop import LaptopApi
 from tests.support.patience import SECONDS, until
 from tests.support.quota_front import QuotaFront
@@ -91,11 +91,8 @@ class Place:
 
     def doctor(self, namespace: str, *options: str, **environment: str) -> dict[str, tuple[str, str]]:
         """Its lines: state and words by what they are about."""
-        command = [sys.executable, "-m", "fabula_cli.main", "doctor", "-n", namespace, "-o", "json", *options]
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=SECONDS, check=False,
-            env={**self.cluster.environment, **environment},
-        )  # fmt: skip
+        words = ("doctor", "-n", namespace, "-o", "json", *options)
+        done = copies.run("fabula_cli.main", *words, environment={**self.cluster.environment, **environment})
         assert done.stdout.startswith("["), done.stderr
         return {one["about"]: (one["state"], one["said"]) for one in json.loads(done.stdout)}
 
@@ -109,12 +106,11 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         run_s3_server(folder / "s3") as store,
         LaptopApi(state, logs_dir=state / "pods") as api,
         QuotaFront(api.kubeconfig, folder / "front") as front,
-        (folder / "log").open("w") as log,
+        (folder / "log").open("wb") as log,
     ):
         # Pods and everything else of the cluster reach the server itself; Jobs, and the user, by way of the front.
-        command = [sys.executable, "-m", "fabula_local.process_node", "--kubeconfig", str(api.kubeconfig)]
-        command += ["--state-dir", str(state), "--controllers", "deployment,garbage"]
-        process = subprocess.Popen(command, stdout=log, stderr=log)
+        words = ("--kubeconfig", str(api.kubeconfig), "--state-dir", str(state), "--controllers", "deployment,garbage")
+        process = copies.start("fabula_local.process_node", *words, log=log)
         try:
             found = Place(Cluster(folder / "user"), store, front)
             found.cluster.state.mkdir()

@@ -106,7 +106,9 @@ def test_a_worker_ends_with_bad_input_and_says_where(whole: Path, tmp_path: Path
     places = {"select": "select", "adapter": "tuned"}
     given = [{"name": name, "uri": uri, "digest": "unknown"} for name, uri in places.items()]
     run = {"kind": "EvalRun", "namespace": "default", "name": "trial", "uid": "1"}
-    ended = run_worker_process(tmp_path, worker_config(root, "infer", SPEC, run=run, arm="tuned", inputs=given))
+    ended = run_worker_process(
+        tmp_path, worker_config(root, "infer", SPEC, run=run, arm="tuned", inputs=given), anew=True
+    )
     assert ended.code == 65, ended.output
     assert ended.result["failure"]["reason"] == "InputInvalid"
     assert "it lacks 8 of 8 tensors, first base_model.model." in ended.result["failure"]["message"]

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import httpx2
 import pytest
+from tests.support import copies
 from tests.support.laptop import LaptopApi
 from tests.support.operator_driver import (
     DATASET_SPEC,
@@ -321,9 +321,9 @@ async def test_hugging_faces_own_callback_in_a_foreign_image_reports_on_a_tuning
                 "KUBEFLOW_TRAINER_SERVER_CA_CERT": str(tls.authority),
                 "KUBEFLOW_TRAINER_SERVER_TOKEN": str(secret),
             }
-            command = (sys.executable, "-m", "tests.support.foreign_trainer", str(made), "40")
-            process = await asyncio.create_subprocess_exec(*command, env=environment)
-            assert await process.wait() == 0
+            trainer = ("tests.support.foreign_trainer", str(made), "40")
+            ended = await asyncio.to_thread(copies.run, *trainer, environment=environment)
+            assert ended.returncode == 0, ended.stderr
 
         await train(10)
 

@@ -13,18 +13,29 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from typing import IO, Protocol
 
-from tests.support.shared_libraries import PLATFORM, STAGES, Servers
+from tests.support.patience import SECONDS
+from tests.support.shared_libraries import PLATFORM, STAGES, TRAINING, Servers
 
 SCRIPT = "tests.support.script"
 """The program that runs the Python it is given, as `python -c` does."""
-_SERVES = {"fabula_workloads.cli": STAGES, SCRIPT: STAGES}
+_SERVES = {
+    "fabula_workloads.cli": STAGES,
+    SCRIPT: STAGES,
+    "fabula_quickstart": TRAINING,
+    "tests.support.accumulated_gradients": TRAINING,
+    "tests.support.foreign_trainer": TRAINING,
+    "tests.support.gathered_weights": TRAINING,
+}
+"""What has loaded what they need; `PLATFORM` for all others."""
 _MAIN = {
     "fabula_operator": "fabula_operator.main",
     "fabula_local.apiserver": "fabula_local.apiserver.__main__",
     "fabula_workloads.cli": "fabula_workloads.command",
+    "fabula_quickstart": "fabula_quickstart.__main__",
 }
 """Where the `main` is of what is run by another name."""
 _READ_AT_IMPORT = ("HF_", "TRANSFORMERS_")
@@ -141,7 +152,8 @@ def start(
     """
     environment = os.environ if environment is None else environment
     kind = _SERVES.get(program, PLATFORM)
-    if anew or not _shared or (kind == STAGES and any(name.startswith(_READ_AT_IMPORT) for name in environment)):
+    changed = kind != PLATFORM and any(name.startswith(_READ_AT_IMPORT) for name in environment)
+    if anew or changed or not _shared:
         return subprocess.Popen(
             [sys.executable, *(["-c"] if program == SCRIPT else ["-m", program]), *arguments], env=environment,
             stdin=subprocess.DEVNULL if log else subprocess.PIPE, stdout=log or subprocess.PIPE,
@@ -165,3 +177,14 @@ def start(
             ours.callback(os.close, nothing)
             streams = [nothing, log.fileno(), log.fileno()]
         return Copy(server, _MAIN.get(program, program), arguments, environment, streams, stdin, stdout)
+
+
+def run(
+    program: str, *arguments: str, environment: Mapping[str, str] | None = None, anew: bool = False
+) -> subprocess.CompletedProcess[str]:
+    """Start a program and wait for its end; what it said on either stream."""
+    with tempfile.TemporaryFile("w+", errors="replace") as errors:
+        process = start(program, *arguments, environment=environment, errors=errors, anew=anew)
+        said, _ = process.communicate(timeout=SECONDS)
+        errors.seek(0)
+        return subprocess.CompletedProcess([program, *arguments], process.wait(), said, errors.read())

@@ -34,5 +34,10 @@ def train(made: int, steps: int) -> None:
         callback.on_train_end(None, state, control)
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """As the command line says."""
     train(int(sys.argv[1]), int(sys.argv[2]))
+
+
+if __name__ == "__main__":
+    main()

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.patience import SECONDS
+from tests.support import copies
 from tests.support.training_dataset import build_model, samples, write_dataset
 
 from fabula_api.fine_tune_run import FineTuneRunSpec, Lora
@@ -131,8 +129,8 @@ def test_zero_3_gathers_frozen_matrices_twice_a_pass_and_not_to_save_an_adapter(
 ) -> None:
     from transformers import AutoConfig
 
-    command = [sys.executable, "-m", "tests.support.gathered_weights", str(model_folder), device_name]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
+    # A copy of a process without a GPU has none.
+    ended = copies.run("tests.support.gathered_weights", str(model_folder), device_name, anew=device_name != "cpu")
     assert ended.returncode == 0, ended.stderr[-2000:]
     counted = json.loads(ended.stdout.splitlines()[-1])
     gathered = counted["frozen"]

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.patience import SECONDS
+from tests.support import copies
 from tests.support.training_dataset import build_model
 
 pytestmark = pytest.mark.torch
@@ -48,8 +46,7 @@ def test_bf16_loses_most_of_an_update_as_small_as_the_published_one(
 
 def test_gradients_added_up_in_fp32_are_nearer_to_those_of_an_fp32_run(tmp_path: Path) -> None:
     """32 passes of one step through DeepSpeed. What is left are the passes themselves, which compute in bf16."""
-    command = [sys.executable, "-m", "tests.support.accumulated_gradients", str(build_model(tmp_path))]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
+    ended = copies.run("tests.support.accumulated_gradients", str(build_model(tmp_path)))
     assert ended.returncode == 0, ended.stderr[-2000:]
     found = json.loads(ended.stdout.splitlines()[-1])
     assert found["norm"] > 0.1
