@@ -85,7 +85,7 @@ class Training(SpecModel):
     kernels: Literal["torch", "liger"] = "torch"
     """Who computes a layer's norms, rotary positions and gated unit: `liger` fuses each into one GPU kernel."""
     precision: Literal["bf16", "fp32"] = "bf16"
-    """Number format of the forward and backward pass."""
+    """Number format of the forward and backward pass. In `fp32`, GPUs that have TF32 multiply matrices in it."""
     deterministic: bool = False
     """On GPUs, compute each step the same to the bit whenever it is made again, also after a resume. Slower: attention
     and embeddings then add gradients in one order. On a CPU nothing changes."""
@@ -102,9 +102,15 @@ class DeepSpeed(SpecModel):
             "message": "only stage 3 can move weights to CPU memory; use offload optimizer, or stage 3",
             "fieldPath": ".offload",
         },
+        {
+            "rule": "self.offload == 'none' || self.stage >= 2",
+            "message": "offload is for the stages 2 and 3; use one of them, or offload none",
+            "fieldPath": ".offload",
+        },
     )
-    stage: Literal[2, 3] = 3
-    """ZeRO stage: 2 shards gradients and optimizer state, 3 the weights too."""
+    stage: Literal[0, 1, 2, 3] = 3
+    """ZeRO stage: 0 shards nothing (plain data parallelism, for `precision: fp32`), 1 the optimizer's state, 2
+    gradients too, 3 the weights too."""
     offload: Literal["none", "optimizer", "all"] = "none"
     """What moves to CPU memory: `optimizer` its state and its step; `all`, under stage 3, the weights too."""
     within_node: bool = False
@@ -168,6 +174,12 @@ class FineTuneRunSpec(RunSpec):
             "fieldPath": ".deepspeed.withinNode",
         },
         {
+            "rule": "self.deepspeed.stage != 0 || self.training.precision == 'fp32'",
+            "message": "stage 0 is for training.precision fp32: in bf16 gradients are added up in fp32, which "
+            "DeepSpeed does in shards; use stage 1",
+            "fieldPath": ".deepspeed.stage",
+        },
+        {
             "rule": "!self.deepspeed.withinNode || self.lora.quantization == 'none'",
             "message": "withinNode is not proved for weights in 4 bits; use one of them",
             "fieldPath": ".deepspeed.withinNode",
@@ -212,6 +224,15 @@ class FineTuneRunSpec(RunSpec):
         """Samples (with packing: packed sequences) of one optimizer step, over all ranks and forward passes."""
         ranks = self.topology.nodes * self.topology.gpus_per_node
         return ranks * self.training.per_device_batch_size * self.training.gradient_accumulation_steps
+
+    @property
+    def learns_language(self) -> bool:
+        """Whether the language model, or an update of it, is trained. A recipe's own spec may say otherwise."""
+        return True
+
+    def weights_beside(self, hidden: int) -> int:
+        """Weights that a recipe trains beside a language model of this width."""
+        return 0
 
     @property
     def decisive_template(self) -> dict[str, Any] | None:

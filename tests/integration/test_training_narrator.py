@@ -28,12 +28,12 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     world.close()
 
 
-def run(world: World, name: str, stage: int = 2, **block: Any) -> Path:
+def run(world: World, name: str, stage: int = 2, precision: str = "fp32", **block: Any) -> Path:
     code, result = world.run(
         name,
         recipe="audio-description",
         audioDescription=block,
-        training={"perDeviceBatchSize": 2, "neftuneNoiseAlpha": 0},
+        training={"perDeviceBatchSize": 2, "neftuneNoiseAlpha": 0, "precision": precision},
         lora={"targetModules": ["q_proj", "k_proj", "v_proj", "o_proj"]},
         deepspeed={"stage": stage},
     )
@@ -65,3 +65,28 @@ def test_norms_are_learned_too_where_they_are_asked_for(world: World, stage: int
     assert any("input_layernorm" in name for name in names)
     assert not any("lora_" in name for name in names)
     assert {"heads.weight", "clips.latents", "faces.latents"} <= names
+
+
+@needs_soak
+def test_every_stage_trains_alike_and_goes_on_from_the_checkpoint_of_another(world: World) -> None:
+    """Plain data parallelism, ZeRO-1 and ZeRO-2: how state is spread changes no loss."""
+
+    def losses(name: str) -> list[float]:
+        return [step["loss"] for step in world.curve(name)]
+
+    for stage in (0, 1, 2):
+        run(world, f"stage-{stage}", stage, languageModel="lora", **MAPPING)
+    for stage in (0, 1):
+        assert losses(f"stage-{stage}") == pytest.approx(losses("stage-2"), rel=1e-5)
+    step = f"checkpoints/step-{EVERY:06d}"
+    for earlier, later in ((0, 2), (2, 0), (2, 1)):
+        name = f"from-{earlier}-to-{later}"
+        shutil.copytree(world.output(f"stage-{earlier}") / step, world.output(name) / step)
+        run(world, name, later, languageModel="lora", **MAPPING)
+        assert losses(name) == pytest.approx(losses("stage-2"), rel=1e-5)
+    for stage in (1, 2):
+        run(world, f"bf16-{stage}", stage, "bf16", languageModel="lora", **MAPPING)
+    assert losses("bf16-1") == pytest.approx(losses("bf16-2"), rel=1e-2)
+    shutil.copytree(world.output("bf16-1") / step, world.output("bf16-again") / step)
+    run(world, "bf16-again", 1, "bf16", languageModel="lora", **MAPPING)
+    assert losses("bf16-again") == losses("bf16-1")

@@ -33,6 +33,8 @@ def test_the_rules_compile() -> None:
         {"lora": {"quantization": "nf4", "rank": 8}},
         {"lora": {"quantization": "nf4"}, "deepspeed": {"stage": 3, "offload": "all"}},
         {"deepspeed": {"stage": 2, "offload": "optimizer"}},
+        {"deepspeed": {"stage": 1}},
+        {"deepspeed": {"stage": 0}, "training": {"precision": "fp32"}},
     ],
 )
 def test_what_goes_together(fields: dict[str, Any]) -> None:
@@ -47,9 +49,11 @@ def test_what_goes_together(fields: dict[str, Any]) -> None:
         ({"training": {"method": "full"}, "lora": {"targetModules": ["q_proj"]}}, "leave it out with full"),
         ({"training": {"method": "full"}, "lora": {"quantization": "nf4"}}, "leave it out with full"),
         ({"deepspeed": {"stage": 2, "offload": "all"}}, "only stage 3 can move weights"),
+        ({"deepspeed": {"stage": 1, "offload": "optimizer"}}, "offload is for the stages 2 and 3"),
+        ({"deepspeed": {"stage": 0}}, "stage 0 is for training.precision fp32"),
     ],
 )
 def test_what_would_do_nothing_is_refused(fields: dict[str, Any], words: str) -> None:
     (refusal,) = refusals(**fields)
-    assert refusal.startswith(("spec.lora: ", "spec.deepspeed.offload: "))
+    assert refusal.startswith(("spec.lora: ", "spec.deepspeed.offload: ", "spec.deepspeed.stage: "))
     assert words in refusal

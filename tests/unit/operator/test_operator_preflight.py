@@ -230,11 +230,42 @@ SPECS = st.builds(
 def test_more_sharding_never_needs_more_weights_and_the_peak_is_above_the_least(spec: FineTuneRunSpec) -> None:
     model = model_facts(spec.model.name or "")
     assert model is not None
-    whole, sharded = (memory_of(spec.replace(deepspeed=DeepSpeed(stage=stage)), model) for stage in (2, 3))
+    one, whole, sharded = (memory_of(spec.replace(deepspeed=DeepSpeed(stage=stage)), model) for stage in (1, 2, 3))
     assert sharded.weights <= whole.weights
-    assert sharded.state == whole.state
-    for memory in (whole, sharded):
+    assert one.state >= sharded.state == whole.state
+    for memory in (one, whole, sharded):
         assert 0 < memory.least < memory.peak
+
+
+def test_without_zero_each_rank_holds_gradients_and_moments_whole_and_no_second_copy_of_weights() -> None:
+    model = model_facts(B32)
+    assert model is not None
+    trained = model.lora_parameters(16, TARGET_MODULES)
+    fp32 = {"training": {"precision": "fp32"}}
+    none, one, two = (memory_of(parsed(B32, deepspeed={"stage": stage}, **fp32), model).state for stage in (0, 1, 2))
+    assert none * 1024**3 == pytest.approx(12 * trained)
+    assert one * 1024**3 == pytest.approx((12 / 8 + 4) * trained)
+    assert two * 1024**3 == pytest.approx(16 / 8 * trained)
+    made = preflight(parsed(B32, deepspeed={"stage": 0}, **fp32))
+    assert made is not None and "weights without ZeRO, all of them on every rank" in made.message
+
+
+def test_what_a_recipe_trains_beside_the_language_model_is_counted() -> None:
+    """A narrator's mappings, over a language model of LLaMA-2-7B's width that stays as it is."""
+    from fabula_api.recipes.audio_description.tune import AudioDescriptionTuneSpec
+
+    wire = spec_of(B32) | {"recipe": "audio-description", "deepspeed": {"stage": 2}}
+    narrator = AudioDescriptionTuneSpec.model_validate(wire)
+    words = narrator.replace(
+        audio_description=narrator.audio_description.replace(objective="text", language_model="lora")
+    )
+    assert narrator.weights_beside(4096) == pytest.approx(0.812e9, rel=0.01) and not narrator.learns_language
+    assert words.weights_beside(4096) == 0 and words.learns_language
+    model = model_facts(B32)
+    assert model is not None
+    beside = narrator.weights_beside(model.hidden)
+    assert memory_of(narrator, model).state * 1024**3 == pytest.approx(beside * (12 + 2) / 8)
+    assert memory_of(words, model).state * 1024**3 == pytest.approx(model.lora_parameters(16, TARGET_MODULES) * 14 / 8)
 
 
 @given(billions=st.floats(0.1, 1000))

@@ -85,6 +85,19 @@ def built(world: Path, request: pytest.FixtureRequest) -> Built:
     return Built(world, request.param)
 
 
+@pytest.mark.parametrize("kind", ["perceiver", "qformer"])
+def test_the_weights_that_the_estimate_counts_are_those_that_there_are(kind: str) -> None:
+    from fabula_workloads.models.torchvision_shim import prepare_torchvision
+    from fabula_workloads.recipes.audio_description.narrator.mapping import mappings
+
+    prepare_torchvision()
+    wire = {"mapping": {"kind": kind, "latents": 5, "depth": 3, "heads": 2}}
+    spec = AudioDescriptionTune.model_validate(wire).mapping
+    clips, faces = mappings(spec, (8,), 16, 70)
+    there = sum(value.numel() for part in (clips, faces) for value in part.parameters())
+    assert spec.weights(16, 70, width=8) == there
+
+
 def test_the_sequence_of_mad_is_the_published_one(world: Path) -> None:
     made = Built(world, PERCEIVER)
     video, face = made.vocabulary, made.vocabulary + 1

@@ -78,6 +78,15 @@ def test_zero_2_on_a_laptop() -> None:
     assert not {"data_types", "communication_data_type"} & config.keys()
 
 
+@pytest.mark.parametrize("stage", [0, 1])
+def test_plain_data_parallelism_and_zero_1(stage: int) -> None:
+    whole = spec(deepspeed={"stage": stage}, training={"precision": "fp32"})
+    zero = render(whole, 64)["zero_optimization"]
+    shards = {"overlap_comm", "contiguous_gradients", "reduce_bucket_size"} if stage else set()
+    assert zero["stage"] == stage and zero.keys() == {"stage"} | shards
+    assert problems(render(whole, 64), whole) == []
+
+
 def test_offload_and_several_nodes() -> None:
     config = render(spec(deepspeed={"offload": "all"}, topology={"nodes": 2}), 5120)
     assert config["zero_optimization"]["offload_optimizer"] == {"device": "cpu", "pin_memory": True}

@@ -10,6 +10,11 @@ from fabula_api.base import Rule, SpecModel
 from fabula_api.fine_tune_run import FineTuneRunSpec
 from fabula_api.shared_spec import ArtifactSource
 
+FEATURE_WIDTH = 768
+"""Of the published features: CLIP ViT-L/14's, and the Q-Former's of VideoLLaMA."""
+TIMES = {"perceiver": 58, "qformer": 32}
+"""Places in time that the published mappings know; more frames get more."""
+
 
 class Mapping(SpecModel):
     """From features to as many vectors as the language model is given of a clip, or of a character."""
@@ -25,6 +30,18 @@ class Mapping(SpecModel):
     """Layers."""
     heads: int | None = Field(None, ge=1, le=256)
     """Attention heads. Default: one for 128 units of a `perceiver`'s width, one for 64 of a `qformer`'s."""
+
+    def weights(self, hidden: int, times: int, width: int = FEATURE_WIDTH) -> int:
+        """Of both mappings, for a language model `hidden` wide, features of `width` and so many places in time."""
+        into_language = width * hidden + hidden
+        if self.kind == "perceiver":
+            # A layer: attention 4 h2, MLP 8 h2, and 13 h of biases and norms.
+            layers = self.depth * (12 * hidden**2 + 13 * hidden)
+            each = into_language + 2 * hidden + times * hidden + layers
+            return 2 * each + (self.latents + self.character_latents) * hidden
+        # A layer attends twice, 4 w2 each, and has an MLP of 8 w2; 19 w of biases and norms. Two w norm the queries.
+        layers = self.depth * (16 * width**2 + 19 * width)
+        return 2 * into_language + layers + (self.latents + times + 2) * width
 
 
 class AudioDescriptionTune(SpecModel):
@@ -85,3 +102,14 @@ class AudioDescriptionTune(SpecModel):
 class AudioDescriptionTuneSpec(FineTuneRunSpec):
     audio_description: AudioDescriptionTune = Field(default_factory=AudioDescriptionTune)
     """The narrator: what is learned beside the language model, and how it is told of clips and characters."""
+
+    @property
+    def learns_language(self) -> bool:
+        return self.audio_description.language_model != "frozen"
+
+    def weights_beside(self, hidden: int) -> int:
+        tune = self.audio_description
+        if tune.objective == "text":
+            return 0
+        seen = tune.frames * (2 if tune.previous_clip == "before" else 1)
+        return tune.mapping.weights(hidden, max(seen, TIMES[tune.mapping.kind]))

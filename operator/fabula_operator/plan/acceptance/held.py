@@ -15,17 +15,20 @@ def width_of(spec: FineTuneRunSpec) -> int:
 
 
 def update_parameters(spec: FineTuneRunSpec, model: ModelFacts) -> int:
-    """Of the low-rank update; none where the weights themselves are trained."""
-    return 0 if spec.training.method == "full" else model.lora_parameters(spec.lora.rank, spec.lora.target_modules)
+    """Of the low-rank update; none where the weights themselves are trained, or the language model is not."""
+    if spec.training.method == "full" or not spec.learns_language:
+        return 0
+    return model.lora_parameters(spec.lora.rank, spec.lora.target_modules)
 
 
 def trained_parameters(spec: FineTuneRunSpec, model: ModelFacts) -> int:
-    """Of the update, or of the language model."""
-    return model.language_parameters if spec.training.method == "full" else update_parameters(spec, model)
+    """Of the update, or of the language model; and what a recipe trains beside it."""
+    language = model.language_parameters if spec.training.method == "full" else update_parameters(spec, model)
+    return language + spec.weights_beside(model.hidden)
 
 
 def held_bytes(spec: FineTuneRunSpec, model: ModelFacts) -> float:
     """Bytes of all weights, over all ranks once."""
     width = width_of(spec)
-    held = float((model.parameters + update_parameters(spec, model)) * width)
+    held = float((model.parameters + update_parameters(spec, model) + spec.weights_beside(model.hidden)) * width)
     return held - model.layer_parameters * (width - NF4_BYTES) if spec.lora.quantization == "nf4" else held

@@ -132,7 +132,7 @@ def memory_of(spec: FineTuneRunSpec, model: ModelFacts) -> Memory:
         gathered = (
             min(max(LIVE_PARAMETERS, model.expert_parameters) * width, held) if ranks > 1 or offload == "all" else 0.0
         )
-    state = trainable * (OPTIMIZER_BYTES + width) / ranks
+    state = _state(spec, trainable, width, ranks)
     moved = 0.0 if offload == "none" else state + (held / ranks if offload == "all" else 0.0)
     tokens = training.per_device_batch_size * training.max_length
     layer = tokens * width * model.activation_elements(spec.lora.target_modules, not full and spec.lora.dropout > 0)
@@ -154,6 +154,17 @@ def memory_of(spec: FineTuneRunSpec, model: ModelFacts) -> Memory:
         held if spec.lora.quantization == "nf4" and spec.deepspeed.stage == 3 else 0.0,
     )
     return Memory(*(amount / GIB for amount in in_bytes))
+
+
+def _state(spec: FineTuneRunSpec, trained: int, width: int, ranks: int) -> float:
+    """Bytes of gradients and of the optimizer's state, as the ZeRO stage spreads them."""
+    if spec.deepspeed.stage >= 2:
+        return trained * (OPTIMIZER_BYTES + width) / ranks
+    if spec.deepspeed.stage == 1:
+        # Gradients whole on each rank, and in bf16 their sums in fp32 besides.
+        return trained * (OPTIMIZER_BYTES / ranks + (width if width == 4 else width + 4))
+    # The weights are in fp32 themselves, so there is no second copy of them.
+    return float(trained * (OPTIMIZER_BYTES - 4 + width))
 
 
 def _vision(spec: FineTuneRunSpec, model: ModelFacts, tokens: int) -> float:
@@ -245,7 +256,7 @@ def _safer(spec: FineTuneRunSpec, model: ModelFacts, memory: Memory, room: float
     if memory.least > room:
         return _instead(spec, model, room)
     levers = ["a lower training.maxLength or perDeviceBatchSize"]
-    if spec.deepspeed.stage == 2:
+    if spec.deepspeed.stage < 3:
         levers.insert(0, "deepspeed.stage 3")
     if not spec.training.gradient_checkpointing:
         levers.insert(0, "training.gradientCheckpointing")
@@ -282,7 +293,7 @@ def _instead(spec: FineTuneRunSpec, model: ModelFacts, limit: float) -> str:
 
 def _changes(spec: FineTuneRunSpec, model: ModelFacts) -> Iterator[tuple[str, FineTuneRunSpec]]:
     """What may be changed to need less on as many GPUs, from what costs the least time to what costs the most."""
-    if spec.deepspeed.stage == 2:
+    if spec.deepspeed.stage < 3:
         yield "deepspeed.stage 3", _with(spec, stage=3)
     lora = spec.training.method == "lora"
     if lora and not model.experts and spec.lora.quantization == "none":
@@ -304,12 +315,14 @@ def _with(spec: FineTuneRunSpec, **deepspeed: object) -> FineTuneRunSpec:
 
 
 def _parts(spec: FineTuneRunSpec, memory: Memory) -> str:
-    every = ", all of them on every rank" if spec.deepspeed.stage == 2 else ""
+    stage = spec.deepspeed.stage
+    under = f"under ZeRO-{stage}" if stage else "without ZeRO"
+    every = ", all of them on every rank" if stage < 3 else ""
     gathered = f", {memory.gathered:.1f} gathered layers" if memory.gathered else ""
     held = " in 4 bits" if spec.lora.quantization == "nf4" else ""
     first = f", {memory.unsharded:.1f} until they are sharded" if memory.unsharded else ""
     return (
-        f"{memory.weights:.1f} weights{held} under ZeRO-{spec.deepspeed.stage}{every}{first}{gathered}, "
+        f"{memory.weights:.1f} weights{held} {under}{every}{first}{gathered}, "
         f"{memory.state:.1f} gradients and optimizer, {CONTEXT_GIB} CUDA"
     )
 

@@ -103,9 +103,9 @@ def two_digits(figure: float) -> float:
 
 
 def gigabytes_between_nodes(spec: FineTuneRunSpec, model: ModelFacts) -> float:
-    """GB that a node takes in for one step: gradients in each pass, and under ZeRO-3 the weights twice, or with
-    `withinNode` those that are trained once."""
-    passes = spec.training.gradient_accumulation_steps
+    """GB that a node takes in for one step: gradients in each pass, below ZeRO-2 in the last alone, and under ZeRO-3
+    the weights twice, or with `withinNode` those that are trained once."""
+    passes = spec.training.gradient_accumulation_steps if spec.deepspeed.stage >= 2 else 1
     trained = trained_parameters(spec, model)
     weights = 2 * held_bytes(spec, model) if spec.deepspeed.stage == 3 else 0.0
     if spec.deepspeed.within_node:

@@ -22,12 +22,13 @@ def render(spec: FineTuneRunSpec, hidden_size: int, widest_target: int = 0) -> d
     world_size = topology.nodes * topology.gpus_per_node
     cuda = topology.device == "cuda"
     factors = spec.lora.rank * widest_target if training.method == "lora" else 0
-    zero: dict[str, Any] = {
-        "stage": spec.deepspeed.stage,
-        "overlap_comm": cuda,
-        "contiguous_gradients": True,
-        "reduce_bucket_size": max(hidden_size * hidden_size, 500_000),
-    }
+    zero: dict[str, Any] = {"stage": spec.deepspeed.stage}
+    if spec.deepspeed.stage > 0:
+        zero |= {
+            "overlap_comm": cuda,
+            "contiguous_gradients": True,
+            "reduce_bucket_size": max(hidden_size * hidden_size, 500_000),
+        }
     if spec.deepspeed.stage == 3:
         zero |= {
             "sub_group_size": 1_000_000_000,
@@ -115,7 +116,7 @@ def problems(config: dict[str, Any], spec: FineTuneRunSpec) -> list[str]:
             f"zero_hpz_partition_size is {zero.get('zero_hpz_partition_size')!r}: set it to {within}"
         )
     offload = spec.deepspeed.offload
-    if offload == "all" and stage == 2:
+    if offload == "all" and stage != 3:
         found.append("deepspeed.offload is all, but only stage 3 moves weights; use offload optimizer, or stage 3")
     for name, wanted_there in (("offload_optimizer", offload != "none"), ("offload_param", offload == "all")):
         if (zero.get(name, {}).get("device", "none") != "none") != wanted_there:

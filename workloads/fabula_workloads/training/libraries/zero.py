@@ -1,6 +1,7 @@
 """DeepSpeed's ZeRO behind its interface (0.19): where a rank holds which part of a parameter and of its moments.
 
-The places of its shards have no public accessor that copes with padding.
+The places of its shards have no public accessor that copes with padding. Without ZeRO (stage 0) the optimizer is
+torch's own, and each rank holds the whole.
 """
 
 from __future__ import annotations
@@ -45,6 +46,8 @@ def gathered(parameters: list[Any]) -> AbstractContextManager[None]:
 
 def own_part(zero: Any, parameter: Any, key: str) -> Part | None:
     """This rank's part of a parameter's fp32 weight (`MASTER`) or moment, without padding; None where it has none."""
+    if _unsharded(zero):
+        return Part(0, (parameter.data if key == MASTER else zero.state[parameter][key]).view(-1))
     state = None if key == MASTER else key
     if hasattr(parameter, "ds_id"):
         part, _ = zero._get_fp32_opt_state_partition(parameter, release_swap_buffers=False, optim_state_key=state)
@@ -55,7 +58,7 @@ def own_part(zero: Any, parameter: Any, key: str) -> Part | None:
     if mapping is None:
         return None
     # The mapping's own link to the moments is made after the first group's step, when the other groups have none.
-    flat = zero.single_partition_of_fp32_groups[mapping.param_group_index]
+    flat = _flat_groups(zero)[mapping.param_group_index]
     held = flat if state is None else zero.optimizer.state[flat][state]
     place = mapping.hp_fragment_address
     return Part(mapping.lp_fragment_address.start, held.data.narrow(0, place.start, place.numel))
@@ -63,20 +66,26 @@ def own_part(zero: Any, parameter: Any, key: str) -> Part | None:
 
 def steps(zero: Any) -> int:
     """Updates that the optimizer has made."""
+    if _unsharded(zero):
+        return int(zero.state[_flat_groups(zero)[0]]["step"])
     return int(zero.optimizer.state[_flat_groups(zero)[0]]["step"])
 
 
 def make_state(zero: Any, step: int) -> None:
     """AdamW makes its state in its first step; here it has to be there before."""
+    state = zero.state if _unsharded(zero) else zero.optimizer.state
     for flat in _flat_groups(zero):
         moments = {key: torch.zeros_like(flat) for key in MOMENTS}
-        zero.optimizer.state[flat] = {"step": torch.tensor(float(step)), **moments}
+        state[flat] = {"step": torch.tensor(float(step)), **moments}
 
 
 @contextmanager
 def rewriting(engine: Any) -> Iterator[None]:
     """While it lasts the parts of `own_part` may be written; then the model's weights are those of the optimizer."""
     zero, sharded = engine.optimizer, engine.zero_optimization_stage() == 3
+    if _unsharded(zero):
+        yield
+        return
     if sharded:
         zero.checkpoint_event_prologue()
     yield
@@ -131,7 +140,22 @@ def without_compiled_collectives() -> None:
     compatible["deepspeed_shm_comm"] = False
 
 
+def is_needed(zero: Any, rank: int) -> bool:
+    """Whether a checkpoint needs this rank's parts: without ZeRO all hold the same, and the first one's will do."""
+    return rank == 0 or not _unsharded(zero)
+
+
+def _unsharded(zero: Any) -> bool:
+    """Whether the engine's optimizer is the one that it was given."""
+    return isinstance(zero, torch.optim.Optimizer)
+
+
+_SHARDS = ("fp32_partitioned_groups_flat", "single_partition_of_fp32_groups", "fp32_groups_flat_partition")
+"""Under ZeRO-3; under ZeRO-2, and 1 in fp32; under ZeRO-1 in bf16, which has an optimizer of its own."""
+
+
 def _flat_groups(zero: Any) -> list[Any]:
-    """This rank's fp32 shards, which are what the optimizer has state for."""
-    found = getattr(zero, "fp32_partitioned_groups_flat", None)
-    return list(zero.single_partition_of_fp32_groups if found is None else found)
+    """This rank's fp32 shards, or its parameters: what the optimizer has state for."""
+    if _unsharded(zero):
+        return [parameter for group in zero.param_groups for parameter in group["params"]]
+    return list(next(getattr(zero, name) for name in _SHARDS if hasattr(zero, name)))

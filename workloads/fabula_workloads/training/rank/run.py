@@ -76,6 +76,8 @@ def join(job: TrainingJob) -> None:
     cuda = job.spec.topology.device == "cuda"
     if cuda:
         torch.cuda.set_device(local_rank())
+        # In fp32 by TF32 where the GPU has it; bf16 is not touched. On a CPU it would mean bf16.
+        torch.set_float32_matmul_precision("high")
     # Also where that is slower, and with an error for what cannot be computed so.
     torch.use_deterministic_algorithms(job.spec.training.deterministic)
     deepspeed.init_distributed("nccl" if cuda else "gloo", auto_mpi_discovery=False)

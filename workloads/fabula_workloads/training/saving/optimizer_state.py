@@ -1,4 +1,4 @@
-"""The optimizer's state in files that any number of ranks can go on from, under either ZeRO stage.
+"""The optimizer's state in files that any number of ranks can go on from, under any ZeRO stage and without.
 
 DeepSpeed's own checkpoints hold each rank's flat shard, and open only for as many ranks as wrote them. Here each rank
 writes what it holds cut by parameter, every cut with its place in the whole, and reads what it needs of all ranks'
@@ -23,6 +23,7 @@ from fabula_workloads.training.libraries.zero import (
     MOMENTS,
     Part,
     elements,
+    is_needed,
     make_state,
     own_part,
     rewriting,
@@ -43,7 +44,7 @@ def save(engine: Any, folder: Path, *, rank: int, file_bytes: int = FILE_BYTES) 
     zero = engine.optimizer
     metadata = {"step": str(steps(zero))}
     number, held, size = 0, dict[str, torch.Tensor](), 0
-    for name, parameter in _trained(engine):
+    for name, parameter in _trained(engine) if is_needed(zero, rank) else ():
         for key in _KEYS:
             if own := own_part(zero, parameter, key):
                 held[f"{name}@{own.start}/{key}"] = own.tensor.detach().to("cpu", copy=True)

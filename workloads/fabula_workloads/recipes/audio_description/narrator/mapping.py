@@ -8,11 +8,7 @@ import torch
 from torch import nn
 from torch.nn.functional import scaled_dot_product_attention
 
-from fabula_api.recipes.audio_description.tune import Mapping
-
-TIMES = 58
-"""Places in time that the published perceiver knows; more frames get more."""
-QFORMER_TIMES = 32
+from fabula_api.recipes.audio_description.tune import TIMES, Mapping
 
 
 def quick_gelu(values: torch.Tensor) -> torch.Tensor:
@@ -109,18 +105,15 @@ class Faces(nn.Module):
 
 def mappings(spec: Mapping, shape: tuple[int, ...], hidden: int, frames: int) -> tuple[nn.Module, nn.Module]:
     """Those of clips and of characters, for features of that shape, with nothing shared."""
-    width = shape[-1]
+    width, times = shape[-1], max(TIMES[spec.kind], frames)
     if spec.kind == "perceiver":
         heads = spec.heads or max(1, hidden // 128)
-        times = max(TIMES, frames)
         made = [
             Perceiver(width, hidden, latents, spec.depth, heads, times)
             for latents in (spec.latents, spec.character_latents)
         ]
         return made[0], made[1]
-    clips = QFormer(
-        width, hidden, spec.latents, spec.depth, spec.heads or max(1, width // 64), max(QFORMER_TIMES, frames)
-    )
+    clips = QFormer(width, hidden, spec.latents, spec.depth, spec.heads or max(1, width // 64), times)
     faces = Faces(width, hidden)
     faces.project.load_state_dict(clips.project.state_dict())
     return clips, faces
