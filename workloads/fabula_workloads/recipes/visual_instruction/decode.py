@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import re
 import tarfile
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -24,11 +23,11 @@ from fabula_workloads.runtime.failures import NotFound
 from fabula_workloads.runtime.ledger import own_items
 from fabula_workloads.runtime.open_store import open_store
 from fabula_workloads.runtime.outcomes import Outcome, Outcomes
+from fabula_workloads.text.file_names import file_name
 from fabula_workloads.video.frames import frames_at, moments
 from fabula_workloads.video.opening import UnfitVideo, facts
 from fabula_workloads.video.sound import seconds_of_sound
 
-_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _QUALITY = 90
 
 
@@ -92,8 +91,8 @@ def by_video(rows: Iterable[Row]) -> Mapping[str, list[Row]]:
 
 def item_of(row: Row) -> str:
     """A video's id in the ledger; two videos never share one."""
-    safe = _UNSAFE.sub("-", row.video)[:80].strip("-.") or "video"
-    return f"{row.source}-{safe}-{hashlib.sha256(row.video.encode()).hexdigest()[:8]}"
+    name = file_name(row.video, "video", longest=80)
+    return f"{row.source}-{name}-{hashlib.sha256(row.video.encode()).hexdigest()[:8]}"
 
 
 def window_of(row: Row, seconds: float, asked: VideoFrames) -> Window | str:
