@@ -10,7 +10,7 @@ SUPPLY := $(VENV)/supply/bin
 ROLES := operator cpu gpu gpu-vllm
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-audio-description demo-visual-instruction test unit invariants test-vllm test-local-cluster soak chaos conformance real-crd-server e2e lint generate check-generated rights lock audit sbom environment images test-images test-images-gpu test-images-vllm clean
+.PHONY: help demo demo-audio-description demo-visual-instruction test unit invariants test-vllm test-local-cluster soak test-offline-benchmarks chaos conformance real-crd-server e2e lint generate check-generated rights lock audit sbom environment images test-images test-images-gpu test-images-vllm clean
 
 help: ## Show these targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-24s %s\n", $$1, $$2}'
@@ -32,7 +32,7 @@ test: $(VENV)/.test ## Run every test
 # Hours: every named moment of a training run under either ZeRO stage, and random sequences of trouble.
 soak: $(VENV)/.test ## Run what takes too long for `make test`
 	FABULA_SOAK=1 $(BIN)/python -m pytest tests/e2e/test_training_chaos.py tests/e2e/test_narration_soak.py \
-	  tests/integration/test_training_narrator.py tests/integration/test_narrator_learns.py \
+	  tests/e2e/test_watching_soak.py tests/integration/test_training_narrator.py tests/integration/test_narrator_learns.py \
 	  tests/integration/test_training_watcher.py tests/integration/test_watching_learns.py \
 	  tests/integration/test_training_within_node.py $(PYTEST_ARGS)
 
@@ -57,6 +57,20 @@ $(FABULA_VLLM)/.vllm: tests/support/vllm_sitecustomize.py
 	  boto3==1.44.5 botocore==1.44.8 python-dateutil==2.9.0.post0 prometheus-client==0.26.0 htpy==26.5.1
 	@$(FABULA_VLLM)/bin/pip uninstall --quiet --yes torchaudio torchcodec
 	@cp tests/support/vllm_sitecustomize.py $$($(FABULA_VLLM)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/sitecustomize.py
+	@touch $@
+
+# An environment of its own too. decord reads its videos; lmms-eval 0.7.3 looks for a module that filelock 4 has not.
+FABULA_LMMS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/fabula/lmms
+test-offline-benchmarks: $(VENV)/.test $(FABULA_VLLM)/.vllm $(FABULA_LMMS)/.lmms ## Ask a served watcher MME, MVBench and Video-MME by lmms-eval, on drawn sets
+	FABULA_VLLM=$(FABULA_VLLM) FABULA_LMMS=$(FABULA_LMMS) $(BIN)/python -m pytest \
+	  tests/integration/test_offline_benchmarks.py $(PYTEST_ARGS)
+
+$(FABULA_LMMS)/.lmms: tests/support/vllm_sitecustomize.py
+	@echo "making $(FABULA_LMMS) (about 3 minutes, 2.5 GB)"
+	@test -x $(FABULA_LMMS)/bin/python || $(PYTHON) -m venv $(FABULA_LMMS)
+	@$(FABULA_LMMS)/bin/pip install --quiet --disable-pip-version-check torch==2.13.0 torchvision==0.28.0 \
+	  lmms-eval==0.7.3 'filelock<4' decord==0.6.0
+	@cp tests/support/vllm_sitecustomize.py $$($(FABULA_LMMS)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/sitecustomize.py
 	@touch $@
 
 test-local-cluster: $(VENV)/.test ## Test the laptop's cluster by itself; `make conformance` compares it with Kubernetes

@@ -3,7 +3,6 @@ and a dataset of films of one's own."""
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,9 +12,10 @@ from urllib.parse import unquote, urlsplit
 import pytest
 import yaml
 
-from tests.e2e.conftest import ROOT, Product
+from tests.e2e.conftest import ROOT
 from tests.support.own_films import write_films
 from tests.support.patience import until
+from tests.support.room import Room, opened
 from tests.support.training_kills import MANIFEST
 from tests.support.training_processes import send, training
 
@@ -43,52 +43,16 @@ def tuned(name: str, block: dict[str, Any], namespace: str) -> dict[str, Any]:
     return run
 
 
-class Room:
-    """The laptop's cluster with what the example reads."""
-
-    def __init__(self, product: Product, folder: Path) -> None:
-        self.product, self._folder = product, folder
-        self.root = Path(unquote(urlsplit(product.parts()["artifactRoot"]).path))
-
-    def apply(self, *objects: dict[str, Any], namespace: str = "default") -> None:
-        file = self._folder / "applied.yaml"
-        file.write_text(yaml.safe_dump_all(objects))
-        self.product.kubectl("apply", "-n", namespace, "-f", str(file))
-
-    def finished(self, kind: str, name: str) -> dict[str, Any]:
-        wait = ("wait", f"{kind}/{name}", "--for=condition=Finished", "--timeout=100s")
-        until(lambda: "condition met" in self.product.kubectl(*wait, check=False), f"{kind}/{name} finished")
-        status = dict(self.product.get(kind, name)["status"])
-        assert status["state"] == "Succeeded", json.dumps(status.get("failure"), indent=1)
-        return status
-
-    def parts(self, status: dict[str, Any]) -> dict[str, bytes]:
-        folder = Path(unquote(urlsplit(status["adapter"]["uri"]).path))
-        manifest = json.loads((folder / MANIFEST).read_text())
-        return {part["path"]: (folder / part["path"]).read_bytes() for part in manifest["parts"]}
-
-
 @pytest.fixture(scope="module")
 def room(tmp_path_factory: pytest.TempPathFactory, training_libraries: Path) -> Iterator[Room]:
-    from fabula_quickstart.prepare import prepare_uri
     from fabula_quickstart.tiny import clip
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FABULA_RETRY_BACKOFF", "0.01")
-        folder = tmp_path_factory.mktemp("narration")
-        product = Product(folder / "home", None, "default", training_libraries)
-        try:
-            code, output = product.fabula("up")
-            assert code == 0, output
-            room = Room(product, folder)
-            assert prepare_uri(f"file://{room.root}", "audio-description") == 0
-            clip.build(room.root / "own/clip", ["Ada looks up."])
-            write_films(room.root / "own")
-            room.apply(example("dataset"))
-            room.finished("dsb", "audio-description")
-            yield room
-        finally:
-            product.fabula("down")
+    with opened(tmp_path_factory.mktemp("narration"), training_libraries, "audio-description") as room:
+        clip.build(room.root / "own/clip", ["Ada looks up."])
+        write_films(room.root / "own")
+        room.apply(example("dataset"))
+        room.finished("dsb", "audio-description")
+        yield room
 
 
 def test_words_then_clips_and_a_killed_narrator_ends_equal_to_the_bit(room: Room) -> None:
@@ -118,10 +82,7 @@ def test_words_then_clips_and_a_killed_narrator_ends_equal_to_the_bit(room: Room
 
     until(lambda: committed() and ranks(), "a checkpoint and ranks at work")
     send(ranks()[:1], 9)
-    wait = ("wait", "-n", "storm", "ftr/storm", "--for=condition=Finished", "--timeout=100s")
-    until(lambda: "condition met" in room.product.kubectl(*wait, check=False), "storm finished")
-    status = dict(room.product.get("-n", "storm", "ftr", "storm")["status"])
-    assert status["state"] == "Succeeded", json.dumps(status.get("failure"), indent=1)
+    status = room.finished("ftr", "storm", "storm")
     assert len(status["attempts"]) == 2 and status["attempts"][1]["resumedFromStep"] >= EVERY
     assert room.parts(status) == room.parts(peace)
 

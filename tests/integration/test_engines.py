@@ -7,14 +7,9 @@ from __future__ import annotations
 
 import json
 import os
-import socket
-import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
-from urllib.request import urlopen
 
 import pytest
 import yaml
@@ -22,7 +17,7 @@ from tests.support.chat_server import ChatServer, chat_server
 from tests.support.stage_context import stage_context
 from tests.support.tuned_adapter import write_adapter
 from tests.support.vist_folder import write_vist
-from tests.support.vllm_environment import CHECKOUT, VARIABLE, environment, run_python, run_stage, vllm_folder
+from tests.support.vllm_environment import CHECKOUT, VARIABLE, run_python, run_stage, serving, vllm_folder
 
 from fabula_api.artifact import MANIFEST
 from fabula_workloads.inference.vllm_engine import check_positions
@@ -227,37 +222,13 @@ def example_arguments(**changed: str) -> list[str]:
 def test_the_examples_server_answers_for_base_and_adapter_as_this_process_does(
     world: Path, adapter: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    folder = vllm_folder()
-    assert folder is not None
-    log = (world / "serve.log").open("w")
     arguments = example_arguments(
         **{
             "model": str(world / "model"), "lora-modules": f"podcast={world / adapter}", "max-model-len": "4096",
             "mm-processor-kwargs": '{"size": {"shortest_edge": 12544, "longest_edge": 50176}}',
         }
     )  # fmt: skip
-    process = subprocess.Popen(
-        [
-            # The package for CPUs has another name, which the command `vllm` does not find.
-            folder / "bin/python", "-m", "vllm.entrypoints.openai.api_server", *arguments,
-            "--port", str(port), "--host", "127.0.0.1", "--dtype", "float32", "--enforce-eager",
-        ],
-        env=environment(world) | {"VLLM_API_KEY": "s3cret"}, stdout=log, stderr=log,
-    )  # fmt: skip
-    url = f"http://127.0.0.1:{port}"
-    try:
-        deadline = time.monotonic() + 1200
-        while True:
-            try:
-                with urlopen(f"{url}/health", timeout=5):
-                    break
-            except (URLError, OSError):
-                assert process.poll() is None, (world / "serve.log").read_text()[-4000:]
-                assert time.monotonic() < deadline
-                time.sleep(1)
+    with serving(arguments, world, "s3cret") as url:
         monkeypatch.setenv("OPENAI_API_KEY", "s3cret")
         tuned = {"arm": {"adapter": {"uri": adapter}}, "inputs": {"adapter": adapter}}
         for name, fields in (("base", {}), ("podcast", tuned)):
@@ -269,10 +240,6 @@ def test_the_examples_server_answers_for_base_and_adapter_as_this_process_does(
         monkeypatch.setenv("OPENAI_API_KEY", "wrong")
         with pytest.raises(CredentialsRefused, match="refuses the key"):
             answers(world, "openai", "served-refused", f"{url}/v1", served="base")
-    finally:
-        process.terminate()
-        process.wait(120)
-        log.close()
 
 
 def test_a_model_whose_pictures_vllm_would_place_otherwise_is_refused(world: Path, tmp_path: Path) -> None:

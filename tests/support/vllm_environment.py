@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+from tests.support.patience import until
 
 from fabula_api.worker import CONFIG_VARIABLE, SHARD_VARIABLE, TERMINATION_LOG_VARIABLE, WorkerConfig, WorkerResult
 
@@ -77,3 +84,37 @@ def run_python(text: str, scratch: Path) -> str:
     told = f"{ended.stdout[-4000:]}\n{ended.stderr[-6000:]}"
     assert ended.returncode == 0, told
     return told
+
+
+@contextmanager
+def serving(arguments: Sequence[str], scratch: Path, key: str) -> Iterator[str]:
+    """vLLM's server with these arguments on a port of its own, ready to answer whoever has the key; its address."""
+    folder = vllm_folder()
+    assert folder is not None
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with (scratch / "serve.log").open("w") as log:
+        process = subprocess.Popen(
+            [
+                # The package for CPUs has another name, which the command `vllm` does not find.
+                folder / "bin/python", "-m", "vllm.entrypoints.openai.api_server", *arguments,
+                "--port", str(port), "--host", "127.0.0.1", "--dtype", "float32", "--enforce-eager",
+            ],
+            env=environment(scratch) | {"VLLM_API_KEY": key}, stdout=log, stderr=log,
+        )  # fmt: skip
+        try:
+            until(lambda: _healthy(process, port, scratch / "serve.log"), "vLLM's server answers", 1.0)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+            process.wait(120)
+
+
+def _healthy(process: subprocess.Popen[bytes], port: int, log: Path) -> bool:
+    assert process.poll() is None, log.read_text()[-4000:]
+    try:
+        with urlopen(f"http://127.0.0.1:{port}/health", timeout=5):
+            return True
+    except (URLError, OSError):
+        return False

@@ -37,7 +37,7 @@ def score(
         typer.Argument(
             help="Folders with answers: `<sample>.txt` files of one arm each, or the published layout, a folder for "
             "each sample with `transcript_<arm>.txt` and its pictures. Of audio-description: a file with references, "
-            "then one of each arm."
+            "then one of each arm. Of visual-instruction: the annotations' folder, then each arm's predictions'."
         ),
     ],
     profile: ProfileOption = "v2",

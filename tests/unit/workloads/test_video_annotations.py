@@ -30,6 +30,9 @@ REFERENCE = {
     "questions": "What is this? A. Bicycle B. Conical C. Ball D. A. N. Other E. Kite The best option is:",
 }  # fmt: skip
 
+OFFLINE = [{"from": "human", "value": "<video>\nWhat is done?"}, {"from": "gpt", "value": "They wave."},
+           {"from": "human", "value": "Who?"}, {"from": "gpt", "value": "Two men."}]  # fmt: skip
+
 
 def source(**given: Any) -> VideoSource:
     return VideoSource.model_validate({"name": "own", "annotations": "a.json", "videos": "v"} | given)
@@ -66,7 +69,9 @@ def test_seven_options_stay_seven() -> None:
     [
         ({"video": "a.mp4", "task_type": "Juggling", "conversations": []}, "UnknownType", "Juggling"),
         ({"video": "../a.mp4", "conversations": GESTURE["conversations"]}, "Unreadable", "no path below"),
-        ({"conversations": []}, "Unreadable", "video"),
+        ({"conversations": []}, "Unreadable", "neither a video nor an image"),
+        ({"image": ["a.png", "b.png"], "conversations": OFFLINE}, "Unreadable", "2 pictures"),
+        ({"video": "a.mp4", "conversations": [{"from": "human", "value": "<audio>"}]}, "Unreadable", "blank"),
         ({"video": "a.mp4", "conversations": [{"from": "narrator", "value": "x"}]}, "Unreadable", "from"),
         ({"video": "a.mp4", "conversations": [{"from": "gpt", "value": "x", "time": "nan"}]}, "Unreadable", "no time"),
         ({"video": "a.mp4", "conversations": [{"from": "gpt", "value": " "}]}, "Unreadable", "blank"),
@@ -82,6 +87,17 @@ def test_what_is_no_row_is_told_and_never_replaced(record: Any, reason: str, sai
     assert isinstance(bad, Unreadable) and bad.place == "row 1"
     assert bad.reason == reason or "neither" in bad.why
     assert said in bad.why or "neither" in bad.why
+
+
+def test_an_offline_sample_is_asked_once_all_has_been_seen_and_a_picture_is_one_too() -> None:
+    video, picture = read({"video": "a.mp4", "conversations": OFFLINE}, {"image": ["b.png"], "conversations": OFFLINE})
+    assert isinstance(video, Row) and isinstance(picture, Row)
+    assert (video.offline, video.still, picture.still, picture.video) == (True, False, True, "b.png")
+    assert video.turns[0].text == "What is done?"  # the schema's place for what is shown is no word
+    assert {turn.at for turn in video.turns_until(7.5)} == {7.5} and video.problem(10.0) is None
+    assert window_of(picture, 1.0, VideoFrames(least=8)) == Window(end=1.0, frames=(0.0,))
+    timed = read(GESTURE)[0]
+    assert isinstance(timed, Row) and not timed.offline and timed.turns_until(7.5) == timed.turns
 
 
 def test_a_csv_of_ones_own() -> None:

@@ -107,6 +107,27 @@ def test_pictures_are_those_of_their_moments_and_sound_is_kept_where_there_is_an
     assert sheet.width > 900 and sheet.height > 300
 
 
+def test_offline_samples_of_videos_and_pictures_are_asked_at_their_end(tmp_path: Path) -> None:
+    videos(tmp_path)
+    Image.new("RGB", (40, 30), SIGN).save(tmp_path / "own/videos/still.png")
+    asked = [{"from": "human", "value": "<image>\nWhich colour?"}, {"from": "gpt", "value": "Red."}]
+    source = write(
+        tmp_path,
+        {"video": "b.mp4", "conversations": asked},
+        {"image": "still.png", "conversations": asked},
+        {"image": "gone.png", "conversations": asked},
+    )
+    made = build(tmp_path, source)
+    assert made.counts["sample/skipped/NoVideo"] == 1
+    found = samples(tmp_path)
+    assert [turn.at for turn in found["own-000000"].turns] == [3.0, 3.0]
+    still = found["own-000001"]
+    assert (still.frames, still.end, still.turns[0].text) == ((0.0,), 1.0, "Which colour?")
+    with tarfile.open(tmp_path / "dataset" / still.shard) as tar:
+        picture = Image.open(io.BytesIO((tar.extractfile(tar.getnames()[0]) or io.BytesIO()).read()))
+    assert picture.size == (32, 32) and colour_of(picture)[0] > 180
+
+
 def test_equal_inputs_give_an_equal_dataset_however_many_pods_decode(tmp_path: Path) -> None:
     digests = set()
     for shards in (1, 3):

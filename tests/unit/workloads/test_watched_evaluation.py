@@ -189,7 +189,7 @@ def test_figures_of_time_words_and_points_and_silence_is_never_on_time() -> None
     assert figures(measures.time) == [0.0, 1.0, 0.0]
     assert figures(measures.feedback) == [0.0, 4.0, 0.0]
     assert figures(measures.delay) == [3.5, pytest.approx(3.9), None]
-    assert figures(measures.real_time) == [0.2, 0.5, 0.0]
+    assert figures(measures.real_time) == [0.2, 0.5, None]
     assert figures(measures.words) == [0.4, 0.4, 0.0]  # 2 x 1 of 2 + 3 words
 
 

@@ -13,6 +13,7 @@ from fabula_workloads.recipes.visual_instruction.watcher.stream import (
     IGNORED,
     PICTURE,
     SOUND,
+    Asked,
     Reply,
     Streams,
     blocks_of,
@@ -24,9 +25,11 @@ MARKS = MarkIds(segment=90, answer=91, remark=92, quiet=93, end=94)
 SYSTEM, FRAMES = [1, 2], (0.0, 1.0, 2.0, 3.0)
 
 
-def streams(*turns: Turn, frames: tuple[float, ...] = FRAMES, sounds: tuple[float, ...] = (), **given: Any) -> Streams:
-    texts = [(turn.at, [10, 11]) for turn in turns if turn.speaker == "user"]
-    blocks = blocks_of(SYSTEM, frames, 2, texts, sounds, 3)
+def streams(
+    *turns: Turn, frames: tuple[float, ...] = FRAMES, sounds: tuple[float, ...] = (), wait: int = 0, **given: Any
+) -> Streams:
+    texts = [Asked(turn.at, [10, 11], wait) for turn in turns if turn.speaker == "user"]
+    blocks = blocks_of(SYSTEM, frames, 2, texts, sounds, 3, MARKS.quiet)
     replies = [Reply(turn, _said(turn)) for turn in turns if turn.speaker == "model"]
     return two_streams(blocks, replies, turns, MARKS, **({"learn_when": True} | given))
 
@@ -62,6 +65,16 @@ def test_an_answer_follows_its_question_and_a_question_that_waits_teaches_silenc
     later = streams(user(1.0), model("now", 2.5, 2.0, 3.0))
     text = next(one for one in later.segments if one.kind == "text")
     assert later.targets[text.place] == MARKS.quiet
+
+
+def test_what_is_asked_in_one_moment_waits_for_the_answer_before() -> None:
+    """Offline samples have no times: all is asked at the end, one after another."""
+    made = streams(user(4.0), model("one two", 4.0), user(4.0), model("three", 4.0), wait=4)
+    first, second = (one.place for one in made.segments if one.kind == "text")
+    assert made.agent[first + 1 : first + 5] == [MARKS.answer, 20, 21, MARKS.end] == made.targets[first : first + 4]
+    assert made.user[first + 1 : first + 5] == [MARKS.quiet] * 4 and second == first + 7
+    assert made.agent[second + 1 : second + 4] == [MARKS.answer, 20, MARKS.end]
+    assert first > max(one.place for one in made.segments if one.kind == "picture")
 
 
 def test_a_reply_that_is_longer_than_the_video_goes_on_behind_it() -> None:

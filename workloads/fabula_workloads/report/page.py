@@ -70,10 +70,11 @@ def _parts(
         clip_control(evaluation),
         remarks(evaluation),
         judges(told.judged),
+        *(_section(section, told) for section in parts.sections if section.figures),
         tag("h2", parts.items.capitalize()),
         tag("p", parts.about_items, class_="hint"),
         answers_shown(told, parts),
-        *(_section(section, told) for section in parts.sections),
+        *(_section(section, told) for section in parts.sections if not section.figures),
         tag("h2", "Self-tests"),
         tag(
             "p",

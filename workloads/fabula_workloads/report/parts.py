@@ -36,6 +36,8 @@ class Section:
     hint: str
     """A sentence below the heading."""
     content: Callable[[Told], Markup]
+    figures: bool = False
+    """It stands with the figures, before the samples, and else after them."""
 
 
 def _text(text: str) -> Markup:
@@ -71,7 +73,7 @@ class ReportParts:
     counted: Callable[[str], str] = _words
     """How much an answer is, in a few words."""
     sections: Sequence[Section] = ()
-    """After the samples."""
+    """In the order in which they stand."""
     files: Callable[[Told], Mapping[str, bytes]] = _no_files
     """Further parts of the report's artifact, by path."""
 

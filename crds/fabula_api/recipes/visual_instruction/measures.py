@@ -11,7 +11,7 @@ METRICS = (
     Metric(
         name="visual-instruction/time",
         title="Time accuracy",
-        unit="share of replies in their span or up to two seconds after it; silence is never on time",
+        unit="share of replies in their span or up to 2 s after it",
         shown=".3f",
         better="higher",
         over="evaluation",
@@ -25,7 +25,7 @@ METRICS = (
     Metric(
         name="visual-instruction/words",
         title="Words",
-        unit="F measure of the words that reply and reference share; silence has none of them",
+        unit="F measure of words shared with the reference",
         shown=".3f",
         better="higher",
         over="evaluation",
@@ -35,7 +35,7 @@ METRICS = (
     Metric(
         name="visual-instruction/feedback",
         title="Feedback",
-        unit="points of 5 by the judges for a reply on time, 0 for one that is not; without them 5 or 0 for a choice",
+        unit="judges' points of 5, 0 where late; 5 or 0 for a choice",
         shown=".2f",
         better="higher",
         over="evaluation",
@@ -48,7 +48,7 @@ METRICS = (
     Metric(
         name="visual-instruction/right",
         title="Right answers",
-        unit="share of questions with a right answer: a letter, yes or no, a count, words at their moment",
+        unit="share of questions answered right",
         shown=".3f",
         better="higher",
         over="evaluation",
@@ -61,7 +61,7 @@ METRICS = (
     Metric(
         name="visual-instruction/delay",
         title="Delay",
-        unit="seconds of the video from a span's beginning to the reply; negative before it",
+        unit="seconds from a span's beginning to the reply",
         shown=".2f",
         over="evaluation",
         definitions={"v2": Definition("of those that spoke", f"{_SCORING}.measures:delay")},
@@ -70,7 +70,7 @@ METRICS = (
     Metric(
         name="visual-instruction/decision",
         title="Decision",
-        unit="seconds of work from the frame, or the question, to the decision to speak",
+        unit="seconds of work from the frame to the decision",
         shown=".3f",
         better="lower",
         over="evaluation",
@@ -90,7 +90,7 @@ METRICS = (
     Metric(
         name="visual-instruction/real-time",
         title="Real-time factor",
-        unit="seconds of work for a second of video; below 1 keeps up",
+        unit="seconds of work for a second of video",
         shown=".2f",
         better="lower",
         over="evaluation",

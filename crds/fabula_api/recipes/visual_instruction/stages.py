@@ -67,6 +67,7 @@ VISUAL_INSTRUCTION = Recipe(
                     "visual_instruction.max_bad_fraction",
                 ),
                 makes=("instructions",),
+                version=2,
                 by_content=True,
                 unit="row",
             ),
@@ -93,7 +94,6 @@ VISUAL_INSTRUCTION = Recipe(
                 ),
                 after=("ingest", "decode"),
                 makes=("dataset",),
-                version=2,
                 summary=DatasetSummary,
                 figures=(
                     Figure("meanFrames", "sample/frames", per="sample/ok"),

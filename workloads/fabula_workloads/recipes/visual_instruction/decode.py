@@ -5,15 +5,18 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 import tarfile
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from fabula_api.base import Record
 from fabula_api.recipes.visual_instruction.build import VideoFrames
+from fabula_workloads.pictures.opening import UnfitPicture, open_picture
 from fabula_workloads.recipes.visual_instruction.annotations.rows import Row
 from fabula_workloads.recipes.visual_instruction.build_of import block_of
 from fabula_workloads.recipes.visual_instruction.ingest import KIND, rows_of
@@ -23,11 +26,14 @@ from fabula_workloads.runtime.failures import NotFound
 from fabula_workloads.runtime.ledger import own_items
 from fabula_workloads.runtime.open_store import open_store
 from fabula_workloads.runtime.outcomes import Outcome, Outcomes
-from fabula_workloads.text.file_names import file_name
 from fabula_workloads.video.frames import frames_at, moments
-from fabula_workloads.video.opening import UnfitVideo, facts
+from fabula_workloads.video.opening import UnfitVideo, VideoFacts, facts
 from fabula_workloads.video.sound import seconds_of_sound
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _QUALITY = 90
 
 
@@ -91,8 +97,8 @@ def by_video(rows: Iterable[Row]) -> Mapping[str, list[Row]]:
 
 def item_of(row: Row) -> str:
     """A video's id in the ledger; two videos never share one."""
-    name = file_name(row.video, "video", longest=80)
-    return f"{row.source}-{name}-{hashlib.sha256(row.video.encode()).hexdigest()[:8]}"
+    safe = _UNSAFE.sub("-", row.video)[:80].strip("-.") or "video"
+    return f"{row.source}-{safe}-{hashlib.sha256(row.video.encode()).hexdigest()[:8]}"
 
 
 def window_of(row: Row, seconds: float, asked: VideoFrames) -> Window | str:
@@ -100,6 +106,8 @@ def window_of(row: Row, seconds: float, asked: VideoFrames) -> Window | str:
     if problem := row.problem(seconds):
         return problem
     end = seconds if row.end is None else min(row.end, seconds)
+    if row.still:
+        return Window(end=end, frames=(row.start,))
     rate = max(asked.fps, asked.least / (end - row.start))
     found = moments(row.start, end, rate)
     return "TooLong" if len(found) > asked.most else Window(end=end, frames=tuple(found))
@@ -111,7 +119,8 @@ def _decoded(
     local = scratch / f"video{Path(rows[0].video).suffix}"
     try:
         open_store(folder).download(rows[0].video, local)
-        known = facts(local)
+        # A picture is looked at for a second.
+        known = VideoFacts(1.0, 0, 0, has_audio=False) if rows[0].still else facts(local)
     except NotFound:
         return Decoded(outcome="rejected", reason="NoVideo")
     except UnfitVideo as unfit:
@@ -125,7 +134,12 @@ def _decoded(
     wanted = sorted({at for window in windows.values() for at in window.frames})
     last = max(window.end for window in windows.values()) if sound and known.has_audio else 0.0
     try:
-        have = pack(context.check_stop, local, wanted, asked.side, last, shard)
+        if rows[0].still:
+            have = pack_picture(local, asked.side, shard)
+        else:
+            have = pack(context.check_stop, local, wanted, asked.side, last, shard)
+    except UnfitPicture:
+        return Decoded(outcome="rejected", reason="Undecodable")
     except UnfitVideo as unfit:
         return Decoded(outcome="rejected", reason=unfit.reason, seconds=known.seconds)
     for name, window in list(windows.items()):
@@ -154,14 +168,25 @@ def pack(
     with tarfile.open(shard, "w", format=tarfile.USTAR_FORMAT) as tar:
         for frame in frames_at(video, wanted, side=side):
             check_stop()
-            data = io.BytesIO()
-            frame.picture.convert("RGB").save(data, "JPEG", quality=_QUALITY)
-            _add(tar, frame_name(frame.at), data.getvalue())
+            _add(tar, frame_name(frame.at), _jpeg(frame.picture))
             have.add(frame.at)
         if sound_until:
             seconds = (second.astype("<i2").tobytes() for second in seconds_of_sound(video, 0.0, sound_until))
             _add(tar, SOUND_NAME, b"".join(seconds))
     return have
+
+
+def pack_picture(picture: Path, side: int, shard: Path) -> set[float]:
+    """Write the shard of a picture, which is all there is to see of its sample. Raises UnfitPicture."""
+    with tarfile.open(shard, "w", format=tarfile.USTAR_FORMAT) as tar:
+        _add(tar, frame_name(0.0), _jpeg(open_picture(picture).resize((side, side))))
+    return {0.0}
+
+
+def _jpeg(picture: Image) -> bytes:
+    data = io.BytesIO()
+    picture.convert("RGB").save(data, "JPEG", quality=_QUALITY)
+    return data.getvalue()
 
 
 def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:

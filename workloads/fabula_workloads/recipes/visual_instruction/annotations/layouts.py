@@ -23,6 +23,7 @@ TASKS: dict[str, Task] = {
 }  # fmt: skip
 """Spellings of a task, in lower case and with blanks for underscores."""
 _FILE_VERSION = re.compile(r"[_ ]v\d+$", re.IGNORECASE)
+_PLACEHOLDER = re.compile(r"\s*<(?:image|video|audio)>\s*")
 _OPTION = re.compile(r"(?:(?<=\s)|^)([A-H])\.\s*(.+?)(?=\s+[A-H]\.\s|\s*The best option|$)", re.DOTALL)
 
 
@@ -49,7 +50,9 @@ class Said(Layout):
 class Conversation(Layout):
     """One sample of the published schema."""
 
-    video: str = Field(min_length=1)
+    video: str | None = Field(None, min_length=1)
+    image: str | list[str] | None = None
+    """A picture in the place of a video, or a list of one."""
     conversations: list[Said] = []
     video_start_time: Second | None = None
     video_end_time: Second | None = None
@@ -60,6 +63,12 @@ class Conversation(Layout):
     question: str | None = Field(None, validation_alias=AliasChoices("questions", "question"))
     answer: str | None = Field(None, validation_alias=AliasChoices("ans", "answer"))
     answer_in_full: str | None = Field(None, validation_alias=AliasChoices("ans_full", "answer_in_full"))
+
+    @property
+    def offline(self) -> bool:
+        """Whether nothing in it has a time: it is asked once all has been seen."""
+        timed = [one for one in self.conversations if one.time is not None or one.timespan is not None]
+        return not timed and self.video_end_time is None
 
 
 class UnknownTask(ValueError):
@@ -83,6 +92,11 @@ def task_of(row: Conversation, given: Task | None) -> Task:
 def task_of_file(path: str) -> Task | None:
     """The subtask that a file's name says, whatever version stands behind it: `Gesture_Understanding_v3.json`."""
     return TASKS.get(_FILE_VERSION.sub("", PurePosixPath(path).stem).replace("_", " ").lower())
+
+
+def bare(text: str) -> str:
+    """What is said, without the places where offline samples of the schema have what is shown."""
+    return _PLACEHOLDER.sub(" ", text).strip()
 
 
 def options_of(question: str) -> tuple[str, ...]:

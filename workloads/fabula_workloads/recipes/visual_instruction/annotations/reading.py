@@ -18,6 +18,7 @@ from fabula_workloads.recipes.visual_instruction.annotations.layouts import (
     Conversation,
     Said,
     UnknownTask,
+    bare,
     options_of,
     task_of,
 )
@@ -106,8 +107,9 @@ def _middle(start: str, end: str) -> float | str:
 
 
 def _row(record: Conversation, name: str, place: str, source: VideoSource) -> Row:
-    if problem := path_problem(record.video):
-        raise ValueError(f"its video {record.video!r} is no path below {source.videos}: {problem}")
+    video = record.video or _image(record)
+    if problem := path_problem(video):
+        raise ValueError(f"its video {video!r} is no path below {source.videos}: {problem}")
     start = record.video_start_time or 0.0
     turns = tuple(_turn(said, start, record) for said in record.conversations)
     options: tuple[str, ...] = ()
@@ -124,22 +126,32 @@ def _row(record: Conversation, name: str, place: str, source: VideoSource) -> Ro
         id=name,
         source=source.name,
         place=place,
-        video=record.video,
+        video=video,
         task=task_of(record, source.task),
         start=start,
         end=record.video_end_time,
         turns=turns,
+        offline=record.offline,
+        still=record.video is None,
         options=options,
         answer=record.answer if options and record.answer else None,
     )
+
+
+def _image(record: Conversation) -> str:
+    """The picture of a sample without a video. Raises ValueError where there is none, or are several."""
+    given = [record.image] if isinstance(record.image, str) else record.image or []
+    if len(given) != 1:
+        what = f"{len(given)} pictures, and a watcher sees one at a moment" if given else "neither a video nor an image"
+        raise ValueError(f"it has {what}")
+    return given[0]
 
 
 def _turn(said: Said, start: float, record: Conversation) -> Turn:
     speaker: Literal["user", "model"] = "user" if said.speaker == "human" else "model"
     span = said.timespan if speaker == "model" and record.proactive is not False else None
     at = said.time if said.time is not None else (span[0] if span else start)
-    if not said.text.strip():
+    text = bare(said.text)
+    if not text:
         raise ValueError("a turn of it is blank")
-    return Turn(
-        speaker=speaker, text=said.text.strip(), at=at, start=span[0] if span else None, end=span[1] if span else None
-    )
+    return Turn(speaker=speaker, text=text, at=at, start=span[0] if span else None, end=span[1] if span else None)

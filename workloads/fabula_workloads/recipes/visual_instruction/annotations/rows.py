@@ -46,6 +46,10 @@ class Row(Record):
     end: float | None
     """The stretch that is watched; None: to the video's end."""
     turns: tuple[Turn, ...]
+    offline: bool = False
+    """Whether its turns have no times of their own: all is said once everything has been seen."""
+    still: bool = False
+    """Whether it is a picture, and no video."""
     options: tuple[str, ...] = ()
     """Of a question with a choice, in the order of A, B, ..."""
     answer: str | None = None
@@ -55,6 +59,10 @@ class Row(Record):
     def replies(self) -> Iterator[Turn]:
         """What the model is to say."""
         return (turn for turn in self.turns if turn.speaker == "model")
+
+    def turns_until(self, end: float) -> tuple[Turn, ...]:
+        """Its turns, for a stretch that ends at that second."""
+        return tuple(turn.replace(at=end) for turn in self.turns) if self.offline else self.turns
 
     def problem(self, seconds: float) -> str | None:
         """A word for why this is no sample of a video of so many `seconds`; None where it is one."""

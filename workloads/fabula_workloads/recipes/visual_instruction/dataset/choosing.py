@@ -46,8 +46,8 @@ def _sample(row: Row, decoded: Decoded, learn_when: bool) -> VideoSample:
     window = decoded.windows[row.id]
     return VideoSample(
         id=row.id, source=row.source, video=row.video, task=row.task, start=row.start, end=window.end,
-        shard=decoded.path or "", frames=window.frames, sound=decoded.sound, turns=row.turns, options=row.options,
-        answer=row.answer, learn_when=learn_when,
+        shard=decoded.path or "", frames=window.frames, sound=decoded.sound, turns=row.turns_until(window.end),
+        options=row.options, answer=row.answer, learn_when=learn_when,
     )  # fmt: skip
 
 

@@ -46,8 +46,8 @@ def vispeak_bench(search: Search) -> Sequence[FoundSample]:
             continue
         sample = VideoSample(
             id=row.id, source=row.source, video=row.video, task=row.task, start=row.start, end=stretch.end,
-            shard="", frames=stretch.frames, sound=stretch.sound, turns=row.turns, options=row.options,
-            answer=row.answer,
+            shard="", frames=stretch.frames, sound=stretch.sound, turns=row.turns_until(stretch.end),
+            options=row.options, answer=row.answer,
         )  # fmt: skip
         found.append(clip_of(len(found) + 1, sample, stretch.shard))
     return found

@@ -123,6 +123,7 @@ def sections() -> Sequence[Section]:
             "Figures by subtask, as the benchmarks have them. A control watches nothing: an arm that does not beat it "
             "has shown nothing.",
             _tables,
+            figures=True,
         ),
         Section("Moments", "Frames of each clip, the span in which a reply belongs, and when each arm spoke.", strips),
     )

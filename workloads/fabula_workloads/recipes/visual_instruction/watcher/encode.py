@@ -19,6 +19,7 @@ from fabula_workloads.recipes.visual_instruction.watcher.prompts import ANSWER, 
 from fabula_workloads.recipes.visual_instruction.watcher.shards import pictures_of, seconds_of
 from fabula_workloads.recipes.visual_instruction.watcher.stream import (
     IGNORED,
+    Asked,
     Block,
     Reply,
     Streams,
@@ -38,12 +39,21 @@ class StreamWriter:
 
     def blocks(self, sample: VideoSample, sound: bool, *, unasked: bool) -> list[Block]:
         """The user's stream in blocks. `unasked`: something is to be said that nobody asks for."""
-        asked = [turn for turn in sample.turns if turn.speaker == "user"]
-        texts = [(turn.at, self.words.ids_of(turn.text)) for turn in asked]
+        texts = [self._asked(turn, sample.turns[place + 1 :]) for place, turn in enumerate(sample.turns)
+                 if turn.speaker == "user"]  # fmt: skip
         system = self.words.ids_of(WATCH if unasked else ANSWER)
         first, end = seconds_heard(sample)
         sounds = [max(float(second), sample.start) for second in range(first, end)] if sound else []
-        return blocks_of(system, sample.frames, self._picture_tokens, texts, sounds, TOKENS)
+        quiet = self.words.ids.quiet
+        return blocks_of(system, sample.frames, self._picture_tokens, texts, sounds, TOKENS, quiet)
+
+    def _asked(self, turn: Turn, after: Sequence[Turn]) -> Asked:
+        """A turn of the user; what follows in the same moment waits for its answer."""
+        next_one = next((number for number, one in enumerate(after) if one.speaker == "user"), None)
+        wait = 0
+        if next_one is not None and after[next_one].at == turn.at:
+            wait = sum(len(self.words.reply(one.text, unasked=one.unasked)) for one in after[:next_one])
+        return Asked(turn.at, self.words.ids_of(turn.text), wait)
 
     def streams(self, sample: VideoSample, sound: bool) -> Streams:
         """Both streams, to learn from."""

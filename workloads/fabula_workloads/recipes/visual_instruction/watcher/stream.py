@@ -17,7 +17,17 @@ PICTURE, SOUND = -1, -2
 """Places in the user's stream that vectors fill."""
 IGNORED = -100
 _SOUND_STEP = 0.1
-BlockKind = Literal["system", "picture", "sound", "text"]
+BlockKind = Literal["system", "picture", "sound", "text", "wait"]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A turn of the user."""
+
+    at: float
+    ids: Sequence[int]
+    wait: int = 0
+    """Positions until the next thing is said, where no time passes between them: the answer comes first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,16 +87,20 @@ def blocks_of(
     system: Sequence[int],
     frames: Sequence[float],
     picture_tokens: int,
-    texts: Sequence[tuple[float, Sequence[int]]],
+    texts: Sequence[Asked],
     sounds: Sequence[float] = (),
     sound_tokens: int = 0,
+    quiet: int = 0,
 ) -> list[Block]:
     """The user's blocks in the order of time, the system's words first. Of one moment: picture, sound, text."""
     blocks = [Block("picture", at, (PICTURE,) * picture_tokens) for at in frames]
     # As published, the seconds of a gap follow its picture one after another, a tenth apart.
     blocks += [Block("sound", at + _SOUND_STEP, (SOUND,) * sound_tokens) for at in sounds]
-    blocks += [Block("text", at, tuple(ids)) for at, ids in texts]
-    order = {"picture": 0, "sound": 1, "text": 2}
+    for one in texts:
+        blocks.append(Block("text", one.at, tuple(one.ids)))
+        if one.wait:
+            blocks.append(Block("wait", one.at, (quiet,) * one.wait))
+    order = {"picture": 0, "sound": 1, "text": 2, "wait": 2}
     blocks.sort(key=lambda block: (block.at, order[block.kind]))
     return [Block("system", blocks[0].at if blocks else 0.0, tuple(system)), *blocks]
 
@@ -97,6 +111,8 @@ def laid_out(blocks: Sequence[Block], marks: MarkIds) -> tuple[list[int], list[S
     segments = []
     for block in blocks:
         user += block.ids
+        if block.kind == "wait":
+            continue
         segments.append(Segment(block.kind, block.at, len(user)))
         user.append(marks.segment)
     return user, segments
@@ -110,8 +126,10 @@ def begins_at(turn: Turn, turns: Sequence[Turn], segments: Sequence[Segment]) ->
     """
     if not turn.unasked:
         asked = [one for one in segments if one.kind == "text" and one.at <= turn.at]
+        place = next(number for number, one in enumerate(turns) if one is turn)
+        before = sum(one.speaker == "user" and one.at <= turn.at for one in turns[:place])
         if asked:
-            return asked[-1]
+            return asked[before - 1] if before else asked[-1]
     since = max((one.at for one in turns if one.speaker == "user" and one.at <= turn.at), default=float("-inf"))
     seen = [one for one in segments if one.kind == "picture"]
     fit = [one for one in seen if since < one.at <= turn.at] or [one for one in seen if one.at > since][:1]
