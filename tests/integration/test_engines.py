@@ -252,7 +252,7 @@ def test_a_model_whose_pictures_vllm_would_place_otherwise_is_refused(world: Pat
 
 
 def test_a_servers_refusals_and_outages_are_told_apart(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fabula_workloads.inference.openai_engine.TRIES", 1)
+    at_once = {"retry-after-ms": "1"}  # the library waits for nothing longer, and as long as it likes for 0
     monkeypatch.setenv("OUR_KEY", "s3cret")
     with chat_server() as server:
         # One sample is refused for good; another one is throttled once, and asked again.
@@ -264,7 +264,7 @@ def test_a_servers_refusals_and_outages_are_told_apart(world: Path, monkeypatch:
                 refused.add(mark)
             if mark in refused:
                 return 400, {}
-            return (429, {"retry-after": "0"}) if number == 1 else None
+            return (429, at_once) if number == 1 else None
 
         server.fault = fault
         found = answers(world, "openai", "refused", server, arm={"keyVariable": "OUR_KEY", "concurrency": 1})
@@ -276,7 +276,7 @@ def test_a_servers_refusals_and_outages_are_told_apart(world: Path, monkeypatch:
             (404, ConfigInvalid, "knows no model 'tiny'"),
             (503, TryAgain, "does not answer: InternalServerError 503"),
         ):
-            server.fault = lambda body, number, status=status: (status, {"retry-after": "0"})  # type: ignore[misc]
+            server.fault = lambda body, number, status=status: (status, at_once)  # type: ignore[misc]
             with pytest.raises(error, match=words):
                 answers(world, "openai", f"status-{status}", server)
         server.fault = None
