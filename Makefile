@@ -24,17 +24,19 @@ demo-audio-description: $(VENV)/.demo ## The same for films: clips, a narrator t
 demo-visual-instruction: $(VENV)/.demo ## The same for videos: a watcher that learns when to speak, and what to say
 	@$(BIN)/fabula demo --example visual-instruction
 
-# File by file and in the order of their names: the long journeys come first and the unit tests fill the end. Three at a time
-# keep two cores at work, for a journey waits a quarter of its time.
+# File by file: the long journeys come first and the unit tests fill the end (tests/support/order.py). Three at a time keep two
+# cores at work, for a journey waits a quarter of its time.
 test: $(VENV)/.test ## Run every test
 	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
-# Hours: every named moment of a training run under either ZeRO stage, and random sequences of trouble.
+# Hours: every named moment of a training run under either ZeRO stage, random sequences of trouble, all 80 episodes of the
+# storms over a build, and twenty times as many examples of every property.
 soak: $(VENV)/.test ## Run what takes too long for `make test`
 	FABULA_SOAK=1 $(BIN)/python -m pytest tests/e2e/test_training_chaos.py tests/e2e/test_narration_soak.py \
 	  tests/e2e/test_watching_soak.py tests/integration/test_training_narrator.py tests/integration/test_narrator_learns.py \
 	  tests/integration/test_training_watcher.py tests/integration/test_watching_learns.py \
-	  tests/integration/test_training_within_node.py $(PYTEST_ARGS)
+	  tests/integration/test_training_within_node.py tests/e2e/test_dataset_chaos.py $(PYTEST_ARGS)
+	FABULA_SOAK=1 $(BIN)/python -m pytest -m hypothesis tests/unit tests/local_cluster tests/inputs $(PYTEST_ARGS)
 
 chaos: $(VENV)/.test ## Kill everything while the quickstart's runs work: they end as in peace
 	FABULA_SOAK=1 $(BIN)/python -m pytest tests/e2e/test_chaos.py $(PYTEST_ARGS)

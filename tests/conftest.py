@@ -5,6 +5,7 @@ Hypothesis searches anew on a developer's machine and repeats itself in CI, wher
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import tempfile
@@ -16,13 +17,14 @@ import pytest
 import yaml
 from hypothesis import settings
 
-from tests.support import copies
+from tests.support import copies, order
+from tests.support.examples import examples
 from tests.support.rights import VARIABLE, beyond
 from tests.support.shared_libraries import QUANTIZED, STAGES, TRAINING, Servers, shared
 
 # A busy machine is no defect of the code under test, so no example has a deadline.
-settings.register_profile("search", deadline=None)
-settings.register_profile("ci", deadline=None, derandomize=True)
+settings.register_profile("search", deadline=None, max_examples=examples(40))
+settings.register_profile("ci", deadline=None, max_examples=examples(40), derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "search")
 # Read when torch is imported. Tests that run side by side would spin for each other's cores, and their models are tiny.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -53,11 +55,18 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """On a GPU, what never touches it would only look like proof."""
+    """The long files first. On a GPU, what never touches it would only look like proof."""
+    items.sort(key=lambda item: order.place(item.path))
     if config.getoption("--device") == "cuda":
         able = [item for item in items if "device_name" in getattr(item, "fixturenames", ())]
         config.hook.pytest_deselected(items=[item for item in items if item not in able])
         items[:] = able
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """What was collected stays to the end, so no collection of garbage need look at it again."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -181,7 +181,8 @@ def prepare(root: Path) -> dict[str, Any]:
     return used
 
 
-def test_each_bad_run_is_refused_with_the_field_and_what_would_work(product: Product, hub: str) -> None:
+def test_each_bad_run_is_refused_with_the_field_and_what_would_work(warm_product: Product, hub: str) -> None:
+    product = warm_product
     code, output = product.fabula("up")
     assert code == 0, output
     runs = bad_runs(hub, prepare(product.home / "artifacts"))

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tests.support import copies
 from tests.support.patience import SECONDS, until
 
 from fabula_api.artifact import MANIFEST, Manifest
@@ -45,14 +44,14 @@ class World:
     folder: Path
     libraries: Path | None = None
     """Folder of servers that have them loaded; None has each run load them itself."""
-    started: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    started: list[copies.Process] = field(default_factory=list)
 
     def output(self, name: str) -> Path:
         return self.folder / "root" / "out" / name
 
     def start(
         self, name: str, attempt: int = 1, *, node: Node | None = None, own_libraries: bool = False, **spec: Any
-    ) -> subprocess.Popen[bytes]:
+    ) -> copies.Process:
         """Start `fabula-worker train` as the operator would; `node` is its place where the run has several."""
         training = {
             "learningRate": 0.01, "maxSteps": STEPS, "perDeviceBatchSize": 1, "gradientAccumulationSteps": 2,
@@ -90,12 +89,12 @@ class World:
         suffix = f"-node-{node.rank}" if node and node.rank else ""
         environment[TERMINATION_LOG_VARIABLE] = str(self.folder / f"{name}{suffix}.termination")
         with (self.folder / f"{name}-{attempt}{suffix}.log").open("wb") as log:
-            command = [sys.executable, "-m", "fabula_workloads.cli", "train"]
-            process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+            anew = own_libraries or self.libraries is None
+            process = copies.start("fabula_workloads.cli", "train", environment=environment, log=log, anew=anew)
         self.started.append(process)
         return process
 
-    def finish(self, name: str, process: subprocess.Popen[bytes]) -> tuple[int, WorkerResult]:
+    def finish(self, name: str, process: copies.Process) -> tuple[int, WorkerResult]:
         """Exit code and result of a run."""
         code = process.wait(SECONDS)
         return code, WorkerResult.model_validate_json((self.folder / f"{name}.termination").read_bytes())
@@ -141,7 +140,7 @@ class World:
         return found
 
 
-def wait_for(condition: Callable[[], bool], process: subprocess.Popen[bytes], pause_seconds: float = 0.02) -> None:
+def wait_for(condition: Callable[[], bool], process: copies.Process, pause_seconds: float = 0.02) -> None:
     """Wait until it holds. Fails when the process ended first."""
 
     def holds() -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.support.examples import examples
 from tests.support.in_blocks import in_blocks
 from tests.support.observations import NOW
 
@@ -254,7 +255,7 @@ MOVES = st.tuples(
 
 
 class TestNeverMoreThanTheWhole:
-    @settings(max_examples=80)
+    @settings(max_examples=examples(30))
     @given(st.integers(0, 5), st.lists(MOVES, min_size=40, max_size=60))
     def test_at_any_moment(self, at_first: int, moves: list[tuple[str, int, tuple[bool, bool], float]]) -> None:
         """Reports and answers get lost, shards come, end and die, operators are replaced, time passes."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.support.examples import examples
 from tests.support.observations import (
     DIGEST,
     NOW,
@@ -33,7 +34,7 @@ HAPPENINGS = (
     "pod ends well", "pod crashes", "pod is preempted", "bad input", "retry later", "pod vanishes", "child ends",
     "child vanishes", "report", "suspend", "resume", "edit", "reference comes", "reference goes", "time", "nothing",
 )  # fmt: skip
-COMMON = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+COMMON = settings(max_examples=examples(50), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def happen(seen: Observed, what: str, pick: int, now: datetime) -> Observed:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.support.examples import examples
 from tests.support.observations import (
     NOW,
     child_of,
@@ -164,7 +165,7 @@ def happened(seen: Observed, what: str) -> Observed:
     return seen
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(steps=st.lists(st.tuples(st.sampled_from(HAPPENINGS), st.sampled_from([None, None, 0])), max_size=25))
 def test_whatever_queue_and_people_do_attempts_never_overlap_cost_nothing_and_end(steps: Any) -> None:
     seen, now = observed("FineTuneRun", {"queue": "gpus"}), NOW

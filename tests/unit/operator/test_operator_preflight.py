@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.support.examples import examples
 from tests.support.observations import NOW, condition, edited, launches, observed, reference, step
 from tests.support.training_specs import A100, B32, parsed, spec_of
 
@@ -225,7 +226,7 @@ SPECS = st.builds(
 )  # fmt: skip
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(spec=SPECS)
 def test_more_sharding_never_needs_more_weights_and_the_peak_is_above_the_least(spec: FineTuneRunSpec) -> None:
     model = model_facts(spec.model.name or "")

@@ -6,7 +6,6 @@ numbers rise one by one, the right budget pays, no GPU hour is wasted that was n
 
 from __future__ import annotations
 
-import os
 from functools import cache, partial
 from itertools import pairwise
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from tests.support.examples import examples
 from tests.support.observations import failed_saying
 from tests.support.plan_world import PlanWorld
 
@@ -221,7 +221,7 @@ class Training(RuleBasedStateMachine):
 
 
 Training.TestCase.settings = settings(
-    max_examples=int(os.environ.get("FABULA_MACHINE_EXAMPLES", "40")),
+    max_examples=examples(16),
     stateful_step_count=30,
     deadline=None,
     suppress_health_check=list(HealthCheck),

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.support.examples import examples
 from tests.support.observations import NOW, condition, launches, observed, step, written
 
 from fabula_api.fine_tune_blocks import Watchdog
@@ -199,7 +200,7 @@ BODIES = st.lists(
 )  # fmt: skip
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(bodies=BODIES)
 def test_a_pulse_never_goes_back_and_holds_only_figures(bodies: list[tuple[int, float, float, float]]) -> None:
     pulse: Pulse | None = None
@@ -216,7 +217,7 @@ def test_a_pulse_never_goes_back_and_holds_only_figures(bodies: list[tuple[int, 
             assert all(math.isfinite(figure) and figure > 0 for figure in figures)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(silence=st.floats(0, 1e6), started=st.floats(0, 1e6), usual=st.floats(0.01, 1000))
 def test_an_operator_never_counts_silence_from_before_it_listened(silence: float, started: float, usual: float) -> None:
     watched = Watched(None, 40, usual, after(started))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.support.examples import examples
 
 from fabula_workloads.metrics.bootstrap import estimate
 from fabula_workloads.metrics.statistics.effect import samples_needed, standardized
@@ -16,7 +19,7 @@ from fabula_workloads.metrics.statistics.permutation import EXACT_UP_TO, sign_fl
 FIGURES = st.lists(st.floats(-100, 100).map(lambda value: round(value, 3)), min_size=2, max_size=9)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 @given(FIGURES)
 def test_few_pairs_have_the_exact_p_value_that_scipy_has(differences: list[float]) -> None:
     from scipy import stats
@@ -51,12 +54,12 @@ def test_without_a_difference_one_test_in_twenty_is_below_five_percent() -> None
     assert 8 <= below <= 40
 
 
-# statsmodels collects garbage in each call, which takes a second where much is loaded.
-@settings(max_examples=20)
+@settings(max_examples=examples(20))
 @given(st.lists(st.one_of(st.none(), st.floats(0, 1)), max_size=12))
 def test_holm_is_statsmodels(p_values: list[float | None]) -> None:
     from statsmodels.stats.multitest import multipletests
 
+    gc.freeze()  # it collects garbage in each call, which takes a second where much is loaded
     known = [value for value in p_values if value is not None]
     expected = list(multipletests(known, method="holm")[1]) if known else []
     found = holm(p_values)

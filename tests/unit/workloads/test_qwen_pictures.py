@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from tests.support.examples import examples
 
 from fabula_api.shared_spec import PixelWindow
 from fabula_workloads.models.processor import load_processor
@@ -29,7 +30,7 @@ def noise(width: int, height: int) -> Image.Image:
     return Image.fromarray(pixels)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 @given(columns=st.integers(2, 8), rows=st.integers(2, 8))
 def test_what_fits_goes_through_and_is_equal_to_the_bit(processor: Any, columns: int, rows: int) -> None:
     side = processor.image_processor.patch_size * processor.image_processor.merge_size

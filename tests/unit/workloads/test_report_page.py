@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from tests.support.examples import examples
 
 from fabula_api.eval_run import EvalRunSpec
 from fabula_api.status import Lineage
@@ -90,7 +91,7 @@ def test_foreign_text_stays_text() -> None:
     assert html.count("&lt;script&gt;alert(1)") >= 3
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(st.text(alphabet=st.sampled_from("<>&\"'/=! ab:\n*Speakr12"), max_size=60))
 def test_no_text_makes_an_element(text: str) -> None:
     harmless = [name for name, _ in Elements(render(evaluation("words"))).found]

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.support.examples import examples
 from tests.support.stage_context import stage_context
 from tests.support.worker_process import run_worker_process, worker_config
 
@@ -74,7 +75,7 @@ def test_whatever_changes_changes_the_digest_and_is_refused_where_it_is_read(tmp
 
 
 @given(st.dictionaries(st.sampled_from(["a", "b", "c/d", "c/e"]), st.binary(max_size=3), min_size=1), st.data())
-@settings(max_examples=30)
+@settings(max_examples=examples(20))
 def test_equal_folders_and_only_those_have_one_digest(
     tmp_path_factory: pytest.TempPathFactory, files: dict[str, bytes], data: st.DataObject
 ) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.support.examples import examples
 from tests.support.memory_store import MemoryStore
 
 from fabula_workloads.runtime.ledger import Ledger
@@ -186,7 +187,7 @@ def test_a_beat_that_cannot_be_written_is_followed_by_the_next() -> None:
 
 
 @given(data=st.data(), count=st.integers(1, 24), shards=st.integers(1, 5), two_runs=st.booleans())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 def test_everything_is_done_and_counted_once_whoever_dies_when(
     data: st.DataObject, count: int, shards: int, two_runs: bool
 ) -> None:
