@@ -34,6 +34,7 @@ test: $(VENV)/.test ## Run every test
 soak: $(VENV)/.test ## Run what takes too long for `make test`
 	FABULA_SOAK=1 $(BIN)/python -m pytest tests/e2e/test_training_chaos.py tests/e2e/test_narration_soak.py \
 	  tests/e2e/test_watching_soak.py tests/integration/test_training_narrator.py tests/integration/test_narrator_learns.py \
+	  tests/integration/test_training_fp32_update.py \
 	  tests/integration/test_training_watcher.py tests/integration/test_watching_learns.py \
 	  tests/integration/test_training_within_node.py tests/e2e/test_dataset_chaos.py $(PYTEST_ARGS)
 	FABULA_SOAK=1 $(BIN)/python -m pytest -m hypothesis tests/unit tests/local_cluster tests/inputs $(PYTEST_ARGS)

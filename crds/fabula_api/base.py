@@ -81,7 +81,11 @@ class SpecModel(Record):
 def untouched(model: type[SpecModel], path: str, *fields: str) -> str:
     """The CEL expression that says that fields of a block (all where none is named) have their defaults."""
     defaults = model().model_dump(mode="json", by_alias=True)
-    return " && ".join(f"{path}.{name} == {json.dumps(defaults[name])}" for name in fields or defaults)
+    # What has no default is not there, and cannot be read.
+    return " && ".join(
+        f"!has({path}.{name})" if defaults[name] is None else f"{path}.{name} == {json.dumps(defaults[name])}"
+        for name in fields or defaults
+    )
 
 
 class StatusModel(Record):

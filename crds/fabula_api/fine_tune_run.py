@@ -27,6 +27,10 @@ class Lora(SpecModel):
     """How the frozen base is held: `nf4` keeps the matrices of its language layers in 4 bits (QLoRA: NF4 with double
     quantisation, by bitsandbytes), and computes in `training.precision`. Recorded with the adapter; inference holds the
     base in the same way."""
+    precision: Literal["fp32"] | None = None
+    """Number format of the update and its path. Default: `training.precision`. `fp32` holds and computes the update in
+    fp32, and adds it to its layer's product before that is rounded to bf16, which otherwise loses most of an update as
+    small as the published one. Recorded with the adapter; inference does the same, and does not merge it."""
 
 
 class Training(SpecModel):
@@ -178,6 +182,11 @@ class FineTuneRunSpec(RunSpec):
             "message": "stage 0 is for training.precision fp32: in bf16 gradients are added up in fp32, which "
             "DeepSpeed does in shards; use stage 1",
             "fieldPath": ".deepspeed.stage",
+        },
+        {
+            "rule": "!has(self.lora.precision) || self.lora.quantization == 'none'",
+            "message": "the product of a base in 4 bits is rounded before an update can be added; use one of them",
+            "fieldPath": ".lora.precision",
         },
         {
             "rule": "!self.deepspeed.withinNode || self.lora.quantization == 'none'",

@@ -14,8 +14,9 @@ from tests.support.stage_context import KEY, stage_context
 from tests.support.vist_folder import write_vist
 
 from fabula_api.artifact import Manifest
+from fabula_api.details import TunedDetails
 from fabula_api.shared_spec import PixelWindow
-from fabula_workloads.inference.adapter_check import check_adapter
+from fabula_workloads.inference.adapter_check import Held, check_adapter, held_in_training
 from fabula_workloads.inference.request import Answer, Failure, Interrupted, Request, Work
 from fabula_workloads.recipes.podcast.answers.transcript_file import load
 from fabula_workloads.runtime.context import StageContext
@@ -209,6 +210,21 @@ def test_an_adapter_of_other_making_is_refused_with_both_values() -> None:
         check({**fits, "recipe": "captions"})
     with pytest.raises(InputInvalid, match="does not record base; it was not made by Fabula"):
         check({})
+
+
+@pytest.mark.parametrize(
+    ("told", "held"),
+    [
+        ({}, Held()),
+        ({"quantization": "nf4", "lora": {"rank": 8}}, Held("nf4")),
+        ({"lora": {"precision": "fp32"}}, Held(fp32_update=True)),
+        ({"method": "full"}, Held()),
+    ],
+)
+def test_an_adapter_is_held_as_in_training(told: dict[str, Any], held: Held) -> None:
+    window = {"minPixels": 12544, "maxPixels": 50176}
+    made = TunedDetails.model_validate({"pixels": window, "promptVersion": "v3", "base": {"digest": KEY}} | told)
+    assert held_in_training(made) == held
 
 
 def test_transcripts_are_what_the_published_loader_reads() -> None:

@@ -79,17 +79,21 @@ class ModelFacts:
         attention = sum(width[0] * width[1] for width in self._attention().values())
         return attention + experts * 3 * self.hidden * self.feed_forward + self.experts * self.hidden
 
-    def activation_elements(self, modules: Iterable[str], dropout: bool) -> int:
-        """Numbers that the backward pass needs of one layer, for each token: inputs and outputs of norms and matrices,
-        and what a low-rank update's dropout (on these modules) keeps beside them."""
+    def activation_elements(self) -> int:
+        """Numbers that the backward pass needs of one layer, for each token: inputs and outputs of norms and
+        matrices."""
         wide, narrow = self.heads * self.head_dimension, self.key_value_heads * self.head_dimension
         forward = self.feed_forward * max(1, self.active_experts)
         # Two norms and the residual between them; queries and keys before and after rotation; gate, up and product.
-        kept = 5 * self.hidden + 3 * (wide + 2 * narrow) + 4 * forward
+        return 5 * self.hidden + 3 * (wide + 2 * narrow) + 4 * forward
+
+    def update_inputs(self, modules: Iterable[str]) -> int:
+        """Numbers that go into the low-rank updates of one layer, on these modules, for each token."""
+        wide = self.heads * self.head_dimension
         inputs = dict.fromkeys(("q_proj", "k_proj", "v_proj"), self.hidden) | {"o_proj": wide}
         if not self.experts:
             inputs |= {"gate_proj": self.hidden, "up_proj": self.hidden, "down_proj": self.feed_forward}
-        return kept + (sum(inputs.get(name, 0) for name in set(modules)) if dropout else 0)
+        return sum(inputs.get(name, 0) for name in set(modules))
 
     def _attention(self) -> dict[str, tuple[int, int]]:
         wide, narrow = self.heads * self.head_dimension, self.key_value_heads * self.head_dimension

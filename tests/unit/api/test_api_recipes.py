@@ -159,6 +159,7 @@ VIDEOS = {"visualInstruction": {"sources": [{"name": "s", "annotations": "a.json
         ("FineTuneRun", {**TUNE, "pixels": {"maxPixels": 50176}}, "pixels"),
         ("FineTuneRun", {**TUNE, "training": {"packing": True}}, "training.packing"),
         ("FineTuneRun", {**TUNE, "lora": {"quantization": "nf4"}}, "lora.quantization"),
+        ("FineTuneRun", {**TUNE, "lora": {"precision": "fp32"}}, "lora.precision"),
         ("EvalRun", {**RUN, **NARRATED, "prompt": "Say what is seen."}, "prompt"),
         ("EvalRun", {**RUN, **NARRATED, "generation": {"temperature": 0}}, "generation.temperature"),
         ("EvalRun", {**RUN, "recipe": "visual-instruction", "generation": {"topP": 0.5}}, "generation.topP"),

@@ -31,6 +31,7 @@ def test_the_rules_compile() -> None:
         {},
         {"training": {"method": "full"}},
         {"lora": {"quantization": "nf4", "rank": 8}},
+        {"lora": {"precision": "fp32"}, "deepspeed": {"stage": 2}},
         {"lora": {"quantization": "nf4"}, "deepspeed": {"stage": 3, "offload": "all"}},
         {"deepspeed": {"stage": 2, "offload": "optimizer"}},
         {"deepspeed": {"stage": 1}},
@@ -48,6 +49,8 @@ def test_what_goes_together(fields: dict[str, Any]) -> None:
         ({"training": {"method": "full"}, "lora": {"dropout": 0}}, "lora is for training.method lora"),
         ({"training": {"method": "full"}, "lora": {"targetModules": ["q_proj"]}}, "leave it out with full"),
         ({"training": {"method": "full"}, "lora": {"quantization": "nf4"}}, "leave it out with full"),
+        ({"training": {"method": "full"}, "lora": {"precision": "fp32"}}, "leave it out with full"),
+        ({"lora": {"quantization": "nf4", "precision": "fp32"}}, "rounded before an update can be added"),
         ({"deepspeed": {"stage": 2, "offload": "all"}}, "only stage 3 can move weights"),
         ({"deepspeed": {"stage": 1, "offload": "optimizer"}}, "offload is for the stages 2 and 3"),
         ({"deepspeed": {"stage": 0}}, "stage 0 is for training.precision fp32"),
@@ -55,5 +58,6 @@ def test_what_goes_together(fields: dict[str, Any]) -> None:
 )
 def test_what_would_do_nothing_is_refused(fields: dict[str, Any], words: str) -> None:
     (refusal,) = refusals(**fields)
-    assert refusal.startswith(("spec.lora: ", "spec.deepspeed.offload: ", "spec.deepspeed.stage: "))
+    fields_named = ("spec.lora: ", "spec.lora.precision: ", "spec.deepspeed.offload: ", "spec.deepspeed.stage: ")
+    assert refusal.startswith(fields_named)
     assert words in refusal

@@ -208,6 +208,23 @@ def test_logits_of_a_frozen_head_are_computed_a_few_at_a_time() -> None:
     assert memory_of(parsed(B32, training={"maxLength": 100}), model).logits < 0.2
 
 
+def test_an_update_in_fp32_takes_more_memory_and_time() -> None:
+    model, update = MODELS["qwen3-vl-32b"], 134_217_728
+    inputs = 5 * 5120 + 64 * 128 + 25_600
+    for stage, ranks in ((2, 1), (3, 8)):
+        usual, wide = (memory_of(parsed(B32, stage, lora={"precision": one}), model) for one in (None, "fp32"))
+        assert wide.weights - usual.weights == pytest.approx(2 * update / ranks / 1024**3)
+        # What goes into a layer's seven updates, in fp32 where dropout left it in bf16.
+        assert wide.activations - usual.activations == pytest.approx(2 * 8192 * inputs / 1024**3)
+    none, wide = (memory_of(parsed(B32, lora={"precision": one, "dropout": 0}), model) for one in (None, "fp32"))
+    assert wide.activations - none.activations == pytest.approx(4 * 8192 * inputs / 1024**3)
+    times = [step_time(parsed(B32, lora={"precision": one}), model, gpu(A100)) for one in (None, "fp32")]
+    usual_time, wide_time = (one.seconds for one in times if one is not None)
+    # 8 operations for each of its parameters beside 6 for each of the model's, each twice as long.
+    assert wide_time / usual_time == pytest.approx(1 + 2 * 8 * update / (6 * model.active_parameters))
+    assert 1.01 < wide_time / usual_time < 1.02
+
+
 def test_pictures_take_memory_of_the_frozen_tower_by_the_pixel_window() -> None:
     small, large = (
         memory_of(parsed(B32, pixels={"minPixels": 1024, "maxPixels": pixels}), MODELS["qwen3-vl-32b"])

@@ -108,11 +108,27 @@ def test_weights_stay_on_the_gpu_under_stage_2() -> None:
     assert "use offload optimizer, or stage 3" in problems(render(both, 5120), both)[0]
 
 
+def test_an_update_in_fp32_is_not_brought_to_bf16() -> None:
+    """Under ZeRO-3 the base's shards are made in bf16; under ZeRO-2 DeepSpeed would cast the update with the rest."""
+    wide: dict[str, Any] = {"lora": {"precision": "fp32"}}
+    assert render(spec(**wide), 5120, 25_600) == PUBLISHED
+    whole = render(spec(**wide, deepspeed={"stage": 2}), 5120, 25_600)
+    assert whole["bf16"] == {"enabled": False}
+    assert (whole["data_types"], whole["communication_data_type"]) == ({"grad_accum_dtype": "fp32"}, "fp32")
+    (problem,) = problems(whole | {"bf16": {"enabled": True}}, spec(**wide, deepspeed={"stage": 2}))
+    assert problem == (
+        "training.precision is bf16 and lora.precision fp32, but the DeepSpeed config has bf16 True and fp16 False: "
+        "set bf16 to False and fp16 to False"
+    )
+
+
 @pytest.mark.parametrize(
     "changes",
     [
         {},
         {"deepspeed": {"stage": 2}},
+        {"deepspeed": {"stage": 2}, "lora": {"precision": "fp32"}},
+        {"training": {"precision": "fp32"}, "lora": {"precision": "fp32"}},
         {"training": {"precision": "fp32"}},
         {"deepspeed": {"stage": 2, "offload": "optimizer"}},
         {"deepspeed": {"offload": "all"}},

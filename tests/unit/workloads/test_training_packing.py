@@ -352,3 +352,20 @@ def test_an_update_is_computed_in_the_bases_precision(model_folder: Path, precis
 
     model = add_lora(load_for_training(model_folder, precision=precision), Lora(), "m")
     assert len({parameter.dtype for parameter in model.parameters()}) == 1
+
+
+@pytest.mark.torch
+def test_an_update_in_fp32_begins_as_one_in_bf16(model_folder: Path) -> None:
+    import torch
+
+    from fabula_workloads.models.loading import load_for_training
+    from fabula_workloads.training.model.trained_weights import add_lora
+
+    begun = []
+    for lora in (Lora(), Lora(precision="fp32")):
+        torch.manual_seed(0)
+        model = add_lora(load_for_training(model_folder, precision="bf16"), lora, "m")
+        begun.append({name: value for name, value in model.named_parameters() if value.requires_grad})
+    usual, wide = begun
+    assert {value.dtype for value in wide.values()} == {torch.float32}
+    assert all(torch.equal(value, usual[name].float()) for name, value in wide.items())

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from fabula_api.artifact import Manifest
 from fabula_api.details import TunedDetails
 from fabula_api.shared_spec import PixelWindow
 from fabula_workloads.models.quantization import Quantization
 from fabula_workloads.runtime.artifact import details_of
 from fabula_workloads.runtime.failures import ConfigInvalid
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """How a base, and an adapter on top of it, are held for answers: as in training."""
+
+    quantization: Quantization = "none"
+    fp32_update: bool = False
+    """Whether the update was computed in fp32 on a base in bf16, and is so again."""
 
 
 def check_adapter(
@@ -59,9 +70,9 @@ def check_adapter(
         )
 
 
-def trained_quantization(manifest: Manifest) -> Quantization:
-    """How the base was held while the adapter was trained."""
-    return details_of(manifest, TunedDetails, f"the {manifest.kind} {manifest.digest[:19]}").quantization
+def held_in_training(told: TunedDetails) -> Held:
+    """How both were held while the adapter was trained."""
+    return Held(told.quantization, fp32_update=told.lora is not None and told.lora.precision == "fp32")
 
 
 def _window(pixels: PixelWindow) -> str:

@@ -11,15 +11,16 @@ from pathlib import Path
 
 from fabula_api.arms import CONCURRENCY, KEY_VARIABLE, Arm, engine_of
 from fabula_api.arms import Engine as EngineName
+from fabula_api.details import TunedDetails
 from fabula_api.eval_run import EvalRunSpec
-from fabula_workloads.inference.adapter_check import check_adapter, trained_quantization
+from fabula_workloads.inference.adapter_check import Held, check_adapter, held_in_training
 from fabula_workloads.inference.request import Engine
 from fabula_workloads.models.loading import Device
 from fabula_workloads.models.model_folder import model_config_digest, model_folder, model_label
-from fabula_workloads.models.quantization import Quantization
 from fabula_workloads.models.threads import limit_threads
 from fabula_workloads.recipe_parts import parts_of
 from fabula_workloads.recipe_parts.evaluation import evaluation_of
+from fabula_workloads.runtime.artifact import details_of
 from fabula_workloads.runtime.context import StageContext
 from fabula_workloads.runtime.failures import ConfigInvalid, InputInvalid
 from fabula_workloads.samples.sample_set import read_sample_set
@@ -58,7 +59,7 @@ def open_engine(context: StageContext) -> Engine:
 
 
 def _transformers(context: StageContext, spec: EvalRunSpec, arm: Arm) -> Engine:
-    def load(model: Path, adapter: Path | None, quantization: Quantization) -> Engine:
+    def load(model: Path, adapter: Path | None, held: Held) -> Engine:
         if (own := evaluation_of(spec.recipe).open_engine) is not None:
             engine: Engine = own(Opening(spec, arm, model, adapter, _device(arm)))
             return engine
@@ -70,7 +71,8 @@ def _transformers(context: StageContext, spec: EvalRunSpec, arm: Arm) -> Engine:
             device=_device(arm),
             pixels=spec.pixels,
             generation=spec.generation,
-            quantization=quantization,
+            quantization=held.quantization,
+            fp32_update=held.fp32_update,
             conversation=parts_of(spec.recipe).messages,
         )
 
@@ -88,11 +90,12 @@ def _vllm(context: StageContext, spec: EvalRunSpec, arm: Arm) -> Engine:
     store, _ = context.open_artifact("select", "sample-set")
     most = max((len(sample.images) for sample in read_sample_set(store, evaluation_of(spec.recipe).sample)), default=0)
 
-    def load(model: Path, adapter: Path | None, quantization: Quantization) -> Engine:
-        if quantization != "none":
+    def load(model: Path, adapter: Path | None, held: Held) -> Engine:
+        if held != Held():
+            how = "with lora.precision fp32" if held.fp32_update else f"on a base in {held.quantization}"
             raise ConfigInvalid(
-                f"arms[{arm.name}]: its adapter was trained on a base in {quantization}, which vllm is not asked to "
-                "hold; set engine: transformers for this arm"
+                f"arms[{arm.name}]: its adapter was trained {how}, which vllm is not asked for; set engine: "
+                "transformers for this arm"
             )
         from fabula_workloads.inference.vllm_engine import VllmEngine
 
@@ -139,11 +142,11 @@ def _device(arm: Arm) -> Device:
 
 
 def _loaded(
-    context: StageContext, spec: EvalRunSpec, arm: Arm, load: Callable[[Path, Path | None, Quantization], Engine]
+    context: StageContext, spec: EvalRunSpec, arm: Arm, load: Callable[[Path, Path | None, Held], Engine]
 ) -> Engine:
     """An engine that holds the arm's weights, trained on the same base, pixels and prompt."""
     field = f"arms[{arm.name}].model"
-    model, adapter, quantization = _weights(context, spec, arm, field)
+    model, adapter, held = _weights(context, spec, arm, field)
     from fabula_workloads.models.adapter import UnfitAdapter
     from fabula_workloads.models.library_logs import quiet_libraries
     from fabula_workloads.models.stored_files import DamagedFile, check_folder
@@ -153,21 +156,21 @@ def _loaded(
     quiet_libraries()
     limit_threads(spec.resources, context.config.shards * len(spec.arms))
     tuned = "" if arm.adapter is None else " with its adapter" if adapter else ", tuned in full,"
-    held = "" if quantization == "none" else f" in {quantization}"
-    _log.info("loading %s%s%s on %s", model_label(arm.model), tuned, held, _device(arm))
+    packed = "" if held.quantization == "none" else f" in {held.quantization}"
+    _log.info("loading %s%s%s on %s", model_label(arm.model), tuned, packed, _device(arm))
     try:
         check_folder(model)
-        return load(model, adapter, quantization)
+        return load(model, adapter, held)
     except UnfitAdapter as error:
         raise InputInvalid(f"arms[{arm.name}].adapter: {context.config.input('adapter').uri} {error}") from error
     except (OSError, ValueError, DamagedFile) as error:
         raise InputInvalid(f"{field}: {model_label(arm.model)} cannot be loaded: {error}") from error
 
 
-def _weights(context: StageContext, spec: EvalRunSpec, arm: Arm, field: str) -> tuple[Path, Path | None, Quantization]:
-    """Folder of the arm's model, that of an adapter on top of it, and how the model is to be held."""
+def _weights(context: StageContext, spec: EvalRunSpec, arm: Arm, field: str) -> tuple[Path, Path | None, Held]:
+    """Folder of the arm's model, that of an adapter on top of it, and how both are to be held."""
     if arm.adapter is None:
-        return model_folder(context, arm.model, field), None, arm.quantization or "none"
+        return model_folder(context, arm.model, field), None, Held(arm.quantization or "none")
     store, manifest = context.open_artifact("adapter", *TUNED_KINDS)
     check_adapter(
         manifest,
@@ -180,5 +183,6 @@ def _weights(context: StageContext, spec: EvalRunSpec, arm: Arm, field: str) -> 
     )
     tuned = context.fetch_artifact(store, manifest)
     if manifest.kind == "model":
-        return tuned, None, "none"
-    return model_folder(context, arm.model, field), tuned, trained_quantization(manifest)
+        return tuned, None, Held()
+    told = details_of(manifest, TunedDetails, f"the {manifest.kind} {manifest.digest[:19]}")
+    return model_folder(context, arm.model, field), tuned, held_in_training(told)

@@ -40,6 +40,7 @@ class TransformersEngine:
         pixels: PixelWindow,
         generation: Generation,
         quantization: Quantization = "none",
+        fp32_update: bool = False,
         conversation: Conversation = messages,
     ) -> None:
         self._messages = conversation
@@ -48,7 +49,9 @@ class TransformersEngine:
         # A decoder goes on from the last position, so that is where the prompt has to end.
         self._processor.tokenizer.padding_side = "left"
         self._model: Any = (
-            load_with_adapter(model, adapter, device=device, precision=precision, quantization=quantization)
+            load_with_adapter(
+                model, adapter, device=device, precision=precision, quantization=quantization, fp32_update=fp32_update
+            )
             if adapter
             else load_base(model, device=device, precision=precision, quantization=quantization)
         )

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from fabula_workloads.models.adapter import check_adapter_files, with_adapter
+from fabula_workloads.models.adapter import check_adapter_files, merge, with_adapter
 from fabula_workloads.models.family import prepare
 from fabula_workloads.models.quantization import Quantization, nf4_config, settle
 from fabula_workloads.models.stored_files import check_folder
 from fabula_workloads.models.torchvision_shim import prepare_torchvision
 
+_log = logging.getLogger(__name__)
 RANDOM_WEIGHTS_KEY = "fabula_random_weights"
 """Key in config.json (model_index.json of a pipeline) of models built with random weights."""
+_WELL_KEPT = 0.9
+"""Share of an update below which its loss is warned of."""
 Precision = Literal["bf16", "fp32"]
 Device = Literal["cuda", "cpu"]
 
@@ -47,17 +51,27 @@ def load_with_adapter(
     device: Device,
     precision: Precision,
     quantization: Quantization = "none",
+    fp32_update: bool = False,
 ) -> Any:
     """As `load_base`, with a LoRA adapter in peft's format on top.
 
-    It is merged, so that generation pays nothing for it; not into a 4-bit base, which would be rounded anew. Raises
-    UnfitAdapter where it does not fit this base, before anything is answered.
+    It is merged, so that generation pays nothing for it, and the log tells what of it bf16 keeps; not into a 4-bit
+    base, which would be rounded anew. With `fp32_update` it is not either, and is computed in fp32 as in training.
+    Raises UnfitAdapter where it does not fit this base, before anything is answered.
     """
     check_adapter_files(Path(adapter))  # before the base is loaded, which takes long
     # Moved first: merged on the CPU, a pod would need room for the whole model there.
     base = _from_pretrained(path, precision, quantization, device).to(device)
     model = with_adapter(base, Path(adapter))
-    return (model.merge_and_unload() if quantization == "none" else model).to(device).eval()
+    if fp32_update:
+        from fabula_workloads.models.fp32_update import compute_in_fp32
+
+        compute_in_fp32(model)
+    elif quantization == "none":
+        model, kept = merge(model)
+        _log.log(logging.INFO if kept > _WELL_KEPT else logging.WARNING, "the adapter is merged: of its update, %s's "
+                 "weights keep %.0f %%", precision, 100 * kept)  # fmt: skip
+    return model.to(device).eval()
 
 
 def load_for_training(

@@ -96,7 +96,8 @@ def load(weights: Weights, generation: Generation, device: Device, *, bars: bool
                 device=device,
                 pixels=weights.pixels,
                 generation=generation,
-                quantization=weights.quantization,
+                quantization=weights.held.quantization,
+                fp32_update=weights.held.fp32_update,
                 conversation=recipe_told(weights.recipe).messages,
             )
     except UnfitAdapter as error:

@@ -13,7 +13,7 @@ from fabula_api.artifact import Manifest
 from fabula_api.details import TunedDetails
 from fabula_api.shared_spec import ModelSource, PixelWindow, RunSpec
 from fabula_api.worker import MODEL_CACHE_VARIABLE
-from fabula_workloads.inference.adapter_check import check_adapter
+from fabula_workloads.inference.adapter_check import Held, check_adapter, held_in_training
 from fabula_workloads.inference.opening import TUNED_KINDS
 from fabula_workloads.models.hub import from_hub
 from fabula_workloads.models.quantization import Quantization
@@ -74,7 +74,7 @@ class Weights:
     label: str
     model: Path
     adapter: Path | None
-    quantization: Quantization
+    held: Held
     pixels: PixelWindow
     recipe: str
 
@@ -89,7 +89,8 @@ def find_weights(named: Named, note: Note) -> Weights:
             raise ConfigInvalid("name a model (--model), or what was tuned (--adapter)")
         folder = _model(named.model, named.place)
         recipe = named.recipe or DEFAULT_RECIPE
-        return Weights(named.model, folder, None, named.quantization or "none", named.pixels or PixelWindow(), recipe)
+        held = Held(named.quantization or "none")
+        return Weights(named.model, folder, None, held, named.pixels or PixelWindow(), recipe)
     return _with_adapter(named, named.tuned, note)
 
 
@@ -111,8 +112,9 @@ def _with_adapter(named: Named, tuned: Tuned, note: Note) -> Weights:
     _compare(named, manifest, details, label, recipe, folder)
     files = fetched(store, manifest, cache_folder())
     if folder is None:
-        return Weights(f"{label}, tuned in full", files, None, "none", details.pixels, recipe)
-    return Weights(f"{base} with adapter {label}", folder, files, details.quantization, details.pixels, recipe)
+        return Weights(f"{label}, tuned in full", files, None, Held(), details.pixels, recipe)
+    held = held_in_training(details)
+    return Weights(f"{base} with adapter {label}", folder, files, held, details.pixels, recipe)
 
 
 def _compare(
@@ -137,8 +139,8 @@ def _bare_adapter(named: Named, tuned: Tuned, label: str, note: Note) -> Weights
         raise ConfigInvalid(f"--adapter {label} has no manifest that tells its base model: name it with --model")
     note(f"{label} has no manifest: whether it was tuned on this base, with these pixels and prompt, cannot be told")
     return Weights(
-        f"{named.model} with adapter {label}", _model(named.model, named.place), folder, named.quantization or "none",
-        named.pixels or PixelWindow(), named.recipe or DEFAULT_RECIPE,
+        f"{named.model} with adapter {label}", _model(named.model, named.place), folder,
+        Held(named.quantization or "none"), named.pixels or PixelWindow(), named.recipe or DEFAULT_RECIPE,
     )  # fmt: skip
 
 

@@ -52,7 +52,14 @@ AUDIO_DESCRIPTION = Recipe(
     fixed={"DatasetBuild": ("audio_description.sources",), "FineTuneRun": ("audio_description",)},
     # A narrator sees features and no pictures, has a prompt of its own for each clip, and is decoded by beam search.
     unused={
-        "FineTuneRun": ("pixels", "training.method", "training.packing", "training.kernels", "lora.quantization"),
+        "FineTuneRun": (
+            "pixels",
+            "training.method",
+            "training.packing",
+            "training.kernels",
+            "lora.quantization",
+            "lora.precision",
+        ),
         "EvalRun": ("pixels", "prompt", "generation.temperature", "generation.top_p"),
     },
     models={

@@ -42,7 +42,13 @@ VISUAL_INSTRUCTION = Recipe(
     fixed={"DatasetBuild": ("visual_instruction.sources",), "FineTuneRun": ("visual_instruction",)},
     # A watcher is trained position by position, by its low-rank update alone, and decoded greedily.
     unused={
-        "FineTuneRun": ("training.method", "training.packing", "training.kernels", "lora.quantization"),
+        "FineTuneRun": (
+            "training.method",
+            "training.packing",
+            "training.kernels",
+            "lora.quantization",
+            "lora.precision",
+        ),
         "EvalRun": ("generation.temperature", "generation.top_p"),
     },
     models={

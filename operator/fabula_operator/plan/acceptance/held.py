@@ -14,6 +14,11 @@ def width_of(spec: FineTuneRunSpec) -> int:
     return 4 if spec.training.precision == "fp32" else 2
 
 
+def update_width(spec: FineTuneRunSpec) -> int:
+    """Bytes of a number of the low-rank update and its path."""
+    return 4 if spec.lora.precision == "fp32" else width_of(spec)
+
+
 def update_parameters(spec: FineTuneRunSpec, model: ModelFacts) -> int:
     """Of the low-rank update; none where the weights themselves are trained, or the language model is not."""
     if spec.training.method == "full" or not spec.learns_language:
@@ -30,5 +35,6 @@ def trained_parameters(spec: FineTuneRunSpec, model: ModelFacts) -> int:
 def held_bytes(spec: FineTuneRunSpec, model: ModelFacts) -> float:
     """Bytes of all weights, over all ranks once."""
     width = width_of(spec)
-    held = float((model.parameters + update_parameters(spec, model) + spec.weights_beside(model.hidden)) * width)
+    updates = update_parameters(spec, model)
+    held = float((model.parameters + spec.weights_beside(model.hidden)) * width + updates * update_width(spec))
     return held - model.layer_parameters * (width - NF4_BYTES) if spec.lora.quantization == "nf4" else held

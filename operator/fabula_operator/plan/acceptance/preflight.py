@@ -16,7 +16,7 @@ from fabula_api.fine_tune_run import FineTuneRunSpec
 from fabula_api.gpu_products import Gpu, gpu
 from fabula_api.model_families import ModelFacts
 from fabula_api.training_memory import LIVE_PARAMETERS, LOGITS_AT_ONCE
-from fabula_operator.plan.acceptance.held import held_bytes, trained_parameters, width_of
+from fabula_operator.plan.acceptance.held import held_bytes, trained_parameters, update_width, width_of
 from fabula_operator.plan.acceptance.model_facts import model_facts, of_size
 from fabula_operator.plan.acceptance.step_time import (
     PATCH_PIXELS,
@@ -132,10 +132,10 @@ def memory_of(spec: FineTuneRunSpec, model: ModelFacts) -> Memory:
         gathered = (
             min(max(LIVE_PARAMETERS, model.expert_parameters) * width, held) if ranks > 1 or offload == "all" else 0.0
         )
-    state = _state(spec, trainable, width, ranks)
+    state = _state(spec, trainable, update_width(spec), ranks)
     moved = 0.0 if offload == "none" else state + (held / ranks if offload == "all" else 0.0)
     tokens = training.per_device_batch_size * training.max_length
-    layer = tokens * width * model.activation_elements(spec.lora.target_modules, not full and spec.lora.dropout > 0)
+    layer = tokens * (width * model.activation_elements() + _update_inputs(spec, model))
     # With checkpointing only each layer's input is kept, and one layer is computed anew at a time.
     recomputed = recomputed_layers(spec, model)
     anew = recomputed * tokens * model.hidden * width + layer if recomputed else 0
@@ -165,6 +165,15 @@ def _state(spec: FineTuneRunSpec, trained: int, width: int, ranks: int) -> float
         return trained * (OPTIMIZER_BYTES / ranks + (width if width == 4 else width + 4))
     # The weights are in fp32 themselves, so there is no second copy of them.
     return float(trained * (OPTIMIZER_BYTES - 4 + width))
+
+
+def _update_inputs(spec: FineTuneRunSpec, model: ModelFacts) -> int:
+    """Bytes of a token and layer that are kept for the low-rank updates beside what the layer keeps anyway: their
+    inputs where dropout, or another number format, makes them others."""
+    width = update_width(spec)
+    if spec.training.method == "full" or (width == width_of(spec) and not spec.lora.dropout):
+        return 0
+    return width * model.update_inputs(spec.lora.target_modules)
 
 
 def _vision(spec: FineTuneRunSpec, model: ModelFacts, tokens: int) -> float:

@@ -15,7 +15,13 @@ from dataclasses import dataclass
 from fabula_api.fine_tune_run import FineTuneRunSpec
 from fabula_api.gpu_products import Gpu
 from fabula_api.model_families import ModelFacts
-from fabula_operator.plan.acceptance.held import held_bytes, trained_parameters, width_of
+from fabula_operator.plan.acceptance.held import (
+    held_bytes,
+    trained_parameters,
+    update_parameters,
+    update_width,
+    width_of,
+)
 
 REACHED, REACHED_PACKED = 0.45, 0.55
 """Share of the peak, with what is recomputed: samples of unequal length leave ranks waiting for each other, full
@@ -24,6 +30,8 @@ PICTURES, TEXT_TOKENS = 5, 1200
 """A usual sample: pictures, and tokens of prompt and dialogue."""
 PATCH_PIXELS = 1024
 """Pixels behind one picture token: patches of 16x16, merged 2x2."""
+FP32 = 2
+"""How many times as long a product in fp32 takes: by TF32, 156 teraflops of an A100's 312 by its data sheet."""
 FILL = 0.95
 """How full packed sequences are."""
 ETHERNET, RDMA = 10e9, 40e9
@@ -56,9 +64,10 @@ def step_time(spec: FineTuneRunSpec, model: ModelFacts, card: Gpu | None) -> Ste
 
 def flops_of_a_token(spec: FineTuneRunSpec, model: ModelFacts) -> float:
     """Forward, and backward to the activations, 2 each; to the weights only where they are trained; and a second
-    forward of the layers that are recomputed."""
+    forward of the layers that are recomputed. An update in fp32 counts as many times as it takes longer."""
     passes = 4 + 2 * recomputed_layers(spec, model) / model.layers + 2 * (spec.training.method == "full")
-    return passes * model.active_parameters
+    update = FP32 * (passes + 2) * update_parameters(spec, model) if update_width(spec) > width_of(spec) else 0.0
+    return passes * model.active_parameters + update
 
 
 def recomputed_layers(spec: FineTuneRunSpec, model: ModelFacts) -> int:
@@ -109,7 +118,7 @@ def gigabytes_between_nodes(spec: FineTuneRunSpec, model: ModelFacts) -> float:
     trained = trained_parameters(spec, model)
     weights = 2 * held_bytes(spec, model) if spec.deepspeed.stage == 3 else 0.0
     if spec.deepspeed.within_node:
-        weights = float(trained * width_of(spec))
+        weights = float(trained * update_width(spec))
     return passes * (weights + trained * 4.0) / 1e9
 
 

@@ -26,8 +26,9 @@ from fabula_operator.render.launch import RunIdentity
 # How many GPUs compute an answer does not change it, so moving an arm to other hardware reuses what is there. A digest
 # that a spec gives is among the stage's inputs, as one that was found out would be.
 _UNDECISIVE = frozenset({"gpusPerShard", "digest"})
-_LATER = frozenset({"ref", "engine", "endpointUrl", "keyVariable", "concurrency"})
-"""Fields that samples and arms did not always have: where one is not said, the key is what it was without it."""
+_LATER = frozenset({"ref", "engine", "endpointUrl", "keyVariable", "concurrency", "precision"})
+"""Fields that samples, arms and updates did not always have: where one is not said, the key is what it was without it.
+"""
 
 
 @once(512)

@@ -53,6 +53,8 @@ def check(spec: FineTuneRunSpec, files: ModelFiles, name: str, dataset: Manifest
     for field, instead in refused.items():
         if instead:
             raise ConfigInvalid(f"{field}: a narrator is not trained so; set it to {instead}")
+    if spec.lora.precision is not None:
+        raise ConfigInvalid("lora.precision: a narrator is not trained so; leave it out")
     if tune.language_model != "frozen":
         check_targets(spec.lora, files, name)
     shape = feature_shape(dataset)

@@ -51,7 +51,7 @@ def render(spec: FineTuneRunSpec, hidden_size: int, widest_target: int = 0) -> d
         "train_batch_size": training.per_device_batch_size * training.gradient_accumulation_steps * world_size,
         # Nothing else clips under DeepSpeed, neither Trainer nor accelerate; 0 means off.
         "gradient_clipping": training.max_grad_norm,
-        "bf16": {"enabled": training.precision == "bf16"},
+        "bf16": {"enabled": _casts(spec)},
         "fp16": {"enabled": False},
         "zero_optimization": zero,
         # Trainer brings torch's AdamW; without this, offloading would insist on a compiled one of DeepSpeed's.
@@ -66,6 +66,13 @@ def render(spec: FineTuneRunSpec, hidden_size: int, widest_target: int = 0) -> d
         # Each pod saves to its own disk, so every node must make its folders itself.
         config["checkpoint"] = {"use_node_local_storage": True}
     return config
+
+
+def _casts(spec: FineTuneRunSpec) -> bool:
+    """Whether DeepSpeed brings all weights to bf16. An update in fp32 must stay what it is. Under ZeRO-3 it does: only
+    weights that are sharded while they are loaded, the base's, are brought to it. Under the other stages all would be,
+    and the base comes in bf16 by itself."""
+    return spec.training.precision == "bf16" and (spec.lora.precision is None or spec.deepspeed.stage == 3)
 
 
 def problems(config: dict[str, Any], spec: FineTuneRunSpec) -> list[str]:
@@ -92,9 +99,11 @@ def problems(config: dict[str, Any], spec: FineTuneRunSpec) -> list[str]:
             f"{world_size} ranks is {wanted[0] * wanted[1] * world_size}"
         )
     bf16, fp16 = (bool(config.get(name, {}).get("enabled")) for name in ("bf16", "fp16"))
-    if bf16 != (training.precision == "bf16") or fp16:
+    if bf16 != _casts(spec) or fp16:
+        update = f" and lora.precision {spec.lora.precision}" if spec.lora.precision else ""
         found.append(
-            f"training.precision is {training.precision}, but the DeepSpeed config has bf16 {bf16} and fp16 {fp16}"
+            f"training.precision is {training.precision}{update}, but the DeepSpeed config has bf16 {bf16} and fp16 "
+            f"{fp16}: set bf16 to {_casts(spec)} and fp16 to False"
         )
     if training.precision == "bf16":
         accumulated, sent = config.get("data_types", {}).get("grad_accum_dtype"), config.get("communication_data_type")

@@ -79,6 +79,7 @@ def _settings(spec: FineTuneRunSpec, steps: int) -> list[str]:
             "rank, alpha, dropout": f"{lora.rank}, {lora.alpha}, {lora.dropout:g}",
             "layers": ", ".join(lora.target_modules),
             "base held in": lora.quantization,
+            **({"update computed in": lora.precision} if lora.precision else {}),
         }
     found |= {
         "learning rate": f"{training.learning_rate:g}",

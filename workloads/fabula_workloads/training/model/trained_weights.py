@@ -26,6 +26,8 @@ def add_lora(model: Any, lora: Lora, base_name: str) -> Any:
     """
     from peft import LoraConfig, get_peft_model
 
+    from fabula_workloads.models.fp32_update import compute_in_fp32
+
     if problem := unknown_targets(lora, linear_layers(model), base_name):
         raise ConfigInvalid(problem)
     tuned = get_peft_model(
@@ -40,11 +42,14 @@ def add_lora(model: Any, lora: Lora, base_name: str) -> Any:
         ),
         autocast_adapter_dtype=False,
     )
-    # peft would make the update fp32, and DeepSpeed leave it so under ZeRO-3: each input would be copied to fp32
-    # and multiplied in it, which GPUs are slow at. The optimizer keeps fp32 weights of its own.
-    for parameter in tuned.parameters():
-        if parameter.requires_grad:
-            parameter.data = parameter.data.to(model.get_input_embeddings().weight.dtype)
+    if lora.precision == "fp32":
+        compute_in_fp32(tuned)
+    else:
+        # peft would make the update fp32, and DeepSpeed leave it so under ZeRO-3: each input would be copied to fp32
+        # and multiplied in it, which GPUs are slow at. The optimizer keeps fp32 weights of its own.
+        for parameter in tuned.parameters():
+            if parameter.requires_grad:
+                parameter.data = parameter.data.to(model.get_input_embeddings().weight.dtype)
     # Otherwise the adapter would name a folder of this pod as its base.
     tuned.peft_config["default"].base_model_name_or_path = base_name
     return tuned

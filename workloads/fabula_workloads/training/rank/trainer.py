@@ -188,7 +188,7 @@ def training_arguments(job: TrainingJob, plan: StepPlan) -> TrainingArguments:
         optim="adamw_torch",
         # Trainer's own would follow the length of the padded or packed row (`neftune`).
         neftune_noise_alpha=None,
-        bf16=training.precision == "bf16",
+        bf16=job.deepspeed["bf16"]["enabled"],
         seed=training.seed,
         dataloader_num_workers=training.loader_workers,
         dataloader_pin_memory=cuda,

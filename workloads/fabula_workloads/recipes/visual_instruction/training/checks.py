@@ -63,6 +63,8 @@ def check(spec: FineTuneRunSpec, found: ModelFiles, name: str, dataset: Manifest
     for field, instead in refused.items():
         if instead:
             raise ConfigInvalid(f"{field}: a watcher is not trained so; set it to {instead}")
+    if spec.lora.precision is not None:
+        raise ConfigInvalid("lora.precision: a watcher is not trained so; leave it out")
     if tune.takes_begin and tune.earlier_update == "merged" and spec.deepspeed.stage == 3:
         raise ConfigInvalid(
             "visualInstruction.earlierUpdate: under ZeRO-3 no rank has the whole weights that an update could be "
