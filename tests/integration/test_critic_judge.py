@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 from pathlib import Path
@@ -13,17 +14,12 @@ from tests.support.stage_context import stage_context
 
 from fabula_api.judging import plan_of
 from fabula_api.specs import parse_spec
-from fabula_workloads.judging.figures import JudgeFigures, points_of
-from fabula_workloads.metrics.answer_form import PLAIN
-from fabula_workloads.metrics.materials import Materials
-from fabula_workloads.metrics.records import GivenAnswer
-from fabula_workloads.recipes.audio_description.scoring.context import critic
+from fabula_workloads.judging.figures import JudgeFigures
 from fabula_workloads.runtime.artifact import add_part, commit
 from fabula_workloads.runtime.context import StageContext
 from fabula_workloads.runtime.ledger import Ledger
 from fabula_workloads.runtime.open_store import open_store
-from fabula_workloads.samples.sample_set import read_sample_set
-from fabula_workloads.stages import judge
+from fabula_workloads.stages import judge, score
 from fabula_workloads.stages.judged import read_judges
 
 REFERENCES = ("Joey opens the door.", "He sits down.", "A dog barks.", "Ross waves at Joey.")
@@ -102,24 +98,24 @@ def test_a_judge_says_whom_sentences_are_about_and_the_overlap_is_the_figure(roo
     assert plan_of(asked, asked.judges[0]).calls == 16  # type: ignore[union-attr, arg-type]
 
 
-def test_the_metric_is_what_the_judge_found_and_names_it(root: Path) -> None:
+def test_the_metric_is_what_the_judge_found_over_clips_and_over_titles(root: Path) -> None:
     with run_judges(Reader(frozenset())) as server:
-        spec = spec_of(server)
+        gates = [{"metric": "audio-description/critic", "arm": "tuned", "min": 0.9},
+                 {"metric": "judge/reader", "arm": "tuned", "min": 0.9}]  # fmt: skip
+        spec = spec_of(server) | {"gates": gates}
         judge.run(context_of(root, spec, "judge", "judge", "reader"))
-    judged = read_judges(context_of(root, spec, "score", "score"), parse_spec("EvalRun", spec))  # type: ignore[arg-type]
-    from fabula_workloads.recipes.audio_description.held_out import NarrationEvaluationSample
-
-    samples = read_sample_set(open_store(f"file://{root}/select"), NarrationEvaluationSample)
-    answers = [GivenAnswer(arm, f"c{n}", 0, text) for arm, said in SAID.items() for n, text in enumerate(said)]
-    found = critic(
-        Materials(
-            parse_spec("EvalRun", spec), ["v2"], answers, {}, {one.id: one for one in samples}, PLAIN,  # type: ignore[arg-type]
-            lambda *_: (root, ""), lambda: None, None, points_of(judged),
-        )
-    )  # fmt: skip
-    assert found.value("v2", ("base", "c3", 0)) == 0.5 and found.value("v2", ("tuned", "c1", 0)) == 1.0
-    assert found.value("v2", ("tuned", "c2", 0)) is None, "its reference is about nobody"
-    assert found.label == "whom sentences are about says reader"
+    made = score.run(context_of(root, spec, "score", "score"))
+    assert made.summary is not None
+    rows = {
+        (row["metric"], row["arm"], row["film"]): (row["clips"], row["mean"])
+        for row in csv.DictReader((root / "score/films.csv").open())
+    }
+    assert rows["audio-description/critic", "tuned", "(clips)"] == ("3", "1.0")
+    assert float(rows["audio-description/critic", "base", "tt1"][1]) == pytest.approx(1 / 6)
+    told = json.loads((root / "score/report.json").read_text())
+    assert [gate["passed"] for gate in told["gates"]] == [True, True]
+    html = (root / "score/report.html").read_text()
+    assert "whom sentences are about says reader" in html and "Over films" in html
 
 
 def test_a_judge_that_cannot_be_read_gives_no_points_and_is_counted_apart(root: Path) -> None:
@@ -129,3 +125,28 @@ def test_a_judge_that_cannot_be_read_gives_no_points_and_is_counted_apart(root: 
     assert made.counts["verdict/failed/Unreadable"] == 16
     found = figures(root, spec)
     assert (found.unread, found.points["tuned"], found.self_test.passed) == (12, {}, False)
+
+
+def test_points_for_what_is_told_are_greedy_and_of_several_tries_and_what_cannot_be_read_is_none(root: Path) -> None:
+    """LLM-AD-Eval: the published judge drew at temperature 1 and took a reply that it could not read for no points."""
+
+    class Points(JudgeServer):
+        def reply(self, model: str, text: str, content: str) -> str:
+            (meant,) = re.findall(r"<reference>\n(.*?)\n</reference>", text, re.S)
+            (said,) = re.findall(r"<answer>\n(.*?)\n</answer>", text, re.S)
+            if meant.startswith("A dog"):
+                return "{'score': five}"
+            shared = len(set(meant.split()) & set(said.split()))
+            return json.dumps({"reason": "Counted.", "events": 1, "overall": min(5, shared)})
+
+    with run_judges(Points(frozenset())) as server:
+        spec = spec_of(server, rubric="llm-ad-eval", tries=2, probes=2)
+        made = judge.run(context_of(root, spec, "judge", "judge", "reader"))
+        assert {request["temperature"] for request in server.requests} == {0}
+        assert not any("picture" in str(request["messages"]) for request in server.requests)
+    found = figures(root, spec)
+    assert made.counts["verdict/failed/Unreadable"] == found.unread == 2
+    assert found.points["tuned"] == {"c0": 3.0, "c1": 1.0, "c3": 4.0}, "no points are none, and not zero"
+    assert found.means["tuned"].count == 3
+    tries = [one for one in found.reasons["c0", 0] if one.shown == ("tuned",)]
+    assert [one.attempt for one in tries] == [0, 1]
