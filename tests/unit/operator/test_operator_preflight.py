@@ -35,6 +35,22 @@ MIX = MODELS["qwen3-vl-235b-a22b"]
         ("Qwen/Qwen3-VL-32B-Instruct", 33.4, 32.8),
         ("Qwen/Qwen3-VL-30B-A3B-Thinking", 31.1, 3.35),
         ("s3://models/Qwen3-VL-235B-A22B-Instruct/", 235.7, 22.2),
+        ("meta-llama/Meta-Llama-3-8B", 8.03, 8.03),
+        ("meta-llama/Llama-3.2-1B-Instruct", 1.236, 1.236),
+        ("meta-llama/Llama-3.2-3B", 3.213, 3.213),
+        ("Qwen/Qwen2.5-0.5B", 0.494, 0.494),
+        ("Qwen/Qwen2.5-1.5B-Instruct", 1.544, 1.544),
+        ("Qwen/Qwen2.5-3B", 3.086, 3.086),
+        ("Qwen/Qwen2.5-7B-Instruct", 7.616, 7.616),
+        ("Qwen/Qwen2.5-14B", 14.77, 14.77),
+        ("Qwen/Qwen2.5-32B", 32.76, 32.76),
+        ("Qwen/Qwen2.5-72B-Instruct", 72.71, 72.71),
+        ("Qwen/Qwen3-0.6B", 0.596, 0.596),
+        ("Qwen/Qwen3-1.7B", 1.721, 1.721),
+        ("Qwen/Qwen3-4B", 4.022, 4.022),
+        ("Qwen/Qwen3-8B", 8.191, 8.191),
+        ("Qwen/Qwen3-14B", 14.77, 14.77),
+        ("Qwen/Qwen3-32B", 32.76, 32.76),
     ],
 )
 def test_parameters_follow_from_the_published_shapes(name: str, billions: float, active: float) -> None:
@@ -283,6 +299,10 @@ def test_what_a_recipe_trains_beside_the_language_model_is_counted() -> None:
     assert model is not None
     beside = narrator.weights_beside(model.hidden)
     assert memory_of(narrator, model).state * 1024**3 == pytest.approx(beside * (12 + 2) / 8)
+    small = narrator.replace(topology=narrator.topology.replace(product="Tesla-T4"))
+    made = preflight(small)
+    assert made is not None and made.verdict == "does not fit"
+    assert "nf4" not in made.message and "deepspeed.stage 3" in made.message, "a narrator is not held in 4 bits"
     assert memory_of(words, model).state * 1024**3 == pytest.approx(model.lora_parameters(16, TARGET_MODULES) * 14 / 8)
 
 

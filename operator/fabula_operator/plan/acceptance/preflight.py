@@ -15,6 +15,8 @@ from fabula_api.fine_tune_blocks import Estimate
 from fabula_api.fine_tune_run import FineTuneRunSpec
 from fabula_api.gpu_products import Gpu, gpu
 from fabula_api.model_families import ModelFacts
+from fabula_api.recipes import recipes
+from fabula_api.recipes.kind_specs import unused_of
 from fabula_api.training_memory import LIVE_PARAMETERS, LOGITS_AT_ONCE
 from fabula_operator.plan.acceptance.held import held_bytes, trained_parameters, update_width, width_of
 from fabula_operator.plan.acceptance.model_facts import model_facts, of_size
@@ -305,7 +307,9 @@ def _changes(spec: FineTuneRunSpec, model: ModelFacts) -> Iterator[tuple[str, Fi
     if spec.deepspeed.stage < 3:
         yield "deepspeed.stage 3", _with(spec, stage=3)
     lora = spec.training.method == "lora"
-    if lora and not model.experts and spec.lora.quantization == "none":
+    recipe = recipes().get(spec.recipe)
+    whole_bits = recipe is not None and "lora.quantization" in unused_of(recipe, "FineTuneRun")
+    if lora and not whole_bits and not model.experts and spec.lora.quantization == "none":
         smaller = spec.replace(lora=spec.lora.replace(quantization="nf4"))
         yield "lora.quantization nf4", smaller
         yield "lora.quantization nf4 with deepspeed.stage 3", _with(smaller, stage=3)
