@@ -57,6 +57,20 @@ def test_stages_have_the_published_settings_and_are_chained(
         assert (spec.lora.rank, spec.lora.alpha, spec.lora.dropout) == (128, 256, 0.05)
 
 
+@pytest.mark.parametrize("folder", [FOLDER, FOLDER / "tiny"], ids=["published", "tiny"])
+def test_all_that_a_run_waits_for_is_applied_with_it(folder: Path) -> None:
+    """`kubectl apply -f` takes a folder; a run whose dataset nobody builds would wait for good."""
+    documents = [one for path in folder.glob("*.yaml") for one in yaml.safe_load_all(path.read_text())]
+    made = {(one["kind"], one["metadata"]["name"]) for one in documents}
+    wanted = set()
+    for one in documents:
+        spec, block = one["spec"], one["spec"]["visualInstruction"]
+        wanted |= {("DatasetBuild", ref) for at in ("dataset", "samples") if (ref := spec.get(at, {}).get("ref"))}
+        wanted |= {("FineTuneRun", arm["adapter"]["ref"]) for arm in spec.get("arms", []) if "adapter" in arm}
+        wanted |= {("FineTuneRun", block["begin"]["ref"])} if "begin" in block else set()
+    assert wanted and wanted <= made, wanted - made
+
+
 def test_the_last_stage_says_what_it_begins_with() -> None:
     """The reference's script left it out, and ended in its own parser."""
     rules = VisualInstructionTune.cel

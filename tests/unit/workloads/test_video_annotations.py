@@ -96,6 +96,8 @@ def test_an_offline_sample_is_asked_once_all_has_been_seen_and_a_picture_is_one_
     assert video.turns[0].text == "What is done?"  # the schema's place for what is shown is no word
     assert {turn.at for turn in video.turns_until(7.5)} == {7.5} and video.problem(10.0) is None
     assert window_of(picture, 1.0, VideoFrames(least=8)) == Window(end=1.0, frames=(0.0,))
+    long = window_of(video, 300.0, VideoFrames(most=16))  # a timed one is left out; this is seen at a lower rate
+    assert isinstance(long, Window) and len(long.frames) == 16 and long.frames[1] == 300 / 16
     timed = read(GESTURE)[0]
     assert isinstance(timed, Row) and not timed.offline and timed.turns_until(7.5) == timed.turns
 

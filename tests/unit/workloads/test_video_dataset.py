@@ -128,6 +128,22 @@ def test_offline_samples_of_videos_and_pictures_are_asked_at_their_end(tmp_path:
     assert picture.size == (32, 32) and colour_of(picture)[0] > 180
 
 
+def test_a_file_of_sound_beside_the_video_is_heard_in_the_place_of_its_own(tmp_path: Path) -> None:
+    videos(tmp_path)
+    draw_video(tmp_path / "own/videos/told.mp4", [(0, GREY)], seconds=3, tone=900)
+    source = write(
+        tmp_path,
+        row("b.mp4", said(0, 1), audio="told.mp4"),
+        row("b.mp4", said(0, 1)),
+        row("a.mp4", said(2, 4), audio="gone.wav"),
+    )
+    made = build(tmp_path, source, sound=True)
+    assert made.counts["sample/skipped/NoSound"] == 1
+    found = samples(tmp_path)
+    told, silent = found["own-000000"], found["own-000001"]
+    assert told.sound and not silent.sound and told.shard != silent.shard and told.frames == silent.frames
+
+
 def test_equal_inputs_give_an_equal_dataset_however_many_pods_decode(tmp_path: Path) -> None:
     digests = set()
     for shards in (1, 3):

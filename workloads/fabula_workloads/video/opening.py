@@ -35,8 +35,8 @@ class VideoFacts:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[InputContainer]:
-    """The file, open for decoding. Raises UnfitVideo for one that is no video or has no pictures."""
+def opened(path: Path, *, pictures: bool = True) -> Iterator[InputContainer]:
+    """The file, open for decoding. Raises UnfitVideo for one that is no video, or has no pictures where it has to."""
     import av
     from av.error import FFmpegError
 
@@ -45,7 +45,7 @@ def opened(path: Path) -> Iterator[InputContainer]:
     except FFmpegError as error:
         raise UnfitVideo("Undecodable", f"it is no video that can be read: {_said(error)}") from None
     with container:
-        if not container.streams.video:
+        if pictures and not container.streams.video:
             raise UnfitVideo("NoPictures", "it has no pictures that can be read")
         yield container
 

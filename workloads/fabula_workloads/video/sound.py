@@ -19,14 +19,14 @@ RATE = 16_000
 def seconds_of_sound(path: Path, start: float, end: float, rate: int = RATE) -> Iterator[NDArray[np.int16]]:
     """Second by second from `start` on, each `rate` samples of int16; the last one is filled up with silence.
 
-    Nothing where the file has no sound; silence in its place where the sound begins late. Raises UnfitVideo for a file
-    that cannot be read.
+    The file may be a video, or sound alone. Nothing where it has no sound; silence in its place where the sound begins
+    late. Raises UnfitVideo for a file that cannot be read.
     """
     import av
     import numpy as np
     from av.error import FFmpegError
 
-    with opened(path) as container:
+    with opened(path, pictures=False) as container:
         if not container.streams.audio:
             return
         stream = container.streams.audio[0]

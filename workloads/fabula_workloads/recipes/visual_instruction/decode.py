@@ -4,37 +4,29 @@ none twice."""
 from __future__ import annotations
 
 import hashlib
-import io
 import re
-import tarfile
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from fabula_api.base import Record
 from fabula_api.recipes.visual_instruction.build import VideoFrames
-from fabula_workloads.pictures.opening import UnfitPicture, open_picture
+from fabula_workloads.pictures.opening import UnfitPicture
 from fabula_workloads.recipes.visual_instruction.annotations.rows import Row
 from fabula_workloads.recipes.visual_instruction.build_of import block_of
 from fabula_workloads.recipes.visual_instruction.ingest import KIND, rows_of
-from fabula_workloads.recipes.visual_instruction.sample import SOUND_NAME, frame_name
+from fabula_workloads.recipes.visual_instruction.packing import pack, pack_picture
 from fabula_workloads.runtime.context import StageContext, StageResult
 from fabula_workloads.runtime.failures import NotFound
 from fabula_workloads.runtime.ledger import own_items
 from fabula_workloads.runtime.open_store import open_store
 from fabula_workloads.runtime.outcomes import Outcome, Outcomes
-from fabula_workloads.video.frames import frames_at, moments
+from fabula_workloads.video.frames import moments
 from fabula_workloads.video.opening import UnfitVideo, VideoFacts, facts
-from fabula_workloads.video.sound import seconds_of_sound
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
-_QUALITY = 90
 
 
 class Window(Record):
@@ -96,9 +88,10 @@ def by_video(rows: Iterable[Row]) -> Mapping[str, list[Row]]:
 
 
 def item_of(row: Row) -> str:
-    """A video's id in the ledger; two videos never share one."""
+    """A video's id in the ledger, with the sound that belongs to it; two never share one."""
     safe = _UNSAFE.sub("-", row.video)[:80].strip("-.") or "video"
-    return f"{row.source}-{safe}-{hashlib.sha256(row.video.encode()).hexdigest()[:8]}"
+    told = row.video if row.audio is None else f"{row.video}\n{row.audio}"
+    return f"{row.source}-{safe}-{hashlib.sha256(told.encode()).hexdigest()[:8]}"
 
 
 def window_of(row: Row, seconds: float, asked: VideoFrames) -> Window | str:
@@ -109,7 +102,9 @@ def window_of(row: Row, seconds: float, asked: VideoFrames) -> Window | str:
     if row.still:
         return Window(end=end, frames=(row.start,))
     rate = max(asked.fps, asked.least / (end - row.start))
-    found = moments(row.start, end, rate)
+    if row.offline:  # nothing in it has a moment that could be missed: it is seen at a lower rate, as published
+        rate = min(rate, asked.most / (end - row.start))
+    found = moments(row.start, end, rate)[: asked.most if row.offline else None]
     return "TooLong" if len(found) > asked.most else Window(end=end, frames=tuple(found))
 
 
@@ -121,8 +116,12 @@ def _decoded(
         open_store(folder).download(rows[0].video, local)
         # A picture is looked at for a second.
         known = VideoFacts(1.0, 0, 0, has_audio=False) if rows[0].still else facts(local)
+        heard = local if sound and known.has_audio else None
+        if sound and rows[0].audio is not None:
+            heard = scratch / f"sound{Path(rows[0].audio).suffix}"
+            open_store(folder).download(rows[0].audio, heard)
     except NotFound:
-        return Decoded(outcome="rejected", reason="NoVideo")
+        return Decoded(outcome="rejected", reason="NoSound" if local.exists() else "NoVideo")
     except UnfitVideo as unfit:
         return Decoded(outcome="rejected", reason=unfit.reason)
     found = {row.id: window_of(row, known.seconds, asked) for row in rows}
@@ -132,12 +131,12 @@ def _decoded(
         return Decoded(outcome="ok", rejected=rejected, seconds=known.seconds)
     shard = scratch / "shard.tar"
     wanted = sorted({at for window in windows.values() for at in window.frames})
-    last = max(window.end for window in windows.values()) if sound and known.has_audio else 0.0
+    last = max(window.end for window in windows.values()) if heard is not None else 0.0
     try:
         if rows[0].still:
-            have = pack_picture(local, asked.side, shard)
+            have = pack_picture(local, asked.side, shard, heard)
         else:
-            have = pack(context.check_stop, local, wanted, asked.side, last, shard)
+            have = pack(context.check_stop, local, wanted, asked.side, last, shard, heard)
     except UnfitPicture:
         return Decoded(outcome="rejected", reason="Undecodable")
     except UnfitVideo as unfit:
@@ -158,39 +157,3 @@ def _decoded(
         outcome="ok", windows=windows, rejected=rejected, seconds=known.seconds, sound=last > 0, path=path,
         sha256=sha256,
     )  # fmt: skip
-
-
-def pack(
-    check_stop: Callable[[], None], video: Path, wanted: Sequence[float], side: int, sound_until: float, shard: Path
-) -> set[float]:
-    """Write the shard; the moments that have a picture."""
-    have: set[float] = set()
-    with tarfile.open(shard, "w", format=tarfile.USTAR_FORMAT) as tar:
-        for frame in frames_at(video, wanted, side=side):
-            check_stop()
-            _add(tar, frame_name(frame.at), _jpeg(frame.picture))
-            have.add(frame.at)
-        if sound_until:
-            seconds = (second.astype("<i2").tobytes() for second in seconds_of_sound(video, 0.0, sound_until))
-            _add(tar, SOUND_NAME, b"".join(seconds))
-    return have
-
-
-def pack_picture(picture: Path, side: int, shard: Path) -> set[float]:
-    """Write the shard of a picture, which is all there is to see of its sample. Raises UnfitPicture."""
-    with tarfile.open(shard, "w", format=tarfile.USTAR_FORMAT) as tar:
-        _add(tar, frame_name(0.0), _jpeg(open_picture(picture).resize((side, side))))
-    return {0.0}
-
-
-def _jpeg(picture: Image) -> bytes:
-    data = io.BytesIO()
-    picture.convert("RGB").save(data, "JPEG", quality=_QUALITY)
-    return data.getvalue()
-
-
-def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
-    """Without times and owners: equal videos make equal shards."""
-    entry = tarfile.TarInfo(name)
-    entry.size = len(data)
-    tar.addfile(entry, io.BytesIO(data))

@@ -53,6 +53,8 @@ class Conversation(Layout):
     video: str | None = Field(None, min_length=1)
     image: str | list[str] | None = None
     """A picture in the place of a video, or a list of one."""
+    audio: str | list[str] | None = None
+    """A file of sound beside the video, in the place of the video's own, or a list of one."""
     conversations: list[Said] = []
     video_start_time: Second | None = None
     video_end_time: Second | None = None

@@ -107,9 +107,11 @@ def _middle(start: str, end: str) -> float | str:
 
 
 def _row(record: Conversation, name: str, place: str, source: VideoSource) -> Row:
-    video = record.video or _image(record)
-    if problem := path_problem(video):
-        raise ValueError(f"its video {video!r} is no path below {source.videos}: {problem}")
+    video = record.video or _only(record.image, "neither a video nor an image", "pictures")
+    audio = None if record.audio is None else _only(record.audio, "no file of sound", "files of sound")
+    for what, path in (("video", video), ("audio", audio)):
+        if path is not None and (problem := path_problem(path)):
+            raise ValueError(f"its {what} {path!r} is no path below {source.videos}: {problem}")
     start = record.video_start_time or 0.0
     turns = tuple(_turn(said, start, record) for said in record.conversations)
     options: tuple[str, ...] = ()
@@ -131,6 +133,7 @@ def _row(record: Conversation, name: str, place: str, source: VideoSource) -> Ro
         start=start,
         end=record.video_end_time,
         turns=turns,
+        audio=audio,
         offline=record.offline,
         still=record.video is None,
         options=options,
@@ -138,13 +141,12 @@ def _row(record: Conversation, name: str, place: str, source: VideoSource) -> Ro
     )
 
 
-def _image(record: Conversation) -> str:
-    """The picture of a sample without a video. Raises ValueError where there is none, or are several."""
-    given = [record.image] if isinstance(record.image, str) else record.image or []
-    if len(given) != 1:
-        what = f"{len(given)} pictures, and a watcher sees one at a moment" if given else "neither a video nor an image"
-        raise ValueError(f"it has {what}")
-    return given[0]
+def _only(given: str | list[str] | None, none: str, several: str) -> str:
+    """The one file that a sample names. Raises ValueError where there is none, or are several."""
+    found = [given] if isinstance(given, str) else given or []
+    if len(found) != 1:
+        raise ValueError(f"it has {f'{len(found)} {several}, and one is what a sample may have' if found else none}")
+    return found[0]
 
 
 def _turn(said: Said, start: float, record: Conversation) -> Turn:

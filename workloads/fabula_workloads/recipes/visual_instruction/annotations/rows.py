@@ -46,6 +46,8 @@ class Row(Record):
     end: float | None
     """The stretch that is watched; None: to the video's end."""
     turns: tuple[Turn, ...]
+    audio: str | None = None
+    """A file below the same folder whose sound is heard; None: the video's own."""
     offline: bool = False
     """Whether its turns have no times of their own: all is said once everything has been seen."""
     still: bool = False

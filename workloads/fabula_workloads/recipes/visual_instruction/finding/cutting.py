@@ -10,7 +10,7 @@ from typing import Any
 
 from fabula_api.recipes.visual_instruction.watch import VisualInstructionEvalSpec, WatchedFrames
 from fabula_api.uri import path_problem
-from fabula_workloads.recipes.visual_instruction.decode import pack
+from fabula_workloads.recipes.visual_instruction.packing import pack
 from fabula_workloads.runtime.failures import ConfigInvalid, InputInvalid, NotFound
 from fabula_workloads.runtime.open_store import open_store
 from fabula_workloads.runtime.store import Store

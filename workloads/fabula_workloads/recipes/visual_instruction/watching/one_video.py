@@ -12,8 +12,8 @@ import torch
 from fabula_api.recipes.visual_instruction.watch import Threshold
 from fabula_workloads.recipe_parts.evaluation import VideoAsked
 from fabula_workloads.recipes.visual_instruction.annotations.rows import Turn
-from fabula_workloads.recipes.visual_instruction.decode import pack
 from fabula_workloads.recipes.visual_instruction.evaluated import ClipSample
+from fabula_workloads.recipes.visual_instruction.packing import pack
 from fabula_workloads.recipes.visual_instruction.watcher import files
 from fabula_workloads.recipes.visual_instruction.watching.engine import load_watcher, view_of
 from fabula_workloads.recipes.visual_instruction.watching.row import Spoken
