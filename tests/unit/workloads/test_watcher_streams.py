@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fabula_api.recipes.visual_instruction.watch import Threshold
 from fabula_workloads.recipes.visual_instruction.annotations.rows import Turn
 from fabula_workloads.recipes.visual_instruction.watcher.stream import (
     IGNORED,
@@ -15,11 +16,14 @@ from fabula_workloads.recipes.visual_instruction.watcher.stream import (
     SOUND,
     Asked,
     Reply,
+    Segment,
     Streams,
     blocks_of,
     two_streams,
 )
 from fabula_workloads.recipes.visual_instruction.watcher.tokens import MarkIds
+from fabula_workloads.recipes.visual_instruction.watching.row import Spoken, View, row_of
+from fabula_workloads.recipes.visual_instruction.watching.speaking import Moment, Speaking
 
 MARKS = MarkIds(segment=90, answer=91, remark=92, quiet=93, end=94)
 SYSTEM, FRAMES = [1, 2], (0.0, 1.0, 2.0, 3.0)
@@ -107,6 +111,22 @@ def test_it_is_time_to_speak_in_the_second_half_of_a_span(turns: tuple[Turn, ...
     for one in made.decisions:
         assert made.user[one.place] == PICTURE and made.user[one.place + 1] == MARKS.segment
     assert streams(*turns, learn_when=False).decisions == []
+
+
+def test_only_frames_count_for_the_threshold_and_time_passes_from_decision_to_decision() -> None:
+    """Marks of texts filled the published queue too, with scores that nothing had taught."""
+    segments = (Segment("text", 1.0, 3), Segment("picture", 1.0, 6), Segment("picture", 2.0, 9))
+    view = View(user=(0,) * 12, segments=segments, positions=None, pixels=None)  # type: ignore[arg-type]
+    told: list[Spoken] = []
+    row, speaking = row_of(view, 3), Speaking(MARKS, Threshold(over="sum", frames=3, above=0.35), 1, told.append)
+    for place in range(14):
+        row.came = float(place) if row.came is None else row.came
+        token = MARKS.quiet if row.speaking is None else [20, 21, MARKS.end][len(row.speaking.tokens)]
+        speaking.decide(row, token, 0.2, Moment(place, place + 0.5))
+    (said,) = row.said
+    assert said.at == 2.0 and said.score == 0.4 and said.tokens == [20, 21] and told == [said] and row.done
+    # The frame of second 2 came behind position 6, and its first word two positions after the decision.
+    assert (said.decision_seconds, said.first_token_seconds) == (2.5, 1.0)
 
 
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=4), st.integers(0, 5), st.integers(1, 40))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
-
-import torch
+from typing import TYPE_CHECKING
 
 from fabula_workloads.recipes.visual_instruction.watcher.stream import Reply, Segment
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True, slots=True)
