@@ -106,7 +106,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, training_libraries: Path) 
 def installed(cluster: Cluster) -> Iterator[Any]:
     """The chart, installed; what Helm does next is up to the test."""
     cluster.claim.mkdir(parents=True)
-    prepared = copies.run("fabula_quickstart", "--root", f"file://{cluster.claim}")
+    prepared = copies.run("fabula_quickstart", "--root", f"file://{cluster.claim}", anew=True)
     assert prepared.returncode == 0, prepared.stderr
     with helm.Config(kubeconfig_path=str(cluster.state / "kubeconfig"), namespace=SYSTEM) as config:
         config.install(

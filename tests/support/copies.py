@@ -25,7 +25,6 @@ SCRIPT = "tests.support.script"
 _SERVES = {
     "fabula_workloads.cli": STAGES,
     SCRIPT: STAGES,
-    "fabula_quickstart": TRAINING,
     "tests.support.accumulated_gradients": TRAINING,
     "tests.support.foreign_trainer": TRAINING,
     "tests.support.gathered_weights": TRAINING,
@@ -35,7 +34,6 @@ _MAIN = {
     "fabula_operator": "fabula_operator.main",
     "fabula_local.apiserver": "fabula_local.apiserver.__main__",
     "fabula_workloads.cli": "fabula_workloads.command",
-    "fabula_quickstart": "fabula_quickstart.__main__",
 }
 """Where the `main` is of what is run by another name."""
 _READ_AT_IMPORT = ("HF_", "TRANSFORMERS_")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import shutil
 from collections import Counter
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -76,14 +78,15 @@ class TestEpisodes:
             read_scripts(tmp_path)
 
 
-class TestPictures:
-    @pytest.fixture(scope="class")
-    @classmethod
-    def folder(cls, tmp_path_factory: pytest.TempPathFactory) -> Path:
-        folder = tmp_path_factory.mktemp("vist")
-        write_vist(folder)
-        return folder
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The picture sequences, drawn once; tests must not write to them."""
+    folder = tmp_path_factory.mktemp("vist")
+    write_vist(folder)
+    return folder
 
+
+class TestPictures:
     def test_eight_stories_of_five_in_vists_layout(self, folder: Path) -> None:
         annotations = json.loads((folder / "test.story-in-sequence.json").read_text())["annotations"]
         assert {len(entry) for entry in annotations} == {1}
@@ -111,8 +114,9 @@ class TestPictures:
 
 class TestPrepare:
     @pytest.fixture
-    def built(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-        """Names of the pieces that were built; the models, which need torch, are stood in for by a file."""
+    def built(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> list[str]:
+        """Names of the pieces that were built; the models, which need torch, are stood in for by a file, and pictures
+        are drawn already."""
         names: list[str] = []
         pieces = quickstart.pieces
 
@@ -122,6 +126,8 @@ class TestPrepare:
 
         def noted(piece: Piece) -> Piece:
             build = model if "/models/" in piece.path else piece.build
+            if piece.path == "quickstart/vist":
+                build = partial(shutil.copytree, folder, dirs_exist_ok=True)
 
             def note(path: Path) -> None:
                 names.append(piece.path)
