@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from fabula_api.eval_run import EvalRunSpec
 from fabula_api.recipes.visual_instruction.measures import FEEDBACK
 from fabula_api.rubrics import STORY
 from fabula_api.specs import parse_spec
+from fabula_workloads.inference.opening import open_engine
 from fabula_workloads.inference.request import Answer, Request
 from fabula_workloads.metrics.answer_form import PLAIN
 from fabula_workloads.metrics.materials import Materials
@@ -23,6 +25,7 @@ from fabula_workloads.recipes.visual_instruction.answer import SaidAt, WatchedAn
 from fabula_workloads.recipes.visual_instruction.evaluated import ClipSample
 from fabula_workloads.recipes.visual_instruction.evaluation import EVALUATION
 from fabula_workloads.recipes.visual_instruction.scoring import measures
+from fabula_workloads.runtime.failures import ConfigInvalid
 from fabula_workloads.samples.found import Search
 from fabula_workloads.scoring.score import Wishes, files_of, score
 
@@ -276,6 +279,43 @@ def test_a_model_without_a_head_is_polled_to_the_end_of_the_clip_and_not_of_the_
     assert spoke.replies[0].decision_seconds == 0.5 and spoke.replies[0].first_token_seconds is not None
     silent, model = watched(99)
     assert silent.replies == () and len(model.asked) == 10  # every second up to the clip's end, which is 10
+
+
+def arm_of(**arm: Any) -> Any:
+    """An arm's context, as far as its engine is opened from it."""
+    asked = spec(samples={"uri": "bench"}, arms=[{"name": "one", **arm}])
+    config = SimpleNamespace(arm="one", shards=1)
+    return SimpleNamespace(config=config, spec_of=lambda kind: asked, check_stop=lambda: None)
+
+
+def test_a_served_model_is_polled_as_one_in_the_pod_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it is it would answer with words that have no second, and be taken for silent."""
+    from tests.support import chat_server
+    from tests.support.watching_world import shard_of
+
+    from fabula_quickstart.watching import clips
+
+    def reply(body: dict[str, Any]) -> str:
+        content = body["messages"][0]["content"]
+        asked = "".join(part.get("text", "") for part in content)
+        if "yes or no" not in asked:
+            return "Hello there"
+        return "Yes." if sum(part["type"] == "image_url" for part in content) >= 5 else "No."
+
+    monkeypatch.setattr(chat_server, "reply_to", reply)
+    (tmp_path / "s.tar").write_bytes(shard_of(next(clips())))
+    sample = clip(frames=tuple(map(float, range(10))))
+    left = [Request(f"clip-{number}", 0, (), "", sample, tmp_path) for number in range(3)]
+    with chat_server.chat_server() as server:
+        engine = open_engine(arm_of(engine="openai", model={"name": "tiny"}, endpointUrl=server.url, concurrency=2))
+        found = list(engine.answers(lambda most: [left.pop()] if left else [], lambda: False))
+    for _, answer in found:
+        assert isinstance(answer, Answer)
+        (said,) = WatchedAnswer.model_validate_json(answer.text).replies
+        assert (said.at, said.text) == (4.0, "Hello there") and said.first_token_seconds is not None
+    assert len(found) == 3
+    with pytest.raises(ConfigInvalid, match="has an engine of its own"):
+        open_engine(arm_of(engine="vllm", model={"name": "tiny"}))
 
 
 def test_metrics_of_texts_pass_their_self_tests_on_answers_that_are_watched() -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from fabula_api.arms import CONCURRENCY, KEY_VARIABLE, Arm, engine_of
+from fabula_api.arms import CONCURRENCY, KEY_VARIABLE, Arm, Generation, engine_of
 from fabula_api.arms import Engine as EngineName
 from fabula_api.details import TunedDetails
 from fabula_api.eval_run import EvalRunSpec
@@ -82,6 +82,11 @@ def _transformers(context: StageContext, spec: EvalRunSpec, arm: Arm) -> Engine:
 
 
 def _vllm(context: StageContext, spec: EvalRunSpec, arm: Arm) -> Engine:
+    if evaluation_of(spec.recipe).open_engine is not None:
+        raise ConfigInvalid(
+            f"arms[{arm.name}]: {spec.recipe} has an engine of its own, and vllm does not hold what it trains; set "
+            "engine: transformers, or openai for a model that a server has"
+        )
     if find_spec("vllm") is None:
         raise ConfigInvalid(
             f"arms[{arm.name}]: engine vllm is not in this image; use one that has it (the operator's --image-vllm), "
@@ -119,15 +124,23 @@ def _openai(context: StageContext, spec: EvalRunSpec, arm: Arm) -> Engine:
     from fabula_workloads.inference.openai_engine import OpenAiEngine
 
     _log.info("asking %s at %s", arm.model.name, arm.endpoint_url)
-    return OpenAiEngine(
-        arm.endpoint_url,
-        arm.model.name,
-        os.environ.get(arm.key_variable or KEY_VARIABLE),
-        pixels=spec.pixels,
-        generation=spec.generation,
-        concurrency=arm.concurrency or CONCURRENCY,
-        conversation=parts_of(spec.recipe).messages,
-    )
+    url, name, concurrency = arm.endpoint_url, arm.model.name, arm.concurrency or CONCURRENCY
+
+    def opened(generation: Generation) -> OpenAiEngine:
+        return OpenAiEngine(
+            url,
+            name,
+            os.environ.get(arm.key_variable or KEY_VARIABLE),
+            pixels=spec.pixels,
+            generation=generation,
+            concurrency=concurrency,
+            conversation=parts_of(spec.recipe).messages,
+        )
+
+    if (over := evaluation_of(spec.recipe).over_chat) is not None:
+        engine: Engine = over(spec, opened, concurrency)
+        return engine
+    return opened(spec.generation)
 
 
 _OPEN: dict[EngineName, Callable[[StageContext, EvalRunSpec, Arm], Engine]] = {

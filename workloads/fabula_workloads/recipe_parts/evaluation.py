@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from fabula_api.arms import Generation
+from fabula_api.eval_run import EvalRunSpec
 from fabula_api.recipes import recipes
 from fabula_api.shared_spec import PixelWindow
 from fabula_workloads.judging.questions import OwnQuestions
@@ -54,6 +56,10 @@ class EvaluationParts:
     open_engine: Callable[[Any], Any] | None = None
     """Opens an engine of its own (`inference.request.Engine`) from an `inference.opening.Opening`; without one, a chat
     model answers."""
+    over_chat: Callable[[EvalRunSpec, Callable[[Generation], Any], int], Any] | None = None
+    """Makes an engine over a served chat model, for a recipe that asks several times for one answer: of the run, of
+    what opens the server's engine with other settings, and of the requests that may be in flight. Without it a served
+    model answers as it is."""
     watch: Callable[[VideoAsked, Callable[[float, str], None]], None] | None = None
     """Watches a video with a model of the recipe, for `fabula tell --video`: tells each reply and its second once it is
     made. Raises InputInvalid or UnfitAdapter."""

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from fabula_api.arms import Generation
+from fabula_api.eval_run import EvalRunSpec
 from fabula_api.metrics import ProfileName
 from fabula_workloads.metrics.answer_form import AnswerForm
 from fabula_workloads.metrics.reading import Reading
@@ -58,6 +60,13 @@ def open_engine(opening: Any) -> Any:
     return open_watcher(opening)
 
 
+def over_chat(spec: EvalRunSpec, opened: Callable[[Generation], Any], concurrency: int) -> Any:
+    """A served model, polled as one in the pod is."""
+    from fabula_workloads.recipes.visual_instruction.watching.polling import poll_served
+
+    return poll_served(spec, opened, concurrency)
+
+
 def watch(asked: VideoAsked, say: Callable[[float, str], None]) -> None:
     """A video, watched by a trained watcher."""
     from fabula_workloads.recipes.visual_instruction.watching.one_video import watch_video
@@ -75,6 +84,7 @@ EVALUATION = EvaluationParts(
     sample=ClipSample,
     item="clip",
     open_engine=open_engine,
+    over_chat=over_chat,
     watch=watch,
     answers=AnswerForm(
         read=_read,

@@ -7,12 +7,15 @@ moment at which it is asked, depends on when the reply is awaited.
 from __future__ import annotations
 
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from fabula_api.arms import Generation
+from fabula_api.eval_run import EvalRunSpec
 from fabula_api.recipes.visual_instruction.watch import VisualInstructionEvalSpec
 from fabula_workloads.inference.opening import Opening
 from fabula_workloads.inference.request import Answer, Engine, Failure, Interrupted, Request, Work
@@ -21,6 +24,7 @@ from fabula_workloads.recipes.visual_instruction.benchmarks.answers import yes_o
 from fabula_workloads.recipes.visual_instruction.evaluated import ClipSample
 from fabula_workloads.recipes.visual_instruction.watcher.shards import pictures_of
 from fabula_workloads.runtime.failures import ConfigInvalid, InputInvalid
+from fabula_workloads.runtime.in_flight import in_flight
 
 _ASKED = "These pictures are frames of a video up to now, in order."
 _DUE = "Is this the moment to say something to what can be seen? Answer yes or no."
@@ -41,14 +45,21 @@ class Chat(Protocol):
 class PolledEngine:
     """Answers for an arm without a head. `asks` answers in a word, `says` in sentences."""
 
-    def __init__(self, asks: Chat, says: Chat, every_seconds: float) -> None:
-        self._asks, self._says, self._every = asks, says, every_seconds
+    def __init__(self, asks: Chat, says: Chat, every_seconds: float, concurrency: int = 1) -> None:
+        self._asks, self._says, self._every, self._concurrency = asks, says, every_seconds, concurrency
 
     def answers(self, work: Work, interrupted: Interrupted) -> Iterator[tuple[Request, Answer | Failure]]:
-        """See `Engine`. One clip at a time: each question follows from the answer before."""
-        while not interrupted() and (batch := work(1)):
-            for request in batch:
-                found = self._watched(request, interrupted)
+        """See `Engine`. Each question about a clip follows from the answer before; several clips may be asked about."""
+
+        def requests() -> Iterator[Request]:
+            while not interrupted() and (batch := work(1)):
+                yield from batch
+
+        def watched(request: Request) -> Answer | Failure:
+            return self._watched(request, interrupted)
+
+        with closing(in_flight(requests(), watched, self._concurrency, threading.Event())) as at_work:
+            for request, found in at_work:
                 if interrupted():
                     return
                 yield request, found
@@ -117,6 +128,33 @@ class PolledEngine:
 def asked_of(request: Request, seen: tuple[Path, ...], prompt: str) -> Request:
     """A question about what was seen of a clip so far."""
     return Request(request.sample, request.seed, seen, prompt)
+
+
+class Served:
+    """A server's model as a `Chat`."""
+
+    def __init__(self, engine: Any) -> None:
+        self._engine = engine
+
+    def answer(self, requests: list[Request], interrupted: Interrupted) -> list[Answer | Failure]:
+        """See `Chat`."""
+        return [self._engine.answer(request) for request in requests]
+
+    def tell(self, request: Request, say: Callable[[str], None]) -> Answer | Failure:
+        """See `Chat`."""
+        found: Answer | Failure = self._engine.tell(request, say)
+        return found
+
+
+def poll_served(spec: EvalRunSpec, opened: Callable[[Generation], Any], concurrency: int) -> Engine:
+    """A model that a server has: an arm as any other. Raises ConfigInvalid."""
+    if not isinstance(spec, VisualInstructionEvalSpec):
+        raise ConfigInvalid("the evaluation is none of visual-instruction")
+    asks, says = (
+        Served(opened(Generation(temperature=0, max_new_tokens=most)))
+        for most in (_SHORT, spec.generation.max_new_tokens)
+    )
+    return PolledEngine(asks, says, spec.visual_instruction.poll_seconds, concurrency)
 
 
 def open_polled(opening: Opening, spec: VisualInstructionEvalSpec) -> Engine:
