@@ -13,7 +13,8 @@ MEANINGS: dict[str, str] = {
     "ChildFailed": "the child failed without a word of any pod",
     "BudgetReached": "the next paid call could pass the budget, so no more are made; raise it, and the run goes on",
     "ContainerCreating": "a pod is on its node, and its container does not start",
-    "DoesNotFit": "the training would need more memory than its GPUs have; the message says what to change",
+    "DoesNotFit": "a training needs more memory than its GPUs have, or a model more disk than a pod; the message says "
+    "what to change",
     "GateFailed": "a gate of the evaluation is not kept; the message names it",
     "GradientNotFinite": "the gradient norm is no number",
     "LossNotFinite": "the loss is no number",

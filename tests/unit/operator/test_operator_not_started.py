@@ -92,6 +92,20 @@ def test_an_init_container_that_failed_is_named() -> None:
     assert "init container init-pytorch failed" in failure.message
 
 
+def test_workers_that_did_not_find_their_master_cost_infrastructure() -> None:
+    """The training operator's init container looks for the master's name, which is there once the master is ready."""
+    two = {"backend": "PyTorchJob", "topology": {"nodes": 2, "gpusPerNode": 8}}
+    seen, _ = step(observed("FineTuneRun", two))
+    message = "init container init-pytorch failed (Error, exit code 1)"
+    seen = with_child(with_pod(seen, phase="Failed", message=message, finished_at=NOW), failed=True, finished_at=NOW)
+    made = plan(seen, NOW)
+    assert isinstance(made.status, FineTuneRunStatus)
+    first = made.status.attempts[0]
+    assert (first.state, first.budget) == ("Failed", "infrastructure")
+    assert first.message is not None and message in first.message
+    assert len(made.status.attempts) == 2
+
+
 def test_what_the_kubelet_says_of_a_whole_pod_is_told() -> None:
     status = {"phase": "Failed", "reason": "OutOfcpu", "message": "Node didn't have enough resource: cpu"}
     found = Pod.from_object({"metadata": {"name": "p", "uid": "u"}, "status": status})

@@ -86,7 +86,7 @@ def test_the_update_of_the_published_adapter_has_its_parameters() -> None:
             "32B on one GPU cannot",
             parsed("Qwen3-VL-32B", 3, 1, "NVIDIA-L40S"),
             "does not fit",
-            "nf4 needs 22.5 GiB, or deepspeed.stage 3 on 2 such GPUs or more",
+            "nf4 needs 22.8 GiB, or deepspeed.stage 3 on 2 such GPUs or more",
         ),
         (
             "235B on 4 GPUs cannot",
@@ -94,19 +94,19 @@ def test_the_update_of_the_published_adapter_has_its_parameters() -> None:
             "does not fit",
             "offload all needs 6.0 GiB and 440 GiB of CPU memory in each pod, or deepspeed.stage 3 on 6 such GPUs",
         ),
-        ("a full 32B held whole cannot", parsed(B32, 2, training=FULL), "does not fit", "deepspeed.stage 3 needs 64.5"),
+        ("a full 32B held whole cannot", parsed(B32, 2, training=FULL), "does not fit", "deepspeed.stage 3 needs 72.2"),
         (
             "a full 32B sharded is too tight for long samples",
             parsed(B32, training=FULL),
             "may not fit",
-            "deepspeed.offload optimizer, or a lower",
+            "deepspeed.stage 3 with offload optimizer needs 11.1 GiB and 610 GiB of CPU memory in each pod, or",
         ),
         ("a full 32B fits with offload", parsed(B32, training=FULL, deepspeed=OFFLOAD), "fits", "0.0 gradients and"),
         (
             "a full 32B on 4 GPUs cannot",
             parsed(B32, 3, 4, training=FULL),
             "does not fit",
-            "deepspeed.stage 3 with offload optimizer needs 18.9 GiB and 427 GiB of CPU memory",
+            "deepspeed.stage 3 with offload optimizer needs 18.9 GiB and 610 GiB of CPU memory",
         ),
         ("32B in 4 bits fits one GPU", parsed(B32, 2, 1, lora=NF4), "fits", "19.3 weights in 4 bits under ZeRO-2"),
         (
@@ -207,12 +207,13 @@ def test_offload_moves_state_to_the_pods_cpu_memory() -> None:
     moved = memory_of(parsed(B32, training=FULL, deepspeed=OFFLOAD), model)
     everything = memory_of(parsed(B32, training=FULL, deepspeed={"stage": 3, "offload": "all"}), model)
     assert (here.host, moved.state, everything.weights) == (0, 0, 0)
-    assert moved.host == pytest.approx(8 * here.state)
-    assert everything.host == pytest.approx(8 * (here.state + here.weights))
+    # Beside the sums of gradients the optimizer's own: 5 numbers of 4 bytes a weight, not 4.
+    assert moved.host == pytest.approx(8 * 5 / 4 * here.state)
+    assert everything.host == pytest.approx(8 * (5 / 4 * here.state + here.weights))
     made = preflight(parsed(B32, training=FULL, deepspeed=OFFLOAD))
     assert made is not None
     assert made.estimate.note is not None
-    assert "427.2 in each pod's CPU memory by deepspeed.offload" in made.estimate.note
+    assert "610.2 in each pod's CPU memory by deepspeed.offload" in made.estimate.note
 
 
 def test_logits_of_a_frozen_head_are_computed_a_few_at_a_time() -> None:
@@ -298,12 +299,12 @@ def test_what_a_recipe_trains_beside_the_language_model_is_counted() -> None:
     model = model_facts(B32)
     assert model is not None
     beside = narrator.weights_beside(model.hidden)
-    assert memory_of(narrator, model).state * 1024**3 == pytest.approx(beside * (12 + 2) / 8)
+    assert memory_of(narrator, model).state * 1024**3 == pytest.approx(beside * (12 + 4) / 8)
     small = narrator.replace(topology=narrator.topology.replace(product="Tesla-T4"))
     made = preflight(small)
     assert made is not None and made.verdict == "does not fit"
     assert "nf4" not in made.message and "deepspeed.stage 3" in made.message, "a narrator is not held in 4 bits"
-    assert memory_of(words, model).state * 1024**3 == pytest.approx(model.lora_parameters(16, TARGET_MODULES) * 14 / 8)
+    assert memory_of(words, model).state * 1024**3 == pytest.approx(model.lora_parameters(16, TARGET_MODULES) * 16 / 8)
 
 
 @given(billions=st.floats(0.1, 1000))
@@ -318,10 +319,10 @@ def test_what_cannot_fit_is_refused_with_the_numbers() -> None:
     assert launches(made) == []
     assert isinstance(made.status, FineTuneRunStatus)
     assert made.status.estimate is not None
-    assert made.status.estimate.least_gib == pytest.approx(440.6, abs=0.5)
+    assert made.status.estimate.least_gib == pytest.approx(440.7, abs=0.5)
     assert made.status.estimate.available_gib == 80.0
     assert made.status.failure is not None
-    assert "440.6 GiB" in made.status.failure.message
+    assert "440.7 GiB" in made.status.failure.message
 
 
 def test_a_person_may_start_it_nevertheless_and_is_warned() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from tests.support.stage_context import stage_context
@@ -40,3 +42,31 @@ def test_a_model_that_is_not_there_is_named_by_its_field(tmp_path: Path) -> None
 def test_a_model_is_labelled_by_name_or_folder() -> None:
     assert model_label(ModelSource(name="a/b", revision="main")) == "a/b@main"
     assert model_label(ModelSource(uri="file:///x/models/tiny/")) == "tiny"
+
+
+class Limited(Exception):
+    """Threads were limited before anything was loaded."""
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_pods_that_draw_or_see_share_the_cores_of_their_node_with_a_gpu_too(
+    device: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fabula_workloads.recipes.audio_description.films import embed
+    from fabula_workloads.recipes.podcast.illustration import by_model
+
+    def limit(resources: Resources, pods: int) -> None:
+        raise Limited(resources.requests.get("cpu"), pods)
+
+    for module in (by_model, embed):
+        monkeypatch.setattr(module, "limit_threads", limit)
+        monkeypatch.setattr(module, "model_folder", lambda *_: tmp_path)
+    resources = {"requests": {"cpu": "3"}}
+    images = {"provider": "diffusers", "model": {"uri": "sd3"}, "device": device, "resources": resources}
+    spec = {"source": {"uri": "s"}, "images": images}
+    with pytest.raises(Limited, match=r"'3', 1"):
+        by_model.open_painter(stage_context(tmp_path, "DatasetBuild", "illustrate", spec, "pics"))
+    encoder = SimpleNamespace(model=ModelSource(uri="clip"), device=device, resources=Resources(**resources))
+    block: Any = SimpleNamespace(encoder=encoder)
+    with pytest.raises(Limited, match=r"'3', 1"):
+        embed.open_sight(stage_context(tmp_path, "DatasetBuild", "embed", spec, "seen"), block)

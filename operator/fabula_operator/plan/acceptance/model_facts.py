@@ -8,7 +8,10 @@ from __future__ import annotations
 import re
 
 from fabula_api.model_families import MODELS, ModelFacts
+from fabula_api.shared_spec import ModelSource
 
+WEIGHT_BYTES = 2
+"""Of a published model, in bf16."""
 _QUANTIZED = re.compile(r"(fp8|awq|gptq|int4|int8|nf4|4bit|8bit|gguf)")
 
 
@@ -39,3 +42,11 @@ def of_size(billions: float) -> ModelFacts:
         nearest.vision_hidden,
         given_parameters=parameters,
     )
+
+
+def fetched_bytes(model: ModelSource) -> int:
+    """Of the weights that a pod downloads; 0 where they lie in a mounted folder, or their size is not known."""
+    if not (model.name or (model.uri or "").startswith("s3://")):
+        return 0
+    facts = model_facts(model.name or model.uri or "")
+    return WEIGHT_BYTES * facts.parameters if facts else 0

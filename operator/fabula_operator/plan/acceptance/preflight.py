@@ -35,6 +35,8 @@ CONTEXT_GIB = 1.5
 """CUDA context, cuBLAS workspaces and NCCL's buffers."""
 OPTIMIZER_BYTES = 12
 """fp32 master weight and AdamW's two moments, for each trainable parameter."""
+GRADIENT_BYTES = 4
+"""Of a trained parameter: passes are added up in fp32, whatever they compute in."""
 LOGIT_BYTES = 12
 """bf16 logits, their fp32 copy, and the gradients of both."""
 VISION_BYTES = 34
@@ -135,7 +137,10 @@ def memory_of(spec: FineTuneRunSpec, model: ModelFacts) -> Memory:
             min(max(LIVE_PARAMETERS, model.expert_parameters) * width, held) if ranks > 1 or offload == "all" else 0.0
         )
     state = _state(spec, trainable, update_width(spec), ranks)
-    moved = 0.0 if offload == "none" else state + (held / ranks if offload == "all" else 0.0)
+    moved = 0.0
+    if offload != "none":
+        # The optimizer on the CPU has its gradients beside those that passes are added up in.
+        moved = state + trainable * GRADIENT_BYTES / ranks + (held / ranks if offload == "all" else 0.0)
     tokens = training.per_device_batch_size * training.max_length
     layer = tokens * (width * model.activation_elements() + _update_inputs(spec, model))
     # With checkpointing only each layer's input is kept, and one layer is computed anew at a time.
@@ -161,7 +166,7 @@ def memory_of(spec: FineTuneRunSpec, model: ModelFacts) -> Memory:
 def _state(spec: FineTuneRunSpec, trained: int, width: int, ranks: int) -> float:
     """Bytes of gradients and of the optimizer's state, as the ZeRO stage spreads them."""
     if spec.deepspeed.stage >= 2:
-        return trained * (OPTIMIZER_BYTES + width) / ranks
+        return trained * (OPTIMIZER_BYTES + GRADIENT_BYTES) / ranks
     if spec.deepspeed.stage == 1:
         # Gradients whole on each rank, and in bf16 their sums in fp32 besides.
         return trained * (OPTIMIZER_BYTES / ranks + (width if width == 4 else width + 4))

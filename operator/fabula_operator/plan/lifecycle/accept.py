@@ -5,6 +5,7 @@ from __future__ import annotations
 from fabula_api.recipes import stages_of
 from fabula_api.specs import Spec, kind_of
 from fabula_operator.plan.acceptance.confinement import out_of_bounds
+from fabula_operator.plan.acceptance.disk import no_room
 from fabula_operator.plan.acceptance.refusal import Accepted, Refusal
 from fabula_operator.plan.acceptance.spec import meaningless, misplaced, parsed, unknown_recipe
 from fabula_operator.plan.kinds import KINDS
@@ -30,6 +31,8 @@ def accept(seen: Observed) -> Accepted | Refusal:
         return Refusal("OutsideNamespace", problem)
     if refusal := infeasible(spec):
         return refusal
+    if problem := no_room(seen.environment, spec):
+        return Refusal("DoesNotFit", problem)
     if problem := unpriced.over_budget(spec):
         return Refusal("PriceUnknown", problem)
     estimate = own.expected(seen, spec)

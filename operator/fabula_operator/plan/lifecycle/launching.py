@@ -5,10 +5,9 @@ from __future__ import annotations
 from fabula_api.artifact import canonical_json
 from fabula_api.entries import Entry, instance
 from fabula_api.recipes import Stage
-from fabula_api.shared_spec import ModelSource
 from fabula_api.status import FailureDigest
 from fabula_api.worker import CONFIG_VARIABLE, Spec, StageInput
-from fabula_operator.plan.acceptance.model_facts import model_facts
+from fabula_operator.plan.acceptance.model_facts import fetched_bytes
 from fabula_operator.plan.kinds import KINDS
 from fabula_operator.plan.money.paid import last_call_seconds
 from fabula_operator.plan.seen.observed import Observed
@@ -16,9 +15,6 @@ from fabula_operator.plan.stages.key import stage_folder
 from fabula_operator.render.launch import Backend, Launch
 from fabula_operator.render.literal import VARIABLE_LIMIT, fits
 from fabula_operator.render.pod import config_text
-
-WEIGHT_BYTES = 2
-"""Of a published model, in bf16."""
 
 
 def launch_of(
@@ -35,8 +31,6 @@ def launch_of(
     run, root = seen.run, seen.environment.artifact_root
     arm_name = arm.name if arm else None
     needs = KINDS[run.identity.kind].needs(spec, stage, arm)
-    model = _fetched(needs.model)
-    facts = model_facts(model.name or model.uri or "") if model else None
     return Launch(
         run=run.identity,
         generation=run.generation,
@@ -56,16 +50,11 @@ def launch_of(
         topology=needs.topology,
         vllm=needs.vllm,
         retries=spec.retries,
-        model_bytes=WEIGHT_BYTES * facts.parameters if facts else 0,
-        model_of_hub=model is not None and model.name is not None,
+        model_bytes=fetched_bytes(needs.model) if needs.model else 0,
+        model_of_hub=needs.model is not None and needs.model.name is not None,
         queue=needs.queue,
         grace_seconds=last_call_seconds(spec, instance(stage.name, arm_name)),
     )
-
-
-def _fetched(model: ModelSource | None) -> ModelSource | None:
-    """The model, where pods fetch it; None where it lies in a mounted folder."""
-    return model if model is not None and (model.name or (model.uri or "").startswith("s3://")) else None
 
 
 def too_large(launch: Launch, root: str) -> FailureDigest | None:

@@ -139,6 +139,10 @@ class Environment:
     """Dollars for a GPU hour, by product."""
     kueue: bool = True
     """Whether Kueue is installed."""
+    scratch_bytes: float | None = None
+    """Most that a worker's pod may keep on its node's disk; None where nothing says."""
+    model_cache: bool = False
+    """Whether models of the Hub come to a volume for all pods, and not to each pod's own disk."""
     shared: tuple[str, ...] | None = None
     """Prefixes that runs of every namespace may read beside their own folders; None where runs are not confined."""
     patience_seconds: float = 60.0

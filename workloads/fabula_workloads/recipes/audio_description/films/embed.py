@@ -96,8 +96,7 @@ def open_sight(context: StageContext, block: AudioDescriptionBuild) -> Sight:
     from fabula_workloads.models.clip import Clip
     from fabula_workloads.models.stored_files import DamagedFile
 
-    if encoder.device == "cpu":
-        limit_threads(encoder.resources, context.config.shards)
+    limit_threads(encoder.resources, context.config.shards)
     name = model_label(encoder.model)
     _log.info("loading %s on %s", name, encoder.device)
     try:

@@ -72,8 +72,7 @@ def open_painter(context: StageContext) -> Painter:
     folder = model_folder(context, images.model, "podcast.images.model", "imageModel")
     from fabula_workloads.painting.diffusers_painter import DiffusersPainter
 
-    if images.device == "cpu":
-        limit_threads(images.resources, context.config.shards)
+    limit_threads(images.resources, context.config.shards)
     model = model_label(images.model)
     _log.info("loading %s on %s", model, images.device)
     width, height = picture_size(images)
