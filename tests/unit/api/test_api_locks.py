@@ -15,7 +15,7 @@ EXTRAS = {
     "cpu": ("worker", "parquet", "train"),
     "gpu": ("worker", "parquet", "train", "kernels"),
     "build": ("build",),
-    "demo": ("operator", "worker", "train", "local", "cli", "build"),
+    "demo": ("operator", "worker", "parquet", "film", "train", "local", "cli", "build"),
     "test": ("operator", "worker", "parquet", "train", "local", "cli", "test", "build"),
     "lint": ("operator", "worker", "parquet", "train", "local", "cli", "test", "lint", "build"),
     "supply": ("supply",),
