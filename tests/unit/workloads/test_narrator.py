@@ -293,3 +293,29 @@ def test_weights_of_another_mapping_are_refused_by_name(world: Path, built: Buil
         files.load_weights(Built(world, larger).model, folder, "the adapter")
     with pytest.raises(InputInvalid, match=r"is no narrator: narrator\.json is not in its folder"):
         files.read_config(world / "model", "the adapter")
+
+
+def test_the_operations_of_mfu_are_those_that_torch_counts(world: Path, built: Built) -> None:
+    """Matrix products alone: torch counts no fused attention on a CPU."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from fabula_workloads.recipes.audio_description.narrator.flops import needed
+
+    tune = AudioDescriptionTune.model_validate({**built.tune.model_dump(by_alias=True), "contrast": False})
+    encoder = NarrationEncoder(built.folder, built.writer, tune, Expected(built.shape, "we say", "mend it"), 0)
+    count = needed(built.model.causal.config, built.model)
+    batch = Collator(0, built.shape, count)([[encoder.encode(built.samples[1], 0)]])
+    figures, labels = batch.pop(FIGURES), batch.pop("labels")
+    with FlopCounterMode(display=False) as counter:
+        per_sample(built.model(**batch), labels).backward()
+    config, (length,) = built.model.causal.config, figures["lengths"]
+    fused = 6 * length**2 * config.num_hidden_layers * config.hidden_size
+    clips, people, parts = batch["frames"].shape, len(batch["faces"]), built.shape[0] if len(built.shape) > 1 else 1
+    seen, mapping = clips[1] * parts, tune.mapping
+    if mapping.kind == "perceiver":
+        hidden = config.hidden_size
+        fused += 12 * hidden * mapping.depth * (mapping.latents + seen) ** 2
+        fused += 12 * hidden * mapping.depth * people * (mapping.character_latents + parts) ** 2
+    else:
+        fused += 12 * built.shape[-1] * mapping.depth * (mapping.latents + seen) * mapping.latents
+    assert people == 2 and counter.get_total_flops() == figures["flops"] - fused

@@ -157,10 +157,18 @@ class Collator:
         batch[FIGURES] = {
             "tokens": sum(lengths),
             "samples": len(samples),
-            "flops": self._needed(lengths, labelled, ()) if self._needed else 0.0,
+            "flops": self._needed(lengths, labelled, _rows_of(batch)) if self._needed else 0.0,
             "lengths": tuple(lengths),
         }
         return batch
+
+
+def _rows_of(batch: dict[str, Any]) -> tuple[tuple[int, ...], ...]:
+    """(rows, frames, parts) of clips, and of faces; nothing where there are no clips."""
+    if "frames" not in batch:
+        return ()
+    faces = batch["faces"]
+    return tuple(batch["frames"].shape[:3]), (len(faces), 1, faces.shape[1])
 
 
 def shown(samples: Sequence[Encoded], order: Sequence[int], shape: tuple[int, ...]) -> dict[str, torch.Tensor]:

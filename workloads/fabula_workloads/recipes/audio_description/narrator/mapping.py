@@ -36,6 +36,13 @@ class _Layer(nn.Module):
         return out
 
 
+def _matrices(part: nn.Module) -> int:
+    """Elements of a module's matrices, wherever ZeRO-3 holds them."""
+    from fabula_workloads.training.libraries.zero import elements, shape
+
+    return sum(elements(one) for one in part.parameters() if len(shape(one)) > 1)
+
+
 class Perceiver(nn.Module):
     """Learned latents that attend to features and to each other; what becomes of the latents is the output."""
 
@@ -61,6 +68,15 @@ class Perceiver(nn.Module):
         for layer in self.layers:
             values = layer(values, mask)
         return values[:, : len(self.latents)]
+
+    def operations(self, latents: int, frames: int, parts: int) -> float:
+        """Of a row, forward and backward: 6 a weight and vector, but 4 where features come in, which learn nothing;
+        attention of T vectors to each other 12 T2 a layer and unit."""
+        seen = frames * parts
+        every = latents + seen
+        hidden = self.norm.normalized_shape[0]
+        looked = 12.0 * every**2 * hidden * len(self.layers)
+        return 4.0 * seen * _matrices(self.project) + 6.0 * every * _matrices(self.layers) + looked
 
 
 class QFormer(nn.Module):
@@ -90,6 +106,15 @@ class QFormer(nn.Module):
         )
         return torch.as_tensor(self.project(out.last_hidden_state))
 
+    def operations(self, latents: int, frames: int, parts: int) -> float:
+        """As a Perceiver's; keys and values of frames meet those, all else the queries."""
+        config, seen = self.former.config, frames * parts
+        width, layers = config.hidden_size, config.num_hidden_layers
+        of_frames = 2 * layers * width**2
+        looked = 12.0 * (latents + seen) * latents * width * layers
+        met = seen * of_frames + latents * (_matrices(self.former) - of_frames + _matrices(self.project))
+        return 6.0 * met + looked
+
 
 class Faces(nn.Module):
     """A character's features, each mapped by itself."""
@@ -101,6 +126,10 @@ class Faces(nn.Module):
     def forward(self, features: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
         """(rows, parts, hidden) from (rows, 1, parts, width)."""
         return torch.as_tensor(self.project(features[:, 0]))
+
+    def operations(self, latents: int, frames: int, parts: int) -> float:
+        """As a Perceiver's."""
+        return 4.0 * parts * _matrices(self.project)
 
 
 def mappings(spec: Mapping, shape: tuple[int, ...], hidden: int, frames: int) -> tuple[nn.Module, nn.Module]:
