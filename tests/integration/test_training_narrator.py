@@ -78,6 +78,8 @@ def test_every_stage_trains_alike_and_goes_on_from_the_checkpoint_of_another(wor
         run(world, f"stage-{stage}", stage, languageModel="lora", **MAPPING)
     for stage in (0, 1):
         assert losses(f"stage-{stage}") == pytest.approx(losses("stage-2"), rel=1e-5)
+        norms = [[step["gradNorm"] for step in world.curve(f"stage-{one}")] for one in (stage, 2)]
+        assert norms[0] == pytest.approx(norms[1], rel=1e-4)
     step = f"checkpoints/step-{EVERY:06d}"
     for earlier, later in ((0, 2), (2, 0), (2, 1)):
         name = f"from-{earlier}-to-{later}"

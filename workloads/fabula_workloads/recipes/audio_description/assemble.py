@@ -15,6 +15,7 @@ from fabula_workloads.recipes.audio_description.dataset.card import card, told_a
 from fabula_workloads.recipes.audio_description.dataset.choosing import Chosen, by_split, choose, with_scores
 from fabula_workloads.recipes.audio_description.details import PROMPT_VERSION, NarrationDatasetDetails
 from fabula_workloads.recipes.audio_description.faces import faces_of
+from fabula_workloads.recipes.audio_description.films.records import Collected
 from fabula_workloads.recipes.audio_description.films_of import read_rows
 from fabula_workloads.recipes.audio_description.ingest import KIND
 from fabula_workloads.recipes.audio_description.refinement.records import KIND as REFINEMENT
@@ -23,7 +24,7 @@ from fabula_workloads.recipes.audio_description.sample import EXEMPLARS, Narrati
 from fabula_workloads.runtime.artifact import add_parts
 from fabula_workloads.runtime.context import StageContext, StageResult
 from fabula_workloads.runtime.failures import InputInvalid
-from fabula_workloads.runtime.ledger import Ledger
+from fabula_workloads.runtime.outcomes import Outcomes
 from fabula_workloads.runtime.store import Store
 
 
@@ -35,7 +36,7 @@ def run(context: StageContext) -> StageResult:
     rows = read_rows(narration)
     faces = faces_of(context, narration, rows)
     collected = context.open_input("collect")
-    outcomes = dict(Ledger(collected).items())
+    outcomes = dict(Outcomes(collected, Collected).items())
     chosen = choose(rows, outcomes, block, spec.target.samples, faces)
     measured: list[Measured] = []
     if block.learns_who:
@@ -90,9 +91,9 @@ def _reasons(chosen: Sequence[Chosen]) -> str:
     return "; ".join(told) + hint if told else "there are no rows"
 
 
-def _shape(samples: Sequence[NarrationSample], outcomes: Mapping[str, Mapping[str, Any]]) -> list[int]:
+def _shape(samples: Sequence[NarrationSample], outcomes: Mapping[str, Collected]) -> list[int]:
     """Shape of a frame's features. Raises InputInvalid where two films differ."""
-    by_path = {outcome["path"]: outcome["shape"] for outcome in outcomes.values() if outcome["path"]}
+    by_path = {film.path: list(film.shape) for film in outcomes.values() if film.path}
     first = samples[0]
     for sample in samples:
         if by_path[sample.features] != by_path[first.features]:
@@ -107,7 +108,7 @@ def _shape(samples: Sequence[NarrationSample], outcomes: Mapping[str, Mapping[st
 def _files(
     context: StageContext,
     collected: Store,
-    outcomes: Mapping[str, Mapping[str, Any]],
+    outcomes: Mapping[str, Collected],
     chosen: Sequence[Chosen],
     splits: Mapping[str, Sequence[NarrationSample]],
     faces: Mapping[str, Any],
@@ -119,12 +120,12 @@ def _files(
 
     samples = [sample for members in splits.values() for sample in members]
     needed = {sample.features for sample in samples}
-    stored = sorted((o for o in outcomes.values() if o["path"] in needed), key=lambda outcome: str(outcome["path"]))
-    for done, outcome in enumerate(stored, 1):
+    stored = sorted((one for one in outcomes.values() if one.path in needed), key=lambda film: film.path or "")
+    for done, film in enumerate(stored, 1):
         context.check_stop()
-        for one in (outcome, outcome.get("pictures")):
-            if one is not None:
-                yield one["path"], fetched_file(collected, one["path"], one["sha256"], scratch)
+        for one in (film, film.pictures):
+            if one is not None and one.path is not None:
+                yield one.path, fetched_file(collected, one.path, one.sha256, scratch)
         context.reporter.update(done=done, total=len(stored))
     shown = {one.exemplar for sample in samples for one in sample.characters}
     yield EXEMPLARS, save({key: value for key, value in faces.items() if key in shown})

@@ -10,7 +10,7 @@ from fabula_workloads.recipes.audio_description.films.records import Embedded
 from fabula_workloads.recipes.audio_description.films_of import item_of
 from fabula_workloads.recipes.audio_description.ingest import EXEMPLARS
 from fabula_workloads.runtime.context import StageContext
-from fabula_workloads.runtime.ledger import Ledger
+from fabula_workloads.runtime.outcomes import Outcomes
 from fabula_workloads.runtime.store import Store
 
 
@@ -23,8 +23,8 @@ def faces_of(context: StageContext, narration: Store, rows: Iterable[Row]) -> di
         return faces
     store = context.open_input("embed")
     films = {item_of(row): row for row in rows}
-    for item, outcome in Ledger(store).items():
-        film, found = films.get(item), Embedded.model_validate(outcome)
+    for item, found in Outcomes(store, Embedded).items():
+        film = films.get(item)
         if film is not None and found.faces is not None:
             seen = load(store.read(found.faces))
             faces |= {f"{film.source}/{film.film}_{person}": one for person, one in seen.items()}

@@ -16,6 +16,7 @@ from fabula_workloads.recipes.audio_description.annotations.names import is_name
 from fabula_workloads.recipes.audio_description.build_of import spec_of
 from fabula_workloads.recipes.audio_description.dataset.choosing import by_split, choose
 from fabula_workloads.recipes.audio_description.faces import faces_of
+from fabula_workloads.recipes.audio_description.films.records import Collected
 from fabula_workloads.recipes.audio_description.films_of import read_rows
 from fabula_workloads.recipes.audio_description.ingest import KIND as NARRATION
 from fabula_workloads.recipes.audio_description.refinement.evidence import EVIDENCE, evidence
@@ -25,7 +26,7 @@ from fabula_workloads.recipes.audio_description.sample import NarrationSample
 from fabula_workloads.runtime.artifact import add_parts, commit
 from fabula_workloads.runtime.context import StageContext, StageResult
 from fabula_workloads.runtime.failures import InputInvalid
-from fabula_workloads.runtime.ledger import Ledger
+from fabula_workloads.runtime.outcomes import Outcomes
 from fabula_workloads.runtime.store import Store
 
 THRESHOLDS = tuple(place / 10 for place in range(1, 10))
@@ -39,7 +40,7 @@ def run(context: StageContext) -> StageResult:
     rows = read_rows(narration)
     faces = faces_of(context, narration, rows)
     collected = context.open_input("collect")
-    outcomes = dict(Ledger(collected).items())
+    outcomes = dict(Outcomes(collected, Collected).items())
     samples = [
         one.sample for one in choose(rows, outcomes, block, spec.target.samples, faces) if one.sample is not None
     ]
@@ -91,11 +92,11 @@ def _examples(
     samples: Sequence[NarrationSample],
     faces: Mapping[str, Any],
     collected: Store,
-    outcomes: Mapping[str, Mapping[str, Any]],
+    outcomes: Mapping[str, Collected],
 ) -> _Examples:
     from safetensors.numpy import load_file
 
-    files = {str(outcome["path"]): outcome for outcome in outcomes.values() if outcome["path"]}
+    digests = {film.path: film.sha256 for film in outcomes.values() if film.path}
     by_file: dict[str, list[NarrationSample]] = defaultdict(list)
     for sample in samples:
         by_file[sample.features].append(sample)
@@ -103,7 +104,7 @@ def _examples(
     for done, (file, members) in enumerate(sorted(by_file.items()), 1):
         context.check_stop()
         with context.scratch() as scratch:
-            features = load_file(fetched_file(collected, files[file]["path"], files[file]["sha256"], Path(scratch)))
+            features = load_file(fetched_file(collected, file, digests[file], Path(scratch)))
         for sample in members:
             seen = [one for one in sample.characters if one.exemplar is not None]
             if not seen:

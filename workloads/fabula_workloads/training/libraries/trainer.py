@@ -12,6 +12,9 @@ from transformers import Trainer
 class OpenTrainer(Trainer):  # type: ignore[misc]
     """Trainer with names for what it keeps to itself."""
 
+    def begin(self) -> None:
+        """Whatever has to be done once the optimizer and the engine around it have been made."""
+
     def restore_state(self, folder: Path) -> None:
         """Read what `save_state` wrote; the optimizer and its schedule have been made."""
         raise NotImplementedError
@@ -34,6 +37,7 @@ class OpenTrainer(Trainer):  # type: ignore[misc]
 
     def _prepare_for_training(self, max_steps: int, train_dataloader: Any, resume_from_checkpoint: Any) -> Any:
         prepared = super()._prepare_for_training(max_steps, train_dataloader, None)
+        self.begin()
         if resume_from_checkpoint is not None:
             self.restore_state(Path(resume_from_checkpoint))
         return prepared

@@ -140,6 +140,26 @@ def without_compiled_collectives() -> None:
     compatible["deepspeed_shm_comm"] = False
 
 
+def keep_norms(engine: Any) -> None:
+    """Without ZeRO DeepSpeed forgets how long the gradients were: have it kept, as they were before clipping."""
+    if not _unsharded(engine.optimizer):
+        return
+    clip, trained = engine.clip_fp32_gradients, _flat_groups(engine.optimizer)
+
+    def keep() -> None:
+        gradients = [parameter.grad for parameter in trained if parameter.grad is not None]
+        engine._global_grad_norm = torch.nn.utils.get_total_norm(gradients)
+
+    def keep_and_clip() -> None:
+        keep()
+        clip()
+
+    if engine.gradient_clipping():
+        engine.clip_fp32_gradients = keep_and_clip
+    else:
+        engine.optimizer.register_step_pre_hook(lambda *_: keep())
+
+
 def is_needed(zero: Any, rank: int) -> bool:
     """Whether a checkpoint needs this rank's parts: without ZeRO all hold the same, and the first one's will do."""
     return rank == 0 or not _unsharded(zero)

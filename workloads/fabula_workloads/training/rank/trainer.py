@@ -14,7 +14,7 @@ from transformers import TrainingArguments
 from fabula_workloads.models.family import FIGURES, Encoded
 from fabula_workloads.recipe_parts import AnySample, SampleEncoder
 from fabula_workloads.training.libraries.trainer import OpenTrainer
-from fabula_workloads.training.libraries.zero import trained_weights
+from fabula_workloads.training.libraries.zero import keep_norms, trained_weights
 from fabula_workloads.training.messages.job import TrainingJob
 from fabula_workloads.training.model.neftune import SampleNoise
 from fabula_workloads.training.parts import Head, Saves
@@ -131,6 +131,10 @@ class FineTuner(OpenTrainer):
         """As Trainer's; batches of an evaluation are not counted."""
         inputs.pop(FIGURES)
         return super().prediction_step(model, inputs, *arguments, **named)
+
+    def begin(self) -> None:
+        """Have the norm of gradients kept under every ZeRO stage."""
+        keep_norms(self.deepspeed)
 
     def restore_state(self, folder: Path) -> None:
         """From a checkpoint of any number of ranks (`optimizer_state`)."""

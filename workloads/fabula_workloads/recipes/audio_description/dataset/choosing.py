@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 from fabula_api.recipes.audio_description.build import AudioDescriptionBuild
 from fabula_workloads.recipe_parts import datasets
 from fabula_workloads.recipes.audio_description.annotations.rows import Row
+from fabula_workloads.recipes.audio_description.films.records import Collected
 from fabula_workloads.recipes.audio_description.films_of import item_of
 from fabula_workloads.recipes.audio_description.sample import NarrationSample, Previous
 
@@ -25,7 +25,7 @@ class Chosen:
 
 def choose(
     rows: Iterable[Row],
-    outcomes: Mapping[str, Mapping[str, Any]],
+    outcomes: Mapping[str, Collected],
     block: AudioDescriptionBuild,
     target: int | None,
     faces: Container[str],
@@ -45,19 +45,18 @@ def choose(
     return chosen
 
 
-def _sample(
-    row: Row, outcome: Mapping[str, Any], block: AudioDescriptionBuild, faces: Container[str]
-) -> NarrationSample | str:
-    rejected: Mapping[str, str] = outcome["rejected"]
+def _sample(row: Row, film: Collected, block: AudioDescriptionBuild, faces: Container[str]) -> NarrationSample | str:
+    rejected = film.rejected
     if reason := rejected.get(row.clip.key):
         return reason
+    if film.path is None:
+        return "MissingKey"
     if block.max_words is not None and len(row.text.split()) > block.max_words:
         return "TooLong"
     before = row.before
     seen = before is not None and before.clip.key not in rejected
     if block.selection == "reference" and not seen:
         return "NoPrevious" if before is None else "PreviousMissing"
-    pictures = outcome.get("pictures") or {}
     return NarrationSample(
         id=row.id,
         source=row.source,
@@ -66,13 +65,13 @@ def _sample(
         start=row.clip.start,
         end=row.clip.end,
         text=row.text,
-        features=outcome["path"],
+        features=film.path,
         clip=row.clip.key,
         previous=None if before is None else Previous(text=before.text, clip=before.clip.key if seen else None),
         characters=tuple(one if one.exemplar in faces else one.replace(exemplar=None) for one in row.characters),
         named=row.named,
-        pictures=pictures.get("path"),
-        shown=tuple(pictures.get("shown", {}).get(row.clip.key, ())),
+        pictures=film.pictures.path if film.pictures is not None else None,
+        shown=film.pictures.shown.get(row.clip.key, ()) if film.pictures is not None else (),
     )
 
 

@@ -25,13 +25,14 @@ from fabula_workloads.recipes.audio_description.films.records import (
     Pictures,
     read_files,
 )
-from fabula_workloads.recipes.audio_description.films.stored import fetched, pictures_of
+from fabula_workloads.recipes.audio_description.films.stored import fetched, outcome_of, pictures_of
 from fabula_workloads.recipes.audio_description.films_of import item_of, read_rows
 from fabula_workloads.recipes.audio_description.ingest import KIND
 from fabula_workloads.runtime.context import StageContext, StageResult
 from fabula_workloads.runtime.failures import InputInvalid, NotFound
-from fabula_workloads.runtime.ledger import Ledger, own_items
+from fabula_workloads.runtime.ledger import own_items
 from fabula_workloads.runtime.open_store import open_store
+from fabula_workloads.runtime.outcomes import Outcomes
 from fabula_workloads.runtime.store import Store
 
 if TYPE_CHECKING:
@@ -60,19 +61,18 @@ def run(context: StageContext) -> StageResult:
             sources[item] = row.source
             seen = people.setdefault(item, {})
             seen.update(dict.fromkeys(one.id for one in row.characters if one.exemplar is not None))
-    files, ledger = read_files(store), Ledger(context.store)
+    files, ledger = read_files(store), Outcomes(context.store, Embedded)
     cut = context.open_input("frames")
-    decoded = Ledger(cut)
+    decoded = Outcomes(cut, Pictures)
     own = own_items(sorted(people), context.shard, context.config.shards)
     finished = ledger.ids()
     sight: Sight | None = None
     counts: Counter[str] = Counter()
     for done, item in enumerate(own, 1):
         context.check_stop()
-        if item in finished:
-            outcome = Embedded.model_validate(ledger.get(item))
-        else:
-            pictures = Pictures.model_validate(decoded.get(item))
+        outcome = ledger.get(item) if item in finished else None
+        if outcome is None:
+            pictures = outcome_of(decoded, item)
             if pictures.path is None:
                 outcome = Embedded(outcome="rejected", reason=pictures.reason)
             else:
@@ -80,7 +80,7 @@ def run(context: StageContext) -> StageResult:
                 folder = photos[sources[item]]
                 found = _photos(files[sources[item]], people[item], context.resolve(folder) if folder else None)
                 outcome = _embedded(context, item, cut, pictures, found, sight, block)
-            ledger.put(item, outcome.model_dump(mode="json"))
+            ledger.put(item, outcome)
         counts["film/ok" if outcome.reason is None else f"film/skipped/{outcome.reason}"] += 1
         counts["picture/ok"] += outcome.count
         for one in outcome.looks.values():

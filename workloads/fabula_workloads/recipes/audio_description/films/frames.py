@@ -17,8 +17,9 @@ from fabula_workloads.recipes.audio_description.films_of import by_film, item_of
 from fabula_workloads.recipes.audio_description.ingest import KIND
 from fabula_workloads.runtime.context import StageContext, StageResult
 from fabula_workloads.runtime.failures import NotFound
-from fabula_workloads.runtime.ledger import Ledger, own_items
+from fabula_workloads.runtime.ledger import own_items
 from fabula_workloads.runtime.open_store import open_store
+from fabula_workloads.runtime.outcomes import Outcomes
 from fabula_workloads.video.frames import frames_at, moments
 from fabula_workloads.video.opening import UnfitVideo, facts
 
@@ -37,15 +38,14 @@ def run(context: StageContext) -> StageResult:
     places = {source.name: source.films for source in block.sources if source.format == OWN}
     rows = [row for row in read_rows(store) if row.source in places]
     films = {item_of(row): (row.source, row.film) for row in rows}
-    files, ledger = read_files(store), Ledger(context.store)
+    files, ledger = read_files(store), Outcomes(context.store, Pictures)
     own = own_items(sorted(by_film(rows)), context.shard, context.config.shards)
     finished = ledger.ids()
     counts: Counter[str] = Counter()
     for done, item in enumerate(own, 1):
         context.check_stop()
-        if item in finished:
-            outcome = Pictures.model_validate(ledger.get(item))
-        else:
+        outcome = ledger.get(item) if item in finished else None
+        if outcome is None:
             source, film = films[item]
             path, folder = files[source].films.get(film), places[source]
             with context.scratch() as scratch:
@@ -54,7 +54,7 @@ def run(context: StageContext) -> StageResult:
                     if path is None or folder is None
                     else _decoded(context, item, context.resolve(folder), path, block.films, scratch)
                 )
-            ledger.put(item, outcome.model_dump(mode="json"))
+            ledger.put(item, outcome)
         counts["film/ok" if outcome.reason is None else f"film/skipped/{outcome.reason}"] += 1
         counts["file/cut"] += outcome.cut
         counts["picture/ok"] += outcome.count

@@ -1,24 +1,22 @@
-"""Outcomes of films in the ledgers of `frames` and `embed`."""
+"""Outcomes of films in the ledgers of `frames`, `embed` and `collect`."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field
 
 from fabula_api.base import Record
 from fabula_workloads.recipes.audio_description.ingest import FILES
+from fabula_workloads.runtime.outcomes import Kept, Outcome
 from fabula_workloads.runtime.store import Store
 
 
-class Pictures(Record):
+class Pictures(Outcome):
     """Of a film: its pictures, in a tar file in the order of time."""
 
-    outcome: Literal["ok", "rejected"]
-    reason: str | None = None
-    """Why it has none."""
     count: int = 0
     cut: bool = False
     """Whether the file could be read up to its middle only; the pictures are those up to there."""
@@ -26,7 +24,7 @@ class Pictures(Record):
     sha256: str | None = None
 
 
-class Looks(Record):
+class Looks(Kept):
     """Of a person in a film: the pictures that are most like the photo."""
 
     pictures: tuple[int, ...] = ()
@@ -35,11 +33,9 @@ class Looks(Record):
     """Why there are none."""
 
 
-class Embedded(Record):
+class Embedded(Outcome):
     """Of a film: features of its pictures, and exemplars of its cast."""
 
-    outcome: Literal["ok", "rejected"]
-    reason: str | None = None
     count: int = 0
     path: str | None = None
     sha256: str | None = None
@@ -47,6 +43,31 @@ class Embedded(Record):
     """By person."""
     faces: str | None = None
     """File with their exemplars."""
+
+
+class ShownPictures(Kept):
+    """Of a film: the pictures of its clips that people are shown, in a tar file."""
+
+    path: str
+    sha256: str
+    shown: dict[str, tuple[str, ...]]
+    """Their names, by clip."""
+
+
+class Collected(Outcome):
+    """Of a film: the features of its clips, in one file."""
+
+    clips: int = 0
+    """That have features."""
+    rejected: dict[str, str] = Field(default_factory=dict)
+    """Why a clip has none, by clip."""
+    path: str | None = None
+    """None where no clip has features."""
+    sha256: str | None = None
+    shape: tuple[int, ...] = ()
+    """Of a frame's features."""
+    pictures: ShownPictures | None = None
+    """Of one's own films."""
 
 
 class Files(Record):

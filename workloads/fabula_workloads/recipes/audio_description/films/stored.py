@@ -13,6 +13,7 @@ from fabula_workloads.recipes.audio_description.annotations.rows import Clip
 from fabula_workloads.recipes.audio_description.features.slices import Reason, frames_of
 from fabula_workloads.recipes.audio_description.films.records import FRAMES, Embedded, Pictures, picture_name
 from fabula_workloads.runtime.failures import InputInvalid
+from fabula_workloads.runtime.outcomes import KeptT, Outcomes
 from fabula_workloads.runtime.store import Store
 
 if TYPE_CHECKING:
@@ -32,6 +33,13 @@ class FilmFeatures:
         """A clip's features, (pictures, width), or why it has none."""
         found = frames_of(clip.start, clip.end, self._fps, len(self._frames))
         return self._frames[found.start : found.stop].copy() if isinstance(found, tuple) else found
+
+
+def outcome_of(ledger: Outcomes[KeptT], item: str) -> KeptT:
+    """A film's outcome in the ledger of the stage before. Raises InputInvalid where it has none."""
+    if (found := ledger.get(item)) is None:
+        raise InputInvalid(f"the stage before has no outcome of film {item}; delete its folder to make it anew")
+    return found
 
 
 def fetched(store: Store, outcome: Pictures | Embedded, scratch: Path) -> Path:
