@@ -43,6 +43,24 @@ def test_the_published_files_are_scored_against_their_references(files: Path) ->
     assert "Ross looks at Joey." in html and "tuned: best" in html
 
 
+def test_sentences_in_text_files_are_scored_line_by_line(files: Path) -> None:
+    """An empty line is a clip that was not described; a mark in the place of the first letter is none of the text."""
+    lines = {"refs": ["Joey smiles.", "She smiles.", "Ross looks."], "one": ["Joey smiles.", "", "A man."]}
+    for name, said in lines.items():
+        (files / f"{name}.txt").write_text("\ufeff" + "\n".join(said) + "\n", encoding="utf-8")
+    code, told = run(files / "refs.txt", files / "one.txt", "--profile", "paper-v1", "--out", files / "out")
+    assert code == 0, told
+    rows = list(csv.DictReader((files / "out/samples.csv").open()))
+    assert [row["sample"] for row in rows] == [f"film-{n:06}" for n in range(3)]
+    assert [float(row["Rouge_L_one"]) for row in rows] == [100.0, 0.0, 0.0]
+    (files / "one.txt").write_text("Joey smiles.\n")
+    code, told = run(files / "refs.txt", files / "one.txt", "--out", files / "out")
+    assert code == 1 and "has 1 sentences, and the references in" in told
+    (files / "one.txt").write_bytes(b"\xff\xfe\x00")
+    code, told = run(files / "refs.txt", files / "one.txt", "--out", files / "out")
+    assert code == 1 and "one.txt cannot be read as text" in told
+
+
 def test_a_table_of_the_check_of_names_has_references_and_casts_of_its_own(files: Path) -> None:
     table = files / "narrator.csv"
     table.write_text("imdbid,text_gt,text_gen,char_list\ntt1,Joey smiles.,Ross smiles.,\"['Joey', 'Ross']\"\n")

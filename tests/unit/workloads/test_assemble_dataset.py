@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections import Counter
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,9 @@ from tests.support.sporc_files import WORDS
 from tests.support.stage_context import stage_context
 
 from fabula_api.artifact import MANIFEST
+from fabula_workloads.recipe_parts.card import bars, histogram
 from fabula_workloads.recipes.podcast import assemble
-from fabula_workloads.recipes.podcast.dataset.card import card, histogram
+from fabula_workloads.recipes.podcast.dataset.card import card
 from fabula_workloads.recipes.podcast.dataset.contact_sheet import contact_sheet, shown
 from fabula_workloads.recipes.podcast.dataset.figures import bin_width, figures
 from fabula_workloads.recipes.podcast.dataset.samples import Picture, Sample
@@ -315,5 +315,7 @@ class TestDataset:
 
 
 def test_bars_are_in_proportion() -> None:
-    assert histogram({"1": 10, "12": 5, "3": 0}) == [" 1 | " + "#" * 40 + " 10", "12 | " + "#" * 20 + " 5", " 3 |  0"]
-    assert Counter(histogram({})) == Counter()
+    assert bars({"1": 10, "12": 5, "3": 0}) == [" 1 | " + "#" * 40 + " 10", "12 | " + "#" * 20 + " 5", " 3 |  0"]
+    assert bars({}) == []
+    assert histogram("Words", [0, 1, 1, 2.5])[3:6] == [f"0 | {'#' * 20} 1", f"1 | {'#' * 40} 2", f"2 | {'#' * 20} 1"]
+    assert histogram("Seconds", [0, 99.5])[3].startswith("  0-4 | ####") and histogram("None", []) == []

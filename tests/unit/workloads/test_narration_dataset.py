@@ -15,7 +15,7 @@ from safetensors.numpy import load_file
 from tests.support.narration_files import FIRST, clips, write_clips, write_film
 from tests.support.stage_context import stage_context
 
-from fabula_workloads.recipes.audio_description import assemble, collect, ingest
+from fabula_workloads.recipes.audio_description import assemble, collect, ingest, refine
 from fabula_workloads.recipes.audio_description.features.exemplars import read_exemplars
 from fabula_workloads.recipes.audio_description.sample import NarrationSample
 from fabula_workloads.runtime.context import StageResult
@@ -146,4 +146,45 @@ def test_a_file_that_is_no_bank_is_named(tmp_path: Path) -> None:
     source = write_clips(tmp_path, clips())
     (tmp_path / "tvad.h5").write_bytes(b"not a bank")
     with pytest.raises(InputInvalid, match=r"tvad\.h5 is no HDF5 file"):
+        build(tmp_path, [source])
+
+
+def test_a_cast_without_exemplars_is_counted_and_told_of_without_a_face(tmp_path: Path) -> None:
+    source = write_clips(tmp_path, clips())
+    del source["exemplars"]
+    spec = {"recipe": "audio-description", "audioDescription": {"sources": [source]}}
+    read = ingest.run(stage_context(tmp_path, "DatasetBuild", "ingest", spec, "in"))
+    assert read.counts["character/skipped/NoExemplar"] == 1 and "character/ok" not in read.counts
+    made = build(tmp_path, [source])
+    assert made.counts["sample/characters"] == 1
+    assert samples(tmp_path)["tvad-000000"].characters[0].exemplar is None
+
+
+def test_who_is_named_cannot_be_learned_from_a_cast_without_exemplars(tmp_path: Path) -> None:
+    source = write_clips(tmp_path, clips()) | {"characters": "learned"}
+    del source["exemplars"]
+    spec = {"recipe": "audio-description", "audioDescription": {"sources": [source]}}
+    read = ingest.run(stage_context(tmp_path, "DatasetBuild", "ingest", spec, "in"))
+    inputs = {"ingest": (read.uri or "").removeprefix(f"file://{tmp_path}/")}
+    collect.run(stage_context(tmp_path, "DatasetBuild", "collect", spec, "collect", inputs))
+    inputs["collect"] = "collect"
+    with pytest.raises(InputInvalid, match="no clip has one; give exemplars or photos, or set characters"):
+        refine.run(stage_context(tmp_path, "DatasetBuild", "refine", spec, "refine", inputs))
+
+
+def test_exemplars_of_another_width_are_refused_by_sample_and_person(tmp_path: Path) -> None:
+    source = write_clips(tmp_path, clips())
+    faces = {f"{person}.jpg": torch.ones(1, 4, 16) for person in ("nm0001455", "nm0001710")}
+    torch.save(faces, tmp_path / "chars_all.pth.tar")
+    said = r"sample tvad-000000: the exemplar tvad/nm\d+\.jpg has features \[4, 16\], but a frame's are \[4, 8\]; use"
+    with pytest.raises(InputInvalid, match=said):
+        build(tmp_path, [source])
+
+
+def test_an_outcome_that_is_none_is_refused_by_file_and_field(tmp_path: Path) -> None:
+    source = write_clips(tmp_path, clips())
+    build(tmp_path, [source])
+    (kept, *_) = sorted((tmp_path / "collect/items").rglob("*.json"))
+    kept.write_text(kept.read_text().replace('"clips":', '"clips":"many","was":'))
+    with pytest.raises(InputInvalid, match=r"is no outcome of this stage: clips: .*delete it to redo the item"):
         build(tmp_path, [source])

@@ -171,7 +171,7 @@ def test_one_process_on_a_cpu_is_a_run_like_any_other(tmp_path: Path) -> None:
 
     from fabula_workloads.models.family import FIGURES
     from fabula_workloads.recipes.audio_description.narrator.building import load_language, narrator_of, writer_of
-    from fabula_workloads.recipes.audio_description.narrator.encode import Collator, NarrationEncoder
+    from fabula_workloads.recipes.audio_description.narrator.encode import Collator, Expected, NarrationEncoder
     from fabula_workloads.recipes.audio_description.narrator.loss import per_sample
     from fabula_workloads.recipes.audio_description.sample import NarrationSample
     from fabula_workloads.training.samples.dataset import read_samples
@@ -184,7 +184,7 @@ def test_one_process_on_a_cpu_is_a_run_like_any_other(tmp_path: Path) -> None:
     vocabulary = language.config.vocab_size
     narrator = narrator_of(language, tune, vocabulary, (16,))
     writer, _ = writer_of(tmp_path / "model", tune, vocabulary, (16,))
-    encoder = NarrationEncoder(tmp_path / "dataset", writer, tune, (16,), 0)
+    encoder = NarrationEncoder(tmp_path / "dataset", writer, tune, Expected((16,), "we say", "mend it"), 0)
     samples = read_samples(tmp_path / "dataset", "train", kind=NarrationSample)
     batch = Collator(0, (16,))([[encoder.encode(one, 0)] for one in samples])
     batch.pop(FIGURES)

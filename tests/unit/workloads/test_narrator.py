@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
+import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +21,12 @@ from tests.support.narration_world import PEOPLE, build_language_model, write_na
 from fabula_api.arms import Generation  # noqa: E402
 from fabula_api.recipes.audio_description.tell import AudioDescriptionTell  # noqa: E402
 from fabula_api.recipes.audio_description.tune import AudioDescriptionTune  # noqa: E402
-from fabula_workloads.inference.request import Answer, Request  # noqa: E402
+from fabula_workloads.inference.request import Answer, Failure, Request  # noqa: E402
 from fabula_workloads.models.family import FIGURES  # noqa: E402
 from fabula_workloads.recipe_parts import SampleTooLong  # noqa: E402
 from fabula_workloads.recipes.audio_description.annotations.names import first_name  # noqa: E402
 from fabula_workloads.recipes.audio_description.annotations.rows import Character  # noqa: E402
+from fabula_workloads.recipes.audio_description.features.shards import _opened  # noqa: E402
 from fabula_workloads.recipes.audio_description.held_out import NarrationEvaluationSample  # noqa: E402
 from fabula_workloads.recipes.audio_description.narrator import files  # noqa: E402
 from fabula_workloads.recipes.audio_description.narrator.building import (  # noqa: E402
@@ -30,7 +34,7 @@ from fabula_workloads.recipes.audio_description.narrator.building import (  # no
     narrator_of,
     writer_of,
 )
-from fabula_workloads.recipes.audio_description.narrator.encode import Collator, NarrationEncoder  # noqa: E402
+from fabula_workloads.recipes.audio_description.narrator.encode import Collator, Expected, NarrationEncoder  # noqa: E402
 from fabula_workloads.recipes.audio_description.narrator.engine import NarratorEngine  # noqa: E402
 from fabula_workloads.recipes.audio_description.narrator.frames import NONE, drawn, spaced  # noqa: E402
 from fabula_workloads.recipes.audio_description.narrator.loss import paper_v1, per_sample  # noqa: E402
@@ -66,7 +70,9 @@ class Built:
         self.model = narrator_of(language, self.tune, self.vocabulary, self.shape)
         self.model.eval()  # a Q-Former drops some of what it sees while it learns
         self.writer, self.tokenizer = writer_of(world / "model", self.tune, self.vocabulary, self.shape)
-        self.encoder = NarrationEncoder(self.folder, self.writer, self.tune, self.shape, 0)
+        self.encoder = NarrationEncoder(
+            self.folder, self.writer, self.tune, Expected(self.shape, "we say", "mend it"), 0
+        )
         self.samples = read_samples(self.folder, "train", kind=NarrationSample)
 
     def batch(self, samples: list[NarrationSample], epoch: int | None = 0) -> dict[str, Any]:
@@ -319,3 +325,24 @@ def test_the_operations_of_mfu_are_those_that_torch_counts(world: Path, built: B
     else:
         fused += 12 * built.shape[-1] * mapping.depth * (mapping.latents + seen) * mapping.latents
     assert people == 2 and counter.get_total_flops() == figures["flops"] - fused
+
+
+def test_clips_of_another_width_than_the_narrator_learned_end_an_evaluation(
+    world: Path, built: Built, tmp_path: Path
+) -> None:
+    """They are of another bank or encoder, and so are all others; clips that cannot be read are counted one by one."""
+    from safetensors.torch import load_file, save_file
+
+    narrator = engine(world, saved(built, tmp_path / "tuned"))
+    shutil.copytree(built.folder, tmp_path / "other")
+    asked = request(built, built.samples[1])
+    file = tmp_path / "other" / built.samples[1].features
+    kept = load_file(file)
+    save_file({name: torch.cat([value, value], dim=-1).contiguous() for name, value in kept.items()}, file)
+    elsewhere = dataclasses.replace(asked, folder=tmp_path / "other")
+    said = rf"has features \[.*32\] of a frame, but the narrator learned {re.escape(str(list(built.shape)))}; ask it"
+    with pytest.raises(InputInvalid, match=said):
+        narrator.answer([elsewhere], lambda: False)
+    save_file({"other": torch.zeros(1)}, file)
+    _opened.cache_clear()
+    assert narrator.answer([elsewhere], lambda: False) == [Failure("FeaturesUnfit")]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from fabula_api.artifact import Manifest
 from fabula_api.eval_run import EvalRunSpec
@@ -15,6 +16,7 @@ from fabula_workloads.runtime.context import StageContext
 from fabula_workloads.runtime.open_store import open_store
 from fabula_workloads.runtime.store import Store
 from fabula_workloads.samples.sample_set import EvaluationSample
+from fabula_workloads.text.file_names import safe_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,3 +62,17 @@ class FoundSample:
 Finder: TypeAlias = Callable[[Search], Sequence[FoundSample]]
 """The samples of one layout, at most `samples.count`, in the order in which they are shown. Which ones depends on the
 source and `samples.seed` alone. Raises InputInvalid for a source that is none."""
+
+Item = TypeVar("Item")
+
+
+def fair_draw(items: Iterable[Item], count: int, seed: int, name: Callable[[Item], str]) -> list[Item]:
+    """At most so many of the items, in an order that depends on their names and the seed alone."""
+    drawn = sorted(items, key=name)
+    random.Random(seed).shuffle(drawn)  # noqa: S311 - a reproducible order, not a secret
+    return drawn[:count]
+
+
+def sample_name(number: int, of: str, digits: int = 5) -> str:
+    """A sample's id, by its place in the set and what it was called where it comes from: it is a file's name too."""
+    return f"{number:0{digits}d}-{safe_name(of)}"

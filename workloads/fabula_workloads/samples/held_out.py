@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import random
-import re
 from collections.abc import Sequence
 from typing import Any
 
 from fabula_workloads.runtime.failures import InputInvalid, NotFound
 from fabula_workloads.runtime.store import Store
 from fabula_workloads.runtime.verified import verify
-from fabula_workloads.samples.found import FoundSample, Search
+from fabula_workloads.samples.found import FoundSample, Search, fair_draw, sample_name
 from fabula_workloads.samples.sample_set import EvaluationSample
 
 SPLIT = "validation.jsonl"
@@ -23,9 +21,8 @@ def held_out(search: Search) -> Sequence[FoundSample]:
     asked = search.spec.samples
     store, manifest = search.artifact("dataset")
     verify(store, manifest, search.context.cache, search.context.check_stop)
-    lines = sorted(_lines(store), key=lambda line: str(line.get("id")))
-    random.Random(asked.seed).shuffle(lines)  # noqa: S311 - a reproducible order, not a secret
-    return [_found(store, number, line, search) for number, line in enumerate(lines[: asked.count], 1)]
+    lines = fair_draw(_lines(store), asked.count, asked.seed, lambda line: str(line.get("id")))
+    return [_found(store, number, line, search) for number, line in enumerate(lines, 1)]
 
 
 def _lines(store: Store) -> list[dict[str, Any]]:
@@ -52,8 +49,7 @@ def _lines(store: Store) -> list[dict[str, Any]]:
 
 def _found(store: Store, number: int, line: dict[str, Any], search: Search) -> FoundSample:
     search.context.check_stop()
-    # The id stays recognisable, and is a file's name whatever it was.
-    name = f"{number:04d}-{re.sub(r'[^A-Za-z0-9._-]+', '-', str(line['id']))[:100]}"
+    name = sample_name(number, str(line["id"]), digits=4)
     sources = [str(path) for path in line.get("images") or ()]
     paths = [f"pictures/{name}/{place}{_suffix(path)}" for place, path in enumerate(sources, 1)]
     record = EvaluationSample(

@@ -100,6 +100,7 @@ VISUAL_INSTRUCTION = Recipe(
                 ),
                 after=("ingest", "decode"),
                 makes=("dataset",),
+                version=2,
                 summary=DatasetSummary,
                 figures=(
                     Figure("meanFrames", "sample/frames", per="sample/ok"),

@@ -48,6 +48,7 @@ def run(context: StageContext) -> StageResult:
         raise InputInvalid(f"no row became a sample: {_reasons(chosen)}", "NoSamples")
     splits = by_split(samples, block)
     shape = _shape(samples, outcomes)
+    _check_faces(samples, faces, shape)
     with context.scratch() as scratch:
         about = card(chosen, splits, shape, measured)
         files = _files(context, collected, outcomes, chosen, splits, faces, about, scratch)
@@ -103,6 +104,18 @@ def _shape(samples: Sequence[NarrationSample], outcomes: Mapping[str, Collected]
                 "two, or use banks of one model"
             )
     return list(by_path[first.features])
+
+
+def _check_faces(samples: Sequence[NarrationSample], faces: Mapping[str, Any], shape: Sequence[int]) -> None:
+    """Raise InputInvalid for an exemplar that is not of the features' kind: of their width, and as many in a frame."""
+    for sample in samples:
+        for one in sample.characters:
+            found = list(faces[one.exemplar].shape) if one.exemplar is not None else []
+            if found and (found[-1] != shape[-1] or (len(shape) > 1 and found != list(shape))):
+                raise InputInvalid(
+                    f"sample {sample.id}: the exemplar {one.exemplar} has features {found}, but a frame's are "
+                    f"{list(shape)}; use exemplars and a bank of one model"
+                )
 
 
 def _files(

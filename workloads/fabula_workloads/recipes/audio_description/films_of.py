@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
 from fabula_workloads.recipes.audio_description.annotations.rows import Clip, Row
 from fabula_workloads.recipes.audio_description.ingest import ROWS
 from fabula_workloads.runtime.store import Store
-
-_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
+from fabula_workloads.text.file_names import file_name
 
 
 def read_rows(store: Store) -> list[Row]:
@@ -34,5 +32,5 @@ def by_film(rows: Iterable[Row]) -> Mapping[str, tuple[str, list[Clip]]]:
 
 def item_of(row: Row) -> str:
     """A film's id in the ledger; two films never share one."""
-    safe = _UNSAFE.sub("-", row.film)[:80].strip("-.") or "film"
-    return f"{row.source}-{safe}-{hashlib.sha256(row.film.encode()).hexdigest()[:8]}"
+    name = file_name(row.film, "film", longest=80)
+    return f"{row.source}-{name}-{hashlib.sha256(row.film.encode()).hexdigest()[:8]}"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import random
-import re
 import tarfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +11,7 @@ from fabula_workloads.recipes.audio_description.annotations.rows import Characte
 from fabula_workloads.recipes.audio_description.features.shards import Shards
 from fabula_workloads.recipes.audio_description.sample import NarrationSample, Previous
 from fabula_workloads.runtime.failures import InputInvalid
-from fabula_workloads.samples.found import FoundSample, Search
+from fabula_workloads.samples.found import FoundSample, Search, fair_draw, sample_name
 from fabula_workloads.samples.sample_set import EvaluationSample
 from fabula_workloads.training.samples.dataset import read_samples
 
@@ -64,9 +62,8 @@ def held_out(search: Search) -> Sequence[FoundSample]:
             f"samples.uri: the dataset {store.uri} held nothing out; build it with audioDescription.split.validation "
             "above 0, or with a source whose split is validation"
         )
-    drawn = sorted(samples, key=lambda sample: sample.id)
-    random.Random(asked.seed).shuffle(drawn)  # noqa: S311 - a reproducible order, not a secret
-    taken = sorted(drawn[: asked.count], key=lambda sample: (sample.source, sample.film, sample.start, sample.id))
+    drawn = fair_draw(samples, asked.count, asked.seed, lambda sample: sample.id)
+    taken = sorted(drawn, key=lambda sample: (sample.source, sample.film, sample.start, sample.id))
     shards = Shards(folder)
     return [_found(shards, number, sample, search) for number, sample in enumerate(taken, 1)]
 
@@ -75,7 +72,7 @@ def _found(shards: Shards, number: int, sample: NarrationSample, search: Search)
     from safetensors.torch import save
 
     search.context.check_stop()
-    name = f"{number:05d}-{re.sub(r'[^A-Za-z0-9._-]+', '-', sample.id)[:100]}"
+    name = sample_name(number, sample.id)
     path = f"features/{name}.safetensors"
     tensors: dict[str, Any] = {_CLIP: shards.read(sample.features, sample.clip)}
     previous = sample.previous

@@ -95,11 +95,12 @@ def _vocabulary(job: TrainingJob) -> int:
 def open_encoder(job: TrainingJob) -> SampleEncoder:
     """Tokenizer and features."""
     from fabula_workloads.recipes.audio_description.narrator.building import writer_of
-    from fabula_workloads.recipes.audio_description.narrator.encode import NarrationEncoder
+    from fabula_workloads.recipes.audio_description.narrator.encode import Expected, NarrationEncoder
 
     tune, shape = tune_of(job.spec), _shape(job)
     writer, _ = writer_of(job.model, tune, _vocabulary(job), shape)
-    return NarrationEncoder(job.dataset, writer, tune, shape, job.spec.training.seed)
+    expected = Expected(shape, "the dataset says", "build it again")
+    return NarrationEncoder(job.dataset, writer, tune, expected, job.spec.training.seed)
 
 
 def build(job: TrainingJob, encoder: SampleEncoder) -> Trained:

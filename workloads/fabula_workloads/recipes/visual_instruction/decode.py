@@ -4,7 +4,6 @@ none twice."""
 from __future__ import annotations
 
 import hashlib
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -23,10 +22,9 @@ from fabula_workloads.runtime.failures import NotFound
 from fabula_workloads.runtime.ledger import own_items
 from fabula_workloads.runtime.open_store import open_store
 from fabula_workloads.runtime.outcomes import Outcome, Outcomes
+from fabula_workloads.text.file_names import file_name
 from fabula_workloads.video.frames import moments
 from fabula_workloads.video.opening import UnfitVideo, VideoFacts, facts
-
-_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 class Window(Record):
@@ -89,9 +87,9 @@ def by_video(rows: Iterable[Row]) -> Mapping[str, list[Row]]:
 
 def item_of(row: Row) -> str:
     """A video's id in the ledger, with the sound that belongs to it; two never share one."""
-    safe = _UNSAFE.sub("-", row.video)[:80].strip("-.") or "video"
+    name = file_name(row.video, "video", longest=80)
     told = row.video if row.audio is None else f"{row.video}\n{row.audio}"
-    return f"{row.source}-{safe}-{hashlib.sha256(told.encode()).hexdigest()[:8]}"
+    return f"{row.source}-{name}-{hashlib.sha256(told.encode()).hexdigest()[:8]}"
 
 
 def window_of(row: Row, seconds: float, asked: VideoFrames) -> Window | str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import random
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -11,7 +9,7 @@ from fabula_workloads.recipes.visual_instruction.annotations.rows import Turn
 from fabula_workloads.recipes.visual_instruction.evaluated import ClipSample
 from fabula_workloads.recipes.visual_instruction.sample import VideoSample, frame_name
 from fabula_workloads.runtime.failures import InputInvalid
-from fabula_workloads.samples.found import FoundSample, Search
+from fabula_workloads.samples.found import FoundSample, Search, fair_draw, sample_name
 from fabula_workloads.training.samples.dataset import read_samples
 
 STRIP = 10
@@ -29,9 +27,8 @@ def held_out(search: Search) -> Sequence[FoundSample]:
             f"samples: the dataset {store.uri} held nothing out; build it with visualInstruction.split.validation "
             "above 0, or with a source whose split is validation"
         )
-    drawn = sorted(samples, key=lambda sample: sample.id)
-    random.Random(asked.seed).shuffle(drawn)  # noqa: S311 - a reproducible order, not a secret
-    taken = sorted(drawn[: asked.count], key=lambda sample: (sample.source, sample.video, sample.start, sample.id))
+    drawn = fair_draw(samples, asked.count, asked.seed, lambda sample: sample.id)
+    taken = sorted(drawn, key=lambda sample: (sample.source, sample.video, sample.start, sample.id))
     found = []
     for number, sample in enumerate(taken, 1):
         context.check_stop()
@@ -41,7 +38,7 @@ def held_out(search: Search) -> Sequence[FoundSample]:
 
 def clip_of(number: int, sample: VideoSample, shard: Path) -> FoundSample:
     """A sample of a dataset as a clip to watch: its last reply is awaited, those before are given."""
-    name = f"{number:05d}-{re.sub(r'[^A-Za-z0-9._-]+', '-', sample.id)[:100]}"
+    name = sample_name(number, sample.id)
     replies = [turn for turn in sample.turns if turn.speaker == "model"]
     wanted = replies[-1]
     given = tuple(turn for turn in sample.turns if turn is not wanted and turn.at <= wanted.at)

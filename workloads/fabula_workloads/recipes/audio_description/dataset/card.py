@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
+from fabula_workloads.recipe_parts.card import histogram, rows_became
 from fabula_workloads.recipes.audio_description.annotations.names import is_named
 from fabula_workloads.recipes.audio_description.dataset.choosing import Chosen
 from fabula_workloads.recipes.audio_description.refinement.records import Measured
 from fabula_workloads.recipes.audio_description.sample import NarrationSample
-
-_BAR = 40
 
 
 def card(
@@ -31,19 +30,16 @@ def card(
         "|---|---|---|---|---|",
         *(_split(name, members) for name, members in splits.items()),
         "",
-        "## What became of every row",
-        "",
-        "| source | outcome | rows |",
-        "|---|---|---|",
     ]
     outcomes = Counter((one.row.source, one.reason or "used") for one in chosen)
     alone = Counter(one.row.source for one in chosen if one.sample is not None and one.sample.previous is None)
-    lines += [f"| {source} | {reason} | {count} |" for (source, reason), count in sorted(outcomes.items())]
-    lines += [f"| {source} | used, no previous clip | {count} |" for source, count in sorted(alone.items())]
-    lines += ["", "`rows.jsonl` has it row by row.", "", *_who(samples), *_learned(measured)]
-    lines += _histogram("Words of a description", (len(sample.text.split()) for sample in samples))
-    lines += _histogram("Characters that a narrator is told of", (len(sample.characters) for sample in samples))
-    lines += _histogram("Characters that a description names", (len(sample.named) for sample in samples))
+    lines += rows_became(
+        outcomes, ((source, "used, no previous clip", count) for source, count in sorted(alone.items()))
+    )
+    lines += [*_who(samples), *_learned(measured)]
+    lines += histogram("Words of a description", (len(sample.text.split()) for sample in samples))
+    lines += histogram("Characters that a narrator is told of", (len(sample.characters) for sample in samples))
+    lines += histogram("Characters that a description names", (len(sample.named) for sample in samples))
     return "\n".join(lines) + "\n"
 
 
@@ -101,17 +97,3 @@ def _split(name: str, members: Sequence[NarrationSample]) -> str:
     before = sum(sample.previous is not None and sample.previous.clip is not None for sample in members)
     mean = f"{words / len(members):.2f}" if members else "-"
     return f"| {name} | {len(members)} | {len({sample.film for sample in members})} | {mean} | {before} |"
-
-
-def _histogram(title: str, values: Iterable[int]) -> list[str]:
-    counts = Counter(values)
-    if not counts:
-        return []
-    most, last = max(counts.values()), max(counts)
-    step = max(1, -(-(last + 1) // 20))
-    bars = []
-    for start in range(0, last + 1, step):
-        count = sum(counts[value] for value in range(start, start + step))
-        label = f"{start}" if step == 1 else f"{start}-{start + step - 1}"
-        bars.append(f"{label:>7}  {count:>7}  {'#' * round(_BAR * count / most)}")
-    return [f"## {title}", "", "```", *bars, "```", ""]

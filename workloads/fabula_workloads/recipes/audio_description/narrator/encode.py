@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +21,27 @@ from fabula_workloads.recipes.audio_description.sample import NarrationSample
 from fabula_workloads.runtime.failures import InputInvalid
 
 
+class OtherFeatures(InputInvalid):
+    """Features are of another shape than all of a run's: of another bank or encoder."""
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """The shape of a frame's features, and who expects it."""
+
+    shape: tuple[int, ...]
+    by: str
+    instead: str
+    """What would work, where others are found."""
+
+
 class NarrationEncoder:
     """Encodes samples of one dataset folder."""
 
-    def __init__(
-        self, folder: Path, writer: Writer, tune: AudioDescriptionTune, shape: tuple[int, ...], seed: int
-    ) -> None:
-        """`shape` of a frame's features; `seed` draws frames in training."""
+    def __init__(self, folder: Path, writer: Writer, tune: AudioDescriptionTune, expected: Expected, seed: int) -> None:
+        """`seed` draws frames in training."""
         self._shards, self._writer, self._tune = Shards(folder), writer, tune
-        self._shape, self._seed = shape, seed
+        self._expected, self._shape, self._seed = expected, expected.shape, seed
 
     def length(self, sample: NarrationSample) -> int:
         """Tokens of the longer of the sample's two rows. Raises SampleTooLong by the bound on descriptions."""
@@ -96,7 +109,9 @@ class NarrationEncoder:
         return torch.cat([first, own])[None], torch.cat([there if before else ~there, there])[None]
 
     def _chosen(self, sample: NarrationSample, clip: str, epoch: int | None) -> torch.Tensor:
-        features = in_parts(self._shards.read(sample.features, clip), self._shape).float()
+        read = self._shards.read(sample.features, clip)
+        self._check(sample, clip, tuple(read.shape[1:]))
+        features = in_parts(read, self._shape).float()
         wanted, tune = self._tune.frames, self._tune
         if epoch is not None and tune.frame_selection == "segments":
             places = drawn(len(features), wanted, f"{self._seed}/{epoch}/{sample.id}/{clip}")
@@ -109,18 +124,20 @@ class NarrationEncoder:
     def _face(self, sample: NarrationSample, key: str) -> torch.Tensor:
         face: torch.Tensor = self._shards.read(sample.exemplars, key)
         if face.shape[-1] != self._shape[-1] or (len(self._shape) > 1 and face.shape != self._shape):
-            raise InputInvalid(
+            raise OtherFeatures(
                 f"sample {sample.id}: the exemplar {key} has features {list(face.shape)}, but a frame's are "
                 f"{list(self._shape)}; use exemplars and a bank of one model"
             )
         return face.reshape(1, -1, self._shape[-1])
 
     def _check_shape(self, sample: NarrationSample) -> None:
-        shape = self._shards.shape(sample.features, sample.clip)
-        if shape[1:] != self._shape:
-            raise InputInvalid(
-                f"sample {sample.id}: clip {sample.clip} has features {list(shape[1:])} of a frame, but the dataset "
-                f"says {list(self._shape)}; build it again"
+        self._check(sample, sample.clip, self._shards.shape(sample.features, sample.clip)[1:])
+
+    def _check(self, sample: NarrationSample, clip: str, shape: tuple[int, ...]) -> None:
+        if shape != self._shape:
+            raise OtherFeatures(
+                f"sample {sample.id}: clip {clip} has features {list(shape)} of a frame, but {self._expected.by} "
+                f"{list(self._shape)}; {self._expected.instead}"
             )
 
 

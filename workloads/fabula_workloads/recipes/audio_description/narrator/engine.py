@@ -32,7 +32,7 @@ from fabula_workloads.models.family import Encoded
 from fabula_workloads.models.loading import Device, load_language_model
 from fabula_workloads.recipes.audio_description.held_out import NarrationEvaluationSample
 from fabula_workloads.recipes.audio_description.narrator.building import narrator_of, writer_of
-from fabula_workloads.recipes.audio_description.narrator.encode import NarrationEncoder, shown
+from fabula_workloads.recipes.audio_description.narrator.encode import Expected, NarrationEncoder, OtherFeatures, shown
 from fabula_workloads.recipes.audio_description.narrator.files import has_adapter, load_weights, read_config
 from fabula_workloads.recipes.audio_description.narrator.model import Narrator, causal_of
 from fabula_workloads.runtime.failures import ConfigInvalid, InputInvalid
@@ -42,6 +42,7 @@ ROWS = 8
 """Clips that are described at once where a run does not say how many."""
 _WORDS = AudioDescriptionTune(character_prompt="role-actor", previous_clip="none")
 """How a language model without a mapping is asked."""
+_OF_ONE_KIND = "ask it about a dataset whose bank or encoder is the one of the dataset that it was trained on"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +106,12 @@ class NarratorEngine:
             raise ConfigInvalid("a narrator is asked about clips of audio-description's own sample sets")
         if self._narrator is None:
             return _Prompt(request, {"prompt": self._writer.prompt(sample.characters, 0)})
-        encoder = NarrationEncoder(request.folder, self._writer, self._tune, self._shape, 0)
+        expected = Expected(self._shape, "the narrator learned", _OF_ONE_KIND)
+        encoder = NarrationEncoder(request.folder, self._writer, self._tune, expected, 0)
         try:
             return _Prompt(request, encoder.encode(sample.narration()))
+        except OtherFeatures:
+            raise  # so are all of the dataset's, and none could be described
         except InputInvalid as error:
             _log.warning("%s cannot be described: %s", request.sample, error.message)
             return Failure("FeaturesUnfit")

@@ -19,6 +19,7 @@ from fabula_workloads.metrics.records import GivenAnswer
 from fabula_workloads.recipes.audio_description.annotations.names import named_in
 from fabula_workloads.recipes.audio_description.annotations.rows import Character
 from fabula_workloads.recipes.audio_description.held_out import NarrationEvaluationSample
+from fabula_workloads.text.file_names import file_name
 
 _COLUMNS = ("text_gt", "text_gen")
 Lines = Mapping[str, Sequence[str]]
@@ -127,8 +128,7 @@ def _lines(path: Path) -> Lines:
 
 
 def _id(film: str, place: int) -> str:
-    safe = re.sub(r"[^A-Za-z0-9._-]+", "-", film)[:100].strip(".-") or "film"
-    return f"{safe}-{place:06d}"
+    return f"{file_name(film, 'film')}-{place:06d}"
 
 
 def _arm(path: Path, before: Sequence[GivenAnswer]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from html import escape
@@ -10,6 +9,7 @@ from html import escape
 from fabula_api.recipes.audio_description.tell import AudioDescriptionEvalSpec
 from fabula_workloads.recipes.audio_description.scoring.published import narrated
 from fabula_workloads.report.parts import Told
+from fabula_workloads.text.file_names import file_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ def subtitles(told: Told) -> Mapping[str, bytes]:
             if said.strip():
                 films.setdefault(sample.film, []).append(Cue(unit * sample.start, unit * sample.end, said))
         for film, cues in films.items():
-            path = f"narration/{arm.name}/{re.sub(r'[^A-Za-z0-9._-]+', '-', film).strip('.-') or 'film'}"
+            path = f"narration/{arm.name}/{file_name(film, 'film', longest=180)}"
             files[f"{path}.vtt"], files[f"{path}.srt"] = web_vtt(cues).encode(), srt(cues).encode()
     return files
 

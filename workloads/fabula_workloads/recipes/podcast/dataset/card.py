@@ -7,13 +7,12 @@ from collections.abc import Mapping, Sequence
 from statistics import mean, median
 from typing import Any
 
+from fabula_workloads.recipe_parts.card import bars
 from fabula_workloads.recipes.podcast.dataset.contact_sheet import CONTACT_SHEET, shown
 from fabula_workloads.recipes.podcast.dataset.figures import FIGURES
 from fabula_workloads.recipes.podcast.dataset.hugging_face import front_matter
 from fabula_workloads.recipes.podcast.dataset.samples import Sample
 from fabula_workloads.recipes.podcast.prompt import PROMPT_VERSION
-
-_BAR = 40
 
 
 def card(
@@ -52,13 +51,13 @@ def card(
         "## Samples by number of pictures",
         "",
         "```",
-        *histogram({str(count): number for count, number in sorted(by_images.items())}),
+        *bars({str(count): number for count, number in sorted(by_images.items())}),
         "```",
         "",
         "## Words a sample",
         "",
         "```",
-        *histogram(_by_hundred(words)),
+        *bars(_by_hundred(words)),
         "```",
         "",
         "## Left out",
@@ -99,16 +98,6 @@ def _told(turns: Mapping[str, Any]) -> str:
 
 def _sheet(rows: int) -> list[str]:
     return [f"![A row for each of {rows} samples, its scenes in order]({CONTACT_SHEET})", ""] if rows else []
-
-
-def histogram(counts: Mapping[str, int]) -> list[str]:
-    """One bar of `#` a row, the longest of 40."""
-    top = max(counts.values(), default=0)
-    width = max((len(label) for label in counts), default=0)
-    return [
-        f"{label:>{width}} | {'#' * max(1, round(_BAR * count / top)) if count else ''} {count}"
-        for label, count in counts.items()
-    ]
 
 
 def _by_hundred(words: Sequence[int]) -> dict[str, int]:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
+from fabula_workloads.recipe_parts.card import histogram, rows_became
 from fabula_workloads.recipes.visual_instruction.dataset.choosing import Chosen
 from fabula_workloads.recipes.visual_instruction.sample import VideoSample
-
-_BAR = 40
-_BINS = 20
 
 
 def card(chosen: Sequence[Chosen], splits: Mapping[str, Sequence[VideoSample]], sheet: str | None) -> str:
@@ -30,20 +28,15 @@ def card(chosen: Sequence[Chosen], splits: Mapping[str, Sequence[VideoSample]], 
         "|---|---|",
         *(f"| {task} | {count} |" for task, count in sorted(Counter(sample.task for sample in samples).items())),
         "",
-        "## What became of every row",
-        "",
-        "| source | outcome | rows |",
-        "|---|---|---|",
     ]
     outcomes = Counter((one.row.source, one.reason or "used") for one in chosen)
-    lines += [f"| {source} | {reason} | {count} |" for (source, reason), count in sorted(outcomes.items())]
-    lines += ["", "`rows.jsonl` has it row by row.", ""]
-    lines += _histogram("Seconds of a span", [(turn.end or 0.0) - (turn.start or 0.0) for turn in spans])
-    lines += _histogram(
+    lines += rows_became(outcomes)
+    lines += histogram("Seconds of a span", [(turn.end or 0.0) - (turn.start or 0.0) for turn in spans])
+    lines += histogram(
         "Seconds from a sample's start to its span",
         [(turn.start or 0.0) - sample.start for sample in samples for turn in sample.turns if turn.unasked],
     )
-    lines += _histogram("Pictures of a sample", [float(len(sample.frames)) for sample in samples])
+    lines += histogram("Pictures of a sample", [float(len(sample.frames)) for sample in samples])
     return "\n".join(lines) + "\n"
 
 
@@ -54,17 +47,3 @@ def _split(name: str, members: Sequence[VideoSample]) -> str:
     replies = sum(turn.speaker == "model" for sample in members for turn in sample.turns) / len(members)
     videos = len({(sample.source, sample.video) for sample in members})
     return f"| {name} | {len(members)} | {videos} | {frames:.1f} | {replies:.2f} |"
-
-
-def _histogram(title: str, values: Iterable[float]) -> list[str]:
-    found = sorted(values)
-    if not found:
-        return []
-    step = max(1, -(-int(found[-1] + 1) // _BINS))
-    counts = Counter(int(max(value, 0.0) // step) for value in found)
-    most = max(counts.values())
-    bars = [
-        f"{f'{place * step}-{(place + 1) * step}':>9}  {counts[place]:>7}  {'#' * round(_BAR * counts[place] / most)}"
-        for place in range(max(counts) + 1)
-    ]
-    return [f"## {title}", "", "```", *bars, "```", ""]
