@@ -113,7 +113,7 @@ class QFormer(nn.Module):
         of_frames = 2 * layers * width**2
         looked = 12.0 * (latents + seen) * latents * width * layers
         met = seen * of_frames + latents * (_matrices(self.former) - of_frames + _matrices(self.project))
-        return 6.0 * met + looked
+        return float(6.0 * met + looked)
 
 
 class Faces(nn.Module):
