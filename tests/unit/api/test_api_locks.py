@@ -12,12 +12,12 @@ from packaging.requirements import Requirement
 ROOT = Path(__file__).parents[3]
 EXTRAS = {
     "operator": ("operator",),
-    "cpu": ("worker", "parquet", "train"),
-    "gpu": ("worker", "parquet", "train", "kernels"),
+    "cpu": ("worker", "parquet", "film", "train"),
+    "gpu": ("worker", "parquet", "film", "train", "kernels"),
     "build": ("build",),
     "demo": ("operator", "worker", "parquet", "film", "train", "local", "cli", "build"),
-    "test": ("operator", "worker", "parquet", "train", "local", "cli", "test", "build"),
-    "lint": ("operator", "worker", "parquet", "train", "local", "cli", "test", "lint", "build"),
+    "test": ("operator", "worker", "parquet", "film", "train", "local", "cli", "test", "build"),
+    "lint": ("operator", "worker", "parquet", "film", "train", "local", "cli", "test", "lint", "build"),
     "supply": ("supply",),
 }
 BESIDE = {"torch", "torchvision", "triton"}
