@@ -1,6 +1,6 @@
 """How long the answers of an arm take: shards that share a queue, beside other plans and beside what no plan can beat.
 
-`python benchmarks/evaluation/makespan.py` runs the real queue on a virtual clock, 200 times a row: some seconds.
+`python benchmarks/evaluation/makespan.py` runs the real queue on a virtual clock, 200 times a row: two minutes.
 `--real` runs the whole stage in processes over a folder, with a model that sleeps its answers' time, sped up.
 """
 
@@ -14,18 +14,19 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+import numpy as np
 from PIL import Image
 from tests.support.memory_store import MemoryStore
 from tests.support.stage_context import stage_context
 
-from fabula_workloads.inference.request import Answer, Interrupted, Request, Work
+from fabula_workloads.inference.request import Answer, Answers, Interrupted, Work
 from fabula_workloads.runtime.artifact import add_parts, commit
 from fabula_workloads.runtime.ledger import Ledger
 from fabula_workloads.runtime.open_store import open_store
@@ -37,6 +38,8 @@ LOAD_SECONDS = 45.0
 SHORTEST, MEAN, LONGEST = 212.0, 266.6, 348.0
 """Seconds of an answer of the tuned 32B, by the headers of the published transcripts."""
 TRIALS = 200
+MOST = 1.15
+"""Times the bound that the queue may take."""
 Draw = Callable[[random.Random], float]
 
 
@@ -82,14 +85,35 @@ CASES = (
 
 
 def lower_bound(seconds: Sequence[float], speeds: Sequence[float]) -> float:
-    """What no plan can beat: work over speed; the longest answer; and, of shards alike, the fewest answers that one of
-    them must make (of the k x m + 1 longest, some shard has k + 1)."""
-    longest, shards = sorted(seconds, reverse=True), len(speeds)
-    bounds = [sum(seconds) / sum(speeds), longest[0] / max(speeds)]
-    if min(speeds) == max(speeds):
-        for each in range(1, (len(seconds) - 1) // shards + 1):
-            bounds.append(sum(longest[each * shards - each : each * shards + 1]) / speeds[0])
-    return LOAD_SECONDS + max(bounds)
+    """What no plan can beat, even one that knows every length: the least time in which, for each number k, there is
+    room for the k longest answers. They are no more work than is done by those shards that could end the shortest of
+    them, and a shard ends no more answers than would fit if it had the shortest of them, for none is made by two."""
+    sums = np.concatenate([[0.0], np.cumsum(sorted(seconds))])
+    begins = np.arange(len(seconds))
+    """Of the k longest in ascending order, where they begin: one entry for each k."""
+    shortest, work, count = np.diff(sums), sums[-1] - sums[:-1], len(seconds) - begins
+
+    def room(time: float) -> bool:
+        able, places = np.zeros(len(begins)), np.zeros(len(begins))
+        for speed in speeds:
+            able += np.where(time * speed >= shortest, time * speed, 0.0)
+            places += np.searchsorted(sums, sums[begins] + time * speed, side="right") - 1 - begins
+        return bool(np.all(able >= work) and np.all(places >= count))
+
+    low, high = 0.0, sum(seconds) / max(speeds) + 1.0
+    for _ in range(40):
+        middle = (low + high) / 2
+        low, high = (low, middle) if room(middle) else (middle, high)
+    return LOAD_SECONDS + low
+
+
+def all_known(seconds: Sequence[float], speeds: Sequence[float]) -> float:
+    """A plan that is told every length: the longest first, each to the shard that ends it soonest."""
+    loads = [0.0] * len(speeds)
+    for one in sorted(seconds, reverse=True):
+        shard = min(range(len(speeds)), key=lambda place: (loads[place] + one) / speeds[place])
+        loads[shard] += one
+    return LOAD_SECONDS + max(load / speed for load, speed in zip(loads, speeds, strict=True))
 
 
 def shared_queue(seconds: Sequence[float], speeds: Sequence[float]) -> float:
@@ -115,7 +139,7 @@ def shared_queue(seconds: Sequence[float], speeds: Sequence[float]) -> float:
             continue
         if (item := hands.pop(shard, None)) is not None:
             ledger.put_if_absent(item, {"outcome": "ok"})
-            queue.finished(item)
+            queue.finished(item, took[item])
         taken = queue.take(1)
         if not taken and (more := queue.more()) is not True:
             if more is False:
@@ -149,15 +173,16 @@ def waves(seconds: Sequence[float], speeds: Sequence[float], load: float = LOAD_
 
 
 def simulate() -> bool:
-    """Print the table; whether the queue keeps within 1.15 of the bound in every row of GPUs that are alike."""
+    """Print the table; whether the queue keeps within 1.15 of the bound in every row, in the mean over its draws."""
     plans: dict[str, Callable[[Sequence[float], Sequence[float]], float]] = {
         "shared queue": shared_queue,
+        "all lengths known": all_known,
         "static split": static_split,
         "waves of 8, a load a sample": waves,
         "waves, were loading free": partial(waves, load=0.0),
     }
-    print("| answers | no plan can beat, min | " + " | ".join(plans) + " | worst of the queue |")
-    print("|---|---" + "|---" * (len(plans) + 1) + "|")
+    print("| answers | no plan can beat, min | " + " | ".join(plans) + " | worst of the queue | draws within 1.15x |")
+    print("|---|---" + "|---" * (len(plans) + 2) + "|")
     kept = True
     for case in CASES:
         times: dict[str, list[float]] = {name: [] for name in plans}
@@ -172,11 +197,12 @@ def simulate() -> bool:
             name: [one / bound for one, bound in zip(found, bounds, strict=True)] for name, found in times.items()
         }
         cells = " | ".join(f"{statistics.mean(found):.2f}x" for found in ratios.values())
-        worst = max(ratios["shared queue"])
-        # Of GPUs that differ the bound knows only work over speed: that an answer cannot be cut, it does not.
-        kept = kept and (case.slow != 1 or statistics.mean(ratios["shared queue"]) <= 1.15)
+        queue = ratios["shared queue"]
+        kept = kept and statistics.mean(queue) <= MOST
+        within = sum(ratio <= MOST for ratio in queue)
         bound = statistics.mean(bounds) / 60
-        print(f"| {case.name}: {case.samples} on {case.shards} | {bound:.1f} | {cells} | {worst:.2f}x |")
+        name = f"{case.name}: {case.samples} on {case.shards}"
+        print(f"| {name} | {bound:.1f} | {cells} | {max(queue):.2f}x | {within} of {TRIALS} |")
     return kept
 
 
@@ -187,7 +213,7 @@ class Sleeper:
         self._seconds, self._speed_up = seconds, speed_up
         time.sleep(LOAD_SECONDS / speed_up)
 
-    def answers(self, work: Work, interrupted: Interrupted) -> Iterator[tuple[Request, Answer]]:
+    def answers(self, work: Work, interrupted: Interrupted) -> Answers:
         """See `Engine`; one at a time."""
         while not interrupted() and (taken := work(1)):
             time.sleep(self._seconds[taken[0].sample] / self._speed_up)
@@ -255,7 +281,7 @@ def real(samples: int, shards: int, speed: float) -> None:
 
 
 def main() -> int:
-    """Exit code 1 where the queue takes more than 1.15 times the bound on GPUs that are alike."""
+    """Exit code 1 where the queue takes more than 1.15 times the bound in the mean of a row."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--real", action="store_true", help="the stage in processes, not on a virtual clock")
     parser.add_argument("--samples", type=int, default=50)

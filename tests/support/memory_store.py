@@ -45,9 +45,11 @@ class MemoryStore:
         return path in self.files
 
     def list(self, prefix: str = "") -> Iterator[Entry]:
-        for path, data in sorted(self.files.items()):
-            if not prefix or path == prefix or path.startswith(f"{prefix}/"):
-                yield Entry(path, len(data))
+        below = f"{prefix}/" if prefix else ""
+        found = [
+            Entry(path, len(data)) for path, data in self.files.items() if path == prefix or path.startswith(below)
+        ]
+        yield from sorted(found, key=lambda entry: entry.path)
 
     def delete(self, prefix: str) -> None:
         for path in [path for path in self.files if path == prefix or path.startswith(f"{prefix}/")]:

@@ -20,7 +20,7 @@ from fabula_api.externals import externals
 from fabula_api.recipes import Kind, Stage, recipes
 from fabula_quickstart.prepare import episodes_gz, read_scripts
 from fabula_workloads.inference.opening import TUNED_KINDS, asked_of
-from fabula_workloads.inference.request import Answer, Interrupted, Request, Work
+from fabula_workloads.inference.request import Answer, Answers, Interrupted, Work
 from fabula_workloads.models.model_folder import model_folder
 from fabula_workloads.painting.scene import Picture, Scene
 from fabula_workloads.recipes.podcast import assemble, estimate, extract, ingest
@@ -74,7 +74,7 @@ class Answering:
         read_all(context.fetch_artifact(store, manifest))
         read_all(model_folder(context, arm.model, "model"))
 
-    def answers(self, work: Work, interrupted: Interrupted) -> Iterator[tuple[Request, Answer]]:
+    def answers(self, work: Work, interrupted: Interrupted) -> Answers:
         while taken := work(1):
             for request in taken:
                 for picture in request.pictures:

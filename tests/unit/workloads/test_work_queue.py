@@ -12,6 +12,7 @@ from tests.support.examples import examples
 from tests.support.memory_store import MemoryStore
 
 from fabula_workloads.runtime.ledger import Ledger
+from fabula_workloads.runtime.pace import Beat, Pace, Stopwatch, faster_without, share
 from fabula_workloads.runtime.work_queue import (
     Heart,
     Holder,
@@ -48,6 +49,8 @@ class World:
     pods: dict[tuple[str, int], Pod] = field(default_factory=dict)
     worked: Counter[str] = field(default_factory=Counter)
     dead: int = 0
+    work: float = 0.0
+    """Of each item, where shards tell it."""
 
     def start(self, shard: int, run: str = RUN) -> Pod:
         me = Holder(run, self.shards, shard, start=f"s{len(self.store.files)}-{self.dead}")
@@ -73,7 +76,7 @@ class World:
             self.worked[item] += 1
             if Ledger(self.store).put_if_absent(item, {"outcome": "ok", "by": pod.me.place}):
                 pod.made.add(item)
-            pod.queue.finished(item)
+            pod.queue.finished(item, self.work)
         elif not (taken := pod.queue.take(most)):
             if pod.queue.more() is False:
                 pod.queue.release()
@@ -113,6 +116,107 @@ def test_a_slow_shard_keeps_nothing_but_what_it_has_in_hand() -> None:
     assert fast.left, "the slow one lives and will end what it holds"
     world.step(slow, 1)
     assert world.done == set(names(10))
+
+
+def pace(rate: float, hands: int = 1, longest: float = 1.5) -> Pace:
+    return Pace(hands=hands, rate=rate, mean=1, longest=longest)
+
+
+@pytest.mark.parametrize(
+    ("situation", "free", "mine", "others", "expected"),
+    [
+        ("as fast as the others", 1, pace(1), [pace(1)] * 7, False),
+        ("half as fast, one is left", 1, pace(0.5), [pace(1)] * 7, True),
+        ("half as fast, and they begin the last one a long item later", 10, pace(0.5), [pace(1)] * 7, True),
+        ("half as fast, and much is left", 11, pace(0.5), [pace(1)] * 7, False),
+        ("half as fast, and another shard has seen a longer item", 11, pace(0.5), [pace(1, longest=2)] * 7, True),
+        ("faster than they", 1, pace(2), [pace(1)] * 7, False),
+        ("a tenth as fast with one other", 9, pace(0.1), [pace(1)], True),
+        ("nobody else is heard of", 1, pace(0.5), [], False),
+        ("they do two side by side", 1, pace(0.5), [pace(1, hands=2)] * 7, False),
+    ],
+)
+def test_what_a_slow_shard_leaves_to_others(
+    situation: str, free: int, mine: Pace, others: list[Pace], expected: bool
+) -> None:
+    assert faster_without(free, mine, others) is expected, situation
+
+
+def test_a_slow_shard_takes_a_smaller_portion_and_a_fast_one_no_larger() -> None:
+    assert share(pace(0.5), [pace(1), pace(1), pace(1)]) == pytest.approx(0.5 * 4 / 3.5)
+    assert share(pace(3), [pace(1)]) == share(None, [pace(1)]) == share(pace(0.1), [pace(1, hands=8)]) == 1
+    assert (portion(50, 8, 16, 0.5), portion(3, 8, 16, 0.1)) == (4, 1)
+
+
+def test_a_pace_is_of_items_with_the_same_number_in_hand() -> None:
+    watch = Stopwatch()
+    assert watch.pace is None
+    watch.holds(2)
+    for work, seconds in ((10, 4), (30, 4)):
+        watch.ended(work, seconds)
+    assert watch.pace == Pace(hands=2, rate=10, mean=20, longest=30)
+    assert watch.item_seconds == 4
+    watch.holds(1)
+    assert watch.pace is None
+    watch.ended(20, 5)
+    assert watch.pace == Pace(hands=1, rate=4, mean=20, longest=30)
+
+
+@pytest.mark.parametrize("told", [None, 3, {"beat": 1}, {"beat": 1, "pace": {"hands": 1, "rate": 0}}, {"pace": "fast"}])
+def test_a_beat_without_a_pace_that_can_be_used_is_a_beat(told: object) -> None:
+    assert Beat.pace_in(told) is None
+
+
+def run(world: World, quarters: list[int]) -> float:
+    """Seconds until all is done, where each shard ends what it has in hand every so many quarters of a lease."""
+    due = list(quarters)
+    while not all(pod.left for pod in world.pods.values()):
+        world.pass_time(LEASE / 4)
+        for shard, each in enumerate(quarters):
+            pod = world.pods[RUN, shard]
+            due[shard] -= 1
+            if pod.hands and due[shard] <= 0:
+                world.step(pod, 1)
+            if not pod.hands and not pod.left:
+                world.step(pod, 1)
+                due[shard] = each
+    assert world.done == set(world.items)
+    return world.now
+
+
+def test_nobody_waits_for_what_a_slow_shard_took_last() -> None:
+    took = {}
+    for work in (0.0, 7.0):
+        world = World(names(18), 3, work=work)
+        for shard in range(3):
+            world.start(shard)
+        took[work] = run(world, [16, 2, 2])
+    assert took[0.0] > LEASE / 4 * 32, "as long as two of the slow shard's items"
+    assert took[7.0] < LEASE / 4 * 20
+
+
+def test_what_faster_shards_do_not_take_is_done_by_the_slow_one() -> None:
+    world = World(names(5), 2, work=7.0)
+    slow, fast = world.start(0), world.start(1)
+    world.step(fast, 1)
+    world.pass_time(LEASE / 4)
+    world.step(fast, 1)  # it lives on, and takes nothing more
+    for _ in range(2):
+        world.step(slow, 1)
+        for _ in range(4):
+            world.pass_time(LEASE / 4)
+        world.step(slow, 1)
+    assert len(world.done) == 3
+    looks = 0
+    while not slow.hands:
+        world.step(slow, 1)
+        world.pass_time(LEASE / 4)
+        looks += 1
+    assert looks == 5, "it waited as long as it takes for an item"
+    while not slow.left:
+        world.step(slow, 1)
+        world.pass_time(LEASE / 4)
+    assert world.done == set(world.items)
 
 
 def test_what_a_dead_shard_held_comes_back_after_the_lease_and_not_before() -> None:
@@ -186,12 +290,15 @@ def test_a_beat_that_cannot_be_written_is_followed_by_the_next() -> None:
         assert enough.wait(60)
 
 
-@given(data=st.data(), count=st.integers(1, 24), shards=st.integers(1, 5), two_runs=st.booleans())
+@given(
+    data=st.data(), count=st.integers(1, 24), shards=st.integers(1, 5), two_runs=st.booleans(),
+    work=st.sampled_from([0.0, 5.0]),
+)  # fmt: skip
 @settings(max_examples=examples(20), deadline=None)
 def test_everything_is_done_and_counted_once_whoever_dies_when(
-    data: st.DataObject, count: int, shards: int, two_runs: bool
+    data: st.DataObject, count: int, shards: int, two_runs: bool, work: float
 ) -> None:
-    world = World(names(count), shards)
+    world = World(names(count), shards, work=work)
     places = [(run, shard) for run in ([RUN, OTHER] if two_runs else [RUN]) for shard in range(shards)]
     for run, shard in places:
         world.start(shard, run)

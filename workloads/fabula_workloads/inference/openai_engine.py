@@ -20,7 +20,7 @@ from PIL import Image
 from fabula_api.arms import Generation
 from fabula_api.shared_spec import PixelWindow
 from fabula_workloads.inference.opened import opened
-from fabula_workloads.inference.request import Answer, Failure, Interrupted, Request, Work
+from fabula_workloads.inference.request import Answer, Answers, Failure, Interrupted, Request, Work
 from fabula_workloads.recipe_parts import Conversation, messages
 from fabula_workloads.runtime.failures import ConfigInvalid, CredentialsRefused, TryAgain
 from fabula_workloads.runtime.in_flight import in_flight
@@ -58,7 +58,7 @@ class OpenAiEngine:
         self._successes = 0
         self._lock = threading.Lock()
 
-    def answers(self, work: Work, interrupted: Interrupted) -> Iterator[tuple[Request, Answer | Failure]]:
+    def answers(self, work: Work, interrupted: Interrupted) -> Answers:
         """See `Engine`. Raises CredentialsRefused, ConfigInvalid, or TryAgain while the server does not answer."""
 
         def requests() -> Iterator[Request]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
@@ -67,14 +67,19 @@ Interrupted = Callable[[], bool]
 """Whether the stage was told to stop."""
 
 
+Answers = Generator[tuple[Request, Answer | Failure], None, None]
+"""Outcomes as they are known."""
+
+
 class Engine(Protocol):
     """What answers: a loaded model, or a server that has one. The same contract for all; a recipe may bring its own."""
 
-    def answers(self, work: Work, interrupted: Interrupted) -> Iterator[tuple[Request, Answer | Failure]]:
+    def answers(self, work: Work, interrupted: Interrupted) -> Answers:
         """Take requests while there is room, and hand out each outcome as it is known, in any order.
 
         What is wrong with one request is its Failure, and costs the others nothing. Once interrupted, no request is
         taken and nothing that was cut short is handed out. Ends when `work` gives none and all that was taken is out.
+        Who leaves earlier closes it, and what is in flight is dropped.
         """
         ...
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from copy import copy
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from fabula_api.arms import Generation
 from fabula_api.shared_spec import PixelWindow
 from fabula_workloads.inference.memory import rows_that_fit
 from fabula_workloads.inference.opened import opened
-from fabula_workloads.inference.request import Answer, Failure, Interrupted, Request, Work
+from fabula_workloads.inference.request import Answer, Answers, Failure, Interrupted, Request, Work
 from fabula_workloads.inference.sampling import StopWhen, processors
 from fabula_workloads.models.loading import Device, Precision, load_base, load_with_adapter
 from fabula_workloads.models.processor import load_processor
@@ -67,7 +67,7 @@ class TransformersEngine:
         config.temperature = config.top_p = config.top_k = None
         config.do_sample = False
 
-    def answers(self, work: Work, interrupted: Interrupted) -> Iterator[tuple[Request, Answer | Failure]]:
+    def answers(self, work: Work, interrupted: Interrupted) -> Answers:
         """See `Engine`. Rows of a batch end together, so neighbours should be alike in length."""
         while not interrupted() and (batch := work(self._rows)):
             found = self.answer(batch, interrupted)

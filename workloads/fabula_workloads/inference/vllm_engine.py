@@ -6,7 +6,6 @@ import json
 import logging
 import os
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 from fabula_api.arms import Generation
 from fabula_api.shared_spec import PixelWindow
 from fabula_workloads.inference.opened import opened
-from fabula_workloads.inference.request import Answer, Failure, Interrupted, Request, Work
+from fabula_workloads.inference.request import Answer, Answers, Failure, Interrupted, Request, Work
 from fabula_workloads.models.adapter import CONFIG, check_adapter_files, rank_of
 from fabula_workloads.models.family import otherwise_in_vllm
 from fabula_workloads.models.loading import Device
@@ -102,24 +101,26 @@ class VllmEngine:
         ends = self._defaults.get("eos_token_id", self._tokenizer.eos_token_id)
         self._ends = set(ends if isinstance(ends, list) else [ends])
 
-    def answers(self, work: Work, interrupted: Interrupted) -> Iterator[tuple[Request, Answer | Failure]]:
+    def answers(self, work: Work, interrupted: Interrupted) -> Answers:
         """See `Engine`."""
         flying: dict[str, _Asked] = {}
         room = self._generation.batch_size or IN_FLIGHT
-        while not interrupted():
-            for request in work(room - len(flying)) if len(flying) < room else ():
-                if (refused := self._ask(request)) is not None:
-                    yield request, refused
-                else:
-                    flying[request.key] = _Asked(request, time.monotonic())
-            if not flying:
-                return
-            beside = len(flying)
-            for found in self._engine.step():
-                if found.finished:
-                    asked = flying.pop(found.request_id)
-                    yield asked.request, self._answer(found.outputs[0], (time.monotonic() - asked.since) / beside)
-        self._engine.abort_request(list(flying))
+        try:
+            while not interrupted():
+                for request in work(room - len(flying)) if len(flying) < room else ():
+                    if (refused := self._ask(request)) is not None:
+                        yield request, refused
+                    else:
+                        flying[request.key] = _Asked(request, time.monotonic())
+                if not flying:
+                    return
+                beside = len(flying)
+                for found in self._engine.step():
+                    if found.finished:
+                        asked = flying.pop(found.request_id)
+                        yield asked.request, self._answer(found.outputs[0], (time.monotonic() - asked.since) / beside)
+        finally:
+            self._engine.abort_request(list(flying))
 
     def _ask(self, request: Request) -> Failure | None:
         from vllm import SamplingParams

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Set
+from contextlib import closing
 
 from fabula_api.arms import Arm
 from fabula_api.counts import UNPARSEABLE
@@ -69,9 +70,10 @@ def infer(context: StageContext, open_engine: OpenEngine) -> StageResult:
                 if engine is None:
                     engine = open_engine(context)
                     keep_origin(context)
-                for asked, answer in engine.answers(work, context.stopping.is_set):
-                    made.add(asked.key, _keep(context.store, evaluation.answers, spec.profiles[0], asked, answer))
-                    queue.finished(asked.key)
+                with closing(engine.answers(work, context.stopping.is_set)) as answers:
+                    for asked, answer in answers:
+                        made.add(asked.key, _keep(context.store, evaluation.answers, spec.profiles[0], asked, answer))
+                        queue.finished(asked.key, answer.tokens if isinstance(answer, Answer) else 0)
         finally:
             queue.release()
     return StageResult(counts=made.counts(queue.done), lineage=_lineage(context, arm))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from fabula_api.arms import Generation
 from fabula_api.recipes.audio_description.tell import AudioDescriptionEvalSpec, AudioDescriptionTell
 from fabula_api.recipes.audio_description.tune import AudioDescriptionTune
 from fabula_workloads.inference.opening import Opening
-from fabula_workloads.inference.request import Answer, Engine, Failure, Interrupted, Request, Work
+from fabula_workloads.inference.request import Answer, Answers, Engine, Failure, Interrupted, Request, Work
 from fabula_workloads.inference.sampling import FiniteLogits, StopWhen
 from fabula_workloads.models.adapter import with_adapter
 from fabula_workloads.models.family import Encoded
@@ -85,7 +85,7 @@ class NarratorEngine:
         self._writer, self._tokenizer = writer_of(model, self._tune, self._vocabulary, self._shape)
         self._end = int(self._tokenizer.eos_token_id)
 
-    def answers(self, work: Work, interrupted: Interrupted) -> Iterator[tuple[Request, Answer | Failure]]:
+    def answers(self, work: Work, interrupted: Interrupted) -> Answers:
         """See `Engine`."""
         while not interrupted() and (batch := work(self._rows)):
             found = self.answer(batch, interrupted)

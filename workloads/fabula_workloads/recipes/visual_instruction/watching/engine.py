@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from fabula_api.arms import Generation
 from fabula_api.recipes.visual_instruction.watch import VisualInstructionEvalSpec, VisualInstructionWatch
 from fabula_api.shared_spec import PixelWindow
 from fabula_workloads.inference.opening import Opening
-from fabula_workloads.inference.request import Answer, Engine, Failure, Interrupted, Request, Work
+from fabula_workloads.inference.request import Answer, Answers, Engine, Failure, Interrupted, Request, Work
 from fabula_workloads.models.loading import Device, load_base
 from fabula_workloads.recipes.visual_instruction.answer import SaidAt, WatchedAnswer
 from fabula_workloads.recipes.visual_instruction.evaluated import ClipSample
@@ -97,7 +97,7 @@ class WatcherEngine:
         self._loaded, self._watch, self._generation = loaded, watch, generation
         self._rows = generation.batch_size or ROWS
 
-    def answers(self, work: Work, interrupted: Interrupted) -> Iterator[tuple[Request, Answer | Failure]]:
+    def answers(self, work: Work, interrupted: Interrupted) -> Answers:
         """See `Engine`."""
         while not interrupted() and (batch := work(self._rows)):
             found = self.answer(batch, interrupted)

@@ -18,7 +18,7 @@ from fabula_api.arms import Generation
 from fabula_api.eval_run import EvalRunSpec
 from fabula_api.recipes.visual_instruction.watch import VisualInstructionEvalSpec
 from fabula_workloads.inference.opening import Opening
-from fabula_workloads.inference.request import Answer, Engine, Failure, Interrupted, Request, Work
+from fabula_workloads.inference.request import Answer, Answers, Engine, Failure, Interrupted, Request, Work
 from fabula_workloads.recipes.visual_instruction.answer import SaidAt, WatchedAnswer
 from fabula_workloads.recipes.visual_instruction.benchmarks.answers import yes_or_no
 from fabula_workloads.recipes.visual_instruction.evaluated import ClipSample
@@ -48,7 +48,7 @@ class PolledEngine:
     def __init__(self, asks: Chat, says: Chat, every_seconds: float, concurrency: int = 1) -> None:
         self._asks, self._says, self._every, self._concurrency = asks, says, every_seconds, concurrency
 
-    def answers(self, work: Work, interrupted: Interrupted) -> Iterator[tuple[Request, Answer | Failure]]:
+    def answers(self, work: Work, interrupted: Interrupted) -> Answers:
         """See `Engine`. Each question about a clip follows from the answer before; several clips may be asked about."""
 
         def requests() -> Iterator[Request]:
