@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -17,7 +16,7 @@ from fabula_api.artifact import Manifest
 from fabula_api.details import TunedDetails
 from fabula_api.shared_spec import PixelWindow
 from fabula_workloads.inference.adapter_check import Held, check_adapter, held_in_training
-from fabula_workloads.inference.request import Answer, Failure, Interrupted, Request, Work
+from fabula_workloads.inference.request import Answer, Answers, Failure, Interrupted, Request, Work
 from fabula_workloads.recipes.podcast.answers.transcript_file import load
 from fabula_workloads.runtime.context import StageContext
 from fabula_workloads.runtime.failures import ConfigInvalid, InputInvalid, TryAgain
@@ -83,7 +82,7 @@ class Parrot:
     def __call__(self, _: StageContext) -> Parrot:
         return self
 
-    def answers(self, work: Work, interrupted: Interrupted) -> Iterator[tuple[Request, Answer | Failure]]:
+    def answers(self, work: Work, interrupted: Interrupted) -> Answers:
         while not interrupted() and (taken := work(1)):
             self.asked += [request.key for request in taken]
             if self._stop and len(self.asked) >= self._stop[1]:
@@ -141,6 +140,8 @@ def test_the_whole_evaluation_ends_in_a_report(world: Path) -> None:
         infer.infer(infer_context(world, "infer-tuned", shard=shard, shards=2, arm="tuned"), Parrot(broken="_01_"))
     gates = [{"metric": "format-compliance", "arm": "tuned", "versus": "base", "min": 0.5}]
     inputs = {"select": "select", "infer/base": "infer-base", "infer/tuned": "infer-tuned"}
+    tuned = {"lineage": [], "code": "fabula 0", "card": "---\ntags: [fabula]\n---\n\n# LoRA adapter\n"}
+    (world / "infer-tuned" / "origins" / "by-hand.json").write_text(json.dumps(tuned))
     context = stage_context(world, "EvalRun", "score", spec(gates=gates, shards=2), "score", inputs)
     result = score.run(context)
     summary = result.summary.to_wire()
@@ -151,14 +152,18 @@ def test_the_whole_evaluation_ends_in_a_report(world: Path) -> None:
     assert result.to_worker_result(context.store.uri).encode()
     assert result.artifact is not None
     assert {part.path for part in result.artifact.parts} == {
-        "report.html", "report.json", "results.csv", "results.parquet",
+        "cards/tuned.md", "report.html", "report.json", "results.csv", "results.parquet",
         "samples.csv", "samples-paper-v1.csv", "summary.csv", "summary-paper-v1.csv",
     }  # fmt: skip
     html = (world / "score" / "report.html").read_text()
     assert html.count("<img ") == SAMPLES * 5
     assert "random weights" in html
     found = json.loads((world / "score" / "report.json").read_text())
-    assert found["settings"]["answered by"] == found["settings"]["scored by"] == f"fabula {version('fabula')}"
+    ours = f"fabula {version('fabula')}"
+    assert (found["settings"]["answered by"], found["settings"]["scored by"]) == (f"fabula 0, {ours}", ours)
+    card = (world / "score" / "cards" / "tuned.md").read_text()
+    assert card.startswith("---\ntags:\n- fabula\nmodel-index:\n- name: tuned\n") and "# LoRA adapter" in card
+    assert "CLIPScore" not in card, "of random weights nothing is published"
     assert "Speaker" in found["settings"]["prompt asked"]
     tests = {(t["metric"], t["profile"], t["name"]): (t["passed"], t["knownDefect"]) for t in found["selfTests"]}
     assert tests["clip-score", "v2", "tells two texts apart"] == (True, False)

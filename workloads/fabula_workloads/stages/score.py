@@ -8,7 +8,10 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
+
+from yaml import YAMLError
 
 from fabula_api.details import Details
 from fabula_api.eval_run import EvalRunSpec
@@ -42,7 +45,7 @@ from fabula_workloads.runtime.failures import InputInvalid
 from fabula_workloads.samples.sample_set import EvaluationSample, read_sample_set
 from fabula_workloads.stages.answers import read_answers
 from fabula_workloads.stages.judged import read_judges
-from fabula_workloads.stages.origins import Origin, own_code, read_origins
+from fabula_workloads.stages.origins import Origin, behind, own_code, read_origins
 from fabula_workloads.tracking.tracker import About
 from fabula_workloads.tracking.trackers import Trackers, tracked
 
@@ -139,14 +142,13 @@ def _commit(
 ) -> StageResult:
     lineage = [Lineage(name=given.name, uri=given.uri, digest=given.digest) for given in context.config.inputs]
     origins = read_origins(context, spec)
-    behind = [made.replace(name=f"{arm}: {made.name}") for arm, origin in origins.items() for made in origin.lineage]
-    settings = _settings(spec) | _made_with(spec, origins.values())
+    settings = _settings(spec) | _made_with(spec, chain.from_iterable(origins.values()))
     judges = judges_found(judged)
     room = SUMMARY_LIMIT - (wire_size(judges) if judges else 0)
     summary = ScoreSummary.model_validate(summarize(evaluation, room) | ({"judges": judges} if judges else {}))
     thumbnails = {sample: [thumbnail(path) for path in paths] for sample, paths in pictures.items()}
     told = Told(evaluation, samples, thumbnails, judged, spec)
-    shown = [*lineage, *behind]
+    shown = [*lineage, *behind(origins)]
     html = page(told, name=context.config.run.name, lineage=shown, settings=settings, parts=parts.report)
     found = document(evaluation, shown, settings) | ({"judges": judges_document(judged)} if judged.judges else {})
     files = {
@@ -163,6 +165,7 @@ def _commit(
     contents = {path: text.encode() for path, text in files.items()}
     contents["results.parquet"] = results_parquet(evaluation)
     contents |= dict(parts.report.files(told))
+    contents |= _cards(told, origins, context.open_artifact("select", "sample-set")[1].digest, parts)
     written = [add_part(context.store, path, content) for path, content in contents.items()]
     counts = {"sample/ok": float(len(pictures)), "answer/ok": float(sum(arm.done for arm in evaluation.arms))}
     if failed := sum(arm.failed for arm in evaluation.arms):
@@ -178,6 +181,26 @@ def _commit(
         attempt=context.config.attempt,
     )
     return StageResult(artifact=manifest, counts=counts, summary=summary)
+
+
+def _cards(
+    told: Told, origins: Mapping[str, Sequence[Origin]], samples: str, parts: EvaluationParts
+) -> dict[str, bytes]:
+    """The card of each arm that was tuned, with its figures."""
+    cards = {arm: next((origin.card for origin in made if origin.card), "") for arm, made in origins.items()}
+    found: dict[str, bytes] = {}
+    for arm, card in cards.items():
+        if not card:
+            continue
+        from fabula_workloads.report.evaluated_card import evaluated_card  # the Hub's library comes with models'
+
+        try:
+            text = evaluated_card(card, told, arm, samples=samples, code=own_code(), parts=parts.report)
+        except (ValueError, YAMLError) as error:
+            _log.warning("arm %s: its adapter's README.md is no model card, so none is written: %s", arm, error)
+            continue
+        found[f"cards/{arm}.md"] = text.encode()
+    return found
 
 
 def _made_with(spec: EvalRunSpec, origins: Iterable[Origin]) -> dict[str, str | int | float | bool]:

@@ -65,7 +65,8 @@ def model_card(
         f"Validation loss after the last step: {_figure(validation[-1], 'validationLoss')}."
         if validation
         else "The dataset has no validation split, so none was measured in training.",
-        "Whether its stories are better than its base's, an EvalRun says; its report names this artifact's digest.",
+        "Whether its stories are better than its base's, an EvalRun says: its report names this artifact's digest,",
+        "and has this card with the figures in it, `cards/ARM.md`, to be published in this one's place.",
         "",
     ]
     return "\n".join(lines)
