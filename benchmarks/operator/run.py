@@ -257,6 +257,9 @@ def main() -> None:
     sizes = [int(one) for one in options.sizes.split(",")]
     with tempfile.TemporaryDirectory() as text:
         folder = Path(text)
+        # As in an image, where nothing is compiled at a start.
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+        os.environ["PYTHONPYCACHEPREFIX"] = str(folder / "bytecode")
         if outside := os.environ.get("KUBECONFIG"):
             asyncio.run(run(Path(outside), folder, sizes, options.idle))
             return

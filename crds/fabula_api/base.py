@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetJsonSchema
 from pydantic.alias_generators import to_camel
 from pydantic_core import CoreSchema
 
+from fabula_api.attribute_docs import attribute_docs
 from fabula_api.outside import MOST
 
 GROUP = "fabula.dev"
@@ -62,7 +63,6 @@ class SpecModel(Record):
         populate_by_name=True,
         extra="forbid",
         frozen=True,
-        use_attribute_docstrings=True,
         ser_json_inf_nan="strings",
     )
 
@@ -72,10 +72,19 @@ class SpecModel(Record):
     @classmethod
     def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         """The JSON Schema, with the rules that a CRD has beside it."""
-        schema = handler(core)
+        schema = _described(cls, handler(core), handler)
         if cls.cel:
             handler.resolve_ref_schema(schema)["x-kubernetes-validations"] = [dict(rule) for rule in cls.cel]
         return schema
+
+
+def _described(model: type[BaseModel], schema: dict[str, Any], handler: GetJsonSchemaHandler) -> dict[str, Any]:
+    """The JSON Schema of a model, with what stands below its fields as their descriptions."""
+    properties, docs = handler.resolve_ref_schema(schema)["properties"], attribute_docs(model)
+    for name, field in model.model_fields.items():
+        if name in docs:
+            properties[field.alias or name].setdefault("description", docs[name])
+    return schema
 
 
 def untouched(model: type[SpecModel], path: str, *fields: str) -> str:
@@ -96,10 +105,14 @@ class StatusModel(Record):
         populate_by_name=True,
         extra="ignore",
         frozen=True,
-        use_attribute_docstrings=True,
         # No status can hold what JSON cannot.
         allow_inf_nan=False,
     )
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """The JSON Schema, with what stands below a field as its description."""
+        return _described(cls, handler(core), handler)
 
     def to_wire(self) -> dict[str, object]:
         """The camelCase JSON object, without unset (None) fields."""

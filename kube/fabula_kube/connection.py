@@ -7,6 +7,7 @@ which takes many times the CPU of the call itself.
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -56,17 +57,23 @@ class Transport(Protocol):
         ...
 
 
+def read_json(text: str | bytes) -> Any:
+    """What a text says, several times as fast as the standard library has it. Raises ValueError."""
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        # A lone surrogate, which others may write: the standard library has its own way with it.
+        return json.loads(text)
+
+
 class _Response(aiohttp.ClientResponse):
     """Reads JSON several times as fast as the standard library, with which kopf takes lists."""
 
     async def json(self, **how: Any) -> Any:
-        if not how and self.content_type == "application/json":
-            try:
-                return orjson.loads(await self.read())
-            except orjson.JSONDecodeError:
-                # A lone surrogate, which others may write, or nothing: the standard library has its own way with these.
-                pass
-        return await super().json(**how)
+        text = await self.read()
+        if how or not text or self.content_type != "application/json":
+            return await super().json(**how)
+        return read_json(text)
 
 
 class _Rest(RESTClientObject):  # type: ignore[misc]  # the official client's types are not read

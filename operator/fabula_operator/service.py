@@ -114,6 +114,8 @@ class Operator:
         """When the watches had told of all that is there, on the monotonic clock."""
         self._at_work = False
         """Whether looks are this operator's. One that waits for the lease only keeps up with what happens."""
+        self._looking = False
+        """Whether what happens is looked at. Until everything is known it is not: all runs are looked at then."""
         self._runners: list[web.AppRunner] = []
 
     def environment(self) -> Environment:
@@ -207,7 +209,10 @@ class Operator:
         await asyncio.shield(watching)
         # What is served may have changed while this operator waited.
         await self._watch()
-        for key in [*self.cache.keys(), *await self.observer.admitted(settings.namespace)]:
+        await self.observer.admitted(settings.namespace)
+        self._looking = True
+        runs = self.cache.keys()
+        for key in runs:
             queue.add(key, self.cache.urgency(key))
         # From here on what a list knows and the cache does not is what the watches missed.
         self.observer.missed = self.metrics.missed
@@ -273,7 +278,7 @@ class Operator:
         return None if self._listed_at is not None else "the watches have not told of all that is there yet"
 
     def _changed(self, key: Key, urgency: Urgency) -> None:
-        if self._at_work:
+        if self._looking:
             self.queue.add(key, urgency)
 
     @web.middleware

@@ -22,6 +22,9 @@ LOOK_AT_ALL = 10
 async def work(queue: WorkQueue[Key], reconciler: Reconciler, led: Callable[[], Awaitable[None]]) -> None:
     """Look at due runs, one after the other, for ever; each once it is `led`, for else nothing may be written."""
     while True:
+        # A look that finds nothing to do waits for nothing. Watches, the lease, the status server and a new run would
+        # wait until all of ten thousand such looks are over.
+        await asyncio.sleep(0)
         key = await queue.get()
         await led()
         again = Again()

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from fabula_api.recipes import Kind
 from fabula_kube.work_queue import Urgency
-from fabula_operator.kube.admission import waits
 from fabula_operator.kube.claims import Claims
 from fabula_operator.kube.deletions import Deletions
 from fabula_operator.kube.news import Key as Key
@@ -124,12 +123,7 @@ class Cache:
 
     def waiting(self) -> dict[str, str]:
         """Uids of children that a queue has not admitted, with the uids of their runs."""
-        return {
-            child.uid: uid
-            for (_, uid), owned in self._owned.items()
-            for (kind, _), child in owned.items()
-            if kind in CHILDREN and waits(child.read())
-        }
+        return {child.uid: uid for (_, uid), owned in self._owned.items() for child in owned.values() if child.queued}
 
     def admit(self, waiting: Mapping[str, str], told: Mapping[str, str]) -> set[Key]:
         """Take what Kueue says of the children that wait, by their uid; the runs for which that is news."""

@@ -9,7 +9,8 @@ from typing import Any
 import orjson
 
 from fabula_api.once import once
-from fabula_operator.kube.resources import RUNS, Obj
+from fabula_operator.kube.admission import waits
+from fabula_operator.kube.resources import CHILDREN, RUNS, Obj
 from fabula_operator.kube.trim import trimmed
 
 OPEN = 2048
@@ -26,6 +27,8 @@ class Packed:
     """A run's status.state."""
     answered: bool
     """Whether the status of a run is of the spec that it has."""
+    queued: bool
+    """Whether it is a child that a queue has not admitted."""
     rest: bytes
     spec: bytes
     """By itself, so that news of a status leave what follows from the spec as it was worked out."""
@@ -34,14 +37,15 @@ class Packed:
     def of(cls, obj: Obj, known: Packed | None = None) -> Packed:
         """The object as it is kept beside, or instead of, the one that was known under its name."""
         kept, meta = trimmed(obj), obj["metadata"]
+        queued = obj["kind"] in CHILDREN and waits(kept)
         spec = _packed(kept.pop("spec", None))
         if known is not None and known.spec == spec:
             spec = known.spec
         run = obj["kind"] in RUNS
         state = kept["status"].get("state") if run else None
         answered = not run or kept["status"].get("observedGeneration") == meta.get("generation", 1)
-        version = meta.get("resourceVersion")
-        return cls(meta["uid"], version, state if isinstance(state, str) else None, answered, _packed(kept), spec)
+        state = state if isinstance(state, str) else None
+        return cls(meta["uid"], meta.get("resourceVersion"), state, answered, queued, _packed(kept), spec)
 
     def open(self) -> Obj:
         """The object. Nobody may change it: others get the same one."""

@@ -16,17 +16,27 @@ from enum import Enum, auto
 from typing import NoReturn, TypeVar
 
 import kopf
+from kopf._cogs.clients import api as kopf_api
 from kopf._cogs.clients.auth import vault_var
 from kopf._cogs.clients.watching import Bookmark, infinite_watch
 from kopf._cogs.structs.credentials import KubeContext, Vault, VaultKey
 from kopf._cogs.structs.references import NamespaceName
 from kopf._cogs.structs.references import Resource as KopfResource
 
-from fabula_kube.connection import Connection
+from fabula_kube.connection import Connection, read_json
 from fabula_operator.kube.client import PAGE
 from fabula_operator.kube.resources import Obj, Resource
 
 T = TypeVar("T")
+
+
+class _Json:
+    """In place of the standard library's, which takes a tenth of all that a new run takes for its three events."""
+
+    loads = staticmethod(read_json)
+
+
+kopf_api.json = _Json  # type: ignore[assignment]
 SERVER_TIMEOUT = 290
 CLIENT_TIMEOUT = 320
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.support.observations import observed, step
 
+from fabula_api.attribute_docs import attribute_docs
 from fabula_api.recipes import Kind
 from fabula_api.status import RunStatus
 from fabula_operator.plan.kinds import CONDITION_TYPES, KINDS
@@ -35,7 +36,7 @@ def test_the_list_of_all_types_has_each_once() -> None:
 
 
 def test_kubectl_explain_names_every_condition_and_whose_it_is() -> None:
-    said = RunStatus.model_fields["conditions"].description or ""
+    said = attribute_docs(RunStatus)["conditions"]
     common, *own = " ".join(said.rstrip(".").split()).split("; ")
     assert tuple(common.split(", ")) == EVERY
     told = dict(reversed(one.split(" on an " if " on an " in one else " on a ")) for one in " ".join(own).split(", "))

@@ -15,6 +15,7 @@ import orjson
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from kopf._cogs.clients import api as kopf_api
 from kopf._cogs.clients.watching import Bookmark, infinite_watch
 from tests.support.kubeconfig import kubeconfig
 
@@ -35,6 +36,8 @@ def test_what_is_taken_from_inside_kopf_is_as_it_was() -> None:
     assert list(asked) == ["settings", "resource", "namespace", "operator_paused", "_iterations"]
     assert [one.default for one in asked.values()] == [inspect.Parameter.empty] * 3 + [None, None]
     assert list(Bookmark) == [Bookmark.LISTED]
+    assert "json.loads(line" in inspect.getsource(kopf_api.stream)
+    assert inspect.getsource(kopf_api).count("json.") == 1
 
 
 def job(name: str, version: int) -> Obj:

@@ -33,7 +33,7 @@ def accept(seen: Observed) -> Accepted | Refusal:
         return refusal
     if problem := no_room(seen.environment, spec):
         return Refusal("DoesNotFit", problem)
-    if problem := unpriced.over_budget(spec):
+    if not own.dry_run(spec) and (problem := unpriced.over_budget(spec)):
         return Refusal("PriceUnknown", problem)
     estimate = own.expected(seen, spec)
     return own.hopeless(seen, spec, estimate) or Accepted(spec, stages, estimate)

@@ -8,6 +8,7 @@ from typing import Any
 
 from fabula_api.base import EACH, camel, value_of
 from fabula_api.entries import Entry, entries, instance
+from fabula_api.pricing import Price, price_of
 from fabula_api.provider import longest_reply_seconds
 from fabula_api.recipes import Paid, Stage, stages_of
 from fabula_api.specs import Spec, kind_of
@@ -42,6 +43,17 @@ class Payer:
     def model(self) -> str:
         """What is paid for."""
         return str(self.value(self.paid.model))
+
+    @property
+    def price(self) -> Price | None:
+        """What it costs; None where nobody knows."""
+        return price_of(self.model, self.value("prices"))
+
+    @property
+    def budget_usd(self) -> float | None:
+        """Dollars that the whole run may take; None without a bound."""
+        usd: float | None = self.value("budget.usd")
+        return usd
 
     @property
     def model_field(self) -> str:

@@ -13,7 +13,6 @@ from fabula_api.base import value_at
 from fabula_api.bills import StageBill
 from fabula_api.entries import instance
 from fabula_api.eval_run import EvalRunSpec
-from fabula_api.fine_tune_run import FineTuneRunSpec
 from fabula_api.judges import Judge
 from fabula_api.judging import judge_usd
 from fabula_api.quota import Quota, RequestQuota
@@ -118,16 +117,17 @@ def pool_of(claim: Claim, claims: Iterable[Claim]) -> Pool:
 def stage_budget(spec: Spec, stage: str, bills: Iterable[StageBill]) -> float | None:
     """Dollars that a paid stage may take in all; None without a bound. Where it has none of its own, it may take what
     the paid stages before it left of the budget, by the run's bills."""
-    if isinstance(spec, FineTuneRunSpec) or spec.budget.usd is None:
-        return None
     stages = payers(spec)
-    if isinstance(spec, EvalRunSpec) and isinstance(judge := stages[stage].entry, Judge):
-        return judge_usd(spec, judge)
-    if (field := stages[stage].paid.limit_usd) is not None:
+    payer = stages.get(stage)
+    if payer is None or payer.budget_usd is None:
+        return None
+    if isinstance(spec, EvalRunSpec) and isinstance(payer.entry, Judge):
+        return judge_usd(spec, payer.entry)
+    if (field := payer.paid.limit_usd) is not None:
         limit: float | None = value_at(spec, field)
         return limit
     before = list(stages)[: list(stages).index(stage)]
-    return max(0.0, spec.budget.usd - paid_for(bills, before))
+    return max(0.0, payer.budget_usd - paid_for(bills, before))
 
 
 def paid_for(bills: Iterable[StageBill], stages: Collection[str]) -> float:

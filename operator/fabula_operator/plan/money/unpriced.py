@@ -6,8 +6,6 @@ dollars are not known; zero would be a lie.
 
 from __future__ import annotations
 
-from fabula_api.fine_tune_run import FineTuneRunSpec
-from fabula_api.pricing import price_of
 from fabula_api.worker import Spec
 from fabula_operator.plan.money.paid import payers
 
@@ -19,13 +17,8 @@ _REMEDY = (
 
 def unpriced(spec: Spec | None) -> dict[str, str]:
     """Stages that pay for a model without a price, each with the field that names it and the model."""
-    if spec is None or isinstance(spec, FineTuneRunSpec):
-        return {}
-    return {
-        name: f"{payer.model_field} {payer.model}"
-        for name, payer in payers(spec).items()
-        if price_of(payer.model, spec.prices) is None
-    }
+    known = payers(spec) if spec is not None else {}
+    return {name: f"{payer.model_field} {payer.model}" for name, payer in known.items() if payer.price is None}
 
 
 def without_budget(spec: Spec | None) -> str:
@@ -36,14 +29,13 @@ def without_budget(spec: Spec | None) -> str:
 
 
 def over_budget(spec: Spec) -> str | None:
-    """Why a build is refused whose budget could not be kept; None where it can, and for a dry run."""
-    if isinstance(spec, FineTuneRunSpec) or spec.budget.usd is None or getattr(spec, "dry_run", False):
-        return None
-    if not (found := unpriced(spec)):
+    """Why a run that pays is refused whose budget could not be kept; None where it can."""
+    budgets = [payer.budget_usd for payer in payers(spec).values() if payer.price is None]
+    if not budgets or budgets[0] is None:
         return None
     return (
-        f"spec.budget.usd is {spec.budget.usd:g}, but no price of {_listed(found)} is known, so it could not be kept; "
-        f"{_REMEDY}, or leave the budget out"
+        f"spec.budget.usd is {budgets[0]:g}, but no price of {_listed(unpriced(spec))} is known, so it could not be "
+        f"kept; {_REMEDY}, or leave the budget out"
     )
 
 
