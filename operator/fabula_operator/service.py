@@ -221,6 +221,7 @@ class Operator:
             group.create_task(
                 resync_forever(settings.resync, queue, self.observer, self.cache, settings.namespace, self._follow)
             )
+            group.create_task(self._warnings.keep_asking())
             for _ in range(settings.workers):
                 group.create_task(work(queue, self.reconciler, self.leadership.led))
 

@@ -184,6 +184,7 @@ class Reconciler:
         """What is seen and wanted; only when to look again where there is no such run, or its events are on their
         way."""
         if (seen := self._observe(key)) is None:
+            self._warnings.forget(key)
             return Again()
         wanted = plan(seen, self._now())
         heard = await self._warnings.ask(key, wanted.unexplained)

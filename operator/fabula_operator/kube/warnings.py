@@ -3,7 +3,8 @@
 Events are many and short-lived, so they are not watched: one list by field selector once something is late, and then at
 most one in a minute. Each such list costs the server a look at all events of the namespace, so where many are late
 together, as in a queue that is full, one list of all its Warnings serves them for that minute. It may be long, so no
-look waits for it: the run is looked at again once it is there.
+look waits for it: the run is looked at again once it is there. What stays late is asked about by itself from then on,
+and its run is looked at only for news: ten thousand that wait cost no look.
 """
 
 from __future__ import annotations
@@ -33,6 +34,10 @@ CROWD = 8
 """Objects of one namespace that are asked about one by one within a minute; with more, one list serves all."""
 LISTS = 2
 """Such lists at once."""
+ROUNDS = 4
+"""How often in a minute it is seen to whether something is to be asked again."""
+AT_ONCE = 100
+"""Runs that are gone through without a pause for others."""
 
 
 class Heard(Enum):
@@ -70,6 +75,8 @@ class Warnings:
         self._interval = timedelta(seconds=seconds)
         self._again = again
         self._known: dict[str, tuple[datetime, Said | None]] = {}
+        self._late: dict[Key, tuple[Subject, ...]] = {}
+        """What is late of which runs, as their last looks found."""
         self._namespaces: dict[str, _Namespace] = {}
         self._lists = asyncio.Semaphore(LISTS)
         self._complained = False
@@ -79,7 +86,37 @@ class Warnings:
         return _Answers(self._known)
 
     async def ask(self, run: Key, subjects: Iterable[Subject]) -> Heard:
-        """Read the events of those of a run's objects that were not asked about lately. Raises ApiError."""
+        """Read the events of those of a run's objects that were not asked about lately, and go on asking until the run
+        is asked about with others or none. Raises ApiError."""
+        self.forget(run)
+        if late := tuple(subjects):
+            self._late[run] = late
+        return await self._ask(run, late)
+
+    def forget(self, run: Key) -> None:
+        """Nothing of the run is late any more."""
+        self._late.pop(run, None)
+
+    async def keep_asking(self) -> None:
+        """Ask about what stays late, for ever; runs of which that brings news are looked at again."""
+        while True:
+            await asyncio.sleep(self._interval.total_seconds() / ROUNDS)
+            await self.ask_again()
+
+    async def ask_again(self) -> None:
+        """Ask about all that is late and was not asked about lately."""
+        for number, (run, subjects) in enumerate(list(self._late.items())):
+            if number % AT_ONCE == 0:
+                await asyncio.sleep(0)
+            try:
+                heard = await self._ask(run, subjects)
+            except ApiError as error:
+                logger.warning("events of %s/%s cannot be read now: %s", run.namespace, run.name, error)
+                continue
+            if heard is Heard.NEWS:
+                self._again(run)
+
+    async def _ask(self, run: Key, subjects: Iterable[Subject]) -> Heard:
         heard = Heard.NOTHING
         for subject in subjects:
             asked, place = self._known.get(subject.uid), self._namespaces.setdefault(run.namespace, _Namespace())

@@ -67,7 +67,7 @@ def test_then_its_events_are_asked_for_and_its_newest_warning_is_the_runs_word()
     assert made.status is not None and made.status.progress is not None
     assert made.status.progress.summary == "FailedCreate"
     assert [one.uid for one in made.unexplained] == [child.uid]
-    assert made.retell_after == 60
+    assert made.retell_after == 14 * 60, "what its events say from now on brings a look, and time only the stall"
 
 
 def test_a_child_of_which_no_event_tells_says_that() -> None:

@@ -125,6 +125,42 @@ async def test_a_crowd_is_served_by_one_list_a_minute_and_no_look_waits_for_it()
     assert len(server.asked) == 2 * (CROWD + 1)
 
 
+async def test_what_stays_late_is_asked_about_without_a_look_and_news_bring_one() -> None:
+    server = Server([])
+    warnings, runs = server.warnings(), crowd(CROWD + 20)
+    for run, subject in runs.items():
+        await warnings.ask(run, [subject])
+    await warnings.settle()
+    server.again.clear()
+    gone, mended = list(runs)[:2]
+    warnings.forget(gone)
+    await warnings.ask(mended, [])
+    asked = len(server.asked)
+    await warnings.ask_again()
+    assert len(server.asked) == asked, "each was asked about a moment ago"
+
+    server.pages = [[event("Quota", involvedObject={"uid": f"u{number}"}) for number in (0, 1, 20)]]
+    server.now += timedelta(seconds=60)
+    await warnings.ask_again()
+    await warnings.settle()
+    singly = list(runs)[2 : 2 + CROWD]
+    assert server.again == [*singly, list(runs)[20]], "the stand-in tells whoever is asked about singly of these events"
+    assert words(warnings, "u20") == ("Quota", "words")
+    assert warnings.known()["u0"] is warnings.known()["u1"] is None
+    assert len(server.asked) == asked + CROWD + 1
+
+
+async def test_a_server_that_fails_is_asked_again_later() -> None:
+    server = Server([event("FailedCreate")])
+    warnings = server.warnings()
+    await warnings.ask(RUN, [JOB])
+    server.status, server.now = 500, server.now + timedelta(seconds=60)
+    await warnings.ask_again()
+    server.status, server.pages = 200, [[event("Quota")]]
+    await warnings.ask_again()
+    assert (words(warnings, "u1"), server.again) == (("Quota", "words"), [RUN])
+
+
 async def test_a_crowd_whose_list_fails_is_told_nothing_and_asks_again_in_a_minute() -> None:
     server = Server([])
     warnings, runs = server.warnings(), crowd(CROWD + 2)

@@ -24,7 +24,7 @@ class Late:
     subject: Subject | None = None
     """Whose events to ask for."""
     look_again: float | None = None
-    """Seconds until it is late, or until its events may say something new."""
+    """Seconds until it is late. From then on its events are asked for, and their news bring the next look."""
 
 
 def late(seen: Observed, child: Child, now: datetime, *, all_needed: bool = False) -> Late:
@@ -53,17 +53,16 @@ def _unmade(seen: Observed, child: Child, pods: Sequence[Pod], now: datetime) ->
         return Late()
     if (left := _left(seen, since, now)) > 0:
         return Late(look_again=left)
-    subject, again = Subject(child.kind, child.name, child.uid), seen.environment.patience_seconds
-    said = seen.warnings.get(child.uid)
+    subject, said = Subject(child.kind, child.name, child.uid), seen.warnings.get(child.uid)
     # Of a child that had pods, only what was said after the last one ended can be why there is none.
     if said is not None and (not pods or (said.at is not None and said.at >= since)):
         message = f"{child.kind} {child.name}: {_of_any_pod(child, said.message)}"
-        return Late(Waiting(camel_reason(said.reason), message[:1000], since=since), subject, again)
+        return Late(Waiting(camel_reason(said.reason), message[:1000], since=since), subject)
     if child.uid not in seen.warnings or pods:
         # Not asked yet; or its controller waits before the next try of a pod, which is told elsewhere.
-        return Late(None, subject, again)
+        return Late(None, subject)
     message = f"{child.kind} {child.name} has had no pod since {timestamp(since)}, and no event says why"
-    return Late(Waiting("NoPods", message, since=since), subject, again)
+    return Late(Waiting("NoPods", message, since=since), subject)
 
 
 def _creating(seen: Observed, pod: Pod, now: datetime) -> Late:
@@ -71,15 +70,14 @@ def _creating(seen: Observed, pod: Pod, now: datetime) -> Late:
     assert pod.scheduled_at is not None
     if (left := _left(seen, pod.scheduled_at, now)) > 0:
         return Late(look_again=left)
-    subject, again = Subject("Pod", pod.name, pod.uid), seen.environment.patience_seconds
-    said = seen.warnings.get(pod.uid)
+    subject, said = Subject("Pod", pod.name, pod.uid), seen.warnings.get(pod.uid)
     if said is not None:
         waiting = Waiting(camel_reason(said.reason), f"pod {pod.name}: {said.message}"[:1000], since=pod.scheduled_at)
-        return Late(waiting, subject, again)
+        return Late(waiting, subject)
     if pod.uid not in seen.warnings:
-        return Late(None, subject, again)
+        return Late(None, subject)
     message = f"pod {pod.name} has had a node since {timestamp(pod.scheduled_at)} and has not started"
-    return Late(Waiting("ContainerCreating", message, since=pod.scheduled_at), subject, again)
+    return Late(Waiting("ContainerCreating", message, since=pod.scheduled_at), subject)
 
 
 def _left(seen: Observed, since: datetime, now: datetime) -> float:
