@@ -64,7 +64,7 @@ def _buyer(reports: Reports, obj: Mapping[str, Any]) -> Buyer | None:
         spec,
         told=[Told(one.body, one.pod) for one in reports.of(uid)],
         bills=status.bills if isinstance(status, Billed) else (),
-        at_work=tuple(one.name for one in status.stages if running and one.state == "Running"),
+        at_work=tuple(stage.name for stage in status.stages if running and stage.state == "Running"),
     )
 
 

@@ -62,7 +62,7 @@ def waits(child: Obj) -> bool:
 
 def told(workload: Obj) -> str | None:
     """Why a Workload is not admitted, in Kueue's own words."""
-    conditions = {one["type"]: one for one in (workload.get("status") or {}).get("conditions") or ()}
+    conditions = {condition["type"]: condition for condition in (workload.get("status") or {}).get("conditions") or ()}
     for type_ in TELLING:
         one = conditions.get(type_)
         if one is not None and one.get("status") == "False" and one.get("message"):

@@ -36,7 +36,9 @@ class Observer:
             self._cache.comparable = comparable(await self._api.get_path("/version"))
         groups = ((await self._api.get_path("/apis")) or {}).get("groups") or ()
         self.admissions.discovered(groups)
-        self.pytorch_jobs = any(one["name"] == PYTORCH_JOB.group for one in groups) and await self._serves(PYTORCH_JOB)
+        self.pytorch_jobs = any(group["name"] == PYTORCH_JOB.group for group in groups) and await self._serves(
+            PYTORCH_JOB
+        )
         return self.pytorch_jobs
 
     async def _serves(self, resource: Resource) -> bool:
@@ -59,7 +61,7 @@ class Observer:
     async def _children(self, key: Key, run: Obj) -> None:
         """Read the run's children by their names, those too that only its status tells of, and list its pods."""
         uid = run["metadata"]["uid"]
-        known = [one for one in self._cache.owned(uid) if one["kind"] in CHILDREN]
+        known = [obj for obj in self._cache.owned(uid) if obj["kind"] in CHILDREN]
         names = {(one["kind"], one["metadata"]["name"]) for one in known}
         kinds = ("Job", "PyTorchJob") if self.pytorch_jobs else ("Job",)
         names |= {(kind, name) for name in expected_children(Run.from_object(run)) for kind in kinds}

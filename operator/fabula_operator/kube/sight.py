@@ -53,14 +53,14 @@ def see(
 def _read(cache: Cache, read: Callable[[Obj], T], objects: Iterable[Obj]) -> tuple[T, ...]:
     """The objects as values. What does not parse was not made by us: it is left out, and the log says so once."""
     found = []
-    for one in objects:
+    for obj in objects:
         try:
-            found.append(read(one))
+            found.append(read(obj))
         except (ValueError, TypeError, KeyError, AttributeError) as error:
-            meta, why = one["metadata"], str(error) or type(error).__name__
+            meta, why = obj["metadata"], str(error) or type(error).__name__
             if cache.foreign.get(meta["uid"]) != why:
                 cache.foreign[meta["uid"]] = why
-                logger.warning("%s %s/%s is left out: %s", one["kind"], meta["namespace"], meta["name"], plain(why))
+                logger.warning("%s %s/%s is left out: %s", obj["kind"], meta["namespace"], meta["name"], plain(why))
     return tuple(found)
 
 

@@ -70,9 +70,9 @@ class Plan:
     @property
     def queues(self) -> bool:
         """Whether a child is put into a queue."""
-        return any(isinstance(one, EnsureChild) and one.launch.queue is not None for one in self.actions)
+        return any(isinstance(action, EnsureChild) and action.launch.queue is not None for action in self.actions)
 
     @property
     def starts_group(self) -> bool:
         """Whether a group of ranks is started."""
-        return any(isinstance(one, EnsureChild) and one.launch.shape == "group" for one in self.actions)
+        return any(isinstance(action, EnsureChild) and action.launch.shape == "group" for action in self.actions)

@@ -160,7 +160,7 @@ def repeated(attempt: Attempt) -> str | None:
 
 def spent(attempts: Sequence[Attempt], earlier: EarlierAttempts | None, budget: Budget, generation: int) -> int:
     """How many attempts were charged to a budget since the spec was last edited; `earlier` are not listed any more."""
-    listed = sum(1 for one in attempts if one.budget == budget and one.generation == generation)
+    listed = sum(1 for attempt in attempts if attempt.budget == budget and attempt.generation == generation)
     if earlier is None or earlier.generation != generation:
         return listed
     return listed + (earlier.infrastructure if budget == "infrastructure" else earlier.failure)
@@ -172,11 +172,11 @@ def backoff_seconds(attempts: Sequence[Attempt], base: float) -> float:
     One that committed a checkpoint begins the row anew: where progress is made, haste does no harm.
     """
     in_a_row = 0
-    for one in reversed(attempts):
-        if one.state != "Failed":
+    for attempt in reversed(attempts):
+        if attempt.state != "Failed":
             break
         in_a_row += 1
-        if one.committed_step is not None:
+        if attempt.committed_step is not None:
             break
     return min(MAX_BACKOFF_SECONDS, base * 2.0 ** (in_a_row - 1)) if in_a_row else 0.0
 

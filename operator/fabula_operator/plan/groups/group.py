@@ -78,18 +78,22 @@ class Group:
     def child(self, number: int) -> Child | None:
         """The child of an attempt under the present key."""
         name = replace(self.launch, attempt=number).child
-        return next((one for one in self.seen.children if one.name == name), None)
+        return next((child for child in self.seen.children if child.name == name), None)
 
     def superseded(self, number: int) -> Child | None:
         """The child of an attempt under a key that was edited away."""
-        own = (one for one in self.seen.children if one.stage == self.stage.name)
-        return next((one for one in own if one.attempt == number), None)
+        of_stage = (child for child in self.seen.children if child.stage == self.stage.name)
+        return next((one for one in of_stage if one.attempt == number), None)
 
 
 def last_report(group: Group, child: Child) -> Report | None:
     """The attempt's newest report; the pod it came from may be gone since."""
     return max(
-        (one for one in group.seen.reports if one.body.attempt == child.attempt and one.body.stage == child.stage),
+        (
+            report
+            for report in group.seen.reports
+            if report.body.attempt == child.attempt and report.body.stage == child.stage
+        ),
         key=lambda one: one.received_at,
         default=None,
     )

@@ -109,7 +109,7 @@ def _health(group: Group, attempt: Attempt, report: Report | None) -> Health:
 def _adopted(group: Group) -> tuple[Attempt, ...]:
     """The recorded attempts, and those of children of the present key that a crash left unrecorded."""
     attempts = group.attempts
-    known = {one.number for one in attempts}
+    known = {attempt.number for attempt in attempts}
     forgotten = group.earlier.count if group.earlier else 0
     for child in sorted(group.seen.children, key=lambda one: one.attempt):
         own = child.stage == group.stage.name and child.key == group.launch.key
@@ -120,9 +120,12 @@ def _adopted(group: Group) -> tuple[Attempt, ...]:
 
 def _told_late(group: Group, attempts: tuple[Attempt, ...]) -> tuple[Attempt, ...]:
     """The attempts, those that are over with what their pods have told since."""
-    reports = {one.body.attempt: one.body for one in group.seen.reports if one.body.stage == group.stage.name}
+    reports = {
+        report.body.attempt: report.body for report in group.seen.reports if report.body.stage == group.stage.name
+    }
     return tuple(
-        heard_late(one, reports[one.number]) if one.state in OVER and one.number in reports else one for one in attempts
+        heard_late(attempt, reports[attempt.number]) if attempt.state in OVER and attempt.number in reports else attempt
+        for attempt in attempts
     )
 
 

@@ -84,9 +84,9 @@ class EvalRunKind(Plain[EvalRunSpec, EvalRunStatus]):
     def left(self, status: EvalRunStatus) -> Sequence[tuple[str, str]]:
         """Questions that no judge was asked, for want of dollars."""
         return [
-            ("BudgetReached", f"BudgetReached: {one.left} questions to judge {one.name} were left")
-            for one in status.judges
-            if one.left
+            ("BudgetReached", f"BudgetReached: {judge.left} questions to judge {judge.name} were left")
+            for judge in status.judges
+            if judge.left
         ]
 
     def outcome(self, status: EvalRunStatus) -> str:
@@ -159,7 +159,7 @@ def _score(spec: EvalRunSpec, arms: Sequence[ArmStatus]) -> str | None:
     headline = next((name for name in spec.metrics if name in known and known[name].headline), None)
     told = []
     for arm in arms:
-        mean = next((one.mean for one in arm.metrics if one.name == headline), None)
+        mean = next((metric.mean for metric in arm.metrics if metric.name == headline), None)
         if mean is not None:
             told.append(f"{arm.name} {mean:.0%}")
     return " ".join(told) or None

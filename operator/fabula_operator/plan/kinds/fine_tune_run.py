@@ -119,8 +119,10 @@ class FineTuneRunKind(Plain[FineTuneRunSpec, FineTuneRunStatus]):
         """The attempt at work ends with the run."""
         return status.replace(
             attempts=[
-                one.replace(state="Failed", reason=failure.reason, finished_at=finished_at) if one.open else one
-                for one in status.attempts
+                attempt.replace(state="Failed", reason=failure.reason, finished_at=finished_at)
+                if attempt.open
+                else attempt
+                for attempt in status.attempts
             ]
         )
 

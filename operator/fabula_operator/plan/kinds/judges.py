@@ -54,7 +54,7 @@ def judges(
 
 def trusted(status: EvalRunStatus) -> Told:
     """(status, reason, message) of the condition JudgesTrusted, of a run with judges."""
-    tried = [one for one in status.judges if one.trusted is not None]
+    tried = [judge for judge in status.judges if judge.trusted is not None]
     if broken := [one for one in tried if not one.trusted]:
         told = "; ".join(f"judge {one.name}: {one.self_test or 'it failed its self-test'}" for one in broken)
         return "False", "SelfTestFailed", f"{told}. No gate rests on it"[:1000]

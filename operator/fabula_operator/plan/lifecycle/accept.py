@@ -19,8 +19,8 @@ def accept(seen: Observed) -> Accepted | Refusal:
     spec = parsed(seen.run.spec, kind)
     if isinstance(spec, Refusal):
         return spec
-    own = KINDS[kind]
-    stages = stages_of(spec.recipe, kind, own.dry_run(spec))
+    definition = KINDS[kind]
+    stages = stages_of(spec.recipe, kind, definition.dry_run(spec))
     if stages is None and stages_of(spec.recipe, kind) is not None and (problem := meaningless(spec)):
         return Refusal("InvalidSpec", problem)  # a dry run of a recipe that has none
     if stages is None:
@@ -33,10 +33,10 @@ def accept(seen: Observed) -> Accepted | Refusal:
         return refusal
     if problem := no_room(seen.environment, spec):
         return Refusal("DoesNotFit", problem)
-    if not own.dry_run(spec) and (problem := unpriced.over_budget(spec)):
+    if not definition.dry_run(spec) and (problem := unpriced.over_budget(spec)):
         return Refusal("PriceUnknown", problem)
-    estimate = own.expected(seen, spec)
-    return own.hopeless(seen, spec, estimate) or Accepted(spec, stages, estimate)
+    estimate = definition.expected(seen, spec)
+    return definition.hopeless(seen, spec, estimate) or Accepted(spec, stages, estimate)
 
 
 def infeasible(spec: Spec) -> Refusal | None:

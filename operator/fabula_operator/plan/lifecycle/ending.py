@@ -72,7 +72,9 @@ def succeed(seen: Observed, accepted: Accepted, status: RunStatus, now: datetime
 
 def fail(seen: Observed, accepted: Accepted | None, status: RunStatus, failure: FailureDigest, now: datetime) -> Plan:
     """The run fails, and what still runs stops."""
-    stages = [one.replace(state="Pending", eta=None) if one.state == "Running" else one for one in status.stages]
+    stages = [
+        stage.replace(state="Pending", eta=None) if stage.state == "Running" else stage for stage in status.stages
+    ]
     status = KINDS[seen.run.identity.kind].stopped(status, failure, timestamp(now))
     percent = status.progress.percent if status.progress else None
     status = status.replace(

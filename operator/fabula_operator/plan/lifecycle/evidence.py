@@ -36,13 +36,13 @@ class Evidence:
 def evidence(seen: Observed, wanted: Plan) -> Evidence:
     """What the plan made of `seen` rests on."""
     status = seen.run.status
-    starts = [one.launch for one in wanted.actions if isinstance(one, EnsureChild)]
+    starts = [action.launch for action in wanted.actions if isinstance(action, EnsureChild)]
     begins = bool(starts) and (status.started_at is None or status.finished_at is not None)
     fails = wanted.status is not None and wanted.status.state == "Failed" and status.state != "Failed"
     return Evidence(
         run=bool(wanted.actions) and not _writes(seen, wanted),
         references=bool(seen.references) and (begins or fails),
-        pods=any(isinstance(one, DeleteChild | SuspendChild) for one in wanted.actions)
+        pods=any(isinstance(action, DeleteChild | SuspendChild) for action in wanted.actions)
         or (fails and _has_begun(seen))
         or _ends_an_attempt(seen.run, wanted)
         or any(launch.attempt > 1 for launch in starts)
@@ -56,10 +56,10 @@ def expected_children(run: Run) -> tuple[str, ...]:
     attempts = KINDS[run.identity.kind].attempts(run.status)
     group = group_name(str(run.spec.get("recipe", DEFAULT)))
     return tuple(
-        child_name(run.identity.name, stage.name, None, stage.key, one.number)
+        child_name(run.identity.name, stage.name, None, stage.key, attempt.number)
         for stage in run.status.stages
-        for one in attempts
-        if stage.name == group and stage.key and one.open
+        for attempt in attempts
+        if stage.name == group and stage.key and attempt.open
     )
 
 
@@ -76,8 +76,8 @@ def _ends_an_attempt(run: Run, wanted: Plan) -> bool:
     if wanted.status is None:
         return False
     kind = KINDS[run.identity.kind]
-    before = {one.number: one.state for one in kind.attempts(run.status)}
+    before = {attempt.number: attempt.state for attempt in kind.attempts(run.status)}
     return any(
-        one.state in ("Failed", "Suspended") and before.get(one.number) != one.state
-        for one in kind.attempts(wanted.status)
+        attempt.state in ("Failed", "Suspended") and before.get(attempt.number) != attempt.state
+        for attempt in kind.attempts(wanted.status)
     )

@@ -88,12 +88,12 @@ def _with_stages(status: RunStatus, views: list[StageView], inputs: list[Lineage
 def _lineage(known: list[Lineage], views: list[StageView], inputs: list[Lineage]) -> list[Lineage]:
     """What came from outside the run, by name: artifacts of other runs, and what workers say they read."""
     names = {entry.name for entry in inputs}
-    own = {view.stage.name for view in views}
+    stage_names = {view.stage.name for view in views}
     found = {entry.name: entry for entry in known if entry.run is None or entry.name in names}
     found |= {entry.name: entry for entry in inputs}
     for view in views:
         for entry in view.result.lineage if view.result is not None else ():
-            if entry.name.partition("/")[0] in own:
+            if entry.name.partition("/")[0] in stage_names:
                 continue
             # A worker knows the digest of what it read; the operator knows which run made it.
             former = found.get(entry.name)

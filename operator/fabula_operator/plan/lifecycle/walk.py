@@ -116,7 +116,9 @@ def _startable(this: Walk, view: StageView) -> StageView:
         return view
     status = view.status.replace(state="Failed", eta=None, finished_at=timestamp(this.now))
     # An attempt that never had a child is none.
-    attempts = None if view.attempts is None else tuple(one for one in view.attempts if one.state not in OPEN)
+    attempts = (
+        None if view.attempts is None else tuple(attempt for attempt in view.attempts if attempt.state not in OPEN)
+    )
     return replace(view, launch=None, status=status, failure=failure, attempts=attempts)
 
 
@@ -140,8 +142,10 @@ def _still_writing(seen: Observed, launch: Launch) -> Waiting | None:
     """Two Jobs may not pay for the items of one folder at once: the one before must have let its pods go."""
     if launch.key.startswith(f"sha256:{launch.output.rpartition('/')[2]}"):
         return None  # nothing that can change leaves the folder as it is
-    own = {child.uid for child in seen.children if child.name == launch.child}
-    former = {child.uid for child in seen.children if child.stage != launch.stage or child.arm != launch.arm} | own
+    of_launch = {child.uid for child in seen.children if child.name == launch.child}
+    former = {
+        child.uid for child in seen.children if child.stage != launch.stage or child.arm != launch.arm
+    } | of_launch
     if any(pod.owner_uid not in former for pod in running(seen.pods)):
         return Waiting("Replacing", f"pods of stage {launch.stage} from before the spec was edited are stopping")
     return None

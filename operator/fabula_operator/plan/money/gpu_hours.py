@@ -31,8 +31,10 @@ def gpu_hours(attempts: Sequence[Attempt], gpus: int, seen_at: datetime | None) 
 def timed(attempts: Sequence[Attempt]) -> list[Attempt]:
     """The attempts with how long those that are over took."""
     return [
-        one.replace(duration=duration_text(3600 * _hours(one, None))) if one.started_at and one.finished_at else one
-        for one in attempts
+        attempt.replace(duration=duration_text(3600 * _hours(attempt, None)))
+        if attempt.started_at and attempt.finished_at
+        else attempt
+        for attempt in attempts
     ]
 
 

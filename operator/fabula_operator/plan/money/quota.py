@@ -79,7 +79,7 @@ def claim_of(
     quota: RequestQuota = payer.value(paid.quota)
     who = (namespace, *(str(payer.value(field)) for field in (paid.when[0], paid.region, paid.model)))
     over = sum(ended(report) for report in reports if stage_of(report) == stage)
-    declared = next((one for one in groups if one.covers(namespace, quota.group, *who[1:])), None)
+    declared = next((group for group in groups if group.covers(namespace, quota.group, *who[1:])), None)
     return Claim(run, stage, quota, max(1, payer.shards - over), payer.value(paid.concurrency), who, declared)
 
 
@@ -105,8 +105,8 @@ def weight(report: StageReport, concurrency: int) -> float:
 def pool_of(claim: Claim, claims: Iterable[Claim]) -> Pool:
     """The pool that `claim` is in. Where builds of a namespace's group disagree, the smallest figure counts."""
     pool = [one for one in claims if one.pool == claim.pool] or [claim]
-    if (own := claim.declared) is not None:
-        return Pool(own.requests_per_minute, own.tokens_per_minute, sum(one.at_work for one in pool))
+    if (declared := claim.declared) is not None:
+        return Pool(declared.requests_per_minute, declared.tokens_per_minute, sum(one.at_work for one in pool))
     requests = [one.quota.requests_per_minute for one in pool if one.quota.requests_per_minute]
     tokens = [
         one.quota.tokens_per_minute for one in pool if isinstance(one.quota, Quota) and one.quota.tokens_per_minute
@@ -150,7 +150,7 @@ def grant(
             continue
         used = spent.get(other, 0.0)
         held += used if other in over else max(used, granted.get(other, total / shards))
-    own = spent.get(shard, 0.0)
+    used_by_shard = spent.get(shard, 0.0)
     at_work = max(1, shards - len(over - {shard}))
-    fair = max(total / shards, own + max(0.0, total - sum(spent.values())) / at_work)
-    return max(own, granted.get(shard, 0.0), min(fair, total - held))
+    fair = max(total / shards, used_by_shard + max(0.0, total - sum(spent.values())) / at_work)
+    return max(used_by_shard, granted.get(shard, 0.0), min(fair, total - held))

@@ -38,12 +38,14 @@ STUCK_REASONS = frozenset(
 
 def controller_uid(meta: Obj) -> str | None:
     """Uid of the object's controlling owner."""
-    return next((str(one["uid"]) for one in meta.get("ownerReferences") or () if one.get("controller")), None)
+    return next((str(owner["uid"]) for owner in meta.get("ownerReferences") or () if owner.get("controller")), None)
 
 
 def controller_kind(meta: Obj) -> str | None:
     """Kind of the object's controlling owner."""
-    return next((str(one.get("kind")) for one in meta.get("ownerReferences") or () if one.get("controller")), None)
+    return next(
+        (str(owner.get("kind")) for owner in meta.get("ownerReferences") or () if owner.get("controller")), None
+    )
 
 
 def _conditions(obj: Obj) -> dict[str, Obj]:
@@ -67,7 +69,7 @@ class Foreign(ValueError):
 
 def _size(*pods: object) -> int:
     """Pods that a child wants in all. Raises Foreign for a number that no launch asks for."""
-    found = [whole(one) for one in pods]
+    found = [whole(count) for count in pods]
     size = sum(one or 0 for one in found)
     if None in found or not 1 <= size <= SHARDS:
         raise Foreign(f"it wants {plain(str(pods))[:80]} pods, and no run asks for more than {SHARDS}")
@@ -213,7 +215,7 @@ class Pod:
         meta, status = obj["metadata"], obj.get("status") or {}
         labels, annotations = meta.get("labels") or {}, meta.get("annotations") or {}
         # Others may be in the pod beside it, such as a service mesh's, and the kubelet tells of them by name.
-        own = [one for one in status.get("containerStatuses") or () if one.get("name") in _OWN]
+        own = [container for container in status.get("containerStatuses") or () if container.get("name") in _OWN]
         state: Obj = (own[0].get("state") or {}) if own else {}
         ended: Obj = state.get("terminated") or {}
         never_ran = ended.get("reason") in _NEVER_RAN
@@ -244,7 +246,7 @@ class Pod:
 
 def _beside(status: Obj) -> str | None:
     """A container that runs beside the worker's; those that Kubernetes itself ends with the pod are none."""
-    others = (one for one in status.get("containerStatuses") or () if one.get("name") not in _OWN)
+    others = (container for container in status.get("containerStatuses") or () if container.get("name") not in _OWN)
     return next((str(one["name"]) for one in others if "terminated" not in (one.get("state") or {})), None)
 
 

@@ -20,8 +20,8 @@ def by_their_workers(seen: Observed, now: datetime) -> Observed:
     if not over:
         return seen
     pods = tuple(_ended(pod) if pod.uid in over else pod for pod in seen.pods)
-    own = {child.uid: [pod for pod in pods if pod.owner_uid == child.uid] for child in seen.children}
-    children = tuple(_judged(child, own[child.uid], over) for child in seen.children)
+    pods_of_child = {child.uid: [pod for pod in pods if pod.owner_uid == child.uid] for child in seen.children}
+    children = tuple(_judged(child, pods_of_child[child.uid], over) for child in seen.children)
     return replace(seen, pods=pods, children=children)
 
 

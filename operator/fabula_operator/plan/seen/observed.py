@@ -179,5 +179,5 @@ class Observed:
 
     def twin(self, key: str) -> str | None:
         """Another run that is at work on that stage key, and so on the same artifact."""
-        own = f"{self.run.identity.namespace}/{self.run.identity.name}"
-        return next((one for one in sorted(self.claims.get(key, ())) if one != own), None)
+        this = f"{self.run.identity.namespace}/{self.run.identity.name}"
+        return next((one for one in sorted(self.claims.get(key, ())) if one != this), None)

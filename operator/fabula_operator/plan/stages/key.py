@@ -39,8 +39,8 @@ def _part(spec: Spec, path: str, root: str) -> Any:
 
 def _read(stage: Stage, spec: Spec, entry: Entry | None, root: str) -> dict[str, Any]:
     """The fields that a stage reads, as they go into its key."""
-    own = {path: _plain(value_of(spec, path, entry), root) for path in stage.reads if path.startswith(EACH)}
-    return {path: _part(spec, path, root) for path in stage.reads if not path.startswith(EACH)} | own
+    of_entry = {path: _plain(value_of(spec, path, entry), root) for path in stage.reads if path.startswith(EACH)}
+    return {path: _part(spec, path, root) for path in stage.reads if not path.startswith(EACH)} | of_entry
 
 
 def _plain(value: Any, root: str) -> Any:

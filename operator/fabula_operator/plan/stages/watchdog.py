@@ -119,7 +119,7 @@ def healthy(status: FineTuneRunStatus, health: Health | None) -> tuple[Condition
 
     No news leaves it as it was, so that a restart of the operator changes nothing.
     """
-    former = next((one for one in status.conditions if one.type == "Healthy"), None)
+    former = next((condition for condition in status.conditions if condition.type == "Healthy"), None)
     if health is None or not status.attempts or status.attempts[-1].last_step is None:
         return "Unknown", "NoReport", ""
     if health.finding is not None:

@@ -46,9 +46,13 @@ def _preflight(old: RunStatus, new: RunStatus, generation: int) -> list[Notice]:
     """A run that was accepted although it may be too large, or what it pays for has no known price."""
 
     def doubt(status: RunStatus) -> tuple[str, str] | None:
-        for one in status.conditions:
-            if one.type == "Accepted" and one.status == "True" and one.reason.endswith(("NotFit", PRICE_UNKNOWN)):
-                return one.reason, one.message
+        for condition in status.conditions:
+            if (
+                condition.type == "Accepted"
+                and condition.status == "True"
+                and condition.reason.endswith(("NotFit", PRICE_UNKNOWN))
+            ):
+                return condition.reason, condition.message
         return None
 
     now = doubt(new)
@@ -61,9 +65,9 @@ def _health(old: RunStatus, new: RunStatus, attempts: Sequence[Attempt]) -> list
     """What the watchdog found, and that it is over."""
 
     def health(status: RunStatus) -> tuple[str, str, str]:
-        for one in status.conditions:
-            if one.type == "Healthy":
-                return one.status, one.reason, one.message
+        for condition in status.conditions:
+            if condition.type == "Healthy":
+                return condition.status, condition.reason, condition.message
         return "Unknown", "", ""
 
     before, after = health(old), health(new)
@@ -81,7 +85,7 @@ def _message(status: RunStatus) -> str:
     if status.failure is not None:
         return status.failure.message[:900]
     wanted = {"Succeeded": "Succeeded"}.get(status.state or "", "Running")
-    return next((one.message for one in status.conditions if one.type == wanted), "")[:900]
+    return next((condition.message for condition in status.conditions if condition.type == wanted), "")[:900]
 
 
 def _stages(old: RunStatus, new: RunStatus, generation: int) -> list[Notice]:
