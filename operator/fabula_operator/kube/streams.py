@@ -36,7 +36,7 @@ class _Json:
     loads = staticmethod(read_json)
 
 
-kopf_api.json = _Json  # type: ignore[attr-defined]
+kopf_api.json = _Json  # type: ignore[assignment, attr-defined]
 SERVER_TIMEOUT = 290
 CLIENT_TIMEOUT = 320
 
