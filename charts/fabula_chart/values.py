@@ -12,7 +12,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from fabula_api.base import Name, ObjectName, Quantity
+from fabula_operator.render.worker_defaults import WorkerDefaults
 
+WORKERS = WorkerDefaults()
+"""What the operator does where the chart says nothing."""
 Text = Annotated[str, Field(max_length=1024)]
 Labels = dict[str, str]
 HubModel = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+(@[A-Za-z0-9_./-]+)?$", max_length=256)]
@@ -174,6 +177,11 @@ class Workers(Values):
     """Environment variables of each worker."""
     model_cache: ModelCache = ModelCache()
     """Where models of the Hub are downloaded to once, for all pods. Empty: each pod downloads what it loads."""
+    scratch_limit: Quantity = WORKERS.scratch_limit
+    """Most that a pod may keep on its node's disk; above it the kubelet evicts the pod. Without a cache of models, a
+    run is refused whose model is known to be larger."""
+    shared_memory_limit: Quantity = WORKERS.shared_memory_limit
+    """Size of `/dev/shm` in pods with GPUs, where a run does not name one (`topology.sharedMemory`)."""
     cpu: Placement = Placement()
     """Where pods without a GPU run."""
     gpu: Placement = Placement()

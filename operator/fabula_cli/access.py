@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,6 +18,7 @@ from fabula_cli.home import Home, default_home
 from fabula_cli.runs import RESOURCES
 from fabula_kube.blocking import Client
 from fabula_kube.credentials import NoCredentials, from_kubeconfig
+from fabula_kube.resource import Resource
 from fabula_operator.plan.seen.observed import Run
 
 Kubeconfig = Annotated[
@@ -29,13 +30,17 @@ Namespace = Annotated[str | None, typer.Option("--namespace", "-n", help="Defaul
 Everywhere = Annotated[bool, typer.Option("--all-namespaces", "-A", help="Runs of all namespaces.")]
 
 
-def _completed(incomplete: str) -> list[str]:
-    """Runs of the current namespace that a shell may offer; none where no cluster answers."""
+def _completed(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Runs that a shell may offer, of the cluster and namespace that the line names: `ftr/stories`, and `stories` once
+    its first letter is there. None where no cluster answers."""
+    given = ctx.params
     try:
-        runs = access(None, None, None).runs()
+        runs = access(given.get("kubeconfig"), given.get("context"), given.get("namespace")).runs()
     except Exception:
         return []
     found = [f"{API_KINDS[run.identity.kind].short}/{run.identity.name}" for run in runs]
+    if incomplete:
+        found += sorted({run.identity.name for run in runs})
     return [name for name in found if name.startswith(incomplete)]
 
 
@@ -80,6 +85,11 @@ class Access:
             several = ", ".join(title(run) for run in found)
             raise CommandFailed(Exit.USAGE, f"{name} names several runs: {several}; say which, as KIND/NAME")
         return found[0]
+
+    def served(self, resource: Resource) -> Resource:
+        """The resource in the version that this cluster prefers. Raises ApiError, 404 where it has no such group."""
+        group = self.client.request("GET", f"/apis/{resource.group}")
+        return replace(resource, version=str(group["preferredVersion"]["version"]))
 
     def patch(self, run: Run, spec: dict[str, Any]) -> None:
         """Change fields of a run's spec, and nothing else."""

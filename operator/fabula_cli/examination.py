@@ -22,10 +22,14 @@ from fabula_cli.store import opened, operators
 from fabula_cli.worker_secret import SecretSeen
 from fabula_cli.worker_secret import look as look_at_secret
 from fabula_kube.resource import Obj, Resource
+from fabula_operator.kube.resources import KUEUE
 from fabula_operator.rights import CLUSTER_RULES
 
-_LOCAL_QUEUE = Resource("kueue.x-k8s.io", "v1beta1", "LocalQueue", "localqueues")
-_POD_MONITOR = Resource("monitoring.coreos.com", "v1", "PodMonitor", "podmonitors")
+_LOCAL_QUEUE = Resource(KUEUE, "v1beta2", "LocalQueue", "localqueues")
+_MONITORS = (
+    Resource("monitoring.coreos.com", "v1", "ServiceMonitor", "servicemonitors"),
+    Resource("monitoring.coreos.com", "v1", "PodMonitor", "podmonitors"),
+)
 _CRD = Resource("apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions", namespaced=False)
 _NODE = Resource("", "v1", "Node", "nodes", namespaced=False)
 _LEASE = Resource("coordination.k8s.io", "v1", "Lease", "leases")
@@ -34,6 +38,7 @@ _AUTHORIZATION = "authorization.k8s.io"
 _OWN_REVIEW = Resource(_AUTHORIZATION, "v1", "SelfSubjectAccessReview", "selfsubjectaccessreviews", namespaced=False)
 _REVIEW = Resource(_AUTHORIZATION, "v1", "SubjectAccessReview", "subjectaccessreviews", namespaced=False)
 _OURS = "fabula"
+_LABELLED = f"app.kubernetes.io/part-of={_OURS}"
 
 
 def examine(reach: Access, root: str | None) -> Facts:
@@ -51,8 +56,8 @@ def examine(reach: Access, root: str | None) -> Facts:
         leases=seen(lambda: _leases(reach, release)),
         deployments=deployments,
         nodes=seen(lambda: client.list(_NODE, None)),
-        local_queues=seen(lambda: _names(client.list(_LOCAL_QUEUE, space))),
-        monitors=seen(lambda: _names(client.list(_POD_MONITOR, None, f"app.kubernetes.io/part-of={_OURS}"))),
+        local_queues=seen(lambda: _names(client.list(reach.served(_LOCAL_QUEUE), space))),
+        monitors=seen(lambda: [name for one in _MONITORS for name in _names(client.list(one, None, _LABELLED))]),
         secret=_secret(reach, release),
         quotas=_quotas(reach),
         cache=_cache(reach, release),

@@ -15,6 +15,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from typer._completion_shared import _completion_scripts
 
 from fabula_api.recipes import RecipesBroken
 from fabula_cli.choice import ChoiceError, choose, real_clusters
@@ -44,6 +45,8 @@ app = typer.Typer(
     help="Datasets, fine-tuning and evaluation of models that tell stories. Also `kubectl fabula`.",
 )
 _console = Console(soft_wrap=True)
+# What typer installs for zsh only defines the function when zsh loads it: the first TAB of each session would do nothing.
+_completion_scripts["zsh"] += '[[ $zsh_eval_context[-1] != loadautofunc ]] || %(complete_func)s "$@"\n'
 
 HomeOption = Annotated[
     Path | None, typer.Option("--home", help="State folder. Default: $FABULA_HOME, else .fabula in the checkout.")

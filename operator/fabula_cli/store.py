@@ -68,7 +68,7 @@ def opened(uri: str) -> Iterator[Store]:
         from fabula_workloads.runtime.failures import NotFound, WorkerError
         from fabula_workloads.runtime.open_store import open_store
     except ImportError as error:
-        words = f"reading the store needs {error.name}: pip install 'fabula[worker]'"
+        words = f"reading the store needs {error.name}: pip install '.[worker]' in the checkout"
         raise CommandFailed(Exit.STORE, words) from None
     try:
         yield open_store(uri)

@@ -111,4 +111,4 @@ def failures() -> Iterator[None]:
 
 
 def _lacking(error: ModuleNotFoundError) -> CommandFailed:
-    return CommandFailed(Exit.BAD, f"this needs {error.name or error}: pip install 'fabula[worker,train]'")
+    return CommandFailed(Exit.BAD, f"this needs {error.name or error}: pip install '.[worker,train]' in the checkout")

@@ -12,7 +12,6 @@ from typing import Any
 
 from aiohttp import web
 
-from fabula_api.base import quantity_number
 from fabula_kube.connection import Connection
 from fabula_kube.lease import Leadership
 from fabula_kube.work_queue import Urgency, WorkQueue
@@ -120,15 +119,14 @@ class Operator:
 
     def environment(self) -> Environment:
         """What plans need to know of the installation."""
-        defaults = self.settings.worker.defaults
         return Environment(
             artifact_root=self.settings.worker.artifact_root,
             pytorch_jobs=self.observer.pytorch_jobs,
             retry_backoff_seconds=self.settings.retry_backoff,
             gpu_hour_usd=self.settings.gpu_hour_usd,
             kueue=self.observer.admissions.installed,
-            scratch_bytes=quantity_number(defaults.scratch_limit),
-            model_cache=defaults.model_cache is not None,
+            scratch_bytes=self.settings.scratch_bytes,
+            model_cache=self.settings.workers_file.hub_elsewhere,
             shared=self.settings.shared,
             patience_seconds=self.settings.patience,
             stalled_seconds=self.settings.stalled_after,

@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from fabula_api.base import quantity_number
 from fabula_api.uri import resolve_uri
 from fabula_operator.kube.client import SERVICE_ACCOUNT
 from fabula_operator.plan.money.quota_groups import QuotaGroup
@@ -105,6 +106,12 @@ class Settings(BaseModel):
         """Prefixes that runs of every namespace may read; None where runs are not confined to their namespace."""
         confined = self.confine == "on" or (self.confine == "auto" and not self.namespace)
         return self.shared_prefixes if confined else None
+
+    @property
+    def scratch_bytes(self) -> float | None:
+        """Most that a pod may keep on its node's disk. None where no file says what workers get, as on a laptop, whose
+        node bounds no folder."""
+        return quantity_number(self.workers_file.scratch_limit) if "workers_file" in self.model_fields_set else None
 
     @cached_property
     def worker(self) -> WorkerSettings:

@@ -197,7 +197,7 @@ async def test_a_queued_run_tells_kueues_words_and_starts_once_it_is_admitted(ap
     assert job["spec"]["suspend"] is True
     why = "couldn't assign flavors to pod set main: insufficient unused quota for nvidia.com/gpu, 8 more needed"
     workload = {
-        "apiVersion": "kueue.x-k8s.io/v1beta1",
+        "apiVersion": "kueue.x-k8s.io/v1beta2",
         "kind": "Workload",
         "metadata": {
             "name": "job-tune",

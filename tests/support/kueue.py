@@ -10,7 +10,7 @@ WORKLOAD_CRD = {
         "names": {"kind": "Workload", "listKind": "WorkloadList", "plural": "workloads", "singular": "workload"},
         "versions": [
             {
-                "name": "v1beta1",
+                "name": "v1beta2",
                 "served": True,
                 "storage": True,
                 "schema": {

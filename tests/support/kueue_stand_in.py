@@ -15,8 +15,8 @@ from fabula_kube.resource import Resource
 
 _CRD = Resource("apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions", namespaced=False)
 _JOB = Resource("batch", "v1", "Job", "jobs")
-_WORKLOAD = Resource("kueue.x-k8s.io", "v1beta1", "Workload", "workloads")
-_QUEUE = Resource("kueue.x-k8s.io", "v1beta1", "LocalQueue", "localqueues")
+_WORKLOAD = Resource("kueue.x-k8s.io", "v1beta2", "Workload", "workloads")
+_QUEUE = Resource("kueue.x-k8s.io", "v1beta2", "LocalQueue", "localqueues")
 
 
 def _definition(kind: str) -> dict[str, Any]:

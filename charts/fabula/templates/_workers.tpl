@@ -12,6 +12,8 @@ secretName: {{ . }}
 {{ end -}}
 env: {{- toYaml $env | nindent 2 }}
 imagePullSecrets: {{- toYaml .Values.images.pullSecrets | nindent 2 }}
+scratchLimit: {{ .Values.workers.scratchLimit | quote }}
+sharedMemoryLimit: {{ .Values.workers.sharedMemoryLimit | quote }}
 {{ with .Values.workers.modelCache }}{{ if or .claim .hostPath -}}
 modelCache:
   {{- with .claim }}

@@ -131,7 +131,8 @@ def _needed() -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        words = f"this needs {error.name or error}: pip install 'fabula[worker]', and [train] for metrics by models"
+        needs = "pip install '.[worker]' in the checkout, and [train] for metrics by models"
+        words = f"this needs {error.name or error}: {needs}"
         raise CommandFailed(Exit.BAD, words) from error
 
 

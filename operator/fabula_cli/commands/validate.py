@@ -80,7 +80,9 @@ class Verdict:
     line: int
     problems: tuple[Problem, ...] = ()
     notes: tuple[str, ...] = field(default=())
-    """What is expected of the run, and what was not looked at."""
+    """What is expected of the run, or why it was not looked at."""
+    ours: bool = True
+    """Whether it is of one of Fabula's kinds; others are not looked at."""
 
 
 @cache
@@ -98,7 +100,9 @@ def judge(document: Document, root: str) -> Verdict:
     name = meta.get("name") if isinstance(meta, dict) else None
     title = f"{obj.get('kind')}/{name}"
     if str(obj.get("apiVersion", "")).partition("/")[0] != GROUP:
-        return Verdict(document.file, title, document.line(""), notes=("not one of Fabula's kinds; not looked at",))
+        return Verdict(
+            document.file, title, document.line(""), notes=("not one of Fabula's kinds; not looked at",), ours=False
+        )
     kind = next((one for one in API_KINDS if one == obj.get("kind")), None)
     if obj["apiVersion"] != API_VERSION:
         return _verdict(document, title, [("apiVersion", f"is {obj['apiVersion']}; this version knows {API_VERSION}")])
@@ -168,15 +172,13 @@ def documents(file: str, text: str) -> Iterator[Document]:
 
 def lines(verdict: Verdict) -> list[str]:
     """The verdict for a terminal: `file:line: field: what is wrong`."""
-    found = [
-        f"{verdict.file}:{one.line}: {one.field + ': ' if one.field else ''}{one.message}" for one in verdict.problems
-    ]
-    head = f"{verdict.file}:{verdict.line}: {verdict.name}"
-    if not found and not verdict.notes:
-        found = [f"{head}: valid"]
-    elif not found:
-        found = [f"{head}: {note}" for note in verdict.notes]
-    return found
+    if verdict.problems:
+        return [
+            f"{verdict.file}:{one.line}: {one.field + ': ' if one.field else ''}{one.message}"
+            for one in verdict.problems
+        ]
+    said = ("valid", *verdict.notes) if verdict.ours else verdict.notes
+    return [f"{verdict.file}:{verdict.line}: {verdict.name}: {one}" for one in said]
 
 
 def validate(

@@ -61,7 +61,7 @@ def _look(reach: Access, trial: Trial, name: str) -> Outcome:
     own = [pod for pod in pods if _owner(pod) in (uid, None)]
     workloads: list[dict[str, Any]] = []
     if trial.queue:
-        listed = seen(lambda: reach.client.list(WORKLOAD, reach.namespace))
+        listed = seen(lambda: reach.client.list(reach.served(WORKLOAD), reach.namespace))
         workloads = [] if isinstance(listed, Unseen) else [one for one in listed if _is_for(one, uid)]
     return Outcome(trial, child=made, pods=own, workloads=workloads)
 

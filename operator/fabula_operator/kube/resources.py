@@ -43,7 +43,7 @@ SERVICE = Resource("", "v1", "Service", "services")
 JOB = Resource("batch", "v1", "Job", "jobs")
 PYTORCH_JOB = Resource("kubeflow.org", "v1", "PyTorchJob", "pytorchjobs")
 KUEUE = "kueue.x-k8s.io"
-WORKLOAD = Resource(KUEUE, "v1beta1", "Workload", "workloads")
+WORKLOAD = Resource(KUEUE, "v1beta2", "Workload", "workloads")
 TOKEN_REVIEW = Resource("authentication.k8s.io", "v1", "TokenReview", "tokenreviews", namespaced=False)
 RUNS: dict[str, Resource] = {kind: Resource(GROUP, VERSION, kind, one.plural) for kind, one in API_KINDS.items()}
 BY_PLURAL: dict[str, Resource] = {resource.plural: resource for resource in (*RUNS.values(), POD, JOB, PYTORCH_JOB)}

@@ -11,6 +11,9 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from fabula_api.base import ObjectName, Quantity, SpecModel, Text
 from fabula_api.shared_spec import Toleration
 
+HUB_FOLDERS = ("HF_HOME", "HF_HUB_CACHE")
+"""Variables that say where models of the Hub are kept."""
+
 
 class Placement(SpecModel):
     """Where pods of one kind run."""
@@ -72,6 +75,11 @@ class WorkerDefaults(SpecModel):
     """Pods without a GPU."""
     gpu: Placement = Field(default_factory=Placement)
     """Pods with GPUs."""
+
+    @property
+    def hub_elsewhere(self) -> bool:
+        """Whether models of the Hub come to the cache, or to what a variable names, and not to each pod's `/scratch`."""
+        return self.model_cache is not None or any(name in self.env for name in HUB_FOLDERS)
 
 
 def read_defaults(path: Path) -> WorkerDefaults:

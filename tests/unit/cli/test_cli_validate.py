@@ -96,6 +96,14 @@ def test_what_is_no_yaml_or_asks_for_more_than_values(text: str) -> None:
 def test_other_kinds_are_left_alone() -> None:
     found = verdict("{apiVersion: v1, kind: Secret, metadata: {name: a}}")
     assert (found.problems, found.notes) == ((), ("not one of Fabula's kinds; not looked at",))
+    assert lines(found) == ["run.yaml:1: Secret/a: not one of Fabula's kinds; not looked at"]
+
+
+def test_a_file_of_which_there_is_something_to_say_is_valid_as_well() -> None:
+    found = wrong("FineTuneRun", model={"name": "some/model"}, topology={"nodes": 1, "gpusPerNode": 1})
+    assert found[0] == "run.yaml:1: FineTuneRun/one: valid"
+    assert "billionParameters" in found[1]
+    assert wrong("DatasetBuild") == ["run.yaml:1: DatasetBuild/one: valid"]
 
 
 def test_every_example_is_valid() -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.observations import NOW, condition, launches, observed
+from tests.support.observations import NOW, condition, launches, observed, step
 from tests.support.training_specs import A100, parsed
 
 from fabula_api.base import quantity_number
@@ -15,6 +16,8 @@ from fabula_api.specs import Spec, parse_spec
 from fabula_operator.plan.acceptance.disk import no_room
 from fabula_operator.plan.lifecycle import plan
 from fabula_operator.plan.seen.observed import Environment
+from fabula_operator.render.worker_defaults import ModelCache, WorkerDefaults
+from fabula_operator.settings import read
 
 GIB = 2**30
 B235 = "Qwen/Qwen3-VL-235B-A22B-Instruct"
@@ -83,6 +86,36 @@ def test_the_run_is_refused_before_any_pod(kind: Kind, spec: dict[str, Any]) -> 
     assert condition(made.status, "Accepted") == ("False", "DoesNotFit")
     assert launches(made) == []
     assert condition(plan(seen, NOW).status, "Accepted") == ("True", "Valid")
+
+
+def test_a_run_that_has_begun_is_left_to_run() -> None:
+    """An operator that is upgraded finds runs at work that it would not have begun."""
+    seen, _ = step(
+        observed("EvalRun", {"arms": [{"name": "a", "model": {"name": B235}}], "gates": [], "baseline": "a"})
+    )
+    assert seen.run.status.started_at is not None
+    made = plan(replace(seen, environment=replace(seen.environment, scratch_bytes=1.0)), NOW)
+    assert made.status is None or made.status.state != "Failed"
+
+
+def test_where_no_file_says_what_workers_get_no_disk_is_reckoned_with(tmp_path: Path) -> None:
+    """A laptop's node bounds no folder."""
+    needed = ["--artifact-root", "file:///a", "--status-url", "https://x", "--tls-cert", "c", "--tls-key", "k"]
+    assert read(needed, {}).scratch_bytes is None
+    (tmp_path / "workers.yaml").write_text("scratchLimit: 1Ti\n")
+    assert read([*needed, "--workers-file", str(tmp_path / "workers.yaml")], {}).scratch_bytes == 2**40
+
+
+@pytest.mark.parametrize(
+    ("defaults", "elsewhere"),
+    [
+        (WorkerDefaults(), False),
+        (WorkerDefaults(model_cache=ModelCache(claim="models")), True),
+        (WorkerDefaults(env={"HF_HOME": "/mnt/hub"}), True),
+    ],
+)
+def test_a_variable_may_keep_models_elsewhere(defaults: WorkerDefaults, elsewhere: bool) -> None:
+    assert defaults.hub_elsewhere is elsewhere
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ def unfit(seen: Observed, spec: FineTuneRunSpec) -> tuple[str, str] | None:
     """(reason, message with the field and what would work) of the first thing that cannot; None where all may."""
     if spec.template.foreign:
         return None  # its command decides what is trained, and how
-    return _modules(spec) or _quantization(spec) or (None if _settled(seen) else _dataset(seen, spec))
+    return _modules(spec) or _quantization(spec) or (None if settled(seen) else _dataset(seen, spec))
 
 
 def _modules(spec: FineTuneRunSpec) -> tuple[str, str] | None:
@@ -37,7 +37,7 @@ def _quantization(spec: FineTuneRunSpec) -> tuple[str, str] | None:
     )
 
 
-def _settled(seen: Observed) -> bool:
+def settled(seen: Observed) -> bool:
     """What a started run reads stays what it was, whatever becomes of the run that made it."""
     status = seen.run.status
     over = status.finished_at is not None and status.observed_generation != seen.run.generation

@@ -53,7 +53,7 @@ class EvalRunKind(Plain[EvalRunSpec, EvalRunStatus]):
             plain,
             device="cuda" if held else "cpu",
             gpus=arm.gpus_per_shard if held else 0,
-            model=arm.model,
+            model=None if engine == "openai" else arm.model,
             vllm=engine == "vllm",
         )
 

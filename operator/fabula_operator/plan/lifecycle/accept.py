@@ -8,6 +8,7 @@ from fabula_operator.plan.acceptance.confinement import out_of_bounds
 from fabula_operator.plan.acceptance.disk import no_room
 from fabula_operator.plan.acceptance.refusal import Accepted, Refusal
 from fabula_operator.plan.acceptance.spec import meaningless, misplaced, parsed, unknown_recipe
+from fabula_operator.plan.acceptance.unfit import settled
 from fabula_operator.plan.kinds import KINDS
 from fabula_operator.plan.money import unpriced
 from fabula_operator.plan.seen.observed import Observed
@@ -31,7 +32,7 @@ def accept(seen: Observed) -> Accepted | Refusal:
         return Refusal("OutsideNamespace", problem)
     if refusal := infeasible(spec):
         return refusal
-    if problem := no_room(seen.environment, spec):
+    if not settled(seen) and (problem := no_room(seen.environment, spec)):
         return Refusal("DoesNotFit", problem)
     if not definition.dry_run(spec) and (problem := unpriced.over_budget(spec)):
         return Refusal("PriceUnknown", problem)
