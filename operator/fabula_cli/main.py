@@ -45,7 +45,7 @@ app = typer.Typer(
     help="Datasets, fine-tuning and evaluation of models that tell stories. Also `kubectl fabula`.",
 )
 _console = Console(soft_wrap=True)
-# What typer installs for zsh only defines the function when zsh loads it: the first TAB of each session would do nothing.
+# As typer installs it, zsh only defines the function when it loads it: the first TAB of a session would do nothing.
 _completion_scripts["zsh"] += '[[ $zsh_eval_context[-1] != loadautofunc ]] || %(complete_func)s "$@"\n'
 
 HomeOption = Annotated[
