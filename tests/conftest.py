@@ -70,7 +70,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Whatever ran, the operator has asked for nothing that is not on the list of rights that the chart is held to."""
+    """Whatever ran, the operator asked for nothing that is not on the list that the chart is held to, workers for
+    nothing at all."""
     if not hasattr(session.config, "workerinput") and beyond(Path(os.environ[VARIABLE])):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 

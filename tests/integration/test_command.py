@@ -84,6 +84,8 @@ def test_kubectl_finds_its_plugin_and_completes_it(command: Command) -> None:
     assert (code, "EvalRun/score" in said) == (0, True), said
     assert command("sta", program=("kubectl_complete-fabula",)) == (0, "status\n:4\n")
     assert command("status", "ftr/ta", program=("kubectl_complete-fabula",)) == (0, "ftr/tale\n:4\n")
+    assert command("logs", "-n", "default", "ta", program=("kubectl_complete-fabula",)) == (0, "tale\n:4\n")
+    assert command("logs", "-n", "none", "ta", program=("kubectl_complete-fabula",)) == (0, ":4\n")
     assert command("init", "Fi", program=("kubectl_complete-fabula",)) == (0, "FineTuneRun\n:4\n")
     assert command("init", "ftr", "--recipe", "pod", program=("kubectl_complete-fabula",)) == (0, "podcast\n:4\n")
 

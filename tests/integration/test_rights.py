@@ -7,6 +7,7 @@ that takes. The list is kept in tests/rights_used.yaml; every right on it is gra
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import shutil
 import subprocess
@@ -33,7 +34,7 @@ from tests.support.operator_driver import (
 )
 from tests.support.operator_process import ACCOUNT, Certificates, OperatorProcess, certificates, leading, token, trust
 from tests.support.patience import SECONDS, eventually
-from tests.support.rights import VARIABLE, Right, granted, keep, kept, seen
+from tests.support.rights import VARIABLE, Right, beyond, granted, keep, kept, seen
 from tests.support.scripted_cluster import Ending, ScriptedCluster, Task, failure, success
 
 from fabula_local.manifests.install import pytorchjob_crd
@@ -93,6 +94,15 @@ def test_the_chart_grants_what_is_used_and_nothing_else(account: str, holder: st
 def test_the_operator_reads_no_secret_and_workers_ask_for_nothing() -> None:
     assert set(kept()) == {"operator", "certificate", "trial"}, "nobody else of ours may ask the API for anything"
     assert not [right for right in kept()["operator"] if "secrets" in right.resource]
+
+
+def test_whatever_a_worker_asks_for_fails_the_suite(tmp_path: Path) -> None:
+    audit = tmp_path / "audit.jsonl"
+    asked = {"verb": "get", "apiGroup": "", "resource": "secrets", "subresource": ""}
+    for account in ("team:fabula-worker", "team:default", "fabula-system:fabula", "team:bot"):
+        with audit.open("a") as file:
+            file.write(json.dumps({"user": f"system:serviceaccount:{account}", **asked}) + "\n")
+    assert beyond(audit) == ["worker: get secrets", "operator: get secrets"]
 
 
 @pytest.fixture

@@ -21,7 +21,9 @@ def test_state_and_versions_survive_a_kill(api: LaptopApi) -> None:
     before = Wire(api.kubeconfig)
     made = [before.ok("POST", CONFIGMAPS, {"metadata": {"name": f"c{number}"}}) for number in range(20)]
     before.ok("DELETE", f"{CONFIGMAPS}/c7")
-    token = before.ok("POST", "/api/v1/namespaces/default/serviceaccounts/default/token", {"spec": {}})
+    accounts = "/api/v1/namespaces/default/serviceaccounts"
+    before.ok("POST", accounts, {"metadata": {"name": "bot"}})
+    token = before.ok("POST", f"{accounts}/bot/token", {"spec": {}})
     written = api.kubeconfig.read_text()
     api.kill()
     api.start()
