@@ -78,7 +78,7 @@ class WorkerDefaults(SpecModel):
 
     @property
     def hub_elsewhere(self) -> bool:
-        """Whether models of the Hub come to the cache, or to what a variable names, and not to each pod's `/scratch`."""
+        """Whether models of the Hub come to the cache or to what a variable names, and not to each pod's `/scratch`."""
         return self.model_cache is not None or any(name in self.env for name in HUB_FOLDERS)
 
 
