@@ -63,6 +63,8 @@ class Training(SpecModel):
     """Decoupled weight decay of AdamW."""
     warmup_ratio: float = Field(0.1, ge=0, lt=1)
     """Share of the steps in which the learning rate rises."""
+    warmup_steps: int | None = Field(None, ge=0)
+    """Steps in which it rises, at most all of them; takes the place of `warmupRatio`."""
     max_grad_norm: float = Field(0.3, ge=0, le=1000)
     """Gradients are clipped to this norm; 0 turns clipping off. It is written into the DeepSpeed config."""
     neftune_noise_alpha: float = Field(5, ge=0, le=100)
@@ -263,6 +265,8 @@ class FineTuneRunSpec(RunSpec):
         }
         if self.training.bad_samples == "stop":
             cut.add("bad_samples")  # where none is bad, nothing hangs on it
+        if self.training.warmup_steps is None:
+            cut.add("warmup_steps")  # a run that does not say it is the run that it was before there was such a field
         decisive = self.training.model_dump(mode="json", by_alias=True, exclude=cut)
         return decisive | {"globalBatchSize": self.global_batch_size}
 

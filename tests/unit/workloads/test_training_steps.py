@@ -42,6 +42,13 @@ def test_max_steps_takes_the_place_of_epochs() -> None:
     assert (plan.steps, plan.checkpoint_steps) == (7, (3, 6, 7))
 
 
+@pytest.mark.parametrize(("asked", "warm_up"), [(None, 13), (0, 0), (40, 40), (6000, 126)])
+def test_a_warm_up_in_steps_takes_the_place_of_its_share(asked: int | None, warm_up: int) -> None:
+    run = spec(training={"warmupSteps": asked})
+    assert plan_steps(run, 4004).warmup_steps == warm_up
+    assert ("warmupSteps" in run.decisive_training) == (asked is not None), "without it the run is what it was before"
+
+
 def test_a_fraction_of_an_epoch_is_not_rounded_up_by_floating_point() -> None:
     # 30 updates an epoch; 0.1 * 30 is 3.0000000000000004.
     plan = plan_steps(spec(training={"epochs": 0.1, "gradientAccumulationSteps": 1}, topology={"gpusPerNode": 1}), 30)

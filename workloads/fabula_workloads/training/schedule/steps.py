@@ -54,6 +54,8 @@ def plan_steps(spec: FineTuneRunSpec, items: int) -> StepPlan:
         padding=batches * global_batch - items,
         updates=updates,
         steps=steps,
-        warmup_steps=math.ceil(round(steps * training.warmup_ratio, 9)),
+        warmup_steps=math.ceil(round(steps * training.warmup_ratio, 9))
+        if training.warmup_steps is None
+        else min(training.warmup_steps, steps),
         checkpoint_steps=tuple(sorted({*range(every, steps + 1, every), steps})),
     )

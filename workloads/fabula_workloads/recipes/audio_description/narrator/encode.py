@@ -111,13 +111,13 @@ class NarrationEncoder:
     def _chosen(self, sample: NarrationSample, clip: str, epoch: int | None) -> torch.Tensor:
         read = self._shards.read(sample.features, clip)
         self._check(sample, clip, tuple(read.shape[1:]))
-        features = in_parts(read, self._shape).float()
+        features = in_parts(read, self._shape)
         wanted, tune = self._tune.frames, self._tune
         if epoch is not None and tune.frame_selection == "segments":
             places = drawn(len(features), wanted, f"{self._seed}/{epoch}/{sample.id}/{clip}")
         else:
             places = spaced(len(features), wanted, repeat=tune.prompt_profile == "mad" and epoch is None)
-        taken: torch.Tensor = features[torch.tensor([max(place, 0) for place in places])]
+        taken: torch.Tensor = features[torch.tensor([max(place, 0) for place in places])].float()
         taken[torch.tensor(places) == NONE] = 0
         return taken
 

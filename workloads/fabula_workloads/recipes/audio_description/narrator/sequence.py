@@ -20,6 +20,8 @@ NO_NAMES = frozenset(
     {"He", "She", "The", "They", "Them", "It", "Its", "As", "And", "But", "Or", "How", "This", "That", "In"}
 )
 """Words that published tables of short names have among them."""
+_REMEMBERED = 65_536
+"""Pieces of text whose tokens are known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,8 @@ class Writer:
             raise ConfigInvalid("model: its tokenizer has no end token, which ends a description; use another model")
         self._eos = int(tokenizer.eos_token_id)
         self._bos = int(self._eos if tokenizer.bos_token_id is None else tokenizer.bos_token_id)
+        # A film's characters are told of again and again, and what stands between them is always the same.
+        self._known: dict[str, tuple[int, ...]] = {}
 
     def told(self, characters: Sequence[Character]) -> list[Character]:
         """Those of them that the prompt can tell of, in order."""
@@ -85,8 +89,11 @@ class Writer:
         """Token ids of a description and its end."""
         return [*self._words(text), self._eos]
 
-    def _words(self, text: str) -> list[int]:
-        ids: list[int] = self._tokenizer(text, add_special_tokens=False)["input_ids"]
+    def _words(self, text: str) -> tuple[int, ...]:
+        if (ids := self._known.get(text)) is None:
+            ids = tuple(self._tokenizer(text, add_special_tokens=False)["input_ids"])
+            if len(self._known) < _REMEMBERED:
+                self._known[text] = ids
         return ids
 
     def _places(self, token: int, count: int, marks: tuple[int, int]) -> list[int]:
