@@ -46,5 +46,4 @@ KUEUE = "kueue.x-k8s.io"
 WORKLOAD = Resource(KUEUE, "v1beta2", "Workload", "workloads")
 TOKEN_REVIEW = Resource("authentication.k8s.io", "v1", "TokenReview", "tokenreviews", namespaced=False)
 RUNS: dict[str, Resource] = {kind: Resource(GROUP, VERSION, kind, one.plural) for kind, one in API_KINDS.items()}
-BY_PLURAL: dict[str, Resource] = {resource.plural: resource for resource in (*RUNS.values(), POD, JOB, PYTORCH_JOB)}
 CHILDREN: dict[str, Resource] = {"Job": JOB, "PyTorchJob": PYTORCH_JOB}

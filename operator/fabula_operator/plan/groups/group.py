@@ -48,6 +48,8 @@ class Group:
     """Those that are not listed any more."""
     suspend: bool
     now: datetime
+    step_seconds: float | None
+    """What a step usually takes, as far as former reports told."""
 
     @property
     def spec(self) -> FineTuneRunSpec:
@@ -58,12 +60,6 @@ class Group:
     @property
     def retries(self) -> Retries:
         return self.launch.retries
-
-    @property
-    def step_seconds(self) -> float | None:
-        """What a step usually takes, as far as former reports told."""
-        metrics = getattr(self.seen.run.status, "metrics", None)
-        return metrics.step_seconds if metrics else None
 
     def exhausted(self, budget: Budget) -> bool:
         """Whether the budget pays for no further attempt."""

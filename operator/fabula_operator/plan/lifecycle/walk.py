@@ -104,8 +104,17 @@ def _stage(
     if stage.shape != "group":
         return _startable(this, job_stage(this.seen, stage, launch, status, this.now))
     assert isinstance(this.status, FineTuneRunStatus), "only a FineTuneRun has a stage that is a group"
-    attempts, earlier = tuple(this.status.attempts), this.status.earlier_attempts
-    group = Group(this.seen, stage, launch, status, attempts, earlier, this.spec.suspend, this.now)
+    group = Group(
+        this.seen,
+        stage,
+        launch,
+        status,
+        attempts=tuple(this.status.attempts),
+        earlier=this.status.earlier_attempts,
+        suspend=this.spec.suspend,
+        now=this.now,
+        step_seconds=this.status.metrics.step_seconds if this.status.metrics else None,
+    )
     return _startable(this, group_stage(group))
 
 
