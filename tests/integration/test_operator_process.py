@@ -274,7 +274,7 @@ async def test_a_worker_that_ended_beside_an_added_container_is_taken_at_its_wor
 
 
 async def test_hugging_faces_own_callback_in_a_foreign_image_reports_on_a_tuning_run(
-    api: Api, account: Path, tls: Certificates, tmp_path: Path
+    api: Api, account: Path, tls: Certificates, tmp_path: Path, training_libraries: Path
 ) -> None:
     namespace = await make_namespace(api, "foreign")
     trained = asyncio.Event()

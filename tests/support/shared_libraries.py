@@ -8,6 +8,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO
@@ -52,6 +53,8 @@ class Servers:
             with (self.folder / "first").open("w") as first:
                 fcntl.flock(first, fcntl.LOCK_EX)
                 if not (self.folder / kind).exists():
+                    # A server ends with the thread that started it.
+                    assert threading.current_thread() is threading.main_thread(), f"{kind} is needed by a thread first"
                     loading = load_platform if kind == PLATFORM else load_libraries
                     self._own[kind] = loading(self.folder / kind, kept | {"OPENBLAS_NUM_THREADS": "1"})
         return self.folder
