@@ -63,3 +63,16 @@ def test_experts_are_laid_out_as_in_the_bases_files() -> None:
     assert torch.equal(_laid_out(experts, "w", {}), experts)
     with pytest.raises(Crashed, match=r"w is \[2, 3, 4\], but in the base model's files \[6, 4\]"):
         _laid_out(experts, "w", {"w": [6, 4]})
+
+
+def test_what_is_trained_may_lie_in_folders(tmp_path: Path) -> None:
+    """A watcher keeps the updates of the stages before its own in one."""
+    from fabula_workloads.training.launcher.tuned_artifact import made_files
+
+    for name in ("adapter_model.safetensors", "README.md", "earlier/00/adapter_config.json", "earlier/00/README.md"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name)
+    assert made_files(tmp_path) == [
+        (name, tmp_path / name)
+        for name in ("adapter_model.safetensors", "earlier/00/README.md", "earlier/00/adapter_config.json")
+    ]

@@ -24,7 +24,7 @@ METRICS = (
     ),
     Metric(
         name="visual-instruction/words",
-        title="Words",
+        title="Shared words",
         unit="F measure of words shared with the reference",
         shown=".3f",
         better="higher",

@@ -46,6 +46,14 @@ def sample_counts(started: Started) -> dict[str, int]:
     return {SAMPLES: started.samples, **skipped}
 
 
+def made_files(folder: Path) -> list[tuple[str, Path]]:
+    """What ranks left there, folders in it included, by the path that it gets in the artifact. Without what is written
+    anew: card and config."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    found = [(path.relative_to(folder).as_posix(), path) for path in paths]
+    return [(name, path) for name, path in found if name not in (CARD, _CONFIG)]
+
+
 def commit_tuned(
     context: StageContext, prepared: Prepared, started: Started, ended: Finished, metrics: dict[str, float]
 ) -> Manifest:
@@ -62,8 +70,7 @@ def commit_tuned(
         return add_part(store, path, content)
 
     method = job.spec.training.method
-    files = [path for path in sorted(job.final.iterdir()) if path.name not in (CARD, _CONFIG)]
-    parts = [stored(path.name, path) for path in files]
+    parts = [stored(path, file) for path, file in made_files(job.final)]
     if method == "full":
         parts.append(stored(_CONFIG, _named(job.final / _CONFIG, parts)))
     curve = loss_curve(ended.history)

@@ -43,7 +43,7 @@ def _counted(text: str) -> str:
     return "silent" if answer is None or answer.first is None else f"at {answer.first.at:g} s"
 
 
-_FRAME, _GAP, _LINE = 72, 4, 18
+_LINE = 18
 
 
 def strips(told: Told) -> Markup:
@@ -57,9 +57,10 @@ def _strip(told: Told, sample: ClipSample) -> Markup:
     frames = [
         tag(
             "figure",
-            void("img", src=source, width=str(_FRAME), alt=f"second {at:g}"),
+            void("img", src=source, alt=f"second {at:g}", style="display:block;width:100%"),
             tag("figcaption", f"{at:g} s"),
-            style=f"display:inline-block;margin:0 {_GAP}px 0 0;border:3px solid {_border(sample, at)}",
+            # As wide as the time until the next one, so that the lines below it have the same seconds.
+            style=f"flex:1;min-width:0;box-sizing:border-box;margin:0;border:3px solid {_border(sample, at)}",
         )
         for at, source in zip(sample.strip, pictures, strict=False)
     ]
@@ -70,7 +71,12 @@ def _strip(told: Told, sample: ClipSample) -> Markup:
             name = measured.answer.arm
             lines.append(_line(sample, name, reply.at, 0.0, reply.text if reply.at is not None else "(silence)"))
     return tag(
-        "div", tag("h3", sample.id), tag("div", *frames, class_="scroll"), *lines, class_="card", style="padding:12px"
+        "div",
+        tag("h3", sample.id),
+        tag("div", *frames, style="display:flex"),
+        *lines,
+        class_="card",
+        style="padding:12px",
     )
 
 
