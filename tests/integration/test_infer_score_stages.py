@@ -15,7 +15,7 @@ from tests.support.vist_folder import write_vist
 from fabula_api.artifact import Manifest
 from fabula_api.details import TunedDetails
 from fabula_api.shared_spec import PixelWindow
-from fabula_workloads.inference.adapter_check import Held, check_adapter, held_in_training
+from fabula_workloads.inference.adapter_check import Held, beyond_vllm, check_adapter, held_in_training
 from fabula_workloads.inference.request import Answer, Answers, Failure, Interrupted, Request, Work
 from fabula_workloads.recipes.podcast.answers.transcript_file import load
 from fabula_workloads.runtime.context import StageContext
@@ -218,18 +218,19 @@ def test_an_adapter_of_other_making_is_refused_with_both_values() -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "held"),
+    ("told", "held", "beyond"),
     [
-        ({}, Held()),
-        ({"quantization": "nf4", "lora": {"rank": 8}}, Held("nf4")),
-        ({"lora": {"precision": "fp32"}}, Held(fp32_update=True)),
-        ({"method": "full"}, Held()),
+        ({}, Held(), None),
+        ({"quantization": "nf4", "lora": {"rank": 8}}, Held("nf4"), "on a base in nf4"),
+        ({"lora": {"precision": "fp32"}}, Held(fp32_update=True), "with lora.precision fp32"),
+        ({"method": "full"}, Held(), None),
     ],
 )
-def test_an_adapter_is_held_as_in_training(told: dict[str, Any], held: Held) -> None:
+def test_an_adapter_is_held_as_in_training_or_refused(told: dict[str, Any], held: Held, beyond: str | None) -> None:
     window = {"minPixels": 12544, "maxPixels": 50176}
     made = TunedDetails.model_validate({"pixels": window, "promptVersion": "v3", "base": {"digest": KEY}} | told)
     assert held_in_training(made) == held
+    assert beyond_vllm(held) == beyond
 
 
 def test_transcripts_are_what_the_published_loader_reads() -> None:

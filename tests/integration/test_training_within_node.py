@@ -15,13 +15,14 @@ from tests.support.training_dataset import build_model
 pytestmark = [
     pytest.mark.torch,
     pytest.mark.invariant,
-    pytest.mark.skipif("FABULA_SOAK" not in os.environ, reason="twelve ranks: `make soak`"),
+    pytest.mark.skipif("FABULA_SOAK" not in os.environ, reason="twelve ranks, twice: `make soak`"),
 ]
 
 
-def test_frozen_weights_do_not_travel_between_nodes_and_no_bit_changes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mixed", [[], ["mixed"]], ids=["fp32", "an update in fp32 on a base in bf16"])
+def test_frozen_weights_do_not_travel_between_nodes_and_no_bit_changes(mixed: list[str], tmp_path: Path) -> None:
     build_model(tmp_path / "model")
-    command = [sys.executable, "-m", "tests.support.gathered_between_nodes", str(tmp_path)]
+    command = [sys.executable, "-m", "tests.support.gathered_between_nodes", str(tmp_path), *mixed]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
     assert ended.returncode == 0, ended.stderr[-3000:]
     told = json.loads(ended.stdout.splitlines()[-1])

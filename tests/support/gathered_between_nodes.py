@@ -1,7 +1,8 @@
-"""What two nodes of two ranks gather, with and without `deepspeed.withinNode`: `python -m … FOLDER`, as JSON.
+"""What two nodes of two ranks gather, with and without `deepspeed.withinNode`: `python -m … FOLDER [mixed]`, as JSON.
 
 A process of its own, whose copies are the ranks. Each case: the losses of four steps, the elements that were gathered
-over all ranks and within a node, and the losses of the last two steps by ranks that went on from a checkpoint.
+over all ranks and within a node, and the losses of the last two steps by ranks that went on from a checkpoint. `mixed`
+has an update in fp32 on a base in bf16.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 from tests.support.operator_process import free_ports
 
 NODES, RANKS = 2, 2
+MIXED = "mixed" in sys.argv[2:]
 
 
 def case(rank: int, folder: Path, within: bool, went_on: bool) -> dict[str, Any]:
@@ -37,7 +39,8 @@ def case(rank: int, folder: Path, within: bool, went_on: bool) -> dict[str, Any]
         {
             "dataset": {"uri": "d"},
             "model": {"uri": "m"},
-            "training": {"precision": "fp32", "gradientAccumulationSteps": 1},
+            "training": {"precision": "bf16" if MIXED else "fp32", "gradientAccumulationSteps": 1},
+            "lora": {"precision": "fp32"} if MIXED else {},
             "topology": {"nodes": NODES, "gpusPerNode": RANKS, "device": "cpu"},
             "deepspeed": {"withinNode": within},
         }

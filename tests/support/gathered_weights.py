@@ -1,6 +1,7 @@
-"""What ZeRO-3 gathers in a pass and for an adapter that is saved: `python -m … FOLDER DEVICE`, counts as JSON.
+"""What ZeRO-3 gathers in a pass and for an adapter that is saved: `python -m … FOLDER DEVICE [mixed]`, as JSON.
 
-One rank is enough: it gathers what eight would. A process of its own, for DeepSpeed stays in the one it was started in.
+One rank is enough: it gathers what eight would. `mixed` has an update in fp32 on a base in bf16. A process of its own,
+for DeepSpeed stays in the one it was started in.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ PASSES = 3
 def main() -> None:
     from fabula_workloads.training.rank.entry import prepare_libraries
 
-    folder, device = sys.argv[1:]
+    folder, device, *mixed = sys.argv[1:]
     prepare_libraries(cuda=device == "cuda")
     import deepspeed
     import torch
@@ -35,6 +36,8 @@ def main() -> None:
     from fabula_workloads.training.model.tuned_model import build_model
 
     wire: dict[str, Any] = {"dataset": {"uri": "d"}, "model": {"uri": "m"}, "training": {"precision": "fp32"}}
+    if mixed:
+        wire |= {"training": {"precision": "bf16"}, "lora": {"precision": "fp32"}}
     spec = FineTuneRunSpec.model_validate(wire | {"topology": {"gpusPerNode": 1, "device": device}})
     config = render(spec, hidden_size=64)
     # A tiny model would stay on its rank as a whole.

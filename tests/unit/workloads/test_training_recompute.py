@@ -124,13 +124,15 @@ def test_a_layer_is_computed_anew_before_any_part_of_it_is_passed_backwards(
         assert order == ["forward"] * parts * 2 + ["backward"] * parts
 
 
+@pytest.mark.parametrize("mixed", [(), ("mixed",)], ids=["one format", "an update in fp32 on a base in bf16"])
 def test_zero_3_gathers_frozen_matrices_twice_a_pass_and_not_to_save_an_adapter(
-    model_folder: Path, device_name: str
+    model_folder: Path, device_name: str, mixed: tuple[str, ...]
 ) -> None:
     from transformers import AutoConfig
 
     # A copy of a process without a GPU has none.
-    ended = copies.run("tests.support.gathered_weights", str(model_folder), device_name, anew=device_name != "cpu")
+    asked = ("tests.support.gathered_weights", str(model_folder), device_name, *mixed)
+    ended = copies.run(*asked, anew=device_name != "cpu")
     assert ended.returncode == 0, ended.stderr[-2000:]
     counted = json.loads(ended.stdout.splitlines()[-1])
     gathered = counted["frozen"]
