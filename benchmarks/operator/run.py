@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import os
 import re
+import subprocess
 import sys
 import tempfile
 import time
@@ -260,6 +261,7 @@ def main() -> None:
         # As in an image, where nothing is compiled at a start.
         os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
         os.environ["PYTHONPYCACHEPREFIX"] = str(folder / "bytecode")
+        subprocess.run([sys.executable, "-c", "import fabula_operator.main"], check=True)
         if outside := os.environ.get("KUBECONFIG"):
             asyncio.run(run(Path(outside), folder, sizes, options.idle))
             return

@@ -44,7 +44,7 @@ def _uris(value: Any, field: str) -> Iterator[tuple[str, str]]:
         for key, one in value.items():
             if key == "uri" and isinstance(one, str):
                 yield f"{field}{key}", one
-            else:
+            elif isinstance(one, dict | list):
                 yield from _uris(one, f"{field}{key}.")
     elif isinstance(value, list):
         for number, one in enumerate(value):

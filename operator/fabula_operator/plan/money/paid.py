@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from fabula_api.base import EACH, camel, value_of
 from fabula_api.entries import Entry, entries, instance
+from fabula_api.once import once
 from fabula_api.pricing import Price, price_of
 from fabula_api.provider import longest_reply_seconds
 from fabula_api.recipes import Paid, Stage, stages_of
@@ -63,7 +65,8 @@ class Payer:
         return f"spec.{self.stage.for_each}[{self.entry.name}].{camel(self.paid.model.removeprefix(EACH))}"
 
 
-def payers(spec: Spec) -> dict[str, Payer]:
+@once(512)
+def payers(spec: Spec) -> Mapping[str, Payer]:
     """The run's stages that pay with this spec, by name, in their order."""
     found = {}
     for stage in stages_of(spec.recipe, kind_of(spec)) or ():
