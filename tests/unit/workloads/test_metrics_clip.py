@@ -175,6 +175,37 @@ def test_a_clip_for_long_texts_has_longer_windows(tmp_path: Path) -> None:
 
 
 @pytest.mark.torch
+def test_metaclip_2_is_measured_by_the_same_field(tmp_path: Path) -> None:
+    import torch
+    from tests.support import tiny_metaclip
+    from tests.support.vist_folder import draw_photo
+
+    from fabula_workloads.metrics.clip_model import ClipModel
+    from fabula_workloads.metrics.grounding import measure_grounding
+    from fabula_workloads.metrics.records import GivenAnswer
+
+    said = ["Speaker", "1:", *" ".join(LONG.values()).split()]
+    tiny_metaclip.build(tmp_path, said)
+    model = ClipModel(tmp_path)
+    assert (model.random_weights, model.window_tokens) == (True, 75)
+    encoded = model.encode_passages(["the harbour wakes", LONG["kitchen"]])
+    ids = [0, *(model.tokenizer.convert_tokens_to_ids(f"▁{word}") for word in ("the", "harbour", "wakes")), 2]
+    assert 3 not in ids, "the words are known"
+    with torch.inference_mode():
+        alone = model.model.get_text_features(input_ids=torch.tensor([ids])).pooler_output[0]
+    assert np.allclose(encoded[0], (alone / alone.norm()).numpy(), atol=1e-5), "whatever is beside it"
+    pictures = [tmp_path / f"{index}.jpg" for index in range(4)]
+    for index, path in enumerate(pictures):
+        draw_photo(path, index)
+    answers = [GivenAnswer("arm", sample, 0, text) for sample, text in zip("ab", LONG.values(), strict=False)]
+    shown = {"a": pictures[:2], "b": pictures[2:]}
+    figures = measure_grounding(model, "tiny", ["v2", "paper-v1"], answers, shown)
+    assert len({grounding.score for grounding in figures.v2.values()}) == 2
+    found = {test.profile: (test.passed, test.known_defect) for test in figures.tests}
+    assert found == {"v2": (True, False), "paper-v1": (False, True)}, "its end token is cut off as a CLIP's"
+
+
+@pytest.mark.torch
 def test_a_model_of_another_kind_is_refused_with_those_that_are_known(tmp_path: Path) -> None:
     from fabula_workloads.metrics.clip_model import ClipModel
 
