@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -19,7 +20,7 @@ from fabula_cli.exits import CommandFailed, Exit, told
 from fabula_cli.output import Output
 
 if TYPE_CHECKING:
-    from fabula_workloads.metrics.statistics.paired import Paired
+    from fabula_workloads.scoring.compare import Line
     from fabula_workloads.scoring.score import Scored
 
 ProfileOption = Annotated[
@@ -111,18 +112,39 @@ def compare(
         if output == "json":
             typer.echo(json.dumps([_finite(asdict(line)) for line in lines], indent=2))
             return
-        table = Table(
-            *("Figure", "Arm", "Mean", "Against", "Mean", "Difference", "95 % interval", "p", "p (Holm)", "d"),
-            *("Pairs", "Samples needed"),
+        console = Console(soft_wrap=True)
+        for arm, versus in dict.fromkeys((line.arm, line.versus) for line in lines):
+            console.print(_pairs([line for line in lines if (line.arm, line.versus) == (arm, versus)]), markup=False)
+
+
+def _pairs(lines: Sequence[Line]) -> Table:
+    """One arm against another, narrow enough for 80 columns: a number and, below it, what it is to be read with."""
+    arm, versus = lines[0].arm, lines[0].versus
+    most = max(line.paired.estimate.count for line in lines)
+    title = f"{arm} against {versus}, {most} pair{'' if most == 1 else 's'}"
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    for name in ("Figure", arm, versus, "Difference\n95 % interval", "p\nHolm's", "d\nneeded"):
+        table.add_column(name, no_wrap=True, overflow="fold")
+    for line in lines:
+        paired, (ours, theirs) = line.paired, line.means
+        estimate, fewer = paired.estimate, f", {line.left_out} left out" if line.left_out else ""
+        adjusted, needed = _p_value(paired.adjusted), None if paired.seen else paired.needed
+        table.add_row(
+            _stacked(line.column, f"{estimate.count} pairs{fewer}" if fewer or estimate.count < most else ""),
+            _number(ours),
+            _number(theirs),
+            _stacked(
+                _number(estimate.mean),
+                "" if estimate.low is None else f"{_number(estimate.low)} to {_number(estimate.high)}",
+            ),
+            _stacked(_p_value(paired.p_value), adjusted),
+            _stacked("" if paired.effect is None else f"{paired.effect:.2f}", "" if needed is None else f"{needed:,}"),
         )
-        for line in lines:
-            ours, theirs = line.means
-            table.add_row(
-                line.column, line.arm, _number(ours), line.versus, _number(theirs), *_worth(line.paired),
-                f"{line.paired.estimate.count}" + (f" ({line.left_out} left out)" if line.left_out else ""),
-                "" if line.paired.seen or line.paired.needed is None else f"{line.paired.needed:,}",
-            )  # fmt: skip
-        Console(soft_wrap=True).print(table, markup=False)
+    return table
+
+
+def _stacked(first: str, second: str) -> str:
+    return f"{first}\n{second}" if second else first
 
 
 @contextmanager
@@ -175,21 +197,9 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _worth(paired: Paired) -> tuple[str, str, str, str, str]:
-    estimate = paired.estimate
-    interval = "" if estimate.low is None else f"{_number(estimate.low)} to {_number(estimate.high)}"
-    return (
-        _number(estimate.mean),
-        interval,
-        _p_value(paired.p_value),
-        _p_value(paired.adjusted),
-        "" if paired.effect is None else f"{paired.effect:.2f}",
-    )
-
-
 def _p_value(value: float | None) -> str:
     return "" if value is None else "<0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def _number(value: float | None) -> str:
-    return "-" if value is None or math.isnan(value) else f"{value:.4g}"
+    return "-" if value is None or math.isnan(value) else f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"

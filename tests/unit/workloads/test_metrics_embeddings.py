@@ -15,23 +15,6 @@ from fabula_workloads.recipes.podcast.answers.form import DIALOGUE
 
 pytestmark = pytest.mark.torch
 WORDS = ["the", "red", "boat", "leaves", "a", "copper", "pan", "hangs", "over", "stove", "in", "kitchen", "gulls"]
-    "the",
-    "red",
-    "boat",
-    "leaves",
-    "a",
-    "harbour",
-    "gulls",
-    "follow",
-    "it",
-    "copper",
-    "pan",
-    "hangs",
-    "over",
-    "stove",
-    "in",
-    "kitchen",
-]
 TEXTS = ["the red boat leaves", "a copper pan hangs over the stove in the kitchen", "gulls"]
 
 

@@ -98,4 +98,4 @@ def _differs(evaluation: Evaluation, arm: ArmFigures) -> str:
 
 def _listed(names: list[str]) -> str:
     more = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+    return _joined([*names[:_NAMED], f"{more} more"]) if more > 0 else _joined(names)
