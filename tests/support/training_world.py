@@ -64,7 +64,10 @@ class World:
             "root": f"file://{self.folder}/root",
             "output": f"{node.output if node else 'out'}/{name}",
             "key": "sha256:" + "0" * 64,
-            "inputs": [{"name": "dataset", "uri": spec.pop("dataset", "dataset"), "digest": "uri:dataset"}],
+            "inputs": [
+                {"name": "dataset", "uri": spec.pop("dataset", "dataset"), "digest": "uri:dataset"},
+                *({"name": name, "uri": uri, "digest": f"uri:{uri}"} for name, uri in spec.pop("given", {}).items()),
+            ],
             "spec": {
                 "dataset": {"uri": "dataset"},
                 "model": {"uri": "model"},
