@@ -146,7 +146,7 @@ def bad_runs(hub: str, used: dict[str, Any]) -> dict[str, tuple[dict[str, Any], 
         ),
         "does-not-fit": (
             spec(model=LARGE, lora={}, training={}, topology=A100, deepspeed={"stage": 2}),
-            ["DoesNotFit", "440.6 GiB", "NVIDIA-A100-SXM4-80GB has 80.0 GiB", "deepspeed.stage 3 needs 61.0 GiB"],
+            ["DoesNotFit", "440.7 GiB", "NVIDIA-A100-SXM4-80GB has 80.0 GiB", "deepspeed.stage 3 needs 61.0 GiB"],
         ),
     }
 
@@ -212,5 +212,5 @@ def test_each_bad_run_is_refused_with_the_field_and_what_would_work(warm_product
     # Nothing but its commit and its config was asked for: no weights are downloaded to be refused.
     assert {path for path in Hub.asked if "llama" in path} == set(FILES)
     assert "DoesNotFit" in product.kubectl("get", "ftr", "does-not-fit")
-    assert "440.6 GiB" in product.kubectl("describe", "ftr", "does-not-fit")
+    assert "440.7 GiB" in product.kubectl("describe", "ftr", "does-not-fit")
     until(lambda: not [pod for pod in product.items("pods") if pod["status"]["phase"] == "Running"], "no pod left")

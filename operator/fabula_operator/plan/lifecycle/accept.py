@@ -32,12 +32,14 @@ def accept(seen: Observed) -> Accepted | Refusal:
         return Refusal("OutsideNamespace", problem)
     if refusal := infeasible(spec):
         return refusal
-    if not settled(seen) and (problem := no_room(seen.environment, spec)):
-        return Refusal("DoesNotFit", problem)
     if not definition.dry_run(spec) and (problem := unpriced.over_budget(spec)):
         return Refusal("PriceUnknown", problem)
     estimate = definition.expected(seen, spec)
-    return definition.hopeless(seen, spec, estimate) or Accepted(spec, stages, estimate)
+    if refusal := definition.hopeless(seen, spec, estimate):
+        return refusal
+    if not settled(seen) and (problem := no_room(seen.environment, spec)):
+        return Refusal("DoesNotFit", problem, estimate)
+    return Accepted(spec, stages, estimate)
 
 
 def infeasible(spec: Spec) -> Refusal | None:
