@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -15,12 +16,15 @@ from fabula_operator.plan.acceptance.refusal import Accepted
 from fabula_operator.plan.lifecycle.accept import accept
 
 ROOT = Path(__file__).parents[3]
-PAID = sorted((ROOT / "examples").glob("*/dataset.yaml"))
+PAID = [
+    pytest.param(document, id=f"{path.parent.name}-{document['metadata']['name']}")
+    for path in sorted((ROOT / "examples").glob("*/dataset.yaml"))
+    for document in yaml.safe_load_all(path.read_text())
+]
 
 
-@pytest.mark.parametrize("path", PAID, ids=lambda path: path.parent.name)
-def test_a_dataset_example_is_accepted_as_it_is(path: Path) -> None:
-    document = yaml.safe_load(path.read_text())
+@pytest.mark.parametrize("document", PAID)
+def test_a_dataset_example_is_accepted_as_it_is(document: dict[str, Any]) -> None:
     seen = observed("DatasetBuild")
     accepted = accept(replace(seen, run=replace(seen.run, spec=document["spec"])))
     assert isinstance(accepted, Accepted), accepted
