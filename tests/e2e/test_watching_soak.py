@@ -113,9 +113,11 @@ def test_the_family_that_hears_is_trained_on_sound_and_evaluated(room: Room) -> 
     block = {"sources": [source], "frames": {"fps": 1, "side": 56}, "sound": True, "split": {"validation": 0.4}}
     heard = {"apiVersion": "fabula.dev/v1alpha1", "metadata": {"name": "heard"}}
     model = {"uri": "hearing/model"}
+    trained = stage("heard", {"stage": "streaming", "fusion": "linear"}, dataset={"ref": "heard"}, model=model)
+    trained["spec"]["training"]["perDeviceBatchSize"] = 2  # of the few clips that go to its training split
     room.apply(
         {**heard, "kind": "DatasetBuild", "spec": {"recipe": RECIPE, "visualInstruction": block}},
-        stage("heard", {"stage": "streaming", "fusion": "linear"}, dataset={"ref": "heard"}, model=model),
+        trained,
         {**heard, "kind": "EvalRun", "spec": {
             "recipe": RECIPE, "samples": {"ref": "heard", "count": 4}, "generation": {"maxNewTokens": 8},
             # What is asked is whether it runs, and not what so few steps have taught.
