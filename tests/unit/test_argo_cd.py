@@ -1,4 +1,4 @@
-"""The health check that docs/install.md gives to Argo CD, over runs as an operator left them, by the Lua that it has."""
+"""The health check that docs/install.md gives to Argo CD, over runs as operators left them, by the Lua that it has."""
 
 from __future__ import annotations
 
