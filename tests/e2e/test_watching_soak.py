@@ -120,6 +120,7 @@ def test_the_family_that_hears_is_trained_on_sound_and_evaluated(room: Room) -> 
         trained,
         {**heard, "kind": "EvalRun", "spec": {
             "recipe": RECIPE, "samples": {"ref": "heard", "count": 4}, "generation": {"maxNewTokens": 8},
+            "pixels": trained["spec"]["pixels"],
             # What is asked is whether it runs, and not what so few steps have taught.
             "visualInstruction": {"threshold": {"over": "mean", "above": 0.01}},
             "arms": [{"name": "watcher", "model": model, "adapter": {"ref": "heard"}, "gpusPerShard": 0}],
@@ -128,7 +129,7 @@ def test_the_family_that_hears_is_trained_on_sound_and_evaluated(room: Room) -> 
     status = room.finished("evr", "heard")
     (arm,) = status["arms"]
     figures = {one["name"]: one for one in arm["metrics"]}
-    assert arm["done"] == status["samples"] > 0 and figures["visual-instruction/decision"]["count"] == arm["done"]
+    assert arm["done"] == arm["total"] > 0 and figures["visual-instruction/decision"]["count"] == arm["done"]
     trained = Path(unquote(urlsplit(room.product.get("ftr", "heard")["status"]["adapter"]["uri"]).path))
     told = json.loads((trained / "watcher.json").read_text())
     assert (told["family"], told["hears"]) == ("internvl", True)
