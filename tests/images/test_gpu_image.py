@@ -54,7 +54,7 @@ def cluster(gpu: Container, tmp_path: Path) -> Iterator[Cluster]:
             (folder / "bin" / program.name).symlink_to(program)
     shim.write_text(f'#!/bin/sh\nexec {sys.executable} {SHIM} {gpu.name} {home} "$@"\n')
     shim.chmod(0o755)
-    found = Cluster(home, None, "default", folder)
+    found = Cluster(home, None, "default", environment_folder=folder)
     code, said = found.fabula("up")
     assert code == 0, said
     yield found

@@ -130,7 +130,7 @@ def test_the_operator_serves_under_an_id_without_a_name_and_writes_nowhere(box: 
         (tmp_path / "config" / "kubeconfig").chmod(0o644)
         (tmp_path / "scratch").chmod(0o777)
         definitions = [f"--filename={one}" for one in (ROOT / "crds").glob("fabula.dev_*.yaml")]
-        kubectl = [Path(sys.executable).with_name("kubectl"), f"--kubeconfig={cluster.kubeconfig}", "apply"]
+        kubectl = [str(Path(sys.executable).with_name("kubectl")), f"--kubeconfig={cluster.kubeconfig}", "apply"]
         subprocess.run([*kubectl, *definitions], check=True, capture_output=True)
         # A container of buildah's has this machine's network.
         metrics, status = free_ports(2)
