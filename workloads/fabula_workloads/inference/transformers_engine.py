@@ -15,6 +15,7 @@ from transformers import StoppingCriteriaList, TextStreamer
 
 from fabula_api.arms import Generation
 from fabula_api.shared_spec import PixelWindow
+from fabula_workloads.inference.batches import in_batches
 from fabula_workloads.inference.memory import rows_that_fit
 from fabula_workloads.inference.opened import opened
 from fabula_workloads.inference.request import Answer, Answers, Failure, Interrupted, Request, Work
@@ -69,11 +70,7 @@ class TransformersEngine:
 
     def answers(self, work: Work, interrupted: Interrupted) -> Answers:
         """See `Engine`. Rows of a batch end together, so neighbours should be alike in length."""
-        while not interrupted() and (batch := work(self._rows)):
-            found = self.answer(batch, interrupted)
-            if interrupted():
-                return
-            yield from zip(batch, found, strict=True)
+        return in_batches(work, self._rows, self.answer, interrupted)
 
     def answer(self, requests: Sequence[Request], interrupted: Interrupted) -> list[Answer | Failure]:
         """Answer a batch of requests. One whose pictures cannot be used is a Failure, and costs the others nothing."""

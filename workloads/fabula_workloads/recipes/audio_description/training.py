@@ -27,6 +27,7 @@ from fabula_workloads.training.model.model_files import (
     read_language_model,
 )
 from fabula_workloads.training.parts import Gathered, Trained, TrainingParts
+from fabula_workloads.training.refused import refuse_chat_settings
 
 if TYPE_CHECKING:
     import torch
@@ -43,18 +44,8 @@ def tune_of(spec: FineTuneRunSpec) -> AudioDescriptionTune:
 
 def check(spec: FineTuneRunSpec, files: ModelFiles, name: str, dataset: Manifest, inputs: Mapping[str, Path]) -> None:
     """Raise ConfigInvalid or InputInvalid for what cannot be trained so."""
-    tune, training = tune_of(spec), spec.training
-    refused = {
-        "training.method": training.method != "lora" and "lora",
-        "training.packing": training.packing and "false",
-        "training.kernels": training.kernels != "torch" and "torch",
-        "lora.quantization": spec.lora.quantization != "none" and "none",
-    }
-    for field, instead in refused.items():
-        if instead:
-            raise ConfigInvalid(f"{field}: a narrator is not trained so; set it to {instead}")
-    if spec.lora.precision is not None:
-        raise ConfigInvalid("lora.precision: a narrator is not trained so; leave it out")
+    tune = tune_of(spec)
+    refuse_chat_settings(spec, "a narrator")
     if tune.language_model != "frozen":
         check_targets(spec.lora, files, name)
     shape = feature_shape(dataset)

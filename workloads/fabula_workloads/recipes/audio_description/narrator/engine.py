@@ -24,6 +24,7 @@ from transformers import (
 from fabula_api.arms import Generation
 from fabula_api.recipes.audio_description.tell import AudioDescriptionEvalSpec, AudioDescriptionTell
 from fabula_api.recipes.audio_description.tune import AudioDescriptionTune
+from fabula_workloads.inference.batches import in_batches
 from fabula_workloads.inference.opening import Opening
 from fabula_workloads.inference.request import Answer, Answers, Engine, Failure, Interrupted, Request, Work
 from fabula_workloads.inference.sampling import FiniteLogits, StopWhen
@@ -87,11 +88,7 @@ class NarratorEngine:
 
     def answers(self, work: Work, interrupted: Interrupted) -> Answers:
         """See `Engine`."""
-        while not interrupted() and (batch := work(self._rows)):
-            found = self.answer(batch, interrupted)
-            if interrupted():
-                return
-            yield from zip(batch, found, strict=True)
+        return in_batches(work, self._rows, self.answer, interrupted)
 
     def answer(self, requests: Sequence[Request], interrupted: Interrupted) -> list[Answer | Failure]:
         """Describe a batch of clips."""

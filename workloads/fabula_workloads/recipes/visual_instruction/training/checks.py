@@ -18,6 +18,7 @@ from fabula_workloads.runtime.artifact import details_of
 from fabula_workloads.runtime.failures import ConfigInvalid, InputInvalid
 from fabula_workloads.training.model import model_files
 from fabula_workloads.training.model.model_files import ModelFiles, check_targets
+from fabula_workloads.training.refused import refuse_chat_settings
 
 _ORDER = ("align", "finetune", "streaming", "instruct")
 
@@ -53,18 +54,8 @@ def read_model(folder: Path, name: str) -> ModelFiles:
 
 def check(spec: FineTuneRunSpec, found: ModelFiles, name: str, dataset: Manifest, inputs: Mapping[str, Path]) -> None:
     """Raise ConfigInvalid or InputInvalid for what cannot be trained so."""
-    tune, training = tune_of(spec), spec.training
-    refused = {
-        "training.method": training.method != "lora" and "lora",
-        "training.packing": training.packing and "false",
-        "training.kernels": training.kernels != "torch" and "torch",
-        "lora.quantization": spec.lora.quantization != "none" and "none",
-    }
-    for field, instead in refused.items():
-        if instead:
-            raise ConfigInvalid(f"{field}: a watcher is not trained so; set it to {instead}")
-    if spec.lora.precision is not None:
-        raise ConfigInvalid("lora.precision: a watcher is not trained so; leave it out")
+    tune = tune_of(spec)
+    refuse_chat_settings(spec, "a watcher")
     if tune.takes_begin and tune.earlier_update == "merged" and spec.deepspeed.stage == 3:
         raise ConfigInvalid(
             "visualInstruction.earlierUpdate: under ZeRO-3 no rank has the whole weights that an update could be "

@@ -14,6 +14,7 @@ import torch
 from fabula_api.arms import Generation
 from fabula_api.recipes.visual_instruction.watch import VisualInstructionEvalSpec, VisualInstructionWatch
 from fabula_api.shared_spec import PixelWindow
+from fabula_workloads.inference.batches import in_batches
 from fabula_workloads.inference.opening import Opening
 from fabula_workloads.inference.request import Answer, Answers, Engine, Failure, Interrupted, Request, Work
 from fabula_workloads.models.loading import Device, load_base
@@ -99,11 +100,7 @@ class WatcherEngine:
 
     def answers(self, work: Work, interrupted: Interrupted) -> Answers:
         """See `Engine`."""
-        while not interrupted() and (batch := work(self._rows)):
-            found = self.answer(batch, interrupted)
-            if interrupted():
-                return
-            yield from zip(batch, found, strict=True)
+        return in_batches(work, self._rows, self.answer, interrupted)
 
     def answer(self, requests: Sequence[Request], interrupted: Interrupted) -> list[Answer | Failure]:
         """Watch a batch of clips."""
