@@ -140,6 +140,13 @@ def without_compiled_collectives() -> None:
     compatible["deepspeed_shm_comm"] = False
 
 
+def without_markers() -> None:
+    """DeepSpeed marks each of its calls for a GPU's profiler, thousands a step; a CPU's marks go nowhere."""
+    from deepspeed.utils import nvtx
+
+    nvtx.enable_nvtx = False
+
+
 def keep_norms(engine: Any) -> None:
     """Without ZeRO DeepSpeed forgets how long the gradients were: have it kept, as they were before clipping."""
     if not _unsharded(engine.optimizer):

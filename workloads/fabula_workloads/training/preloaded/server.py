@@ -37,7 +37,26 @@ _ON_ANY_DEVICE = (
     "fabula_workloads.training.rank.entry",
     "fabula_workloads.training.rank.trainer",
     "fabula_workloads.training.model.tuned_model",
+    # What is imported only where it is used: to read pictures and a model's folder, to encode, and to save.
+    "PIL.PngImagePlugin",
+    "PIL.JpegImagePlugin",
+    "fabula_workloads.training.samples.encode",
+    "fabula_workloads.training.model.loss",
+    "fabula_workloads.models.fp32_update",
+    "fabula_workloads.models.qwen3_vl.vision",
+    "transformers.models.qwen2.tokenization_qwen2",
+    "transformers.models.qwen2_vl.image_processing_qwen2_vl",
+    "transformers.models.qwen3_vl.processing_qwen3_vl",
+    "transformers.models.qwen3_vl.video_processing_qwen3_vl",
+    "peft.utils.transformers_weight_conversion",
 )
+_ON_A_CPU = (
+    "fabula_workloads.training.rank.run",
+    "deepspeed.module_inject.auto_ep_layer",
+    "deepspeed.runtime.superoffload.superoffload_stage3",
+    "deepspeed.runtime.zero.muon.muon_optimizer",
+)
+"""DeepSpeed, and what it imports with its first engine."""
 
 
 def main() -> None:
@@ -78,10 +97,14 @@ def load(*, cuda: bool, quantized: bool) -> None:
         return
     try:
         prepare_libraries(cuda=cuda, quantized=quantized)
-        for name in _ON_ANY_DEVICE:
+        for name in (*_ON_ANY_DEVICE, *(() if cuda else _ON_A_CPU)):
             importlib.import_module(name)
+        from transformers.conversion_mapping import get_checkpoint_conversion_mapping
+
         for kind in (kind for family in families().values() for kind in family.model_types):
             importlib.import_module(f"transformers.models.{kind}.modeling_{kind}")
+            # It compiles the patterns of all models that transformers knows, once a process: half a second.
+            get_checkpoint_conversion_mapping(kind)
     except Exception as error:
         _log.warning("libraries were not loaded ahead: %s: %s", type(error).__name__, error)
     gc.collect()

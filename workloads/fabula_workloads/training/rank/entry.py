@@ -69,9 +69,10 @@ def prepare_libraries(*, cuda: bool, quantized: bool = False) -> None:
     prepare_torchvision()
     if not cuda:
         os.environ.setdefault("DS_ACCELERATOR", "cpu")
-        from fabula_workloads.training.libraries.zero import without_compiled_collectives
+        from fabula_workloads.training.libraries.zero import without_compiled_collectives, without_markers
 
         without_compiled_collectives()
+        without_markers()
 
 
 if __name__ == "__main__":
