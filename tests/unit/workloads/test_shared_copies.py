@@ -77,10 +77,12 @@ class Slow(Elsewhere):
 
     def download(self, path: str, local: Path) -> None:
         local.parent.mkdir(parents=True, exist_ok=True)
-        (local.parent / f".{local.name}.{uuid.uuid4().hex}").write_bytes(b"half")
+        half = local.parent / f".{local.name}.{uuid.uuid4().hex}"
+        half.write_bytes(b"half")
         self.say("begins", path)
         while not (self.folder / "go").exists():
             time.sleep(0.02)
+        half.unlink()
         super().download(path, local)
         self.say("has", path)
 

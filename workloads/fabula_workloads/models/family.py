@@ -80,6 +80,10 @@ class ModelFamily:
     prepare: Callable[[Any], None] | None = None
     """Change how a loaded model computes, not what, in training and at inference; None leaves transformers' way."""
 
+    imports: tuple[str, ...] = ()
+    """Modules that a process imports only when it reads and computes such a model, beside transformers' own of its
+    `model_types`: they may be loaded ahead."""
+
     unlike_in_vllm: Callable[[Mapping[str, Any]], str | None] | None = None
     """From a config.json: why vLLM would compute something else from it than transformers does, and what to change."""
 

@@ -32,5 +32,12 @@ FAMILY = ModelFamily(
     collate=collate,
     needed=needed,
     prepare=_attend_at_once,
+    imports=(
+        "fabula_workloads.models.qwen3_vl.vision",
+        "transformers.models.qwen2.tokenization_qwen2",
+        "transformers.models.qwen2_vl.image_processing_qwen2_vl",
+        "transformers.models.qwen3_vl.processing_qwen3_vl",
+        "transformers.models.qwen3_vl.video_processing_qwen3_vl",
+    ),
     unlike_in_vllm=unlike_in_vllm,
 )

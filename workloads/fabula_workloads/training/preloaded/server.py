@@ -43,11 +43,6 @@ _ON_ANY_DEVICE = (
     "fabula_workloads.training.samples.encode",
     "fabula_workloads.training.model.loss",
     "fabula_workloads.models.fp32_update",
-    "fabula_workloads.models.qwen3_vl.vision",
-    "transformers.models.qwen2.tokenization_qwen2",
-    "transformers.models.qwen2_vl.image_processing_qwen2_vl",
-    "transformers.models.qwen3_vl.processing_qwen3_vl",
-    "transformers.models.qwen3_vl.video_processing_qwen3_vl",
     "peft.utils.transformers_weight_conversion",
 )
 _ON_A_CPU = (
@@ -101,6 +96,8 @@ def load(*, cuda: bool, quantized: bool) -> None:
             importlib.import_module(name)
         from transformers.conversion_mapping import get_checkpoint_conversion_mapping
 
+        for name in (name for family in families().values() for name in family.imports):
+            importlib.import_module(name)
         for kind in (kind for family in families().values() for kind in family.model_types):
             importlib.import_module(f"transformers.models.{kind}.modeling_{kind}")
             # It compiles the patterns of all models that transformers knows, once a process: half a second.
