@@ -162,18 +162,6 @@ def duration_seconds(duration: str) -> int:
     return sum(int(number) * _SECONDS[unit] for number, unit in _DURATION_PART.findall(duration))
 
 
-_MULTIPLES = {
-    "m": 1e-3, "": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12,
-    "Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "Ti": 2.0**40,
-}  # fmt: skip
-
-
-def quantity_number(quantity: str) -> float:
-    """What a `Quantity` such as `64Gi` counts: bytes, cores, devices."""
-    number = quantity.rstrip("".join(_MULTIPLES))
-    return float(number) * _MULTIPLES[quantity.removeprefix(number)]
-
-
 def value_at(spec: Any, path: str) -> Any:
     """The value of a spec's field by its dotted snake_case path."""
     for part in path.split("."):

@@ -22,7 +22,7 @@ from fabula_api.base import (
     Text,
     Uri,
 )
-from fabula_api.fine_tune_run import CheckpointStatus
+from fabula_api.fine_tune_status import CheckpointStatus
 from fabula_api.outside import read_outside
 from fabula_api.recipes import API_KINDS, Kind
 from fabula_api.specs import Spec as Spec

@@ -16,7 +16,7 @@ from fabula_api.uri import FILE
 from fabula_cli.checks import Check, Unseen
 from fabula_cli.model_cache import CacheSeen, judge_cache
 from fabula_cli.worker_secret import SecretSeen, judge_secret
-from fabula_local.quantity import parse_quantity
+from fabula_kube.quantity import parse_quantity
 from fabula_operator.kube.lease import DURATION_SECONDS
 from fabula_operator.render import WorkerSettings
 

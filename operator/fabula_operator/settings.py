@@ -13,8 +13,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from fabula_api.base import quantity_number
 from fabula_api.uri import resolve_uri
+from fabula_kube.quantity import parse_quantity
 from fabula_operator.kube.client import SERVICE_ACCOUNT
 from fabula_operator.plan.money.quota_groups import QuotaGroup
 from fabula_operator.render.launch import WorkerSettings
@@ -111,7 +111,9 @@ class Settings(BaseModel):
     def scratch_bytes(self) -> float | None:
         """Most that a pod may keep on its node's disk. None where no file says what workers get, as on a laptop, whose
         node bounds no folder."""
-        return quantity_number(self.workers_file.scratch_limit) if "workers_file" in self.model_fields_set else None
+        if "workers_file" not in self.model_fields_set:
+            return None
+        return float(parse_quantity(self.workers_file.scratch_limit))
 
     @cached_property
     def worker(self) -> WorkerSettings:

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
+from fabula_kube.quantity import QuantityError, parse_quantity
 from fabula_local.apiserver.strategies.rules.data import config_map_rules, secret_rules
 from fabula_local.apiserver.strategies.rules.job_status import job_status_rules
 from fabula_local.apiserver.strategies.rules.jobs import steered_template
 from fabula_local.apiserver.strategies.rules.pods import pod_spec_rules
-from fabula_local.quantity import QuantityError, parse_quantity
 
 Object = dict[str, Any]
 MAIN: Object = {"name": "m", "image": "i"}

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fabula_kube.quantity import parse_quantity
 from fabula_local.node.environment import MissingSourceError, Sources, container_env, expand
 from fabula_local.node.lifecycle import next_step
 from fabula_local.node.pod_status import SHUTDOWN, build_status
@@ -16,7 +17,6 @@ from fabula_local.node.ports import LocalPorts
 from fabula_local.node.records import Attempt
 from fabula_local.node.rewriting import ServiceHosts, rewrite_paths
 from fabula_local.node.scheduling import obstacles, unschedulable_message, used
-from fabula_local.quantity import parse_quantity
 
 NOW = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
 

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from tests.support.observations import NOW, child_of, edited, failed_saying, observed, pod_of, said, written
 
-from fabula_api.fine_tune_run import FineTuneRunStatus
+from fabula_api.fine_tune_status import FineTuneRunStatus
 from fabula_api.worker import PEER_LOST, RESUMED_METRIC, StageReport
 from fabula_operator.plan.actions import DeleteChild, EnsureChild, Plan, SuspendChild
 from fabula_operator.plan.lifecycle import plan

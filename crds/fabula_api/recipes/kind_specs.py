@@ -9,7 +9,8 @@ from pydantic import BaseModel
 
 from fabula_api.dataset_build import DatasetBuildSpec, DatasetBuildStatus
 from fabula_api.eval_run import EvalRunSpec, EvalRunStatus
-from fabula_api.fine_tune_run import FineTuneRunSpec, FineTuneRunStatus
+from fabula_api.fine_tune_run import FineTuneRunSpec
+from fabula_api.fine_tune_status import FineTuneRunStatus
 from fabula_api.recipes.records import Kind, Recipe
 from fabula_api.summary import DatasetSummary, EstimateSummary, ScoreSummary, Summary, TrainSummary
 

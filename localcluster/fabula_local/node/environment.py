@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import ROUND_CEILING, Decimal
 
+from fabula_kube.quantity import parse_quantity
 from fabula_local.kinds import Obj
-from fabula_local.quantity import parse_quantity
 
 REFERENCE = re.compile(r"\$(?:(\$)|\(([^)]*)\))")
 SUBSCRIPT = re.compile(r"metadata\.(labels|annotations)\['(.+)'\]")

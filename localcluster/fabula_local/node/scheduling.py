@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 
+from fabula_kube.quantity import parse_quantity
 from fabula_local.kinds import Obj
-from fabula_local.quantity import parse_quantity
 
 Resources = dict[str, Decimal]
 

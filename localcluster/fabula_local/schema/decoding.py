@@ -5,7 +5,7 @@ import binascii
 import re
 from collections.abc import Callable
 
-from fabula_local.quantity import QuantityError, parse_quantity
+from fabula_kube.quantity import QuantityError, parse_quantity
 
 DECODED_AS = "x-decoded-as"
 """The key of a built-in schema that names the decoder; no document shows it."""

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from fabula_api.dataset_build import DatasetBuildStatus
 from fabula_api.eval_run import EvalRunStatus
-from fabula_api.fine_tune_run import FineTuneRunStatus
+from fabula_api.fine_tune_status import FineTuneRunStatus
 from fabula_cli.access import Context, Everywhere, Kubeconfig, Namespace, Runs, access, title
 from fabula_cli.display import shown
 from fabula_cli.exits import told

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from fabula_api.fine_tune_run import FineTuneRunStatus
+from fabula_api.fine_tune_status import FineTuneRunStatus
 from fabula_api.outside import plain
 from fabula_api.specs import DEFAULT, parse_spec
 from fabula_cli.access import Access, Context, Kubeconfig, Name, Namespace, access, title

@@ -11,7 +11,7 @@ import typer
 
 from fabula_api.arms import KEY_VARIABLE, Generation
 from fabula_api.artifact import MANIFEST
-from fabula_api.fine_tune_run import FineTuneRunStatus
+from fabula_api.fine_tune_status import FineTuneRunStatus
 from fabula_api.shared_spec import PixelWindow, RunSpec
 from fabula_cli.access import Context, Kubeconfig, Namespace, access, title
 from fabula_cli.display import shown

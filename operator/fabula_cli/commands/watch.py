@@ -15,7 +15,7 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-from fabula_api.fine_tune_run import FineTuneRunStatus
+from fabula_api.fine_tune_status import FineTuneRunStatus
 from fabula_cli.access import Context, Everywhere, Kubeconfig, Namespace, Runs, access, title
 from fabula_cli.commands.status import COLOURS, artifact_uri, stands, why
 from fabula_cli.display import shown

@@ -21,7 +21,7 @@ from tests.support.observations import (
     with_pod,
 )
 
-from fabula_api.fine_tune_run import Attempt, CheckpointStatus, FineTuneRunStatus
+from fabula_api.fine_tune_status import Attempt, CheckpointStatus, FineTuneRunStatus
 from fabula_api.worker import GRACE_TOO_SHORT, PEER_LOST, RESUMED_METRIC
 from fabula_operator.plan.actions import DeleteChild
 from fabula_operator.plan.groups.attempts import PEER_WAIT_SECONDS, backoff_seconds

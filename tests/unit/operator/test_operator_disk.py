@@ -10,7 +10,6 @@ import pytest
 from tests.support.observations import NOW, condition, launches, observed, step
 from tests.support.training_specs import A100, parsed
 
-from fabula_api.base import quantity_number
 from fabula_api.recipes import Kind
 from fabula_api.specs import Spec, parse_spec
 from fabula_operator.plan.acceptance.disk import no_room
@@ -116,11 +115,3 @@ def test_where_no_file_says_what_workers_get_no_disk_is_reckoned_with(tmp_path: 
 )
 def test_a_variable_may_keep_models_elsewhere(defaults: WorkerDefaults, elsewhere: bool) -> None:
     assert defaults.hub_elsewhere is elsewhere
-
-
-@pytest.mark.parametrize(
-    ("quantity", "number"),
-    [("200Gi", 200 * GIB), ("1.5Ti", 1.5 * 2**40), ("500m", 0.5), ("8", 8), ("2G", 2e9), ("3k", 3000), ("1Mi", 2**20)],
-)
-def test_what_a_quantity_counts(quantity: str, number: float) -> None:
-    assert quantity_number(quantity) == pytest.approx(number)

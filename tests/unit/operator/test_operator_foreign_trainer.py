@@ -18,7 +18,7 @@ from tests.support.observations import (
     with_pod,
 )
 
-from fabula_api.fine_tune_run import FineTuneRunStatus
+from fabula_api.fine_tune_status import FineTuneRunStatus
 from fabula_operator.plan.lifecycle import plan
 from fabula_operator.plan.seen.observed import Observed
 

@@ -21,7 +21,7 @@ from tests.support.observations import (
     with_pod,
 )
 
-from fabula_api.fine_tune_run import Attempt, FineTuneRunStatus, GpuHours
+from fabula_api.fine_tune_status import Attempt, FineTuneRunStatus, GpuHours
 from fabula_operator.plan.lifecycle import plan
 from fabula_operator.plan.money.gpu_hours import _hours, gpu_hours
 from fabula_operator.plan.seen.observed import Observed

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.support.observations import DIGEST, NOW, condition, failed_saying, launches, observed, said, step, with_pod
 
-from fabula_api.fine_tune_run import FineTuneRunStatus
+from fabula_api.fine_tune_status import FineTuneRunStatus
 from fabula_operator.plan.actions import DeleteChild, SuspendChild
 from fabula_operator.plan.lifecycle import plan
 from fabula_operator.plan.seen.api_objects import Pod

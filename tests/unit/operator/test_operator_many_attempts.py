@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from tests.support.observations import NOW, edited, launches, observed, step, with_child, with_pod
 
-from fabula_api.fine_tune_run import ATTEMPTS_LISTED as LISTED
-from fabula_api.fine_tune_run import FineTuneRunStatus
+from fabula_api.fine_tune_status import ATTEMPTS_LISTED as LISTED
+from fabula_api.fine_tune_status import FineTuneRunStatus
 from fabula_operator.plan.seen.observed import Observed
 
 HOUR = timedelta(hours=1)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from tests.support.observations import NOW, condition, edited, launches, observed, step, with_child, with_pod
 
-from fabula_api.fine_tune_run import FineTuneRunStatus
+from fabula_api.fine_tune_status import FineTuneRunStatus
 from fabula_operator.plan.actions import DeleteChild, SuspendChild
 from fabula_operator.plan.lifecycle import plan
 from fabula_operator.plan.seen.api_objects import Pod

@@ -25,7 +25,7 @@ from tests.support.observations import (
     written,
 )
 
-from fabula_api.fine_tune_run import FineTuneRunStatus
+from fabula_api.fine_tune_status import FineTuneRunStatus
 from fabula_operator.plan.actions import DeleteChild, EnsureChild, Plan
 from fabula_operator.plan.lifecycle import plan
 from fabula_operator.plan.seen.observed import Observed

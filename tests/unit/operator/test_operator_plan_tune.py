@@ -28,7 +28,7 @@ from tests.support.observations import (
 )
 from tests.support.operator_driver import FINE_TUNE_SPEC, MODEL_DIGEST
 
-from fabula_api.fine_tune_run import FineTuneRunStatus
+from fabula_api.fine_tune_status import FineTuneRunStatus
 from fabula_operator.plan.actions import DeleteChild, SuspendChild
 from fabula_operator.plan.lifecycle import plan
 from fabula_operator.plan.seen.observed import Environment, Observed

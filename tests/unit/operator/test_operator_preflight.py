@@ -11,7 +11,8 @@ from tests.support.examples import examples
 from tests.support.observations import NOW, condition, edited, launches, observed, reference, step
 from tests.support.training_specs import A100, B32, parsed, spec_of
 
-from fabula_api.fine_tune_run import TARGET_MODULES, DeepSpeed, FineTuneRunSpec, FineTuneRunStatus
+from fabula_api.fine_tune_run import TARGET_MODULES, DeepSpeed, FineTuneRunSpec
+from fabula_api.fine_tune_status import FineTuneRunStatus
 from fabula_api.gpu_products import gpu
 from fabula_api.model_families import MODELS
 from fabula_operator.plan.acceptance.model_facts import model_facts, of_size

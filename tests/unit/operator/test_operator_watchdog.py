@@ -14,7 +14,7 @@ from tests.support.examples import examples
 from tests.support.observations import NOW, condition, launches, observed, step, written
 
 from fabula_api.fine_tune_blocks import Watchdog
-from fabula_api.fine_tune_run import FineTuneRunStatus
+from fabula_api.fine_tune_status import FineTuneRunStatus
 from fabula_api.worker import StageReport
 from fabula_operator.handlers.reports import Reports
 from fabula_operator.plan.actions import DeleteChild, Plan, SuspendChild

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from pydantic.alias_generators import to_snake
 
-from fabula_api.fine_tune_run import FineTuneRunSpec, Metrics
+from fabula_api.fine_tune_run import FineTuneRunSpec
+from fabula_api.fine_tune_status import Metrics
 from fabula_api.worker import FINAL_EXIT_CODES
 from fabula_workloads.models.torchvision_shim import prepare_torchvision
 from fabula_workloads.runtime.failures import Crashed

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from fabula_api.fine_tune_run import CheckpointStatus
+from fabula_api.fine_tune_status import CheckpointStatus
 from fabula_api.worker import (
     SERVER_CA_VARIABLE,
     SERVER_TOKEN_VARIABLE,

@@ -14,7 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from fabula_api.artifact import Manifest
-from fabula_api.fine_tune_run import CheckpointStatus, FineTuneRunSpec
+from fabula_api.fine_tune_run import FineTuneRunSpec
+from fabula_api.fine_tune_status import CheckpointStatus
 from fabula_api.shared_spec import ModelSource
 from fabula_api.status import FailureDigest
 from fabula_api.worker import GRACE_TOO_SHORT, RESUMED_METRIC, ExitCode, WorkerResult

@@ -15,7 +15,7 @@ from typing import Literal
 
 from pydantic import ValidationError
 
-from fabula_api.fine_tune_run import Attempt, EarlierAttempts
+from fabula_api.fine_tune_status import Attempt, EarlierAttempts
 from fabula_api.outside import whole
 from fabula_api.status import FailureDigest
 from fabula_api.summary import TrainSummary

@@ -8,7 +8,8 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from fabula_api.fine_tune_run import Attempt, EarlierAttempts, FineTuneRunSpec
+from fabula_api.fine_tune_run import FineTuneRunSpec
+from fabula_api.fine_tune_status import Attempt, EarlierAttempts
 from fabula_api.recipes import Stage, stages_of
 from fabula_api.shared_spec import Retries
 from fabula_api.specs import DEFAULT

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
-from fabula_api.fine_tune_run import Attempt
+from fabula_api.fine_tune_status import Attempt
 from fabula_operator.plan.actions import Action, DeleteChild
 from fabula_operator.plan.groups.attempts import Cause, backoff_seconds, changed, ended, last_end
 from fabula_operator.plan.groups.group import Group, with_start

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from fabula_api.fine_tune_run import Attempt
+from fabula_api.fine_tune_status import Attempt
 from fabula_api.status import FailureDigest
 from fabula_api.worker import WorkerResult
 from fabula_operator.plan.groups.attempts import (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from fabula_api.fine_tune_run import Attempt
+from fabula_api.fine_tune_status import Attempt
 from fabula_api.status import StageStatus
 from fabula_operator.plan.actions import DeleteChild, SuspendChild
 from fabula_operator.plan.groups.attempts import changed, last_end, repeated

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from fabula_api.fine_tune_run import FineTuneRunSpec, FineTuneRunStatus
+from fabula_api.fine_tune_run import FineTuneRunSpec
+from fabula_api.fine_tune_status import FineTuneRunStatus
 from fabula_operator.plan.seen.observed import Waiting
 from fabula_operator.render.launch import Backend
 

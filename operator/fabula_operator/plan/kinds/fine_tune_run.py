@@ -8,7 +8,8 @@ from typing import Any
 
 from fabula_api.entries import Entry
 from fabula_api.fine_tune_blocks import Estimate, Template
-from fabula_api.fine_tune_run import Attempt, CheckpointStatus, FineTuneRunSpec, FineTuneRunStatus, Metrics
+from fabula_api.fine_tune_run import FineTuneRunSpec
+from fabula_api.fine_tune_status import Attempt, CheckpointStatus, FineTuneRunStatus, Metrics
 from fabula_api.outside import whole
 from fabula_api.recipes import Stage
 from fabula_api.status import ArtifactStatus, ConditionStatus, FailureDigest

@@ -7,7 +7,7 @@ from typing import Generic, Protocol, TypeVar
 
 from fabula_api.entries import Entry
 from fabula_api.fine_tune_blocks import Estimate
-from fabula_api.fine_tune_run import Attempt
+from fabula_api.fine_tune_status import Attempt
 from fabula_api.recipes import Stage
 from fabula_api.status import ArtifactStatus, ConditionStatus, FailureDigest, RunStatus
 from fabula_operator.plan.acceptance.preflight import Preflight

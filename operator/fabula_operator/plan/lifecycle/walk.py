@@ -8,7 +8,7 @@ from datetime import datetime
 from fabula_api.base import value_at
 from fabula_api.entries import Entry, entries, instance
 from fabula_api.externals import unresolved
-from fabula_api.fine_tune_run import FineTuneRunStatus
+from fabula_api.fine_tune_status import FineTuneRunStatus
 from fabula_api.recipes import Stage
 from fabula_api.status import Lineage, RunStatus, StageStatus
 from fabula_api.worker import Spec, StageInput

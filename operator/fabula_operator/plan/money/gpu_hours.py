@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from fabula_api.fine_tune_run import ATTEMPTS_LISTED, Attempt, EarlierAttempts, FineTuneRunSpec, GpuHours
+from fabula_api.fine_tune_run import FineTuneRunSpec
+from fabula_api.fine_tune_status import ATTEMPTS_LISTED, Attempt, EarlierAttempts, GpuHours
 from fabula_operator.plan.times import duration_text, parse_time
 
 OVER = ("Failed", "Suspended")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from fabula_api.fine_tune_run import Attempt
+from fabula_api.fine_tune_status import Attempt
 from fabula_api.recipes import Stage
 from fabula_api.status import ArtifactStatus, FailureDigest, StageStatus
 from fabula_api.worker import WorkerResult

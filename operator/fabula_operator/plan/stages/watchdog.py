@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from fabula_api.base import duration_seconds
 from fabula_api.fine_tune_blocks import Watchdog
-from fabula_api.fine_tune_run import FineTuneRunStatus
+from fabula_api.fine_tune_status import FineTuneRunStatus
 from fabula_api.status import ConditionStatus, FailureDigest
 from fabula_api.worker import GRADIENT_NOT_FINITE, LOSS_NOT_FINITE
 from fabula_operator.plan.seen.observed import Report

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fabula_api.fine_tune_run import Attempt
+from fabula_api.fine_tune_status import Attempt
 from fabula_api.status import RunStatus
 from fabula_operator.plan.actions import Notice
 from fabula_operator.plan.money.unpriced import REASON as PRICE_UNKNOWN

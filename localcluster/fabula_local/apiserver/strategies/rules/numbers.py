@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from fabula_local.quantity import parse_quantity
+from fabula_kube.quantity import parse_quantity
 from fabula_local.schema.errors import FieldError, invalid
 
 NEGATIVE = "must be greater than or equal to 0"

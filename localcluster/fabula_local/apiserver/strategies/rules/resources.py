@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from fabula_kube.quantity import parse_quantity
 from fabula_local.apiserver.names import qualified_error
 from fabula_local.apiserver.strategies.rules.numbers import nonnegative_quantity
-from fabula_local.quantity import parse_quantity
 from fabula_local.schema.errors import FieldError, invalid, required
 
 _HUGE_PAGES = "hugepages-"
