@@ -40,6 +40,8 @@ MEANINGS: dict[str, str] = {
     "SuspendedBySpec": "`spec.suspend` is set, and no pod runs",
     "ThroughputFell": "half the usual tokens a second, or less, for a while",
     "UnknownRecipe": "no package that is installed brings the recipe; the message names those that are",
+    "RecipeBroken": "the package that brings the recipe cannot be used as it is installed; the message says what is "
+    "wrong, and the run goes on once it is mended",
     "WaitingForSameWork": "another run makes the very same thing; this one takes it once it is committed",
     "WaitingFor…": "a run that this one names does not exist yet or has not succeeded",
     "…Failed": "a run that this one names has failed; somebody has to mend it",

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from fabula_api.base import GROUP, VERSION, camel
+from fabula_api.fields import fields_named
 from fabula_api.recipes import API_KINDS, recipes
-from fabula_api.specs import fields_named, spec_type
+from fabula_api.specs import spec_type
 
 POLICY = "fabula-runs"
 PARAMETERS = "fabula-admission"

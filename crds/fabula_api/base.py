@@ -119,7 +119,8 @@ class StatusModel(Record):
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
-Name = Annotated[str, StringConstraints(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
+NAME, NAME_LENGTH = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", 63
+Name = Annotated[str, StringConstraints(min_length=1, max_length=NAME_LENGTH, pattern=NAME)]
 """A DNS label (RFC 1123)."""
 ObjectName = Annotated[
     str, StringConstraints(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$")

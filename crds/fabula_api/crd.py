@@ -10,9 +10,10 @@ from pydantic import BaseModel
 
 from fabula_api.base import GROUP, VERSION, SpecModel, camel
 from fabula_api.columns import columns
+from fabula_api.fields import field_at
 from fabula_api.recipes import API_KINDS, Kind, Recipe, block_of, needs_block, recipes, unused_of
 from fabula_api.rules import fixed_rules
-from fabula_api.specs import PARAMETERS, field_at, spec_type
+from fabula_api.specs import PARAMETERS, spec_type
 from fabula_api.structural import Schema, spec_structural, status_structural
 
 

@@ -13,13 +13,17 @@ from fabula_api.admission import installation
 from fabula_api.crd import crds
 from fabula_api.metrics import METRICS
 from fabula_api.metrics.page import page
+from fabula_api.recipes import RecipesBroken, broken
 from fabula_api.reference import reference
 
 _HEADER = "# Generated from crds/fabula_api by `make generate`. Do not edit.\n"
 
 
 def outputs() -> dict[str, str]:
-    """Path below the repository's root, and content, of each generated file."""
+    """Path below the repository's root, and content, of each generated file. Raises RecipesBroken where a recipe is
+    installed that cannot be used: runs of it would lose their block without a word."""
+    if problems := "; ".join(broken().values()):
+        raise RecipesBroken(problems)
     files = {
         f"crds/{crd['spec']['group']}_{crd['spec']['names']['plural']}.yaml": _HEADER
         + yaml.safe_dump(crd, sort_keys=False, width=120)
@@ -35,7 +39,12 @@ def outputs() -> dict[str, str]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Entry of `python -m fabula_api.generate`."""
-    return write_or_check(outputs(), "fabula_api.generate", __doc__, arguments)
+    try:
+        files = outputs()
+    except RecipesBroken as error:
+        print(error, file=sys.stderr)
+        return 1
+    return write_or_check(files, "fabula_api.generate", __doc__, arguments)
 
 
 def write_or_check(files: Mapping[str, str], program: str, about: str | None, arguments: list[str] | None) -> int:

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from fabula_api.base import Rule, camel
+from fabula_api.fields import field_at
 from fabula_api.recipes import Kind, recipes
-from fabula_api.specs import field_at, spec_type
+from fabula_api.specs import spec_type
 
 FIXED: dict[Kind, tuple[str, ...]] = {
     "DatasetBuild": ("recipe", "output"),

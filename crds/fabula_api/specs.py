@@ -6,11 +6,10 @@ the block, because it was generated without the recipe, the same fields stand in
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, get_args, get_origin
+from collections.abc import Mapping
+from typing import Any
 
-from pydantic import BaseModel, ValidationError
-from pydantic.fields import FieldInfo
+from pydantic import ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from fabula_api.base import camel
@@ -75,31 +74,3 @@ def _renamed(error: Any, block: str) -> InitErrorDetails:
         loc=(PARAMETERS if first == block else first, *below),
         input=error["input"],
     )
-
-
-def field_at(model: type[BaseModel], path: str) -> FieldInfo | None:
-    """The field of a model at a dotted snake_case path; None where there is none."""
-    head, _, rest = path.partition(".")
-    found = model.model_fields.get(head)
-    if found is None or not rest:
-        return found
-    below = _model(found.annotation)
-    return None if below is None else field_at(below, rest)
-
-
-def _model(annotation: Any) -> type[BaseModel] | None:
-    """The model in an annotation, with or without None beside it."""
-    for one in (annotation, *get_args(annotation)):
-        if isinstance(one, type) and issubclass(one, BaseModel):
-            return one
-    return None
-
-
-def fields_named(model: type[BaseModel], name: str, path: str = "") -> Iterator[str]:
-    """Dotted snake_case paths of all fields of that name; those of a list's entries stand behind `[].`."""
-    for own, field in model.model_fields.items():
-        here = f"{path}{own}"
-        if own == name:
-            yield here
-        elif (below := _model(field.annotation)) is not None:
-            yield from fields_named(below, name, f"{here}[]." if get_origin(field.annotation) is list else f"{here}.")

@@ -63,12 +63,16 @@ class Facts:
     root: str | None = None
     store_problem: str | None = None
     """Why the store was not read and written from here; None when it was."""
+    recipes: Sequence[str] = ()
+    """Names of those that this command has."""
+    broken_recipes: Sequence[str] = ()
+    """A sentence on each that is installed beside it and cannot be used."""
 
 
 def judge(facts: Facts, now: datetime) -> list[Check]:
     """Every line, from what was seen."""
     return [
-        *_kinds(facts), _user(facts), _operator(facts, now), _operator_rights(facts), _store(facts),
+        *_kinds(facts), *_recipes(facts), _user(facts), _operator(facts, now), _operator_rights(facts), _store(facts),
         judge_secret(facts.secret, facts.namespace), judge_cache(facts.cache, facts.namespace),
         _quotas(facts), _gpus(facts), _trainer(facts), _kueue(facts), _prometheus(facts),
     ]  # fmt: skip
@@ -108,6 +112,13 @@ def _kinds(facts: Facts) -> list[Check]:
         else:
             checks.append(Check(kind, "OK", f"{ours['name']} is served"))
     return checks
+
+
+def _recipes(facts: Facts) -> list[Check]:
+    """Of this command's own installation; the operator's log says the same of its image."""
+    return [Check("recipes", "MISSING", problem) for problem in facts.broken_recipes] + [
+        Check("recipes", "OK", f"this command has {', '.join(facts.recipes) or 'none'}")
+    ]
 
 
 def _rights(about: str, rights: Sequence[Right], whose: str, todo: str) -> Check:

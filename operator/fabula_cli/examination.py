@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from fabula_api.base import GROUP
-from fabula_api.recipes import API_KINDS
+from fabula_api.recipes import API_KINDS, broken, recipes
 from fabula_api.uri import FILE
 from fabula_cli.access import Access
 from fabula_cli.bootstrap import NAMESPACE, SERVICE_ACCOUNT
@@ -64,6 +64,8 @@ def examine(reach: Access, root: str | None) -> Facts:
         worker=release.worker if isinstance(release, Installation) else None,
         root=root,
         store_problem=None if root is None else probe(root),
+        recipes=sorted(recipes()),
+        broken_recipes=list(broken().values()),
     )
 
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import uvloop
 
 from fabula_api.outside import plain
-from fabula_api.recipes import RecipesBroken, recipes
+from fabula_api.recipes import RecipesBroken, broken, recipes
 from fabula_operator.service import LeaseLost, Operator
 from fabula_operator.settings import Settings, read
 
@@ -37,6 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     _log(settings.log_level)
     try:
         recipes()
+        for problem in broken().values():
+            # Its runs wait and say so; those of all other recipes go on.
+            logger.error("%s", problem)
         # What is loaded by now stays, so no collection need look at it again: that took a tenth of the time of looks.
         gc.freeze()
         # A page of a list is some ten thousand objects that are gone a moment later, and none of them in a circle.

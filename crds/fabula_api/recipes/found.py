@@ -7,68 +7,94 @@ captions = "captions.recipe:CAPTIONS"
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, entry_points, version
 
 from fabula_api.asked import Asked
 from fabula_api.eval_run import EvalRunSpec
 from fabula_api.metrics import METRICS, Metric
-from fabula_api.recipes.kind_specs import problem_of
 from fabula_api.recipes.records import HELD_OUT, Kind, Recipe, Stage
+from fabula_api.recipes.soundness import problem_of
 
 ENTRY_POINTS = "fabula.recipes"
 """Group of the entry points: the name is the recipe's, and the object a `Recipe`."""
 
 
 class RecipesBroken(Exception):
-    """What is installed as a recipe is none, or two have one name. The message names each, and its package."""
+    """Nothing can be done with the recipes that are installed. The message names each, and its package."""
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """What the entry points bring."""
+
+    recipes: Mapping[str, Recipe]
+    """Those that runs can be made of."""
+    broken: Mapping[str, str]
+    """By name, a sentence on each of the others: who brings it, what is wrong, and what to do. They touch no run but
+    their own."""
 
 
 @cache
-def recipes() -> Mapping[str, Recipe]:
-    """All installed recipes by name. Raises RecipesBroken; each program asks once at its start, so that it ends there
-    and not in the middle of its work."""
+def installed() -> Installed:
+    """All that is installed, read once."""
     return load(entry_points(group=ENTRY_POINTS))
 
 
-def load(found: Iterable[EntryPoint]) -> dict[str, Recipe]:
-    """The recipes of these entry points. Raises RecipesBroken with all that is wrong with them."""
+def recipes() -> Mapping[str, Recipe]:
+    """The installed recipes by name. Raises RecipesBroken where there is none to work with; each program asks once at
+    its start, so that it ends there and not in the middle of its work."""
+    if not installed().recipes:
+        why = "; ".join(installed().broken.values()) or "no recipe is installed, not even Fabula's own; reinstall it"
+        raise RecipesBroken(f"entry points {ENTRY_POINTS}: {why}")
+    return installed().recipes
+
+
+def broken() -> Mapping[str, str]:
+    """What is wrong with those recipes that are installed and cannot be used: a sentence each, by name."""
+    return installed().broken
+
+
+def load(points: Iterable[EntryPoint]) -> Installed:
+    """The recipes of these entry points."""
+    by_name: dict[str, list[EntryPoint]] = {}
+    for point in sorted(points, key=lambda point: (point.name, point.value)):
+        by_name.setdefault(point.name, []).append(point)
     loaded: dict[str, Recipe] = {}
-    packages: dict[str, str] = {}
-    problems = []
-    for point in sorted(found, key=lambda one: (one.name, one.value)):
-        package = point.dist.name if point.dist is not None else "an unnamed package"
-        if point.name in packages:
-            problems.append(f"{point.name}: both {packages[point.name]} and {package} bring it; uninstall one")
+    problems: dict[str, str] = {}
+    for name, several in by_name.items():
+        packages = " and ".join(
+            point.dist.name if point.dist is not None else "an unnamed package" for point in several
+        )
+        if len(several) > 1:
+            problems[name] = f"recipe {name} cannot be used: {packages} bring it; uninstall all of them but one"
             continue
-        packages[point.name] = package
-        problem, recipe = _loaded(point)
-        if recipe is None:
-            problems.append(f"{point.name} of {package}: {problem}")
+        recipe = _loaded(several[0])
+        if isinstance(recipe, Recipe):
+            loaded[name] = recipe
         else:
-            loaded[point.name] = recipe
-    if problems:
-        raise RecipesBroken(f"entry points {ENTRY_POINTS}: " + "; ".join(problems))
-    if not loaded:
-        raise RecipesBroken(f"entry points {ENTRY_POINTS}: no recipe is installed, not even Fabula's own; reinstall it")
-    return loaded
+            problems[name] = (
+                f"recipe {name} of {packages} cannot be used: {recipe}. Mend or uninstall the package, or install the "
+                f"one for Fabula {version('fabula')}, for the command and in the images of operator and workers alike"
+            )
+    return Installed(loaded, problems)
 
 
-def _loaded(point: EntryPoint) -> tuple[str, Recipe | None]:
-    """What is wrong with an entry point, or its recipe."""
+def _loaded(point: EntryPoint) -> Recipe | str:
+    """The recipe of an entry point, or what is wrong with it."""
     try:
         recipe = point.load()
-    except Exception as error:  # whatever somebody else's module raises
-        return f"{point.value} cannot be imported: {type(error).__name__}: {error}", None
+    except (Exception, SystemExit) as error:  # whatever somebody else's module raises
+        return f"{point.value} cannot be imported: {type(error).__name__}: {error}"
     if not isinstance(recipe, Recipe):
-        return f"{point.value} is a {type(recipe).__name__} and no Recipe", None
+        return f"{point.value} is a {type(recipe).__name__} and no Recipe"
     if recipe.name != point.name:
-        return f"{point.value} is the recipe {recipe.name}; an entry point has its recipe's name", None
-    if foreign := [metric.name for metric in recipe.metrics if not metric.name.startswith(f"{recipe.name}/")]:
-        return f"its metric {foreign[0]} must be called {recipe.name}/{foreign[0].rpartition('/')[2]}", None
-    if problem := problem_of(recipe):
-        return problem, None
-    return "", recipe
+        return f"{point.value} is the recipe {recipe.name}; an entry point has its recipe's name"
+    try:
+        return problem_of(recipe) or recipe
+    except Exception as error:  # whatever stands in it in place of what its fields should hold
+        return f"{point.value} has fields of other types than a Recipe's: {type(error).__name__}: {error}"
 
 
 def stages_of(recipe: str, kind: Kind, dry_run: bool = False) -> tuple[Stage, ...] | None:

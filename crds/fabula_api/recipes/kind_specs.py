@@ -12,7 +12,7 @@ from fabula_api.eval_run import EvalRunSpec, EvalRunStatus
 from fabula_api.fine_tune_run import FineTuneRunSpec
 from fabula_api.fine_tune_status import FineTuneRunStatus
 from fabula_api.recipes.records import Kind, Recipe
-from fabula_api.summary import DatasetSummary, EstimateSummary, ScoreSummary, Summary, TrainSummary
+from fabula_api.summary import DatasetSummary, ScoreSummary, Summary, TrainSummary
 
 Spec: TypeAlias = DatasetBuildSpec | FineTuneRunSpec | EvalRunSpec
 
@@ -63,27 +63,3 @@ def unused_of(recipe: Recipe, kind: Kind) -> tuple[str, ...]:
     if kind in recipe.dry_run:
         read.add("dry_run")
     return (*named, *(path for path in ("target", "budget", "prices", "retry_failed", "dry_run") if path not in read))
-
-
-def problem_of(recipe: Recipe) -> str | None:
-    """Why a recipe's specs cannot be those of one; None where they can."""
-    for kind, own in recipe.specs.items():
-        base = API_KINDS[kind].spec
-        if not issubclass(own, base):
-            return f"its spec of a {kind} is {own.__name__}, which is no {base.__name__}"
-        if set(own.model_fields) - set(base.model_fields) != {recipe.block}:
-            return f"{own.__name__} must add one field to {base.__name__}, and name it {recipe.block}"
-        if block_of(kind, recipe) is None:
-            return f"{own.__name__}.{recipe.block} is no block of fields: make it a model"
-    return _other_summary(recipe)
-
-
-def _other_summary(recipe: Recipe) -> str | None:
-    """The first stage whose result would not say what its kind's status shows."""
-    last = [(kind, stages[-1]) for kind, stages in recipe.stages.items() if stages]
-    last += [(kind, stages[-1]) for kind, stages in recipe.dry_run.items() if stages]
-    for kind, stage in last:
-        wanted = EstimateSummary if stage.estimates else API_KINDS[kind].summary
-        if not issubclass(stage.summary, wanted):
-            return f"its {kind} ends with {stage.name}, whose summary is {stage.summary.__name__}, no {wanted.__name__}"
-    return None

@@ -21,6 +21,9 @@ Shape = Literal["single", "sharded", "group"]
 """`single`: one pod; `sharded`: an Indexed Job; `group`: ranks that live and die together (PyTorchJob)."""
 
 
+ColumnType = Literal["string", "integer", "number", "boolean", "date"]
+
+
 @dataclass(frozen=True, slots=True)
 class ReadModel:
     """A model or artifact that a recipe reads beside those that every run of a kind does."""
@@ -75,7 +78,7 @@ class Column:
     name: str
     path: str
     """JSONPath, such as `.status.figures.meanWords`."""
-    type: Literal["string", "integer", "number", "boolean", "date"] = "string"
+    type: ColumnType = "string"
     about: str = ""
     wide: bool = True
     """Shown with `-o wide` only."""

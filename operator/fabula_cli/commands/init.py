@@ -12,7 +12,7 @@ import typer
 
 from fabula_api.base import API_VERSION, camel
 from fabula_api.crd import crd
-from fabula_api.recipes import API_KINDS, Kind, recipes, stages_of, unused_of
+from fabula_api.recipes import API_KINDS, Kind, broken, recipes, stages_of, unused_of
 from fabula_api.specs import DEFAULT, PARAMETERS
 from fabula_cli.exits import CommandFailed, Exit, told
 
@@ -119,6 +119,8 @@ def init(
         chosen = words.get(kind.lower())
         if chosen is None:
             raise CommandFailed(Exit.USAGE, f"{kind} is no kind of Fabula's; the kinds are {', '.join(API_KINDS)}")
+        if recipe in broken():
+            raise CommandFailed(Exit.BAD, broken()[recipe])
         if stages_of(recipe, chosen) is None:
             known = ", ".join(sorted(one for one, found in recipes().items() if chosen in found.stages))
             raise CommandFailed(Exit.USAGE, f"recipe {recipe} has no {chosen}; there is {known}")

@@ -11,10 +11,11 @@ from pydantic import BaseModel
 
 from fabula_api.base import EACH, camel
 from fabula_api.crd import crd
+from fabula_api.fields import field_at
 from fabula_api.generate import outputs
 from fabula_api.recipes import API_KINDS, Kind, block_of, recipes
 from fabula_api.rules import fixed_fields
-from fabula_api.specs import field_at, spec_type
+from fabula_api.specs import spec_type
 from fabula_local.schema.cel import CelRules
 from fabula_local.schema.crd import validate_crd
 from fabula_local.schema.structural import prune, validate

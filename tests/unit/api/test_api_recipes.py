@@ -26,8 +26,8 @@ from fabula_api.recipes import (
     sample_format,
 )
 from fabula_api.recipes.found import load
-from fabula_api.recipes.kind_specs import problem_of
 from fabula_api.recipes.platform import EVALUATION
+from fabula_api.recipes.soundness import problem_of
 from fabula_api.specs import parse_spec
 from fabula_local.schema.cel import CelRules
 from fabula_local.schema.structural import apply_defaults
@@ -50,19 +50,21 @@ def test_fabulas_own_recipe_is_found_as_anybody_elses() -> None:
         ([_point("captions", "fabula_api.recipes:CAPTIONS")], "captions of .* cannot be imported: AttributeError"),
         ([_point("captions", "fabula_api.recipes:stages_of")], "captions of .* is a function and no Recipe"),
         ([_point("captions", "fabula_api.recipes.podcast:PODCAST")], "is the recipe podcast; an entry point has its"),
-        ([_point("podcast", "fabula_api.recipes.podcast:PODCAST")] * 2, "podcast: both .* bring it; uninstall one"),
+        (
+            [_point("podcast", "fabula_api.recipes.podcast:PODCAST")] * 2,
+            "recipe podcast cannot be used: .* bring it; uninstall all of them but one",
+        ),
         ([], "no recipe is installed"),
+        ([_point("two", "nowhere:B"), _point("one", "nowhere:A")], r"recipe one of .*; recipe two of "),
     ],
-    ids=["no module", "no object", "no recipe", "another's name", "twice", "none"],
+    ids=["no module", "no object", "no recipe", "another's name", "twice", "none", "several"],
 )
-def test_a_broken_entry_point_is_named(points: list[EntryPoint], said: str) -> None:
+def test_where_nothing_can_be_used_each_program_says_why(
+    monkeypatch: pytest.MonkeyPatch, points: list[EntryPoint], said: str
+) -> None:
+    monkeypatch.setattr("fabula_api.recipes.found.installed", lambda: load(points))
     with pytest.raises(RecipesBroken, match=said):
-        load(points)
-
-
-def test_all_broken_ones_are_named_in_one_error() -> None:
-    with pytest.raises(RecipesBroken, match=r"one of .*; two of "):
-        load([_point("two", "nowhere:B"), _point("one", "nowhere:A")])
+        recipes()
 
 
 BLIND = Recipe(name="blind", stages={"EvalRun": EVALUATION}, offers=("text",), unused={"EvalRun": ("pixels", "prompt")})

@@ -11,7 +11,8 @@ from fabula_api.base import SpecModel, Uri
 from fabula_api.dataset_build import DatasetBuildSpec
 from fabula_api.eval_run import EvalRunSpec
 from fabula_api.recipes import Recipe, recipes
-from fabula_api.recipes.kind_specs import problem_of
+from fabula_api.recipes.platform import EVALUATION
+from fabula_api.recipes.soundness import problem_of
 from fabula_api.shared_spec import RunSpec
 from fabula_api.specs import parse_spec
 
@@ -92,5 +93,5 @@ def test_what_is_wrong_is_told_where_it_was_written(spec: dict[str, Any], path: 
     ],
 )
 def test_a_recipe_adds_one_block_of_its_name(own: type[RunSpec], said: str | None) -> None:
-    problem = problem_of(Recipe("silent-film", stages={}, specs={"DatasetBuild": own}))
+    problem = problem_of(Recipe("silent-film", stages={"EvalRun": EVALUATION}, specs={"DatasetBuild": own}))
     assert problem is None if said is None else said in (problem or "")

@@ -72,7 +72,7 @@ def facts(**changed: Any) -> Facts:
 def test_a_cluster_that_has_everything_is_ok() -> None:
     found = judge(facts(), NOW)
     assert {one.state for one in found} == {"OK"}
-    assert len(found) == 14
+    assert len(found) == 15
 
 
 OLD = {

@@ -13,7 +13,7 @@ import pytest
 
 import fabula_api
 from fabula_api.metrics import METRICS, PROFILES
-from fabula_workloads.metrics.profiles import function_of
+from fabula_workloads.metrics.brought import function_of
 
 METRIC = '''
 """How loud an answer is."""

@@ -11,9 +11,9 @@ import pytest
 from fabula_api.recipes import default_metrics, metrics_of, recipes
 from fabula_api.specs import parse_spec
 from fabula_workloads.metrics.answer_form import PLAIN
+from fabula_workloads.metrics.brought import function_of
 from fabula_workloads.metrics.evaluation import evaluate
 from fabula_workloads.metrics.materials import Materials
-from fabula_workloads.metrics.profiles import function_of
 from fabula_workloads.metrics.records import GivenAnswer
 from fabula_workloads.recipes.audio_description.annotations.names import named_in
 from fabula_workloads.recipes.audio_description.annotations.rows import Character

@@ -8,7 +8,6 @@ from types import MappingProxyType
 
 import pytest
 
-import fabula_workloads.recipe_parts.parts as module
 from fabula_api.recipes import Recipe
 from fabula_workloads.recipe_parts import RecipeParts, Sample, parts_of
 from fabula_workloads.runtime.failures import ConfigInvalid, InputInvalid
@@ -26,7 +25,7 @@ CAPTIONS = RecipeParts(prompt_version="captions-v1", inference_prompt=lambda: "W
 
 def installed(monkeypatch: pytest.MonkeyPatch, parts: str | None) -> None:
     found = {"captions": Recipe(name="captions", stages={}, parts=parts)}
-    monkeypatch.setattr(module, "recipes", lambda: MappingProxyType(found))
+    monkeypatch.setattr("fabula_workloads.runtime.installed.recipes", lambda: MappingProxyType(found))
 
 
 def test_a_recipes_parts_are_the_object_that_it_names(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from fabula_api.asked import Asked
 from fabula_api.metrics import Metric, ProfileName
 from fabula_workloads.metrics.answer_form import AnswerForm
+from fabula_workloads.metrics.brought import figure
 from fabula_workloads.metrics.clip_score import Grounding
 from fabula_workloads.metrics.materials import Computed
 from fabula_workloads.metrics.profiles import NOTHING_ASKED, Values, measure
@@ -68,10 +69,16 @@ def measure_answer(
     if answer.text is None:
         return Measured(answer, nothing, {}, None)
     values: dict[str, Values] = {}
+    over_all = {one.metric: one for one in computed}
     readings = {profile: form.read(answer.text, profile) for profile in profiles}
     for profile, reading in readings.items():
-        over_all = {one.metric: one.value(profile, answer.key) for one in computed}
-        measured = measure(reading, profile, metrics, asked) | over_all
-        values[profile] = {name: measured.get(name) for name in nothing[profile]}
+        alone = measure(reading, profile, metrics, asked)
+        values[profile] = {
+            metric.name: figure(over_all[metric.name].value(profile, answer.key), metric, profile)
+            if metric.name in over_all
+            else alone.get(metric.name)
+            for metric in metrics
+            if profile in metric.definitions
+        }
     parseable: dict[str, bool] = {profile: bool(reading.passages) for profile, reading in readings.items()}
     return Measured(answer, values, parseable, readings[profiles[0]].flaw)

@@ -9,7 +9,6 @@ from typing import Any
 
 from fabula_api.arms import Generation
 from fabula_api.eval_run import EvalRunSpec
-from fabula_api.recipes import recipes
 from fabula_api.shared_spec import PixelWindow
 from fabula_workloads.judging.questions import OwnQuestions
 from fabula_workloads.metrics.answer_files import AnswerReader, FilesReader, text_files
@@ -19,6 +18,7 @@ from fabula_workloads.models.loading import Device
 from fabula_workloads.recipe_parts.named import named
 from fabula_workloads.report.parts import PLAIN as PLAIN_REPORT
 from fabula_workloads.report.parts import ReportParts
+from fabula_workloads.runtime.installed import installed_recipe
 from fabula_workloads.samples.found import Finder
 from fabula_workloads.samples.held_out import held_out
 from fabula_workloads.samples.sample_set import EvaluationSample
@@ -78,7 +78,7 @@ class EvaluationParts:
 
 def evaluation_of(recipe: str) -> EvaluationParts:
     """The evaluation parts of an installed recipe. Raises ConfigInvalid where what it names cannot be imported."""
-    found = recipes().get(recipe)
-    if found is None or found.evaluation is None:
+    evaluation = installed_recipe(recipe).evaluation
+    if evaluation is None:
         return EvaluationParts()
-    return named(recipe, "evaluation parts", found.evaluation, EvaluationParts)
+    return named(recipe, "evaluation parts", evaluation, EvaluationParts)

@@ -15,9 +15,10 @@ def named(recipe: str, what: str, text: str, kind: type[T]) -> T:
     module, _, name = text.partition(":")
     try:
         found = getattr(import_module(module), name)
-    except (ImportError, AttributeError) as error:
+    except Exception as error:  # whatever the recipe's module raises when it is imported
+        why = f"{type(error).__name__}: {error}"
         raise ConfigInvalid(
-            f"the recipe {recipe} names its {what} {text}, which this image cannot import: {error}"
+            f"the recipe {recipe} names its {what} {text}, which this image cannot import: {why}"
         ) from error
     if not isinstance(found, kind):
         raise ConfigInvalid(f"the recipe {recipe} names its {what} {text}, which is a {type(found).__name__}")

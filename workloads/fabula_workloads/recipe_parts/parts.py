@@ -6,13 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from fabula_api.recipes import recipes
 from fabula_workloads.models.family import Collate
 from fabula_workloads.recipe_parts.conversation import messages
 from fabula_workloads.recipe_parts.named import named
 from fabula_workloads.recipe_parts.sample import AnySample, Sample
 from fabula_workloads.recipe_parts.telling import ToldFrom, pictures_alone
 from fabula_workloads.runtime.failures import ConfigInvalid
+from fabula_workloads.runtime.installed import installed_recipe
 
 
 class Conversation(Protocol):
@@ -44,9 +44,7 @@ class RecipeParts:
 
 def parts_of(recipe: str) -> RecipeParts:
     """The parts of an installed recipe. Raises ConfigInvalid where there is none, or none that can be imported."""
-    found = recipes().get(recipe)
-    if found is None:
-        raise ConfigInvalid(f"recipe {recipe!r} is not installed in this image; it has {', '.join(sorted(recipes()))}")
-    if found.parts is None:
+    parts = installed_recipe(recipe).parts
+    if parts is None:
         raise ConfigInvalid(f"the recipe {recipe} names no parts, so nothing of it can be trained or asked")
-    return named(recipe, "parts", found.parts, RecipeParts)
+    return named(recipe, "parts", parts, RecipeParts)

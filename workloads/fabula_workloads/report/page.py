@@ -9,6 +9,7 @@ from typing import Any
 from fabula_api.metrics import PROFILES, ProfileName
 from fabula_api.status import Lineage
 from fabula_workloads.metrics.bootstrap import RESAMPLES
+from fabula_workloads.metrics.brought import brought
 from fabula_workloads.metrics.evaluation import Evaluation
 from fabula_workloads.report.answers_shown import answers_shown
 from fabula_workloads.report.judges import judges
@@ -89,7 +90,9 @@ def _parts(
 
 
 def _section(section: Section, told: Told) -> Markup:
-    return join(tag("h2", section.title), tag("p", section.hint, class_="hint"), section.content(told))
+    with brought(f"section {section.title!r} in the report of the recipe {told.recipe}"):
+        content = section.content(told)
+    return join(tag("h2", section.title), tag("p", section.hint, class_="hint"), content)
 
 
 def _lead(evaluation: Evaluation, num_samples: int, parts: ReportParts) -> str:

@@ -26,6 +26,8 @@ class Told:
     """What the judges hold of the answers."""
     spec: EvalRunSpec | None = None
     """What was asked for, where a run did."""
+    recipe: str = "?"
+    """Whose report it is."""
 
 
 @dataclass(frozen=True, slots=True)

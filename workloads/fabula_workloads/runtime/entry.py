@@ -15,12 +15,13 @@ from types import FrameType, TracebackType
 from pydantic import ValidationError
 
 from fabula_api.dataset_build import DatasetBuildSpec
-from fabula_api.recipes import API_KINDS, Kind, recipes, stages_of
+from fabula_api.recipes import API_KINDS, Kind, stages_of
 from fabula_api.specs import DEFAULT, parse_spec
 from fabula_api.worker import CONFIG_VARIABLE, SHARD_VARIABLE, ExitCode, WorkerConfig, WorkerResult
 from fabula_workloads.runtime import metrics
 from fabula_workloads.runtime.context import StageContext, StageResult, cache_folder
 from fabula_workloads.runtime.failures import CRASH, ConfigInvalid, Overtaken
+from fabula_workloads.runtime.installed import installed_recipe
 from fabula_workloads.runtime.open_store import open_store
 from fabula_workloads.runtime.progress import Reporter
 from fabula_workloads.runtime.store import resolve_uri
@@ -69,22 +70,13 @@ def parse_config(text: str) -> WorkerConfig:
         if isinstance(data, dict) and (kind := _kind(data.get("run"))) and isinstance(data.get("spec"), dict):
             # First and alone: within the whole config, its errors would be told without the `spec.` before them.
             below = "spec."
-            _check_installed(data["spec"])
+            if isinstance(named := data["spec"].get("recipe", DEFAULT), str):
+                installed_recipe(named)  # what its spec should have, only the recipe could say
             parse_spec(kind, data["spec"])
             below = ""
         return WorkerConfig.model_validate(data)
     except ValidationError as error:
         raise ConfigInvalid("\n".join(validation_lines(error, f"{CONFIG_VARIABLE}: {below}"))) from None
-
-
-def _check_installed(spec: dict[str, object]) -> None:
-    """Raises ConfigInvalid for a recipe that this image lacks; what its spec should have, only the recipe could say."""
-    named = spec.get("recipe", DEFAULT)
-    if isinstance(named, str) and named not in recipes():
-        raise ConfigInvalid(
-            f"{CONFIG_VARIABLE}: spec.recipe: {named} is not installed in this image; it has "
-            f"{', '.join(sorted(recipes()))}"
-        )
 
 
 def _kind(run: object) -> Kind | None:

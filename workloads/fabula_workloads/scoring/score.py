@@ -10,13 +10,13 @@ from pathlib import Path
 from fabula_api.asked import Asked
 from fabula_api.eval_measures import Measures
 from fabula_api.metrics import ProfileName
-from fabula_api.recipes import asked_of, default_metrics, metrics_of, recipes
+from fabula_api.recipes import asked_of, broken, default_metrics, metrics_of, recipes
 from fabula_api.shared_spec import ArtifactSource, ModelSource, RunSpec
 from fabula_workloads.metrics.answer_files import arms_in, pictures_in
+from fabula_workloads.metrics.brought import brought, function_of, label
 from fabula_workloads.metrics.design import Design
 from fabula_workloads.metrics.evaluation import Evaluation, evaluate
 from fabula_workloads.metrics.materials import Computed, Materials
-from fabula_workloads.metrics.profiles import function_of
 from fabula_workloads.metrics.records import GivenAnswer
 from fabula_workloads.recipe_parts.evaluation import EvaluationParts, evaluation_of
 from fabula_workloads.report.document import document
@@ -51,6 +51,7 @@ class Wishes:
 class Scored:
     """What came out, and what a report shows beside it."""
 
+    recipe: str
     evaluation: Evaluation
     parts: EvaluationParts
     pictures: Mapping[str, Sequence[Path]]
@@ -67,7 +68,8 @@ class Scored:
 def score(folders: Sequence[Path], wishes: Wishes) -> Scored:
     """Measure and compare what lies in the folders. Raises ValueError, saying what is wrong and where."""
     if wishes.recipe not in recipes():
-        raise ValueError(f"there is no recipe {wishes.recipe}; installed are {', '.join(sorted(recipes()))}")
+        unknown = f"there is no recipe {wishes.recipe}; installed are {', '.join(sorted(recipes()))}"
+        raise ValueError(broken().get(wishes.recipe, unknown))
     parts = evaluation_of(wishes.recipe)
     answers, pictures, given = _found(folders, parts)
     arms = arms_in(answers)
@@ -80,7 +82,7 @@ def score(folders: Sequence[Path], wishes: Wishes) -> Scored:
     answers = _complete(answers, arms, order)
     evaluation = evaluate(design, answers, _computed(design, answers, pictures, given, wishes, parts), parts.answers)
     settings = {"recipe": wishes.recipe, **{f"folder {number}": str(path) for number, path in enumerate(folders, 1)}}
-    return Scored(evaluation, parts, pictures, settings, given)
+    return Scored(wishes.recipe, evaluation, parts, pictures, settings, given)
 
 
 def _found(
@@ -110,7 +112,7 @@ def files_of(scored: Scored, name: str) -> Iterator[tuple[str, str]]:
     shown = {sample: [thumbnail(path) for path in scored.pictures.get(sample, ())] for sample in samples}
     known = {sample: scored.given.get(sample) or EvaluationSample(id=sample) for sample in samples}
     settings = dict(scored.settings)
-    told = Told(evaluation, known, shown)
+    told = Told(evaluation, known, shown, recipe=scored.recipe)
     yield "report.html", page(told, name=name, lineage=[], settings=settings, parts=scored.parts.report)
     found = document(evaluation, [], settings)
     yield "report.json", json.dumps(found, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
@@ -179,7 +181,9 @@ def _computed(
             lambda source, field: (Path(source.uri or ""), source.uri or ""), lambda: None,
             (lambda: _training_texts(wishes.training_set)) if wishes.training_set else None,
         )  # fmt: skip
-        found.append(function_of(metric, profiles[0])(given))
+        measure = function_of(metric, profiles[0])
+        with brought(label(metric, profiles[0])):
+            found.append(measure(given))
     return found
 
 

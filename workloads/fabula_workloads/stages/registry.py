@@ -11,6 +11,7 @@ from fabula_api.recipes import Stage, recipes
 from fabula_api.worker import WorkerConfig
 from fabula_workloads.runtime.entry import StageFunction
 from fabula_workloads.runtime.failures import ConfigInvalid
+from fabula_workloads.runtime.installed import installed_recipe
 
 
 def find_stage(config: WorkerConfig) -> StageFunction:
@@ -19,24 +20,20 @@ def find_stage(config: WorkerConfig) -> StageFunction:
     Raises ConfigInvalid for a recipe that is not installed, a stage that its kind does not have, and a function that
     cannot be imported.
     """
-    found = recipes().get(config.spec.recipe)
-    if found is None:
-        raise ConfigInvalid(
-            f"recipe {config.spec.recipe!r} is not installed in this image; it has {', '.join(sorted(recipes()))}"
-        )
-    kind = config.run.kind
-    stages = {stage.name: stage for stage in (*found.stages.get(kind, ()), *found.dry_run.get(kind, ()))}
+    recipe, kind = installed_recipe(config.spec.recipe), config.run.kind
+    stages = {stage.name: stage for stage in (*recipe.stages.get(kind, ()), *recipe.dry_run.get(kind, ()))}
     stage = stages.get(config.stage)
     if stage is None:
         raise ConfigInvalid(
-            f"{kind} of the recipe {found.name} has no stage {config.stage!r}; it has {', '.join(sorted(stages))}"
+            f"{kind} of the recipe {recipe.name} has no stage {config.stage!r}; it has {', '.join(sorted(stages))}"
         )
     module, _, function = stage.runs.partition(":")
     try:
         return cast(StageFunction, getattr(import_module(module), function))
-    except (ImportError, AttributeError) as error:
+    except Exception as error:  # whatever the recipe's module raises when it is imported
         raise ConfigInvalid(
-            f"stage {stage.name} of the recipe {found.name} runs {stage.runs}, which this image cannot import: {error}"
+            f"stage {stage.name} of the recipe {recipe.name} runs {stage.runs}, which this image cannot import: "
+            f"{type(error).__name__}: {error}"
         ) from error
 
 

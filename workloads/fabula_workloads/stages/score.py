@@ -22,9 +22,9 @@ from fabula_api.summary import ScoreSummary
 from fabula_workloads.judging.figures import Judged, points_of
 from fabula_workloads.judging.gates import judged_gate
 from fabula_workloads.judging.summary import judges_found
+from fabula_workloads.metrics.brought import brought, function_of, label
 from fabula_workloads.metrics.evaluation import Evaluation, evaluate
 from fabula_workloads.metrics.materials import Computed, EvaluationMetric, Materials
-from fabula_workloads.metrics.profiles import function_of
 from fabula_workloads.metrics.records import GivenAnswer
 from fabula_workloads.metrics.summary import SUMMARY_LIMIT, summarize, wire_size
 from fabula_workloads.models.model_folder import model_folder, model_label
@@ -112,7 +112,8 @@ def _computed(
             given = Materials(
                 spec, profiles, answers, pictures, samples, parts.answers, model, context.check_stop, learned, points
             )
-            found.append(measure(given))
+            with brought(label(metric, profiles[0])):
+                found.append(measure(given))
     return found
 
 
@@ -147,7 +148,7 @@ def _commit(
     room = SUMMARY_LIMIT - (wire_size(judges) if judges else 0)
     summary = ScoreSummary.model_validate(summarize(evaluation, room) | ({"judges": judges} if judges else {}))
     thumbnails = {sample: [thumbnail(path) for path in paths] for sample, paths in pictures.items()}
-    told = Told(evaluation, samples, thumbnails, judged, spec)
+    told = Told(evaluation, samples, thumbnails, judged, spec, recipe=spec.recipe)
     shown = [*lineage, *behind(origins)]
     html = page(told, name=context.config.run.name, lineage=shown, settings=settings, parts=parts.report)
     found = document(evaluation, shown, settings) | ({"judges": judges_document(judged)} if judged.judges else {})
@@ -164,7 +165,8 @@ def _commit(
         files["verdicts.csv"] = verdicts_csv(judged)
     contents = {path: text.encode() for path, text in files.items()}
     contents["results.parquet"] = results_parquet(evaluation)
-    contents |= dict(parts.report.files(told))
+    with brought(f"what the recipe {spec.recipe} writes beside its report"):
+        contents |= dict(parts.report.files(told))
     contents |= _cards(told, origins, context.open_artifact("select", "sample-set")[1].digest, parts)
     written = [add_part(context.store, path, content) for path, content in contents.items()]
     counts = {"sample/ok": float(len(pictures)), "answer/ok": float(sum(arm.done for arm in evaluation.arms))}

@@ -15,8 +15,9 @@ from pathlib import Path
 from fabula_api.artifact import artifact_digest
 from fabula_api.details import SampleSetDetails
 from fabula_api.eval_run import EvalRunSpec
-from fabula_api.recipes import sample_format
+from fabula_api.recipes import metrics_of, sample_format
 from fabula_api.status import Lineage
+from fabula_workloads.metrics.brought import function_of
 from fabula_workloads.recipe_parts.evaluation import evaluation_of
 from fabula_workloads.runtime.artifact import add_parts, commit, part_of
 from fabula_workloads.runtime.context import StageContext, StageResult
@@ -36,6 +37,7 @@ def run(context: StageContext) -> StageResult:
     """
     spec = context.spec_of(EvalRunSpec)
     evaluation, layout = evaluation_of(spec.recipe), sample_format(spec)
+    check_metrics(spec)
     finder = evaluation.formats.get(layout)
     if finder is None:
         raise ConfigInvalid(
@@ -58,6 +60,17 @@ def run(context: StageContext) -> StageResult:
         }
         context.reporter.update(done=len(found), total=len(found), counts=counts)
         return _commit(context, spec, layout, _contents(found), counts)
+
+
+def check_metrics(spec: EvalRunSpec) -> None:
+    """Raise ConfigInvalid for a metric that cannot be computed here: now, not once all answers are paid for."""
+    known = metrics_of(spec.recipe)
+    for position, name in enumerate(spec.metrics):
+        if name not in known:
+            raise ConfigInvalid(f"metrics[{position}]: the recipe {spec.recipe} of this image has no {name}")
+        for profile in spec.profiles:
+            if profile in known[name].definitions:
+                function_of(known[name], profile)
 
 
 def _commit(

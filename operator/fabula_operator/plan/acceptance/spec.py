@@ -8,12 +8,15 @@ from typing import Any
 from pydantic import ValidationError
 
 from fabula_api.base import camel, value_at
+from fabula_api.fields import field_at
 from fabula_api.once import once
-from fabula_api.recipes import API_KINDS, Kind, recipes, unused_of
-from fabula_api.specs import DEFAULT, Spec, field_at, kind_of, parse_spec
+from fabula_api.recipes import API_KINDS, Kind, broken, recipes, unused_of
+from fabula_api.specs import DEFAULT, Spec, kind_of, parse_spec
 from fabula_api.uri import resolve_uri, uris_of
 from fabula_operator.plan.acceptance.refusal import Refusal
 
+RECIPE_BROKEN = "RecipeBroken"
+"""Reason of a run whose recipe is installed and cannot be used: nothing is wrong with the run."""
 SPECS = 512
 """Specs of which what follows from them is remembered: those of the runs that are looked at right now."""
 
@@ -22,6 +25,8 @@ SPECS = 512
 def parsed(wire: Mapping[str, Any], kind: Kind) -> Spec | Refusal:
     """The spec on the wire as the model of its recipe."""
     named = wire.get("recipe", DEFAULT)
+    if isinstance(named, str) and named in broken():
+        return Refusal(RECIPE_BROKEN, f"spec.recipe: {broken()[named]}")
     if isinstance(named, str) and named not in recipes():
         # First: what else it has, only its recipe could tell.
         return Refusal("UnknownRecipe", unknown_recipe(named, kind))

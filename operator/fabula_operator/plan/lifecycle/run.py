@@ -12,6 +12,7 @@ from datetime import datetime
 from fabula_api.outside import camel_reason
 from fabula_api.status import Lineage, Progress, RunStatus
 from fabula_operator.plan.acceptance.refusal import Accepted, Refusal
+from fabula_operator.plan.acceptance.spec import RECIPE_BROKEN
 from fabula_operator.plan.actions import Action, DeleteChild, EnsureChild, Plan, SuspendChild
 from fabula_operator.plan.kinds import KINDS
 from fabula_operator.plan.lifecycle.accept import accept
@@ -40,7 +41,7 @@ def plan(seen: Observed, now: datetime) -> Plan:
         return after_the_end(seen, now)
     accepted = accept(seen)
     if isinstance(accepted, Refusal):
-        return refuse(seen, accepted, now)
+        return _hold(seen, accepted, now) if accepted.reason == RECIPE_BROKEN else refuse(seen, accepted, now)
     spec = accepted.spec
     inputs = resolve_externals(seen, spec)
     kind = KINDS[run.identity.kind]
@@ -122,6 +123,19 @@ def _wait(seen: Observed, accepted: Accepted, waiting: Waiting, now: datetime) -
         return conclude(seen, accepted, status, condition.suspended(waiting.message), now=now)
     phase = condition.waiting(waiting.reason, waiting.message, stalled=waiting.stalled)
     return conclude(seen, accepted, status, phase, now=now)
+
+
+def _hold(seen: Observed, refusal: Refusal, now: datetime) -> Plan:
+    """It is the installation that has to be mended: nothing starts until then, and what runs is left alone."""
+    before = KINDS[seen.run.identity.kind].begin(_reopened(seen.run.status), refusal.estimate)
+    status = before.replace(
+        state=before.state or "Pending",
+        reason=refusal.reason,
+        progress=(before.progress or Progress()).replace(summary=refusal.reason, eta=None),
+    )
+    phase = condition.waiting(refusal.reason, refusal.message, stalled=True)
+    phase = replace(phase, accepted=("Unknown", refusal.reason, refusal.message))
+    return conclude(seen, None, status, phase, now=now)
 
 
 def _suspend(seen: Observed, accepted: Accepted, status: RunStatus, views: list[StageView], now: datetime) -> Plan:

@@ -73,7 +73,10 @@ def load_stages() -> None:
     for recipe in recipes().values():
         for stages in (*recipe.stages.values(), *recipe.dry_run.values()):
             for stage in stages:
-                importlib.import_module(stage.runs.partition(":")[0])
+                try:
+                    importlib.import_module(stage.runs.partition(":")[0])
+                except Exception as error:  # whoever runs that stage is told
+                    _log.warning("%s was not loaded ahead: %s: %s", stage.runs, type(error).__name__, error)
     for name in ("fabula_workloads.command", "boto3", "PIL.Image", "numpy"):
         importlib.import_module(name)
     gc.collect()
@@ -159,9 +162,9 @@ def look_also_in(path: str) -> None:
     """Find modules, and with them recipes, where PYTHONPATH says, as a new process would."""
     if more := [folder for folder in path.split(os.pathsep) if folder and folder not in sys.path]:
         sys.path[:0] = more
-        from fabula_api.recipes import recipes
+        from fabula_api.recipes import installed
 
-        recipes.cache_clear()
+        installed.cache_clear()
 
 
 def _ended() -> list[tuple[int, int]]:
