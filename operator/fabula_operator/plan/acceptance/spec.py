@@ -26,7 +26,7 @@ def parsed(wire: Mapping[str, Any], kind: Kind) -> Spec | Refusal:
     """The spec on the wire as the model of its recipe."""
     named = wire.get("recipe", DEFAULT)
     if isinstance(named, str) and named in broken():
-        return Refusal(RECIPE_BROKEN, f"spec.recipe: {broken()[named]}")
+        return Refusal(RECIPE_BROKEN, unusable_recipe(named))
     if isinstance(named, str) and named not in recipes():
         # First: what else it has, only its recipe could tell.
         return Refusal("UnknownRecipe", unknown_recipe(named, kind))
@@ -34,6 +34,11 @@ def parsed(wire: Mapping[str, Any], kind: Kind) -> Spec | Refusal:
         return parse_spec(kind, wire)
     except ValidationError as error:
         return Refusal("InvalidSpec", _in_words(error))
+
+
+def unusable_recipe(recipe: str) -> str:
+    """A sentence on one that is installed and cannot be used."""
+    return f"spec.recipe: {broken()[recipe]}"
 
 
 def unknown_recipe(recipe: str, kind: Kind) -> str:
