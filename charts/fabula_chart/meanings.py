@@ -19,7 +19,6 @@ MEANINGS: dict[str, str] = {
     "GradientNotFinite": "the gradient norm is no number",
     "LossNotFinite": "the loss is no number",
     "LossSpike": "the loss jumped far above what is usual for the run",
-    "JudgesTrusted": "whether each judge told apart what anybody can; the message says what one does that did not",
     "NoGates": "the evaluation has no gates",
     "NoPods": "a child is there, and no pod of it comes",
     "NoReport": "no pod of the stage has told anything for long",

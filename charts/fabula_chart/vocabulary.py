@@ -13,11 +13,12 @@ from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
+from fabula_api.recipes import API_KINDS
 from fabula_api.worker import ExitCode
 from fabula_chart.meanings import MEANINGS
 from fabula_chart.metric_names import OPERATOR, WORKERS, metrics
 from fabula_cli.exits import Exit
-from fabula_operator.plan.kinds import CONDITION_TYPES
+from fabula_operator.plan.status.conditions import TYPES
 
 _ROOT = Path(__file__).parents[2]
 _PLAN = "operator/fabula_operator/plan"
@@ -36,11 +37,11 @@ _OTHERS = {
     "PyTorchJob",
     "DisruptionTarget",
     "ValidationException",
-    "GatesPassed",
     "NotFit",
     "InvalidBucketName",
     "KeyTooLongError",
     "StreamingBench",
+    *(name for one in API_KINDS.values() for name in one.status.own_conditions),
 }
 """Kinds, condition types, codes and benchmarks that stand where a reason might."""
 Entry = tuple[str, str]
@@ -93,7 +94,8 @@ def page() -> str:
         "that tells of it, or beside a count of items; `…` is what is filled in. What has no name here is a pod's or\n"
         "a provider's own word, shown as it came. A change of this page is a change of what scripts may rely on.",
         "## Condition types",
-        ", ".join(f"`{one}`" for one in CONDITION_TYPES) + ".",
+        f"{', '.join(f'`{one}`' for one in TYPES)}. Beside them some kinds have their own:",
+        _conditions(),
         _table("Reasons that the operator gives", "reason", reasons(_PLAN)),
         _table("Reasons that workers give", "reason", reasons(WORKERS)),
         _table("Events", "event", events()),
@@ -111,6 +113,13 @@ def page() -> str:
 def _table(title: str, head: str, entries: list[Entry]) -> str:
     rows = [f"| {word} | {about.replace('|', chr(92) + '|')} |" for word, about in entries]
     return "\n".join([f"## {title}", "", f"| {head} | what it says |", "|---|---|", *rows])
+
+
+def _conditions() -> str:
+    """The conditions that single kinds have."""
+    own = [(kind, named) for kind, one in API_KINDS.items() for named in one.status.own_conditions.items()]
+    rows = [f"| `{name}` | {kind} | {about} |" for kind, (name, about) in own]
+    return "\n".join(["| type | kind | True says |", "|---|---|---|", *rows])
 
 
 def _metrics(title: str, folder: str) -> str:

@@ -69,5 +69,5 @@ COLUMNS: dict[Kind, list[Column]] = {
 
 def columns(kind: Kind) -> list[Column]:
     """The columns of `kubectl get`: every run's, and those that the installed recipes add."""
-    own = [one for recipe in recipes().values() for one in recipe.columns.get(kind, ())]
-    return [*COLUMNS[kind], *(_column(one.name, one.path, one.type, wide=one.wide, about=one.about) for one in own)]
+    added = [one for recipe in recipes().values() for one in recipe.columns.get(kind, ())]
+    return [*COLUMNS[kind], *(_column(one.name, one.path, one.type, wide=one.wide, about=one.about) for one in added)]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 from fabula_api.arms import Arm
-from fabula_api.eval_run import EvalRunSpec
+from fabula_api.base import value_at
 from fabula_api.judges import Judge
 from fabula_api.recipes import Stage
 from fabula_api.specs import Spec
@@ -18,9 +18,8 @@ def entries(stage: Stage, spec: Spec) -> Sequence[Entry]:
     """The entries for each of which a stage runs; nothing for a stage that runs once."""
     if stage.for_each is None:
         return ()
-    if not isinstance(spec, EvalRunSpec):
-        raise TypeError(f"stage {stage.name} runs for each of {stage.for_each}, which only an EvalRun has")
-    return spec.arms if stage.for_each == "arms" else spec.judges
+    found: Sequence[Entry] = value_at(spec, stage.for_each)
+    return found
 
 
 def instance(stage: str, entry: str | None) -> str:

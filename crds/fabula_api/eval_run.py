@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, ClassVar
 
 from pydantic import Field
@@ -65,6 +66,10 @@ class EvalRunSpec(Measures, Judging, RunSpec):
 
 
 class EvalRunStatus(Billed, RunStatus):
+    own_conditions: ClassVar[Mapping[str, str]] = {
+        "GatesPassed": "all gates are kept",
+        "JudgesTrusted": "each judge told apart what anybody can",
+    }
     shards: ShardCount | None = None
     """Inference shards of all arms."""
     arms: Annotated[list[ArmStatus], Field(max_length=8)] = Field(default_factory=list)

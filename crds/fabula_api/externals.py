@@ -46,11 +46,16 @@ class External:
         return self.source.ref if isinstance(self.source, ArtifactSource) else None
 
     @property
+    def model(self) -> ModelSource | None:
+        """The source, where it is a model."""
+        return self.source if isinstance(self.source, ModelSource) else None
+
+    @property
     def digest(self) -> str | None:
         """Digest of its content, where the spec gives it: as such, or as the commit of a Hub repository."""
         if self.source.digest is not None:
             return self.source.digest
-        revision = self.source.revision if isinstance(self.source, ModelSource) else None
+        revision = self.model.revision if self.model is not None else None
         return COMMIT + revision if revision and _COMMIT.fullmatch(revision) else None
 
     @property
@@ -100,15 +105,15 @@ def _of_the_recipe(spec: Spec) -> tuple[External, ...]:
     return tuple(_external(spec, one) for one in recipe.models.get(kind_of(spec), ()) if _is_read(spec, one))
 
 
-def _is_read(spec: Spec, one: ReadModel) -> bool:
-    return one.when is None or value_at(spec, one.when[0]) in one.when[1]
+def _is_read(spec: Spec, read: ReadModel) -> bool:
+    return read.when is None or value_at(spec, read.when[0]) in read.when[1]
 
 
-def _external(spec: Spec, one: ReadModel) -> External:
-    source = value_at(spec, one.field)
+def _external(spec: Spec, read: ReadModel) -> External:
+    source = value_at(spec, read.field)
     if not isinstance(source, ArtifactSource | ModelSource):
-        raise TypeError(f"recipe {spec.recipe}: {one.field} is neither a ModelSource nor an ArtifactSource")
-    return External(one.name, one.name, camel(one.field), source, one.made_by)
+        raise TypeError(f"recipe {spec.recipe}: {read.field} is neither a ModelSource nor an ArtifactSource")
+    return External(read.name, read.name, camel(read.field), source, read.made_by)
 
 
 def unresolved(spec: Spec) -> tuple[External, ...]:

@@ -42,8 +42,8 @@ class Template(SpecModel):
     def code(self) -> dict[str, Any] | None:
         """The image and the variables that decide which code runs and whom it asks; None where there are none."""
         env = {name: value for name, value in self.env.items() if name.startswith(CODE_BEARING)}
-        found = ({"image": self.image} if self.image else {}) | ({"env": env} if env else {})
-        return found or None
+        parts = ({"image": self.image} if self.image else {}) | ({"env": env} if env else {})
+        return parts or None
 
 
 class Rdma(SpecModel):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -122,6 +123,7 @@ class EarlierAttempts(StatusModel):
 
 
 class FineTuneRunStatus(RunStatus):
+    own_conditions: ClassVar[Mapping[str, str]] = {"Healthy": "the watchdog objects to nothing"}
     estimate: Estimate | None = None
     """Memory and hours that the run is expected to need."""
     metrics: Metrics | None = None

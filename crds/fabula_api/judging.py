@@ -34,6 +34,12 @@ def rubric_of(spec: EvalRunSpec, judge: Judge) -> Rubric:
     return rubrics_of(spec)[judge.rubric]
 
 
+def asked_of_judge(spec: EvalRunSpec, judge: Judge) -> dict[str, object]:
+    """What a judge is asked by, for the key of its stage. A recipe's rubric is code: where its words change, so do the
+    verdicts."""
+    return {"rubric": rubric_of(spec, judge)}
+
+
 def pairs_of(spec: EvalRunSpec, judge: Judge) -> list[tuple[str, str]]:
     """(arm, versus) of every comparison, in the order of the arms; under a scale each arm's points imply them."""
     names = [arm.name for arm in spec.arms]

@@ -13,7 +13,16 @@ class RequestQuota(SpecModel):
     group: Name | None = None
     """Builds with the same group share one quota."""
 
+    @property
+    def tokens_allowed(self) -> int | None:
+        """Tokens a minute; None where the provider counts requests alone, or nothing is said."""
+        return None
+
 
 class Quota(RequestQuota):
     tokens_per_minute: int | None = Field(None, ge=1)
     """Tokens a minute that the provider's account allows for the model."""
+
+    @property
+    def tokens_allowed(self) -> int | None:
+        return self.tokens_per_minute

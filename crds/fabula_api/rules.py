@@ -9,22 +9,15 @@ from collections.abc import Iterator
 
 from fabula_api.base import Rule, camel
 from fabula_api.fields import field_at
-from fabula_api.recipes import Kind, recipes
+from fabula_api.recipes import API_KINDS, Kind, recipes
 from fabula_api.specs import spec_type
-
-FIXED: dict[Kind, tuple[str, ...]] = {
-    "DatasetBuild": ("recipe", "output"),
-    "FineTuneRun": ("recipe", "dataset", "model", "lora", "training", "pixels", "deepspeed", "topology", "output"),
-    "EvalRun": ("recipe", "samples", "arms", "baseline", "prompt", "pixels", "generation", "shards", "output"),
-}
-"""Fields of every recipe that cannot change while a run is running, or after it succeeded, in snake_case."""
 
 _FREE = "!has(oldSelf.status) || !has(oldSelf.status.state) || !(oldSelf.status.state in ['Running', 'Suspended', 'Succeeded'])"  # noqa: E501
 
 
 def fixed_fields(kind: Kind) -> Iterator[tuple[str, str]]:
     """What cannot change, as (recipe, dotted snake_case path); the recipe is empty where all recipes have the field."""
-    yield from (("", path) for path in FIXED[kind])
+    yield from (("", path) for path in API_KINDS[kind].fixed)
     for recipe in recipes().values():
         yield from ((recipe.name, path) for path in recipe.fixed.get(kind, ()))
 
@@ -34,12 +27,12 @@ def fixed_rules(kind: Kind) -> list[Rule]:
     rules: list[Rule] = []
     for recipe, path in fixed_fields(kind):
         field = camel(path)
-        found = field_at(spec_type(kind, recipe), path)
-        if found is None:
+        definition = field_at(spec_type(kind, recipe), path)
+        if definition is None:
             raise ValueError(f"recipe {recipe}: {kind} has no field {path} that could stay as it is")
         new, old = f"self.spec.{field}", f"oldSelf.spec.{field}"
         same = f"{new} == {old}"
-        if found.default is None:
+        if definition.default is None:
             same = f"has({new}) == has({old}) && (!has({new}) || {same})"
         if recipe:
             block = field.partition(".")[0]

@@ -27,8 +27,8 @@ DEFAULT: str = RunSpec.model_fields["recipe"].default
 
 def spec_type(kind: Kind, recipe: str) -> type[DatasetBuildSpec] | type[FineTuneRunSpec] | type[EvalRunSpec]:
     """The model of a kind's spec under a recipe; of an unknown recipe, what every recipe has."""
-    found = recipes().get(recipe)
-    return _own(found, kind) if found else API_KINDS[kind].spec
+    installed = recipes().get(recipe)
+    return _own(installed, kind) if installed else API_KINDS[kind].spec
 
 
 def _own(recipe: Recipe, kind: Kind) -> type[DatasetBuildSpec] | type[FineTuneRunSpec] | type[EvalRunSpec]:

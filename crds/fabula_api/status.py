@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, GetJsonSchemaHandler
+from pydantic_core import CoreSchema
 
+from fabula_api.attribute_docs import attribute_docs
 from fabula_api.base import ContentDigest, Count, StatusModel, Text, Timestamp, Uri
 
 ConditionStatus = Literal["True", "False", "Unknown"]
@@ -124,6 +127,8 @@ class Lineage(StatusModel):
 class RunStatus(StatusModel):
     """Fields of every status."""
 
+    own_conditions: ClassVar[Mapping[str, str]] = {}
+    """Types of the conditions that the kind has beside those of every kind, and what each tells."""
     state: State | None = None
     """One word: Pending, Running, Suspended, Succeeded or Failed."""
     reason: Text | None = None
@@ -137,8 +142,7 @@ class RunStatus(StatusModel):
             json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
         ),
     ] = Field(default_factory=list)
-    """Accepted, Running, Suspended, Succeeded, Failed, Finished, Reconciling, Stalled; Healthy on a FineTuneRun,
-    GatesPassed and JudgesTrusted on an EvalRun."""
+    """Accepted, Running, Suspended, Succeeded, Failed, Finished, Reconciling, Stalled"""
     progress: Progress | None = None
     """How far the run is."""
     stages: list[StageStatus] = Field(default_factory=list, max_length=64)
@@ -151,3 +155,12 @@ class RunStatus(StatusModel):
     """Why it failed."""
     lineage: list[Lineage] = Field(default_factory=list, max_length=64)
     """Inputs by digest: dataset, adapter and score form one chain."""
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """The JSON Schema, whose conditions are described with the kind's own."""
+        schema = super().__get_pydantic_json_schema__(core, handler)
+        conditions = handler.resolve_ref_schema(schema)["properties"]["conditions"]
+        own = "".join(f"; {name}: {about}" for name, about in cls.own_conditions.items())
+        conditions["description"] = f"{attribute_docs(cls)['conditions']}{own}."
+        return schema

@@ -57,8 +57,8 @@ class Client:
 
     def get(self, resource: Resource, namespace: str | None, name: str) -> Obj:
         """The object. Raises ApiError, 404 where there is none."""
-        found: Obj = self.request("GET", resource.path(namespace, name))
-        return found
+        obj: Obj = self.request("GET", resource.path(namespace, name))
+        return obj
 
     def list(self, resource: Resource, namespace: str | None, labels: str | None = None) -> list[Obj]:
         """All objects, of one namespace or of all, with apiVersion and kind filled in."""

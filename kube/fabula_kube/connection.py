@@ -183,8 +183,8 @@ class Connection:
         async with self._renewing:
             if self.credentials.authorization == refused:
                 await asyncio.to_thread(self._renew_all)
-        found = self.credentials.authorization
-        return found if found != refused else None
+        renewed = self.credentials.authorization
+        return renewed if renewed != refused else None
 
     def _renew_all(self) -> None:
         self.credentials.renew()

@@ -45,8 +45,8 @@ class Credentials:
     @property
     def authorization(self) -> str | None:
         """The header that signs a request; None where a certificate does, or nothing."""
-        found: str | None = self.configuration.api_key.get(_TOKEN)
-        return found
+        header: str | None = self.configuration.api_key.get(_TOKEN)
+        return header
 
     @property
     def authority(self) -> str:

@@ -20,8 +20,8 @@ class QuantityError(ValueError):
 def parse_quantity(text: str | int | float) -> Decimal:
     """The number that a quantity stands for, in its base unit (cores, bytes, pieces). Raises QuantityError."""
     string = str(text)
-    if found := _QUANTITY.fullmatch(string):
-        number, suffix = found["number"], found["suffix"]
+    if match := _QUANTITY.fullmatch(string):
+        number, suffix = match["number"], match["suffix"]
         factor = _SUFFIXES.get(suffix)
         return Decimal(number + suffix) if factor is None else Decimal(number) * factor
     shape = re.fullmatch(_SHAPE[1:-1], string)

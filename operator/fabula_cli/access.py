@@ -80,11 +80,11 @@ class Access:
 
     def run(self, name: str) -> Run:
         """The one run of that name. Raises CommandFailed where there is none, or several."""
-        found = self.runs([name])
-        if len(found) > 1:
-            several = ", ".join(title(run) for run in found)
+        runs = self.runs([name])
+        if len(runs) > 1:
+            several = ", ".join(title(run) for run in runs)
             raise CommandFailed(Exit.USAGE, f"{name} names several runs: {several}; say which, as KIND/NAME")
-        return found[0]
+        return runs[0]
 
     def served(self, resource: Resource) -> Resource:
         """The resource in the version that this cluster prefers. Raises ApiError, 404 where it has no such group."""

@@ -18,13 +18,13 @@ class Certificates:
 
 def ensure_certificates(folder: Path) -> Certificates:
     """The certificates in `folder`, made when they are missing. Keys are readable by the owner only."""
-    found = Certificates(folder / "ca.crt", folder / "status.crt", folder / "status.key")
-    if all(path.exists() for path in (found.authority, found.certificate, found.key)):
-        return found
+    certificates = Certificates(folder / "ca.crt", folder / "status.crt", folder / "status.key")
+    if all(path.exists() for path in (certificates.authority, certificates.certificate, certificates.key)):
+        return certificates
     authority = trustme.CA(organization_name="Fabula laptop")
     server = authority.issue_cert("127.0.0.1", "localhost", "::1")
-    found.key.touch(mode=0o600)
-    server.private_key_pem.write_to_path(str(found.key))
-    server.cert_chain_pems[0].write_to_path(str(found.certificate))
-    authority.cert_pem.write_to_path(str(found.authority))
-    return found
+    certificates.key.touch(mode=0o600)
+    server.private_key_pem.write_to_path(str(certificates.key))
+    server.cert_chain_pems[0].write_to_path(str(certificates.certificate))
+    authority.cert_pem.write_to_path(str(certificates.authority))
+    return certificates

@@ -142,7 +142,7 @@ def _operator(facts: Facts, now: datetime) -> Check:
         return Check(about, "NOTE", f"its Lease cannot be seen ({facts.leases.why})")
     if not facts.leases:
         return Check(about, "MISSING", "no operator ever held the Lease: helm install, or `fabula up` on a laptop")
-    newest = max(facts.leases, key=lambda one: str(one["spec"].get("renewTime") or ""))
+    newest = max(facts.leases, key=lambda deployment: str(deployment["spec"].get("renewTime") or ""))
     holder, renewed = newest["spec"].get("holderIdentity"), str(newest["spec"].get("renewTime") or "")
     where = f"{newest['metadata']['namespace']}/{newest['metadata']['name']}"
     if not holder or not renewed:
@@ -154,8 +154,9 @@ def _operator(facts: Facts, now: datetime) -> Check:
         return Check(about, "MISSING", words)
     ready = ""
     if not isinstance(facts.deployments, Unseen) and facts.deployments:
-        one = facts.deployments[0]
-        ready = f"; {(one.get('status') or {}).get('readyReplicas') or 0} of {one['spec'].get('replicas', 1)} are ready"
+        deployment = facts.deployments[0]
+        count = (deployment.get("status") or {}).get("readyReplicas") or 0
+        ready = f"; {count} of {deployment['spec'].get('replicas', 1)} are ready"
     return Check(about, "OK", f"{holder} holds the Lease {where}{ready}")
 
 

@@ -80,14 +80,14 @@ def _leases(reach: Access, release: Installation | Unseen | None) -> list[dict[s
         return [
             one for one in reach.client.list(_LEASE, release.lease[0]) if one["metadata"]["name"] == release.lease[1]
         ]
-    found = [one for one in reach.client.list(_LEASE, None) if not one["metadata"]["namespace"].startswith("kube-")]
-    return [one for one in found if _OURS in str(one["metadata"]["name"])]
+    leases = [one for one in reach.client.list(_LEASE, None) if not one["metadata"]["namespace"].startswith("kube-")]
+    return [one for one in leases if _OURS in str(one["metadata"]["name"])]
 
 
 def _quotas(reach: Access) -> list[dict[str, Any]] | Unseen:
-    found = seen(lambda: reach.client.list(_QUOTA, reach.namespace))
+    quotas = seen(lambda: reach.client.list(_QUOTA, reach.namespace))
     # A server without the kind bounds nothing.
-    return [] if isinstance(found, Unseen) and found.why == "NotFound" else found
+    return [] if isinstance(quotas, Unseen) and quotas.why == "NotFound" else quotas
 
 
 def _release(reach: Access, deployments: list[dict[str, Any]] | Unseen) -> Installation | Unseen | None:
@@ -118,9 +118,9 @@ def _account(deployments: list[dict[str, Any]] | Unseen) -> tuple[str, str] | No
         return None
     if not deployments:
         return NAMESPACE, SERVICE_ACCOUNT
-    one = deployments[0]
-    name = one["spec"]["template"]["spec"].get("serviceAccountName") or "default"
-    return str(one["metadata"]["namespace"]), str(name)
+    deployment = deployments[0]
+    name = deployment["spec"]["template"]["spec"].get("serviceAccountName") or "default"
+    return str(deployment["metadata"]["namespace"]), str(name)
 
 
 def _wanted() -> list[tuple[str, str, str, str]]:

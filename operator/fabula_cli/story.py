@@ -31,20 +31,20 @@ def tell_once(teller: Teller, talk: Talk) -> bool:
     assert asked is not None
     said = _Said()
     began = time.monotonic()
-    found = teller.tell(
+    story = teller.tell(
         asked.files, said.say, seed=talk.seed, prompt=talk.prompt, wish=talk.wish,
         **({"sample": asked.sample} if asked.sample else {}),
     )  # fmt: skip
     said.end()
-    if isinstance(found, Failure):
-        complain(f"no story: {found.reason}")
+    if isinstance(story, Failure):
+        complain(f"no story: {story.reason}")
         return False
-    answer = found.answer
+    answer = story.answer
     seconds = time.monotonic() - began
     aside.print(shown(f"{answer.tokens} tokens in {seconds:.1f} s, seed {talk.seed}", "dim"))
     if answer.finish == "length":
         aside.print(shown("note: cut off at --max-new-tokens", "yellow"))
-    if not found.readable:
+    if not story.readable:
         aside.print(shown("note: it has not the form that the recipe asks for; an evaluation calls it unparseable"))
     return True
 

@@ -26,12 +26,12 @@ class SecretSeen:
 def look(reach: Access, name: str) -> SecretSeen:
     """Look for it in the user's namespace. Raises ApiError."""
     try:
-        found = reach.client.get(_SECRET, reach.namespace, name)
+        secret = reach.client.get(_SECRET, reach.namespace, name)
     except ApiError as error:
         if error.not_found:
             return SecretSeen(name, None)
         raise
-    return SecretSeen(name, tuple(sorted(found.get("data") or ())))
+    return SecretSeen(name, tuple(sorted(secret.get("data") or ())))
 
 
 def judge_secret(secret: SecretSeen | Unseen | None, namespace: str) -> Check:

@@ -86,15 +86,15 @@ def why_renew(certificate: bytes | None, names: Sequence[str], now: datetime) ->
     if not certificate:
         return "there is none"
     try:
-        found = x509.load_pem_x509_certificate(certificate)
-        held = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        current = x509.load_pem_x509_certificate(certificate)
+        held = current.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except (ValueError, x509.ExtensionNotFound) as error:
         return f"it cannot be read ({type(error).__name__})"
     if missing := [name for name in names if _general_name(name) not in held]:
         return f"it does not name {', '.join(missing)}"
-    life = found.not_valid_after_utc - found.not_valid_before_utc
-    if found.not_valid_after_utc - now < life / 3:
-        return f"it ends on {found.not_valid_after_utc:%Y-%m-%d}"
+    life = current.not_valid_after_utc - current.not_valid_before_utc
+    if current.not_valid_after_utc - now < life / 3:
+        return f"it ends on {current.not_valid_after_utc:%Y-%m-%d}"
     return None
 
 
@@ -103,11 +103,11 @@ def may_sign(authority: Pair | None, now: datetime, life: timedelta = LIFE) -> b
     if authority is None:
         return False
     try:
-        found = x509.load_pem_x509_certificate(authority.certificate)
+        certificate = x509.load_pem_x509_certificate(authority.certificate)
         key = serialization.load_pem_private_key(authority.key, None)
     except ValueError:
         return False
-    return isinstance(key, ec.EllipticCurvePrivateKey) and found.not_valid_after_utc > now + life
+    return isinstance(key, ec.EllipticCurvePrivateKey) and certificate.not_valid_after_utc > now + life
 
 
 def ends(certificate: bytes) -> datetime:

@@ -49,18 +49,18 @@ def secret(namespace: str, name: str, authority: Pair, server: Pair) -> Obj:
 async def ensure(api: Api, namespace: str, name: str, names: Sequence[str], now: datetime) -> str:
     """Make or renew the Secret if that is due; what was done. Raises ApiError."""
     for _ in range(5):
-        found = await api.get(SECRET, namespace, name)
-        held = {file: base64.b64decode(text) for file, text in ((found or {}).get("data") or {}).items()}
+        stored = await api.get(SECRET, namespace, name)
+        held = {file: base64.b64decode(text) for file, text in ((stored or {}).get("data") or {}).items()}
         if (why := why_renew(held.get(CERTIFICATE), names, now)) is None:
             return f"secret {namespace}/{name} serves as it is"
         known = Pair(held[AUTHORITY], held[SIGNER]) if AUTHORITY in held and SIGNER in held else None
         authority = known if known is not None and may_sign(known, now) else make_authority(now)
         wanted = secret(namespace, name, authority, issue(names, authority, now))
         try:
-            if found is None:
+            if stored is None:
                 await api.create(SECRET, wanted)
             else:
-                await api.replace(SECRET, {**found, "data": wanted["data"]})
+                await api.replace(SECRET, {**stored, "data": wanted["data"]})
         except ApiError as error:
             if error.code != 409:
                 raise

@@ -30,8 +30,8 @@ class TrialFailed(Exception):
 
 def conditions(run: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     """The conditions that hold, by their type."""
-    found = (run.get("status") or {}).get("conditions") or ()
-    return {one["type"]: one for one in found if one["status"] == "True"}
+    listed = (run.get("status") or {}).get("conditions") or ()
+    return {one["type"]: one for one in listed if one["status"] == "True"}
 
 
 def told(run: Mapping[str, Any]) -> str:
@@ -63,16 +63,16 @@ async def try_run(api: Api, run: Obj, limit_seconds: float) -> str:
     await api.create(resource, run)
     last = ""
     while time.monotonic() < until:
-        found = await api.get(resource, namespace, name)
-        if found is None:
+        obj = await api.get(resource, namespace, name)
+        if obj is None:
             raise TrialFailed(f"{resource.plural}/{name} was deleted by somebody")
-        if (now := told(found)) != last:
+        if (now := told(obj)) != last:
             logger.info("%s", now)
             last = now
-        if "Failed" in (holds := conditions(found)):
+        if "Failed" in (holds := conditions(obj)):
             raise TrialFailed(f"it failed: {now}. Look at it: kubectl -n {namespace} describe {resource.plural} {name}")
         if "Succeeded" in holds:
-            await api.delete(resource, namespace, name, found["metadata"]["uid"])
+            await api.delete(resource, namespace, name, obj["metadata"]["uid"])
             return now
         await asyncio.sleep(LOOK_SECONDS)
     raise TrialFailed(
@@ -83,10 +83,10 @@ async def try_run(api: Api, run: Obj, limit_seconds: float) -> str:
 
 async def remove(api: Api, resource: Resource, namespace: str, name: str, until: float) -> None:
     """Delete a run that an earlier trial left, and wait until it is gone. Raises TrialFailed."""
-    while (found := await api.get(resource, namespace, name)) is not None:
+    while (left := await api.get(resource, namespace, name)) is not None:
         if time.monotonic() >= until:
             raise TrialFailed(f"{resource.plural}/{name} of an earlier trial is not gone; does the operator run?")
-        await api.delete(resource, namespace, name, found["metadata"]["uid"])
+        await api.delete(resource, namespace, name, left["metadata"]["uid"])
         await asyncio.sleep(LOOK_SECONDS)
 
 

@@ -10,8 +10,8 @@ _ADD = """\
 ## To add one
 
 1. Write a test with a few texts and the figures that they must get, worked out by hand.
-2. Add a file to `crds/fabula_api/metrics/own` with a `METRIC`: a `Metric` record, whose definition names a function as
-   `module:function`. The function takes a `Reading` (the text, and its turns) and gives a figure, or None where the
+2. Add a file to `crds/fabula_api/metrics/records` with a `METRIC`: a `Metric` record, whose definition names a function
+   as `module:function`. The function takes a `Reading` (the text, and its turns) and gives a figure, or None where the
    text has none. It may stand in the same file, or beside the others in `fabula_workloads/metrics`. One that needs a
    model, or all answers at once, says `over="evaluation"` and takes `Materials`.
 3. `make generate`. Schema, this page, tables, report, status and self-tests follow from the record.

@@ -1,6 +1,6 @@
 """Recipes: what each is, as data, and how the ones that are installed are found."""
 
-from fabula_api.recipes.found import (
+from fabula_api.recipes.installed import (
     ENTRY_POINTS,
     Installed,
     RecipesBroken,
@@ -14,7 +14,16 @@ from fabula_api.recipes.found import (
     stages_of,
     unoffered,
 )
-from fabula_api.recipes.kind_specs import API_KINDS, ApiKind, Spec, block_of, needs_block, unused_of
+from fabula_api.recipes.kind_specs import (
+    API_KINDS,
+    ApiKind,
+    NamedRun,
+    Spec,
+    block_of,
+    named_of,
+    needs_block,
+    unused_of,
+)
 from fabula_api.recipes.records import (
     HELD_OUT,
     Column,
@@ -37,6 +46,7 @@ __all__ = [
     "Figure",
     "Installed",
     "Kind",
+    "NamedRun",
     "Paid",
     "ReadModel",
     "Recipe",
@@ -51,6 +61,7 @@ __all__ = [
     "default_metrics",
     "installed",
     "metrics_of",
+    "named_of",
     "needs_block",
     "recipes",
     "sample_format",

@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 from pydantic import BaseModel
 
+from fabula_api.base import camel
 from fabula_api.dataset_build import DatasetBuildSpec, DatasetBuildStatus
 from fabula_api.eval_run import EvalRunSpec, EvalRunStatus
 from fabula_api.fine_tune_run import FineTuneRunSpec
@@ -18,8 +19,18 @@ Spec: TypeAlias = DatasetBuildSpec | FineTuneRunSpec | EvalRunSpec
 
 
 @dataclass(frozen=True, slots=True)
+class NamedRun:
+    """A field of a spec in which a run may name another one, whose artifact it reads."""
+
+    path: str
+    """Dotted, in camelCase; each entry of a list is meant by `[]`: `arms[].adapter`."""
+    made_by: Kind
+    """Kind of the run that is named."""
+
+
+@dataclass(frozen=True, slots=True)
 class ApiKind:
-    """A kind of the API: its names, and the models of what it holds."""
+    """A kind of the API: its names, the models of what it holds, and what stays as it is once a run has started."""
 
     plural: str
     short: str
@@ -28,13 +39,37 @@ class ApiKind:
     status: type[DatasetBuildStatus] | type[FineTuneRunStatus] | type[EvalRunStatus]
     summary: type[Summary]
     """What its last stage says, for its status."""
+    fixed: tuple[str, ...]
+    """Fields of every recipe that cannot change while a run is running, or after it succeeded, in snake_case."""
+    names: tuple[NamedRun, ...] = ()
+    """Where its spec may name other runs. A recipe adds what it reads beside these (`Recipe.models`)."""
 
 
 API_KINDS: dict[Kind, ApiKind] = {
-    "DatasetBuild": ApiKind("datasetbuilds", "dsb", DatasetBuildSpec, DatasetBuildStatus, DatasetSummary),
-    "FineTuneRun": ApiKind("finetuneruns", "ftr", FineTuneRunSpec, FineTuneRunStatus, TrainSummary),
-    "EvalRun": ApiKind("evalruns", "evr", EvalRunSpec, EvalRunStatus, ScoreSummary),
-}
+    "DatasetBuild": ApiKind(
+        "datasetbuilds", "dsb", DatasetBuildSpec, DatasetBuildStatus, DatasetSummary, fixed=("recipe", "output")
+    ),
+    "FineTuneRun": ApiKind(
+        "finetuneruns", "ftr", FineTuneRunSpec, FineTuneRunStatus, TrainSummary,
+        fixed=("recipe", "dataset", "model", "lora", "training", "pixels", "deepspeed", "topology", "output"),
+        names=(NamedRun("dataset", "DatasetBuild"),),
+    ),
+    "EvalRun": ApiKind(
+        "evalruns", "evr", EvalRunSpec, EvalRunStatus, ScoreSummary,
+        fixed=("recipe", "samples", "arms", "baseline", "prompt", "pixels", "generation", "shards", "output"),
+        names=(
+            NamedRun("samples", "DatasetBuild"),
+            NamedRun("arms[].adapter", "FineTuneRun"),
+            NamedRun("trainingSet", "DatasetBuild"),
+        ),
+    ),
+}  # fmt: skip
+
+
+def named_of(kind: Kind, recipe: Recipe | None) -> tuple[NamedRun, ...]:
+    """Where a spec of the kind may name other runs under a recipe."""
+    read = recipe.models.get(kind, ()) if recipe is not None else ()
+    return (*API_KINDS[kind].names, *(NamedRun(camel(one.field), one.made_by) for one in read if one.made_by))
 
 
 def block_of(kind: Kind, recipe: Recipe) -> type[BaseModel] | None:

@@ -83,6 +83,7 @@ EVALUATION = (
         after=("select", "infer"),
         shards="each.shards",
         for_each="judges",
+        entry_key="fabula_api.judging:asked_of_judge",
         paid=Paid(
             when=("each.provider", ("bedrock", "openai")),
             model="each.model",
@@ -90,6 +91,7 @@ EVALUATION = (
             quota="each.quota",
             concurrency="each.concurrency",
             reply_tokens="each.max_tokens",
+            entry_usd="fabula_api.judging:judge_usd",
         ),
         unit="verdict",
     ),

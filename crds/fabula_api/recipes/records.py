@@ -57,6 +57,9 @@ class Paid:
     """Field with the longest reply in tokens, which says how long a call may last; None where no tokens come back."""
     limit_usd: str | None = None
     """Property with the dollars that it may take in all; None: what the paid stages before it left of `budget.usd`."""
+    entry_usd: str | None = None
+    """Of a stage that runs for each entry of a list: the function of (spec, entry) that gives the entry's part of
+    `budget.usd`, as `module:function`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +123,9 @@ class Stage:
     """Spec field with the pod's resources."""
     for_each: Literal["arms", "judges"] | None = None
     """The list of the spec for each of whose entries the stage runs once, all at once."""
+    entry_key: str | None = None
+    """What of the entry decides the output beside the `each.` fields of `reads`: a function of (spec, entry), as
+    `module:function`. None: all of its fields but those that name inputs."""
     skip_unless: tuple[str, tuple[object, ...]] | None = None
     """(field, values): the stage is skipped unless the field has one of the values."""
     paid: Paid | None = None

@@ -61,6 +61,8 @@ def _shape(stage: Stage, kind: Kind) -> Iterator[str]:
         yield "is a group of ranks, which only a FineTuneRun has; make it sharded"
     if stage.for_each is not None and (kind != "EvalRun" or stage.for_each not in _ENTRIES):
         yield f"runs for each of {stage.for_each}; only an EvalRun has such lists, arms and judges"
+    if stage.entry_key is not None and (stage.for_each is None or not OBJECT.fullmatch(stage.entry_key)):
+        yield f"has the entry_key {stage.entry_key!r}; name a function as `module:function`, of a stage with for_each"
     if stage.shards is not None and stage.shape != "sharded":
         yield f"has shards, but is {stage.shape}; make it sharded"
 
@@ -110,6 +112,11 @@ def _paid(stage: Stage, paid: Paid, kind: Kind, spec: type[BaseModel]) -> Iterat
     for role, path in fields.items():
         if path is not None and (problem := _missing(stage, f"paid.{role}", path, spec)):
             yield problem
+    if (stage.for_each is None) != (paid.entry_usd is None) or not OBJECT.fullmatch(paid.entry_usd or "a:b"):
+        yield (
+            f"runs for each of {stage.for_each} and has the paid.entry_usd {paid.entry_usd!r}; say the part of "
+            "budget.usd that each entry may take by `module:function`, where it runs for entries and only there"
+        )
     owner = _ENTRIES.get(stage.for_each, spec) if paid.quota.startswith(EACH) else spec
     quota = model_at(owner, paid.quota.removeprefix(EACH))
     if quota is None or not issubclass(quota, RequestQuota):

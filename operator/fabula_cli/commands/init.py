@@ -24,12 +24,12 @@ def template(kind: Kind, recipe: str, name: str, *, every: bool = True) -> str:
     root = crd(kind)["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     lines = [f"# {line}" for line in wrap(root["description"], _WIDTH)]
     lines += [f"apiVersion: {API_VERSION}", f"kind: {kind}", "metadata:", f"  name: {name}", "spec:"]
-    own = recipes()[recipe]
-    others = {camel(one.block) for one in recipes().values() if one is not own}
+    chosen = recipes()[recipe]
+    others = {camel(one.block) for one in recipes().values() if one is not chosen}
     spec = root["properties"]["spec"]
-    left_out = {*others, PARAMETERS, *map(camel, unused_of(own, kind))}
+    left_out = {*others, PARAMETERS, *map(camel, unused_of(chosen, kind))}
     fields = {name: field for name, field in spec["properties"].items() if name not in left_out}
-    given = {**own.examples.get(kind, {}), "recipe": recipe}
+    given = {**chosen.examples.get(kind, {}), "recipe": recipe}
     return "\n".join([*lines, *_block({**spec, "properties": fields}, given, "  ", every)]) + "\n"
 
 

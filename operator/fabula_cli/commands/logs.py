@@ -70,13 +70,13 @@ class StoredLog:
 
 def stored_logs(paths: Iterable[str], attempt: int | None = None) -> list[StoredLog]:
     """The ranks' logs of an attempt, the last one where none is named."""
-    found = [
+    logs = [
         StoredLog(int(match[1]), int(match[2]), path)
         for path in paths
         if (match := _STORED.fullmatch(path)) is not None
     ]
-    wanted = max((one.attempt for one in found), default=0) if attempt is None else attempt
-    return sorted((one for one in found if one.attempt == wanted), key=lambda one: one.rank)
+    wanted = max((one.attempt for one in logs), default=0) if attempt is None else attempt
+    return sorted((one for one in logs if one.attempt == wanted), key=lambda one: one.rank)
 
 
 def folder(run: Run, root: str | None) -> str | None:
@@ -84,7 +84,7 @@ def folder(run: Run, root: str | None) -> str | None:
     status = run.status
     if not isinstance(status, FineTuneRunStatus):
         return None
-    group = group_name(str(run.spec.get("recipe", DEFAULT)))
+    group = group_name(run.identity.kind, str(run.spec.get("recipe", DEFAULT)))
     train = next((stage for stage in status.stages if stage.name == group), None)
     if train is not None and train.artifact is not None:
         return train.artifact.uri
@@ -123,49 +123,49 @@ def logs(
     """Print the log of every shard and rank. A FineTuneRun's outlive its pods: they lie beside its checkpoints."""
     with told():
         reach = access(kubeconfig, context, namespace)
-        one = reach.run(run)
-        pods = [] if stored or attempt is not None else _pods(reach, one)
+        chosen_run = reach.run(run)
+        pods = [] if stored or attempt is not None else _pods(reach, chosen_run)
         chosen = [pod for pod in pods if stage in (None, pod.stage.partition("/")[0]) and index in (None, pod.index)]
         if chosen:
-            _from_pods(reach, one, chosen, follow, tail)
+            _from_pods(reach, chosen_run, chosen, follow, tail)
         elif pods:
             there = ", ".join(sorted({pod.label for pod in pods}))
-            raise CommandFailed(Exit.ABSENT, f"{title(one)} has no such pod; there is {there}")
+            raise CommandFailed(Exit.ABSENT, f"{title(chosen_run)} has no such pod; there is {there}")
         else:
-            _from_store(one, artifact_root(reach, root), index, attempt, tail)
+            _from_store(chosen_run, artifact_root(reach, root), index, attempt, tail)
 
 
 def _pods(reach: Access, run: Run) -> list[Source]:
     listed = reach.client.list(_PODS, run.identity.namespace, f"{RUN_UID}={run.identity.uid}")
-    found = [source(pod) for pod in listed]
-    return sorted(found, key=lambda one: (one.stage, one.index or 0, one.pod))
+    sources = [source(pod) for pod in listed]
+    return sorted(sources, key=lambda one: (one.stage, one.index or 0, one.pod))
 
 
 def _from_pods(reach: Access, run: Run, pods: list[Source], follow: bool, tail: int | None) -> None:
     lock = threading.Lock()
 
-    def read(one: Source) -> None:
+    def read(pod: Source) -> None:
         place = run.identity.namespace
         try:
-            asked = {"container": one.container, "follow": str(follow).lower()}
+            asked = {"container": pod.container, "follow": str(follow).lower()}
             found = reach.client.lines(
-                _PODS.path(place, one.pod, "log"), asked if tail is None else {**asked, "tailLines": str(tail)}
+                _PODS.path(place, pod.pod, "log"), asked if tail is None else {**asked, "tailLines": str(tail)}
             )
-            _print(found, one.label if len(pods) > 1 else "", lock)
+            _print(found, pod.label if len(pods) > 1 else "", lock)
         except (ApiError, NoAnswer) as error:
             with lock:
-                typer.echo(f"fabula: the log of pod {one.pod} was not read: {plain(str(error))}", err=True)
+                typer.echo(f"fabula: the log of pod {pod.pod} was not read: {plain(str(error))}", err=True)
 
-    begun = [one for one in pods if one.begun]
-    for one in pods:
-        if not one.begun:
-            typer.echo(f"fabula: pod {one.pod} ({one.label}) has not started", err=True)
+    begun = [pod for pod in pods if pod.begun]
+    for pod in pods:
+        if not pod.begun:
+            typer.echo(f"fabula: pod {pod.pod} ({pod.label}) has not started", err=True)
     if not follow:
-        for one in begun:
-            read(one)
+        for pod in begun:
+            read(pod)
         return
     # Daemons, so that a key press ends the command whatever they wait for.
-    threads = [threading.Thread(target=read, args=(one,), daemon=True) for one in begun]
+    threads = [threading.Thread(target=read, args=(pod,), daemon=True) for pod in begun]
     for thread in threads:
         thread.start()
     for thread in threads:

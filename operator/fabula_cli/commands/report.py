@@ -66,10 +66,10 @@ def report(
 ) -> None:
     """Open an evaluation's report, copied from its bucket where it lies in one, and print its path."""
     with told():
-        one = access(kubeconfig, context, namespace).run(run)
-        uri = folder(one)
+        evaluation = access(kubeconfig, context, namespace).run(run)
+        uri = folder(evaluation)
         # A run's name may have 253 characters, and a folder's 255 with what stands before it.
-        page = fetch(uri, to or Path(f"fabula-report-{one.identity.name[:200]}"))
+        page = fetch(uri, to or Path(f"fabula-report-{evaluation.identity.name[:200]}"))
         typer.echo(json.dumps({"uri": uri, "page": str(page)}) if output == "json" else plain(str(page)))
         if browser and output == "text" and not webbrowser.open(page.resolve().as_uri()):
             typer.echo("fabula: no browser was found here; open the file yourself", err=True)

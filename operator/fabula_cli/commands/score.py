@@ -173,15 +173,15 @@ def _scores(scored: Scored) -> Table:
             continue
         cells = ["-" if mean.mean is None else format(mean.mean, metric.shown) for mean in means]
         for arm in others:
-            found = evaluation.difference(profile, arm.name, metric.name)
-            if found is None or found.estimate.mean is None:
-                cells += [f"- ({found.reason})" if found else "-", ""]
+            difference = evaluation.difference(profile, arm.name, metric.name)
+            if difference is None or difference.estimate.mean is None:
+                cells += [f"- ({difference.reason})" if difference else "-", ""]
                 continue
-            estimate, shown = found.estimate, f"+{metric.shown}"
+            estimate, shown = difference.estimate, f"+{metric.shown}"
             interval = "" if estimate.low is None or estimate.high is None else (
                 f" [{format(estimate.low, shown)}, {format(estimate.high, shown)}]"
             )  # fmt: skip
-            cells += [format(estimate.mean, shown) + interval, _p_value(found.paired.adjusted)]
+            cells += [format(estimate.mean, shown) + interval, _p_value(difference.paired.adjusted)]
         table.add_row(metric.name, *cells)
     unread = [f"{arm.unparseable[profile]} of {arm.done}" for arm in evaluation.arms]
     table.add_row("unparseable", *unread, *([""] * 2 * len(others)))

@@ -58,8 +58,8 @@ def _key(run: Run) -> Key:
 
 
 def _needs(run: Run) -> list[Key]:
-    found = named_runs(run.identity.kind, dict(run.spec))
-    return sorted((run.identity.namespace, kind, name) for kind, name in found)
+    needed = named_runs(run.identity.kind, dict(run.spec))
+    return sorted((run.identity.namespace, kind, name) for kind, name in needed)
 
 
 def _node(run: Run, known: Mapping[Key, Run]) -> Node:
@@ -186,9 +186,9 @@ def _print(reach: Access, everything: list[Run], chosen: list[Run] | None, outpu
     spaces = sorted({run.identity.namespace for run in everything}) if reach.everywhere else [reach.namespace]
     told_of: dict[str, list[Node]] = {}
     for space in spaces:
-        own = [run for run in everything if run.identity.namespace == space]
+        here = [run for run in everything if run.identity.namespace == space]
         few = None if chosen is None else [run for run in chosen if run.identity.namespace == space]
-        told_of[space] = tree(own, few)
+        told_of[space] = tree(here, few)
     if output == "json":
         typer.echo(
             json.dumps({space: [node.to_wire() for node in nodes] for space, nodes in told_of.items()}, indent=2)

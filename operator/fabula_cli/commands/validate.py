@@ -54,8 +54,8 @@ def _below(node: yaml.Node, part: str) -> tuple[int, yaml.Node] | None:
     if isinstance(node, yaml.SequenceNode) and part.startswith("["):
         number = part.strip("[]")
         if number.isdigit() and int(number) < len(node.value):
-            found = node.value[int(number)]
-            return found.start_mark.line, found
+            item = node.value[int(number)]
+            return item.start_mark.line, item
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             if key.value == part:

@@ -98,10 +98,10 @@ def watch(
         last: dict[str, Row] = {}
         with live or nullcontext():
             while True:
-                found = reach.runs(runs or ())
-                if not found:
+                followed = reach.runs(runs or ())
+                if not followed:
                     raise CommandFailed(Exit.ABSENT, f"there are no runs in namespace {reach.namespace}")
-                rows = {run.identity.uid: row(run) for run in found}
+                rows = {run.identity.uid: row(run) for run in followed}
                 if live is not None:
                     live.update(bars(list(rows.values())))
                 else:
@@ -109,17 +109,17 @@ def watch(
                         if last.get(uid) != one:
                             _tell(console, one, output)
                 last = rows
-                if over(found):
+                if over(followed):
                     break
                 if deadline is not None and time.monotonic() >= deadline:
                     raise typer.Exit(Exit.UNFINISHED)
                 time.sleep(every)
-        if (code := stands(found)) is not Exit.OK:
+        if (code := stands(followed)) is not Exit.OK:
             raise typer.Exit(code)
 
 
-def _tell(console: Console, one: Row, output: str) -> None:
+def _tell(console: Console, changed: Row, output: str) -> None:
     if output == "json":
-        typer.echo(json.dumps(asdict(one)))
+        typer.echo(json.dumps(asdict(changed)))
     else:
-        console.print(shown(one.line()), highlight=False)
+        console.print(shown(changed.line()), highlight=False)

@@ -40,13 +40,13 @@ def carry_out(
     began = time.monotonic()
     try:
         while True:
-            found = _look(reach, trial, name)
-            found = replace(found, seconds=time.monotonic() - began)
+            outcome = _look(reach, trial, name)
+            outcome = replace(outcome, seconds=time.monotonic() - began)
             if trial.suspended:
-                if found.pods or found.seconds >= min(limit, HELD_SECONDS):
-                    return found
-            elif ended(found) or found.seconds >= limit:
-                return found
+                if outcome.pods or outcome.seconds >= min(limit, HELD_SECONDS):
+                    return outcome
+            elif ended(outcome) or outcome.seconds >= limit:
+                return outcome
             time.sleep(pause)
     finally:
         if not keep:
@@ -58,12 +58,12 @@ def _look(reach: Access, trial: Trial, name: str) -> Outcome:
     made = reach.client.get(CHILDREN[trial.kind], reach.namespace, name)
     pods = reach.client.list(POD, reach.namespace, f"{LABEL}={trial.name}")
     uid = made["metadata"]["uid"]
-    own = [pod for pod in pods if _owner(pod) in (uid, None)]
+    its_pods = [pod for pod in pods if _owner(pod) in (uid, None)]
     workloads: list[dict[str, Any]] = []
     if trial.queue:
         listed = seen(lambda: reach.client.list(reach.served(WORKLOAD), reach.namespace))
         workloads = [] if isinstance(listed, Unseen) else [one for one in listed if _is_for(one, uid)]
-    return Outcome(trial, child=made, pods=own, workloads=workloads)
+    return Outcome(trial, child=made, pods=its_pods, workloads=workloads)
 
 
 def _owner(pod: dict[str, Any]) -> str | None:

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from fabula_api.bills import Billed
 from fabula_api.entries import instance
 from fabula_api.outside import whole
 from fabula_api.recipes import API_KINDS
@@ -15,6 +14,7 @@ from fabula_operator.handlers.reports import Reports
 from fabula_operator.kube.cache import Cache
 from fabula_operator.plan.acceptance.refusal import Refusal
 from fabula_operator.plan.acceptance.spec import parsed
+from fabula_operator.plan.kinds import KINDS
 from fabula_operator.plan.money.allowance import Asked, Books, Buyer, Market, ShardPod, Told, allow, child_of, claimed
 from fabula_operator.plan.money.quota import stage_of
 from fabula_operator.plan.money.quota_groups import QuotaGroup
@@ -63,7 +63,7 @@ def _buyer(reports: Reports, obj: Mapping[str, Any]) -> Buyer | None:
         str(obj["metadata"]["namespace"]),
         spec,
         told=[Told(one.body, one.pod) for one in reports.of(uid)],
-        bills=status.bills if isinstance(status, Billed) else (),
+        bills=KINDS[obj["kind"]].bills(status),
         at_work=tuple(stage.name for stage in status.stages if running and stage.state == "Running"),
     )
 

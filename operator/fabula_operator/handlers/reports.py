@@ -71,8 +71,8 @@ class Reports:
 
     def last(self, uid: str, stage: str, attempt: int) -> StageReport | None:
         """The last report of an attempt's first pod."""
-        found = self._reports.get(uid, {}).get((stage, None, 0, attempt))
-        return found.body if found else None
+        report = self._reports.get(uid, {}).get((stage, None, 0, attempt))
+        return report.body if report else None
 
     def granted(self, uid: str, stage: str, child: str | None = None) -> Mapping[int, float]:
         """Dollars that each shard of a stage's child was told that it may spend.

@@ -12,6 +12,7 @@ from typing import Any
 
 from fabula_operator.handlers.call_metrics import Series
 from fabula_operator.kube.resources import Obj
+from fabula_operator.plan.groups.group import has_groups
 from fabula_operator.plan.times import parse_time
 
 RUN = ("kind", "namespace", "name")
@@ -125,7 +126,7 @@ def _gpu_seconds(status: Mapping[str, Any], _: Obj) -> Series:
 
 
 def _attempts(status: Mapping[str, Any], obj: Obj) -> Series:
-    if obj["kind"] == "FineTuneRun":
+    if has_groups(obj["kind"]):
         earlier = (status.get("earlierAttempts") or {}).get("count") or 0
         yield (), float(earlier + len(status.get("attempts") or ()))
 

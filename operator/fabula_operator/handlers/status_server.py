@@ -21,7 +21,7 @@ from fabula_operator.kube.cache import Cache, Key, run_uid
 from fabula_operator.kube.client import ApiError
 from fabula_operator.kube.resources import Obj
 from fabula_operator.kube.token_review import TokenReviewer, TooManyReviews, Unauthenticated
-from fabula_operator.plan.groups.group import group_of
+from fabula_operator.plan.groups.group import group_of, has_groups
 from fabula_operator.plan.lifecycle.standing import standing
 from fabula_operator.plan.money.quota_groups import QuotaGroup
 from fabula_operator.plan.seen.api_objects import Pod, controller_uid
@@ -115,9 +115,9 @@ class StatusServer:
         return _reply(self._take(key, obj, body, caller.pod, place))
 
     def _take(self, key: Key, obj: Obj, body: ProgressBody, pod_name: str, place: Place) -> Allowance:
-        if body.fabula is None and key.kind != "FineTuneRun":
-            return Allowance()
         run, group = Run.from_object(obj), group_of(obj)
+        if body.fabula is None and not has_groups(key.kind):
+            return Allowance()
         uid, trained = run.identity.uid, group or place.stage
         report = body.fabula or foreign_report(
             body, trained, place.attempt, self.reports.last(uid, trained, place.attempt)

@@ -186,16 +186,16 @@ class Applier:
                 raise ChildRefused(f"{launch.backend} {name}: {error.message}") from error
             if error.reason != "AlreadyExists":
                 raise
-            found = await self._api.get(resource, namespace, name)
-            if found is None or controller_uid(found["metadata"]) != launch.run.uid:
+            holder = await self._api.get(resource, namespace, name)
+            if holder is None or controller_uid(holder["metadata"]) != launch.run.uid:
                 raise NameTaken(f"{launch.backend} {name} belongs to another object") from error
-            if "deletionTimestamp" in found["metadata"]:
+            if "deletionTimestamp" in holder["metadata"]:
                 raise NameTaken(f"{launch.backend} {name} is being deleted") from error
             try:
-                Child.from_object(found)
+                Child.from_object(holder)
             except ValueError as foreign:
                 raise ChildRefused(f"{launch.backend} {name} is not as it was made: {foreign}; delete it") from error
-            self._tell(self._cache.put(found))
+            self._tell(self._cache.put(holder))
             return
         self._tell(self._cache.wrote(launch.run.uid, stored) - {key})
 

@@ -39,13 +39,13 @@ class Authority:
             return
         wanted = status_ca(namespace, self._certificate)
         name = wanted["metadata"]["name"]
-        found = await self._api.get(CONFIG_MAP, namespace, name)
-        if found is None:
+        config_map = await self._api.get(CONFIG_MAP, namespace, name)
+        if config_map is None:
             try:
                 await self._api.create(CONFIG_MAP, wanted)
             except ApiError as error:
                 if error.reason != "AlreadyExists":
                     raise
-        elif found.get("data") != wanted["data"]:
+        elif config_map.get("data") != wanted["data"]:
             await self._api.patch(CONFIG_MAP, namespace, name, {"data": wanted["data"]})
         self._seen[namespace] = (deletions, now)

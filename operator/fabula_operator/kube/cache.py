@@ -14,8 +14,9 @@ from fabula_operator.kube.news import run_uid as run_uid
 from fabula_operator.kube.own_writes import OwnWrites, Written
 from fabula_operator.kube.packed import Packed
 from fabula_operator.kube.resources import CHILDREN, RUNS, Obj
+from fabula_operator.plan.groups.group import has_groups
 from fabula_operator.plan.seen.api_objects import controller_uid
-from fabula_operator.plan.stages.references import named_runs
+from fabula_operator.plan.stages.references import named_runs, names_runs
 
 Owned = dict[tuple[str, str], Packed]
 """By kind and name."""
@@ -110,10 +111,10 @@ class Cache:
         self._admissions.pop(uid, None)
         return {key, *self._named_by.get(key, ())}
 
-    def sync(self, before: Iterable[Obj], found: Iterable[Obj]) -> None:
+    def sync(self, before: Iterable[Obj], listed: Iterable[Obj]) -> None:
         """Take a live list of a run's children and pods: what was known `before` it was asked for and is not in it is
         gone. What was heard of meanwhile may be younger than the list."""
-        objects = list(found)
+        objects = list(listed)
         there = {obj["metadata"]["uid"] for obj in objects}
         for obj in before:
             if obj["metadata"]["uid"] not in there:
@@ -141,13 +142,13 @@ class Cache:
 
     def urgency(self, key: Key) -> Urgency:
         """How soon to look at a run of which nothing is known to have happened: nobody's answer may be awaited."""
-        found = self._runs.get(key)
-        return Urgency.RESYNCED if found is None or found.answered else Urgency.ASKED
+        run = self._runs.get(key)
+        return Urgency.RESYNCED if run is None or run.answered else Urgency.ASKED
 
     def get(self, key: Key) -> Obj | None:
         """The run as last heard of."""
-        found = self._runs.get(key)
-        return found.open() if found is not None else None
+        run = self._runs.get(key)
+        return run.open() if run is not None else None
 
     def key_of(self, uid: str) -> Key | None:
         """The run with that uid."""
@@ -204,8 +205,8 @@ class Cache:
         return {key} if key is not None and key.namespace == namespace else set()
 
     def _index(self, key: Key, old: Packed | None, new: Packed | None) -> None:
-        if key.kind == "DatasetBuild":
-            # It names no run, and claims no work.
+        if not names_runs(key.kind) and not has_groups(key.kind):
+            # Nothing of it is kept here, so it need not be unpacked.
             return
         before, after = (one.open() if one is not None else None for one in (old, new))
         for obj, add in ((before, False), (after, True)):

@@ -1,4 +1,4 @@
-"""Which FineTuneRuns are at work on which stage key, so that no two of them make the same artifact at once.
+"""Which runs have a group of ranks at work on which stage key, so that no two of them make the same artifact at once.
 
 A claim is what the status says: the key of the group's stage, and an attempt that is not over, in a run that is not. It
 is written before the attempt's child is made, and seen by the next look of any other run.
@@ -45,11 +45,10 @@ def place_of(obj: Obj) -> Place:
 
 
 def claim_of(obj: Obj) -> Claim | None:
-    """A FineTuneRun's claim; None for other kinds, and before its inputs are known."""
-    if obj["kind"] != "FineTuneRun":
+    """What a run with a group of ranks makes; None for others, and before its inputs are known."""
+    if (group := group_of(obj)) is None:
         return None
     status = obj.get("status") or {}
-    group = group_of(obj)
     key = next((stage.get("key") for stage in status.get("stages") or () if stage.get("name") == group), None)
     attempts = status.get("attempts") or []
     if key is None:

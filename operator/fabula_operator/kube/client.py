@@ -102,22 +102,22 @@ class Api:
     async def get(self, resource: Resource, namespace: str | None, name: str) -> Obj | None:
         """The object, or None."""
         try:
-            found: Obj = await self.request("GET", resource.path(namespace, name))
+            obj: Obj = await self.request("GET", resource.path(namespace, name))
         except ApiError as error:
             if error.code == 404:
                 return None
             raise
-        return found
+        return obj
 
     async def get_path(self, path: str) -> Obj | None:
         """What lies at a path, such as a discovery document, or None."""
         try:
-            found: Obj = await self.request("GET", path)
+            document: Obj = await self.request("GET", path)
         except ApiError as error:
             if error.code == 404:
                 return None
             raise
-        return found
+        return document
 
     async def pages(
         self, resource: Resource, namespace: str | None, labels: str | None = None

@@ -42,8 +42,8 @@ class Observer:
         return self.pytorch_jobs
 
     async def _serves(self, resource: Resource) -> bool:
-        found = await self._api.get_path(f"/apis/{resource.group}/{resource.version}")
-        return resource.plural in {one["name"] for one in (found or {}).get("resources") or ()}
+        document = await self._api.get_path(f"/apis/{resource.group}/{resource.version}")
+        return resource.plural in {one["name"] for one in (document or {}).get("resources") or ()}
 
     async def confirm(self, key: Key, needed: Evidence) -> None:
         """Read what a plan for the run needs read by itself."""
@@ -66,11 +66,11 @@ class Observer:
         kinds = ("Job", "PyTorchJob") if self.pytorch_jobs else ("Job",)
         names |= {(kind, name) for name in expected_children(Run.from_object(run)) for kind in kinds}
         before = self._cache.owned(uid)
-        found = [await self._api.get(CHILDREN[kind], key.namespace, name) for kind, name in sorted(names)]
+        children = [await self._api.get(CHILDREN[kind], key.namespace, name) for kind, name in sorted(names)]
         # Pods last: a child that says it has failed, with pods from before that, would look as if it had lost them.
         pods = await self._api.list(POD, key.namespace, f"{RUN_UID}={uid}")
         # What is created while the answers are on their way was not known before, and is in none of them.
-        self._cache.sync(before, [*(one for one in found if one is not None), *pods])
+        self._cache.sync(before, [*(one for one in children if one is not None), *pods])
 
     async def own_writes(self, key: Key, run: str) -> None:
         """Read by name what was written for a run and has not come back."""

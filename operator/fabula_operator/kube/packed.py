@@ -79,8 +79,8 @@ def _opened(packed: Packed) -> Obj:
 
 @once(OPEN)
 def _spec(spec: bytes) -> Obj | None:
-    found: Obj | None = _read(spec)
-    return found
+    value: Obj | None = _read(spec)
+    return value
 
 
 def _whole(rest: Obj, spec: Obj | None) -> Obj:

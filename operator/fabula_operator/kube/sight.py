@@ -10,6 +10,7 @@ from fabula_api.outside import plain
 from fabula_operator.kube.cache import Cache
 from fabula_operator.kube.news import Key
 from fabula_operator.kube.resources import CHILDREN, Obj
+from fabula_operator.plan.groups.group import has_groups
 from fabula_operator.plan.kinds import KINDS
 from fabula_operator.plan.seen.api_objects import Child, Pod, controller_kind, controller_uid
 from fabula_operator.plan.seen.observed import Environment, Observed, Reference, Report, Run, Waiting, read_status
@@ -44,7 +45,7 @@ def see(
         (kind, name): _reference(cache, Key(kind, key.namespace, name))
         for kind, name in sorted(named_runs(key.kind, obj.get("spec") or {}))
     }
-    claims = cache.claims.beside(obj, environment.artifact_root) if key.kind == "FineTuneRun" else {}
+    claims = cache.claims.beside(obj, environment.artifact_root) if has_groups(key.kind) else {}
     return Observed(
         run, environment, children, pods, references, reports, cache.admissions(uid), obstacle, claims
     )  # fmt: skip

@@ -107,18 +107,18 @@ async def ahead(source: AsyncIterator[T], most: int) -> AsyncGenerator[T]:
     async def fill() -> None:
         error: Exception | None = None
         try:
-            async for one in source:
-                await told.put(one)
+            async for item in source:
+                await told.put(item)
         except Exception as raised:
             error = raised
         await told.put(_End(error))
 
     filling = asyncio.create_task(fill())
     try:
-        while not isinstance(one := await told.get(), _End):
-            yield one
-        if one.error is not None:
-            raise one.error
+        while not isinstance(item := await told.get(), _End):
+            yield item
+        if item.error is not None:
+            raise item.error
     finally:
         filling.cancel()
         await asyncio.gather(filling, return_exceptions=True)

@@ -123,10 +123,10 @@ def pod_template(launch: Launch, settings: WorkerSettings, *, container: str = W
 def _tolerations(launch: Launch, place: Placement) -> list[dict[str, Any]]:
     """The spec's own, the installation's, and the taint that usually keeps pods without a GPU from nodes with them."""
     wanted = [*launch.spec.scheduling.tolerations, *place.tolerations]
-    found = [one.model_dump(mode="json", by_alias=True, exclude_none=True) for one in wanted]
-    if launch.gpus and not any(one.get("key") == GPU for one in found):
-        found.append({"key": GPU, "operator": "Exists", "effect": "NoSchedule"})
-    return found
+    tolerations = [one.model_dump(mode="json", by_alias=True, exclude_none=True) for one in wanted]
+    if launch.gpus and not any(one.get("key") == GPU for one in tolerations):
+        tolerations.append({"key": GPU, "operator": "Exists", "effect": "NoSchedule"})
+    return tolerations
 
 
 def _container(launch: Launch, settings: WorkerSettings, name: str) -> dict[str, Any]:
@@ -216,8 +216,8 @@ def _resources(launch: Launch, settings: WorkerSettings) -> dict[str, Any]:
     if fetched and DISK not in requests and DISK not in limits:
         # Else the scheduler may choose a node whose disk does not hold the model, and the kubelet evicts who fills it.
         requests[DISK] = f"{math.ceil(launch.model_bytes * BESIDE_WEIGHTS / 2**30)}Gi"
-    found = {"requests": requests, "limits": limits}
-    return {name: amounts for name, amounts in found.items() if amounts}
+    resources = {"requests": requests, "limits": limits}
+    return {name: amounts for name, amounts in resources.items() if amounts}
 
 
 def _volumes(launch: Launch, settings: WorkerSettings) -> list[dict[str, Any]]:

@@ -18,7 +18,7 @@ from fabula_api.fine_tune_run import FineTuneRunSpec
 from fabula_api.metrics import Definition, Metric
 from fabula_api.quota import Quota
 from fabula_api.recipes import ENTRY_POINTS, Column, Installed, Paid, ReadModel, Recipe, Stage, recipes
-from fabula_api.recipes.found import load
+from fabula_api.recipes.installed import load
 from fabula_api.recipes.platform import EVALUATION, TRAINING
 from fabula_api.recipes.soundness import problem_of
 from fabula_api.rubrics import STORY
@@ -98,6 +98,14 @@ def test_a_recipe_without_ingest_is_one() -> None:
         (_build(replace(DESCRIBE, shape="many"), ASSEMBLE), "is many, which is no shape; there is single, sharded"),
         (_build(replace(DESCRIBE, shape="single"), ASSEMBLE), "is paid and single; make it sharded"),
         (_build(replace(DESCRIBE, for_each="arms"), ASSEMBLE), "runs for each of arms; only an EvalRun has such lists"),
+        (
+            _build(replace(DESCRIBE, entry_key="captions.work:asked"), ASSEMBLE),
+            "has the entry_key 'captions.work:asked'; name a function as `module:function`, of a stage with for_each",
+        ),
+        (
+            _build(replace(DESCRIBE, paid=replace(PAID, entry_usd="captions.work:part")), ASSEMBLE),
+            "runs for each of None and has the paid.entry_usd 'captions.work:part'; say the part of budget.usd",
+        ),
         (_build(replace(DESCRIBE, runs="captions.work"), ASSEMBLE), "runs 'captions.work'; name it as `module:"),
         (_build(replace(DESCRIBE, name="Describe"), ASSEMBLE), "stage Describe of its DatasetBuild has no name that a"),
         (

@@ -45,7 +45,6 @@ def evaluated(**arm: Any) -> Spec:
         ("nothing says how much", parsed(B235), replace(USUAL, scratch_bytes=None), None),
         ("it is small", parsed("Qwen3-VL-32B"), USUAL, None),
         ("its size is not known", parsed("some/model"), USUAL, None),
-        ("a person waived it", parsed(B235, preflight={"policy": "warn"}), USUAL, None),
         (
             "a command of the user's own",
             parsed(B235, template={"image": "i", "command": ["train"]}),
@@ -85,6 +84,16 @@ def test_the_run_is_refused_before_any_pod(kind: Kind, spec: dict[str, Any]) -> 
     assert condition(made.status, "Accepted") == ("False", "DoesNotFit")
     assert launches(made) == []
     assert condition(plan(seen, NOW).status, "Accepted") == ("True", "Valid")
+
+
+@pytest.mark.parametrize(
+    "waived", [{"preflight": {"policy": "warn"}}, {"template": {"image": "i", "command": ["train"]}}]
+)
+def test_a_run_whose_author_answers_for_its_size_is_not_refused(waived: dict[str, Any]) -> None:
+    spec = {"model": {"name": B235}, "lora": {"targetModules": ["q_proj"]}, **waived}
+    seen = observed("FineTuneRun", spec)
+    made = plan(replace(seen, environment=replace(seen.environment, scratch_bytes=200.0 * GIB)), NOW)
+    assert condition(made.status, "Accepted")[0] == "True"
 
 
 def test_a_run_that_has_begun_is_left_to_run() -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from tests.support.observations import observed, step
 
-from fabula_api.attribute_docs import attribute_docs
-from fabula_api.recipes import Kind
+from fabula_api.crd import crd
+from fabula_api.recipes import API_KINDS, Kind
 from fabula_api.status import RunStatus
 from fabula_operator.plan.kinds import CONDITION_TYPES, KINDS
 from fabula_operator.plan.status.conditions import TYPES
@@ -24,7 +24,7 @@ def types(status: RunStatus | None) -> tuple[str, ...]:
 def test_every_look_sets_all_conditions_of_the_kind_in_one_order(kind: Kind, spec: dict[str, object]) -> None:
     _, made = step(observed(kind, spec))
     # That of judges is said only where there are judges: runs of before they could be are left as they were.
-    own = tuple(one for one in KINDS[kind].condition_types if one != "JudgesTrusted")
+    own = tuple(one for one in API_KINDS[kind].status.own_conditions if one != "JudgesTrusted")
     assert types(made.status) == (*EVERY, *own)
 
 
@@ -35,11 +35,9 @@ def test_the_list_of_all_types_has_each_once() -> None:
     assert len(set(CONDITION_TYPES)) == len(CONDITION_TYPES)
 
 
-def test_kubectl_explain_names_every_condition_and_whose_it_is() -> None:
-    said = attribute_docs(RunStatus)["conditions"]
-    common, *own = " ".join(said.rstrip(".").split()).split("; ")
+@pytest.mark.parametrize("kind", KINDS)
+def test_kubectl_explain_names_every_condition_of_the_kind(kind: Kind) -> None:
+    status = crd(kind)["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"]
+    common, *own = status["properties"]["conditions"]["description"].rstrip(".").split("; ")
     assert tuple(common.split(", ")) == EVERY
-    told = dict(reversed(one.split(" on an " if " on an " in one else " on a ")) for one in " ".join(own).split(", "))
-    assert {kind: tuple(names.split(" and ")) for kind, names in told.items()} == {
-        kind: found.condition_types for kind, found in KINDS.items() if found.condition_types
-    }
+    assert dict(one.split(": ") for one in own) == API_KINDS[kind].status.own_conditions

@@ -9,6 +9,12 @@ from typing import Any
 import pytest
 from tests.support.observations import NOW, condition, observed, reported, step, with_child, with_pod, written
 
+from fabula_api.base import camel
+from fabula_api.eval_run import EvalRunSpec
+from fabula_api.externals import externals
+from fabula_api.fine_tune_run import FineTuneRunSpec
+from fabula_api.recipes import API_KINDS, Kind
+from fabula_api.specs import fields_named, kind_of
 from fabula_operator.plan.actions import Plan
 from fabula_operator.plan.lifecycle import plan
 from fabula_operator.plan.seen.api_objects import Pod
@@ -180,6 +186,43 @@ def test_of_a_foreign_trainers_silence_nothing_is_known() -> None:
 def test_an_evaluation_waits_for_the_dataset_that_its_samples_come_from() -> None:
     spec = {"recipe": "audio-description", "samples": {"ref": "films"}, "arms": [{"adapter": {"ref": "narrator"}}]}
     assert named_runs("EvalRun", spec) == {("DatasetBuild", "films"), ("FineTuneRun", "narrator")}
+
+
+def test_an_evaluation_waits_for_the_dataset_that_its_arms_were_tuned_on() -> None:
+    overlap = {"trainingSet": {"ref": "stories"}, "metrics": ["words", "training-overlap"]}
+    seen, _ = step(observed("EvalRun", overlap))
+    assert named_runs("EvalRun", seen.run.spec) >= {("DatasetBuild", "stories")}
+    (wanted,) = [one for one in externals(EvalRunSpec.model_validate(seen.run.spec)) if one.name == "trainingSet"]
+    assert (wanted.made_by, wanted.ref) == ("DatasetBuild", "stories")
+
+
+@pytest.mark.parametrize("kind", API_KINDS)
+def test_every_field_that_may_name_a_run_is_among_those_of_its_kind(kind: Kind) -> None:
+    fields = {camel(path.removesuffix(".ref")) for path in fields_named(API_KINDS[kind].spec, "ref")}
+    assert fields == {one.path for one in API_KINDS[kind].names}
+
+
+def test_what_a_spec_names_is_what_it_reads_of_other_runs() -> None:
+    model = {"name": "m"}
+    tuned = FineTuneRunSpec.model_validate({"dataset": {"ref": "stories"}, "model": model})
+    measured = EvalRunSpec.model_validate(
+        {
+            "samples": {"ref": "held-out"},
+            "arms": [{"name": "base", "model": model}, {"name": "tuned", "model": model, "adapter": {"ref": "tale"}}],
+            "trainingSet": {"ref": "stories"},
+            "metrics": ["training-overlap"],
+        }
+    )
+    for spec in (tuned, measured):
+        wire = spec.model_dump(mode="json", by_alias=True, exclude_none=True)
+        read = {(one.made_by, one.ref) for one in externals(spec) if one.ref}
+        assert named_runs(kind_of(spec), wire) == read
+
+
+def test_a_spec_of_any_shape_names_what_can_be_read_of_it() -> None:
+    for odd in ([], "x", 3, None, [["x"]], {"ref": 3}, {"ref": ""}):
+        assert named_runs("EvalRun", {"arms": odd, "samples": odd, "trainingSet": odd, "recipe": "podcast"}) == set()
+    assert named_runs("EvalRun", {"arms": [None, {"adapter": {"ref": "a"}}]}) == {("FineTuneRun", "a")}
 
 
 def test_a_training_waits_for_what_its_recipe_reads_beside_the_dataset() -> None:

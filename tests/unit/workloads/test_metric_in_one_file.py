@@ -26,7 +26,7 @@ def exclamations(reading):
 METRIC = Metric(
     name="loudness", title="Loudness", unit="exclamation marks of an answer", shown=".2f",
     probes=("oh", "oh!"),
-    definitions={"v2": Definition("exclamation marks", "fabula_api.metrics.own.loudness:exclamations")},
+    definitions={"v2": Definition("exclamation marks", "fabula_api.metrics.records.loudness:exclamations")},
 )
 '''
 PROGRAM = """
@@ -77,7 +77,7 @@ print(json.dumps({
 def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
     tree = tmp_path_factory.mktemp("tree")
     shutil.copytree(Path(fabula_api.__file__).parent, tree / "fabula_api", ignore=shutil.ignore_patterns("__pycache__"))
-    (tree / "fabula_api/metrics/own/loudness.py").write_text(METRIC)
+    (tree / "fabula_api/metrics/records/loudness.py").write_text(METRIC)
     environment = os.environ | {"PYTHONPATH": str(tree)}
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM], capture_output=True, text=True, env=environment, cwd=tree, check=False

@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
-from importlib import import_module
 from typing import Any
 
 from fabula_api.metrics import Metric, ProfileName
+from fabula_api.named_function import named_function
 from fabula_workloads.pictures.opening import UnfitPicture
 from fabula_workloads.runtime.failures import ConfigInvalid, WorkerError
 from fabula_workloads.runtime.termination import describe
@@ -34,17 +33,11 @@ def label(metric: Metric, profile: ProfileName) -> str:
     return f"metric {metric.name} ({metric.definitions[profile].function}, profile {profile})"
 
 
-@cache
-def _named(function: str) -> Any:
-    module, _, name = function.partition(":")
-    return getattr(import_module(module), name)
-
-
 def function_of(metric: Metric, profile: ProfileName) -> Any:
     """The metric's function under a profile; only now are its libraries loaded. Raises ConfigInvalid where there is
     none."""
     with brought(label(metric, profile)):
-        return _named(metric.definitions[profile].function)
+        return named_function(metric.definitions[profile].function)
 
 
 def figure(value: Any, metric: Metric, profile: ProfileName) -> float | None:

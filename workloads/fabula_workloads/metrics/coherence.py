@@ -8,7 +8,7 @@ from itertools import pairwise
 from statistics import fmean
 from typing import Protocol
 
-from fabula_api.metrics.own.coherence import METRIC
+from fabula_api.metrics.records.coherence import METRIC
 from fabula_workloads.metrics.answer_form import AnswerForm
 from fabula_workloads.metrics.clip_score import Vectors, other_samples
 from fabula_workloads.metrics.materials import Materials

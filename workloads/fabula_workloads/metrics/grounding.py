@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from fabula_api.metrics.own.clip_score import METRIC
+from fabula_api.metrics.records.clip_score import METRIC
 from fabula_workloads.metrics.answer_form import PLAIN, AnswerForm
 from fabula_workloads.metrics.answers import ClipFigures
 from fabula_workloads.metrics.clip_score import Vectors, best_passages, ground, paper_v1_score

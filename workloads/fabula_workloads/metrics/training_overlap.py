@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
-from fabula_api.metrics.own.training_overlap import METRIC
+from fabula_api.metrics.records.training_overlap import METRIC
 from fabula_workloads.metrics.answer_form import AnswerForm
 from fabula_workloads.metrics.materials import Materials
 from fabula_workloads.metrics.ngram_index import WORDS, NgramIndex

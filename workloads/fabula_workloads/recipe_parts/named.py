@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TypeVar
 
+from fabula_api.named_function import named_function
 from fabula_workloads.runtime.failures import ConfigInvalid
 
 T = TypeVar("T")
@@ -12,9 +12,8 @@ T = TypeVar("T")
 
 def named(recipe: str, what: str, text: str, kind: type[T]) -> T:
     """The object that a recipe names as `module:object`. Raises ConfigInvalid where there is none of that kind."""
-    module, _, name = text.partition(":")
     try:
-        found = getattr(import_module(module), name)
+        found = named_function(text)
     except Exception as error:  # whatever the recipe's module raises when it is imported
         why = f"{type(error).__name__}: {error}"
         raise ConfigInvalid(

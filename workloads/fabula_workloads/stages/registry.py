@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from importlib import import_module
 from itertools import chain
 from typing import cast
 
+from fabula_api.named_function import named_function
 from fabula_api.recipes import Stage, recipes
 from fabula_api.worker import WorkerConfig
 from fabula_workloads.runtime.entry import StageFunction
@@ -27,9 +27,8 @@ def find_stage(config: WorkerConfig) -> StageFunction:
         raise ConfigInvalid(
             f"{kind} of the recipe {recipe.name} has no stage {config.stage!r}; it has {', '.join(sorted(stages))}"
         )
-    module, _, function = stage.runs.partition(":")
     try:
-        return cast(StageFunction, getattr(import_module(module), function))
+        return cast(StageFunction, named_function(stage.runs))
     except Exception as error:  # whatever the recipe's module raises when it is imported
         raise ConfigInvalid(
             f"stage {stage.name} of the recipe {recipe.name} runs {stage.runs}, which this image cannot import: "

@@ -9,8 +9,6 @@ from __future__ import annotations
 import math
 
 from fabula_api.externals import externals
-from fabula_api.fine_tune_run import FineTuneRunSpec
-from fabula_api.shared_spec import ModelSource
 from fabula_api.specs import Spec
 from fabula_operator.plan.acceptance.model_facts import fetched_bytes
 from fabula_operator.plan.seen.observed import Environment
@@ -20,11 +18,11 @@ from fabula_operator.render.pod import BESIDE_WEIGHTS
 def no_room(environment: Environment, spec: Spec) -> str | None:
     """A sentence naming the first model that is larger than a pod's scratch disk may be, and what to do."""
     room = environment.scratch_bytes
-    if room is None or (isinstance(spec, FineTuneRunSpec) and _left_to_the_user(spec)):
+    if room is None:
         return None
     for one in externals(spec):
-        model = one.source
-        if not isinstance(model, ModelSource) or (model.name and environment.model_cache):
+        model = one.model
+        if model is None or (model.name and environment.model_cache):
             continue
         if (needed := fetched_bytes(model) * BESIDE_WEIGHTS) > room:
             cache = "give workers a cache of models (workers.modelCache), " if model.name else ""
@@ -34,7 +32,3 @@ def no_room(environment: Environment, spec: Spec) -> str | None:
                 f"{math.ceil(needed / 2**30)}Gi or more, or name a mounted folder as uri"
             )
     return None
-
-
-def _left_to_the_user(spec: FineTuneRunSpec) -> bool:
-    return spec.template.foreign or spec.preflight.policy != "enforce"

@@ -10,8 +10,8 @@ def unfit_arm(spec: EvalRunSpec) -> str | None:
     """A sentence naming the first field of an arm that does not go with its engine, and what to do."""
     for position, arm in enumerate(spec.arms):
         engine = engine_of(arm, spec.engine)
-        if found := (_served(arm) if engine == "openai" else _loaded(arm, engine)):
-            field, words = found
+        if problem := (_served(arm) if engine == "openai" else _loaded(arm, engine)):
+            field, words = problem
             return f"spec.arms[{position}].{field}: {words}"
     return None
 

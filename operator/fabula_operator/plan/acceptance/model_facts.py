@@ -20,8 +20,8 @@ def model_facts(name: str) -> ModelFacts | None:
     last = name.rstrip("/").rpartition("/")[2].lower()
     if _QUANTIZED.search(last):
         return None
-    found = [key for key in MODELS if re.search(rf"(^|[^a-z0-9]){re.escape(key)}($|[^a-z0-9])", last)]
-    return MODELS[max(found, key=len)] if found else None
+    keys = [key for key in MODELS if re.search(rf"(^|[^a-z0-9]){re.escape(key)}($|[^a-z0-9])", last)]
+    return MODELS[max(keys, key=len)] if keys else None
 
 
 def of_size(billions: float) -> ModelFacts:

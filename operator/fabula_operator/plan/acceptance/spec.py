@@ -69,8 +69,8 @@ def meaningless(spec: Spec) -> str | None:
 
 
 def _in_words(error: ValidationError) -> str:
-    found = error.errors(include_url=False, include_input=False)
-    first = found[0]
+    errors = error.errors(include_url=False, include_input=False)
+    first = errors[0]
     path = ".".join(str(part) for part in first["loc"])
-    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
     return f"spec.{path}: {first['msg']}{more}"

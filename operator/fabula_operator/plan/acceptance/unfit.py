@@ -45,26 +45,26 @@ def settled(seen: Observed) -> bool:
 
 
 def _dataset(seen: Observed, spec: FineTuneRunSpec) -> tuple[str, str] | None:
-    found = seen.references.get(("DatasetBuild", spec.dataset.ref)) if spec.dataset.ref else None
-    if found is None or not found.exists:
+    dataset = seen.references.get(("DatasetBuild", spec.dataset.ref)) if spec.dataset.ref else None
+    if dataset is None or not dataset.exists:
         return None
-    if found.recipe is not None and found.recipe != spec.recipe:
+    if dataset.recipe is not None and dataset.recipe != spec.recipe:
         return (
             "WrongRecipe",
-            f"spec.dataset.ref: DatasetBuild {found.name} builds for recipe {found.recipe}, but spec.recipe is "
-            f"{spec.recipe}; set spec.recipe to {found.recipe}, or name a build of recipe {spec.recipe}",
+            f"spec.dataset.ref: DatasetBuild {dataset.name} builds for recipe {dataset.recipe}, but spec.recipe is "
+            f"{spec.recipe}; set spec.recipe to {dataset.recipe}, or name a build of recipe {spec.recipe}",
         )
-    return _size(found, spec) if found.ready and found.train_samples is not None else None
+    return _size(dataset, spec) if dataset.ready and dataset.train_samples is not None else None
 
 
-def _size(found: Reference, spec: FineTuneRunSpec) -> tuple[str, str] | None:
-    samples = found.train_samples or 0
+def _size(dataset: Reference, spec: FineTuneRunSpec) -> tuple[str, str] | None:
+    samples = dataset.train_samples or 0
     if samples == 0:
         return (
             "EmptySplit",
-            f"spec.dataset.ref: DatasetBuild {found.name} has an empty training split; build a larger one, or leave "
+            f"spec.dataset.ref: DatasetBuild {dataset.name} has an empty training split; build a larger one, or leave "
             "less of it to validation",
         )
     # How many sequences packing makes of them is known once their lengths are: at most as many as there are samples.
-    problem = too_few(spec, samples, f"the training split of DatasetBuild {found.name}")
+    problem = too_few(spec, samples, f"the training split of DatasetBuild {dataset.name}")
     return ("BatchTooLarge", f"spec.{problem}") if problem else None

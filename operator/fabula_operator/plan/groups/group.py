@@ -8,9 +8,9 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from fabula_api.fine_tune_run import FineTuneRunSpec
+from fabula_api.fine_tune_blocks import Watchdog
 from fabula_api.fine_tune_status import Attempt, EarlierAttempts
-from fabula_api.recipes import Stage, stages_of
+from fabula_api.recipes import Kind, Stage, recipes, stages_of
 from fabula_api.shared_spec import Retries
 from fabula_api.specs import DEFAULT
 from fabula_api.status import StageStatus
@@ -24,15 +24,35 @@ OPEN = ("Pending", "Running")
 
 
 @cache
-def group_name(recipe: str) -> str | None:
-    """Name of the stage in which a FineTuneRun of the recipe has a group of ranks."""
-    return next((one.name for one in stages_of(recipe, "FineTuneRun") or () if one.shape == "group"), None)
+def group_name(kind: Kind, recipe: str) -> str | None:
+    """Name of the stage in which a run of the kind has a group of ranks under the recipe."""
+    return next((one.name for one in stages_of(recipe, kind) or () if one.shape == "group"), None)
 
 
 def group_of(obj: Mapping[str, Any]) -> str | None:
     """Name of the stage with a group of ranks in a run, as the API has it; None where it has no such stage."""
     named = (obj.get("spec") or {}).get("recipe", DEFAULT)
-    return group_name(named) if obj["kind"] == "FineTuneRun" and isinstance(named, str) else None
+    return group_name(obj["kind"], named) if isinstance(named, str) else None
+
+
+@cache
+def has_groups(kind: Kind) -> bool:
+    """Whether a run of the kind may have a group, under some recipe that is installed."""
+    return any(group_name(kind, recipe) for recipe in recipes())
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """What a run's spec and status say of its group."""
+
+    watchdog: Watchdog
+    foreign: bool
+    """Whether what its pods run is a trainer of somebody else's."""
+    attempts: tuple[Attempt, ...]
+    earlier: EarlierAttempts | None
+    """Those that are not listed any more."""
+    step_seconds: float | None
+    """What a step usually takes, as far as former reports told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,18 +65,10 @@ class Group:
     """As for attempt 1; the number is filled in."""
     status: StageStatus
     attempts: tuple[Attempt, ...]
-    earlier: EarlierAttempts | None
-    """Those that are not listed any more."""
+    """Those that are remembered, and what follows for them from what was seen."""
+    run: Remembered
     suspend: bool
     now: datetime
-    step_seconds: float | None
-    """What a step usually takes, as far as former reports told."""
-
-    @property
-    def spec(self) -> FineTuneRunSpec:
-        """The run's spec; only this kind has groups."""
-        assert isinstance(self.launch.spec, FineTuneRunSpec)
-        return self.launch.spec
 
     @property
     def retries(self) -> Retries:
@@ -65,7 +77,7 @@ class Group:
     def exhausted(self, budget: Budget) -> bool:
         """Whether the budget pays for no further attempt."""
         allowed = self.retries.infrastructure if budget == "infrastructure" else self.retries.failure
-        return spent(self.attempts, self.earlier, budget, self.seen.run.generation) > allowed
+        return spent(self.attempts, self.run.earlier, budget, self.seen.run.generation) > allowed
 
     def attempt(self, number: int, generation: int) -> Attempt:
         """An attempt that is due."""

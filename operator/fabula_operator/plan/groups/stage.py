@@ -68,14 +68,14 @@ def group_stage(group: Group) -> StageView:
         return stopping(group, current, child)
     status = running_status(group, child)
     reports = reports_of(child, pods, group.seen.reports)
-    status = figures(status, group.stage, child, pods, reports, group.step_seconds)
+    status = figures(status, group.stage, child, pods, reports, group.run.step_seconds)
     unheard = not reports and current.last_step is None
     if unheard:
         # The time left that the former attempt told is not this one's.
         status = status.replace(eta=None)
     at_work = current.replace(state="Running", started_at=current.started_at or timestamp(begun_at(child) or group.now))
     health = _health(group, at_work, reports.get(0))
-    policy = group.spec.watchdog.policy
+    policy = group.run.watchdog.policy
     if health.finding is not None and health.finding.acts and policy != "warn":
         cause = Cause(health.finding.digest(group.stage.name), "failure", policy == "fail")
         return attempt_over(replace(group, attempts=changed(group.attempts, at_work)), at_work, cause, child)
@@ -102,18 +102,18 @@ def group_stage(group: Group) -> StageView:
 
 def _health(group: Group, attempt: Attempt, report: Report | None) -> Health:
     since, steps = group.seen.environment.listening_since, group.status.total
-    watched = Watched(report, attempt.last_step, group.step_seconds, since, steps)
-    return examine(group.spec.watchdog, watched, group.now)
+    watched = Watched(report, attempt.last_step, group.run.step_seconds, since, steps)
+    return examine(group.run.watchdog, watched, group.now)
 
 
 def _adopted(group: Group) -> tuple[Attempt, ...]:
     """The recorded attempts, and those of children of the present key that a crash left unrecorded."""
     attempts = group.attempts
     known = {attempt.number for attempt in attempts}
-    forgotten = group.earlier.count if group.earlier else 0
+    forgotten = group.run.earlier.count if group.run.earlier else 0
     for child in sorted(group.seen.children, key=lambda one: one.attempt):
-        own = child.stage == group.stage.name and child.key == group.launch.key
-        if own and child.attempt > forgotten and child.attempt not in known:
+        of_stage = child.stage == group.stage.name and child.key == group.launch.key
+        if of_stage and child.attempt > forgotten and child.attempt not in known:
             attempts = changed(attempts, group.attempt(child.attempt, child.generation))
     return attempts
 
@@ -156,10 +156,10 @@ def _complete(group: Group, attempt: Attempt, child: Child) -> StageView:
     if first is None:
         lost = FailureDigest(reason="ResultLost", message="the pod is gone, and its result with it", stage=child.stage)
         return attempt_over(group, attempt, Cause(lost, "infrastructure", False), child)
-    why = flaw(first, group.stage, foreign=group.spec.template.foreign)
+    why = flaw(first, group.stage, foreign=group.run.foreign)
     # A trainer of another kind knows nothing of results: its exit code says that it is done.
     result = result_of(first) or WorkerResult(outcome="Succeeded")
-    if why is None and result.artifact is None and not group.spec.template.foreign:
+    if why is None and result.artifact is None and not group.run.foreign:
         why = "its result names no artifact"
     if why is not None:
         failed = group.status.replace(state="Failed", eta=None, finished_at=end)

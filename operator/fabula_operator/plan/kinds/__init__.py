@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from fabula_api.recipes import Kind
+from fabula_api.recipes import API_KINDS, Kind
 from fabula_operator.plan.kinds.dataset_build import DatasetBuildKind
 from fabula_operator.plan.kinds.eval_run import EvalRunKind
 from fabula_operator.plan.kinds.fine_tune_run import FineTuneRunKind
@@ -15,7 +15,7 @@ KINDS: Mapping[Kind, RunKind[Any, Any]] = {
     "FineTuneRun": FineTuneRunKind(),
     "EvalRun": EvalRunKind(),
 }
-CONDITION_TYPES: tuple[str, ...] = (*TYPES, *(own for kind in KINDS.values() for own in kind.condition_types))
+CONDITION_TYPES: tuple[str, ...] = (*TYPES, *(own for kind in API_KINDS.values() for own in kind.status.own_conditions))
 """Types of all conditions: those of every kind, then each kind's own."""
 
 __all__ = ["CONDITION_TYPES", "KINDS", "RunKind"]

@@ -44,15 +44,17 @@ def billed(status: Billed, views: Sequence[StageView], unpriced_stages: frozense
                 lost_usd=round(calls.lost_usd if whole else max(calls.lost_usd, old.lost_usd), 4),
             )
     if bills:
-        found = list(bills.values())
-        update["bills"] = found
-        update["tokens"] = TokenCount(input=sum(one.input for one in found), output=sum(one.output for one in found))
+        stage_bills = list(bills.values())
+        update["bills"] = stage_bills
+        update["tokens"] = TokenCount(
+            input=sum(one.input for one in stage_bills), output=sum(one.output for one in stage_bills)
+        )
         update["calls"] = CallCount(
-            paid=sum(one.paid for one in found),
-            saved=sum(one.saved for one in found),
-            lost=sum(one.lost for one in found),
+            paid=sum(one.paid for one in stage_bills),
+            saved=sum(one.saved for one in stage_bills),
+            lost=sum(one.lost for one in stage_bills),
         )
         # A sum without what was paid at an unknown price would be taken for the bill.
-        known = not any(one.paid and one.stage in unpriced_stages for one in found)
-        update["cost_usd"] = round(sum(one.cost_usd for one in found), 4) if known else None
+        known = not any(one.paid and one.stage in unpriced_stages for one in stage_bills)
+        update["cost_usd"] = round(sum(one.cost_usd for one in stage_bills), 4) if known else None
     return update

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
+from fabula_api.bills import StageBill
 from fabula_api.counts import SAMPLES, Counted, is_item
 from fabula_api.dataset_build import DatasetBuildSpec, DatasetBuildStatus
 from fabula_api.recipes import recipes
@@ -46,6 +47,10 @@ class DatasetBuildKind(Plain[DatasetBuildSpec, DatasetBuildStatus]):
     def made(self, status: DatasetBuildStatus) -> ArtifactStatus | None:
         """The dataset."""
         return status.artifact
+
+    def bills(self, status: DatasetBuildStatus) -> Sequence[StageBill]:
+        """Of the stages that call a provider."""
+        return status.bills
 
     def samples(self, status: DatasetBuildStatus) -> tuple[int | None, int | None]:
         """Of the dataset, and of its training split."""

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from fabula_api.arms import ArmStatus, ShardCount, engine_of
+from fabula_api.bills import StageBill
 from fabula_api.counts import UNPARSEABLE
 from fabula_api.entries import Entry
 from fabula_api.eval_run import EvalRunSpec, EvalRunStatus
@@ -30,8 +31,6 @@ from fabula_operator.plan.status.conditions import Told
 
 class EvalRunKind(Plain[EvalRunSpec, EvalRunStatus]):
     """See `RunKind`."""
-
-    condition_types = ("GatesPassed", "JudgesTrusted")
 
     def infeasible(self, spec: EvalRunSpec) -> Refusal | None:
         """Metrics, judges, arms and gates."""
@@ -69,6 +68,10 @@ class EvalRunKind(Plain[EvalRunSpec, EvalRunStatus]):
     ) -> EvalRunStatus:
         """With arms, shards, judges, the bill and the score."""
         return _folded(status, spec, views)
+
+    def bills(self, status: EvalRunStatus) -> Sequence[StageBill]:
+        """Of the judges."""
+        return status.bills
 
     def verdict(self, status: EvalRunStatus) -> FailureDigest | None:
         """Figures of a metric that cannot fail are none."""
@@ -116,10 +119,10 @@ def _folded(status: EvalRunStatus, spec: EvalRunSpec, views: Sequence[StageView]
         ),
         "arms": [arms[arm.name] for arm in spec.arms],
     }
-    last, found = result_view(views), None
+    last, judged = result_view(views), None
     if last.result is not None:
         summary = summary_of(ScoreSummary, last.result)
-        found = summary.judges
+        judged = summary.judges
         update["comparisons"] = summary.comparisons
         update["gates"] = answered(spec, summary.gates)
         update["self_tests"] = summary.self_tests
@@ -130,8 +133,8 @@ def _folded(status: EvalRunStatus, spec: EvalRunSpec, views: Sequence[StageView]
         update["score"] = summary.score or _score(spec, update["arms"])
     elif last.status.state != "Succeeded":
         update |= {"comparisons": [], "gates": [], "self_tests": [], "score": None}
-        found = []
-    update["judges"] = judges(status, spec, views, update.get("bills", status.bills), found)
+        judged = []
+    update["judges"] = judges(status, spec, views, update.get("bills", status.bills), judged)
     update["report"] = last.status.artifact if last.status.state == "Succeeded" else None
     return status.replace(**update)
 

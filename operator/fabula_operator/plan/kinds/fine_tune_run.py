@@ -17,6 +17,7 @@ from fabula_api.summary import TrainSummary
 from fabula_operator.plan.acceptance.preflight import Preflight
 from fabula_operator.plan.acceptance.refusal import Refusal
 from fabula_operator.plan.acceptance.training import expected, hopeless, infeasible_training
+from fabula_operator.plan.groups.group import Remembered
 from fabula_operator.plan.kinds.backend import backend_of
 from fabula_operator.plan.kinds.kind import Plain
 from fabula_operator.plan.kinds.needs import Needs, needs_of
@@ -36,8 +37,6 @@ _METRIC_NAMES = {field.alias: name for name, field in Metrics.model_fields.items
 class FineTuneRunKind(Plain[FineTuneRunSpec, FineTuneRunStatus]):
     """See `RunKind`."""
 
-    condition_types = ("Healthy",)
-
     def infeasible(self, spec: FineTuneRunSpec) -> Refusal | None:
         """What only the operator sets."""
         return infeasible_training(spec)
@@ -49,6 +48,10 @@ class FineTuneRunKind(Plain[FineTuneRunSpec, FineTuneRunStatus]):
     def hopeless(self, seen: Observed, spec: FineTuneRunSpec, estimate: Preflight | None) -> Refusal | None:
         """Where it does not fit, or its model or dataset cannot be trained so."""
         return hopeless(seen, spec, estimate)
+
+    def takes_the_risk(self, spec: FineTuneRunSpec) -> bool:
+        """Where its own program trains, and where the preflight only warns."""
+        return spec.template.foreign or spec.preflight.policy != "enforce"
 
     def backend(
         self, spec: FineTuneRunSpec, status: FineTuneRunStatus, pytorch_jobs: bool
@@ -115,6 +118,16 @@ class FineTuneRunKind(Plain[FineTuneRunSpec, FineTuneRunStatus]):
     def attempts(self, status: FineTuneRunStatus) -> Sequence[Attempt]:
         """Those that the status lists."""
         return status.attempts
+
+    def remembered(self, spec: FineTuneRunSpec, status: FineTuneRunStatus) -> Remembered:
+        """Its attempts, and how its watchdog judges them."""
+        return Remembered(
+            spec.watchdog,
+            foreign=spec.template.foreign,
+            attempts=tuple(status.attempts),
+            earlier=status.earlier_attempts,
+            step_seconds=status.metrics.step_seconds if status.metrics else None,
+        )
 
     def stopped(self, status: FineTuneRunStatus, failure: FailureDigest, finished_at: str) -> FineTuneRunStatus:
         """The attempt at work ends with the run."""

@@ -47,19 +47,19 @@ def gates(status: EvalRunStatus, spec: EvalRunSpec) -> tuple[ConditionStatus, st
     return "False", "GateFailed", "; ".join(_broken(gate, position, status, spec) for position, gate in broken)
 
 
-def _broken(found: GateStatus, position: int, status: EvalRunStatus, spec: EvalRunSpec) -> str:
+def _broken(gate: GateStatus, position: int, status: EvalRunStatus, spec: EvalRunSpec) -> str:
     """`format-compliance of finetuned versus base is 0, below 0.05`."""
-    what = f"{found.metric} of {found.arm}{f' versus {found.versus}' if found.versus else ''}"
-    if found.value is None:
-        return f"{what} could not be computed{f': {found.reason}' if found.reason else ''}"
-    if found.reason:
-        return f"{what} is {found.value:.4g}: {found.reason}"
-    told = f"{what} is {found.value:.4g}"
+    what = f"{gate.metric} of {gate.arm}{f' versus {gate.versus}' if gate.versus else ''}"
+    if gate.value is None:
+        return f"{what} could not be computed{f': {gate.reason}' if gate.reason else ''}"
+    if gate.reason:
+        return f"{what} is {gate.value:.4g}: {gate.reason}"
+    told = f"{what} is {gate.value:.4g}"
     asked = spec.gates[position] if len(spec.gates) == len(status.gates) else None
-    if asked is not None and (asked.metric, asked.arm, asked.versus) != (found.metric, found.arm, found.versus):
+    if asked is not None and (asked.metric, asked.arm, asked.versus) != (gate.metric, gate.arm, gate.versus):
         asked = None
-    if asked is not None and asked.min is not None and found.value < asked.min:
+    if asked is not None and asked.min is not None and gate.value < asked.min:
         return f"{told}, below {asked.min:.4g}"
-    if asked is not None and asked.max is not None and found.value > asked.max:
+    if asked is not None and asked.max is not None and gate.value > asked.max:
         return f"{told}, above {asked.max:.4g}"
     return told

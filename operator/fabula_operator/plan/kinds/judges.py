@@ -23,11 +23,11 @@ def judges(
     spec: EvalRunSpec,
     views: Sequence[StageView],
     bills: Sequence[StageBill],
-    found: Sequence[JudgeFound] | None,
+    answers: Sequence[JudgeFound] | None,
 ) -> list[JudgeStatus]:
     """Each judge of the spec. `found` is what the report tells of them; None leaves what is known as it is."""
     known = {one.name: one for one in status.judges}
-    told = None if found is None else {one.name: one for one in found}
+    told = None if answers is None else {one.name: one for one in answers}
     at = {view.arm: view for view in views if view.stage.for_each == "judges"}
     bill_of = {bill.stage: bill for bill in bills}
     made = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Generic, Protocol, TypeVar
 
+from fabula_api.bills import StageBill
 from fabula_api.entries import Entry
 from fabula_api.fine_tune_blocks import Estimate
 from fabula_api.fine_tune_status import Attempt
@@ -12,6 +13,7 @@ from fabula_api.recipes import Stage
 from fabula_api.status import ArtifactStatus, ConditionStatus, FailureDigest, RunStatus
 from fabula_operator.plan.acceptance.preflight import Preflight
 from fabula_operator.plan.acceptance.refusal import Refusal
+from fabula_operator.plan.groups.group import Remembered
 from fabula_operator.plan.kinds.needs import Needs, needs_of
 from fabula_operator.plan.seen.observed import Observed, Waiting
 from fabula_operator.plan.stages.view import StageView
@@ -25,10 +27,6 @@ StatusT = TypeVar("StatusT", bound=RunStatus)
 class RunKind(Protocol[SpecT, StatusT]):
     """A kind of run. Pure, as all of planning is."""
 
-    @property
-    def condition_types(self) -> tuple[str, ...]:
-        """Types of the conditions that it has beside those of every kind."""
-
     def dry_run(self, spec: SpecT) -> bool:
         """Whether the run only estimates."""
 
@@ -40,6 +38,9 @@ class RunKind(Protocol[SpecT, StatusT]):
 
     def hopeless(self, seen: Observed, spec: SpecT, estimate: Preflight | None) -> Refusal | None:
         """Why the run cannot go well, by what it needs and by what is known of its inputs."""
+
+    def takes_the_risk(self, spec: SpecT) -> bool:
+        """Whether its author answers for it that it fits, so that it is not refused for its size."""
 
     def planned(self, spec: SpecT) -> str:
         """What an accepted run is told of what it will do; empty where there is nothing to say."""
@@ -56,7 +57,8 @@ class RunKind(Protocol[SpecT, StatusT]):
     def conditions(
         self, spec: SpecT | None, status: StatusT, at_work: Sequence[StageView] | None
     ) -> Mapping[str, Told]:
-        """Its own conditions; `spec` is None where it does not parse, `at_work` where nothing of the run is."""
+        """Its own conditions, which its status declares (`own_conditions`); `spec` is None where it does not parse,
+        `at_work` where nothing of the run is."""
 
     def begin(self, status: StatusT, estimate: Estimate | None) -> StatusT:
         """The status that a look starts from, with what was estimated."""
@@ -79,8 +81,14 @@ class RunKind(Protocol[SpecT, StatusT]):
     def samples(self, status: StatusT) -> tuple[int | None, int | None]:
         """How many samples it made, and how many of them to train on; None where it says neither."""
 
+    def bills(self, status: StatusT) -> Sequence[StageBill]:
+        """What its stages have paid providers; nothing for kinds that pay none."""
+
     def attempts(self, status: StatusT) -> Sequence[Attempt]:
         """The attempts of its group of ranks; none for kinds without one."""
+
+    def remembered(self, spec: SpecT, status: StatusT) -> Remembered | None:
+        """What spec and status say of its group of ranks; None for kinds without one."""
 
     def stopped(self, status: StatusT, failure: FailureDigest, finished_at: str) -> StatusT:
         """The status of a run that ends with a failure while something of it is at work."""
@@ -95,8 +103,6 @@ T = TypeVar("T", bound=RunStatus)
 
 class Plain(Generic[S, T]):
     """What a kind answers that has nothing to add."""
-
-    condition_types: tuple[str, ...] = ()
 
     def dry_run(self, spec: S) -> bool:
         """No."""
@@ -113,6 +119,10 @@ class Plain(Generic[S, T]):
     def hopeless(self, seen: Observed, spec: S, estimate: Preflight | None) -> Refusal | None:
         """None."""
         return None
+
+    def takes_the_risk(self, spec: S) -> bool:
+        """No."""
+        return False
 
     def planned(self, spec: S) -> str:
         """Nothing."""
@@ -154,9 +164,17 @@ class Plain(Generic[S, T]):
         """None."""
         return None, None
 
+    def bills(self, status: T) -> Sequence[StageBill]:
+        """None: it pays nobody."""
+        return ()
+
     def attempts(self, status: T) -> Sequence[Attempt]:
         """None: it has no group."""
         return ()
+
+    def remembered(self, spec: S, status: T) -> Remembered | None:
+        """None: it has no group."""
+        return None
 
     def stopped(self, status: T, failure: FailureDigest, finished_at: str) -> T:
         """As it is."""

@@ -37,7 +37,8 @@ def accept(seen: Observed) -> Accepted | Refusal:
     estimate = definition.expected(seen, spec)
     if refusal := definition.hopeless(seen, spec, estimate):
         return refusal
-    if not settled(seen) and (problem := no_room(seen.environment, spec)):
+    looked_at = not settled(seen) and not definition.takes_the_risk(spec)
+    if looked_at and (problem := no_room(seen.environment, spec)):
         return Refusal("DoesNotFit", problem, estimate)
     return Accepted(spec, stages, estimate)
 

@@ -54,7 +54,7 @@ def evidence(seen: Observed, wanted: Plan) -> Evidence:
 def expected_children(run: Run) -> tuple[str, ...]:
     """Names of children that the status says are at work."""
     attempts = KINDS[run.identity.kind].attempts(run.status)
-    group = group_name(str(run.spec.get("recipe", DEFAULT)))
+    group = group_name(run.identity.kind, str(run.spec.get("recipe", DEFAULT)))
     return tuple(
         child_name(run.identity.name, stage.name, None, stage.key, attempt.number)
         for stage in run.status.stages

@@ -90,18 +90,18 @@ def _lineage(known: list[Lineage], views: list[StageView], inputs: list[Lineage]
     """What came from outside the run, by name: artifacts of other runs, and what workers say they read."""
     names = {entry.name for entry in inputs}
     stage_names = {view.stage.name for view in views}
-    found = {entry.name: entry for entry in known if entry.run is None or entry.name in names}
-    found |= {entry.name: entry for entry in inputs}
+    entries = {entry.name: entry for entry in known if entry.run is None or entry.name in names}
+    entries |= {entry.name: entry for entry in inputs}
     for view in views:
         for entry in view.result.lineage if view.result is not None else ():
             if entry.name.partition("/")[0] in stage_names:
                 continue
             # A worker knows the digest of what it read; the operator knows which run made it.
-            former = found.get(entry.name)
+            former = entries.get(entry.name)
             same = former is not None and former.digest in (None, entry.digest)
             run = entry.run or (former.run if former is not None and same else None)
-            found[entry.name] = entry.replace(run=run)
-    return sorted(found.values(), key=lambda entry: entry.name)[:64]
+            entries[entry.name] = entry.replace(run=run)
+    return sorted(entries.values(), key=lambda entry: entry.name)[:64]
 
 
 def _progress(views: list[StageView]) -> Progress:

@@ -28,8 +28,8 @@ def stop(child: Child) -> list[Action]:
 
 def pods_left(seen: Observed, uid: str) -> bool:
     """Whether a child still has pods in which something runs, and that nobody has told to end."""
-    own = (pod for pod in seen.pods if pod.owner_uid == uid and not pod.deleting)
-    return any(not pod.terminal or pod.beside for pod in own)
+    pods = (pod for pod in seen.pods if pod.owner_uid == uid and not pod.deleting)
+    return any(not pod.terminal or pod.beside for pod in pods)
 
 
 def released(seen: Observed, planned: list[Action]) -> list[Action]:

@@ -8,12 +8,12 @@ from datetime import datetime
 from fabula_api.base import value_at
 from fabula_api.entries import Entry, entries, instance
 from fabula_api.externals import unresolved
-from fabula_api.fine_tune_status import FineTuneRunStatus
 from fabula_api.recipes import Stage
 from fabula_api.status import Lineage, RunStatus, StageStatus
 from fabula_api.worker import Spec, StageInput
 from fabula_operator.plan.groups.group import OPEN, Group
 from fabula_operator.plan.groups.stage import group_stage
+from fabula_operator.plan.kinds import KINDS
 from fabula_operator.plan.lifecycle.launching import launch_of, too_large
 from fabula_operator.plan.seen.api_objects import running
 from fabula_operator.plan.seen.observed import Observed, Waiting
@@ -103,17 +103,17 @@ def _stage(
         return StageView(stage, launch.arm, status, waiting=still)
     if stage.shape != "group":
         return _startable(this, job_stage(this.seen, stage, launch, status, this.now))
-    assert isinstance(this.status, FineTuneRunStatus), "only a FineTuneRun has a stage that is a group"
+    remembered = KINDS[this.seen.run.identity.kind].remembered(this.spec, this.status)
+    assert remembered is not None, f"stage {name} is a group, which runs of this kind do not remember"
     group = Group(
         this.seen,
         stage,
         launch,
         status,
-        attempts=tuple(this.status.attempts),
-        earlier=this.status.earlier_attempts,
+        attempts=remembered.attempts,
+        run=remembered,
         suspend=this.spec.suspend,
         now=this.now,
-        step_seconds=this.status.metrics.step_seconds if this.status.metrics else None,
     )
     return _startable(this, group_stage(group))
 

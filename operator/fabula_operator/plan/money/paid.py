@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fabula_api.base import EACH, camel, value_of
+from fabula_api.base import EACH, camel, value_at, value_of
 from fabula_api.entries import Entry, entries, instance
+from fabula_api.named_function import named_function
 from fabula_api.once import once
 from fabula_api.pricing import Price, price_of
 from fabula_api.provider import longest_reply_seconds
@@ -55,6 +56,21 @@ class Payer:
     def budget_usd(self) -> float | None:
         """Dollars that the whole run may take; None without a bound."""
         usd: float | None = self.value("budget.usd")
+        return usd
+
+    @property
+    def limits_itself(self) -> bool:
+        """Whether it says by itself what it may take, and not by what those before it left."""
+        return self.paid.limit_usd is not None or self.paid.entry_usd is not None
+
+    @property
+    def limit_usd(self) -> float | None:
+        """Dollars that it says it may take in all; None without a bound."""
+        usd: float | None
+        if self.paid.entry_usd is not None:
+            usd = named_function(self.paid.entry_usd)(self.spec, self.entry)
+        else:
+            usd = value_at(self.spec, self.paid.limit_usd) if self.paid.limit_usd is not None else None
         return usd
 
     @property

@@ -9,13 +9,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Set
 from dataclasses import dataclass
 
-from fabula_api.base import value_at
 from fabula_api.bills import StageBill
 from fabula_api.entries import instance
-from fabula_api.eval_run import EvalRunSpec
-from fabula_api.judges import Judge
-from fabula_api.judging import judge_usd
-from fabula_api.quota import Quota, RequestQuota
+from fabula_api.quota import RequestQuota
 from fabula_api.specs import Spec
 from fabula_api.worker import StageReport
 from fabula_operator.plan.money.paid import payers
@@ -108,9 +104,7 @@ def pool_of(claim: Claim, claims: Iterable[Claim]) -> Pool:
     if (declared := claim.declared) is not None:
         return Pool(declared.requests_per_minute, declared.tokens_per_minute, sum(one.at_work for one in pool))
     requests = [one.quota.requests_per_minute for one in pool if one.quota.requests_per_minute]
-    tokens = [
-        one.quota.tokens_per_minute for one in pool if isinstance(one.quota, Quota) and one.quota.tokens_per_minute
-    ]
+    tokens = [allowed for one in pool if (allowed := one.quota.tokens_allowed)]
     return Pool(min(requests, default=None), min(tokens, default=None), sum(one.at_work for one in pool))
 
 
@@ -121,11 +115,8 @@ def stage_budget(spec: Spec, stage: str, bills: Iterable[StageBill]) -> float | 
     payer = stages.get(stage)
     if payer is None or payer.budget_usd is None:
         return None
-    if isinstance(spec, EvalRunSpec) and isinstance(payer.entry, Judge):
-        return judge_usd(spec, payer.entry)
-    if (field := payer.paid.limit_usd) is not None:
-        limit: float | None = value_at(spec, field)
-        return limit
+    if payer.limits_itself:
+        return payer.limit_usd
     before = list(stages)[: list(stages).index(stage)]
     return max(0.0, payer.budget_usd - paid_for(bills, before))
 

@@ -35,8 +35,8 @@ class QuotaGroup(SpecModel):
 
 def read_groups(wire: object) -> tuple[QuotaGroup, ...]:
     """The groups of a settings file. Raises ValueError, naming the field."""
-    found = TypeAdapter(tuple[QuotaGroup, ...]).validate_python(wire or ())
-    names = [one.name for one in found]
+    groups = TypeAdapter(tuple[QuotaGroup, ...]).validate_python(wire or ())
+    names = [one.name for one in groups]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ValueError(f"{twice[0]} is declared twice")
-    return found
+    return groups

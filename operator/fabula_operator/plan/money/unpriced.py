@@ -23,9 +23,9 @@ def unpriced(spec: Spec | None) -> dict[str, str]:
 
 def without_budget(spec: Spec | None) -> str:
     """What an accepted build is told; empty where every price is known."""
-    if not (found := unpriced(spec)):
+    if not (stages := unpriced(spec)):
         return ""
-    return f"no price of {_listed(found)} is known, so costUsd is not given; {_REMEDY}"
+    return f"no price of {_listed(stages)} is known, so costUsd is not given; {_REMEDY}"
 
 
 def over_budget(spec: Spec) -> str | None:
@@ -39,5 +39,5 @@ def over_budget(spec: Spec) -> str | None:
     )
 
 
-def _listed(found: dict[str, str]) -> str:
-    return " and ".join(found.values())
+def _listed(stages: dict[str, str]) -> str:
+    return " and ".join(stages.values())

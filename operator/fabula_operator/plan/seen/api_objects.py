@@ -69,19 +69,19 @@ class Foreign(ValueError):
 
 def _size(*pods: object) -> int:
     """Pods that a child wants in all. Raises Foreign for a number that no launch asks for."""
-    found = [whole(count) for count in pods]
-    size = sum(one or 0 for one in found)
-    if None in found or not 1 <= size <= SHARDS:
+    counts = [whole(count) for count in pods]
+    size = sum(one or 0 for one in counts)
+    if None in counts or not 1 <= size <= SHARDS:
         raise Foreign(f"it wants {plain(str(pods))[:80]} pods, and no run asks for more than {SHARDS}")
     return size
 
 
 def _number(text: object, of: str) -> int:
     """A count in a label. Raises Foreign."""
-    found = whole(text)
-    if found is None:
+    number = whole(text)
+    if number is None:
         raise Foreign(f"its {of} is {plain(str(text))[:80]!r}")
-    return found
+    return number
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,8 +215,8 @@ class Pod:
         meta, status = obj["metadata"], obj.get("status") or {}
         labels, annotations = meta.get("labels") or {}, meta.get("annotations") or {}
         # Others may be in the pod beside it, such as a service mesh's, and the kubelet tells of them by name.
-        own = [container for container in status.get("containerStatuses") or () if container.get("name") in _OWN]
-        state: Obj = (own[0].get("state") or {}) if own else {}
+        workers = [container for container in status.get("containerStatuses") or () if container.get("name") in _OWN]
+        state: Obj = (workers[0].get("state") or {}) if workers else {}
         ended: Obj = state.get("terminated") or {}
         never_ran = ended.get("reason") in _NEVER_RAN
         waiting, message = _waiting(status, state)

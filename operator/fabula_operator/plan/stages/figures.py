@@ -113,8 +113,8 @@ def items(result: WorkerResult, stage: Stage) -> tuple[int, int]:
     """(done, failed) items of a stage in a result's counts, which name them by its unit or by the stage."""
     counts = [(found, value) for key, value in result.counts.items() if (found := Counted.parse(key)) is not None]
     name = stage.unit if any(one.kind == stage.unit for one, _ in counts) else stage.name
-    own = [(one.outcome, value) for one, value in counts if one.kind == name and one.outcome != "left"]
-    return int(sum(value for _, value in own)), int(sum(value for what, value in own if what == "failed"))
+    counted = [(one.outcome, value) for one, value in counts if one.kind == name and one.outcome != "left"]
+    return int(sum(value for _, value in counted)), int(sum(value for what, value in counted if what == "failed"))
 
 
 def finished_figures(status: StageStatus, stage: Stage, result: WorkerResult) -> StageStatus:

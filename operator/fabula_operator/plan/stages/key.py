@@ -14,9 +14,7 @@ from pydantic import BaseModel
 from fabula_api.artifact import digest_of
 from fabula_api.base import EACH, value_at, value_of
 from fabula_api.entries import Entry
-from fabula_api.eval_run import EvalRunSpec
-from fabula_api.judges import Judge
-from fabula_api.judging import rubric_of
+from fabula_api.named_function import named_function
 from fabula_api.once import once
 from fabula_api.recipes import Stage
 from fabula_api.uri import resolve_uri
@@ -60,24 +58,25 @@ def _plain(value: Any, root: str) -> Any:
 
 def stage_key(recipe: str, stage: Stage, spec: Spec, arm: Entry | None, inputs: Sequence[StageInput], root: str) -> str:
     """`sha256:<hex>` of everything that decides the stage's output, and how much of it there is."""
-    arm_value = None
-    if isinstance(arm, Judge) and isinstance(spec, EvalRunSpec):
-        # A recipe's rubric is code: where its words change, so do the verdicts.
-        arm_value = {"rubric": _plain(rubric_of(spec, arm), root)}
-    elif arm is not None:
-        # Where model and adapter lie, and who made them, does not matter; their digests are among the inputs.
-        named = {one.name for one in inputs}
-        arm_value = {key: value for key, value in _plain(arm, root).items() if key not in {"adapter", "model"} & named}
     return digest_of(
         {
             "recipe": recipe,
             "stage": stage.name,
             "version": stage.version,
             "spec": _read(stage, spec, arm, root) | _bounds(stage, spec, root),
-            "arm": arm_value,
+            "arm": None if arm is None else _decisive(stage, spec, arm, inputs, root),
             "inputs": {one.name: one.digest for one in inputs},
         }
     )
+
+
+def _decisive(stage: Stage, spec: Spec, entry: Entry, inputs: Sequence[StageInput], root: str) -> Any:
+    """What of an entry decides the output of a stage that runs for it."""
+    if stage.entry_key is not None:
+        return _plain(named_function(stage.entry_key)(spec, entry), root)
+    # Where model and adapter lie, and who made them, does not matter; their digests are among the inputs.
+    named = {one.name for one in inputs}
+    return {key: value for key, value in _plain(entry, root).items() if key not in {"adapter", "model"} & named}
 
 
 def _bounds(stage: Stage, spec: Spec, root: str) -> dict[str, Any]:

@@ -22,9 +22,9 @@ def first_failed(child: Child, pods: Sequence[Pod]) -> Pod | None:
     """The pod that failed first and for a reason of its own, of a shard that failed for good where that is known."""
     failed = [pod for pod in pods if pod.phase == "Failed"]
     final = [pod for pod in failed if pod.index in child.failed_indexes]
-    own = [pod for pod in final or failed if pod.disrupted is None]
+    undisrupted = [pod for pod in final or failed if pod.disrupted is None]
     # Of a group, the first to die took the others with it. Of a shard, the last try is what it failed of.
-    ordered = sorted(own or failed, key=lambda pod: (pod.finished_at or _LAST, pod.index, pod.name))
+    ordered = sorted(undisrupted or failed, key=lambda pod: (pod.finished_at or _LAST, pod.index, pod.name))
     if not ordered:
         return None
     shard = ordered[0].index

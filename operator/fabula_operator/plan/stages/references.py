@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import cache
 
 from fabula_api.base import camel
 from fabula_api.externals import External, externals
-from fabula_api.recipes import Kind, Stage, recipes
-from fabula_api.shared_spec import ModelSource
+from fabula_api.recipes import Kind, Stage, named_of, recipes
 from fabula_api.specs import DEFAULT, PARAMETERS
 from fabula_api.status import Lineage
 from fabula_api.uri import resolve_uri
@@ -15,35 +15,35 @@ from fabula_api.worker import Spec, StageInput
 from fabula_operator.plan.seen.observed import Observed, Reference, Waiting
 
 
-def named_runs(kind: Kind, spec: dict[str, object]) -> set[tuple[Kind, str]]:
+def named_runs(kind: Kind, spec: Mapping[str, object]) -> set[tuple[Kind, str]]:
     """The runs that a spec on the wire names, read leniently since the spec may be invalid."""
-
-    def ref(source: object) -> str | None:
-        name = source.get("ref") if isinstance(source, dict) else None
-        return name if isinstance(name, str) else None
-
-    found: set[tuple[Kind, str]] = set()
-    if kind == "FineTuneRun" and (name := ref(spec.get("dataset"))):
-        found.add(("DatasetBuild", name))
-    if kind == "EvalRun" and (name := ref(spec.get("samples"))):
-        found.add(("DatasetBuild", name))
-    arms = spec.get("arms")
-    if kind == "EvalRun" and isinstance(arms, list):
-        for arm in arms:
-            if isinstance(arm, dict) and (name := ref(arm.get("adapter"))):
-                found.add(("FineTuneRun", name))
     recipe = recipes().get(str(spec.get("recipe", DEFAULT)))
-    for one in recipe.models.get(kind, ()) if recipe else ():
-        if one.made_by is not None and (name := ref(_on_the_wire(spec, camel(one.field)))):
-            found.add((one.made_by, name))
-    return found
+    block = camel(recipe.block) if recipe is not None else PARAMETERS
+    if block not in spec and PARAMETERS in spec:
+        spec = {**spec, block: spec[PARAMETERS]}
+    return {
+        (named.made_by, name)
+        for named in named_of(kind, recipe)
+        for source in _on_the_wire(spec, named.path)
+        if isinstance(source, Mapping) and isinstance(name := source.get("ref"), str) and name
+    }
 
 
-def _on_the_wire(spec: Mapping[str, object], path: str) -> object:
-    """What is at a dotted path, where the recipe's block may be called `parameters`; None where nothing is."""
+@cache
+def names_runs(kind: Kind) -> bool:
+    """Whether a run of the kind may name any, under some recipe that is installed."""
+    return any(named_of(kind, recipe) for recipe in recipes().values())
+
+
+def _on_the_wire(value: object, path: str) -> Iterator[object]:
+    """What is at a dotted path, in each entry of the lists on it; nothing where the value is of another shape."""
+    if not isinstance(value, Mapping):
+        return
     head, _, rest = path.partition(".")
-    found = spec.get(head, spec.get(PARAMETERS))
-    return _on_the_wire(found, rest) if rest and isinstance(found, dict) else None if rest else found
+    below = value.get(head.removesuffix("[]"))
+    entries = below if head.endswith("[]") and isinstance(below, list) else [below]
+    for entry in entries:
+        yield from _on_the_wire(entry, rest) if rest else (entry,)
 
 
 def resolve_externals(seen: Observed, spec: Spec) -> list[Lineage] | Waiting:
@@ -77,7 +77,7 @@ def _place(one: External, root: str) -> str | None:
     """Folder of what no run makes; of a model on the Hub, its name there."""
     if one.source.uri is not None:
         return resolve_uri(one.source.uri, root)
-    return one.source.name if isinstance(one.source, ModelSource) else None
+    return one.model.name if one.model is not None else None
 
 
 def _wait(one: External, reference: Reference | None) -> Waiting:

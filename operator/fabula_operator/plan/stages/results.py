@@ -37,8 +37,8 @@ def _finite(figures: dict[str, float]) -> dict[str, float]:
 
 def summary_of(model: type[S], result: WorkerResult) -> S:
     """What the stage says beside its counts. Raises ValidationError where it is not what the stage has to say."""
-    found = result.summary
-    return found if isinstance(found, model) else model.model_validate(found.model_dump(by_alias=True))
+    summary = result.summary
+    return summary if isinstance(summary, model) else model.model_validate(summary.model_dump(by_alias=True))
 
 
 def flaw(pod: Pod, stage: Stage, *, foreign: bool = False) -> str | None:
@@ -68,10 +68,10 @@ def flaw(pod: Pod, stage: Stage, *, foreign: bool = False) -> str | None:
 
 def _claims_to_be_a_result(text: str | None) -> bool:
     try:
-        found = read_outside(text or "")
+        said = read_outside(text or "")
     except ValueError:
         return False
-    return isinstance(found, dict) and "outcome" in found
+    return isinstance(said, dict) and "outcome" in said
 
 
 def _in_words(error: ValueError) -> str:

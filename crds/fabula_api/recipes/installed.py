@@ -99,20 +99,20 @@ def _loaded(point: EntryPoint) -> Recipe | str:
 
 def stages_of(recipe: str, kind: Kind, dry_run: bool = False) -> tuple[Stage, ...] | None:
     """The stages of a kind under a recipe, in order; None when there is no such recipe or it lacks the kind."""
-    found = recipes().get(recipe)
-    if found is None:
+    installed = recipes().get(recipe)
+    if installed is None:
         return None
-    return (found.dry_run if dry_run else found.stages).get(kind)
+    return (installed.dry_run if dry_run else installed.stages).get(kind)
 
 
 def metrics_of(recipe: str) -> Mapping[str, Metric]:
     """The metrics by name that an EvalRun of the recipe may ask for: those of Fabula's that read what it offers, and
     its own."""
-    found = recipes().get(recipe)
-    if found is None:
+    installed = recipes().get(recipe)
+    if installed is None:
         return METRICS
-    usual = {name: metric for name, metric in METRICS.items() if metric.reads in found.offers}
-    return usual | {metric.name: metric for metric in found.metrics}
+    usual = {name: metric for name, metric in METRICS.items() if metric.reads in installed.offers}
+    return usual | {metric.name: metric for metric in installed.metrics}
 
 
 def default_metrics(recipe: str) -> tuple[str, ...]:
@@ -128,22 +128,22 @@ def default_metrics(recipe: str) -> tuple[str, ...]:
 
 def unoffered(metric: str, recipe: str) -> str | None:
     """What the metric, which is one of Fabula's, reads and the recipe does not offer; None where that is not why."""
-    found = METRICS.get(metric)
+    metric_record = METRICS.get(metric)
     known = recipes().get(recipe)
-    return found.reads if found and known and found.reads not in known.offers else None
+    return metric_record.reads if metric_record and known and metric_record.reads not in known.offers else None
 
 
 def sample_format(spec: EvalRunSpec) -> str:
     """The layout of a run's samples: the one it names, else the first that its recipe has."""
-    found = recipes().get(spec.recipe)
-    return spec.samples.format or (found.sample_formats if found else (HELD_OUT,))[0].name
+    installed = recipes().get(spec.recipe)
+    return spec.samples.format or (installed.sample_formats if installed else (HELD_OUT,))[0].name
 
 
 def asked_of(recipe: str, given: Asked, *, own_prompt: bool) -> Asked:
     """What answers are asked for: what a spec gives, and else what the recipe says of its prompt. Its length does not
     count for a prompt of the spec's own, which may ask for another."""
-    found = recipes().get(recipe)
-    usual = found.asked if found else Asked()
+    installed = recipes().get(recipe)
+    usual = installed.asked if installed else Asked()
     return Asked(
         words=given.words or (None if own_prompt else usual.words),
         avoid=usual.avoid if given.avoid is None else given.avoid,

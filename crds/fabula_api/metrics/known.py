@@ -1,4 +1,4 @@
-"""Every file in `own` that has a `METRIC`, in order: nobody lists them a second time."""
+"""Every file in `records` that has a `METRIC`, in order: nobody lists them a second time."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import pkgutil
 from collections.abc import Iterator
 from importlib import import_module
 
-from fabula_api.metrics import own
+from fabula_api.metrics import records
 from fabula_api.metrics.record import Metric
 
 
 def _found() -> Iterator[Metric]:
-    for module in pkgutil.iter_modules(own.__path__, own.__name__ + "."):
+    for module in pkgutil.iter_modules(records.__path__, records.__name__ + "."):
         metric = getattr(import_module(module.name), "METRIC", None)
         if not isinstance(metric, Metric):
             raise TypeError(f"{module.name} has no METRIC; every file there is one metric's record")
