@@ -12,9 +12,10 @@ from tests.support.observations import NOW, condition, observed, reported, step,
 from fabula_api.base import camel
 from fabula_api.eval_run import EvalRunSpec
 from fabula_api.externals import externals
+from fabula_api.fields import fields_named
 from fabula_api.fine_tune_run import FineTuneRunSpec
 from fabula_api.recipes import API_KINDS, Kind
-from fabula_api.specs import fields_named, kind_of
+from fabula_api.specs import kind_of
 from fabula_operator.plan.actions import Plan
 from fabula_operator.plan.lifecycle import plan
 from fabula_operator.plan.seen.api_objects import Pod
