@@ -1,6 +1,16 @@
 """Recipes: what each is, as data, and how the ones that are installed are found."""
 
-from fabula_api.recipes.installed import (
+from fabula_api.recipes.kind_specs import (
+    API_KINDS,
+    ApiKind,
+    NamedRun,
+    Spec,
+    block_of,
+    named_of,
+    needs_block,
+    unused_of,
+)
+from fabula_api.recipes.loading import (
     ENTRY_POINTS,
     Installed,
     RecipesBroken,
@@ -13,16 +23,6 @@ from fabula_api.recipes.installed import (
     sample_format,
     stages_of,
     unoffered,
-)
-from fabula_api.recipes.kind_specs import (
-    API_KINDS,
-    ApiKind,
-    NamedRun,
-    Spec,
-    block_of,
-    named_of,
-    needs_block,
-    unused_of,
 )
 from fabula_api.recipes.records import (
     HELD_OUT,

@@ -18,7 +18,7 @@ from fabula_api.fine_tune_run import FineTuneRunSpec
 from fabula_api.metrics import Definition, Metric
 from fabula_api.quota import Quota
 from fabula_api.recipes import ENTRY_POINTS, Column, Installed, Paid, ReadModel, Recipe, Stage, recipes
-from fabula_api.recipes.installed import load
+from fabula_api.recipes.loading import load
 from fabula_api.recipes.platform import EVALUATION, TRAINING
 from fabula_api.recipes.soundness import problem_of
 from fabula_api.rubrics import STORY

@@ -25,7 +25,7 @@ from fabula_api.recipes import (
     recipes,
     sample_format,
 )
-from fabula_api.recipes.installed import load
+from fabula_api.recipes.loading import load
 from fabula_api.recipes.platform import EVALUATION
 from fabula_api.recipes.soundness import problem_of
 from fabula_api.specs import parse_spec
@@ -62,7 +62,7 @@ def test_fabulas_own_recipe_is_found_as_anybody_elses() -> None:
 def test_where_nothing_can_be_used_each_program_says_why(
     monkeypatch: pytest.MonkeyPatch, points: list[EntryPoint], said: str
 ) -> None:
-    monkeypatch.setattr("fabula_api.recipes.installed.installed", lambda: load(points))
+    monkeypatch.setattr("fabula_api.recipes.loading.installed", lambda: load(points))
     with pytest.raises(RecipesBroken, match=said):
         recipes()
 
@@ -76,7 +76,7 @@ RUN = {"recipe": "blind", "samples": {"uri": "s"}, "arms": [{"name": "base", "mo
 def blind(monkeypatch: pytest.MonkeyPatch) -> None:
     known = MappingProxyType({**recipes(), "blind": BLIND})
     for module in (
-        "fabula_api.recipes.installed",
+        "fabula_api.recipes.loading",
         "fabula_api.specs",
         "fabula_api.crd",
         "fabula_operator.plan.acceptance.evaluation",
