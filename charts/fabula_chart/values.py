@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from fabula_api.base import Name, ObjectName, Quantity
+from fabula_operator.plan.money.quota_groups import QuotaGroup
 from fabula_operator.render.worker_defaults import WorkerDefaults
 
 WORKERS = WorkerDefaults()
@@ -21,6 +22,7 @@ Labels = dict[str, str]
 HubModel = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+(@[A-Za-z0-9_./-]+)?$", max_length=256)]
 Digest = Annotated[str, Field(pattern=r"^(sha256:[0-9a-f]{64})?$")]
 Https = Annotated[str, Field(pattern=r"^(https://.+)?$", max_length=1024)]
+Variable = Annotated[str, Field(pattern=r"^[-._A-Za-z][-._A-Za-z0-9]*$", max_length=256)]
 
 
 class Values(BaseModel):
@@ -101,16 +103,15 @@ class Isolation(Values):
     watches the whole cluster. This bounds what a spec names; what a pod may reach is decided by its credentials."""
     shared_prefixes: list[Text] = []
     """URIs or folders below the root that runs of every namespace may read too: corpora, models."""
-    quota_groups: list[dict[str, Any]] = []
-    """Quotas of providers that namespaces share: `{name, provider, account, region, models, namespaces,
-    requestsPerMinute, tokensPerMinute}`. A group that is not declared here is each namespace's own."""
+    quota_groups: list[QuotaGroup] = []
+    """Quotas of providers that namespaces share. A group that is not declared here is each namespace's own."""
 
 
 class AdmissionPolicy(Values):
     enabled: bool = True
     """Whether a ValidatingAdmissionPolicy holds who writes a run to their own rights: a Secret needs `get` on it, an
     image or program of one's own `create` on pods, a ServiceAccount `impersonate` or `use`."""
-    endpoints: list[Text] = []
+    endpoints: list[Annotated[str, Field(pattern=r"^https://.+", max_length=1024)]] = []
     """Endpoints (https) that runs may name."""
     priority_classes: list[Text] = []
     """PriorityClasses that runs may name."""
@@ -123,8 +124,8 @@ class Claim(Values):
 
 
 class S3(Values):
-    endpoint_url: Text = ""
-    """Address of an S3 server other than AWS."""
+    endpoint_url: Annotated[str, Field(pattern=r"^(https?://.+)?$", max_length=1024)] = ""
+    """Address of an S3 server other than AWS, `https://` or `http://`."""
     region: Text = ""
     """Region of the bucket, where the endpoint does not tell it."""
 
@@ -173,7 +174,7 @@ class Workers(Values):
     secret_name: Annotated[str, Field(max_length=253)] = ""
     """Secret, in each namespace with runs, whose keys become environment variables of workers whose run has no
     `secretRef`: store credentials, `HF_TOKEN`."""
-    env: Labels = {}
+    env: dict[Variable, str] = {}
     """Environment variables of each worker."""
     model_cache: ModelCache = ModelCache()
     """Where models of the Hub are downloaded to once, for all pods. Empty: each pod downloads what it loads."""
@@ -302,10 +303,19 @@ class Monitoring(Values):
     """Grafana."""
 
 
+class Peer(Values):
+    pod_selector: dict[str, Any] | None = None
+    """Pods by label."""
+    namespace_selector: dict[str, Any] | None = None
+    """Namespaces by label."""
+    ip_block: dict[str, Any] | None = None
+    """Addresses: `{cidr: 10.0.0.0/8}`."""
+
+
 class NetworkPolicy(Values):
     enabled: bool = True
     """Only worker pods reach the status server; only `metricsFrom` reaches /metrics."""
-    metrics_from: list[dict[str, Any]] = []
+    metrics_from: list[Peer] = []
     """Peers (as in a NetworkPolicy's `from`) that may scrape; empty: every pod of the cluster."""
 
 

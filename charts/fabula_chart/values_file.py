@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from fabula_api.attribute_docs import attribute_docs
 from fabula_chart.values import ChartValues, Values
 
 WIDTH = 118
@@ -34,6 +35,8 @@ def _draft_07(node: Any) -> Any:
         for key, value in node.items()
         if key not in ("title",) or isinstance(value, dict)
     }
+    if "patternProperties" in made:
+        made["additionalProperties"] = False  # else a name that keeps to no pattern would be let through
     if "$ref" in made:
         reference = made.pop("$ref").replace("#/$defs/", "#/definitions/")
         made = {key: value for key, value in made.items() if key != "default"}
@@ -56,6 +59,9 @@ def _block(values: Values, indent: str) -> Iterator[str]:
             yield ""
         for line in textwrap.wrap(_about(field), WIDTH - len(indent)):
             yield f"{indent}# {line}"
+        if isinstance(value, list) and (entry := _item_model(field)) is not None:
+            words = f"An entry has: {', '.join(one.alias or name for name, one in entry.model_fields.items())}."
+            yield from (f"{indent}# {line}" for line in textwrap.wrap(words, WIDTH - len(indent)))
         if isinstance(value, Values):
             yield f"{indent}{key}:"
             yield from _block(value, indent + "  ")
@@ -99,14 +105,16 @@ def _rows(model: type[BaseModel], values: Values | None, path: str) -> Iterator[
         shown = (
             "required" if field.is_required() and values is None else f"`{_flow(value)}`" if value is not None else ""
         )
-        yield f"| `{here}` | {shown} | {_about(field).replace('|', chr(92) + '|')} |"
+        # Models of the API keep their descriptions apart.
+        about = _about(field) or " ".join(attribute_docs(model).get(name, "").split())
+        yield f"| `{here}` | {shown} | {about.replace('|', chr(92) + '|')} |"
         if (inner := _item_model(field)) is not None:
             yield from _rows(inner, None, here + ("[]" if isinstance(value, list) else ""))
 
 
-def _item_model(field: FieldInfo) -> type[Values] | None:
+def _item_model(field: FieldInfo) -> type[BaseModel] | None:
     """The model of a list's items, or of an optional block."""
     for one in getattr(field.annotation, "__args__", ()):
-        if isinstance(one, type) and issubclass(one, Values):
+        if isinstance(one, type) and issubclass(one, BaseModel):
             return one
     return None

@@ -20,6 +20,7 @@ CHART = Path(__file__).parents[3] / "charts" / "fabula"
 HERE = Path(__file__).parent
 HUB = "hub"
 MINIMAL = {"store": {"root": "s3://stories/fabula"}}
+GROUP = {"name": "g", "region": "here", "models": ["m"], "namespaces": ["a"]}
 INSTALLATIONS = ("minimal", "eks", "namespaced")
 
 
@@ -87,12 +88,50 @@ def test_helm_lints_it_without_a_warning(installation: str) -> None:
         ),
         ({**MINIMAL, "workers": {"modelCache": {"models": ["a/b"], "claim": "c"}}}, "in which namespaces"),
         ({**MINIMAL, "workers": {"gpu": {"tolerations": [{"opperator": "Exists"}]}}}, "opperator"),
+        ({**MINIMAL, "workers": {"env": {"A B": "1"}}}, "/workers/env.*A B"),
+        ({**MINIMAL, "isolation": {"quotaGroups": [{"name": "g"}]}}, "/isolation/quotaGroups/0.*region"),
+        ({**MINIMAL, "isolation": {"quotaGroups": [GROUP, GROUP]}}, r"quotaGroups\[1\].name: g is declared twice"),
+        ({**MINIMAL, "networkPolicy": {"metricsFrom": [{"namespace": "m"}]}}, "/networkPolicy/metricsFrom/0"),
+        ({**MINIMAL, "admissionPolicy": {"endpoints": ["http://plain"]}}, "/admissionPolicy/endpoints/0"),
+        ({"store": {"root": "s3://b", "s3": {"endpointUrl": "minio:9000"}}}, "/store/s3/endpointUrl"),
+        # What contradicts itself would install, and fail at the first run.
+        ({"store": {"root": "file:///artifacts"}}, "store.claim.name"),
+        ({"store": {"root": "s3://b", "claim": {"name": "c"}}}, "store.claim.name"),
+        ({**MINIMAL, "workers": {"modelCache": {"claim": "c", "hostPath": "/m"}}}, "not both"),
+        ({**MINIMAL, "statusServer": {"tls": {"secretName": "mine"}}}, "statusServer.tls.mode to secret"),
+        ({**MINIMAL, "namespaces": [{"name": "a"}, {"name": "a"}]}, r"namespaces\[1\].name: a is named twice"),
+        ({**MINIMAL, "watch": {"namespace": "a"}, "namespaces": [{"name": "b"}]}, r"namespaces\[0\].name: b"),
     ],
     ids=lambda one: one if isinstance(one, str) else "",
 )
 def test_a_wrong_value_is_refused_by_its_name(values: dict[str, Any], words: str) -> None:
     with pytest.raises(helm.HelmError, match=words):
         render(values)
+
+
+def notes(values: dict[str, Any]) -> str:
+    return next(text for name, text in render(values).items() if name.endswith("NOTES.txt"))
+
+
+def test_what_is_said_after_an_install_names_the_namespace_with_runs() -> None:
+    said = notes(values_of("eks"))
+    assert "kubectl -n narration apply" in said
+    assert "a small build in narration" in said
+    assert "kubectl -n stories apply" in notes(values_of("namespaced"))
+    assert "`namespaces` is empty" in notes(MINIMAL)
+    assert 'the Secret "store"' in notes({**MINIMAL, "workers": {"secretName": "store"}})
+
+
+@pytest.mark.parametrize("made", ["serviceAccount", "artifactClaim", "modelClaim"])
+def test_what_the_chart_makes_and_no_run_uses_is_said(made: str) -> None:
+    values = {**MINIMAL, "namespaces": [{"name": "a", made: {"name": "mine"}}]}
+    assert f"WARNING: namespaces[0].{made} is called mine" in notes(values)
+    used = {
+        "serviceAccount": {**values, "workers": {"serviceAccountName": "mine"}},
+        "artifactClaim": {**values, "store": {"root": "file:///a", "claim": {"name": "mine"}}},
+        "modelClaim": {**values, "workers": {"modelCache": {"claim": "mine"}}},
+    }
+    assert "WARNING" not in notes(used[made])
 
 
 def test_the_crds_are_those_that_the_models_make_and_stay_when_the_release_goes() -> None:

@@ -17,15 +17,19 @@ class QuotaGroup(SpecModel):
     name: Name
     """As in `quota.group` of the builds that draw on it."""
     provider: Text = "bedrock"
+    """Whose quota it is, as in the builds."""
     account: Text | None = None
     """For people: which account's quota this is."""
     region: Text
+    """The provider's region."""
     models: list[Text] = Field(min_length=1, max_length=64)
     """Models, or inference profiles, that one quota covers."""
     namespaces: list[Name] = Field(min_length=1, max_length=1024)
     """Whose builds may draw on it."""
     requests_per_minute: int | None = Field(None, ge=1)
+    """Requests that all of them may make in a minute."""
     tokens_per_minute: int | None = Field(None, ge=1)
+    """Tokens that all of them may take in a minute."""
 
     def covers(self, namespace: str, group: str | None, provider: str, region: str, model: str) -> bool:
         """Whether such a build's calls are taken from this quota."""
