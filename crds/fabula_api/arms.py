@@ -53,7 +53,7 @@ class Generation(SpecModel):
     temperature: float = Field(0.7, ge=0, le=2)
     """Sampling temperature; 0 decodes greedily."""
     top_p: float = Field(0.8, gt=0, le=1)
-    """Nucleus sampling."""
+    """Each token is drawn from the likeliest ones that together have this probability; 1 draws from all."""
     max_new_tokens: int = Field(2048, ge=1, le=32_768)
     """Longest answer in tokens."""
     batch_size: int | None = Field(None, ge=1, le=256)

@@ -16,7 +16,7 @@ class AskedWords(SpecModel):
     min: int = Field(ge=0, le=100_000)
     """Fewest words, labels included."""
     max: int = Field(ge=1, le=100_000)
-    """Most words."""
+    """Most words of an answer."""
 
 
 class Asked(SpecModel):

@@ -22,9 +22,9 @@ class DatasetBuildSpec(RunSpec):
     """Builds a dataset of training samples from a source."""
 
     target: Target = Field(default_factory=Target)
-    """When there is enough."""
+    """How many samples are enough; the build then stops."""
     budget: Budget = Field(default_factory=Budget)
-    """When it has cost enough."""
+    """How many dollars are enough; the build then stops and assembles what is there."""
     prices: Annotated[dict[Text, Price], Field(max_length=32)] = Field(default_factory=dict)
     """Your prices by model id, in place of the list prices."""
     retries: Retries = Field(default_factory=Retries)

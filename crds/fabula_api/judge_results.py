@@ -15,7 +15,7 @@ class JudgedPair(StatusModel):
     arm: Text
     """Arm."""
     versus: Text
-    """The other."""
+    """Arm that it was compared with."""
     win_rate: float | None = None
     """Share of samples that the arm wins; a tie is half a win. Absent when no verdict could be read."""
     low: float | None = None

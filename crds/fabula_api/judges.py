@@ -58,7 +58,7 @@ class HumanVerdicts(SpecModel):
     where there are several `seed` and `rater`."""
 
     uri: Uri
-    """The folder."""
+    """Folder with the CSV files."""
     digest: Digest | None = None
     """Digest of its content; a folder with another one is refused. Without it, the run finds it out before it
     starts."""

@@ -18,7 +18,7 @@ class Neighbours(SpecModel):
     k: int = Field(5, ge=1, le=1000)
     """Among how many of the references most like it an answer's own has to be."""
     clips: int = Field(16, ge=2, le=1000)
-    """Clips of a window."""
+    """Clips of a window, the described one among them."""
     windows: Literal["all", "published"] = "all"
     """`published` leaves out the clips behind the last whole window, and films with fewer than `clips`."""
     model: ModelSource = Field(default_factory=lambda: ModelSource(name="FacebookAI/roberta-large"))

@@ -23,11 +23,11 @@ class Mapping(SpecModel):
     """`perceiver`: a linear layer, then an encoder over learned latents and one feature a frame; `qformer`: a Q-Former
     over several features a frame (BERT layers with cross-attention), then a linear layer."""
     latents: int = Field(30, ge=1, le=256)
-    """Vectors of a clip."""
+    """Vectors by which the language model is told of a clip."""
     character_latents: int = Field(30, ge=1, le=256)
     """Vectors of a character. A `qformer` has as many as an exemplar has features."""
     depth: int = Field(2, ge=1, le=48)
-    """Layers."""
+    """Layers that make them."""
     heads: int | None = Field(None, ge=1, le=256)
     """Attention heads. Default: one for 128 units of a `perceiver`'s width, one for 64 of a `qformer`'s."""
 

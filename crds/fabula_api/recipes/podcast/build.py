@@ -118,7 +118,7 @@ class Images(SpecModel):
     width: int = Field(1344, ge=64, le=2048, multiple_of=16)
     """Width in pixels; the height follows from the aspect ratio, rounded to a multiple of 16. `bedrock` has its own."""
     steps: int = Field(28, ge=1, le=200)
-    """Denoising steps."""
+    """Denoising steps of a picture: more take longer and draw finer."""
     guidance_scale: float = Field(4.5, ge=0, le=30)
     """Classifier-free guidance."""
     seed: int = Field(0, ge=0, le=2**31 - 1)

@@ -65,7 +65,7 @@ class VisualInstructionBuild(SpecModel):
         },
     )
     sources: Annotated[list[VideoSource], Field(min_length=1, max_length=32)]
-    """The mixture."""
+    """Annotated videos that are mixed to one dataset."""
     frames: VideoFrames = Field(default_factory=VideoFrames)
     """How videos are cut into pictures."""
     sound: bool = False

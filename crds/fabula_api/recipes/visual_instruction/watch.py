@@ -37,7 +37,7 @@ class VisualInstructionWatch(SpecModel):
     `generation.temperature` and `topP` have no part in it."""
 
     threshold: Threshold = Field(default_factory=Threshold)
-    """When to speak."""
+    """At which score of its frames a model speaks."""
     replies: int = Field(1, ge=1, le=1000)
     """Replies after which a model need not watch on; the first one counts."""
     frames: WatchedFrames = Field(default_factory=WatchedFrames)
