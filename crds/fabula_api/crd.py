@@ -14,7 +14,7 @@ from fabula_api.fields import field_at
 from fabula_api.recipes import API_KINDS, Kind, Recipe, block_of, needs_block, recipes, unused_of
 from fabula_api.rules import fixed_rules
 from fabula_api.specs import PARAMETERS, spec_type
-from fabula_api.structural import Schema, spec_structural, status_structural
+from fabula_api.structural import Schema, explained, spec_structural, status_structural
 
 
 def spec_schema(kind: Kind) -> Schema:
@@ -167,5 +167,12 @@ def _made(kind: Kind) -> Schema:
 
 
 def crds() -> list[Schema]:
-    """All CRDs of the platform."""
-    return [crd(kind) for kind in API_KINDS]
+    """All CRDs of the platform, as they are installed: their descriptions say what `kubectl explain` leaves out."""
+    return [_for_reading(crd(kind)) for kind in API_KINDS]
+
+
+def _for_reading(definition: Schema) -> Schema:
+    for version in definition["spec"]["versions"]:
+        root = version["schema"]["openAPIV3Schema"]["properties"]
+        root["spec"], root["status"] = explained(root["spec"], given=True), explained(root["status"], given=False)
+    return definition

@@ -35,6 +35,29 @@ def status_structural(model: type[BaseModel]) -> Schema:
     return _without_defaults(_structural(model))
 
 
+def explained(schema: Schema, *, given: bool) -> Schema:
+    """The schema for `kubectl explain`, which wraps lines and shows neither defaults nor bounds: each description is
+    one line, and where a person gives the field it tells both."""
+    out = dict(schema)
+    if "description" in out:
+        out["description"] = " ".join(str(out["description"]).split())
+    if given and "description" in out and "properties" not in out:
+        out = _told(out)
+        out["description"] = f"{out['description']} {_bounds(out)}".rstrip()
+    if "properties" in out:
+        out["properties"] = {key: explained(value, given=given) for key, value in out["properties"].items()}
+    return out | {key: explained(value, given=given) for key, value in _below(out).items()}
+
+
+def _bounds(schema: Schema) -> str:
+    """A sentence with the least and the largest value of a number; empty where it has neither."""
+    low, high = schema.get("minimum"), schema.get("maximum")
+    least = None if low is None else f"above {low}" if schema.get("exclusiveMinimum") else f"at least {low}"
+    most = None if high is None else f"below {high}" if schema.get("exclusiveMaximum") else f"at most {high}"
+    words = ", ".join(one for one in (least, most) if one)
+    return f"{words[:1].upper()}{words[1:]}." if words else ""
+
+
 def _structural(model: type[BaseModel]) -> Schema:
     """The structural schema of a model: no references, nulls, titles or unbounded scalars."""
     mode = "validation"

@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel
 
 from fabula_api.base import EACH, camel
-from fabula_api.crd import crd
+from fabula_api.crd import crd, crds
 from fabula_api.fields import field_at
 from fabula_api.generate import outputs
 from fabula_api.recipes import API_KINDS, Kind, block_of, recipes
@@ -50,6 +50,24 @@ def test_every_field_is_typed_and_bounded(kind: Kind, part: str) -> None:
             assert "maxItems" in field, path
         if "additionalProperties" in field:
             assert "maxProperties" in field, path
+
+
+def test_what_is_installed_tells_of_each_field_what_kubectl_explain_leaves_out() -> None:
+    for definition in crds():
+        spec = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+        for path, field in fields(spec):
+            told = field.get("description", "")
+            assert "\n" not in told, path
+            if "properties" in field or not told:
+                continue
+            if field.get("default") not in (None, [], {}):
+                assert "Default:" in told, path
+            for bound in ("minimum", "maximum"):
+                assert bound not in field or str(field[bound]) in told, path
+    tuning = next(one for one in crds() if one["spec"]["names"]["kind"] == "FineTuneRun")
+    lora = tuning["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]["lora"]
+    assert lora["properties"]["rank"]["description"].endswith("Default: `16`. At least 1, at most 512.")
+    assert lora["properties"]["dropout"]["description"].endswith("Default: `0.05`. At least 0, below 1.")
 
 
 @pytest.mark.parametrize("kind", API_KINDS)
