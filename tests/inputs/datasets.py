@@ -28,6 +28,7 @@ BAD_LINES = [
     BadLine("an answer without width", line(response="\u200b\ufeff\u2060"), r"\(sample b\): response: .*is blank"),
     BadLine("an answer of fillers", line(response="\u3164\u2800"), r"\(sample b\): response: .*is blank"),
     BadLine("a blank prompt", line(prompt="\u200b"), r"\(sample b\): prompt: .*is blank"),
+    BadLine("no picture", line(images=[]), r"\(sample b\): images: it has no picture"),
     BadLine("half of an emoji", json.dumps(GOOD | {"id": "b", "response": "\ud83d"}).encode(), "half of a surrogate"),
     BadLine("Latin-1", line(response="Caf\u00e9.").decode().encode("latin-1"), r"not UTF-8 \(byte \d+ of the li"),
     BadLine("UTF-16", line().decode().encode("utf-16"), "is not UTF-8"),

@@ -45,7 +45,7 @@ def test_a_byte_order_mark_is_none_of_the_first_sample(tmp_path: Path) -> None:
     ("bad", "skip", "words"),
     [
         (b'{"id": "x", "response": "\xe9"}', False, "train.jsonl line 1 is not UTF-8"),
-        (line(response="\u200b"), False, "(sample b): response: Value error, it is blank"),
+        (line(response="\u200b"), False, "(sample b): response: it is blank"),
         (
             line(response="\u200b"),
             True,

@@ -22,6 +22,13 @@ def _visible(text: str) -> str:
     return text
 
 
+def _pictured(paths: list[str]) -> list[str]:
+    # No picture at all would leave ranks apart under ZeRO-3: some would gather the vision tower and some would not.
+    if not paths:
+        raise ValueError("it has no picture, and this model learns from pictures; build the dataset with them")
+    return paths
+
+
 Text = Annotated[str, AfterValidator(_visible)]
 """Text with something to see in it, which can be written down as UTF-8."""
 
@@ -45,8 +52,7 @@ class Sample(AnySample):
     Image paths are below the artifact's folder.
     """
 
-    # No picture at all would leave ranks apart under ZeRO-3: some would gather the vision tower and some would not.
-    images: Annotated[list[str], Field(min_length=1, max_length=MAX_IMAGES)]
+    images: Annotated[list[str], Field(max_length=MAX_IMAGES), AfterValidator(_pictured)]
     prompt: Text
     response: Text
 

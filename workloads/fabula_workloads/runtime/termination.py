@@ -81,7 +81,8 @@ def describe(error: BaseException) -> str:
 def validation_lines(error: ValidationError, prefix: str = "") -> list[str]:
     """One line for each error, `field.path: what is wrong`, without the input's value."""
     return [
-        f"{prefix}{'.'.join(str(part) for part in item['loc']) or '(document)'}: {item['msg']}"
+        f"{prefix}{'.'.join(str(part) for part in item['loc']) or '(document)'}: "
+        f"{item['msg'].removeprefix('Value error, ')}"
         for item in error.errors(include_url=False, include_input=False, include_context=False)
     ]
 
