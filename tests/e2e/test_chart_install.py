@@ -80,9 +80,9 @@ class Cluster:
             nodes = self.wire.ok("GET", "/api/v1/nodes")["items"]
         except OSError:  # no kubeconfig yet, or nobody listens
             return False
-        return any(
-            one["type"] == "Ready" and one["status"] == "True" for n in nodes for one in n["status"]["conditions"]
-        )
+        # A node is made before it tells of itself.
+        told = [one for node in nodes for one in node.get("status", {}).get("conditions", [])]
+        return any(one["type"] == "Ready" and one["status"] == "True" for one in told)
 
     def runs(self, *plurals: str) -> list[dict[str, Any]]:
         """The runs of these kinds in the default namespace."""
