@@ -49,6 +49,14 @@ def engine_of(arm: Arm, usual: Engine) -> Engine:
     return arm.engine or usual
 
 
+def beyond_vllm(quantization: str, update_precision: str | None) -> str | None:
+    """How training held base and update that vLLM would not; None where it holds both alike. It knows no base in 4 bits
+    from a run, and adds an update to what is rounded already."""
+    if quantization != "none":
+        return f"on a base in {quantization}"
+    return "with lora.precision fp32" if update_precision == "fp32" else None
+
+
 class Generation(SpecModel):
     temperature: float = Field(0.7, ge=0, le=2)
     """Sampling temperature; 0 decodes greedily."""

@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from rich.console import Console
 
-from fabula_api.recipes import Kind
+from fabula_api.base import GROUP
+from fabula_api.recipes import API_KINDS, Kind
 from fabula_cli import laptop
 from fabula_cli.choice import choose
 from fabula_cli.cluster import connect
-from fabula_cli.display import Display, PlainDisplay, display, figures, shown
+from fabula_cli.display import Display, Figures, PlainDisplay, display, shown
 from fabula_cli.home import Home, checkout
 from fabula_cli.kubectl import kubectl
 from fabula_cli.runs import Run, read, score_table
+from fabula_operator.plan.stages.references import named_runs
 
-KINDS: tuple[Kind, ...] = ("DatasetBuild", "FineTuneRun", "EvalRun")
 FOLDERS = {
     "quickstart": "quickstart",
     "audio-description": "audio-description/tiny",
     "visual-instruction": "visual-instruction/tiny",
 }
-"""Folders of the examples that can be demonstrated; each has a run of every kind, called as the example is."""
+"""Folders of the examples that can be demonstrated; each has runs of every kind."""
 _LOOK_SECONDS = 0.5
+Named = tuple[Kind, str]
+"""A run by kind and name."""
 
 
 class DemoFailed(Exception):
@@ -54,9 +59,35 @@ def prepare_input(artifact_root: str, tell: PlainDisplay, example: str = "quicks
         raise DemoFailed(f"preparing the input of {example} failed with exit code {done.returncode}; see above")
 
 
-def follow(home: Home, namespace: str, show: Display, minutes: float, example: str = "quickstart") -> list[Run]:
-    """Watch until every run has finished, starting again what died. Raises DemoFailed after `minutes`."""
-    deadline = time.monotonic() + minutes * 60
+def applied(said: str) -> list[Named]:
+    """The runs that kubectl says it has applied, a line each: `finetunerun.fabula.dev/stories created`."""
+    kinds: dict[str, Kind] = {kind.lower(): kind for kind in API_KINDS}
+    found = re.findall(rf"^([a-z]+)\.{re.escape(GROUP)}/(\S+) ", said, re.MULTILINE)
+    return [(kinds[word], name) for word, name in found if word in kinds]
+
+
+def with_needed(wanted: Iterable[Named], look: Callable[[Kind, str], Run | None]) -> list[Run]:
+    """The runs, with those that they name and those that these name; what is needed stands before what needs it."""
+    found: dict[Named, Run | None] = {}
+
+    def add(one: Named) -> None:
+        if one not in found:
+            found[one] = None  # a circle of names ends here
+            run = look(*one) or Run(*one, {"state": "Pending", "reason": "NotFound"})
+            for needed in sorted(named_runs(run.kind, run.spec)):
+                add(needed)
+            del found[one]
+            found[one] = run
+
+    for one in wanted:
+        add(one)
+    return [run for run in found.values() if run is not None]
+
+
+def follow(home: Home, namespace: str, show: Display, minutes: float, wanted: Iterable[Named]) -> list[Run]:
+    """Watch until every run has finished, or one has failed or stands still for good, starting again what died.
+    Raises DemoFailed after `minutes`."""
+    deadline, wanted = time.monotonic() + minutes * 60, list(wanted)
     runs: list[Run] = []
     while time.monotonic() < deadline:
         if not home.supervised():
@@ -64,20 +95,17 @@ def follow(home: Home, namespace: str, show: Display, minutes: float, example: s
             laptop.start(home, tell=show.tell)
         try:
             client = connect(home.kubeconfig)
-            found = [read(client, kind, example, namespace) for kind in KINDS]
+            runs = with_needed(wanted, lambda kind, name: read(client, kind, name, namespace))  # noqa: B023
         except Exception as error:
             show.tell(f"waiting for the API server ({type(error).__name__})")
             time.sleep(2)
             continue
-        runs = [
-            run if run is not None else Run(kind, example, {"state": "Pending", "reason": "NotFound"})
-            for run, kind in zip(found, KINDS, strict=True)
-        ]
         show.show(runs)
-        if all(run.finished for run in runs) or any(run.state == "Failed" for run in runs):
+        if all(run.over for run in runs) or any(run.hopeless for run in runs):
             return runs
         time.sleep(_LOOK_SECONDS)
-    raise DemoFailed(f"not finished after {minutes:g} minutes; `kubectl get dsb,ftr,evr` tells where it stands")
+    left = "".join(f"\n  {run.standing()}" for run in runs if not run.over)
+    raise DemoFailed(f"not finished after {minutes:g} minutes; --minutes gives it more. What is left:{left}")
 
 
 def run_demo(
@@ -90,46 +118,54 @@ def run_demo(
     stays_up: bool = True,
     example: str = "quickstart",
 ) -> int:
-    """A whole example. Returns 0 when all three runs succeeded and the fine-tuned arm passed its gates."""
+    """A whole example. Returns 0 when all its runs succeeded and the fine-tuned arm passed its gates."""
     began = time.monotonic()
     plain = PlainDisplay(console)
     folder = example_folder(example)
     laptop.start(home, choice=choose(home, None, outside), tell=plain.tell)
     prepare_input(str(home.read_state()["artifactRoot"]), plain, example)
     plain.tell(f"kubectl apply -f {folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder}")
-    applied = kubectl(home.kubeconfig, "apply", "-n", namespace, "-f", str(folder))
-    for line in applied.stdout.splitlines():
+    made = kubectl(home.kubeconfig, "apply", "-n", namespace, "-f", str(folder))
+    for line in made.stdout.splitlines():
         plain.tell(f"  {line}")
-    if applied.returncode != 0:
-        raise DemoFailed(f"kubectl apply failed:\n{applied.stderr.strip()}")
+    if made.returncode != 0:
+        raise DemoFailed(f"kubectl apply failed:\n{made.stderr.strip()}")
     with display(console) as show:
-        runs = follow(home, namespace, show, minutes, example)
+        runs = follow(home, namespace, show, minutes, applied(made.stdout))
     return conclude(runs, console, time.monotonic() - began, stays_up=stays_up)
 
 
 def conclude(runs: list[Run], console: Console, seconds: float, *, stays_up: bool) -> int:
     """Print how it ended and where things are; the exit code."""
-    failed = [run for run in runs if run.state == "Failed"]
-    for run in failed:
+    hopeless = [run for run in runs if run.hopeless]
+    for run in hopeless:
         for line in run.failure():
             console.print(shown(line, "red"), highlight=False)
-    if failed:
+    if hopeless:
+        for run in runs:
+            if not run.over and not run.hopeless:
+                console.print(shown(run.standing()), highlight=False)
+        failed = " ".join(f"{run.kind}/{run.name}" for run in hopeless if run.state == "Failed")
+        again = f", `fabula retry {failed}`" if failed else ""
+        words = f"`fabula status` and `fabula logs RUN` tell more. Mend it{again}, and `fabula demo` goes on from here."
+        console.print(shown(words), highlight=False)
         return 1
-    dataset, training, evaluation = runs
+    (evaluation,) = [run for run in runs if run.kind == "EvalRun"]
     console.print()
-    console.print(figures(score_table(evaluation), "Base model against fine-tuned model (mean, 95 % interval)"))
-    metrics = training.status.get("metrics") or {}
-    if "firstLoss" in metrics and "loss" in metrics:
-        console.print(f"training loss {metrics['firstLoss']:.3f} -> {metrics['loss']:.3f}", highlight=False)
-    for label, run, file in (
-        ("dataset", dataset, ""),
-        ("adapter", training, ""),
-        ("report", evaluation, "report.html"),
-    ):
+    console.print(Figures(score_table(evaluation), "Base model against fine-tuned model (mean, 95 % interval)"))
+    trainings = [run for run in runs if run.kind == "FineTuneRun"]
+    for run in trainings:
+        metrics = run.status.get("metrics") or {}
+        if "firstLoss" in metrics and "loss" in metrics:
+            whose = f" of {run.name}" if len(trainings) > 1 else ""
+            told = f"training loss{whose} {metrics['firstLoss']:.3f} -> {metrics['loss']:.3f}"
+            console.print(shown(told), highlight=False)
+    labels: dict[Kind, str] = {"DatasetBuild": "dataset", "FineTuneRun": "adapter", "EvalRun": "report"}
+    for run in runs:
+        file = "report.html" if run.kind == "EvalRun" else ""
         where = "/".join(part for part in (run.artifact() or "-", file) if part)
-        console.print(shown(f"{label:8} {where}"), highlight=False, soft_wrap=True)
-    conditions: list[dict[str, str]] = evaluation.status.get("conditions") or []
-    gates = next((c for c in conditions if c.get("type") == "GatesPassed"), {})
+        console.print(shown(f"{labels[run.kind]:8} {where}"), highlight=False, soft_wrap=True)
+    gates = evaluation.condition("GatesPassed")
     console.print(shown(f"gates    {gates.get('reason', '-')}: {gates.get('message', '')}"), highlight=False)
     console.print(f"\nDone in {seconds:.0f} s.", highlight=False)
     if stays_up:

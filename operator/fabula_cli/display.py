@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, ClassVar, Protocol, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, Self
 
-from rich.console import Console
+from rich.box import HEAVY_HEAD
+from rich.console import Console, ConsoleOptions, Group, RenderResult
 from rich.live import Live
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -16,6 +19,11 @@ from fabula_api.outside import plain
 
 if TYPE_CHECKING:
     from fabula_cli.runs import Run
+
+_ENDLESS = 10_000
+"""Columns: wider than any table."""
+_NAME = 24
+"""Columns that the names of rows have at least, where they take several lines."""
 
 
 def shown(text: str, style: str = "") -> Text:
@@ -66,6 +74,20 @@ class PlainDisplay:
         return None
 
 
+_BESIDE = 44
+"""Columns beside the names of runs in which the rest of a table can be read."""
+
+
+def too_narrow(names: Iterable[str], width: int) -> bool:
+    """Whether a terminal of that width holds no table of runs of these names; each has lines of its own then."""
+    return max((len(plain(name)) for name in names), default=0) + _BESIDE > width
+
+
+def lines(told: Iterable[str]) -> Group:
+    """Each on as many lines as it takes."""
+    return Group(*(Text(plain(one), overflow="fold") for one in told))
+
+
 class LiveDisplay:
     """A table that redraws itself."""
 
@@ -76,9 +98,13 @@ class LiveDisplay:
         self._live = Live(console=console, refresh_per_second=4, transient=False)
 
     def show(self, runs: Sequence[Run]) -> None:
+        if too_narrow((f"{run.kind}/{run.name}" for run in runs), self._console.width):
+            self._live.update(lines(run.line() for run in runs))
+            return
         table = Table(box=None, pad_edge=False)
         for heading in ("RUN", "STATE", "PROGRESS", "LOSS / SCORE", "ETA"):
-            table.add_column(heading, no_wrap=True, overflow="ellipsis")
+            # Where it is narrow, what a run is doing takes several lines; its name stays whole.
+            table.add_column(heading, no_wrap=heading in ("RUN", "STATE", "ETA"), overflow="fold")
         for run in runs:
             progress = run.status.get("progress") or {}
             metrics = run.status.get("metrics") or {}
@@ -109,11 +135,50 @@ def display(console: Console) -> Display:
     return LiveDisplay(console) if console.is_terminal else PlainDisplay(console)
 
 
-def figures(rows: Sequence[Sequence[str]], title: str) -> Table:
-    """A table of figures with the first row as header; numbers to the right."""
-    table = Table(title=title, title_justify="left")
-    for index, heading in enumerate(rows[0]):
-        table.add_column(shown(heading), justify="left" if index == 0 else "right")
-    for row in rows[1:]:
-        table.add_row(*map(shown, row))
-    return table
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Rows of figures under a header, the first cell of each its name. Nothing is cut: where a terminal is too narrow
+    for a table, intervals go below their means, then names take several lines, and then each row does."""
+
+    rows: Sequence[Sequence[str]]
+    """The header first."""
+    title: str = ""
+    ruled: bool = True
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        broken = [[cell.replace(" [", "\n[") for cell in row] for row in self.rows]
+        folded = max(0, max(len(plain(row[0])) for row in self.rows) - _NAME)
+        for rows, spared in ((self.rows, 0), (broken, 0), (broken, folded)):
+            table = self._table(rows, folds=spared > 0)
+            wanted = Measurement.get(console, options.update(max_width=_ENDLESS), table).maximum
+            if wanted - spared <= options.max_width:
+                yield table
+                return
+        yield from self._lines()
+
+    def _table(self, rows: Sequence[Sequence[str]], folds: bool) -> Table:
+        title = shown(self.title) if self.title else None
+        box = HEAVY_HEAD if self.ruled else None
+        table = Table(title=title, title_justify="left", box=box, pad_edge=self.ruled)
+        for index, heading in enumerate(rows[0]):
+            side: Literal["left", "right"] = "left" if index == 0 else "right"
+            table.add_column(_cell(heading), justify=side, no_wrap=index > 0 or not folds, overflow="fold")
+        for row in rows[1:]:
+            table.add_row(*map(_cell, row))
+        return table
+
+    def _lines(self) -> Iterator[Text]:
+        headings, rows = self.rows[0][1:], self.rows[1:]
+        width = max((len(plain(one)) for one in headings), default=0)
+        if self.title:
+            yield shown(self.title, "italic")
+        for name, *cells in rows:
+            yield shown(name, "bold")
+            for heading, cell in zip(headings, cells, strict=True):
+                if cell:
+                    yield shown(f"  {plain(heading):{width}}  {cell}")
+
+
+def _cell(text: str) -> Text:
+    """A cell's lines, each as a terminal may show it."""
+    return Text("\n").join(shown(line) for line in text.split("\n"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,8 @@ class Run:
     kind: Kind
     name: str
     status: dict[str, Any]
+    spec: dict[str, Any] = field(default_factory=dict)
+    generation: int = 0
 
     @property
     def state(self) -> str:
@@ -30,10 +32,33 @@ class Run:
 
     @property
     def finished(self) -> bool:
-        return any(
-            condition.get("type") == "Finished" and condition.get("status") == "True"
-            for condition in self.status.get("conditions", ())
-        )
+        return self.condition("Finished").get("status") == "True"
+
+    @property
+    def over(self) -> bool:
+        """Whether it has finished with the spec that it has now: an edited one begins anew."""
+        return self.finished and self._looked_at
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether it has failed, or waits for what somebody has to mend: time alone will not end it."""
+        stalled = self.condition("Stalled").get("status") == "True"
+        return self._looked_at and (self.state == "Failed" or stalled)
+
+    @property
+    def _looked_at(self) -> bool:
+        return int(self.status.get("observedGeneration") or 0) >= self.generation
+
+    def condition(self, type_: str) -> dict[str, str]:
+        """The condition of that type; empty where there is none."""
+        conditions: list[dict[str, str]] = self.status.get("conditions") or []
+        return next((one for one in conditions if one.get("type") == type_), {})
+
+    def standing(self) -> str:
+        """Why it is not at its end, in a line."""
+        told = self.condition("Stalled" if self.condition("Stalled").get("status") == "True" else "Running")
+        words = told.get("message") or self.status.get("reason") or "the operator has not looked at it yet"
+        return f"{self.kind}/{self.name} is {self.state}: {words}"
 
     def line(self) -> str:
         """State, progress, loss or score, and time left: what changed since the last look shows here."""
@@ -56,20 +81,22 @@ class Run:
 
     def artifact(self) -> str | None:
         """URI of what the run made."""
-        for field in ("artifact", "adapter", "model", "report"):
-            if found := self.status.get(field):
+        for made in ("artifact", "adapter", "model", "report"):
+            if found := self.status.get(made):
                 return str(found.get("uri"))
         return None
 
     def failure(self) -> list[str]:
-        """Why it failed, with the last lines of the log."""
+        """Why it failed, with the last lines of the log; or what keeps it from going on."""
+        if self.state != "Failed":
+            return [self.standing()]
         digest = self.status.get("failure") or {}
         head = f"{self.kind}/{self.name} failed: {digest.get('reason') or self.status.get('reason')}"
         where = [f"{key} {digest[key]}" for key in ("stage", "shard", "rank", "exitCode", "exception") if key in digest]
         if where:
             head += f" ({', '.join(where)})"
         lines = [head]
-        if message := digest.get("message"):
+        if message := digest.get("message") or self.condition("Failed").get("message"):
             lines.append(f"  {message}")
         return lines + [f"  | {line}" for line in digest.get("logTail", ())]
 
@@ -82,7 +109,8 @@ def read(client: Client, kind: Kind, name: str, namespace: str) -> Run | None:
         if error.not_found:
             return None
         raise
-    return Run(kind, name, dict(found.get("status") or {}))
+    status, spec = dict(found.get("status") or {}), dict(found.get("spec") or {})
+    return Run(kind, name, status, spec, int(found["metadata"].get("generation") or 0))
 
 
 def read_all(kubeconfig: Path) -> list[Run]:

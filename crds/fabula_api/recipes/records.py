@@ -175,6 +175,8 @@ class Recipe:
     evaluation: str | None = None
     """What it brings to evaluations (a `fabula_workloads.recipe_parts.evaluation.EvaluationParts`), as `module:object`:
     how samples are found, how an answer is read, and what the report shows. Without it, the plain way."""
+    in_vllm: bool = True
+    """Whether vLLM can hold what it trains: not where its evaluation parts open an engine of their own."""
     sample_formats: tuple[SampleFormat, ...] = (HELD_OUT,)
     """The layouts that its evaluation parts can read; the first is the one of a run that names none."""
     offers: tuple[str, ...] = ("text", "pictures")

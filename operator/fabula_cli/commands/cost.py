@@ -8,13 +8,12 @@ from dataclasses import asdict, dataclass
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from fabula_api.dataset_build import DatasetBuildStatus
 from fabula_api.eval_run import EvalRunStatus
 from fabula_api.fine_tune_status import FineTuneRunStatus
 from fabula_cli.access import Context, Everywhere, Kubeconfig, Namespace, Runs, access, title
-from fabula_cli.display import shown
+from fabula_cli.display import Figures
 from fabula_cli.exits import told
 from fabula_cli.output import Output
 from fabula_operator.plan.seen.observed import Run
@@ -110,9 +109,4 @@ def cost(
         if output == "json":
             typer.echo(json.dumps({"runs": [asdict(one) for one in costs], "total": asdict(total(costs))}, indent=2))
             return
-        table = Table(box=None, pad_edge=False)
-        for position, heading in enumerate(HEADINGS):
-            table.add_column(heading, justify="right" if position else "left", no_wrap=position > 0)
-        for one in (*costs, total(costs)):
-            table.add_row(*(shown(cell) for cell in line(one, everywhere)))
-        Console().print(table)
+        Console().print(Figures([HEADINGS, *(line(one, everywhere) for one in (*costs, total(costs)))], ruled=False))

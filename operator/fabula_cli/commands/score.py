@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from fabula_api.shared_spec import RunSpec
+from fabula_cli.display import Figures
 from fabula_cli.exits import CommandFailed, Exit, told
 from fabula_cli.output import Output
 
@@ -79,7 +80,7 @@ def score(
             typer.echo(files["report.json"])
             return
         console = Console(soft_wrap=True)
-        console.print(_scores(scored), markup=False)
+        console.print(_scores(scored))
         console.print(f"report, tables and figures are in {out}/: report.html, samples.csv, summary.csv, results.csv")
 
 
@@ -158,15 +159,13 @@ def _needed() -> Iterator[None]:
         raise CommandFailed(Exit.BAD, words) from error
 
 
-def _scores(scored: Scored) -> Table:
+def _scores(scored: Scored) -> Figures:
     """Means, and the differences from the baseline."""
     evaluation = scored.evaluation
     others = [arm for arm in evaluation.arms if arm.name != evaluation.baseline]
     profile = evaluation.profile
-    table = Table("Metric", *(arm.name for arm in evaluation.arms))
-    for arm in others:
-        table.add_column(f"{arm.name} - {evaluation.baseline}")
-        table.add_column("p (Holm)")
+    differences = [name for arm in others for name in (f"{arm.name} - {evaluation.baseline}", "p (Holm)")]
+    rows = [["Metric", *(arm.name for arm in evaluation.arms), *differences]]
     for metric in evaluation.metrics_under(profile):
         means = [arm.means[profile, metric.name] for arm in evaluation.arms]
         if not any(mean.count for mean in means):
@@ -182,10 +181,10 @@ def _scores(scored: Scored) -> Table:
                 f" [{format(estimate.low, shown)}, {format(estimate.high, shown)}]"
             )  # fmt: skip
             cells += [format(estimate.mean, shown) + interval, _p_value(difference.paired.adjusted)]
-        table.add_row(metric.name, *cells)
+        rows.append([metric.name, *cells])
     unread = [f"{arm.unparseable[profile]} of {arm.done}" for arm in evaluation.arms]
-    table.add_row("unparseable", *unread, *([""] * 2 * len(others)))
-    return table
+    rows.append(["unparseable", *unread, *([""] * 2 * len(others))])
+    return Figures(rows)
 
 
 def _finite(value: Any) -> Any:

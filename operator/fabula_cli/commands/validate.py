@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
@@ -27,8 +27,11 @@ from fabula_local.schema.cel import CelRules
 from fabula_local.schema.structural import apply_defaults, prune
 from fabula_local.schema.structural import validate as against_schema
 from fabula_operator.plan.acceptance.refusal import Refusal
+from fabula_operator.plan.kinds import KINDS
+from fabula_operator.plan.kinds.reference import reference_to
 from fabula_operator.plan.lifecycle.accept import accept
-from fabula_operator.plan.seen.observed import Environment, Observed, Run
+from fabula_operator.plan.seen.observed import Environment, Observed, Reference, Run
+from fabula_operator.plan.stages.references import named_runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +95,31 @@ def _checker(kind: Kind) -> tuple[dict[str, Any], CelRules]:
     return schema, CelRules(schema)
 
 
-def judge(document: Document, root: str) -> Verdict:
-    """All that is wrong with one document. `root` is the artifact root that paths without a scheme are below."""
+Beside = Mapping[tuple[str, Kind, str], Document]
+"""Documents with runs by namespace, kind and name."""
+
+
+def runs_of(given: Iterable[Document]) -> Beside:
+    """The documents that runs of the same files may name; of two with one name the first."""
+    found: dict[tuple[str, Kind, str], Document] = {}
+    for document in given:
+        if (key := _key(document.value)) is not None:
+            found.setdefault(key, document)
+    return found
+
+
+def _key(obj: Any) -> tuple[str, Kind, str] | None:
+    """Which run an object is; None for what is none."""
+    if not isinstance(obj, dict) or not isinstance(obj.get("metadata"), dict) or not isinstance(obj.get("spec"), dict):
+        return None
+    kind = next((one for one in API_KINDS if one == obj.get("kind") and obj.get("apiVersion") == API_VERSION), None)
+    name, namespace = obj["metadata"].get("name"), obj["metadata"].get("namespace", "")
+    return (str(namespace), kind, name) if kind is not None and isinstance(name, str) else None
+
+
+def judge(document: Document, root: str, beside: Beside | None = None) -> Verdict:
+    """All that is wrong with one document. `root` is the artifact root that paths without a scheme are below; `beside`
+    are the runs of the same files, which it may name."""
     obj = document.value
     if not isinstance(obj, dict):
         return _verdict(document, "?", [("", "is no object: a run begins with apiVersion, kind and metadata")])
@@ -116,24 +142,46 @@ def judge(document: Document, root: str) -> Verdict:
         # First and alone: what else is right, only its recipe could tell.
         return _verdict(document, title, [("spec.recipe", unusable)])
     schema, rules = _checker(kind)
+    key = _key(obj)
+    twin = (beside or {}).get(key) if key is not None else None
     found = [(path, "is no field of this kind") for path in prune(obj, schema)]
+    if twin is not None and twin is not document:
+        words = f"{title} stands in {twin.file}:{twin.line('')} already; the one that is applied last would replace it"
+        found.append(("metadata.name", words))
     apply_defaults(obj, schema)
     wrong = against_schema(obj, schema)
     wrong += rules.check(obj, None, wrong)
     found += [(error.field, error.message) for error in wrong]
     notes = []
     if not found:
-        accepted = accept(Observed(_as_run(obj, kind), Environment(artifact_root=root, pytorch_jobs=True)))
+        seen = Observed(
+            _as_run(obj, kind), Environment(artifact_root=root, pytorch_jobs=True),
+            references=_references(obj, kind, beside or {}),
+        )  # fmt: skip
+        accepted = accept(seen)
         if isinstance(accepted, Refusal):
-            path, colon, words = accepted.message.partition(": ")
-            known = colon and path.startswith("spec")
-            found.append((path, words) if known else ("spec", accepted.message))
+            found.append(_placed(accepted.message))
+        elif (awaited := KINDS[kind].awaits(seen, accepted.spec)) is not None:
+            found.append(_placed(awaited.message))
         else:
             if accepted.preflight is not None:
                 notes.append(accepted.preflight.message)
             if isinstance(accepted.spec, EvalRunSpec) and (planned := planned_words(accepted.spec)):
                 notes.append(planned)
     return _verdict(document, title, found, tuple(notes))
+
+
+def _placed(message: str) -> tuple[str, str]:
+    """(field, words) of a sentence that begins with a field, where it does."""
+    path, colon, words = message.partition(": ")
+    return (path, words) if colon and path.startswith("spec") else ("spec", message)
+
+
+def _references(obj: dict[str, Any], kind: Kind, beside: Beside) -> dict[tuple[Kind, str], Reference]:
+    """What the run names, as far as the same files have it."""
+    space = str(obj["metadata"].get("namespace", ""))
+    named = ((one, beside.get((space, *one))) for one in named_runs(kind, obj["spec"]))
+    return {one: reference_to(*one, document.value) for one, document in named if document is not None}
 
 
 def _as_run(obj: dict[str, Any], kind: Kind) -> Run:
@@ -193,10 +241,12 @@ def validate(
     ] = "file:///artifacts",
     output: Output = "text",
 ) -> None:
-    """Check files without a cluster: schema, rules between fields, and what a training run needs. Exit 1 when one is
-    not valid. What other runs or the store hold is not looked at."""
+    """Check files without a cluster: schema, rules between fields, what a training run needs, and runs of the files
+    that name each other. Exit 1 when one is not valid. What a cluster's runs or the store hold is not looked at."""
     with told():
-        verdicts = [judge(one, root) for one in read(files)]
+        given = list(read(files))
+        beside = runs_of(given)
+        verdicts = [judge(one, root, beside) for one in given]
         if not verdicts:
             raise CommandFailed(Exit.ABSENT, "there is nothing in what was given")
         if output == "json":

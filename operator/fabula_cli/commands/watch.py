@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Annotated
 
 import typer
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -18,7 +18,7 @@ from rich.table import Table
 from fabula_api.fine_tune_status import FineTuneRunStatus
 from fabula_cli.access import Context, Everywhere, Kubeconfig, Namespace, Runs, access, title
 from fabula_cli.commands.status import COLOURS, artifact_uri, stands, why
-from fabula_cli.display import shown
+from fabula_cli.display import lines, shown, too_narrow
 from fabula_cli.exits import CommandFailed, Exit, told
 from fabula_cli.output import Output
 from fabula_operator.plan.seen.observed import Run
@@ -61,11 +61,14 @@ def row(run: Run) -> Row:
     return Row(title(run), status.state or "Pending", percent, doing, figure, left)
 
 
-def bars(rows: Sequence[Row]) -> Table:
-    """The rows as a table with a bar in each."""
+def bars(rows: Sequence[Row], width: int) -> RenderableType:
+    """The rows as a table with a bar in each; as lines, where so many columns hold none."""
+    if too_narrow((one.run for one in rows), width):
+        return lines(one.line() for one in rows)
     table = Table(box=None, pad_edge=False, show_header=False, expand=True)
-    for ratio in (3, 1, 2, 5, 2, 1):
-        table.add_column(no_wrap=True, overflow="ellipsis", ratio=ratio)
+    # Where it is narrow, what a run is doing takes several lines; what tells runs apart stays whole.
+    for ratio in (None, None, 2, 5, None, None):
+        table.add_column(no_wrap=ratio is None, overflow="fold", ratio=ratio)
     for one in rows:
         colour = COLOURS.get(one.state, "white")
         bar = ProgressBar(total=100, completed=one.percent or 0, complete_style=colour, finished_style=colour)
@@ -103,7 +106,7 @@ def watch(
                     raise CommandFailed(Exit.ABSENT, f"there are no runs in namespace {reach.namespace}")
                 rows = {run.identity.uid: row(run) for run in followed}
                 if live is not None:
-                    live.update(bars(list(rows.values())))
+                    live.update(bars(list(rows.values()), console.width))
                 else:
                     for uid, one in rows.items():
                         if last.get(uid) != one:

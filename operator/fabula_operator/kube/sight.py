@@ -11,9 +11,9 @@ from fabula_operator.kube.cache import Cache
 from fabula_operator.kube.news import Key
 from fabula_operator.kube.resources import CHILDREN, Obj
 from fabula_operator.plan.groups.group import has_groups
-from fabula_operator.plan.kinds import KINDS
+from fabula_operator.plan.kinds.reference import reference_to
 from fabula_operator.plan.seen.api_objects import Child, Pod, controller_kind, controller_uid
-from fabula_operator.plan.seen.observed import Environment, Observed, Reference, Report, Run, Waiting, read_status
+from fabula_operator.plan.seen.observed import Environment, Observed, Report, Run, Waiting
 from fabula_operator.plan.stages.references import named_runs
 
 logger = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ def see(
         (one for one in owned if one["kind"] == "Pod" and controller_kind(one["metadata"]) in CHILDREN),
     )
     references = {
-        (kind, name): _reference(cache, Key(kind, key.namespace, name))
+        (kind, name): reference_to(kind, name, cache.get(Key(kind, key.namespace, name)))
         for kind, name in sorted(named_runs(key.kind, obj.get("spec") or {}))
     }
     claims = cache.claims.beside(obj, environment.artifact_root) if has_groups(key.kind) else {}
@@ -63,24 +63,3 @@ def _read(cache: Cache, read: Callable[[Obj], T], objects: Iterable[Obj]) -> tup
                 cache.foreign[meta["uid"]] = why
                 logger.warning("%s %s/%s is left out: %s", obj["kind"], meta["namespace"], meta["name"], plain(why))
     return tuple(found)
-
-
-def _reference(cache: Cache, key: Key) -> Reference:
-    obj = cache.get(key)
-    if obj is None:
-        return Reference(key.kind, key.name, exists=False)
-    status, spec = read_status(key.kind, obj.get("status")), obj.get("spec") or {}
-    kind = KINDS[key.kind]
-    artifact, (samples, train_samples) = kind.made(status), kind.samples(status)
-    return Reference(
-        key.kind,
-        key.name,
-        state=status.state,
-        uri=artifact.uri if artifact else None,
-        digest=artifact.digest if artifact else None,
-        reason=status.reason,
-        samples=samples,
-        train_samples=train_samples,
-        recipe=spec.get("recipe"),
-        dry_run=spec.get("dryRun") is True,
-    )

@@ -47,7 +47,7 @@ def test_a_run_that_is_named_and_not_there_is_shown_as_missing() -> None:
 def test_nothing_a_cluster_says_is_markup_or_a_terminals_command() -> None:
     status = {**WAITS, "reason": "Odd", "conditions": [condition("Running", "False", "Odd", HOSTILE)]}
     run = told("FineTuneRun", "tale", status)
-    for said in (text(drawn(tree([run])[0])), text(bars([row(run)]))):
+    for said in (text(drawn(tree([run])[0])), text(bars([row(run)], 200)), text(bars([row(run)], 60))):
         assert "[/x]" in said
         assert "\x1b" not in said
         assert "\u202e" not in said

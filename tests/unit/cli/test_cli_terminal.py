@@ -9,7 +9,7 @@ from rich.console import Console
 from tests.support import tenant
 
 from fabula_api.outside import plain
-from fabula_cli.display import LiveDisplay, PlainDisplay, figures
+from fabula_cli.display import Figures, LiveDisplay, PlainDisplay
 from fabula_cli.runs import Run, score_table
 
 
@@ -35,7 +35,7 @@ def test_texts_of_others_are_shown_as_they_are_and_do_nothing(text: str, termina
         for line in one.failure():
             display.tell(line)
         display.show([one])
-    console.print(figures(score_table(one), "scores"))
+    console.print(Figures(score_table(one), "scores"))
     said = out.getvalue()
     for bad in ("\x1b]0;", "\x1b[2J", "\x07", "\u202e", "\u2028"):
         assert bad not in said

@@ -8,8 +8,9 @@ from types import MappingProxyType
 
 import pytest
 
-from fabula_api.recipes import Recipe
+from fabula_api.recipes import Recipe, recipes
 from fabula_workloads.recipe_parts import RecipeParts, Sample, parts_of
+from fabula_workloads.recipe_parts.evaluation import evaluation_of
 from fabula_workloads.runtime.failures import ConfigInvalid, InputInvalid
 from fabula_workloads.training.samples.dataset import read_samples
 
@@ -31,6 +32,11 @@ def installed(monkeypatch: pytest.MonkeyPatch, parts: str | None) -> None:
 def test_a_recipes_parts_are_the_object_that_it_names(monkeypatch: pytest.MonkeyPatch) -> None:
     installed(monkeypatch, f"{__name__}:CAPTIONS")
     assert parts_of("captions") is CAPTIONS
+
+
+@pytest.mark.parametrize("name", ["podcast", "audio-description", "visual-instruction"])
+def test_vllm_is_offered_where_no_engine_of_the_recipe_s_own_answers(name: str) -> None:
+    assert recipes()[name].in_vllm is (evaluation_of(name).open_engine is None)
 
 
 def test_the_podcast_asks_as_it_trained() -> None:

@@ -75,13 +75,5 @@ def held_in_training(told: TunedDetails) -> Held:
     return Held(told.quantization, fp32_update=told.lora is not None and told.lora.precision == "fp32")
 
 
-def beyond_vllm(held: Held) -> str | None:
-    """How training held them that vLLM would not: it knows no base in 4 bits from a run, and adds an update to what is
-    rounded already."""
-    if held.quantization != "none":
-        return f"on a base in {held.quantization}"
-    return "with lora.precision fp32" if held.fp32_update else None
-
-
 def _window(pixels: PixelWindow) -> str:
     return f"{pixels.min_pixels}..{pixels.max_pixels}"

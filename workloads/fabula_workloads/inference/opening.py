@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from fabula_api.arms import CONCURRENCY, KEY_VARIABLE, Arm, Generation, engine_of
+from fabula_api.arms import CONCURRENCY, KEY_VARIABLE, Arm, Generation, beyond_vllm, engine_of
 from fabula_api.arms import Engine as EngineName
 from fabula_api.details import TunedDetails
 from fabula_api.eval_run import EvalRunSpec
-from fabula_workloads.inference.adapter_check import Held, beyond_vllm, check_adapter, held_in_training
+from fabula_workloads.inference.adapter_check import Held, check_adapter, held_in_training
 from fabula_workloads.inference.request import Engine
 from fabula_workloads.models.loading import Device
 from fabula_workloads.models.model_folder import model_config_digest, model_folder, model_label
@@ -96,7 +96,7 @@ def _vllm(context: StageContext, spec: EvalRunSpec, arm: Arm) -> Engine:
     most = max((len(sample.images) for sample in read_sample_set(store, evaluation_of(spec.recipe).sample)), default=0)
 
     def load(model: Path, adapter: Path | None, held: Held) -> Engine:
-        if how := beyond_vllm(held):
+        if how := beyond_vllm(held.quantization, "fp32" if held.fp32_update else None):
             raise ConfigInvalid(
                 f"arms[{arm.name}]: its adapter was trained {how}, which vllm is not asked for; set engine: "
                 "transformers for this arm"

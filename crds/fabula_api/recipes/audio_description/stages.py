@@ -40,6 +40,7 @@ AUDIO_DESCRIPTION = Recipe(
     parts=f"{_WORK}.parts:PARTS",
     training=f"{_WORK}.training:TRAINING",
     evaluation=f"{_WORK}.evaluation:EVALUATION",
+    in_vllm=False,
     offers=("text",),
     usual_metrics=("words",),
     metrics=METRICS,

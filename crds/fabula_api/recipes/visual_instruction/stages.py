@@ -23,6 +23,7 @@ VISUAL_INSTRUCTION = Recipe(
     parts=f"{_WORK}.parts:PARTS",
     training=f"{_WORK}.training:TRAINING",
     evaluation=f"{_WORK}.evaluation:EVALUATION",
+    in_vllm=False,
     sample_formats=(
         HELD_OUT,
         SampleFormat("vispeak-bench", "annotations of ViSpeak-Bench, a JSON file a subtask, with their videos"),

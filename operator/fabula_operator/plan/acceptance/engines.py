@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from fabula_api.arms import Arm, engine_of
 from fabula_api.eval_run import EvalRunSpec
+from fabula_api.recipes import recipes
 
 
 def unfit_arm(spec: EvalRunSpec) -> str | None:
     """A sentence naming the first field of an arm that does not go with its engine, and what to do."""
     for position, arm in enumerate(spec.arms):
         engine = engine_of(arm, spec.engine)
-        if problem := (_served(arm) if engine == "openai" else _loaded(arm, engine)):
+        if problem := (_served(arm) if engine == "openai" else _loaded(arm, engine, spec.recipe)):
             field, words = problem
             return f"spec.arms[{position}].{field}: {words}"
     return None
@@ -32,11 +33,14 @@ def _served(arm: Arm) -> tuple[str, str] | None:
     return None
 
 
-def _loaded(arm: Arm, engine: str) -> tuple[str, str] | None:
+def _loaded(arm: Arm, engine: str, recipe: str) -> tuple[str, str] | None:
     if arm.endpoint_url is not None:
         return "endpointUrl", f"engine {engine} loads the model itself; leave it out, or set engine: openai"
     if engine == "transformers" and arm.gpus_per_shard > 1:
         return "gpusPerShard", "transformers holds a model on one GPU; set engine: vllm, which shares it among several"
+    if engine == "vllm" and not recipes()[recipe].in_vllm:
+        words = f"{recipe} has an engine of its own, and vllm does not hold what it trains; set engine: transformers"
+        return "engine", f"{words}, or openai for a model that a server has"
     if engine == "vllm" and arm.quantization == "nf4":
         return "quantization", "vllm is not asked to hold a base in 4 bits; set engine: transformers for this arm"
     return None

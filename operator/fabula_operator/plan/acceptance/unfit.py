@@ -5,6 +5,7 @@ The rest (files of the model, lines of the dataset) is checked by the pod before
 
 from __future__ import annotations
 
+from fabula_api.externals import externals
 from fabula_api.fine_tune_run import FineTuneRunSpec
 from fabula_api.training_fit import too_few, unknown_targets
 from fabula_operator.plan.acceptance.model_facts import model_facts
@@ -15,7 +16,11 @@ def unfit(seen: Observed, spec: FineTuneRunSpec) -> tuple[str, str] | None:
     """(reason, message with the field and what would work) of the first thing that cannot; None where all may."""
     if spec.template.foreign:
         return None  # its command decides what is trained, and how
-    return _modules(spec) or _quantization(spec) or (None if settled(seen) else _dataset(seen, spec))
+    return (
+        _modules(spec)
+        or _quantization(spec)
+        or (None if settled(seen) else _earlier(seen, spec) or _dataset(seen, spec))
+    )
 
 
 def _modules(spec: FineTuneRunSpec) -> tuple[str, str] | None:
@@ -42,6 +47,19 @@ def settled(seen: Observed) -> bool:
     status = seen.run.status
     over = status.finished_at is not None and status.observed_generation != seen.run.generation
     return status.started_at is not None and not over
+
+
+def _earlier(seen: Observed, spec: FineTuneRunSpec) -> tuple[str, str] | None:
+    """A training of another recipe, which this one would begin with."""
+    for one in externals(spec):
+        found = seen.references.get(("FineTuneRun", one.ref)) if one.made_by == "FineTuneRun" and one.ref else None
+        if found is not None and found.exists and found.recipe not in (None, spec.recipe):
+            return (
+                "WrongRecipe",
+                f"spec.{one.field}.ref: FineTuneRun {found.name} trains for recipe {found.recipe}, but spec.recipe is "
+                f"{spec.recipe}; name a run of recipe {spec.recipe}",
+            )
+    return None
 
 
 def _dataset(seen: Observed, spec: FineTuneRunSpec) -> tuple[str, str] | None:

@@ -16,7 +16,9 @@ from fabula_api.outside import whole
 from fabula_api.recipes import Stage, metrics_of
 from fabula_api.status import FailureDigest
 from fabula_api.summary import ScoreSummary
+from fabula_operator.plan.acceptance.contradictions import contradiction
 from fabula_operator.plan.acceptance.evaluation import infeasible_evaluation
+from fabula_operator.plan.acceptance.preflight import Preflight
 from fabula_operator.plan.acceptance.refusal import Refusal
 from fabula_operator.plan.kinds.billing import billed
 from fabula_operator.plan.kinds.gates import answered, gates
@@ -24,6 +26,7 @@ from fabula_operator.plan.kinds.judges import judges, trusted
 from fabula_operator.plan.kinds.kind import Plain
 from fabula_operator.plan.kinds.needs import Needs, needs_of
 from fabula_operator.plan.money.unpriced import unpriced
+from fabula_operator.plan.seen.observed import Observed, Waiting
 from fabula_operator.plan.stages.results import summary_of
 from fabula_operator.plan.stages.view import StageView, result_view
 from fabula_operator.plan.status.conditions import Told
@@ -35,6 +38,16 @@ class EvalRunKind(Plain[EvalRunSpec, EvalRunStatus]):
     def infeasible(self, spec: EvalRunSpec) -> Refusal | None:
         """Metrics, judges, arms and gates."""
         return infeasible_evaluation(spec)
+
+    def hopeless(self, seen: Observed, spec: EvalRunSpec, estimate: Preflight | None) -> Refusal | None:
+        """Where it does not go with a run that it names, and that one stays as it is."""
+        found = contradiction(seen, spec)
+        return Refusal(found.reason, found.message) if found and found.lasting else None
+
+    def awaits(self, seen: Observed, spec: EvalRunSpec) -> Waiting | None:
+        """Where it does not go with one that may still be edited."""
+        found = contradiction(seen, spec)
+        return Waiting(found.reason, found.message, stalled=True) if found else None
 
     def planned(self, spec: EvalRunSpec) -> str:
         """How many calls judges will take, and what they cost."""

@@ -42,6 +42,9 @@ class RunKind(Protocol[SpecT, StatusT]):
     def takes_the_risk(self, spec: SpecT) -> bool:
         """Whether its author answers for it that it fits, so that it is not refused for its size."""
 
+    def awaits(self, seen: Observed, spec: SpecT) -> Waiting | None:
+        """What of a run that it names somebody has to mend first, as long as that one may still be edited."""
+
     def planned(self, spec: SpecT) -> str:
         """What an accepted run is told of what it will do; empty where there is nothing to say."""
 
@@ -123,6 +126,10 @@ class Plain(Generic[S, T]):
     def takes_the_risk(self, spec: S) -> bool:
         """No."""
         return False
+
+    def awaits(self, seen: Observed, spec: S) -> Waiting | None:
+        """None."""
+        return None
 
     def planned(self, spec: S) -> str:
         """Nothing."""

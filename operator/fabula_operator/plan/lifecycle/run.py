@@ -46,7 +46,7 @@ def plan(seen: Observed, now: datetime) -> Plan:
     inputs = resolve_externals(seen, spec)
     kind = KINDS[run.identity.kind]
     backend = kind.backend(spec, run.status, seen.environment.pytorch_jobs)
-    for obstacle in (inputs, backend):
+    for obstacle in (kind.awaits(seen, spec), inputs, backend):
         if isinstance(obstacle, Waiting):
             return _wait(seen, accepted, obstacle, now)
     assert not isinstance(inputs, Waiting)

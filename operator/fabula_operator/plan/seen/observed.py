@@ -76,6 +76,10 @@ class Reference:
     recipe: str | None = None
     dry_run: bool = False
     """It only estimates."""
+    spec: Mapping[str, Any] = field(default_factory=dict)
+    """As on the wire."""
+    begun: bool = False
+    """It has started, and what decides its output is fixed from then on."""
 
     @property
     def ready(self) -> bool:
