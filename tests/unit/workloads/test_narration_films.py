@@ -19,11 +19,11 @@ from fabula_api.crd import crd
 from fabula_api.recipes.audio_description.build import NarrationSource
 from fabula_api.specs import parse_spec
 from fabula_local.schema.cel import CelRules
+from fabula_workloads.recipe_parts.source_rows import Unreadable
 from fabula_workloads.recipes.audio_description import assemble, collect, ingest, refine
 from fabula_workloads.recipes.audio_description.annotations.own_films import own_rows, read_spoken
 from fabula_workloads.recipes.audio_description.annotations.rows import Row
 from fabula_workloads.recipes.audio_description.annotations.subtitles import Spoken, seconds_of
-from fabula_workloads.recipes.audio_description.annotations.unreadable import Unreadable
 from fabula_workloads.recipes.audio_description.films import embed, frames
 from fabula_workloads.recipes.audio_description.films.looks import exemplar, most_alike
 from fabula_workloads.recipes.audio_description.films.stored import spread

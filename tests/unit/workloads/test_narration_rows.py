@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from tests.support.narration_files import FIRST, JOEY, ROSS, clips
 
 from fabula_api.recipes.audio_description.build import NarrationSource
+from fabula_workloads.recipe_parts.source_rows import Unreadable
 from fabula_workloads.recipes.audio_description.annotations.layouts import CharacterRecord
 from fabula_workloads.recipes.audio_description.annotations.reading import Tables, read_rows
 from fabula_workloads.recipes.audio_description.annotations.rows import Row
 from fabula_workloads.recipes.audio_description.annotations.tables import read_cast, read_titles
-from fabula_workloads.recipes.audio_description.annotations.unreadable import Unreadable
 from fabula_workloads.recipes.audio_description.features.slices import Slice, frames_of
 from fabula_workloads.runtime.failures import InputInvalid
 

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fabula_api.recipes.visual_instruction.build import VideoFrames, VideoSource
+from fabula_workloads.recipe_parts.source_rows import Unreadable
 from fabula_workloads.recipes.visual_instruction.annotations.layouts import options_of
-from fabula_workloads.recipes.visual_instruction.annotations.reading import Unreadable, drawn, read_rows
+from fabula_workloads.recipes.visual_instruction.annotations.reading import drawn, read_rows
 from fabula_workloads.recipes.visual_instruction.annotations.rows import Row, Turn
 from fabula_workloads.recipes.visual_instruction.decode import Window, window_of
 from fabula_workloads.runtime.failures import InputInvalid

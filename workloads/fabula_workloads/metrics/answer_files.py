@@ -46,12 +46,12 @@ def text_files(folder: Path, text_of: Callable[[str], str]) -> FoundAnswers:
     pictures: dict[str, list[Path]] = {}
     for inner in sorted(path for path in folder.iterdir() if path.is_dir()):
         found = [(path, match["arm"]) for path in sorted(inner.iterdir()) if (match := _ARM.fullmatch(path.name))]
-        answers += [GivenAnswer(_name(arm), inner.name, 0, text_of(_read(path))) for path, arm in found]
+        answers += [GivenAnswer(arm_name(arm), inner.name, 0, text_of(_read(path))) for path, arm in found]
         if shown := pictures_in(inner):
             pictures[inner.name] = shown
     for path in sorted(folder.glob("*.txt")):
         sample, seed = _sample(path.stem)
-        answers.append(GivenAnswer(_name(folder.name), sample, seed, text_of(_read(path))))
+        answers.append(GivenAnswer(arm_name(folder.name), sample, seed, text_of(_read(path))))
     if not answers:
         raise ValueError(
             f"{folder} has no answers: neither <sample>.txt files, nor folders of samples with transcript_<arm>.txt"
@@ -82,6 +82,6 @@ def _read(path: Path) -> str:
         raise ValueError(f"{path} is no text in UTF-8: byte {error.start}") from error
 
 
-def _name(text: str) -> str:
-    """An arm's name as a run could have it."""
-    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:63] or "arm"
+def arm_name(text: str) -> str:
+    """An arm's name as a run could have it, of what a folder or file is called."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:63].strip("-") or "arm"

@@ -1,20 +1,16 @@
-"""What recipes that make datasets have in common: samples by split, files of the stage before, and the commit."""
+"""What recipes that make datasets have in common: what became of rows, samples by split, and the commit."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import TypeVar
 
 from fabula_api.artifact import Manifest, Part
 from fabula_api.details import DatasetDetails
 from fabula_api.status import Lineage
 from fabula_workloads.recipe_parts.splits import validation_groups
-from fabula_workloads.runtime.artifact import commit, sha256_of
+from fabula_workloads.runtime.artifact import commit
 from fabula_workloads.runtime.context import StageContext, StageResult
-from fabula_workloads.runtime.failures import InputInvalid
-from fabula_workloads.runtime.store import Store
 
 Sample = TypeVar("Sample")
 TRAIN, VALIDATION = "train", "validation"
@@ -38,20 +34,6 @@ def by_split(
         drawn = VALIDATION if group(sample) in validation else TRAIN
         splits[named if named in splits else drawn].append(sample)
     return splits
-
-
-def fetched_file(made: Store, path: str, sha256: str | None, scratch: Path) -> Path:
-    """A file that a sharded stage left, under a name of its own: several are on their way at once. Raises InputInvalid
-    where it is not what the ledger names."""
-    local = scratch / hashlib.sha256(path.encode()).hexdigest()
-    if not local.exists():
-        made.download(path, local)
-    with local.open("rb") as file:
-        if sha256_of(file) != sha256:
-            raise InputInvalid(
-                f"{made.uri}/{path} is not the file that the ledger names; delete its outcome to make it again"
-            )
-    return local
 
 
 def commit_dataset(

@@ -20,9 +20,9 @@ from fabula_api.status import Lineage
 from fabula_workloads.metrics.brought import function_of
 from fabula_workloads.recipe_parts.evaluation import evaluation_of
 from fabula_workloads.runtime.artifact import add_parts, commit, part_of
+from fabula_workloads.runtime.by_content import made_before
 from fabula_workloads.runtime.context import StageContext, StageResult
 from fabula_workloads.runtime.failures import ConfigInvalid, InputInvalid
-from fabula_workloads.runtime.verified import committed
 from fabula_workloads.samples.found import FoundSample, Search, place_of
 from fabula_workloads.samples.sample_set import LINES
 
@@ -80,16 +80,16 @@ def _commit(
     contents: list[tuple[str, bytes | Path]],
     counts: dict[str, float],
 ) -> StageResult:
-    samples, key = spec.samples, context.config.key
+    samples = spec.samples
     named = artifact_digest(KIND, [part_of(path, content) for path, content in contents])
-    place = context.store.child(named.removeprefix("sha256:")[:16])
+    place, before = made_before(context, KIND, named)
     lineage = [Lineage(name="samples", uri=place.uri, digest=named)]
-    if (found := committed(place, (KIND,), key, context.cache, context.check_stop)) is not None:
-        return replace(StageResult.reuse(found, place.uri), lineage=lineage)
+    if before is not None:
+        return replace(before, lineage=lineage)
     manifest = commit(
         place,
         kind=KIND,
-        key=key,
+        key=context.config.key,
         parts=add_parts(place, contents),
         counts=counts,
         lineage=[Lineage(name="samples", uri=place_of(context, spec))],

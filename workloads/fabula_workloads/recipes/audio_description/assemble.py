@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from fabula_api.summary import DatasetSummary
-from fabula_workloads.recipe_parts.datasets import commit_dataset, fetched_file
+from fabula_workloads.recipe_parts.datasets import commit_dataset
+from fabula_workloads.recipe_parts.source_rows import stored_rows
+from fabula_workloads.recipes.audio_description.annotations.rows import Row
 from fabula_workloads.recipes.audio_description.build_of import spec_of
 from fabula_workloads.recipes.audio_description.dataset.card import card, told_and_named
 from fabula_workloads.recipes.audio_description.dataset.choosing import Chosen, by_split, choose, with_scores
 from fabula_workloads.recipes.audio_description.details import PROMPT_VERSION, NarrationDatasetDetails
 from fabula_workloads.recipes.audio_description.faces import faces_of
 from fabula_workloads.recipes.audio_description.films.records import Collected
-from fabula_workloads.recipes.audio_description.films_of import read_rows
 from fabula_workloads.recipes.audio_description.ingest import KIND
 from fabula_workloads.recipes.audio_description.refinement.records import KIND as REFINEMENT
 from fabula_workloads.recipes.audio_description.refinement.records import Measured, read_measured, read_scores
@@ -24,6 +25,7 @@ from fabula_workloads.recipes.audio_description.sample import EXEMPLARS, Narrati
 from fabula_workloads.runtime.artifact import add_parts
 from fabula_workloads.runtime.context import StageContext, StageResult
 from fabula_workloads.runtime.failures import InputInvalid
+from fabula_workloads.runtime.kept_files import fetched_file
 from fabula_workloads.runtime.outcomes import Outcomes
 from fabula_workloads.runtime.store import Store
 
@@ -33,7 +35,7 @@ def run(context: StageContext) -> StageResult:
     spec = spec_of(context)
     block = spec.audio_description
     narration, ingest = context.read_artifact("ingest", KIND)
-    rows = read_rows(narration)
+    rows = stored_rows(narration, Row)
     faces = faces_of(context, narration, rows)
     collected = context.open_input("collect")
     outcomes = dict(Outcomes(collected, Collected).items())

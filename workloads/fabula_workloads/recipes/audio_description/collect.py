@@ -3,23 +3,24 @@ twice."""
 
 from __future__ import annotations
 
-import hashlib
-from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
 from fabula_api.recipes.audio_description.build import AudioDescriptionBuild, NarrationSource
-from fabula_workloads.recipes.audio_description.annotations.rows import Clip
+from fabula_workloads.recipe_parts.source_rows import stored_rows
+from fabula_workloads.recipes.audio_description.annotations.rows import Clip, Row
 from fabula_workloads.recipes.audio_description.build_of import block_of
 from fabula_workloads.recipes.audio_description.features.bank import open_bank
 from fabula_workloads.recipes.audio_description.features.slices import Reason
 from fabula_workloads.recipes.audio_description.films.records import Collected, Embedded, Pictures, ShownPictures
-from fabula_workloads.recipes.audio_description.films.stored import FilmFeatures, fetched, keep_shown, outcome_of
-from fabula_workloads.recipes.audio_description.films_of import by_film, read_rows
+from fabula_workloads.recipes.audio_description.films.stored import FilmFeatures, keep_shown, outcome_of
+from fabula_workloads.recipes.audio_description.films_of import by_film
 from fabula_workloads.recipes.audio_description.ingest import KIND
 from fabula_workloads.runtime.context import StageContext, StageResult
 from fabula_workloads.runtime.failures import InputInvalid
-from fabula_workloads.runtime.ledger import own_items
+from fabula_workloads.runtime.items import each_once
+from fabula_workloads.runtime.kept_files import fetched_file, keep_file
 from fabula_workloads.runtime.outcomes import Outcomes
 
 
@@ -33,26 +34,21 @@ class Features(Protocol):
 def run(context: StageContext) -> StageResult:
     """Read the clips of this shard's films that have no outcome yet."""
     store, _ = context.read_artifact("ingest", KIND)
-    rows, block = read_rows(store), block_of(context)
+    rows, block = stored_rows(store, Row), block_of(context)
     films, sources = by_film(rows), {source.name: source for source in block.sources}
     told = {row.clip.key for row in rows}
-    ledger = Outcomes(context.store, Collected)
-    own = own_items(sorted(films), context.shard, context.config.shards)
-    finished = ledger.ids()
-    counts: Counter[str] = Counter()
-    for done, item in enumerate(own, 1):
-        context.check_stop()
+
+    def collect(item: str) -> Collected:
         source, clips = films[item]
-        outcome = ledger.get(item) if item in finished else None
-        if outcome is None:
-            outcome = _outcome(context, item, sources[source], clips, told, block)
-            ledger.put(item, outcome)
-        counts["film/ok"] += 1
-        counts["clip/ok"] += outcome.clips
-        for reason in outcome.rejected.values():
-            counts[f"clip/skipped/{reason}"] += 1
-        context.reporter.update(done=done, total=len(own), counts=dict(counts))
-    return StageResult(counts={name: float(count) for name, count in sorted(counts.items())})
+        return _outcome(context, item, sources[source], clips, told, block)
+
+    return each_once(context, Outcomes(context.store, Collected), films, collect, _counts)
+
+
+def _counts(film: Collected) -> Iterator[tuple[str, int]]:
+    yield "film/ok", 1
+    yield "clip/ok", film.clips
+    yield from ((f"clip/skipped/{reason}", 1) for reason in film.rejected.values())
 
 
 def _outcome(
@@ -73,18 +69,19 @@ def _outcome(
         if film.path is None:
             reason = film.reason or "NoFilm"
             return Collected(outcome="ok", rejected=dict.fromkeys((clip.key for clip in clips), reason))
-        features = FilmFeatures(fetched(store, film, scratch), block.films.fps)
+        features = FilmFeatures(fetched_file(store, film.path, film.sha256, scratch), block.films.fps)
         outcome = _collected(context, item, clips, features, scratch / "features.safetensors")
         if not block.films.shown or outcome.path is None:
             return outcome
         cut = context.open_input("frames")
         pictures = outcome_of(Outcomes(cut, Pictures), item)
-        tar, kept = fetched(cut, pictures, scratch), scratch / "shown.tar"
+        assert pictures.path is not None  # its features were made of them
+        tar, kept = fetched_file(cut, pictures.path, pictures.sha256, scratch), scratch / "shown.tar"
         own = [clip for clip in clips if clip.key in told]
         shown = keep_shown(tar, own, block.films.shown, block.films.fps, pictures.count, kept)
         path = f"pictures/{item}.tar"
-        context.store.upload(kept, path)
-        return outcome.replace(pictures=ShownPictures(path=path, sha256=_sha256(kept), shown=shown))
+        sha256 = keep_file(context.store, path, kept)
+        return outcome.replace(pictures=ShownPictures(path=path, sha256=sha256, shown=shown))
 
 
 def _collected(context: StageContext, item: str, clips: list[Clip], bank: Features, file: Path) -> Collected:
@@ -106,12 +103,5 @@ def _collected(context: StageContext, item: str, clips: list[Clip], bank: Featur
         return Collected(outcome="ok", rejected=rejected)
     save_file(features, file)
     path = f"features/{item}.safetensors"
-    context.store.upload(file, path)
-    return Collected(
-        outcome="ok", clips=len(features), rejected=rejected, path=path, sha256=_sha256(file), shape=shapes.pop()
-    )
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
+    sha256 = keep_file(context.store, path, file)
+    return Collected(outcome="ok", clips=len(features), rejected=rejected, path=path, sha256=sha256, shape=shapes.pop())

@@ -1,20 +1,12 @@
-"""The rows that `ingest` made, and the films that they are of, as ledgers call them."""
+"""The films that rows are of, as ledgers call them."""
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
 from fabula_workloads.recipes.audio_description.annotations.rows import Clip, Row
-from fabula_workloads.recipes.audio_description.ingest import ROWS
-from fabula_workloads.runtime.store import Store
-from fabula_workloads.text.file_names import file_name
-
-
-def read_rows(store: Store) -> list[Row]:
-    """The rows that `ingest` made."""
-    return [Row.model_validate_json(line) for line in store.read(ROWS).splitlines()]
+from fabula_workloads.text.file_names import item_name
 
 
 def by_film(rows: Iterable[Row]) -> Mapping[str, tuple[str, list[Clip]]]:
@@ -32,5 +24,4 @@ def by_film(rows: Iterable[Row]) -> Mapping[str, tuple[str, list[Clip]]]:
 
 def item_of(row: Row) -> str:
     """A film's id in the ledger; two films never share one."""
-    name = file_name(row.film, "film", longest=80)
-    return f"{row.source}-{name}-{hashlib.sha256(row.film.encode()).hexdigest()[:8]}"
+    return item_name(row.source, row.film, "film")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from fabula_workloads.pictures.packed import contents
 from fabula_workloads.recipes.audio_description.annotations.rows import Character
 from fabula_workloads.recipes.audio_description.features.shards import Shards
 from fabula_workloads.recipes.audio_description.sample import NarrationSample, Previous
@@ -106,6 +106,5 @@ def _pictures(folder: Path, sample: NarrationSample, name: str) -> list[tuple[st
     """The clip's pictures, which people look at and no narrator; none where the dataset has features alone."""
     if sample.pictures is None or not sample.shown:
         return []
-    with tarfile.open(folder / sample.pictures) as tar:
-        found = [tar.extractfile(member) for member in sample.shown]
-        return [(f"pictures/{name}-{place}.jpg", one.read()) for place, one in enumerate(found, 1) if one is not None]
+    shown = contents(folder / sample.pictures, sample.shown)
+    return [(f"pictures/{name}-{place}.jpg", picture) for place, picture in enumerate(shown, 1)]

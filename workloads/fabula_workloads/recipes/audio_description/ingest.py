@@ -12,9 +12,17 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Any
 
-from fabula_api.artifact import digest_of
 from fabula_api.recipes.audio_description.build import OWN, NarrationSource
 from fabula_api.status import Lineage
+from fabula_workloads.recipe_parts.source_rows import (
+    Unreadable,
+    check_unreadable,
+    commit_rows,
+    digest_of_origins,
+    origin,
+    read_file,
+    row_files,
+)
 from fabula_workloads.recipes.audio_description.annotations.own_films import (
     FILMS,
     by_stem,
@@ -26,31 +34,24 @@ from fabula_workloads.recipes.audio_description.annotations.reading import Table
 from fabula_workloads.recipes.audio_description.annotations.rows import Row
 from fabula_workloads.recipes.audio_description.annotations.subtitles import SUBTITLES
 from fabula_workloads.recipes.audio_description.annotations.tables import read_cast, read_titles
-from fabula_workloads.recipes.audio_description.annotations.unreadable import Unreadable
 from fabula_workloads.recipes.audio_description.build_of import block_of
 from fabula_workloads.recipes.audio_description.features.exemplars import read_exemplars
-from fabula_workloads.runtime.artifact import add_parts, commit
+from fabula_workloads.runtime.by_content import made_before
 from fabula_workloads.runtime.content import content_digest, file_digest
 from fabula_workloads.runtime.context import StageContext, StageResult
-from fabula_workloads.runtime.failures import InputInvalid, NotFound
 from fabula_workloads.runtime.open_store import open_store
-from fabula_workloads.runtime.store import split_uri
-from fabula_workloads.runtime.verified import committed
 
-KIND, ROWS, EXEMPLARS, FILES = "narration", "rows.jsonl", "exemplars.safetensors", "films.json"
+KIND, EXEMPLARS, FILES = "narration", "exemplars.safetensors", "films.json"
 PHOTOS = frozenset({".jpg", ".jpeg", ".png", ".webp"})
-_SHOWN_BAD = 3
 
 
 def run(context: StageContext) -> StageResult:
     """The `ingest` stage."""
     block = block_of(context)
     lineage = [entry for source in block.sources for entry in _lineage(context, source)]
-    digest = digest_of([[entry.name, entry.digest] for entry in lineage])
-    store = context.store.child(digest.removeprefix("sha256:")[:16])
-    key = context.config.key
-    if (manifest := committed(store, (KIND,), key, context.cache, context.check_stop)) is not None:
-        return StageResult.reuse(manifest, store.uri)
+    store, before = made_before(context, KIND, digest_of_origins(lineage))
+    if before is not None:
+        return before
     rows: list[Row] = []
     bad: list[Unreadable] = []
     exemplars: dict[str, Any] = {}
@@ -65,30 +66,17 @@ def run(context: StageContext) -> StageResult:
         rows += found
         bad += unreadable
         exemplars |= faces
-    _check_bad(rows, bad, block.max_bad_fraction)
-    counts = _counts(rows, bad)
+    check_unreadable(len(rows), bad, block.max_bad_fraction, "audioDescription.maxBadFraction")
     from safetensors.numpy import save
 
     files = [
-        (ROWS, "".join(row.model_dump_json() + "\n" for row in rows).encode()),
-        ("unreadable.txt", "".join(f"{one.place}: {one.why}\n" for one in bad).encode()),
+        *row_files(rows, bad),
         (EXEMPLARS, save(exemplars)),
         (FILES, (json.dumps(films, sort_keys=True) + "\n").encode()),
         # Banks and films are not among the parts: their digests are, so that later stages' keys cover what they read.
         ("sources.json", (json.dumps({one.name: one.digest for one in lineage}, sort_keys=True) + "\n").encode()),
     ]
-    manifest = commit(
-        store,
-        kind=KIND,
-        key=key,
-        parts=add_parts(store, files),
-        counts=counts,
-        lineage=lineage,
-        attempt=context.config.attempt,
-    )
-    return StageResult(
-        manifest, store.uri, counts={name: float(count) for name, count in counts.items()}, lineage=lineage
-    )
+    return commit_rows(context, store, KIND, files, _counts(rows, bad), lineage)
 
 
 def _lineage(context: StageContext, source: NarrationSource) -> Iterator[Lineage]:
@@ -98,17 +86,9 @@ def _lineage(context: StageContext, source: NarrationSource) -> Iterator[Lineage
     (folders if _is_folder(context, source) else files)["annotations"] = source.annotations
     for named, digest_at in ((files, file_digest), (folders, content_digest)):
         for name, uri in sorted(named.items()):
-            if uri is None:
-                continue
-            absolute = context.resolve(uri)
-            try:
-                digest = digest_at(absolute, context.cache)
-            except NotFound:
-                what = "file" if named is files else "folder with files"
-                raise InputInvalid(
-                    f"audioDescription.sources[{source.name}].{name}: there is no {what} at {absolute}"
-                ) from None
-            yield Lineage(name=f"{source.name}/{name}", uri=absolute, digest=digest)
+            if uri is not None:
+                field, what = f"sources[{source.name}].{name}", "file" if named is files else "folder with files"
+                yield origin(context, f"{source.name}/{name}", uri, f"audioDescription.{field}", what, digest_at)
 
 
 def _is_folder(context: StageContext, source: NarrationSource) -> bool:
@@ -126,9 +106,9 @@ def _own(
         folder = open_store(context.resolve(source.annotations))
         spoken = {entry.path: folder.read(entry.path) for entry in folder.list() if _is_subtitle(entry.path)}
     else:
-        spoken = {PurePosixPath(source.annotations).name: _bytes(context, source.annotations)}
-    casts = read_casts(_bytes(context, source.cast), source.cast) if source.cast else {}
-    titles = read_titles(_bytes(context, source.titles), source.titles) if source.titles else {}
+        spoken = {PurePosixPath(source.annotations).name: read_file(context, source.annotations)}
+    casts = read_casts(read_file(context, source.cast), source.cast) if source.cast else {}
+    titles = read_titles(read_file(context, source.titles), source.titles) if source.titles else {}
     read = read_spoken(spoken, source.name)
     found = list(own_rows(read, source, films, casts, frozenset(photos), titles))
     rows = [
@@ -153,20 +133,15 @@ def _is_subtitle(path: str) -> bool:
 
 
 def _read(context: StageContext, source: NarrationSource) -> tuple[list[Row], list[Unreadable], dict[str, Any]]:
-    cast = read_cast(_bytes(context, source.cast), source.cast) if source.cast else {}
-    titles = read_titles(_bytes(context, source.titles), source.titles) if source.titles else {}
-    found = list(read_rows(_bytes(context, source.annotations), source, Tables(cast, titles)))
+    cast = read_cast(read_file(context, source.cast), source.cast) if source.cast else {}
+    titles = read_titles(read_file(context, source.titles), source.titles) if source.titles else {}
+    found = list(read_rows(read_file(context, source.annotations), source, Tables(cast, titles)))
     rows = [row for row in found if isinstance(row, Row)]
-    faces = read_exemplars(_bytes(context, source.exemplars), source.exemplars) if source.exemplars else {}
+    faces = read_exemplars(read_file(context, source.exemplars), source.exemplars) if source.exemplars else {}
     # Two sources may know one person by different features.
     needed = {face.exemplar for row in rows for face in row.characters} & faces.keys()
     kept = {f"{source.name}/{key}": faces[key] for key in needed if key is not None}
     return [_with_faces(row, kept) for row in rows], [one for one in found if isinstance(one, Unreadable)], kept
-
-
-def _bytes(context: StageContext, uri: str) -> bytes:
-    folder, name = split_uri(context.resolve(uri))
-    return open_store(folder).read(name)
 
 
 def _with_faces(row: Row, known: dict[str, Any]) -> Row:
@@ -176,16 +151,6 @@ def _with_faces(row: Row, known: dict[str, Any]) -> Row:
         for one in row.characters
     )
     return row.replace(characters=characters)
-
-
-def _check_bad(rows: list[Row], bad: list[Unreadable], most: float) -> None:
-    total = len(rows) + len(bad)
-    if not rows or len(bad) > most * total:
-        shown = "; ".join(f"{one.place}: {one.why}" for one in bad[:_SHOWN_BAD]) or "the files have no rows"
-        raise InputInvalid(
-            f"{len(bad)} of {total} rows cannot be read, more than audioDescription.maxBadFraction {most:g} allows: "
-            f"{shown}"
-        )
 
 
 def _counts(rows: list[Row], bad: list[Unreadable]) -> dict[str, int]:

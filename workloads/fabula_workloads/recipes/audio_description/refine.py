@@ -11,13 +11,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fabula_workloads.recipe_parts.datasets import fetched_file
+from fabula_workloads.recipe_parts.source_rows import stored_rows
 from fabula_workloads.recipes.audio_description.annotations.names import is_named
+from fabula_workloads.recipes.audio_description.annotations.rows import Row
 from fabula_workloads.recipes.audio_description.build_of import spec_of
 from fabula_workloads.recipes.audio_description.dataset.choosing import by_split, choose
 from fabula_workloads.recipes.audio_description.faces import faces_of
 from fabula_workloads.recipes.audio_description.films.records import Collected
-from fabula_workloads.recipes.audio_description.films_of import read_rows
 from fabula_workloads.recipes.audio_description.ingest import KIND as NARRATION
 from fabula_workloads.recipes.audio_description.refinement.evidence import EVIDENCE, evidence
 from fabula_workloads.recipes.audio_description.refinement.records import KIND, MEASURED, SCORER, SCORES, Measured
@@ -26,6 +26,7 @@ from fabula_workloads.recipes.audio_description.sample import NarrationSample
 from fabula_workloads.runtime.artifact import add_parts, commit
 from fabula_workloads.runtime.context import StageContext, StageResult
 from fabula_workloads.runtime.failures import InputInvalid
+from fabula_workloads.runtime.kept_files import fetched_file
 from fabula_workloads.runtime.outcomes import Outcomes
 from fabula_workloads.runtime.store import Store
 
@@ -37,7 +38,7 @@ def run(context: StageContext) -> StageResult:
     spec = spec_of(context)
     block = spec.audio_description
     narration, _ = context.read_artifact("ingest", NARRATION)
-    rows = read_rows(narration)
+    rows = stored_rows(narration, Row)
     faces = faces_of(context, narration, rows)
     collected = context.open_input("collect")
     outcomes = dict(Outcomes(collected, Collected).items())

@@ -24,9 +24,9 @@ from fabula_workloads.recipes.podcast.corpus.spill import Spill, open_spill
 from fabula_workloads.recipes.podcast.details import EpisodesDetails
 from fabula_workloads.recipes.podcast.dialogue import Dialogue, Turn, TurnPolicy, assemble, tidy, written
 from fabula_workloads.runtime.artifact import add_part, commit
+from fabula_workloads.runtime.by_content import made_before
 from fabula_workloads.runtime.context import StageContext, StageResult
 from fabula_workloads.runtime.failures import ConfigInvalid, InputInvalid, NotFound
-from fabula_workloads.runtime.verified import committed
 from fabula_workloads.text.words import num_words
 
 KIND = "episodes"
@@ -83,17 +83,16 @@ def run(context: StageContext) -> StageResult:
     check_source(spec.podcast.source)
     source = open_source(context.resolve(spec.podcast.source.uri), spec.podcast.source, context.cache)
     digest = source.digest()
-    store = context.store.child(digest.removeprefix("sha256:")[:16])
-    key = context.config.key
-    if (manifest := committed(store, (KIND,), key, context.cache, context.check_stop)) is not None:
-        return StageResult.reuse(manifest, store.uri)
+    store, before = made_before(context, KIND, digest)
+    if before is not None:
+        return before
     with context.scratch() as scratch:
         reading, details = read_source(context, source, spec.podcast.source, scratch)
         parts = [add_part(store, name, scratch / name) for name in (EPISODES, SKIPPED)]
         manifest = commit(
             store,
             kind=KIND,
-            key=key,
+            key=context.config.key,
             parts=parts,
             counts=reading.counts(),
             lineage=[Lineage(name="source", uri=source.uri, digest=digest)],

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tarfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from fabula_api.summary import DatasetSummary
-from fabula_workloads.recipe_parts.datasets import commit_dataset, fetched_file
+from fabula_workloads.pictures.packed import contents
+from fabula_workloads.recipe_parts.datasets import commit_dataset
+from fabula_workloads.recipe_parts.source_rows import stored_rows
+from fabula_workloads.recipes.visual_instruction.annotations.rows import Row
 from fabula_workloads.recipes.visual_instruction.build_of import spec_of
 from fabula_workloads.recipes.visual_instruction.dataset.card import card
 from fabula_workloads.recipes.visual_instruction.dataset.choosing import Chosen, by_split, choose
 from fabula_workloads.recipes.visual_instruction.dataset.moments_sheet import SHEET, moments_sheet, shown
 from fabula_workloads.recipes.visual_instruction.decode import Decoded
 from fabula_workloads.recipes.visual_instruction.details import PROMPT_VERSION, VideoDatasetDetails
-from fabula_workloads.recipes.visual_instruction.ingest import KIND, rows_of
+from fabula_workloads.recipes.visual_instruction.ingest import KIND
 from fabula_workloads.recipes.visual_instruction.sample import VideoSample, frame_name
 from fabula_workloads.runtime.artifact import add_parts
 from fabula_workloads.runtime.context import StageContext, StageResult
 from fabula_workloads.runtime.failures import InputInvalid
+from fabula_workloads.runtime.kept_files import fetched_file
 from fabula_workloads.runtime.outcomes import Outcomes
 from fabula_workloads.runtime.store import Store
 
@@ -33,7 +36,7 @@ def run(context: StageContext) -> StageResult:
     ingested, ingest = context.read_artifact("ingest", KIND)
     decoded = context.open_input("decode")
     outcomes = dict(Outcomes(decoded, Decoded).items())
-    chosen = choose(rows_of(ingested), outcomes, block, spec.target.samples)
+    chosen = choose(stored_rows(ingested, Row), outcomes, block, spec.target.samples)
     samples = [one.sample for one in chosen if one.sample is not None]
     if not samples:
         raise InputInvalid(f"no row became a sample: {_reasons(chosen)}", "NoSamples")
@@ -97,7 +100,7 @@ def _files(
     for path in kept:
         fetched_file(decoded, path, next(one.sha256 for one in shards if one.path == path), scratch)
     if sheet:
-        yield SHEET, moments_sheet(sheet, lambda sample, at: _picture(kept[sample.shard], at))
+        yield SHEET, moments_sheet(sheet, lambda sample, at: next(contents(kept[sample.shard], [frame_name(at)])))
     for split, members in splits.items():
         yield f"{split}.jsonl", "".join(sample.model_dump_json() + "\n" for sample in members).encode()
     yield "rows.jsonl", "".join(_told(one) for one in chosen).encode()
@@ -109,9 +112,3 @@ def _told(one: Chosen) -> str:
     told = {"id": row.id, "source": row.source, "place": row.place, "video": row.video,
             "outcome": "used" if one.sample else "skipped", "reason": one.reason}  # fmt: skip
     return json.dumps(told, ensure_ascii=False) + "\n"
-
-
-def _picture(shard: Path, at: float) -> bytes:
-    with tarfile.open(shard) as tar:
-        content = tar.extractfile(frame_name(at))
-        return content.read() if content is not None else b""

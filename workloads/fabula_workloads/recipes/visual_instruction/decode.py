@@ -3,9 +3,8 @@ none twice."""
 
 from __future__ import annotations
 
-import hashlib
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from pydantic import Field
@@ -13,16 +12,18 @@ from pydantic import Field
 from fabula_api.base import Record
 from fabula_api.recipes.visual_instruction.build import VideoFrames
 from fabula_workloads.pictures.opening import UnfitPicture
+from fabula_workloads.recipe_parts.source_rows import stored_rows
 from fabula_workloads.recipes.visual_instruction.annotations.rows import Row
 from fabula_workloads.recipes.visual_instruction.build_of import block_of
-from fabula_workloads.recipes.visual_instruction.ingest import KIND, rows_of
+from fabula_workloads.recipes.visual_instruction.ingest import KIND
 from fabula_workloads.recipes.visual_instruction.packing import pack, pack_picture
 from fabula_workloads.runtime.context import StageContext, StageResult
 from fabula_workloads.runtime.failures import NotFound
-from fabula_workloads.runtime.ledger import own_items
+from fabula_workloads.runtime.items import each_once
+from fabula_workloads.runtime.kept_files import keep_file
 from fabula_workloads.runtime.open_store import open_store
 from fabula_workloads.runtime.outcomes import Outcome, Outcomes
-from fabula_workloads.text.file_names import file_name
+from fabula_workloads.text.file_names import item_name
 from fabula_workloads.video.frames import moments
 from fabula_workloads.video.opening import UnfitVideo, VideoFacts, facts
 
@@ -55,26 +56,21 @@ def run(context: StageContext) -> StageResult:
     """Decode this shard's videos that have no outcome yet."""
     store, _ = context.read_artifact("ingest", KIND)
     block = block_of(context)
-    videos = by_video(rows_of(store))
+    videos = by_video(stored_rows(store, Row))
     folders = {source.name: context.resolve(source.videos) for source in block.sources}
-    ledger = Outcomes(context.store, Decoded)
-    own = own_items(sorted(videos), context.shard, context.config.shards)
-    finished = ledger.ids()
-    counts: Counter[str] = Counter()
-    for done, item in enumerate(own, 1):
-        context.check_stop()
+
+    def decode(item: str) -> Decoded:
         rows = videos[item]
-        outcome = ledger.get(item) if item in finished else None
-        if outcome is None:
-            with context.scratch() as scratch:
-                outcome = _decoded(context, item, rows, folders[rows[0].source], block.frames, block.sound, scratch)
-            ledger.put(item, outcome)
-        counts["video/ok" if outcome.reason is None else f"video/skipped/{outcome.reason}"] += 1
-        if block.sound and outcome.reason is None and not outcome.sound:
-            counts["video/silent"] += 1
-        counts["video/frames"] += len({at for window in outcome.windows.values() for at in window.frames})
-        context.reporter.update(done=done, total=len(own), counts=dict(counts))
-    return StageResult(counts={name: float(count) for name, count in sorted(counts.items())})
+        with context.scratch() as scratch:
+            return _decoded(context, item, rows, folders[rows[0].source], block.frames, block.sound, scratch)
+
+    def counts(video: Decoded) -> Iterator[tuple[str, int]]:
+        yield "video/ok" if video.reason is None else f"video/skipped/{video.reason}", 1
+        if block.sound and video.reason is None and not video.sound:
+            yield "video/silent", 1
+        yield "video/frames", len({at for window in video.windows.values() for at in window.frames})
+
+    return each_once(context, Outcomes(context.store, Decoded), videos, decode, counts)
 
 
 def by_video(rows: Iterable[Row]) -> Mapping[str, list[Row]]:
@@ -87,9 +83,7 @@ def by_video(rows: Iterable[Row]) -> Mapping[str, list[Row]]:
 
 def item_of(row: Row) -> str:
     """A video's id in the ledger, with the sound that belongs to it; two never share one."""
-    name = file_name(row.video, "video", longest=80)
-    told = row.video if row.audio is None else f"{row.video}\n{row.audio}"
-    return f"{row.source}-{name}-{hashlib.sha256(told.encode()).hexdigest()[:8]}"
+    return item_name(row.source, row.video, "video", None if row.audio is None else f"{row.video}\n{row.audio}")
 
 
 def window_of(row: Row, seconds: float, asked: VideoFrames) -> Window | str:
@@ -148,9 +142,7 @@ def _decoded(
         else:
             windows[name] = window.replace(frames=seen)
     path = f"videos/{item}.tar"
-    context.store.upload(shard, path)
-    with shard.open("rb") as content:
-        sha256 = hashlib.file_digest(content, "sha256").hexdigest()
+    sha256 = keep_file(context.store, path, shard)
     return Decoded(
         outcome="ok", windows=windows, rejected=rejected, seconds=known.seconds, sound=last > 0, path=path,
         sha256=sha256,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from fabula_workloads.pictures.packed import contents
 from fabula_workloads.recipes.visual_instruction.annotations.rows import Turn
 from fabula_workloads.recipes.visual_instruction.evaluated import ClipSample
 from fabula_workloads.recipes.visual_instruction.sample import VideoSample, frame_name
@@ -83,10 +84,5 @@ def strip_of(frames: Sequence[float]) -> tuple[float, ...]:
 
 def parts_of(record: ClipSample, shard: Path) -> Iterator[tuple[str, bytes | Path]]:
     """The shard, and the strip's pictures of it."""
-    import tarfile
-
     yield record.shard, shard
-    with tarfile.open(shard) as tar:
-        for path, at in zip(record.images, record.strip, strict=True):
-            content = tar.extractfile(frame_name(at))
-            yield path, content.read() if content is not None else b""
+    yield from zip(record.images, contents(shard, map(frame_name, record.strip)), strict=True)

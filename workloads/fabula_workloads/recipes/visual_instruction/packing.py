@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import io
-import tarfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from fabula_workloads.pictures.opening import open_picture
+from fabula_workloads.pictures.packed import add, jpeg, packing
 from fabula_workloads.recipes.visual_instruction.sample import SOUND_NAME, frame_name
 from fabula_workloads.video.frames import frames_at
 from fabula_workloads.video.sound import seconds_of_sound
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 _QUALITY = 90
 
@@ -30,13 +25,13 @@ def pack(
 ) -> set[float]:
     """Write the shard; the moments that have a picture. `heard` is the file of its sound, where it is not the video."""
     have: set[float] = set()
-    with tarfile.open(shard, "w", format=tarfile.USTAR_FORMAT) as tar:
+    with packing(shard) as tar:
         for frame in frames_at(video, wanted, side=side):
             check_stop()
-            _add(tar, frame_name(frame.at), _jpeg(frame.picture))
+            add(tar, frame_name(frame.at), jpeg(frame.picture, _QUALITY))
             have.add(frame.at)
         if sound_until:
-            _add(tar, SOUND_NAME, _sound(heard or video, sound_until))
+            add(tar, SOUND_NAME, _sound(heard or video, sound_until))
     return have
 
 
@@ -46,21 +41,8 @@ def _sound(file: Path, until: float) -> bytes:
 
 def pack_picture(picture: Path, side: int, shard: Path, heard: Path | None) -> set[float]:
     """Write the shard of a picture, which is all there is to see of its sample. Raises UnfitPicture, UnfitVideo."""
-    with tarfile.open(shard, "w", format=tarfile.USTAR_FORMAT) as tar:
-        _add(tar, frame_name(0.0), _jpeg(open_picture(picture).resize((side, side))))
+    with packing(shard) as tar:
+        add(tar, frame_name(0.0), jpeg(open_picture(picture).resize((side, side)), _QUALITY))
         if heard is not None:
-            _add(tar, SOUND_NAME, _sound(heard, 1.0))
+            add(tar, SOUND_NAME, _sound(heard, 1.0))
     return {0.0}
-
-
-def _jpeg(picture: Image) -> bytes:
-    data = io.BytesIO()
-    picture.convert("RGB").save(data, "JPEG", quality=_QUALITY)
-    return data.getvalue()
-
-
-def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
-    """Without times and owners: equal videos make equal shards."""
-    entry = tarfile.TarInfo(name)
-    entry.size = len(data)
-    tar.addfile(entry, io.BytesIO(data))

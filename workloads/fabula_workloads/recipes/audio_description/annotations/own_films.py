@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 from pydantic import ValidationError
 
 from fabula_api.recipes.audio_description.build import NarrationSource
+from fabula_workloads.recipe_parts.source_rows import Unreadable
 from fabula_workloads.recipes.audio_description.annotations.layouts import CharacterRecord
 from fabula_workloads.recipes.audio_description.annotations.names import is_named, spellings
 from fabula_workloads.recipes.audio_description.annotations.rows import Before, Character, Clip, Row
@@ -20,7 +21,6 @@ from fabula_workloads.recipes.audio_description.annotations.subtitles import (
     read_table,
 )
 from fabula_workloads.recipes.audio_description.annotations.tables import object_of
-from fabula_workloads.recipes.audio_description.annotations.unreadable import Unreadable
 from fabula_workloads.runtime.failures import InputInvalid
 from fabula_workloads.runtime.termination import validation_lines
 

@@ -11,10 +11,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from fabula_api.recipes.audio_description.build import NarrationSource
+from fabula_workloads.recipe_parts.source_rows import Unreadable
 from fabula_workloads.recipes.audio_description.annotations.choosing import NotInLayout, chosen, named
 from fabula_workloads.recipes.audio_description.annotations.layouts import Annotation, CharacterRecord, Number
 from fabula_workloads.recipes.audio_description.annotations.rows import Before, Character, Clip, Row
-from fabula_workloads.recipes.audio_description.annotations.unreadable import Unreadable
 from fabula_workloads.runtime.failures import InputInvalid
 from fabula_workloads.runtime.termination import validation_lines
 

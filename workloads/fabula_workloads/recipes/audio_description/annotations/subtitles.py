@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from html import unescape
 
-from fabula_workloads.recipes.audio_description.annotations.unreadable import Unreadable
+from fabula_workloads.recipe_parts.source_rows import Unreadable
 from fabula_workloads.runtime.failures import InputInvalid
 
 SUBTITLES = {".vtt": "webvtt", ".srt": "srt"}

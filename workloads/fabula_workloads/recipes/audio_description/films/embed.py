@@ -5,16 +5,17 @@ The model is loaded only where there is a film to encode.
 
 from __future__ import annotations
 
-import hashlib
 import logging
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 from fabula_api.recipes.audio_description.build import OWN, AudioDescriptionBuild
 from fabula_workloads.models.model_folder import model_folder, model_label
 from fabula_workloads.models.threads import limit_threads
 from fabula_workloads.pictures.opening import UnfitPicture, open_picture
+from fabula_workloads.recipe_parts.source_rows import stored_rows
+from fabula_workloads.recipes.audio_description.annotations.rows import Row
 from fabula_workloads.recipes.audio_description.build_of import block_of
 from fabula_workloads.recipes.audio_description.films.looks import exemplar, most_alike
 from fabula_workloads.recipes.audio_description.films.records import (
@@ -25,12 +26,13 @@ from fabula_workloads.recipes.audio_description.films.records import (
     Pictures,
     read_files,
 )
-from fabula_workloads.recipes.audio_description.films.stored import fetched, outcome_of, pictures_of
-from fabula_workloads.recipes.audio_description.films_of import item_of, read_rows
+from fabula_workloads.recipes.audio_description.films.stored import outcome_of, pictures_of
+from fabula_workloads.recipes.audio_description.films_of import item_of
 from fabula_workloads.recipes.audio_description.ingest import KIND
 from fabula_workloads.runtime.context import StageContext, StageResult
 from fabula_workloads.runtime.failures import InputInvalid, NotFound
-from fabula_workloads.runtime.ledger import own_items
+from fabula_workloads.runtime.items import each_once
+from fabula_workloads.runtime.kept_files import fetched_file, keep_file
 from fabula_workloads.runtime.open_store import open_store
 from fabula_workloads.runtime.outcomes import Outcomes
 from fabula_workloads.runtime.store import Store
@@ -55,38 +57,32 @@ def run(context: StageContext) -> StageResult:
     photos = {source.name: source.photos for source in block.sources if source.format == OWN}
     people: dict[str, dict[str, None]] = {}
     sources: dict[str, str] = {}
-    for row in read_rows(store):
+    for row in stored_rows(store, Row):
         if row.source in photos:
             item = item_of(row)
             sources[item] = row.source
             seen = people.setdefault(item, {})
             seen.update(dict.fromkeys(one.id for one in row.characters if one.exemplar is not None))
-    files, ledger = read_files(store), Outcomes(context.store, Embedded)
-    cut = context.open_input("frames")
+    files, cut = read_files(store), context.open_input("frames")
     decoded = Outcomes(cut, Pictures)
-    own = own_items(sorted(people), context.shard, context.config.shards)
-    finished = ledger.ids()
-    sight: Sight | None = None
-    counts: Counter[str] = Counter()
-    for done, item in enumerate(own, 1):
-        context.check_stop()
-        outcome = ledger.get(item) if item in finished else None
-        if outcome is None:
-            pictures = outcome_of(decoded, item)
-            if pictures.path is None:
-                outcome = Embedded(outcome="rejected", reason=pictures.reason)
-            else:
-                sight = sight or open_sight(context, block)
-                folder = photos[sources[item]]
-                found = _photos(files[sources[item]], people[item], context.resolve(folder) if folder else None)
-                outcome = _embedded(context, item, cut, pictures, found, sight, block)
-            ledger.put(item, outcome)
-        counts["film/ok" if outcome.reason is None else f"film/skipped/{outcome.reason}"] += 1
-        counts["picture/ok"] += outcome.count
-        for one in outcome.looks.values():
-            counts["face/ok" if one.reason is None else f"face/skipped/{one.reason}"] += 1
-        context.reporter.update(done=done, total=len(own), counts=dict(counts))
-    return StageResult(counts={name: float(count) for name, count in sorted(counts.items())})
+    sight = cache(lambda: open_sight(context, block))  # only where a film is still to be encoded
+
+    def embed(item: str) -> Embedded:
+        pictures = outcome_of(decoded, item)
+        if pictures.path is None:
+            return Embedded(outcome="rejected", reason=pictures.reason)
+        folder = photos[sources[item]]
+        faces = _photos(files[sources[item]], people[item], context.resolve(folder) if folder else None)
+        return _embedded(context, item, cut, pictures, faces, sight(), block)
+
+    return each_once(context, Outcomes(context.store, Embedded), people, embed, _counts)
+
+
+def _counts(film: Embedded) -> Iterator[tuple[str, int]]:
+    yield "film/ok" if film.reason is None else f"film/skipped/{film.reason}", 1
+    yield "picture/ok", film.count
+    for person in film.looks.values():
+        yield "face/ok" if person.reason is None else f"face/skipped/{person.reason}", 1
 
 
 def open_sight(context: StageContext, block: AudioDescriptionBuild) -> Sight:
@@ -135,7 +131,8 @@ def _embedded(
     from safetensors.numpy import save, save_file
 
     with context.scratch() as scratch:
-        tar = fetched(cut, pictures, scratch)
+        assert pictures.path is not None
+        tar = fetched_file(cut, pictures.path, pictures.sha256, scratch)
         batches = []
         for batch in _batches(pictures_of(tar), block.encoder.batch_size):
             context.check_stop()
@@ -153,9 +150,7 @@ def _embedded(
         file = scratch / "film.safetensors"
         save_file({FRAMES: features.astype(np.float16)}, file)
         path = f"films/{item}.safetensors"
-        context.store.upload(file, path)
-        with file.open("rb") as content:
-            sha256 = hashlib.file_digest(content, "sha256").hexdigest()
+        sha256 = keep_file(context.store, path, file)
     told = f"faces/{item}.safetensors" if faces else None
     if told is not None:
         context.store.write(told, save(faces))

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
-import tarfile
-from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fabula_api.recipes.audio_description.build import OWN, Films
+from fabula_workloads.pictures.packed import add, jpeg, packing
+from fabula_workloads.recipe_parts.source_rows import stored_rows
+from fabula_workloads.recipes.audio_description.annotations.rows import Row
 from fabula_workloads.recipes.audio_description.build_of import block_of
 from fabula_workloads.recipes.audio_description.films.records import Pictures, picture_name, read_files
-from fabula_workloads.recipes.audio_description.films.stored import add_file
-from fabula_workloads.recipes.audio_description.films_of import by_film, item_of, read_rows
+from fabula_workloads.recipes.audio_description.films_of import by_film, item_of
 from fabula_workloads.recipes.audio_description.ingest import KIND
 from fabula_workloads.runtime.context import StageContext, StageResult
 from fabula_workloads.runtime.failures import NotFound
-from fabula_workloads.runtime.ledger import own_items
+from fabula_workloads.runtime.items import each_once
+from fabula_workloads.runtime.kept_files import keep_file
 from fabula_workloads.runtime.open_store import open_store
 from fabula_workloads.runtime.outcomes import Outcomes
 from fabula_workloads.video.frames import frames_at, moments
@@ -36,30 +36,25 @@ def run(context: StageContext) -> StageResult:
     store, _ = context.read_artifact("ingest", KIND)
     block = block_of(context)
     places = {source.name: source.films for source in block.sources if source.format == OWN}
-    rows = [row for row in read_rows(store) if row.source in places]
+    rows = [row for row in stored_rows(store, Row) if row.source in places]
     films = {item_of(row): (row.source, row.film) for row in rows}
-    files, ledger = read_files(store), Outcomes(context.store, Pictures)
-    own = own_items(sorted(by_film(rows)), context.shard, context.config.shards)
-    finished = ledger.ids()
-    counts: Counter[str] = Counter()
-    for done, item in enumerate(own, 1):
-        context.check_stop()
-        outcome = ledger.get(item) if item in finished else None
-        if outcome is None:
-            source, film = films[item]
-            path, folder = files[source].films.get(film), places[source]
-            with context.scratch() as scratch:
-                outcome = (
-                    Pictures(outcome="rejected", reason="NoFilm")
-                    if path is None or folder is None
-                    else _decoded(context, item, context.resolve(folder), path, block.films, scratch)
-                )
-            ledger.put(item, outcome)
-        counts["film/ok" if outcome.reason is None else f"film/skipped/{outcome.reason}"] += 1
-        counts["file/cut"] += outcome.cut
-        counts["picture/ok"] += outcome.count
-        context.reporter.update(done=done, total=len(own), counts=dict(counts))
-    return StageResult(counts={name: float(count) for name, count in sorted(counts.items())})
+    files = read_files(store)
+
+    def decode(item: str) -> Pictures:
+        source, film = films[item]
+        path, folder = files[source].films.get(film), places[source]
+        if path is None or folder is None:
+            return Pictures(outcome="rejected", reason="NoFilm")
+        with context.scratch() as scratch:
+            return _decoded(context, item, context.resolve(folder), path, block.films, scratch)
+
+    return each_once(context, Outcomes(context.store, Pictures), by_film(rows), decode, _counts)
+
+
+def _counts(film: Pictures) -> Iterator[tuple[str, int]]:
+    yield "film/ok" if film.reason is None else f"film/skipped/{film.reason}", 1
+    yield "file/cut", int(film.cut)
+    yield "picture/ok", film.count
 
 
 def _decoded(context: StageContext, item: str, folder: str, path: str, asked: Films, scratch: Path) -> Pictures:
@@ -72,32 +67,26 @@ def _decoded(context: StageContext, item: str, folder: str, path: str, asked: Fi
     except UnfitVideo as unfit:
         return Pictures(outcome="rejected", reason=unfit.reason)
     count, cut = 0, False
-    with tarfile.open(tar, "w", format=tarfile.USTAR_FORMAT) as packed:
+    with packing(tar) as packed:
         try:
             for frame in frames_at(film, moments(0.0, seconds, asked.fps)):
                 context.check_stop()
-                add_file(packed, picture_name(count), _small(frame.picture, asked.side))
+                add(packed, picture_name(count), jpeg(_small(frame.picture, asked.side), _QUALITY))
                 count += 1
         except UnfitVideo as unfit:
             if count == 0:
                 return Pictures(outcome="rejected", reason=unfit.reason)
             cut = True
     stored = f"frames/{item}.tar"
-    context.store.upload(tar, stored)
-    with tar.open("rb") as content:
-        sha256 = hashlib.file_digest(content, "sha256").hexdigest()
+    sha256 = keep_file(context.store, stored, tar)
     return Pictures(outcome="ok", count=count, cut=cut, path=stored, sha256=sha256)
 
 
-def _small(picture: Image, side: int) -> bytes:
-    """As JPEG, scaled so that the shorter side has so many pixels: what an encoder crops its square from."""
+def _small(picture: Image, side: int) -> Image:
+    """Scaled so that the shorter side has so many pixels: what an encoder crops its square from."""
     from PIL.Image import Resampling
 
     width, height = picture.size
     shorter = min(width, height)
     size = (max(1, round(width * side / shorter)), max(1, round(height * side / shorter)))
-    if picture.size != size:
-        picture = picture.resize(size, Resampling.BICUBIC)
-    data = io.BytesIO()
-    picture.convert("RGB").save(data, "JPEG", quality=_QUALITY)
-    return data.getvalue()
+    return picture if picture.size == size else picture.resize(size, Resampling.BICUBIC)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import tarfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fabula_workloads.pictures.packed import add, packing
 from fabula_workloads.recipes.audio_description.annotations.rows import Clip
 from fabula_workloads.recipes.audio_description.features.slices import Reason, frames_of
-from fabula_workloads.recipes.audio_description.films.records import FRAMES, Embedded, Pictures, picture_name
+from fabula_workloads.recipes.audio_description.films.records import FRAMES, picture_name
 from fabula_workloads.runtime.failures import InputInvalid
 from fabula_workloads.runtime.outcomes import KeptT, Outcomes
-from fabula_workloads.runtime.store import Store
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -42,19 +41,6 @@ def outcome_of(ledger: Outcomes[KeptT], item: str) -> KeptT:
     return found
 
 
-def fetched(store: Store, outcome: Pictures | Embedded, scratch: Path) -> Path:
-    """A film's file as the ledger names it. Raises InputInvalid for another one."""
-    assert outcome.path is not None  # asked for only where there is one
-    local = scratch / Path(outcome.path).name
-    store.download(outcome.path, local)
-    with local.open("rb") as content:
-        if hashlib.file_digest(content, "sha256").hexdigest() != outcome.sha256:
-            raise InputInvalid(
-                f"{store.uri}/{outcome.path} is not the file that the ledger names; delete its outcome to make it again"
-            )
-    return local
-
-
 def pictures_of(tar: Path) -> Iterator[Image]:
     """The pictures of a film's tar file, in order."""
     from PIL import Image as images
@@ -63,13 +49,6 @@ def pictures_of(tar: Path) -> Iterator[Image]:
         for entry in packed:
             if (content := packed.extractfile(entry)) is not None:
                 yield images.open(io.BytesIO(content.read())).convert("RGB")
-
-
-def add_file(tar: tarfile.TarFile, name: str, data: bytes) -> None:
-    """Without times and owners: equal content makes equal tar files."""
-    entry = tarfile.TarInfo(name)
-    entry.size = len(data)
-    tar.addfile(entry, io.BytesIO(data))
 
 
 def keep_shown(
@@ -82,10 +61,10 @@ def keep_shown(
         if isinstance(found, tuple):
             shown[clip.key] = [picture_name(number) for number in spread(found.start, found.stop, count)]
     wanted = {name for names in shown.values() for name in names}
-    with tarfile.open(tar) as packed, tarfile.open(kept, "w", format=tarfile.USTAR_FORMAT) as out:
+    with tarfile.open(tar) as packed, packing(kept) as out:
         for entry in packed:
             if entry.name in wanted and (content := packed.extractfile(entry)) is not None:
-                add_file(out, entry.name, content.read())
+                add(out, entry.name, content.read())
     return shown
 
 

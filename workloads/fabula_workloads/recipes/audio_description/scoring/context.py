@@ -10,10 +10,10 @@ from fabula_api.eval_run import EvalRunSpec
 from fabula_api.recipes.audio_description.measures import CRITIC, CRITIC_METRIC, NEIGHBOURS
 from fabula_api.recipes.audio_description.tell import AudioDescriptionEvalSpec
 from fabula_workloads.metrics.materials import Materials
+from fabula_workloads.metrics.per_answer import PerAnswer
 from fabula_workloads.metrics.records import Key
 from fabula_workloads.recipes.audio_description.held_out import NarrationEvaluationSample
 from fabula_workloads.recipes.audio_description.scoring.bert_score import BertScorer, f1
-from fabula_workloads.recipes.audio_description.scoring.computed import PerAnswer
 from fabula_workloads.recipes.audio_description.scoring.coreference import FastCoref
 from fabula_workloads.recipes.audio_description.scoring.critic import Coreference, Line, agreement
 from fabula_workloads.recipes.audio_description.scoring.neighbours import Windows, by_answer

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from fabula_api.metrics import ProfileName
 from fabula_workloads.metrics.materials import Materials
+from fabula_workloads.metrics.per_answer import PerAnswer, per_answer
 from fabula_workloads.metrics.records import GivenAnswer
 from fabula_workloads.recipes.audio_description.annotations.names import named_in
 from fabula_workloads.recipes.audio_description.held_out import NarrationEvaluationSample
-from fabula_workloads.recipes.audio_description.scoring.computed import PerAnswer, per_answer
 
 
 def names_of(sample: NarrationEvaluationSample) -> frozenset[str]:

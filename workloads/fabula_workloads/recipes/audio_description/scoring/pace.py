@@ -5,9 +5,9 @@ from __future__ import annotations
 from fabula_api.metrics import ProfileName
 from fabula_api.recipes.audio_description.tell import AudioDescriptionEvalSpec
 from fabula_workloads.metrics.materials import Materials
+from fabula_workloads.metrics.per_answer import PerAnswer, per_answer
 from fabula_workloads.metrics.records import GivenAnswer
 from fabula_workloads.recipes.audio_description.held_out import NarrationEvaluationSample
-from fabula_workloads.recipes.audio_description.scoring.computed import PerAnswer, per_answer
 from fabula_workloads.text.words import num_words
 
 COMFORTABLE = 160.0

@@ -10,11 +10,10 @@ from __future__ import annotations
 import ast
 import csv
 import json
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from fabula_workloads.metrics.answer_files import FoundAnswers
+from fabula_workloads.metrics.answer_files import FoundAnswers, arm_name
 from fabula_workloads.metrics.records import GivenAnswer
 from fabula_workloads.recipes.audio_description.annotations.names import named_in
 from fabula_workloads.recipes.audio_description.annotations.rows import Character
@@ -133,7 +132,7 @@ def _id(film: str, place: int) -> str:
 
 def _arm(path: Path, before: Sequence[GivenAnswer]) -> str:
     """An arm by its file's name. Raises ValueError where two are called alike."""
-    found = re.sub(r"[^a-z0-9]+", "-", path.stem.lower()).strip("-")[:63].strip("-") or "arm"
-    if any(answer.arm == found for answer in before):
-        raise ValueError(f"{path}: arm {found} is there twice; rename one of the files")
-    return found
+    name = arm_name(path.stem)
+    if any(answer.arm == name for answer in before):
+        raise ValueError(f"{path}: arm {name} is there twice; rename one of the files")
+    return name

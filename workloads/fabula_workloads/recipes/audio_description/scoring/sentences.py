@@ -6,9 +6,9 @@ from functools import cache
 
 from fabula_api.metrics import ProfileName
 from fabula_workloads.metrics.materials import Materials
+from fabula_workloads.metrics.per_answer import PerAnswer, per_answer
 from fabula_workloads.metrics.records import GivenAnswer
 from fabula_workloads.recipes.audio_description.scoring.cider import Cider, DocumentFrequencies, Vectors
-from fabula_workloads.recipes.audio_description.scoring.computed import PerAnswer, per_answer
 from fabula_workloads.recipes.audio_description.scoring.ptb import tokens
 from fabula_workloads.recipes.audio_description.scoring.rouge import rouge_l
 

@@ -7,13 +7,13 @@ import io
 import json
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from pydantic import ValidationError
 
 from fabula_api.recipes.visual_instruction.build import VideoSource
 from fabula_api.uri import path_problem
+from fabula_workloads.recipe_parts.source_rows import Unreadable
 from fabula_workloads.recipes.visual_instruction.annotations.layouts import (
     Conversation,
     Said,
@@ -27,15 +27,6 @@ from fabula_workloads.runtime.failures import InputInvalid
 from fabula_workloads.runtime.termination import validation_lines
 
 COLUMNS = ("video", "start", "end", "reply")
-
-
-@dataclass(frozen=True, slots=True)
-class Unreadable:
-    """A row that is none. `reason` is a word for counts."""
-
-    place: str
-    why: str
-    reason: str = "Unreadable"
 
 
 def read_rows(data: bytes, source: VideoSource) -> Iterator[Row | Unreadable]:

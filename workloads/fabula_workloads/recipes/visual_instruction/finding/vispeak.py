@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fabula_api.recipes.visual_instruction.build import VideoSource
+from fabula_workloads.recipe_parts.source_rows import Unreadable
 from fabula_workloads.recipes.visual_instruction.annotations.layouts import task_of_file
-from fabula_workloads.recipes.visual_instruction.annotations.reading import Unreadable, read_rows
+from fabula_workloads.recipes.visual_instruction.annotations.reading import read_rows
 from fabula_workloads.recipes.visual_instruction.annotations.rows import Row
 from fabula_workloads.recipes.visual_instruction.finding.cutting import Cutter, json_files
 from fabula_workloads.recipes.visual_instruction.finding.drawing import drawn

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 
 from fabula_api.eval_run import EvalRunSpec
 from fabula_api.metrics import ProfileName
 from fabula_workloads.metrics.materials import Materials
-from fabula_workloads.metrics.records import GivenAnswer, Key, Tried
+from fabula_workloads.metrics.per_answer import PerAnswer, per_answer
+from fabula_workloads.metrics.records import GivenAnswer
 from fabula_workloads.recipes.visual_instruction.answer import read_answer
 from fabula_workloads.recipes.visual_instruction.benchmarks import ovo, streaming
 from fabula_workloads.recipes.visual_instruction.benchmarks.answers import letter, published_letter
@@ -22,29 +22,12 @@ _WORD = re.compile(r"[\w']+")
 Measure = Callable[[ClipSample, GivenAnswer, ProfileName], float | None]
 
 
-@dataclass(frozen=True, slots=True)
-class PerAnswer:
-    """A `Computed`."""
-
-    metric: str
-    figures: Mapping[tuple[str, Key], float | None]
-    label: str | None = None
-    tests: list[Tried] = field(default_factory=list)
-
-    def value(self, profile: str, key: Key) -> float | None:
-        """The figure of one answer."""
-        return self.figures.get((profile, key))
-
-
 def _per_answer(name: str, given: Materials, measure: Measure) -> PerAnswer:
-    figures: dict[tuple[str, Key], float | None] = {}
-    for answer in given.answers:
+    def of_clip(answer: GivenAnswer, profile: ProfileName) -> float | None:
         sample = given.samples.get(answer.sample)
-        if answer.text is None or not isinstance(sample, ClipSample):
-            continue
-        for profile in given.profiles:
-            figures[profile, answer.key] = measure(sample, answer, profile)
-    return PerAnswer(f"visual-instruction/{name}", figures)
+        return measure(sample, answer, profile) if isinstance(sample, ClipSample) else None
+
+    return per_answer(f"visual-instruction/{name}", given, of_clip)
 
 
 def time(given: Materials) -> PerAnswer:

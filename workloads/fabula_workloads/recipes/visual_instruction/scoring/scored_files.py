@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from fabula_api.recipes.visual_instruction.build import VideoSource
-from fabula_workloads.metrics.answer_files import FoundAnswers
+from fabula_workloads.metrics.answer_files import FoundAnswers, arm_name
 from fabula_workloads.metrics.records import GivenAnswer
 from fabula_workloads.recipes.visual_instruction.annotations.layouts import task_of_file
 from fabula_workloads.recipes.visual_instruction.annotations.reading import read_rows
@@ -75,13 +75,12 @@ def _predicted(path: Path, arm: str, samples: Mapping[str, ClipSample]) -> Itera
         content = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not JSON: {error}") from None
-    name = re.sub(r"[^a-z0-9]+", "-", arm.lower()).strip("-")[:63] or "arm"
     records = content if isinstance(content, list) else [content]
     for number, record in enumerate(records):
         for video, said in record.items() if isinstance(record, dict) else ():
             sample = _id(task_of_file(path.name) or "other", video)
             answer = _reply(said, samples.get(sample), f"{path}: record {number}, {video}")
-            yield GivenAnswer(name, sample, 0, answer.written())
+            yield GivenAnswer(arm_name(arm), sample, 0, answer.written())
 
 
 def _reply(said: Any, sample: ClipSample | None, where: str) -> WatchedAnswer:
