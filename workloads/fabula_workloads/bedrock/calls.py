@@ -18,7 +18,7 @@ from fabula_workloads.bedrock.clock import Clock
 from fabula_workloads.bedrock.errors import Rejected, Transient
 from fabula_workloads.bedrock.notes import Notes, SentElsewhere
 from fabula_workloads.bedrock.quota import QuotaGate
-from fabula_workloads.bedrock.refusals import Refusals
+from fabula_workloads.bedrock.refusals import PROVIDER_FAILED, Refusals
 from fabula_workloads.bedrock.usage import Usage, UsageRecord
 from fabula_workloads.runtime.failures import TryAgain, WorkerError
 from fabula_workloads.runtime.outcomes import Kept, Outcomes
@@ -169,7 +169,7 @@ class Caller:
         except Rejected as rejected:
             with self._lock:
                 self.usage.lose(tries.lost - before, (tries.lost - before) * call.usd)
-            if self.refusals is not None and rejected.what != "ProviderFailed":
+            if self.refusals is not None and rejected.what != PROVIDER_FAILED:
                 self.refusals.note(rejected.what, rejected.said)
             raise Rejected(rejected.what, tries.lost, tries.lost * call.usd) from rejected
         finally:
@@ -271,7 +271,7 @@ class Caller:
             if self.clock.wait(self.stopping, backoff(attempt, last.retry_after)):
                 raise self._interrupted()
         if self.breaker.successes > others:  # the provider is well: it is this request that it cannot carry out
-            raise Rejected("ProviderFailed")
+            raise Rejected(PROVIDER_FAILED)
         raise TryAgain(f"{last.what}; one call failed {_TRIES_OF_ONE_CALL} times", last.reason)
 
     @staticmethod

@@ -37,6 +37,7 @@ from botocore.exceptions import ConnectionError as NotConnected
 
 from fabula_workloads.bedrock.breaker import Reason
 from fabula_workloads.bedrock.causes import Place, setup_error
+from fabula_workloads.bedrock.refusals import PROVIDER_FAILED, REQUEST_REFUSED
 from fabula_workloads.runtime.failures import ConfigInvalid, CredentialsRefused, WorkerError
 
 _THROTTLED = frozenset({"ThrottlingException", "TooManyRequestsException", "ServiceQuotaExceededException"})
@@ -74,6 +75,11 @@ class Rejected(Exception):
     """What those cost at most."""
     said: str = field(default="", repr=False)
     """The provider's words, to be compared with those to other requests; they may quote this one, so never kept."""
+
+    @property
+    def reason(self) -> str:
+        """Why the request's item failed, as its outcome has it."""
+        return PROVIDER_FAILED if self.what == PROVIDER_FAILED else REQUEST_REFUSED
 
 
 def classify(error: Exception, place: Place) -> Transient | Rejected | WorkerError:

@@ -6,19 +6,30 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from fabula_workloads.runtime.failures import ConfigInvalid, TryAgain, WorkerError
+from fabula_workloads.runtime.outcomes import Outcomes, OutcomeT
 
 ALL_REFUSED = "AllCallsRefused"
 """Reason of the failure."""
 REQUEST_REFUSED = "RequestRefused"
 """Reason of an item whose request the provider will not take."""
+PROVIDER_FAILED = "ProviderFailed"
+"""Reason of one at which the provider failed each time, while it answered others."""
 ENOUGH = 8
 """Refusals in a row, of as many requests, after which no more is sent."""
 _SURE = 3
 _WORDS = 200
+
+
+def withdraw(ledger: Outcomes[OutcomeT], items: Iterable[str]) -> None:
+    """Take back what says that an item's requests were refused: the provider has refused everything."""
+    for item in items:
+        outcome = ledger.get(item)
+        if outcome is not None and outcome.reason == REQUEST_REFUSED:
+            ledger.remove(item)
 
 
 @dataclass

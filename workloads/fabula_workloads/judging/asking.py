@@ -18,7 +18,6 @@ from fabula_workloads.bedrock.calls import Answer, Call, Caller, usage_of
 from fabula_workloads.bedrock.client import BedrockClient
 from fabula_workloads.bedrock.errors import Rejected
 from fabula_workloads.bedrock.openai_client import OpenAIClient
-from fabula_workloads.bedrock.refusals import REQUEST_REFUSED
 from fabula_workloads.bedrock.usage import Usage, UsageRecord
 from fabula_workloads.judging.prompt import JUDGE_PROMPT_VERSION, Prompt, prompt
 from fabula_workloads.judging.questions import Question
@@ -157,8 +156,7 @@ class Asker:
                 kept = self._pay(question, f"{int(turned)}{attempt}{reading}", asked, usage)
             except Rejected as rejected:
                 usage.lose(rejected.lost, rejected.lost_usd)
-                failed = "ProviderFailed" if rejected.what == "ProviderFailed" else REQUEST_REFUSED
-                return ballot.replace(failure=failed)
+                return ballot.replace(failure=rejected.reason)
             if (read := read_reply(self._provider.text(kept), rubric)) is not None:
                 return ballot.replace(marks=read.marks, reason=read.reason)
         return ballot.replace(failure=UNREADABLE)

@@ -19,7 +19,6 @@ from fabula_api.pricing import Price
 from fabula_workloads.bedrock.calls import Answer, Call, Caller, usage_of
 from fabula_workloads.bedrock.client import BedrockClient
 from fabula_workloads.bedrock.errors import Rejected
-from fabula_workloads.bedrock.refusals import REQUEST_REFUSED
 from fabula_workloads.bedrock.usage import Usage
 from fabula_workloads.painting.png import without_metadata
 from fabula_workloads.painting.scene import PaidFacts, Picture, Refusal, Scene, picture_path
@@ -94,9 +93,8 @@ class BedrockPainter:
                 return drawn
             return self._ask(scene, _Try(1, milder, (first.seed + 1) % _SEEDS), usage)
         except Rejected as rejected:
-            reason = "ProviderFailed" if rejected.what == "ProviderFailed" else REQUEST_REFUSED
             usage.lose(rejected.lost, rejected.lost_usd)
-            return Refusal(reason, PaidFacts(usage=usage.record()))
+            return Refusal(rejected.reason, PaidFacts(usage=usage.record()))
 
     def _ask(self, scene: Scene, attempt: _Try, usage: Usage) -> Picture | Refusal:
         body = {

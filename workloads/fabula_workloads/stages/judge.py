@@ -23,7 +23,7 @@ from fabula_workloads.bedrock.client import BedrockClient
 from fabula_workloads.bedrock.clock import Clock
 from fabula_workloads.bedrock.openai_client import OpenAIClient
 from fabula_workloads.bedrock.quota import Rates
-from fabula_workloads.bedrock.refusals import ALL_REFUSED, REQUEST_REFUSED, Refusals
+from fabula_workloads.bedrock.refusals import ALL_REFUSED, Refusals, withdraw
 from fabula_workloads.bedrock.shard import known_price, open_caller
 from fabula_workloads.bedrock.usage import Usage
 from fabula_workloads.judging.asking import Asker, Bedrock, OpenAI, Provider, VerdictOutcome
@@ -80,9 +80,7 @@ def run(context: StageContext, clock: Clock | None = None) -> StageResult:
             raise failure
     except WorkerError as error:
         if error.reason == ALL_REFUSED:
-            for question in pending:
-                if (outcome := ledger.get(question.id)) is not None and outcome.reason == REQUEST_REFUSED:
-                    ledger.remove(question.id)
+            withdraw(ledger, (question.id for question in pending))
         raise
     except BudgetReached:
         over = True

@@ -8,13 +8,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from fabula_api.recipes.audio_description.build import AudioDescriptionBuildSpec
 from fabula_api.summary import DatasetSummary
-from fabula_workloads.recipe_parts.datasets import commit_dataset
-from fabula_workloads.recipe_parts.source_rows import stored_rows
+from fabula_workloads.recipe_parts.datasets import by_split, commit_dataset
+from fabula_workloads.recipe_parts.source_rows import lines_of, stored_rows
 from fabula_workloads.recipes.audio_description.annotations.rows import Row
-from fabula_workloads.recipes.audio_description.build_of import spec_of
 from fabula_workloads.recipes.audio_description.dataset.card import card, told_and_named
-from fabula_workloads.recipes.audio_description.dataset.choosing import Chosen, by_split, choose, with_scores
+from fabula_workloads.recipes.audio_description.dataset.choosing import NarrationChosen, choose, with_scores
 from fabula_workloads.recipes.audio_description.details import PROMPT_VERSION, NarrationDatasetDetails
 from fabula_workloads.recipes.audio_description.faces import faces_of
 from fabula_workloads.recipes.audio_description.films.records import Collected
@@ -32,7 +32,7 @@ from fabula_workloads.runtime.store import Store
 
 def run(context: StageContext) -> StageResult:
     """The `assemble` stage."""
-    spec = spec_of(context)
+    spec = context.spec_of(AudioDescriptionBuildSpec)
     block = spec.audio_description
     narration, ingest = context.read_artifact("ingest", KIND)
     rows = stored_rows(narration, Row)
@@ -48,7 +48,7 @@ def run(context: StageContext) -> StageResult:
     counts = _counts(chosen, samples)
     if not samples:
         raise InputInvalid(f"no row became a sample: {_reasons(chosen)}", "NoSamples")
-    splits = by_split(samples, block)
+    splits = by_split(samples, block.sources, block.split, lambda sample: sample.film)
     shape = _shape(samples, outcomes)
     _check_faces(samples, faces, shape)
     with context.scratch() as scratch:
@@ -68,7 +68,7 @@ def run(context: StageContext) -> StageResult:
     return commit_dataset(context, ingest, parts, counts, details)
 
 
-def _counts(chosen: Sequence[Chosen], samples: Sequence[NarrationSample]) -> dict[str, int]:
+def _counts(chosen: Sequence[NarrationChosen], samples: Sequence[NarrationSample]) -> dict[str, int]:
     skipped = Counter(one.reason for one in chosen if one.reason)
     counts = {"sample/ok": len(samples)} | {f"sample/skipped/{why}": count for why, count in sorted(skipped.items())}
     return counts | {
@@ -80,9 +80,9 @@ def _counts(chosen: Sequence[Chosen], samples: Sequence[NarrationSample]) -> dic
     }
 
 
-def _reasons(chosen: Sequence[Chosen]) -> str:
+def _reasons(chosen: Sequence[NarrationChosen]) -> str:
     """The most frequent reasons, each with a row it befell and what would work."""
-    first: dict[str, Chosen] = {}
+    first: dict[str, NarrationChosen] = {}
     for one in chosen:
         first.setdefault(one.reason or "", one)
     counts = Counter(one.reason or "" for one in chosen)
@@ -124,7 +124,7 @@ def _files(
     context: StageContext,
     collected: Store,
     outcomes: Mapping[str, Collected],
-    chosen: Sequence[Chosen],
+    chosen: Sequence[NarrationChosen],
     splits: Mapping[str, Sequence[NarrationSample]],
     faces: Mapping[str, Any],
     about: str,
@@ -145,12 +145,12 @@ def _files(
     shown = {one.exemplar for sample in samples for one in sample.characters}
     yield EXEMPLARS, save({key: value for key, value in faces.items() if key in shown})
     for split, members in splits.items():
-        yield f"{split}.jsonl", "".join(sample.model_dump_json() + "\n" for sample in members).encode()
+        yield f"{split}.jsonl", lines_of(members)
     yield "rows.jsonl", "".join(_told(one) for one in chosen).encode()
     yield "README.md", about.encode()
 
 
-def _told(one: Chosen) -> str:
+def _told(one: NarrationChosen) -> str:
     row = one.row
     told = {"id": row.id, "source": row.source, "place": row.place, "film": row.film, "entry": row.clip.entry,
             "outcome": "used" if one.sample else "skipped", "reason": one.reason}  # fmt: skip

@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
-from fabula_api.recipes.audio_description.build import AudioDescriptionBuild, NarrationSource
+from fabula_api.recipes.audio_description.build import AudioDescriptionBuild, AudioDescriptionBuildSpec, NarrationSource
 from fabula_workloads.recipe_parts.source_rows import stored_rows
 from fabula_workloads.recipes.audio_description.annotations.rows import Clip, Row
-from fabula_workloads.recipes.audio_description.build_of import block_of
 from fabula_workloads.recipes.audio_description.features.bank import open_bank
 from fabula_workloads.recipes.audio_description.features.slices import Reason
 from fabula_workloads.recipes.audio_description.films.records import Collected, Embedded, Pictures, ShownPictures
@@ -34,7 +33,7 @@ class Features(Protocol):
 def run(context: StageContext) -> StageResult:
     """Read the clips of this shard's films that have no outcome yet."""
     store, _ = context.read_artifact("ingest", KIND)
-    rows, block = stored_rows(store, Row), block_of(context)
+    rows, block = stored_rows(store, Row), context.spec_of(AudioDescriptionBuildSpec).audio_description
     films, sources = by_film(rows), {source.name: source for source in block.sources}
     told = {row.clip.key for row in rows}
 

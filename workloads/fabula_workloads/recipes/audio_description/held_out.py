@@ -10,10 +10,9 @@ from fabula_workloads.pictures.packed import contents
 from fabula_workloads.recipes.audio_description.annotations.rows import Character
 from fabula_workloads.recipes.audio_description.features.shards import Shards
 from fabula_workloads.recipes.audio_description.sample import NarrationSample, Previous
-from fabula_workloads.runtime.failures import InputInvalid
-from fabula_workloads.samples.found import FoundSample, Search, fair_draw, sample_name
+from fabula_workloads.samples.found import FoundSample, Search, sample_name
 from fabula_workloads.samples.sample_set import EvaluationSample
-from fabula_workloads.training.samples.dataset import read_samples
+from fabula_workloads.training.samples.dataset import drawn_from_validation
 
 _CLIP, _BEFORE = "clip", "before"
 
@@ -53,16 +52,7 @@ class NarrationEvaluationSample(EvaluationSample):
 
 def held_out(search: Search) -> Sequence[FoundSample]:
     """Samples of the dataset's validation split, films and their clips in order: a fair draw where it has more."""
-    asked, context = search.spec.samples, search.context
-    store, manifest = search.artifact("dataset")
-    folder = context.fetch_artifact(store, manifest)
-    samples = read_samples(folder, "validation", kind=NarrationSample)
-    if not samples:
-        raise InputInvalid(
-            f"samples.uri: the dataset {store.uri} held nothing out; build it with audioDescription.split.validation "
-            "above 0, or with a source whose split is validation"
-        )
-    drawn = fair_draw(samples, asked.count, asked.seed, lambda sample: sample.id)
+    folder, drawn = drawn_from_validation(search, NarrationSample, "audioDescription.split.validation")
     taken = sorted(drawn, key=lambda sample: (sample.source, sample.film, sample.start, sample.id))
     shards = Shards(folder)
     return [_found(shards, number, sample, search) for number, sample in enumerate(taken, 1)]

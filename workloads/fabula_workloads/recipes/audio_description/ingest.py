@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Any
 
-from fabula_api.recipes.audio_description.build import OWN, NarrationSource
+from fabula_api.recipes.audio_description.build import OWN, AudioDescriptionBuildSpec, NarrationSource
 from fabula_api.status import Lineage
 from fabula_workloads.recipe_parts.source_rows import (
     Unreadable,
@@ -34,7 +34,6 @@ from fabula_workloads.recipes.audio_description.annotations.reading import Table
 from fabula_workloads.recipes.audio_description.annotations.rows import Row
 from fabula_workloads.recipes.audio_description.annotations.subtitles import SUBTITLES
 from fabula_workloads.recipes.audio_description.annotations.tables import read_cast, read_titles
-from fabula_workloads.recipes.audio_description.build_of import block_of
 from fabula_workloads.recipes.audio_description.features.exemplars import read_exemplars
 from fabula_workloads.runtime.by_content import made_before
 from fabula_workloads.runtime.content import content_digest, file_digest
@@ -47,7 +46,7 @@ PHOTOS = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 
 def run(context: StageContext) -> StageResult:
     """The `ingest` stage."""
-    block = block_of(context)
+    block = context.spec_of(AudioDescriptionBuildSpec).audio_description
     lineage = [entry for source in block.sources for entry in _lineage(context, source)]
     store, before = made_before(context, KIND, digest_of_origins(lineage))
     if before is not None:

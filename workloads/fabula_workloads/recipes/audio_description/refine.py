@@ -11,11 +11,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from fabula_api.recipes.audio_description.build import AudioDescriptionBuildSpec
+from fabula_workloads.recipe_parts.datasets import by_split
 from fabula_workloads.recipe_parts.source_rows import stored_rows
 from fabula_workloads.recipes.audio_description.annotations.names import is_named
 from fabula_workloads.recipes.audio_description.annotations.rows import Row
-from fabula_workloads.recipes.audio_description.build_of import spec_of
-from fabula_workloads.recipes.audio_description.dataset.choosing import by_split, choose
+from fabula_workloads.recipes.audio_description.dataset.choosing import choose
 from fabula_workloads.recipes.audio_description.faces import faces_of
 from fabula_workloads.recipes.audio_description.films.records import Collected
 from fabula_workloads.recipes.audio_description.ingest import KIND as NARRATION
@@ -35,7 +36,7 @@ THRESHOLDS = tuple(place / 10 for place in range(1, 10))
 
 def run(context: StageContext) -> StageResult:
     """Learn, score, and say how well that went."""
-    spec = spec_of(context)
+    spec = context.spec_of(AudioDescriptionBuildSpec)
     block = spec.audio_description
     narration, _ = context.read_artifact("ingest", NARRATION)
     rows = stored_rows(narration, Row)
@@ -46,7 +47,8 @@ def run(context: StageContext) -> StageResult:
         one.sample for one in choose(rows, outcomes, block, spec.target.samples, faces) if one.sample is not None
     ]
     learned = {source.name for source in block.sources if source.chosen == "learned"}
-    split_of = {sample.id: split for split, members in by_split(samples, block).items() for sample in members}
+    splits = by_split(samples, block.sources, block.split, lambda sample: sample.film)
+    split_of = {sample.id: split for split, members in splits.items() for sample in members}
     own = [sample for sample in samples if sample.source in learned]
     examples = _examples(context, own, faces, collected, outcomes)
     if not examples.keys:

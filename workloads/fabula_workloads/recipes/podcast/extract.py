@@ -14,7 +14,7 @@ from fabula_api.recipes.podcast.build import PodcastBuildSpec
 from fabula_api.worker import StageCondition
 from fabula_workloads.bedrock.budget import BudgetReached
 from fabula_workloads.bedrock.clock import Clock
-from fabula_workloads.bedrock.refusals import ALL_REFUSED, REQUEST_REFUSED
+from fabula_workloads.bedrock.refusals import ALL_REFUSED, withdraw
 from fabula_workloads.bedrock.usage import UsageRecord
 from fabula_workloads.recipes.podcast.extraction.excerpts import Episode
 from fabula_workloads.recipes.podcast.extraction.extractors import Extracting, open_extractor
@@ -80,7 +80,8 @@ class _Shard:
                 raise failure
         except WorkerError as error:
             if error.reason == ALL_REFUSED:
-                self._withdraw()
+                shard, shards = self.context.shard, self.context.config.shards
+                withdraw(self.ledger, (episode.id for episode in own_episodes(self.episodes, shard, shards)))
             raise
         except BudgetReached:
             stopped_by = "BudgetReached"
@@ -98,13 +99,6 @@ class _Shard:
             over = self.done if stopped_by == "TargetReached" else self.total
             self.context.reporter.update(done=self.done, total=over, counts=counts)
         return StageResult(uri=self.context.store.uri, counts=counts)
-
-    def _withdraw(self) -> None:
-        """Take back what says that an episode's requests were refused: the provider has refused everything."""
-        for episode in own_episodes(self.episodes, self.context.shard, self.context.config.shards):
-            outcome = self.ledger.get(episode.id)
-            if outcome is not None and outcome.reason == REQUEST_REFUSED:
-                self.ledger.remove(episode.id)
 
     def _take_stock(self) -> list[UsageRecord]:
         """Count what earlier starts finished, before the first report; what their calls cost."""

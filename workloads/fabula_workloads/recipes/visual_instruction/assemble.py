@@ -8,14 +8,14 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from fabula_api.recipes.visual_instruction.build import VisualInstructionBuildSpec
 from fabula_api.summary import DatasetSummary
 from fabula_workloads.pictures.packed import contents
-from fabula_workloads.recipe_parts.datasets import commit_dataset
-from fabula_workloads.recipe_parts.source_rows import stored_rows
+from fabula_workloads.recipe_parts.datasets import by_split, commit_dataset
+from fabula_workloads.recipe_parts.source_rows import lines_of, stored_rows
 from fabula_workloads.recipes.visual_instruction.annotations.rows import Row
-from fabula_workloads.recipes.visual_instruction.build_of import spec_of
 from fabula_workloads.recipes.visual_instruction.dataset.card import card
-from fabula_workloads.recipes.visual_instruction.dataset.choosing import Chosen, by_split, choose
+from fabula_workloads.recipes.visual_instruction.dataset.choosing import VideoChosen, choose
 from fabula_workloads.recipes.visual_instruction.dataset.moments_sheet import SHEET, moments_sheet, shown
 from fabula_workloads.recipes.visual_instruction.decode import Decoded
 from fabula_workloads.recipes.visual_instruction.details import PROMPT_VERSION, VideoDatasetDetails
@@ -31,7 +31,7 @@ from fabula_workloads.runtime.store import Store
 
 def run(context: StageContext) -> StageResult:
     """The `assemble` stage."""
-    spec = spec_of(context)
+    spec = context.spec_of(VisualInstructionBuildSpec)
     block = spec.visual_instruction
     ingested, ingest = context.read_artifact("ingest", KIND)
     decoded = context.open_input("decode")
@@ -40,7 +40,7 @@ def run(context: StageContext) -> StageResult:
     samples = [one.sample for one in chosen if one.sample is not None]
     if not samples:
         raise InputInvalid(f"no row became a sample: {_reasons(chosen)}", "NoSamples")
-    splits = by_split(samples, block)
+    splits = by_split(samples, block.sources, block.split, lambda sample: sample.video)
     counts = _counts(chosen, samples)
     with context.scratch() as scratch:
         parts = add_parts(context.store, _files(context, decoded, outcomes, chosen, splits, scratch))
@@ -59,7 +59,7 @@ def run(context: StageContext) -> StageResult:
     return commit_dataset(context, ingest, parts, counts, details)
 
 
-def _counts(chosen: Sequence[Chosen], samples: Sequence[VideoSample]) -> dict[str, int]:
+def _counts(chosen: Sequence[VideoChosen], samples: Sequence[VideoSample]) -> dict[str, int]:
     reasons = Counter(f"sample/skipped/{one.reason}" for one in chosen if one.reason is not None)
     return {
         "sample/ok": len(samples),
@@ -69,7 +69,7 @@ def _counts(chosen: Sequence[Chosen], samples: Sequence[VideoSample]) -> dict[st
     }
 
 
-def _reasons(chosen: Sequence[Chosen]) -> str:
+def _reasons(chosen: Sequence[VideoChosen]) -> str:
     found = Counter(one.reason for one in chosen)
     first = {one.reason: one.row for one in reversed(chosen)}
     return "; ".join(
@@ -82,7 +82,7 @@ def _files(
     context: StageContext,
     decoded: Store,
     outcomes: Mapping[str, Decoded],
-    chosen: Sequence[Chosen],
+    chosen: Sequence[VideoChosen],
     splits: Mapping[str, Sequence[VideoSample]],
     scratch: Path,
 ) -> Iterator[tuple[str, bytes | Path]]:
@@ -102,12 +102,12 @@ def _files(
     if sheet:
         yield SHEET, moments_sheet(sheet, lambda sample, at: next(contents(kept[sample.shard], [frame_name(at)])))
     for split, members in splits.items():
-        yield f"{split}.jsonl", "".join(sample.model_dump_json() + "\n" for sample in members).encode()
+        yield f"{split}.jsonl", lines_of(members)
     yield "rows.jsonl", "".join(_told(one) for one in chosen).encode()
     yield "README.md", card(chosen, splits, SHEET if sheet else None).encode()
 
 
-def _told(one: Chosen) -> str:
+def _told(one: VideoChosen) -> str:
     row = one.row
     told = {"id": row.id, "source": row.source, "place": row.place, "video": row.video,
             "outcome": "used" if one.sample else "skipped", "reason": one.reason}  # fmt: skip

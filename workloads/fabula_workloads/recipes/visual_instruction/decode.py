@@ -10,11 +10,10 @@ from pathlib import Path
 from pydantic import Field
 
 from fabula_api.base import Record
-from fabula_api.recipes.visual_instruction.build import VideoFrames
+from fabula_api.recipes.visual_instruction.build import VideoFrames, VisualInstructionBuildSpec
 from fabula_workloads.pictures.opening import UnfitPicture
 from fabula_workloads.recipe_parts.source_rows import stored_rows
 from fabula_workloads.recipes.visual_instruction.annotations.rows import Row
-from fabula_workloads.recipes.visual_instruction.build_of import block_of
 from fabula_workloads.recipes.visual_instruction.ingest import KIND
 from fabula_workloads.recipes.visual_instruction.packing import pack, pack_picture
 from fabula_workloads.runtime.context import StageContext, StageResult
@@ -55,7 +54,7 @@ class Decoded(Outcome):
 def run(context: StageContext) -> StageResult:
     """Decode this shard's videos that have no outcome yet."""
     store, _ = context.read_artifact("ingest", KIND)
-    block = block_of(context)
+    block = context.spec_of(VisualInstructionBuildSpec).visual_instruction
     videos = by_video(stored_rows(store, Row))
     folders = {source.name: context.resolve(source.videos) for source in block.sources}
 

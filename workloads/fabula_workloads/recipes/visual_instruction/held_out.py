@@ -9,9 +9,8 @@ from fabula_workloads.pictures.packed import contents
 from fabula_workloads.recipes.visual_instruction.annotations.rows import Turn
 from fabula_workloads.recipes.visual_instruction.evaluated import ClipSample
 from fabula_workloads.recipes.visual_instruction.sample import VideoSample, frame_name
-from fabula_workloads.runtime.failures import InputInvalid
-from fabula_workloads.samples.found import FoundSample, Search, fair_draw, sample_name
-from fabula_workloads.training.samples.dataset import read_samples
+from fabula_workloads.samples.found import FoundSample, Search, sample_name
+from fabula_workloads.training.samples.dataset import drawn_from_validation
 
 STRIP = 10
 """Frames of a clip that people are shown."""
@@ -19,22 +18,13 @@ STRIP = 10
 
 def held_out(search: Search) -> Sequence[FoundSample]:
     """Samples of the dataset's validation split: a fair draw where it has more."""
-    asked, context = search.spec.samples, search.context
-    store, manifest = search.artifact("dataset")
-    folder = context.fetch_artifact(store, manifest)
-    samples = read_samples(folder, "validation", kind=VideoSample)
-    if not samples:
-        raise InputInvalid(
-            f"samples: the dataset {store.uri} held nothing out; build it with visualInstruction.split.validation "
-            "above 0, or with a source whose split is validation"
-        )
-    drawn = fair_draw(samples, asked.count, asked.seed, lambda sample: sample.id)
+    folder, drawn = drawn_from_validation(search, VideoSample, "visualInstruction.split.validation")
     taken = sorted(drawn, key=lambda sample: (sample.source, sample.video, sample.start, sample.id))
-    found = []
+    clips = []
     for number, sample in enumerate(taken, 1):
-        context.check_stop()
-        found.append(clip_of(number, sample, folder / sample.shard))
-    return found
+        search.context.check_stop()
+        clips.append(clip_of(number, sample, folder / sample.shard))
+    return clips
 
 
 def clip_of(number: int, sample: VideoSample, shard: Path) -> FoundSample:

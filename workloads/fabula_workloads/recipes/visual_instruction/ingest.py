@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from fabula_api.recipes.visual_instruction.build import VideoSource
+from fabula_api.recipes.visual_instruction.build import VideoSource, VisualInstructionBuildSpec
 from fabula_api.status import Lineage
 from fabula_workloads.recipe_parts.source_rows import (
     Unreadable,
@@ -20,7 +20,6 @@ from fabula_workloads.recipe_parts.source_rows import (
 )
 from fabula_workloads.recipes.visual_instruction.annotations.reading import drawn, read_rows
 from fabula_workloads.recipes.visual_instruction.annotations.rows import Row
-from fabula_workloads.recipes.visual_instruction.build_of import block_of
 from fabula_workloads.runtime.by_content import made_before
 from fabula_workloads.runtime.content import file_digest
 from fabula_workloads.runtime.context import StageContext, StageResult
@@ -30,7 +29,7 @@ KIND = "instructions"
 
 def run(context: StageContext) -> StageResult:
     """The `ingest` stage."""
-    block = block_of(context)
+    block = context.spec_of(VisualInstructionBuildSpec).visual_instruction
     lineage = [_lineage(context, source) for source in block.sources]
     store, before = made_before(context, KIND, digest_of_origins(lineage))
     if before is not None:

@@ -15,6 +15,7 @@ from fabula_api.uri import path_problem
 from fabula_workloads.recipe_parts import AnySample, Sample, parts_of
 from fabula_workloads.runtime.failures import InputInvalid
 from fabula_workloads.runtime.termination import validation_lines
+from fabula_workloads.samples.found import Search, fair_draw
 
 Split = Literal["train", "validation"]
 S = TypeVar("S", bound=AnySample)
@@ -51,6 +52,21 @@ def read_samples(folder: Path, split: Split, left_out: list[str] | None = None, 
             seen.add(sample.id)
             samples.append(sample)
     return samples
+
+
+def drawn_from_validation(search: Search, kind: type[S], field: str) -> tuple[Path, list[S]]:
+    """The folder of the dataset that an evaluation names, and a fair draw of its validation split, at most
+    `samples.count`. Raises InputInvalid where it held nothing out; `field` is the share of a build that does."""
+    store, manifest = search.artifact("dataset")
+    folder = search.context.fetch_artifact(store, manifest)
+    samples = read_samples(folder, "validation", kind=kind)
+    if not samples:
+        raise InputInvalid(
+            f"samples: the dataset {store.uri} held nothing out; build it with {field} above 0, or with a source whose "
+            "split is validation"
+        )
+    asked = search.spec.samples
+    return folder, fair_draw(samples, asked.count, asked.seed, lambda sample: sample.id)
 
 
 def check_samples(folder: Path, spec: FineTuneRunSpec, name: str) -> None:

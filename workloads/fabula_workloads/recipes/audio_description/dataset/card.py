@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 
 from fabula_workloads.recipe_parts.card import histogram, rows_became
 from fabula_workloads.recipes.audio_description.annotations.names import is_named
-from fabula_workloads.recipes.audio_description.dataset.choosing import Chosen
+from fabula_workloads.recipes.audio_description.dataset.choosing import NarrationChosen
 from fabula_workloads.recipes.audio_description.refinement.records import Measured
 from fabula_workloads.recipes.audio_description.sample import NarrationSample
 
 
 def card(
-    chosen: Sequence[Chosen],
+    chosen: Sequence[NarrationChosen],
     splits: Mapping[str, Sequence[NarrationSample]],
     shape: Sequence[int],
     measured: Sequence[Measured] = (),

@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import TypeAlias
 
 from fabula_api.recipes.audio_description.build import AudioDescriptionBuild
-from fabula_workloads.recipe_parts import datasets
+from fabula_workloads.recipe_parts.datasets import Chosen
 from fabula_workloads.recipes.audio_description.annotations.rows import Row
 from fabula_workloads.recipes.audio_description.films.records import Collected
 from fabula_workloads.recipes.audio_description.films_of import item_of
 from fabula_workloads.recipes.audio_description.sample import NarrationSample, Previous
 
-
-@dataclass(frozen=True, slots=True)
-class Chosen:
-    """A row and what became of it."""
-
-    row: Row
-    sample: NarrationSample | None
-    reason: str | None = None
-    """Why it is no sample; None for one that is."""
+NarrationChosen: TypeAlias = Chosen[Row, NarrationSample]
 
 
 def choose(
@@ -29,9 +22,9 @@ def choose(
     block: AudioDescriptionBuild,
     target: int | None,
     faces: Container[str],
-) -> list[Chosen]:
+) -> list[NarrationChosen]:
     """Every row in order. `outcomes` are those of `collect`, by film; `faces` the exemplars that there are."""
-    chosen: list[Chosen] = []
+    chosen: list[NarrationChosen] = []
     taken = 0
     for row in rows:
         found = _sample(row, outcomes[item_of(row)], block, faces)
@@ -75,16 +68,9 @@ def _sample(row: Row, film: Collected, block: AudioDescriptionBuild, faces: Cont
     )
 
 
-def by_split(samples: Iterable[NarrationSample], block: AudioDescriptionBuild) -> dict[str, list[NarrationSample]]:
-    """The samples of each split: a source's own, or by film."""
-    own = {source.name: source.split for source in block.sources}
-    split = block.split
-    return datasets.by_split(samples, lambda one: own[one.source], lambda one: one.film, split.validation, split.seed)
-
-
 def with_scores(
-    chosen: Iterable[Chosen], scores: Mapping[tuple[str, str], float], block: AudioDescriptionBuild
-) -> list[Chosen]:
+    chosen: Iterable[NarrationChosen], scores: Mapping[tuple[str, str], float], block: AudioDescriptionBuild
+) -> list[NarrationChosen]:
     """The same, where in sources with learned scores only those characters are told of whose score is high enough; one
     that has none is never told of."""
     least = {source.name: source.threshold for source in block.sources if source.chosen == "learned"}

@@ -10,13 +10,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
 
-from fabula_api.recipes.audio_description.build import OWN, AudioDescriptionBuild
+from fabula_api.recipes.audio_description.build import OWN, AudioDescriptionBuild, AudioDescriptionBuildSpec
 from fabula_workloads.models.model_folder import model_folder, model_label
 from fabula_workloads.models.threads import limit_threads
 from fabula_workloads.pictures.opening import UnfitPicture, open_picture
 from fabula_workloads.recipe_parts.source_rows import stored_rows
 from fabula_workloads.recipes.audio_description.annotations.rows import Row
-from fabula_workloads.recipes.audio_description.build_of import block_of
 from fabula_workloads.recipes.audio_description.films.looks import exemplar, most_alike
 from fabula_workloads.recipes.audio_description.films.records import (
     FRAMES,
@@ -53,7 +52,7 @@ class Sight(Protocol):
 def run(context: StageContext) -> StageResult:
     """Encode this shard's films that have no outcome yet."""
     store, _ = context.read_artifact("ingest", KIND)
-    block = block_of(context)
+    block = context.spec_of(AudioDescriptionBuildSpec).audio_description
     photos = {source.name: source.photos for source in block.sources if source.format == OWN}
     people: dict[str, dict[str, None]] = {}
     sources: dict[str, str] = {}

@@ -6,11 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fabula_api.recipes.audio_description.build import OWN, Films
+from fabula_api.recipes.audio_description.build import OWN, AudioDescriptionBuildSpec, Films
 from fabula_workloads.pictures.packed import add, jpeg, packing
 from fabula_workloads.recipe_parts.source_rows import stored_rows
 from fabula_workloads.recipes.audio_description.annotations.rows import Row
-from fabula_workloads.recipes.audio_description.build_of import block_of
 from fabula_workloads.recipes.audio_description.films.records import Pictures, picture_name, read_files
 from fabula_workloads.recipes.audio_description.films_of import by_film, item_of
 from fabula_workloads.recipes.audio_description.ingest import KIND
@@ -34,7 +33,7 @@ _LONGEST_SECONDS = 12 * 3600.0
 def run(context: StageContext) -> StageResult:
     """Decode this shard's films that have no outcome yet."""
     store, _ = context.read_artifact("ingest", KIND)
-    block = block_of(context)
+    block = context.spec_of(AudioDescriptionBuildSpec).audio_description
     places = {source.name: source.films for source in block.sources if source.format == OWN}
     rows = [row for row in stored_rows(store, Row) if row.source in places]
     films = {item_of(row): (row.source, row.film) for row in rows}

@@ -19,7 +19,6 @@ from fabula_workloads.bedrock.budget import BudgetReached
 from fabula_workloads.bedrock.calls import Answer, Call, Caller, usage_of
 from fabula_workloads.bedrock.client import BedrockClient
 from fabula_workloads.bedrock.errors import Rejected
-from fabula_workloads.bedrock.refusals import REQUEST_REFUSED
 from fabula_workloads.bedrock.usage import Usage
 from fabula_workloads.recipes.podcast.dialogue import Turn, written
 from fabula_workloads.recipes.podcast.extraction.alignment import Transcript
@@ -126,7 +125,7 @@ class BedrockExtractor:
             try:
                 reply = self._ask(f"{place}-{number}", text, work)
             except Rejected as rejected:
-                work.failures.append("ProviderFailed" if rejected.what == "ProviderFailed" else REQUEST_REFUSED)
+                work.failures.append(rejected.reason)
                 work.usage.lose(rejected.lost, rejected.lost_usd)
                 return
             work.replies[reply.kind] += 1

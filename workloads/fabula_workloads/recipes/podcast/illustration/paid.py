@@ -13,7 +13,7 @@ from fabula_workloads.bedrock.budget import BudgetReached
 from fabula_workloads.bedrock.client import BedrockClient
 from fabula_workloads.bedrock.clock import Clock
 from fabula_workloads.bedrock.quota import Rates
-from fabula_workloads.bedrock.refusals import ALL_REFUSED, REQUEST_REFUSED, Refusals
+from fabula_workloads.bedrock.refusals import ALL_REFUSED, Refusals, withdraw
 from fabula_workloads.bedrock.shard import known_price, open_caller
 from fabula_workloads.bedrock.usage import Usage
 from fabula_workloads.painting.bedrock_painter import BedrockPainter, scene_of_call
@@ -83,9 +83,7 @@ def illustrate_paid(context: StageContext, clock: Clock | None = None) -> StageR
             raise failure
     except WorkerError as error:
         if error.reason == ALL_REFUSED:
-            for scene in pending:
-                if (outcome := ledger.get(scene.key)) is not None and outcome.reason == REQUEST_REFUSED:
-                    ledger.remove(scene.key)
+            withdraw(ledger, (scene.key for scene in pending))
         raise
     except BudgetReached:
         stopped_by = "BudgetReached"

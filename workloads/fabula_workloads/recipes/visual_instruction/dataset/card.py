@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from fabula_workloads.recipe_parts.card import histogram, rows_became
-from fabula_workloads.recipes.visual_instruction.dataset.choosing import Chosen
+from fabula_workloads.recipes.visual_instruction.dataset.choosing import VideoChosen
 from fabula_workloads.recipes.visual_instruction.sample import VideoSample
 
 
-def card(chosen: Sequence[Chosen], splits: Mapping[str, Sequence[VideoSample]], sheet: str | None) -> str:
+def card(chosen: Sequence[VideoChosen], splits: Mapping[str, Sequence[VideoSample]], sheet: str | None) -> str:
     """Markdown. `sheet` is the path of the picture of moments, where there is one."""
     samples = [sample for members in splits.values() for sample in members]
     spans = [turn for sample in samples for turn in sample.turns if turn.unasked]

@@ -3,31 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from typing import TypeAlias
 
 from fabula_api.recipes.visual_instruction.build import VisualInstructionBuild
-from fabula_workloads.recipe_parts import datasets
+from fabula_workloads.recipe_parts.datasets import Chosen
 from fabula_workloads.recipes.visual_instruction.annotations.rows import Row
 from fabula_workloads.recipes.visual_instruction.decode import Decoded, item_of
 from fabula_workloads.recipes.visual_instruction.sample import VideoSample
 
-
-@dataclass(frozen=True, slots=True)
-class Chosen:
-    """A row and what became of it."""
-
-    row: Row
-    sample: VideoSample | None
-    reason: str | None = None
-    """Why it is no sample; None for one that is."""
+VideoChosen: TypeAlias = Chosen[Row, VideoSample]
 
 
 def choose(
     rows: Iterable[Row], outcomes: Mapping[str, Decoded], block: VisualInstructionBuild, target: int | None
-) -> list[Chosen]:
+) -> list[VideoChosen]:
     """Every row in order. `outcomes` are those of `decode`, by video."""
     teaches = {source.name: source.learn_when for source in block.sources}
-    chosen: list[Chosen] = []
+    chosen: list[VideoChosen] = []
     taken = 0
     for row in rows:
         decoded = outcomes[item_of(row)]
@@ -49,10 +41,3 @@ def _sample(row: Row, decoded: Decoded, learn_when: bool) -> VideoSample:
         shard=decoded.path or "", frames=window.frames, sound=decoded.sound, turns=row.turns_until(window.end),
         options=row.options, answer=row.answer, learn_when=learn_when,
     )  # fmt: skip
-
-
-def by_split(samples: Iterable[VideoSample], block: VisualInstructionBuild) -> dict[str, list[VideoSample]]:
-    """The samples of each split: a source's own, or by video."""
-    own = {source.name: source.split for source in block.sources}
-    split = block.split
-    return datasets.by_split(samples, lambda one: own[one.source], lambda one: one.video, split.validation, split.seed)
