@@ -109,10 +109,10 @@ def save_adapter(model: Any, folder: Path, *, write: bool, gathered: Gathered) -
     if write:
         # `False`: otherwise peft looks for the base model's config, on the Hub if it has to.
         model.save_pretrained(folder, state_dict=state, save_embedding_layers=False)
-        _sort_targets(folder / "adapter_config.json")
+        sort_targets(folder / "adapter_config.json")
 
 
-def _sort_targets(config: Path) -> None:
+def sort_targets(config: Path) -> None:
     """peft keeps target modules in a set; sorted, the same run writes the same bytes."""
     content = json.loads(config.read_text())
     content["target_modules"] = sorted(content["target_modules"])

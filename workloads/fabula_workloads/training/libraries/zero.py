@@ -7,7 +7,7 @@ torch's own, and each rank holds the whole.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, NamedTuple
 
 import torch
@@ -36,11 +36,11 @@ def shape(parameter: Any) -> tuple[int, ...]:
 
 def gathered(parameters: list[Any]) -> AbstractContextManager[None]:
     """The whole parameters while it lasts; without ZeRO-3 they are whole anyway. All ranks enter it."""
+    if not any(hasattr(parameter, "ds_id") for parameter in parameters):
+        return nullcontext()  # an evaluation needs no DeepSpeed
     import deepspeed
 
-    context: AbstractContextManager[None] = deepspeed.zero.GatheredParameters(
-        parameters, enabled=any(hasattr(parameter, "ds_id") for parameter in parameters)
-    )
+    context: AbstractContextManager[None] = deepspeed.zero.GatheredParameters(parameters)
     return context
 
 

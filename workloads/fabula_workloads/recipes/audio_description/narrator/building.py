@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from fabula_workloads.recipes.audio_description.narrator.mapping import per_char
 from fabula_workloads.recipes.audio_description.narrator.model import Narrator, causal_of
 from fabula_workloads.recipes.audio_description.narrator.sequence import Writer
 from fabula_workloads.recipes.audio_description.narrator.tokens import NewTokens
+from fabula_workloads.training.libraries.zero import gathered
 
 
 def load_language(folder: Path, precision: Precision) -> Any:
@@ -25,21 +25,12 @@ def load_language(folder: Path, precision: Precision) -> Any:
 def narrator_of(language: Any, tune: AudioDescriptionTune, vocabulary: int, shape: tuple[int, ...]) -> Narrator:
     """A narrator with fresh mappings over a loaded language model."""
     weight = causal_of(language).get_input_embeddings().weight
-    with _whole(weight):
+    with gathered([weight]):
         start = weight.detach().float().mean(dim=0)
     module = Narrator(language, tune, NewTokens.of(tune, vocabulary), shape, start)
     for part in (module.clips, module.faces, module.heads):
         part.to(weight.dtype)
     return module
-
-
-def _whole(weight: Any) -> AbstractContextManager[None]:
-    """While it lasts a weight is whole, which under ZeRO-3 is spread over ranks. Telling needs no DeepSpeed."""
-    if not hasattr(weight, "ds_id"):
-        return nullcontext()
-    from fabula_workloads.training.libraries.zero import gathered
-
-    return gathered([weight])
 
 
 def writer_of(folder: Path, tune: AudioDescriptionTune, vocabulary: int, shape: tuple[int, ...]) -> tuple[Writer, Any]:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from fabula_api.recipes.audio_description.tune import AudioDescriptionTune
 from fabula_workloads.models.adapter import CONFIG as ADAPTER_CONFIG
+from fabula_workloads.recipe_parts import trained_files
 from fabula_workloads.runtime.failures import InputInvalid
 
 if TYPE_CHECKING:
@@ -33,12 +33,8 @@ class NarratorConfig(BaseModel):
 
 def write(folder: Path, config: NarratorConfig, weights: Mapping[str, torch.Tensor]) -> None:
     """Write both files."""
-    from safetensors.torch import save_file
-
-    content = config.model_dump(mode="json", by_alias=True)
-    content["tune"].pop("pretrained", None)  # a place; the manifest's lineage has it
-    (folder / CONFIG).write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
-    save_file({name: value.detach().cpu().contiguous() for name, value in sorted(weights.items())}, folder / WEIGHTS)
+    trained_files.write_config(folder / CONFIG, config, "pretrained")
+    trained_files.write_weights(folder / WEIGHTS, weights)
 
 
 def read_config(folder: Path, where: str) -> NarratorConfig:
@@ -48,11 +44,7 @@ def read_config(folder: Path, where: str) -> NarratorConfig:
         raise InputInvalid(
             f"{where} is no narrator: {CONFIG} is not in its folder; name a run with objective narration"
         )
-    try:
-        return NarratorConfig.model_validate_json(file.read_bytes())
-    except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        raise InputInvalid(f"{where}: {CONFIG}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+    return trained_files.read_config(NarratorConfig, file, where)
 
 
 def has_adapter(folder: Path) -> bool:

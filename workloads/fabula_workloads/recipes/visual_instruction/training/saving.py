@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from fabula_workloads.recipes.visual_instruction.watcher import files
 from fabula_workloads.recipes.visual_instruction.watcher.building import NEW
-from fabula_workloads.training.chat import save_adapter
+from fabula_workloads.training.chat import save_adapter, sort_targets
 from fabula_workloads.training.parts import Gathered
 
 if TYPE_CHECKING:
@@ -51,10 +50,3 @@ def _save_update(language: Any, folder: Path, state: Any, writes: bool, beside: 
         shutil.move(str(file), str(folder / file.name))
     (folder / beside).rmdir()
     sort_targets(folder / "adapter_config.json")
-
-
-def sort_targets(config: Path) -> None:
-    """As `save_adapter` has it: the same run writes the same bytes."""
-    content = json.loads(config.read_text())
-    content["target_modules"] = sorted(content["target_modules"])
-    config.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")

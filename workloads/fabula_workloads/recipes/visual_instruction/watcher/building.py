@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from fabula_workloads.recipes.visual_instruction.watcher.families import Watcher
 from fabula_workloads.recipes.visual_instruction.watcher.hearing import Hearing, load_encoder
 from fabula_workloads.recipes.visual_instruction.watcher.model import Watcher
 from fabula_workloads.recipes.visual_instruction.watcher.tokens import Words
+from fabula_workloads.training.libraries.zero import gathered
 
 
 def words_of(folder: Path) -> tuple[Words, int]:
@@ -31,7 +31,7 @@ def watcher_of(
     """A watcher with fresh parts over a loaded model."""
     base = language.get_base_model() if hasattr(language, "peft_config") else language
     weight = base.get_input_embeddings().weight
-    with _whole(weight):
+    with gathered([weight]):
         start = weight.detach().float().mean(dim=0).to(weight.dtype)
     hearing = None
     if hears and family.sound_encoder is not None:
@@ -41,15 +41,6 @@ def watcher_of(
         if part is not None:
             part.to(weight.dtype)
     return watcher
-
-
-def _whole(weight: Any) -> AbstractContextManager[None]:
-    """While it lasts a weight is whole, which under ZeRO-3 is spread over ranks. Watching needs no DeepSpeed."""
-    if not hasattr(weight, "ds_id"):
-        return nullcontext()
-    from fabula_workloads.training.libraries.zero import gathered
-
-    return gathered([weight])
 
 
 def merged(base: Any, updates: Sequence[Path]) -> Any:

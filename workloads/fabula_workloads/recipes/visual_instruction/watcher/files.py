@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from fabula_api.recipes.visual_instruction.tune import VisualInstructionTune
 from fabula_workloads.models.adapter import CONFIG as ADAPTER_CONFIG
 from fabula_workloads.models.adapter import WEIGHTS as ADAPTER_WEIGHTS
+from fabula_workloads.recipe_parts import trained_files
 from fabula_workloads.runtime.failures import InputInvalid
 
 if TYPE_CHECKING:
@@ -43,12 +43,8 @@ class WatcherConfig(BaseModel):
 
 def write(folder: Path, config: WatcherConfig, weights: Mapping[str, torch.Tensor]) -> None:
     """Write both files."""
-    from safetensors.torch import save_file
-
-    content = config.model_dump(mode="json", by_alias=True)
-    content["tune"].pop("begin", None)  # a place; the manifest's lineage has it
-    (folder / CONFIG).write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
-    save_file({name: value.detach().cpu().contiguous() for name, value in sorted(weights.items())}, folder / WEIGHTS)
+    trained_files.write_config(folder / CONFIG, config, "begin")
+    trained_files.write_weights(folder / WEIGHTS, weights)
 
 
 def read_config(folder: Path, where: str) -> WatcherConfig:
@@ -56,14 +52,8 @@ def read_config(folder: Path, where: str) -> WatcherConfig:
     file = folder / CONFIG
     if not file.is_file():
         raise InputInvalid(f"{where} is no watcher: {CONFIG} is not in its folder; name a run of visual-instruction")
-    content = json.loads(file.read_bytes())
     # Where it began is told by its manifest, and not needed to be it again.
-    content.get("tune", {}).setdefault("begin", {"uri": "earlier"})
-    try:
-        return WatcherConfig.model_validate(content)
-    except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        raise InputInvalid(f"{where}: {CONFIG}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+    return trained_files.read_config(WatcherConfig, file, where, begin={"uri": "earlier"})
 
 
 def updates_of(folder: Path) -> list[Path]:
