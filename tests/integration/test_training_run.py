@@ -1,4 +1,7 @@
-"""Two ranks under ZeRO, through the worker command: a whole run, and what happens when something ends it early."""
+"""Two ranks under ZeRO, through the worker command: a whole run, and what happens when something ends it early.
+
+Under ZeRO-2, and where the stage matters under ZeRO-3, which takes four times the processor.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ import pytest
 from tests.inputs.pictures import sized
 from tests.support.patience import SECONDS, until
 from tests.support.training_dataset import build_model, commit_as_it_is, samples, write_dataset
-from tests.support.training_world import EVERY, STEPS, World, wait_for
+from tests.support.training_world import EVERY, STEPS, World, stopped, wait_for
 
 from fabula_api.artifact import MANIFEST, Manifest
 from fabula_api.summary import TrainSummary
@@ -27,8 +30,10 @@ pytestmark = [pytest.mark.torch, pytest.mark.slow, pytest.mark.invariant]
 def world(tmp_path_factory: pytest.TempPathFactory, training_libraries: Path) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("training")
     build_model(folder / "root" / "model")
-    write_dataset(folder / "root" / "dataset", samples(9, images=(1, 3, 2)), samples(2, seed=1))
-    world = World(folder, training_libraries)
+    write_dataset(folder / "root" / "dataset", samples(11, images=(1, 3, 2)), samples(2, seed=1))
+    # Six steps are an epoch: both checkpoints lie within one.
+    usual = {"deepspeed": {"stage": 2}, "training": {"gradientAccumulationSteps": 1}}
+    world = World(folder, training_libraries, usual)
     yield world
     world.close()
 
@@ -44,10 +49,15 @@ def told(result: WorkerResult) -> TrainSummary:
     return TrainSummary.model_validate(result.summary.to_wire())
 
 
-def assert_same_end(world: World, name: str) -> None:
-    """The run ended as the undisturbed one: the same adapter to the bit, the same curve, the same artifact."""
+def assert_same_adapter(world: World, name: str) -> None:
+    """The run ended with the undisturbed one's adapter to the bit, and its curve."""
     for file in ("adapter_model.safetensors", "loss.jsonl"):
         assert (world.output(name) / file).read_bytes() == (world.output("undisturbed") / file).read_bytes(), file
+
+
+def assert_same_end(world: World, name: str) -> None:
+    """The run ended as the undisturbed one: the same adapter to the bit, the same curve, the same artifact."""
+    assert_same_adapter(world, name)
     digests = [json.loads((world.output(run) / MANIFEST).read_text())["digest"] for run in (name, "undisturbed")]
     assert digests[0] == digests[1]
 
@@ -68,7 +78,7 @@ def test_a_whole_run(world: World, undisturbed: WorkerResult) -> None:
         ("dataset", json.loads((world.folder / "root/dataset" / MANIFEST).read_text())["digest"]),
         ("model", manifest.details["base"]["digest"]),
     ]
-    assert manifest.counts == {"sample/ok": 9}
+    assert manifest.counts == {"sample/ok": 11}
     assert manifest.details["padding"] == 1
     assert all((folder / f"logs/attempt-1/rank-{rank}.log").exists() for rank in (0, 1))
 
@@ -132,14 +142,18 @@ def test_a_killed_rank_ends_the_group_and_the_next_attempt_goes_on(world: World,
 
 def test_sigterm_saves_at_a_step_boundary_and_exits_75(world: World, undisturbed: WorkerResult) -> None:
     process = world.start("stopped")
-    wait_for(lambda: "step 2/" in world.log("stopped"), process)
+    made = world.hold(process, steps=1)
     process.send_signal(signal.SIGTERM)
+    word = world.folder / "stopped.termination"
+    wait_for(lambda: word.exists() and word.stat().st_size > 0, process)  # it has asked the ranks by then
+    world.let_go()
     code, result = world.finish("stopped", process)
     assert code == 75, world.log("stopped")
     assert result.failure is not None
     assert result.failure.reason == "Interrupted"
     (step,) = world.checkpoints("stopped")
-    assert 2 <= step < EVERY
+    assert made <= step <= made + 1
+    assert step < EVERY
 
     code, result = world.run("stopped", attempt=2)
     assert (code, told(result).resumed_from_step) == (0, step), world.log("stopped", 2)
@@ -149,21 +163,16 @@ def test_sigterm_saves_at_a_step_boundary_and_exits_75(world: World, undisturbed
 def test_killed_between_its_last_checkpoint_and_the_adapter_it_makes_no_further_step(
     world: World, undisturbed: WorkerResult
 ) -> None:
-    """The last step lies within an epoch, where Trainer by itself would make one more."""
+    """The last step lies within an epoch, where Trainer by itself would make one more. Under ZeRO-3, which then gathers
+    weights that no pass has touched."""
     last = f"checkpoints/step-{STEPS:06d}"
     shutil.copytree(world.output("undisturbed") / last, world.output("nearly") / last)
-    code, result = world.run("nearly", attempt=2)
+    code, result = world.run("nearly", attempt=2, deepspeed={"stage": 3})
     assert code == 0, world.log("nearly", 2)
     assert (told(result).resumed_from_step, result.metrics["step"]) == (STEPS, STEPS)
     for name in ("loss", "firstLoss", "validationLoss", "learningRate"):
         assert result.metrics[name] == undisturbed.metrics[name]
-    assert_same_end(world, "nearly")
-
-
-def stopped(process: int) -> bool:
-    """Whether none of its threads goes on; a signal that stops them takes a moment."""
-    threads = Path(f"/proc/{process}/task").glob("*/stat")
-    return all(one.read_text().rpartition(")")[2].split()[0] == "T" for one in threads)
+    assert_same_adapter(world, "nearly")
 
 
 def test_an_attempt_that_sleeps_while_the_next_one_begins_commits_nothing(
@@ -199,10 +208,11 @@ def test_an_attempt_that_sleeps_while_the_next_one_begins_commits_nothing(
 
 def test_an_overtaken_attempt_commits_nothing_and_ends(world: World) -> None:
     process = world.start("overtaken")
-    wait_for(lambda: "step 1/" in world.log("overtaken"), process)
+    world.hold(process, steps=1)
     later = world.output("overtaken") / "checkpoints/attempts/uid-overtaken/000002/0/0001"
     later.parent.mkdir(parents=True)
     later.touch()
+    world.let_go()
     code, result = world.finish("overtaken", process)
     assert code == 75, world.log("overtaken")
     assert result.failure is not None
@@ -213,7 +223,7 @@ def test_an_overtaken_attempt_commits_nothing_and_ends(world: World) -> None:
 
 
 def test_killed_before_its_ranks_could_save_it_leaves_a_word_and_no_rank_behind(world: World) -> None:
-    process = world.start("orphaned", own_libraries=True, lora={"targetModules": ["q_proj"]}, deepspeed={"stage": 2})
+    process = world.start("orphaned", own_libraries=True, lora={"targetModules": ["q_proj"]})
     wait_for(lambda: "step 1/" in world.log("orphaned"), process)
     word = world.folder / "orphaned.termination"
     process.send_signal(signal.SIGTERM)
@@ -237,23 +247,24 @@ def test_a_module_that_the_model_lacks_is_refused_with_those_it_has(world: World
     assert "gate_proj" in result.failure.message
 
 
-def test_zero_2_with_loader_workers_starts_where_zero_3_does(world: World, undisturbed: WorkerResult) -> None:
+def test_zero_3_with_loader_workers_starts_where_zero_2_does(world: World, undisturbed: WorkerResult) -> None:
     code, result = world.run(
-        "zero2", deepspeed={"stage": 2}, training={"maxSteps": 2, "loaderWorkers": 1}, checkpoints={"everySteps": 9}
+        "zero3", deepspeed={"stage": 3}, training={"maxSteps": 2, "loaderWorkers": 1}, checkpoints={"everySteps": 9}
     )
-    assert code == 0, world.log("zero2")
-    first = world.curve("zero2")[0]
+    assert code == 0, world.log("zero3")
+    first = world.curve("zero3")[0]
     assert first["loss"] == pytest.approx(world.curve("undisturbed")[0]["loss"], abs=1e-4)
     assert result.metrics["steps"] == 2
 
 
 def test_a_packed_run_goes_on_with_half_the_ranks_under_another_zero_stage(world: World) -> None:
-    training = {"packing": True, "maxLength": 250, "maxSteps": 4, "neftuneNoiseAlpha": 0}
+    training: dict[str, Any] = {"packing": True, "maxLength": 250, "maxSteps": 4, "neftuneNoiseAlpha": 0}
+    training |= {"gradientAccumulationSteps": 2}
     common: dict[str, Any] = {"lora": {"dropout": 0.0}, "checkpoints": {"everySteps": 2}}
     *fitting, long = samples(9, seed=3)
     long["response"] = "\n\n".join([long["response"]] * 9)
     write_dataset(world.folder / "root" / "mixed", [*fitting, long])
-    code, whole = world.run("two-ranks", dataset="mixed", training=training, **common)
+    code, whole = world.run("two-ranks", dataset="mixed", training=training, **common, deepspeed={"stage": 3})
     assert code == 0, world.log("two-ranks")
     assert "packed in 4 sequences" in world.log("two-ranks")
     assert whole.counts == {"sample/ok": 8, "sample/skipped/TooLong": 1}
@@ -287,7 +298,7 @@ def test_a_damaged_picture_stops_the_run_by_the_samples_name(world: World) -> No
     picture = world.folder / "root" / "damaged" / records[2]["images"][0]
     picture.write_bytes(picture.read_bytes()[:60])
     commit_as_it_is(world.folder / "root" / "damaged")
-    code, result = world.run("damaged", dataset="damaged", deepspeed={"stage": 2})
+    code, result = world.run("damaged", dataset="damaged")
     assert code == 65, world.log("damaged")
     assert result.failure is not None
     assert (result.failure.reason, result.failure.exception) == ("InputInvalid", "InputInvalid")
@@ -295,8 +306,8 @@ def test_a_damaged_picture_stops_the_run_by_the_samples_name(world: World) -> No
 
     narrow = world.folder / "root" / "damaged" / records[1]["images"][1]
     narrow.write_bytes(sized(2048, 9))
-    training = {"badSamples": "skip", "maxSteps": 1, "gradientAccumulationSteps": 1}
-    code, result = world.run("skipped", dataset="damaged", deepspeed={"stage": 2}, training=training)
+    training = {"badSamples": "skip", "maxSteps": 1}
+    code, result = world.run("skipped", dataset="damaged", training=training)
     assert code == 0, world.log("skipped")
     assert result.counts == {"sample/ok": 2, "sample/skipped/Unreadable": 2}
     assert result.metrics["skippedSamples"] == 2

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,12 @@ from typing import Any
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tests.support import copies
 from tests.support.patience import SECONDS, until
+from tests.support.training_processes import work_of
 
 from fabula_api.artifact import MANIFEST, Manifest
 from fabula_api.worker import CONFIG_VARIABLE, FORK_SERVERS_VARIABLE, TERMINATION_LOG_VARIABLE, WorkerResult
 
-STEPS, EVERY = 10, 5
+STEPS, EVERY, RANKS = 10, 5, 2
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,8 @@ class World:
     folder: Path
     libraries: Path | None = None
     """Folder of servers that have them loaded; None has each run load them itself."""
+    usual: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of the spec of every run, blocks as a whole but for `training`, whose fields add to the world's."""
     started: list[copies.Process] = field(default_factory=list)
 
     def output(self, name: str) -> Path:
@@ -55,7 +59,7 @@ class World:
         """Start `fabula-worker train` as the operator would; `node` is its place where the run has several."""
         training = {
             "learningRate": 0.01, "maxSteps": STEPS, "perDeviceBatchSize": 1, "gradientAccumulationSteps": 2,
-            "precision": "fp32", "loaderWorkers": 0, "maxGradNorm": 1.0,
+            "precision": "fp32", "loaderWorkers": 0, "maxGradNorm": 1.0, **self.usual.get("training", {}),
         }  # fmt: skip
         config = {
             "run": {"kind": "FineTuneRun", "namespace": "test", "name": name, "uid": f"uid-{name}"},
@@ -72,8 +76,9 @@ class World:
                 "dataset": {"uri": "dataset"},
                 "model": {"uri": "model"},
                 "pixels": {"minPixels": 1024, "maxPixels": 8192},
-                "topology": {"gpusPerNode": 2, "device": "cpu"},
+                "topology": {"gpusPerNode": RANKS, "device": "cpu"},
                 "checkpoints": {"everySteps": EVERY},
+                **self.usual,
                 **spec,
                 "training": training | spec.get("training", {}),
             },
@@ -122,6 +127,32 @@ class World:
         (folder,) = (self.folder / "board").glob(f"test.{name}-*")
         return [(one.step, one.value) for one in EventAccumulator(str(folder)).Reload().Scalars(tag)]
 
+    def hold(self, process: copies.Process, steps: int) -> int:
+        """Stop every rank of a run once it has made so many steps, until `let_go`. Returns the step that it is at."""
+        wait_for(lambda: len(self.ranks()) == RANKS, process)
+        ranks = self.ranks()
+        work = work_of(str(ranks[0]))
+        assert work is not None
+
+        def step() -> int:
+            try:
+                lines = (work / "events.jsonl").read_text().split("\n")[:-1]  # the last one may be half written
+            except FileNotFoundError:
+                return 0
+            told = [json.loads(line) for line in lines]
+            return max((int(one["metrics"]["step"]) for one in told if one["event"] == "step"), default=0)
+
+        wait_for(lambda: step() >= steps, process, pause_seconds=0.001)
+        for rank in ranks.values():
+            os.kill(rank, signal.SIGSTOP)
+        until(lambda: all(stopped(rank) for rank in ranks.values()), "every thread of the ranks stopped")
+        return step()
+
+    def let_go(self) -> None:
+        """Have the ranks go on."""
+        for rank in self.ranks().values():
+            os.kill(rank, signal.SIGCONT)
+
     def close(self) -> None:
         """End what still runs."""
         for process in self.started:
@@ -153,3 +184,9 @@ def wait_for(condition: Callable[[], bool], process: copies.Process, pause_secon
         return False
 
     until(holds, "what a training run should have done", pause_seconds)
+
+
+def stopped(process: int) -> bool:
+    """Whether none of its threads goes on; a signal that stops them takes a moment."""
+    threads = Path(f"/proc/{process}/task").glob("*/stat")
+    return all(one.read_text().rpartition(")")[2].split()[0] == "T" for one in threads)

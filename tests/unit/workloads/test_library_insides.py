@@ -11,6 +11,7 @@ import inspect
 import tomllib
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from fabula_workloads.training.libraries.versions import WRITTEN_AGAINST, check_
 
 ZERO3 = "deepspeed.runtime.zero.stage3:DeepSpeedZeroOptimizer_Stage3"
 ZERO2 = "deepspeed.runtime.zero.stage_1_and_2:DeepSpeedZeroOptimizer"
+RENDEZVOUS = "torch.distributed.elastic.rendezvous.dynamic_rendezvous"
 SOURCES = {
     f"{ZERO3}._get_fp32_opt_state_partition": "17cbde2b",
     f"{ZERO3}._get_param_partition_rank": "b88a5ede",
@@ -33,6 +35,7 @@ SOURCES = {
     "transformers:Trainer.training_step": "e9760c8e",
     "transformers:Trainer.get_batch_samples": "0b372738",
     "transformers.models.qwen3_vl.modeling_qwen3_vl:apply_rotary_pos_emb": "ea234325",
+    f"{RENDEZVOUS}:get_method_name": "a49d8ae6",
 }
 """Digests of the source of what is called or replaced."""
 NAMES = {
@@ -42,6 +45,12 @@ NAMES = {
         "lp_fragment_address", "hp_fragment_address", "param_group_index",
     ),
     "deepspeed.utils.tensor_fragment": ("_hp_mapping",),
+    f"{RENDEZVOUS}:DynamicRendezvousHandler._record": ("{get_method_name()}",),
+    "deepspeed.runtime.zero.parameter_offload:DeepSpeedZeRoOffload._register_deepspeed_module": (
+        "module.pre_bwd_fn = PreBackwardFunctionForModule", "module.post_bwd_fn = PostBackwardFunctionModule",
+    ),
+    "torch.autograd.function:Function.apply": ("inspect.signature(func)",),
+    "peft:PeftModel.save_pretrained": ("self.create_or_update_model_card(save_directory)",),
     "transformers.modeling_layers:GradientCheckpointingLayer": ("_gradient_checkpointing_func",),
 }  # fmt: skip
 """What is looked up by name, by the source that has to have it."""
@@ -75,6 +84,68 @@ def test_a_private_function_reads_as_it_did(where: str) -> None:
 def test_private_names_are_still_there(where: str) -> None:
     source = inspect.getsource(found(where))
     assert [name for name in NAMES[where] if name not in source] == []
+
+
+@pytest.mark.torch
+def test_moves_of_a_rendezvous_keep_their_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    from torch.distributed.elastic.rendezvous import dynamic_rendezvous
+
+    from fabula_workloads.training.libraries.torchrun import without_call_stacks
+
+    def recorded(depth: int) -> str:
+        return dynamic_rendezvous.get_method_name(depth)
+
+    own = [recorded(depth) for depth in (1, 2, 1000)]
+    assert own[0] == "recorded"
+    monkeypatch.setattr(dynamic_rendezvous, "get_method_name", None)
+    without_call_stacks()
+    assert [recorded(depth) for depth in (1, 2, 1000)] == own
+
+
+@pytest.mark.torch
+def test_hooks_have_their_signature_at_hand() -> None:
+    import torch
+
+    from fabula_workloads.training.libraries.zero import keep_signatures
+
+    class Doubled(torch.autograd.Function):
+        @staticmethod
+        def forward(outputs: Any, factor: int = 2) -> Any:
+            return outputs * factor
+
+        @staticmethod
+        def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+            ctx.factor = inputs[1]
+
+        @staticmethod
+        def backward(ctx: Any, *above: Any) -> Any:
+            return above[0] * ctx.factor, None
+
+    module = torch.nn.Sequential(torch.nn.Linear(2, 2))
+    module[0].pre_bwd_fn = Doubled  # type: ignore[assignment]  # as DeepSpeed does
+    signature = inspect.signature(Doubled.forward)
+    keep_signatures(SimpleNamespace(module=module))
+    assert vars(Doubled.forward)["__signature__"] == signature
+    given = torch.ones(2, requires_grad=True)
+    Doubled.apply(given).sum().backward()
+    assert given.grad is not None and given.grad.tolist() == [2.0, 2.0]
+
+
+@pytest.mark.torch
+def test_an_adapter_is_saved_as_peft_does_but_for_a_card(tmp_path: Path) -> None:
+    import torch
+    from peft import LoraConfig, get_peft_model
+
+    from fabula_workloads.training.chat import save_adapter
+
+    config = LoraConfig(r=2, target_modules=["0"])
+    tuned: Any = get_peft_model(torch.nn.Sequential(torch.nn.Linear(4, 4)), config)  # type: ignore[arg-type]
+    tuned.save_pretrained(tmp_path / "theirs", save_embedding_layers=False)
+    save_adapter(tuned, tmp_path / "ours", write=True, gathered=lambda: None)
+    ours, theirs = ({file.name: file for file in (tmp_path / one).iterdir()} for one in ("ours", "theirs"))
+    assert theirs.keys() - ours.keys() == {"README.md"}
+    weights = "adapter_model.safetensors"
+    assert ours[weights].read_bytes() == theirs[weights].read_bytes()
 
 
 @pytest.mark.torch

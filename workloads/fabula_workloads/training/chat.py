@@ -108,8 +108,15 @@ def save_adapter(model: Any, folder: Path, *, write: bool, gathered: Gathered) -
     state = gathered()
     if write:
         # `False`: otherwise peft looks for the base model's config, on the Hub if it has to.
-        model.save_pretrained(folder, state_dict=state, save_embedding_layers=False)
+        without_card(model).save_pretrained(folder, state_dict=state, save_embedding_layers=False)
         sort_targets(folder / "adapter_config.json")
+
+
+def without_card(model: Any) -> Any:
+    """The peft model, which from now on saves no card beside its weights: what is committed gets the launcher's own
+    (`model_card`), and a checkpoint needs none."""
+    model.create_or_update_model_card = lambda folder: None
+    return model
 
 
 def sort_targets(config: Path) -> None:

@@ -34,6 +34,7 @@ FAMILY = ModelFamily(
     prepare=_attend_at_once,
     imports=(
         "fabula_workloads.models.qwen3_vl.vision",
+        "qwen_vl_utils.vision_process",
         "transformers.models.qwen2.tokenization_qwen2",
         "transformers.models.qwen2_vl.image_processing_qwen2_vl",
         "transformers.models.qwen3_vl.processing_qwen3_vl",

@@ -15,6 +15,7 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import elastic_launch
 from torch.distributed.run import config_from_args, parse_args
 
+from fabula_workloads.training.libraries.torchrun import without_call_stacks
 from fabula_workloads.training.messages.process import PARENT_VARIABLE, UNMET, die_with_parent
 
 
@@ -22,6 +23,7 @@ def main() -> int:
     """Run the group to its end. Exit code 1 when a rank failed; then VERDICT maps ranks to exit codes, or says why the
     nodes did not meet."""
     die_with_parent()
+    without_call_stacks()
     os.environ[PARENT_VARIABLE] = str(os.getpid())  # for the ranks
     verdict, arguments = Path(sys.argv[1]), sys.argv[2:]
     config, command, command_arguments = config_from_args(parse_args(arguments))  # type: ignore[no-untyped-call]

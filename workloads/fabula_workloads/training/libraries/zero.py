@@ -6,6 +6,7 @@ torch's own, and each rank holds the whole.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, NamedTuple
@@ -145,6 +146,15 @@ def without_markers() -> None:
     from deepspeed.utils import nvtx
 
     nvtx.enable_nvtx = False
+
+
+def keep_signatures(engine: Any) -> None:
+    """Under ZeRO-3 each call of each module passes two autograd functions, and torch asks each time for their
+    signatures. `inspect` takes the one that a function has at hand."""
+    for module in engine.module.modules():
+        for name in ("pre_bwd_fn", "post_bwd_fn"):
+            if hook := module.__dict__.get(name):
+                hook.forward.__signature__ = inspect.signature(hook.forward)
 
 
 def keep_norms(engine: Any) -> None:

@@ -88,6 +88,7 @@ def load(*, cuda: bool, quantized: bool) -> None:
 
     On GPUs without DeepSpeed and bitsandbytes: both ask the GPU what it can do when they are imported.
     """
+    from fabula_api.recipes import recipes
     from fabula_workloads.models.family import families
     from fabula_workloads.training.rank.entry import prepare_libraries
 
@@ -97,6 +98,7 @@ def load(*, cuda: bool, quantized: bool) -> None:
         prepare_libraries(cuda=cuda, quantized=quantized)
         for name in (*_ON_ANY_DEVICE, *(() if cuda else _ON_A_CPU)):
             importlib.import_module(name)
+        recipes()
         from transformers.conversion_mapping import get_checkpoint_conversion_mapping
 
         for name in (name for family in families().values() for name in family.imports):

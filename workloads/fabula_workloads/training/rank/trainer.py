@@ -14,7 +14,7 @@ from transformers import TrainingArguments
 from fabula_workloads.models.family import FIGURES, Encoded
 from fabula_workloads.recipe_parts import AnySample, SampleEncoder
 from fabula_workloads.training.libraries.trainer import OpenTrainer
-from fabula_workloads.training.libraries.zero import keep_norms, trained_weights
+from fabula_workloads.training.libraries.zero import keep_norms, keep_signatures, trained_weights
 from fabula_workloads.training.messages.job import TrainingJob
 from fabula_workloads.training.model.neftune import SampleNoise
 from fabula_workloads.training.parts import Head, Saves
@@ -133,8 +133,9 @@ class FineTuner(OpenTrainer):
         return super().prediction_step(model, inputs, *arguments, **named)
 
     def begin(self) -> None:
-        """Have the norm of gradients kept under every ZeRO stage."""
+        """Have the norm of gradients kept under every ZeRO stage, and what torch asks of its hooks."""
         keep_norms(self.deepspeed)
+        keep_signatures(self.deepspeed)
 
     def restore_state(self, folder: Path) -> None:
         """From a checkpoint of any number of ranks (`optimizer_state`)."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from fabula_workloads.recipes.visual_instruction.watcher import files
 from fabula_workloads.recipes.visual_instruction.watcher.building import NEW
-from fabula_workloads.training.chat import save_adapter, sort_targets
+from fabula_workloads.training.chat import save_adapter, sort_targets, without_card
 from fabula_workloads.training.parts import Gathered
 
 if TYPE_CHECKING:
@@ -45,7 +45,8 @@ def _save_update(language: Any, folder: Path, state: Any, writes: bool, beside: 
     if not writes:
         return
     # peft writes an adapter that is not called `default` into a folder of its name.
-    language.save_pretrained(folder, selected_adapters=[beside], state_dict=state, save_embedding_layers=False)
+    saving = without_card(language).save_pretrained
+    saving(folder, selected_adapters=[beside], state_dict=state, save_embedding_layers=False)
     for file in (folder / beside).iterdir():
         shutil.move(str(file), str(folder / file.name))
     (folder / beside).rmdir()
