@@ -124,7 +124,7 @@ $(VENV)/.torch:
 	@command -v $(PYTHON) >/dev/null || { echo "no $(PYTHON) here: install Python 3.11 or newer"; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "$(PYTHON) is $$($(PYTHON) -V 2>&1): Fabula needs Python 3.11 or newer (make PYTHON=python3.11 ...)"; exit 1; }
-	@echo "making $(VENV) (about 2 minutes, 1.7 GB)"
+	@echo "making $(VENV) (about 2 minutes, 2 GB)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(PIP) torch==2.13.0
 	@$(PIP) --no-deps torchvision==0.28.0

@@ -29,6 +29,8 @@ from fabula_cli.parts import Part, end_left_over, free_port, listens
 from fabula_local.assets import lay_out
 
 log = logging.getLogger("fabula.supervisor")
+INHERITED = (FORK_SERVERS_VARIABLE, "HF_HOME")
+"""What pods get of the environment in which the cluster was started: the person's own cache of models, for one."""
 _FIRST_WAIT, _LONGEST_WAIT, _STEADY = 0.3, 10.0, 30.0
 
 
@@ -56,7 +58,8 @@ class Supervisor:
 
     def _cluster_parts(self, gpus: int) -> list[Part]:
         """What the operator runs on, in the order of its start."""
-        state = ["--state-dir", str(self.home.cluster), "--gpus", str(gpus), "--pass-env", FORK_SERVERS_VARIABLE]
+        state = ["--state-dir", str(self.home.cluster), "--gpus", str(gpus)]
+        state += [f"--pass-env={name}" for name in INHERITED]
         log_file = self.home.logs / "cluster.log"
         node = [sys.executable, "-m", "fabula_local.process_node", "--kubeconfig", str(self.kubeconfig), *state]
         if self.choice.outside is not None:
