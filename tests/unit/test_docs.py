@@ -15,6 +15,7 @@ import pytest
 import typer
 import typer.main
 
+from fabula_cli.commands.validate import documents, judge, runs_of
 from fabula_cli.main import app
 
 if TYPE_CHECKING:
@@ -188,6 +189,15 @@ def has(schema: dict[str, Any], node: dict[str, Any], path: list[str]) -> bool:
         return True
     below = node.get("properties", {}).get(path[0])
     return below is not None and has(schema, below, path[1:])
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if "\nkind: " in (ROOT / name).read_text()])
+def test_a_run_that_a_page_shows_is_a_valid_one(name: str) -> None:
+    blocks = re.findall(r"^```yaml\n(.*?)^```", (ROOT / name).read_text(), re.MULTILINE | re.DOTALL)
+    shown = [one for block in blocks for one in documents(name, block)]
+    verdicts = [judge(one, "file:///artifacts", runs_of(shown)) for one in shown]
+    assert verdicts
+    assert [problem for one in verdicts if one.ours for problem in one.problems] == []
 
 
 def values_named(text: str) -> Iterator[str]:
