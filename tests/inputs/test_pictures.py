@@ -13,16 +13,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from PIL.PngImagePlugin import PngImageFile
 
 from fabula_api.arms import Generation
 from fabula_api.shared_spec import PixelWindow
 from fabula_workloads.models.torchvision_shim import prepare_torchvision
-from fabula_workloads.pictures.opening import MAX_RATIO, UnfitPicture, open_picture, picture_size
+from fabula_workloads.pictures.opening import MAX_RATIO, UnfitPicture, is_flat, open_picture, picture_size
 from fabula_workloads.recipe_parts import Sample
 from fabula_workloads.report.thumbnails import thumbnail
 from fabula_workloads.runtime.failures import InputInvalid, WorkerError
 from fabula_workloads.stages import select
-from tests.inputs.pictures import SIZE, UNFIT, USABLE, Unfit, Usable, saved, scene, sized
+from tests.inputs.pictures import SIZE, UNFIT, USABLE, Unfit, Usable, saved, scene, sized, turned
 from tests.support.stage_context import stage_context
 from tests.support.training_dataset import PROMPT
 from tests.support.vist_folder import draw_photo, write_vist
@@ -56,6 +57,28 @@ def test_a_usable_picture_is_what_a_person_sees(row: Usable, tmp_path: Path) -> 
     file.write_bytes(row.make())
     assert picture_size(file) == open_picture(file).size == SIZE
     assert thumbnail(file).startswith("data:image/jpeg;base64,")
+
+
+@pytest.mark.parametrize("behind", [False, True], ids=["ahead of its pixels", "behind them"])
+def test_the_size_of_a_png_is_known_before_its_pixels_are_there(behind: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """EXIF may turn it from either place; only the one behind them is worth decoding for."""
+    data = turned(6, "PNG")
+    at = data.index(b"eXIf") - 4
+    exif = data[at : at + 12 + int.from_bytes(data[at : at + 4], "big")]
+    if behind:
+        data = data.replace(exif, b"")
+        data = data[:-12] + exif + data[-12:]
+    assert picture_size(data) == open_picture(data).size == SIZE
+    if not behind:
+        monkeypatch.setattr(PngImageFile, "load", lambda image: pytest.fail("it is decoded"))
+        assert picture_size(data) == SIZE
+
+
+def test_a_flat_picture_is_told_from_one_with_a_single_other_pixel() -> None:
+    picture = Image.new("RGB", (200, 100), (90, 90, 90))
+    assert is_flat(picture)
+    picture.putpixel((101, 3), (99, 90, 90))
+    assert not is_flat(picture)
 
 
 @by_kind(UNFIT)

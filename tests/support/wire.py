@@ -3,8 +3,10 @@
 import base64
 import http.client
 import json
+import select
 import ssl
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -39,7 +41,8 @@ class Response:
 
 
 class Wire:
-    """Requests to the cluster of a kubeconfig."""
+    """Requests to the cluster of a kubeconfig. Each thread keeps one connection, for a handshake costs more than most
+    requests."""
 
     def __init__(self, kubeconfig: Path, token: str | None = "") -> None:
         config = yaml.safe_load(kubeconfig.read_text())
@@ -54,6 +57,7 @@ class Wire:
             authority = base64.b64decode(cluster["certificate-authority-data"]).decode()
             self._tls = ssl.create_default_context(cadata=authority)
         self._token = user.get("token", "") if token == "" else token
+        self._kept = threading.local()
         if token == "" and "client-certificate-data" in user:
             with tempfile.NamedTemporaryFile() as pem:
                 for key in ("client-certificate-data", "client-key-data"):
@@ -76,11 +80,14 @@ class Wire:
         **query: Any,
     ) -> Response:
         """One request; the body is sent as JSON."""
-        connection, response = self._open(method, path, body, media, accept, query)
+        connection = self._connection()
         try:
+            self._send(connection, method, path, body, media, accept, query)
+            response = connection.getresponse()
             return Response(response.status, dict(response.getheaders()), response.read().decode())
-        finally:
+        except BaseException:
             connection.close()
+            raise
 
     def ok(self, method: str, path: str, body: Any = None, **options: Any) -> Object:
         """One request that must succeed; its body."""
@@ -92,7 +99,9 @@ class Wire:
     def watch(self, path: str, accept: str = "", **query: Any) -> Iterator[Iterator[Object]]:
         """A watch as an iterator of events; ends with the block."""
         query = {"watch": "true", "timeoutSeconds": int(SECONDS), **query}
-        connection, response = self._open("GET", path, None, "", accept, query)
+        connection = self._connect()
+        self._send(connection, "GET", path, None, "", accept, query)
+        response = connection.getresponse()
         assert response.status == 200, response.read()
 
         def events() -> Iterator[Object]:
@@ -104,12 +113,25 @@ class Wire:
         finally:
             connection.close()
 
-    def _open(
-        self, method: str, path: str, body: Any, media: str, accept: str, query: Object
-    ) -> tuple[http.client.HTTPSConnection, http.client.HTTPResponse]:
-        connection = http.client.HTTPSConnection(
+    def _connection(self) -> http.client.HTTPSConnection:
+        """This thread's connection, or a new one where the server has closed it."""
+        kept: http.client.HTTPSConnection | None = getattr(self._kept, "connection", None)
+        # Nothing is awaited on it: what can be read is its end.
+        if kept is None or kept.sock is None or select.select([kept.sock], [], [], 0)[0]:
+            if kept is not None:
+                kept.close()
+            kept = self._kept.connection = self._connect()
+        return kept
+
+    def _connect(self) -> http.client.HTTPSConnection:
+        return http.client.HTTPSConnection(
             self._where.hostname or "", self._where.port or 443, context=self._tls, timeout=SECONDS + 10
         )
+
+    def _send(
+        self, connection: http.client.HTTPSConnection, method: str, path: str, body: Any, media: str, accept: str,
+        query: Object,
+    ) -> None:  # fmt: skip
         headers = {"User-Agent": "conformance/1.0"}
         if self._token:
             headers["Authorization"] = f"Bearer {self._token}"
@@ -120,4 +142,3 @@ class Wire:
             headers["Content-Type"] = media
         target = f"{self._where.path.rstrip('/')}{path}" + (f"?{urlencode(query)}" if query else "")
         connection.request(method, target, content, headers)
-        return connection, connection.getresponse()

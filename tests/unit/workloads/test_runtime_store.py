@@ -275,12 +275,9 @@ class fresh_client:
             monkeypatch.setenv(name, value)
 
     def __enter__(self) -> None:
-        import boto3
-
         from fabula_workloads.runtime.s3_store import _client
 
         _client.cache_clear()
-        boto3.DEFAULT_SESSION = None
 
     def __exit__(self, *exception: object) -> None:
         self.__enter__()

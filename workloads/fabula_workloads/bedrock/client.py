@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError
 from botocore.parsers import ResponseParserError
@@ -16,6 +15,7 @@ from botocore.parsers import ResponseParserError
 from fabula_api.provider import longest_reply_seconds
 from fabula_workloads.bedrock.causes import Place
 from fabula_workloads.bedrock.errors import Rejected, Transient, classify
+from fabula_workloads.runtime.aws_session import new_session
 from fabula_workloads.runtime.aws_settings import strip_settings
 from fabula_workloads.runtime.failures import ConfigInvalid, WorkerError
 
@@ -40,8 +40,7 @@ class BedrockClient:
         self._own_endpoint = endpoint_url is not None
         self._place = Place(field, region=region, host=urlsplit(endpoint_url or "").netloc)
         try:
-            # boto3's default session would keep the credentials that an earlier client found.
-            self._session = boto3.session.Session()
+            self._session = new_session()
             self._client: Any = self._session.client(
                 _SERVICE,
                 region_name=region,

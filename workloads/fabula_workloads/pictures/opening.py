@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import errno
 import io
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -28,6 +29,8 @@ MAX_RATIO = 200
 MIN_SIDE = 4
 """Pixels. A side of 3 could be taken for the three channels, and nothing is to be seen on one."""
 _FLAT_SPREAD = 2
+_FEW = 32
+"""Pixels on a side of what is looked at first."""
 _LFS = b"version https://git-lfs"
 _DEEP_MODES = frozenset({"I;16", "I;16L", "I;16B", "I;16N", "I", "F"})
 _TURNS = {
@@ -36,6 +39,8 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }  # fmt: skip
 _ORIENTATION = 0x0112
+_PNG_HEAD = 8
+"""Bytes of a PNG before its first chunk."""
 _GREYS = {"F": (1.0, 255.0, 65535.0), "I": (255.0, 65535.0)}
 """White of a picture whose values are numbers, by its mode: the first that holds them all."""
 _GREYS_16 = (4095.0, 65535.0)
@@ -67,7 +72,7 @@ def open_picture(source: Path | bytes) -> Image.Image:
 
 
 def picture_size(source: Path | bytes) -> tuple[int, int]:
-    """(width, height) of what `open_picture` would give, from the file's header alone. Raises as it does."""
+    """(width, height) of what `open_picture` would give, without decoding it. Raises as it does."""
     with _opened(source) as image:
         width, height = image.size
         # Pillow turns TIFF itself, and tells the size of the turned picture.
@@ -76,6 +81,12 @@ def picture_size(source: Path | bytes) -> tuple[int, int]:
 
 def is_flat(picture: Image.Image) -> bool:
     """Whether an RGB picture is one flat colour: a blanked or failed one, on which there is nothing to see."""
+    # A few of its pixels tell of nearly every picture that it is none.
+    few = picture.resize((_FEW, _FEW), Image.Resampling.NEAREST)
+    return _is_flat(few) and _is_flat(picture)
+
+
+def _is_flat(picture: Image.Image) -> bool:
     extrema: Any = picture.getextrema()
     return all(high - low < _FLAT_SPREAD for low, high in extrema)
 
@@ -137,9 +148,32 @@ def _no_picture(source: Path | bytes) -> str:
 def _orientation(image: Image.Image) -> int:
     """As EXIF has it; 1 where that cannot be read, as viewers do."""
     try:
-        return int(image.getexif().get(_ORIENTATION, 1))
+        # Of a PNG Pillow decodes all pixels to see whether EXIF comes behind them, which it hardly ever does.
+        ahead = image.format == "PNG" and not _has_words_behind_pixels(image)
+        return int((Image.Image.getexif(image) if ahead else image.getexif()).get(_ORIENTATION, 1))
     except Exception:
         return 1
+
+
+def _has_words_behind_pixels(image: Image.Image) -> bool:
+    """Whether a PNG has something other than pixels between the first of them and its end, or cannot be read to it."""
+    file: IO[bytes] | None = getattr(image, "fp", None)
+    if file is None:
+        return False  # it is decoded, and has read them
+    place, pixels = file.tell(), False
+    try:
+        file.seek(_PNG_HEAD)
+        while len(head := file.read(8)) == 8:
+            length, kind = struct.unpack(">I4s", head)
+            if kind == b"IEND":
+                return False
+            if pixels and kind != b"IDAT":
+                return True
+            pixels = pixels or kind == b"IDAT"
+            file.seek(length + 4, io.SEEK_CUR)
+        return True
+    finally:
+        file.seek(place)
 
 
 def _rgb(image: Image.Image) -> Image.Image:

@@ -17,7 +17,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
@@ -31,6 +30,7 @@ from botocore.exceptions import (
 from botocore.exceptions import ConnectionError as BotoConnectionError
 
 from fabula_api.uri import S3
+from fabula_workloads.runtime.aws_session import new_session
 from fabula_workloads.runtime.failures import (
     ConfigInvalid,
     CredentialsRefused,
@@ -57,7 +57,7 @@ _CONFLICT = frozenset({"ConditionalRequestConflict", "OperationAborted", "409"})
 @lru_cache(maxsize=4)
 def _client(endpoint: str | None) -> Any:
     """One client for the process (they are thread-safe and slow to make). Path style for endpoints that are not AWS."""
-    return boto3.client(
+    return new_session().client(
         "s3",
         endpoint_url=endpoint,
         config=Config(

@@ -77,8 +77,12 @@ def load_stages() -> None:
                     importlib.import_module(stage.runs.partition(":")[0])
                 except Exception as error:  # whoever runs that stage is told
                     _log.warning("%s was not loaded ahead: %s: %s", stage.runs, type(error).__name__, error)
-    for name in ("fabula_workloads.command", "boto3", "PIL.Image", "numpy"):
+    for name in ("fabula_workloads.command", "PIL.Image", "PIL.PngImagePlugin", "PIL.JpegImagePlugin", "numpy"):
         importlib.import_module(name)
+    from fabula_workloads.runtime.aws_session import read_models
+
+    with contextlib.suppress(Exception):  # wrong settings of AWS are told where they are used
+        read_models("bedrock-runtime", "s3")
     gc.collect()
     gc.freeze()
 

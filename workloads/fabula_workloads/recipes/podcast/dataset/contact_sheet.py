@@ -75,4 +75,5 @@ def _small(data: bytes, picture: Picture) -> Image.Image:
         whole = open_picture(data)
     except UnfitPicture as error:
         raise InputInvalid(f"{picture.path} {error.what}; delete its outcome to draw it again") from error
-    return whole.resize((_WIDTH, max(1, round(whole.height * _WIDTH / whole.width))), Image.Resampling.LANCZOS)
+    size = (_WIDTH, max(1, round(whole.height * _WIDTH / whole.width)))
+    return whole.resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
