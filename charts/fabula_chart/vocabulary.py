@@ -104,7 +104,7 @@ def page() -> str:
         "`WaitingFor…`, `Replacing`, `Restarting` and `Suspending`.",
         _metrics("Metrics of the operator", OPERATOR),
         _metrics("Metrics of workers", WORKERS),
-        _table("Exit codes of workers", "code", exit_codes(ExitCode, "crds/fabula_api/worker.py")),
+        _table("Exit codes of workers", "code", exit_codes(ExitCode, "crds/fabula_api/worker/ends.py")),
         _table("Exit codes of the command", "code", exit_codes(Exit, "operator/fabula_cli/exits.py")),
     ]
     return "\n\n".join(parts) + "\n"
@@ -184,23 +184,30 @@ class _SpelledOut(ast.NodeTransformer):
 
 def _spelled_out(tree: ast.Module) -> ast.Module:
     """The module with reasons that stand in constants, its own or imported ones, written where they are used."""
-    found = {
+    spelled: ast.Module = _SpelledOut(_imported(tree) | _assigned(tree)).visit(tree)
+    return spelled
+
+
+def _imported(tree: ast.Module) -> dict[str, str]:
+    return {
         one.asname or one.name: known[one.name]
         for node in tree.body
         if isinstance(node, ast.ImportFrom) and node.module and (known := _constants(node.module))
         for one in node.names
         if one.name in known
     }
-    spelled: ast.Module = _SpelledOut(found | _assigned(tree)).visit(tree)
-    return spelled
 
 
 @cache
 def _constants(module: str) -> dict[str, str]:
-    """The reasons among a module's constants."""
-    path = f"{module.replace('.', '/')}.py"
-    file = next((file for part in _PACKAGES if (file := _ROOT / part / path).is_file()), None)
-    return _assigned(ast.parse(file.read_text())) if file else {}
+    """The reasons among a module's constants, or among those that a package hands on."""
+    path = module.replace(".", "/")
+    for part in _PACKAGES:
+        if (file := _ROOT / part / f"{path}.py").is_file():
+            return _assigned(ast.parse(file.read_text()))
+        if (file := _ROOT / part / path / "__init__.py").is_file():
+            return _imported(ast.parse(file.read_text()))
+    return {}
 
 
 def _assigned(tree: ast.Module) -> dict[str, str]:

@@ -1,31 +1,23 @@
 """One pod on this node: a level-triggered loop from what is wanted and what runs to the next step and the status."""
 
 import asyncio
-import base64
 import logging
 import shutil
 import time
 from datetime import timedelta
 from functools import partial
-from typing import Protocol
 
 from fabula_local import timestamps
-from fabula_local.client import Api, ApiError
-from fabula_local.events import EventRecorder
-from fabula_local.kinds import CONFIG_MAP, POD, SECRET, SERVICE, Obj, key_of
+from fabula_local.client import ApiError
+from fabula_local.kinds import POD, Obj, key_of
 from fabula_local.node import processes
 from fabula_local.node.containers import Containers, grace_left
-from fabula_local.node.devices import GPU, Devices
-from fabula_local.node.environment import MissingSourceError, Sources, referenced
+from fabula_local.node.environment import MissingSourceError
 from fabula_local.node.launch import Surroundings, build_launch
 from fabula_local.node.lifecycle import Step, next_step
 from fabula_local.node.pod_status import DEADLINE, SHUTDOWN, Ended, build_status
-from fabula_local.node.ports import LocalPorts
 from fabula_local.node.records import PodFolder
-from fabula_local.node.rewriting import ServiceHosts
-from fabula_local.node.scheduling import requests
-from fabula_local.node.service_account import default_token
-from fabula_local.node.settings import NodeSettings
+from fabula_local.node.surroundings import Host, surroundings
 from fabula_local.node.volumes import VolumeError, Volumes
 
 log = logging.getLogger("fabula.local.node")
@@ -35,17 +27,6 @@ OVER = float("nan")
 """Answer of a look after which there is nothing left to do. Compared by identity."""
 FORCED_GRACE_SECONDS = 2.0
 """Grace of a pod whose object is gone already."""
-
-
-class Host(Protocol):
-    """What pods share on a node."""
-
-    api: Api
-    settings: NodeSettings
-    devices: Devices
-    ports: LocalPorts
-    events: EventRecorder
-    inherited: dict[str, str]
 
 
 class PodRuntime:
@@ -193,51 +174,15 @@ class PodRuntime:
 
     async def _prepare(self) -> None:
         """Make volumes and look up what the environment refers to; `_problem` says what is still missing."""
-        pod, host = self.pod, self._host
-        meta = pod["metadata"]
-        wanted = int(requests(pod).get(GPU, 0))
         try:
-            devices = host.devices.take(meta["uid"], wanted, self.folder.path)
-            if devices is None:
-                raise VolumeError(f"{wanted} {GPU} are not free yet")
-            volumes = await self._volumes.make()
-            token_folder = await default_token(host.api, pod, self._volumes, self.folder.volumes)
-            sources = await self._sources()
-            services, _ = await host.api.list(SERVICE)
-            host.ports.keep_only(services)
+            self._around = await surroundings(self._host, self.pod, self._volumes, self.folder)
         except VolumeError as error:
             self._set_problem("ContainerCreating", "", "FailedMount", str(error))
             return
         except ApiError as error:
             self._set_problem("ContainerCreating", "", "FailedMount", error.message)
             return
-        url = host.api.base_url
-        self._around = Surroundings(
-            sources=sources,
-            volumes=volumes,
-            services=ServiceHosts(services, meta["namespace"], host.ports.port_of),
-            inherited=host.inherited,
-            api_host=url.host or "",
-            api_port=url.port or 443,
-            devices=devices,
-            node_has_gpus=host.devices.count > 0,
-            token_folder=token_folder,
-        )
         self._problem = self._told = None
-
-    async def _sources(self) -> Sources:
-        config_maps, secrets = referenced(self.pod)
-        namespace = self.pod["metadata"]["namespace"]
-        found_maps: dict[str, dict[str, str] | None] = {}
-        for name in config_maps:
-            found = await self._host.api.find(CONFIG_MAP, name, namespace)
-            found_maps[name] = None if found is None else (found.get("data") or {})
-        found_secrets: dict[str, dict[str, str] | None] = {}
-        for name in secrets:
-            found = await self._host.api.find(SECRET, name, namespace)
-            data = None if found is None else (found.get("data") or {})
-            found_secrets[name] = None if data is None else {k: base64.b64decode(v).decode() for k, v in data.items()}
-        return Sources(found_maps, found_secrets)
 
     def _start(self, step: Step) -> None:
         assert self._around is not None

@@ -2,22 +2,17 @@
 
 The engine is the Rust one of the `common-expression-language` package. Which rules run, and what a failure says,
 follows apiextensions-apiserver's schema/cel package, with ratcheting: a rule does not fail on a value that did not
-change.
+change. What can be written in a rule is seen to by `cel_soundness`, before a CRD is taken.
 """
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 import cel
-from cel import OptionalValue
 
 from . import errors
-from .age import parse_time
-from .cel_functions import ENGINE_FUNCTIONS, FUNCTIONS
-from .cel_source import escaped, rewrite, undefined_field
+from .cel_source import escaped
 from .errors import FieldError
 from .field_walk import keyed_items
 
@@ -27,8 +22,6 @@ Convert = Callable[[Any], Any]
 
 _RULES = "x-kubernetes-validations"
 _ABSENT = object()
-_NOTHING = OptionalValue.none()
-_DURATION_PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
 _BLOCKING = frozenset(
     (
         *("FieldValueNotSupported", "FieldValueRequired", "FieldValueTooLong", "FieldValueTooMany"),
@@ -41,7 +34,6 @@ _NOT_CHECKED = errors.invalid(
     "some validation rules were not checked because the object was invalid; correct the existing errors to complete"
     " validation",
 )
-_SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +41,7 @@ class _Rule:
     source: str
     program: cel.Program
     uses_old: bool
-    optional_old: bool
     message: str
-    message_program: cel.Program | None
     reason: str
     field_path: str
 
@@ -85,13 +75,6 @@ class CelRules:
         found: list[FieldError] = []
         self._root.check(new, _ABSENT if old is None else old, "", found, False if ratchet else None)
         return found
-
-
-def compile_errors(schema: Schema) -> list[FieldError]:
-    """Rules that cannot be used, with paths below the schema such as ".properties[spec]..."; empty when all can."""
-    found: list[FieldError] = []
-    _compile_errors(schema, "", found, root=True, correlatable=True)
-    return found
 
 
 class _Node:
@@ -153,35 +136,22 @@ class _Node:
         has_old = old is not _ABSENT and old is not None
         now = self.convert(value) if self.convert else value
         was = (self.convert(old) if self.convert else old) if has_old else None
-        plain: cel.Context | None = None
+        context = cel.Context({"self": now, "oldSelf": was} if has_old else {"self": now})
         for rule in self.rules:
-            if rule.uses_old and not has_old and not rule.optional_old:
+            if rule.uses_old and not has_old:
                 continue
             if same and not rule.uses_old:
                 continue
-            if rule.optional_old:
-                before = OptionalValue.of(was) if has_old else _NOTHING
-                context = cel.Context({"self": now, "oldSelf": before}, FUNCTIONS)
-            else:
-                plain = plain or cel.Context({"self": now, "oldSelf": was} if has_old else {"self": now}, FUNCTIONS)
-                context = plain
             try:
                 passed = rule.program.execute(context)
             except Exception as problem:  # whatever the engine raises, the rule has failed
                 found.append(errors.invalid(path or "<nil>", self.kind, _engine_error(problem, rule)))
                 continue
             if passed is not True:
-                found.append(self._failure(rule, context, path, value))
+                found.append(self._failure(rule, path, value))
 
-    def _failure(self, rule: _Rule, context: cel.Context, path: str, value: Any) -> FieldError:
+    def _failure(self, rule: _Rule, path: str, value: Any) -> FieldError:
         detail = rule.failed
-        if rule.message_program is not None:
-            try:
-                said = rule.message_program.execute(context)
-                if isinstance(said, str) and said.strip() and "\n" not in said:
-                    detail = said.strip()
-            except Exception:  # a message that cannot be built falls back to the plain one, as on a real server
-                detail = rule.failed
         where = (path + rule.field_path if path else rule.field_path.lstrip(".")) or "<nil>"
         if rule.reason == "FieldValueForbidden":
             return errors.forbidden(where, detail)
@@ -215,15 +185,12 @@ def _node(schema: Schema, root: bool = False) -> _Node | None:
 
 def _rule(rule: Object) -> _Rule:
     source = rule["rule"].strip()
-    program = cel.compile(rewrite(source))
-    expression = rule.get("messageExpression")
+    program = cel.compile(source)
     return _Rule(
         source=source,
         program=program,
         uses_old="oldSelf" in program.variables(),
-        optional_old=bool(rule.get("optionalOldSelf")),
         message=(rule.get("message") or "").strip(),
-        message_program=cel.compile(rewrite(expression)) if expression else None,
         reason=rule.get("reason") or "FieldValueInvalid",
         field_path=rule.get("fieldPath") or "",
     )
@@ -231,11 +198,9 @@ def _rule(rule: Object) -> _Rule:
 
 def _converter(schema: Schema, *, root: bool = False) -> Convert | None:
     """How a JSON value becomes the CEL value of its declared type; None where they are the same."""
-    kind, format_ = schema.get("type"), schema.get("format")
+    kind = schema.get("type")
     if kind == "number":
         return lambda value: float(value) if isinstance(value, int) and not isinstance(value, bool) else value
-    if kind == "string" and format_ in ("date-time", "duration"):
-        return _time if format_ == "date-time" else _duration
     if kind == "array" and isinstance(schema.get("items"), dict):
         return _list_converter(_converter(schema["items"]))
     properties = {} if kind != "object" else schema.get("properties") or {}
@@ -264,63 +229,3 @@ def _list_converter(item: Convert | None) -> Convert | None:
     if item is None:
         return None
     return lambda value: [item(one) for one in value] if isinstance(value, list) else value
-
-
-def _time(value: Any) -> Any:
-    return parse_time(value) if isinstance(value, str) else value
-
-
-def _duration(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    seconds = sum(float(number) * _SECONDS[unit] for number, unit in _DURATION_PART.findall(value))
-    return timedelta(seconds=-seconds if value.startswith("-") else seconds)
-
-
-def _compile_errors(schema: Schema, path: str, found: list[FieldError], *, root: bool, correlatable: bool) -> None:
-    for index, rule in enumerate(schema.get(_RULES) or []):
-        where = f"{path}.{_RULES}[{index}]"
-        source = (rule.get("rule") or "").strip()
-        if not source:
-            found.append(errors.required(f"{where}.rule", "rule is not specified"))
-            continue
-        uses_old = _compile_error(source, rule, schema, f"{where}.rule", found, root)
-        if uses_old and not correlatable:
-            message = "oldSelf cannot be used on the uncorrelatable portion of the schema"
-            found.append(errors.invalid(f"{where}.rule", source, message))
-        if expression := rule.get("messageExpression"):
-            _compile_error(expression, rule, schema, f"{where}.messageExpression", found, root)
-    for name, sub in (schema.get("properties") or {}).items():
-        if not (root and name == "metadata"):
-            _compile_errors(sub, f"{path}.properties[{name}]", found, root=False, correlatable=correlatable)
-    if isinstance(others := schema.get("additionalProperties"), dict):
-        _compile_errors(others, f"{path}.additionalProperties", found, root=False, correlatable=correlatable)
-    if isinstance(items := schema.get("items"), dict):
-        same = correlatable and schema.get("x-kubernetes-list-type") == "map"
-        _compile_errors(items, f"{path}.items", found, root=False, correlatable=same)
-
-
-def _compile_error(source: str, rule: Object, schema: Schema, where: str, found: list[FieldError], root: bool) -> bool:
-    """Report why an expression cannot be used; returns whether it reads oldSelf."""
-    problem = None
-    uses_old = False
-    try:
-        program = cel.compile(rewrite(source))
-    except ValueError as error:
-        problem = str(error)
-    else:
-        uses_old = "oldSelf" in program.variables()
-        unknown = [
-            name
-            for name in program.functions()
-            if name[0].isalpha() and name not in FUNCTIONS and name not in ENGINE_FUNCTIONS
-        ]
-        missing = undefined_field(source, schema, root=root, check_old=not rule.get("optionalOldSelf"))
-        if unknown:
-            problem = f"ERROR: <input>: undeclared reference to '{unknown[0]}' (in container '')"
-        elif missing:
-            problem = f"ERROR: <input>: undefined field '{missing}'"
-    if problem:
-        shown = {name: value for name, value in rule.items() if name in ("rule", "message", "messageExpression")}
-        found.append(errors.invalid(where, shown, f"compilation failed: {problem}"))
-    return uses_old

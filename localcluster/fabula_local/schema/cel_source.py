@@ -1,8 +1,4 @@
-"""Rules as people write them, made readable for our CEL engine, and checked against the schema before they are used.
-
-The engine knows no optional selection (a.?b); it is another way to write a call, and rewritten to one of a function in
-cel_functions.
-"""
+"""What a rule says of its schema: names of properties as rules write them, and fields that it reads in vain."""
 
 import re
 from typing import Any
@@ -10,8 +6,6 @@ from typing import Any
 Schema = dict[str, Any]
 
 _STRING = re.compile(r"""[rR]?(?:'''.*?'''|\"\"\".*?\"\"\"|'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*")""", re.DOTALL)
-_OPTIONAL = re.compile(r"\.\?\s*(\w+)((?:\s*\.\s*\??\w+(?!\w|\s*\())*)")
-_OPTIONAL_INDEX = re.compile(r"\[\?([^\[\]]*)\]")
 _CHAIN = re.compile(r"(?<![\w.\])])(self|oldSelf)((?:\s*\.\s*[A-Za-z_]\w*)+)(\s*\()?")
 
 _RESERVED = frozenset(
@@ -30,33 +24,10 @@ def escaped(name: str) -> str:
     return text.replace(".", "__dot__").replace("-", "__dash__").replace("/", "__slash__")
 
 
-def rewrite(rule: str) -> str:
-    """The rule in the words of the engine; the same text where nothing needs another form."""
-    if ".?" not in rule and "[?" not in rule:
-        return rule
-    literals: list[str] = []
-
-    def keep(found: re.Match[str]) -> str:
-        literals.append(found[0])
-        return f"\0{len(literals) - 1}\0"
-
-    text = _STRING.sub(keep, rule)
-    text = _OPTIONAL_INDEX.sub(lambda found: f".optSelect_({found[1]})", text)
-    text = _OPTIONAL.sub(_optional, text)
-    return re.sub("\0(\\d+)\0", lambda found: literals[int(found[1])], text)
-
-
-def _optional(found: re.Match[str]) -> str:
-    rest = re.findall(r"\w+", found[2])
-    return "".join(f'.optSelect_("{name}")' for name in (found[1], *rest))
-
-
-def undefined_field(rule: str, schema: Schema, *, root: bool, check_old: bool) -> str | None:
+def undefined_field(rule: str, schema: Schema, *, root: bool) -> str | None:
     """The first field that the rule reads of self or oldSelf and the schema does not have."""
     text = _STRING.sub('""', rule)
     for found in _CHAIN.finditer(text):
-        if found[1] == "oldSelf" and not check_old:
-            continue
         names = re.findall(r"\w+", found[2])
         if found[3]:
             names.pop()

@@ -9,7 +9,8 @@ from typing import Any
 from fabula_local.resource import Resource
 
 from . import errors
-from .cel import CelRules, compile_errors
+from .cel import CelRules
+from .cel_soundness import compile_errors
 from .errors import FieldError
 from .json_path import JSONPathError, compile_path
 from .merge import clone

@@ -8,7 +8,6 @@ import cel
 import pytest
 
 from fabula_api.admission import RULES, expression
-from fabula_local.schema.cel import FUNCTIONS, rewrite
 
 Judges = list[tuple[str, str | None]]
 OURS, EVIL = "https://ours.example/v1", "https://evil.example"
@@ -36,10 +35,10 @@ def run(judges: Judges | None) -> dict[str, Any]:
 )
 def test_the_address_of_each_judge_is_held_to_the_list(judges: Judges | None, before: Judges, allowed: bool) -> None:
     rule = next(one for one in RULES if one.field == "spec.judges[].endpointUrl")
-    functions = FUNCTIONS | {"split": lambda text, by: text.split(by), "trim": lambda text: text.strip()}
+    functions = {"split": lambda text, by: text.split(by), "trim": lambda text: text.strip()}
     seen = {
         "object": run(judges),
         "oldObject": None if before is None else run(before),
         "params": {"data": {"endpoints": "https://other.example\n https://ours.example "}},
     }
-    assert cel.compile(rewrite(expression(rule))).execute(cel.Context(seen, functions)) is allowed
+    assert cel.compile(expression(rule)).execute(cel.Context(seen, functions)) is allowed

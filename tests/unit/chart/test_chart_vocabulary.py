@@ -44,7 +44,7 @@ def test_the_page_has_what_people_wait_and_look_for() -> None:
     assert "| `fabula_api_requests_total` | counter | `verb`, `resource`, `code` |" in page
     assert "| `fabula_training_loss` | gauge | `kind`, `namespace`, `name` |" in page
     assert "| `fabula_stage_figure` | gauge | `stage`, `arm`, `name` |" in page
-    assert {code for code, _ in vocabulary.exit_codes(ExitCode, "crds/fabula_api/worker.py")} == {
+    assert {code for code, _ in vocabulary.exit_codes(ExitCode, "crds/fabula_api/worker/ends.py")} == {
         str(code.value) for code in ExitCode
     }
 

@@ -15,8 +15,9 @@ from fabula_api.fine_tune_run import TARGET_MODULES, DeepSpeed, FineTuneRunSpec
 from fabula_api.fine_tune_status import FineTuneRunStatus
 from fabula_api.gpu_products import gpu
 from fabula_api.model_families import MODELS
+from fabula_operator.plan.acceptance.memory import USABLE, layers_with_room, memory_of
 from fabula_operator.plan.acceptance.model_facts import model_facts, of_size
-from fabula_operator.plan.acceptance.preflight import USABLE, layers_with_room, memory_of, preflight
+from fabula_operator.plan.acceptance.preflight import preflight
 from fabula_operator.plan.acceptance.step_time import step_time
 from fabula_operator.plan.lifecycle import plan
 
