@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 import typer
 from rich.console import Console
 
+from fabula_api.bills import Billed
 from fabula_api.dataset_build import DatasetBuildStatus
 from fabula_api.eval_run import EvalRunStatus
 from fabula_api.fine_tune_status import FineTuneRunStatus
@@ -39,29 +40,27 @@ class Cost:
 
 def cost_of(run: Run) -> Cost:
     """The figures of one run's status."""
-    status, where = run.status, run.identity.namespace
-    if isinstance(status, FineTuneRunStatus):
-        hours = status.gpu_hours
-        used, wasted = (hours.used, hours.wasted) if hours else (None, None)
-        return Cost(title(run), where, status.cost_usd, gpu_hours=used, wasted_gpu_hours=wasted)
-    if isinstance(status, DatasetBuildStatus):
-        lost = sum(bill.lost_usd for bill in status.bills)
-        return Cost(
-            title(run), where, status.cost_usd, lost or None,
-            estimated_usd=status.estimate.usd if status.estimate else None,
-            calls=status.calls.paid if status.calls else None,
-            tokens=status.tokens.input + status.tokens.output if status.tokens else None,
-        )  # fmt: skip
-    if isinstance(status, EvalRunStatus):
-        lost, planned = sum(bill.lost_usd for bill in status.bills), [judge.planned_usd for judge in status.judges]
-        known = [usd for usd in planned if usd is not None]
-        return Cost(
-            title(run), where, status.cost_usd, lost or None,
-            estimated_usd=sum(known) if known and len(known) == len(planned) else None,
-            calls=status.calls.paid if status.calls else None,
-            tokens=status.tokens.input + status.tokens.output if status.tokens else None,
-        )  # fmt: skip
-    return Cost(title(run), where)
+    match run.status:
+        case FineTuneRunStatus(gpu_hours=hours, cost_usd=usd):
+            used, wasted = (hours.used, hours.wasted) if hours else (None, None)
+            return Cost(title(run), run.identity.namespace, usd, gpu_hours=used, wasted_gpu_hours=wasted)
+        case DatasetBuildStatus(estimate=estimate) as status:
+            return _of_calls(run, status, estimate.usd if estimate else None)
+        case EvalRunStatus(judges=judges) as status:
+            known = [judge.planned_usd for judge in judges if judge.planned_usd is not None]
+            return _of_calls(run, status, sum(known) if known and len(known) == len(judges) else None)
+    return Cost(title(run), run.identity.namespace)
+
+
+def _of_calls(run: Run, status: Billed, estimated_usd: float | None) -> Cost:
+    """Of a run that pays providers."""
+    return Cost(
+        title(run), run.identity.namespace, status.cost_usd,
+        at_risk_usd=sum(bill.lost_usd for bill in status.bills) or None,
+        estimated_usd=estimated_usd,
+        calls=status.calls.paid if status.calls else None,
+        tokens=status.tokens.input + status.tokens.output if status.tokens else None,
+    )  # fmt: skip
 
 
 def total(costs: Sequence[Cost]) -> Cost:

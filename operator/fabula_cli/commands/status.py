@@ -18,6 +18,7 @@ from fabula_cli.access import Access, Context, Everywhere, Kubeconfig, Namespace
 from fabula_cli.display import shown
 from fabula_cli.exits import Exit, told
 from fabula_cli.output import Output
+from fabula_operator.plan.kinds import KINDS
 from fabula_operator.plan.seen.observed import Run
 from fabula_operator.plan.stages.references import named_runs
 
@@ -78,8 +79,7 @@ def cells(run: Run) -> tuple[str, ...]:
     """Progress and time left of a run at work; where its artifact is, of one that has succeeded."""
     status = run.status
     if status.state == "Succeeded":
-        made = artifact_uri(status)
-        return (made,) if made else ()
+        return tuple(one for one in (artifact_uri(run),) if one)
     progress = status.progress
     if progress is None or status.finished_at is not None:
         return ()
@@ -88,12 +88,10 @@ def cells(run: Run) -> tuple[str, ...]:
     return tuple(part for part in parts if part)
 
 
-def artifact_uri(status: RunStatus) -> str | None:
+def artifact_uri(run: Run) -> str | None:
     """Folder of what the run made."""
-    for field in ("artifact", "adapter", "model", "report"):
-        if found := getattr(status, field, None):
-            return str(found.uri)
-    return None
+    made = KINDS[run.identity.kind].made(run.status)
+    return made.uri if made is not None else None
 
 
 def condition(status: RunStatus, type_: str) -> Condition | None:

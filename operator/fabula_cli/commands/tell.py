@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -22,6 +23,8 @@ from fabula_cli.story import aside, complain, failures, guarded, tell_once
 from fabula_operator.plan.seen.observed import Run
 
 if TYPE_CHECKING:
+    from fabula_workloads.inference.request import Speaker
+    from fabula_workloads.telling.teller import Teller
     from fabula_workloads.telling.weights import Tuned, Weights
 
 _USUAL = Generation()
@@ -128,66 +131,128 @@ def tell(
     root: ArtifactRoot = None,
 ) -> None:
     """Tell a story about pictures, as an evaluation's arm would. The story goes to stdout, all else to stderr."""
+    wanted = Wanted(
+        tuple(pictures or ()), video, model, adapter, engine, endpoint_url, key_variable, device, quantization,
+        min_pixels, max_pixels, interactive, prompt, recipe, root or os.environ.get(VARIABLE),
+    )  # fmt: skip
     with told(), failures():
-        given = pictures or []
-        if video is not None and (given or interactive or engine != "transformers"):
-            raise CommandFailed(Exit.USAGE, "--video is watched alone, by a model in this process")
-        if not given and not interactive and video is None:
-            raise CommandFailed(Exit.USAGE, "name the pictures to tell of, or ask with --interactive")
-        if model is None and adapter is None:
-            raise CommandFailed(Exit.USAGE, "name a model (--model), or what was tuned (--adapter)")
+        if problem := wanted.problem():
+            raise CommandFailed(Exit.USAGE, problem)
         # Before anything is loaded, which may take minutes.
-        first = question(given, sample) if given else None
+        first = question(wanted.pictures, sample) if wanted.pictures else None
         generation = Generation(temperature=temperature, top_p=top_p, max_new_tokens=max_new_tokens, batch_size=1)
-        window = None
-        if min_pixels or max_pixels:
-            window = PixelWindow(
-                min_pixels=min_pixels or _WINDOW.min_pixels, max_pixels=max_pixels or _WINDOW.max_pixels
-            )
-            if window.min_pixels > window.max_pixels:
-                raise CommandFailed(
-                    Exit.USAGE, f"--min-pixels {window.min_pixels} is more than --max-pixels {window.max_pixels}"
-                )
         from fabula_workloads.telling import teller as telling
-        from fabula_workloads.telling.weights import DEFAULT_RECIPE, Named, find_weights
 
         with telling.scratch() as scratch:
             if engine == "openai":
-                if endpoint_url is None or model is None or adapter is not None or quantization is not None:
-                    raise CommandFailed(
-                        Exit.USAGE,
-                        "--engine openai needs --endpoint-url and --model, what the server calls it; an adapter is the "
-                        "server's own, under a name of its own, and how a model is held is its matter",
-                    )
-                known = recipe or DEFAULT_RECIPE
-                key = os.environ.get(key_variable)
-                speaker = telling.served(endpoint_url, model, key, known, generation, window or _WINDOW)
+                speaker, known = _served(wanted, generation)
             else:
-                tuned, place = None, root or os.environ.get(VARIABLE)
-                if adapter is not None:
-                    tuned, place = _tuned(adapter, place, kubeconfig, context, namespace)
-                if recipe is not None and video is None:
-                    telling.recipe_told(recipe)
-                named = Named(model, tuned, recipe, prompt is not None, window, quantization, place)
-                weights = find_weights(named, lambda line: aside.print(shown(f"note: {line}", "yellow")))
+                weights = _weights(wanted, kubeconfig, context, namespace)
                 where = device or telling.best_device()
                 if video is not None:
                     _watch(weights, video, where, max_new_tokens, prompt)
                     return
-                began = time.monotonic()
-                aside.print(shown(f"loading {weights.label} on {where} ..."))
-                speaker = telling.load(weights, generation, where, bars=aside.is_terminal)
-                aside.print(shown(f"loaded in {time.monotonic() - began:.1f} s"))
-                known = weights.recipe
-            teller = telling.Teller(known, speaker, scratch)
-            talk = Talk(first, prompt, wish, seed)
-            if first is not None:
-                ended = guarded(teller, talk) if interactive else tell_once(teller, talk)
-                if not ended and not interactive:
-                    raise typer.Exit(Exit.BAD)
-            if interactive:
-                for heard in listen(talk, complain):
-                    guarded(teller, heard)
+                speaker, known = _loaded(weights, generation, where), weights.recipe
+            if not _talk(telling.Teller(known, speaker, scratch), Talk(first, prompt, wish, seed), interactive):
+                raise typer.Exit(Exit.BAD)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is to be told of, and by which model, as the options say it."""
+
+    pictures: tuple[Path, ...]
+    video: Path | None
+    model: str | None
+    adapter: str | None
+    engine: Literal["transformers", "openai"]
+    endpoint_url: str | None
+    key_variable: str
+    device: Literal["cuda", "cpu"] | None
+    quantization: Literal["none", "nf4"] | None
+    min_pixels: int | None
+    max_pixels: int | None
+    interactive: bool
+    prompt: str | None
+    recipe: str | None
+    root: str | None
+
+    @property
+    def window(self) -> PixelWindow | None:
+        """The size of pictures, where one is asked for."""
+        if not (self.min_pixels or self.max_pixels):
+            return None
+        return PixelWindow(
+            min_pixels=self.min_pixels or _WINDOW.min_pixels, max_pixels=self.max_pixels or _WINDOW.max_pixels
+        )
+
+    def problem(self) -> str | None:
+        """What of the options does not go together; None where all does."""
+        if self.video is not None and (self.pictures or self.interactive or self.engine != "transformers"):
+            return "--video is watched alone, by a model in this process"
+        if not self.pictures and not self.interactive and self.video is None:
+            return "name the pictures to tell of, or ask with --interactive"
+        if self.model is None and self.adapter is None:
+            return "name a model (--model), or what was tuned (--adapter)"
+        if (window := self.window) is not None and window.min_pixels > window.max_pixels:
+            return f"--min-pixels {window.min_pixels} is more than --max-pixels {window.max_pixels}"
+        held_here = self.adapter is not None or self.quantization is not None
+        if self.engine == "openai" and (self.endpoint_url is None or self.model is None or held_here):
+            return (
+                "--engine openai needs --endpoint-url and --model, what the server calls it; an adapter is the "
+                "server's own, under a name of its own, and how a model is held is its matter"
+            )
+        return None
+
+
+def _served(wanted: Wanted, generation: Generation) -> tuple[Speaker, str]:
+    """A model that a server has, and the recipe whose prompt it gets."""
+    from fabula_workloads.telling import teller as telling
+    from fabula_workloads.telling.weights import DEFAULT_RECIPE
+
+    assert wanted.endpoint_url is not None
+    assert wanted.model is not None
+    recipe, key = wanted.recipe or DEFAULT_RECIPE, os.environ.get(wanted.key_variable)
+    window = wanted.window or _WINDOW
+    return telling.served(wanted.endpoint_url, wanted.model, key, recipe, generation, window), recipe
+
+
+def _weights(wanted: Wanted, kubeconfig: Path | None, context: str | None, namespace: str | None) -> Weights:
+    """Where the model and what was tuned on it lie, by files, the Hub, or a run of a cluster."""
+    from fabula_workloads.telling import teller as telling
+    from fabula_workloads.telling.weights import Named, find_weights
+
+    tuned, place = None, wanted.root
+    if wanted.adapter is not None:
+        tuned, place = _tuned(wanted.adapter, place, kubeconfig, context, namespace)
+    if wanted.recipe is not None and wanted.video is None:
+        telling.recipe_told(wanted.recipe)
+    own_prompt = wanted.prompt is not None
+    named = Named(wanted.model, tuned, wanted.recipe, own_prompt, wanted.window, wanted.quantization, place)
+    return find_weights(named, lambda line: aside.print(shown(f"note: {line}", "yellow")))
+
+
+def _loaded(weights: Weights, generation: Generation, device: Literal["cuda", "cpu"]) -> Speaker:
+    """The model, in this process."""
+    from fabula_workloads.telling import teller as telling
+
+    began = time.monotonic()
+    aside.print(shown(f"loading {weights.label} on {device} ..."))
+    speaker = telling.load(weights, generation, device, bars=aside.is_terminal)
+    aside.print(shown(f"loaded in {time.monotonic() - began:.1f} s"))
+    return speaker
+
+
+def _talk(teller: Teller, talk: Talk, interactive: bool) -> bool:
+    """Tell of what was named, then of what a person names line by line; whether all went well."""
+    if talk.question is not None:
+        ended = guarded(teller, talk) if interactive else tell_once(teller, talk)
+        if not ended and not interactive:
+            return False
+    if interactive:
+        for heard in listen(talk, complain):
+            guarded(teller, heard)
+    return True
 
 
 def _watch(weights: Weights, video: Path, device: Literal["cuda", "cpu"], most_tokens: int, asked: str | None) -> None:

@@ -15,12 +15,12 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-from fabula_api.fine_tune_status import FineTuneRunStatus
 from fabula_cli.access import Context, Everywhere, Kubeconfig, Namespace, Runs, access, title
 from fabula_cli.commands.status import COLOURS, artifact_uri, stands, why
 from fabula_cli.display import lines, shown, too_narrow
 from fabula_cli.exits import CommandFailed, Exit, told
 from fabula_cli.output import Output
+from fabula_operator.plan.kinds import KINDS
 from fabula_operator.plan.seen.observed import Run
 
 
@@ -48,12 +48,10 @@ def row(run: Run) -> Row:
     status = run.status
     finished = status.finished_at is not None
     progress = status.progress
-    figure = str(getattr(status, "score", None) or "")
-    if isinstance(status, FineTuneRunStatus) and status.metrics is not None and status.metrics.loss is not None:
-        figure = f"loss {status.metrics.loss:.3f}"
+    figure = KINDS[run.identity.kind].figure(status) or ""
     doing = why(run) or (progress.summary if progress else None) or ""
     if status.state == "Succeeded":
-        doing = artifact_uri(status) or ""
+        doing = artifact_uri(run) or ""
     elif status.state == "Running" and progress and progress.summary:
         doing = progress.summary + (f" ({status.reason})" if status.reason else "")
     percent = 100 if status.state == "Succeeded" else progress.percent if progress else None

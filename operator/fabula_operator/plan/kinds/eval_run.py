@@ -14,7 +14,7 @@ from fabula_api.eval_run import EvalRunSpec, EvalRunStatus
 from fabula_api.judging import planned_words
 from fabula_api.outside import whole
 from fabula_api.recipes import Stage, metrics_of
-from fabula_api.status import FailureDigest
+from fabula_api.status import ArtifactStatus, FailureDigest
 from fabula_api.summary import ScoreSummary
 from fabula_operator.plan.acceptance.contradictions import contradiction
 from fabula_operator.plan.acceptance.evaluation import infeasible_evaluation
@@ -81,6 +81,14 @@ class EvalRunKind(Plain[EvalRunSpec, EvalRunStatus]):
     ) -> EvalRunStatus:
         """With arms, shards, judges, the bill and the score."""
         return _folded(status, spec, views)
+
+    def made(self, status: EvalRunStatus) -> ArtifactStatus | None:
+        """The report."""
+        return status.report
+
+    def figure(self, status: EvalRunStatus) -> str | None:
+        """The score."""
+        return status.score
 
     def bills(self, status: EvalRunStatus) -> Sequence[StageBill]:
         """Of the judges."""

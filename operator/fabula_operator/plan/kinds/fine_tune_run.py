@@ -115,6 +115,10 @@ class FineTuneRunKind(Plain[FineTuneRunSpec, FineTuneRunStatus]):
         """The adapter, or the model."""
         return status.adapter or status.model
 
+    def figure(self, status: FineTuneRunStatus) -> str | None:
+        """The loss."""
+        return f"loss {status.metrics.loss:.3f}" if status.metrics and status.metrics.loss is not None else None
+
     def attempts(self, status: FineTuneRunStatus) -> Sequence[Attempt]:
         """Those that the status lists."""
         return status.attempts

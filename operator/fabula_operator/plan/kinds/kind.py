@@ -79,7 +79,10 @@ class RunKind(Protocol[SpecT, StatusT]):
         """What a successful run left undone, as (reason, what): nothing for most kinds."""
 
     def made(self, status: StatusT) -> ArtifactStatus | None:
-        """What other runs name it for."""
+        """What it made, and what other runs name it for."""
+
+    def figure(self, status: StatusT) -> str | None:
+        """How good what it makes is so far, for one cell; None where nothing tells."""
 
     def samples(self, status: StatusT) -> tuple[int | None, int | None]:
         """How many samples it made, and how many of them to train on; None where it says neither."""
@@ -163,8 +166,8 @@ class Plain(Generic[S, T]):
         """Nothing."""
         return ()
 
-    def made(self, status: T) -> ArtifactStatus | None:
-        """Nothing that other runs name."""
+    def figure(self, status: T) -> str | None:
+        """Nothing tells."""
         return None
 
     def samples(self, status: T) -> tuple[int | None, int | None]:
