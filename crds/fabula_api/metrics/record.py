@@ -18,16 +18,15 @@ class Profile:
     version: int
     """Raise it when a figure that was right before comes out otherwise."""
     about: str
-    """What the definitions have in common, for the report."""
+    """What the definitions have in common, for the report; a recipe's own words stand behind it."""
 
 
 PROFILES: dict[ProfileName, Profile] = {
-    "v2": Profile("v2", 1, "Labels are no text, answers without turns have no figure, CLIP reads passages whole."),
+    "v2": Profile("v2", 1, "The published definitions, mended."),
     "paper-v1": Profile(
         "paper-v1",
         1,
-        "The published definitions with their defects, so that published figures can be reproduced. An answer without "
-        "a readable turn counts as zero; CLIPScore is the same for every long text.",
+        "The published definitions with their defects, so that published figures can be reproduced.",
     ),
 }
 

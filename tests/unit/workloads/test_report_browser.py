@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,9 @@ from fabula_workloads.metrics.evaluation import evaluate
 from fabula_workloads.metrics.records import GivenAnswer
 from fabula_workloads.recipes.podcast.answers.form import DIALOGUE
 from fabula_workloads.recipes.podcast.evaluation import EVALUATION
+from fabula_workloads.report.markup import tag
 from fabula_workloads.report.page import page
-from fabula_workloads.report.parts import Told
+from fabula_workloads.report.parts import PLAIN, Told
 from fabula_workloads.report.thumbnails import thumbnail
 from fabula_workloads.samples.sample_set import EvaluationSample
 
@@ -83,6 +85,10 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     lineage = [Lineage(name="select", uri="file:///data/select", digest="sha256:" + "1" * 64)]
     html = page(told, name="podcast", lineage=lineage, settings={"pixels": "1 to 2"}, parts=EVALUATION.report)
     (folder / "report.html").write_text(html)
+    facts = tag("dl", tag("dt", "Clip"), tag("dd", "the last fact of a clip"))
+    plain = replace(PLAIN, asked=lambda sample: facts)
+    bare = replace(told, pictures={}, judged=Judged())
+    (folder / "facts.html").write_text(page(bare, name="facts", lineage=lineage, settings={}, parts=plain))
     (folder / "open.html").write_text("<img src=http://evil.example/control.png>")
     return folder / "report.html"
 
@@ -117,6 +123,8 @@ async def test_a_browser_shows_it_in_both_schemes_and_on_paper_and_asks_nobody(r
             await control.open(report.with_name("open.html"))
             assert "http://evil.example/control.png" in control.requests, "a request would be seen"
         async with chromium.page() as tab:
+            await facts_stand_apart(tab, report.with_name("facts.html"))
+        async with chromium.page() as tab:
             await tab.open(report)
             backs = []
             for scheme in ("light", "dark"):
@@ -138,6 +146,19 @@ async def test_a_browser_shows_it_in_both_schemes_and_on_paper_and_asks_nobody(r
             assert (await tab.printed()).startswith(b"%PDF-")
             assert {address.partition(":")[0] for address in tab.requests} <= {"file", "data"}
             assert tab.complaints == []
+
+
+GAPS = """[...document.querySelectorAll(".sample > dl")].map((facts) =>
+  facts.nextElementSibling.getBoundingClientRect().top - facts.lastElementChild.getBoundingClientRect().bottom)"""
+
+
+async def facts_stand_apart(tab: Page, place: Path) -> None:
+    """The last fact of a sample does not touch the rule above the arms, and nothing is wider than a narrow screen."""
+    await tab.open(place)
+    for width in (1280, 375):
+        await tab.picture(width)
+        assert min(await tab.value(GAPS)) >= 12
+        assert await tab.value("document.documentElement.scrollWidth") <= width
 
 
 async def filters(tab: Page) -> None:

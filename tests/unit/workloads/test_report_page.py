@@ -15,11 +15,13 @@ from PIL import Image
 from tests.support.examples import examples
 
 from fabula_api.eval_run import EvalRunSpec
+from fabula_api.metrics import PROFILES
 from fabula_api.status import Lineage
 from fabula_workloads.metrics.answers import ClipFigures
 from fabula_workloads.metrics.clip_score import Grounding
 from fabula_workloads.metrics.evaluation import Evaluation, evaluate
 from fabula_workloads.metrics.records import GivenAnswer
+from fabula_workloads.recipe_parts.evaluation import evaluation_of
 from fabula_workloads.recipes.podcast.answers.form import DIALOGUE
 from fabula_workloads.recipes.podcast.evaluation import EVALUATION
 from fabula_workloads.report.charts import nice_ticks
@@ -29,6 +31,7 @@ from fabula_workloads.report.page import page
 from fabula_workloads.report.parts import Told
 from fabula_workloads.report.tables import results_csv, results_parquet, samples_csv, summary_csv
 from fabula_workloads.report.thumbnails import MAX_BYTES, thumbnail
+from fabula_workloads.report.verdict import in_sentence
 from fabula_workloads.samples.sample_set import EvaluationSample
 
 EVIL = "</p></div><script>alert(1)</script><img src=http://evil.example/x onerror=alert(2)>"
@@ -190,3 +193,65 @@ def test_each_answer_is_a_row_for_programs() -> None:
     typed = parquet.read_table(io.BytesIO(results_parquet(found))).to_pylist()
     assert list(typed[0]) == list(rows[0])
     assert (typed[1]["reason"], typed[1]["words"], typed[3]["words"]) == ("NonFiniteLogits", None, 3.0)
+
+
+ARMS = [f"qwen3-vl-8b-instruct-lora-rank-{rank}" for rank in (8, 16, 32, 64, 128)]
+
+
+def many() -> str:
+    """A report of arms whose names are long and alike, with a metric that has no figure."""
+    names = ["base", *ARMS]
+    spec = EvalRunSpec.model_validate({
+        "samples": {"uri": "s"}, "arms": [{"name": name, "model": {"uri": "m"}} for name in names],
+        "metrics": ["words", "lexical-diversity"],
+    })  # fmt: skip
+    answers = [GivenAnswer(name, "s1", 0, "Speaker 1: a b\n\nSpeaker 2: c") for name in names]
+    answers.append(GivenAnswer("base", "s2", 0, None, reason="NonFiniteLogits"))
+    told = Told(evaluate(spec, answers, (), DIALOGUE), {name: EvaluationSample(id=name) for name in ("s1", "s2")}, {})
+    return page(told, name="many", lineage=[], settings={}, parts=EVALUATION.report)
+
+
+def test_long_names_of_arms_are_shown_whole_and_arms_without_a_difference_together() -> None:
+    html = many()
+    charts = html.partition('class="charts"')[2].partition("</figure></div>")[0]
+    for name in ARMS:
+        assert 'class="arm above" x="0"' in charts and f">{name}</text>" in charts
+        assert f'<span class="label">{name}</span>' in charts
+    assert "…" not in charts
+    assert "5 arms against base cannot be compared" in html or "5 arms against base show no difference in" in html
+    assert "1 answer of base could not be generated and is in no figure" in html
+
+
+def test_a_metric_without_any_figure_has_no_empty_chart() -> None:
+    html = many()
+    assert 'aria-label="Lexical diversity"' not in html
+    assert "Without a figure, for reasons that stand in the table: Lexical diversity." in html
+
+
+@pytest.mark.parametrize(
+    ("recipe", "own", "foreign"),
+    [
+        ("podcast", "answers without turns have no figure", "Round brackets"),
+        ("audio-description", "Round brackets are no words", "turns"),
+        ("visual-instruction", "letter is no word", "turns"),
+    ],
+)
+def test_what_a_profile_means_is_said_in_the_words_of_the_recipe(recipe: str, own: str, foreign: str) -> None:
+    parts = evaluation_of(recipe).report
+    told = {profile: f"{PROFILES[profile].about} {parts.about_profiles[profile]}" for profile in PROFILES}
+    assert own in told["v2"] and all(foreign not in words for words in told.values())
+    spec = EvalRunSpec.model_validate({"samples": {"uri": "s"}, "arms": [{"name": "base", "model": {"uri": "m"}}],
+                                       "metrics": ["words"], "profiles": list(PROFILES)})  # fmt: skip
+    found = Told(
+        evaluate(spec, [GivenAnswer("base", "s1", 0, "a")], (), DIALOGUE), {"s1": EvaluationSample(id="s1")}, {}
+    )
+    html = page(found, name="own", lineage=[], settings={}, parts=parts).replace("&#39;", "'")
+    assert all(words in html for words in told.values())
+
+
+@pytest.mark.parametrize(
+    ("title", "words"),
+    [("Distinct-2", "distinct-2"), ("CIDEr", "CIDEr"), ("ROUGE-L", "ROUGE-L"), ("Name recall", "name recall")],
+)
+def test_names_of_metrics_stay_names_within_a_sentence(title: str, words: str) -> None:
+    assert in_sentence(title) == words

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fabula_workloads.metrics.evaluation import ArmFigures, Evaluation
 from fabula_workloads.report.markup import Markup, join, tag, void
 from fabula_workloads.report.parts import Told
+from fabula_workloads.report.verdict import in_sentence
 
 _LARGEST = 10
 """Samples of a filter for the largest differences."""
@@ -34,7 +35,7 @@ def filters(told: Told) -> list[Filter]:
     base = next(arm for arm in evaluation.arms if arm.name == evaluation.baseline)
     for number, metric in enumerate(evaluation.metrics_under(evaluation.profile)):
         samples = _largest(evaluation, base, metric.name)
-        found.append(Filter(f"m{number}", f"largest differences in {metric.title.lower()}", samples))
+        found.append(Filter(f"m{number}", f"largest differences in {in_sentence(metric.title)}", samples))
     return [one for one in found if 0 < len(one.samples) < len(told.samples)]
 
 

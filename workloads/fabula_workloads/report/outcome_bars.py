@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fabula_workloads.metrics.evaluation import ArmFigures, Evaluation
+from fabula_workloads.report.charts import BESIDE
 from fabula_workloads.report.markup import Markup, tag
 
 _KINDS = (
@@ -13,12 +14,13 @@ _KINDS = (
 def outcome_bars(evaluation: Evaluation) -> Markup:
     """Bars of one length with the counts in them, and a legend of what occurs."""
     counted = {arm.name: _counts(arm, evaluation) for arm in evaluation.arms}
+    above = any(len(name) > BESIDE for name in counted)
     rows = [
         tag(
             "div",
             tag("span", name, class_="label"),
             tag("div", *map(_segment, _KINDS, counts), class_="bar"),
-            class_="row",
+            class_="row above" if above else "row",
         )
         for name, counts in counted.items()
     ]
@@ -28,7 +30,7 @@ def outcome_bars(evaluation: Evaluation) -> Markup:
         for (kind, name), occurs in zip(_KINDS, seen, strict=True)
         if occurs
     ]
-    return tag("div", *rows, tag("div", *legend, class_="legend"), class_="bars")
+    return tag("div", *rows, tag("div", *legend, class_="legend"), class_="bars above" if above else "bars")
 
 
 def _segment(kind: tuple[str, str], count: int) -> Markup:

@@ -62,12 +62,12 @@ def _parts(
         tag("h2", "Figures"),
         tag(
             "p",
-            f"{PROFILES[first].about} {interval}. p-values are by permutation, corrected for how many there are (Holm);"
+            f"{_about(first, parts)} {interval}. p-values are by permutation, corrected for how many there are (Holm);"
             " a bold difference is below 0.05, and d is its size in standard deviations.",
             class_="hint",
         ),
         table(evaluation, first),
-        *(_other_profile(evaluation, profile) for profile in others),
+        *(_other_profile(evaluation, profile, parts) for profile in others),
         clip_control(evaluation),
         remarks(evaluation),
         judges(told.judged),
@@ -117,14 +117,20 @@ def _notices(evaluation: Evaluation) -> Markup:
         notices.append(f"These metrics failed a self-test, and no gate rests on them: {names}.")
     for arm in evaluation.arms:
         if arm.failed:
-            notices.append(f"{arm.failed} answers of {arm.name} could not be generated and are in no figure.")
+            answers = "1 answer" if arm.failed == 1 else f"{arm.failed} answers"
+            are = "is" if arm.failed == 1 else "are"
+            notices.append(f"{answers} of {arm.name} could not be generated and {are} in no figure.")
     return join(*(tag("p", notice, class_="notice") for notice in notices))
 
 
-def _other_profile(evaluation: Evaluation, profile: ProfileName) -> Markup:
+def _about(profile: ProfileName, parts: ReportParts) -> str:
+    return " ".join(filter(None, (PROFILES[profile].about, parts.about_profiles.get(profile))))
+
+
+def _other_profile(evaluation: Evaluation, profile: ProfileName, parts: ReportParts) -> Markup:
     return tag(
         "details",
         tag("summary", f"The same under profile {profile}"),
-        tag("p", PROFILES[profile].about, class_="hint", style="margin-top: 10px"),
+        tag("p", _about(profile, parts), class_="hint", style="margin-top: 10px"),
         table(evaluation, profile),
     )

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from fabula_api.eval_run import EvalRunSpec
+from fabula_api.metrics import ProfileName
 from fabula_workloads.judging.figures import Judged
 from fabula_workloads.metrics.evaluation import Evaluation
 from fabula_workloads.report.markup import Markup, tag
@@ -68,6 +69,8 @@ class ReportParts:
     """Several of them."""
     about_items: str = "What every arm was shown, and what each of them said."
     """Below the heading over them."""
+    about_profiles: Mapping[ProfileName, str] = field(default_factory=dict)
+    """What each profile's definitions mean for the recipe's answers, in a sentence behind the profile's own."""
     asked: Callable[[EvaluationSample], Markup] = _reference
     """What belongs to a sample, between its pictures and the answers."""
     shown: Callable[[str], Markup] = _text

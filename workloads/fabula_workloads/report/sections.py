@@ -50,7 +50,15 @@ def charts(evaluation: Evaluation) -> Markup:
     """How the answers ended, and a chart for each metric of the first profile."""
     # What the figures are read for comes first.
     ordered = sorted(evaluation.metrics_under(evaluation.profile), key=lambda metric: not metric.headline)
-    return tag("div", _outcomes(evaluation), *(_chart(evaluation, metric) for metric in ordered), class_="charts")
+    measured = [
+        metric for metric in ordered if any(arm.means[evaluation.profile, metric.name].count for arm in evaluation.arms)
+    ]
+    rest = ", ".join(metric.title for metric in ordered if metric not in measured)
+    more = f"Without a figure, for reasons that stand in the table: {rest}."
+    return join(
+        tag("div", _outcomes(evaluation), *(_chart(evaluation, metric) for metric in measured), class_="charts"),
+        tag("p", more, class_="hint", style="margin-top: 14px") if rest else None,
+    )
 
 
 def _outcomes(evaluation: Evaluation) -> Markup:
@@ -101,7 +109,7 @@ def table(evaluation: Evaluation, profile: ProfileName) -> Markup:
 def _cell(metric: Metric, found: Estimate, reason: str | None) -> Markup:
     """A mean with its interval, or why there is none."""
     if found.mean is None:
-        return tag("td", _DASH, tag("span", reason, class_="interval") if reason else None, class_="number")
+        return tag("td", _DASH, tag("span", reason, class_="worth") if reason else None, class_="number")
     interval = None
     if found.low is not None and found.high is not None:
         interval = tag("span", f"{_written(metric, found.low)} to {_written(metric, found.high)}", class_="interval")
@@ -111,7 +119,7 @@ def _cell(metric: Metric, found: Estimate, reason: str | None) -> Markup:
 def _difference(metric: Metric, found: Difference | None) -> Markup:
     """Mean difference, its interval, and what it is worth; or why there is none."""
     if found is None or found.estimate.mean is None:
-        return tag("td", _DASH, tag("span", found.reason, class_="interval") if found else None, class_="number")
+        return tag("td", _DASH, tag("span", found.reason, class_="worth") if found else None, class_="number")
     estimate, paired = found.estimate, found.paired
     shown = tag("strong" if paired.seen else "span", _written(metric, estimate.mean or 0.0, signed=True))
     if estimate.low is None or estimate.high is None:

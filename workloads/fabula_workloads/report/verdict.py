@@ -4,20 +4,22 @@ baseline.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 from fabula_workloads.judging.figures import Judged
 from fabula_workloads.metrics.bootstrap import Estimate
 from fabula_workloads.metrics.evaluation import ArmFigures, Evaluation
 
 NOBODY = Judged()
 _NAMED = 4
-"""Metrics that the sentence names; the table has the rest."""
+"""Metrics, and arms without a difference, that the sentence names; the table has the rest."""
 
 
 def verdict(evaluation: Evaluation, judged: Judged = NOBODY) -> str:
     """The sentence."""
     others = [arm for arm in evaluation.arms if arm.name != evaluation.baseline]
     preferred = (_preferred(judged, arm.name, evaluation.baseline) for arm in others)
-    told = [_bounds(evaluation), *preferred, _distrusted(judged), *(_differs(evaluation, arm) for arm in others)]
+    told = [_bounds(evaluation), *preferred, _distrusted(judged), *_differences(evaluation, others)]
     return "; ".join(filter(None, told)).rstrip(".") + "." if any(told) else "There is nothing to compare."
 
 
@@ -72,8 +74,26 @@ def _joined(names: list[str]) -> str:
     return f"{', '.join(most)} and {last}" if most else last
 
 
-def _differs(evaluation: Evaluation, arm: ArmFigures) -> str:
-    """What is better, worse or otherwise than the baseline, after correction for how much was looked at."""
+def _differences(evaluation: Evaluation, others: Sequence[ArmFigures]) -> Iterator[str]:
+    """What each arm has of the baseline; arms that have nothing of it are told of together."""
+    alike: dict[str, list[str]] = {}
+    for arm in others:
+        told, compared = _differs(evaluation, arm)
+        if told:
+            yield f"{arm.name} against {evaluation.baseline} is {told}"
+        else:
+            metrics = "1 metric" if compared == 1 else f"{compared} metrics"
+            alike.setdefault(f"no difference in {metrics}" if compared else "", []).append(arm.name)
+    for words, names in alike.items():
+        several, many = len(names) > 1, len(names) > _NAMED
+        who = f"{len(names)} arms" if many else _joined(names)
+        does = (f"show{'' if several else 's'} " + words) if words else "cannot be compared"
+        yield f"{who} against {evaluation.baseline} {does}"
+
+
+def _differs(evaluation: Evaluation, arm: ArmFigures) -> tuple[str, int]:
+    """What is better, worse or otherwise than the baseline, after correction for how much was looked at; and how many
+    metrics were compared."""
     better: list[str] = []
     worse: list[str] = []
     other: list[str] = []
@@ -86,14 +106,17 @@ def _differs(evaluation: Evaluation, arm: ArmFigures) -> str:
         if found.paired.seen:
             rises = found.estimate.mean > 0
             kind = other if metric.better is None else better if rises == (metric.better == "higher") else worse
-            kind.append(metric.title.lower())
-    versus = f"{arm.name} against {evaluation.baseline}"
-    if not compared:
-        return f"{versus} cannot be compared"
+            kind.append(in_sentence(metric.title))
     parts = [f"{word} in {_listed(names)}" for word, names in (("better", better), ("worse", worse)) if names]
     if other:
         parts.append(f"different in {_listed(other)}")
-    return f"{versus} is {', '.join(parts)}" if parts else f"{versus} shows no difference in {compared} metrics"
+    return ", ".join(parts), compared
+
+
+def in_sentence(title: str) -> str:
+    """A title within a sentence: small, but for what is a name, such as CIDEr."""
+    first, space, rest = title.partition(" ")
+    return (first if first[1:] != first[1:].lower() else first.lower()) + space + rest
 
 
 def _listed(names: list[str]) -> str:

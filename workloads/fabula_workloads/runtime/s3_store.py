@@ -51,6 +51,10 @@ _REFUSED = frozenset(
 )
 _NO_SPACE = frozenset({"QuotaExceeded", "InsufficientStorage", "XMinioStorageFull", "507"})
 _TAKEN = frozenset({"PreconditionFailed", "412"})
+_TRANSFER_FAILED = {
+    "RetriesExceededError": "was cut off in the middle again and again",
+    "S3DownloadFailedError": "changed while it was copied",
+}
 _CONFLICT = frozenset({"ConditionalRequestConflict", "OperationAborted", "409"})
 
 
@@ -186,6 +190,11 @@ class S3Store:
             raise from_s3_error(self._explained(error, path), f"{self.uri}/{path}".rstrip("/"), self._bucket) from error
         except OSError as error:
             raise from_os_error(error, f"{self.uri}/{path}") from error
+        except Exception as error:
+            # Large objects come by boto3's transfers, whose failures are neither botocore's nor exported by boto3.
+            if (what := _TRANSFER_FAILED.get(type(error).__name__)) is None:
+                raise
+            raise TryAgain(f"{self.uri}/{path} {what}", "StoreUnavailable") from error
 
     def _explained(self, error: BotoCoreError | ClientError, path: str) -> BotoCoreError | ClientError:
         """An answer to HEAD has no body, so a 403 does not say whether keys are wrong or lack a right: a GET does."""

@@ -16,6 +16,10 @@ EVALUATION = EvaluationParts(
         item="sequence",
         items="picture sequences",
         about_items="The pictures that every arm was shown, and what each of them said.",
+        about_profiles={
+            "v2": "Labels are no text, answers without turns have no figure, CLIP reads passages whole.",
+            "paper-v1": "An answer without a readable turn counts as zero; CLIPScore is the same for every long text.",
+        },
         # The human story is no answer that one would compare with.
         asked=lambda sample: Markup(""),
         shown=shown,

@@ -21,6 +21,10 @@ REPORT = ReportParts(
     item="clip",
     items="clips",
     about_items="What a person said of each clip, and what each arm says.",
+    about_profiles={
+        "v2": "Round brackets are no words, and R@k/N takes every clip of a film.",
+        "paper-v1": "A round bracket is a word, and R@k/N leaves out the clips behind a film's last whole window.",
+    },
     asked=asked,
     sections=(
         Section("Films", "Where an arm comes near to the reference (CIDEr), along each film.", timelines),

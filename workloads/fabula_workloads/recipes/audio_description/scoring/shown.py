@@ -19,7 +19,7 @@ def asked(sample: EvaluationSample) -> Markup:
     """Where a clip stands, what was said before it, and what a person said there."""
     if not isinstance(sample, NarrationEvaluationSample):
         return Markup("")
-    told = [("Clip", f"{sample.film}, {sample.start:g} to {sample.end:g}")]
+    told = [("Clip", f"{sample.film}, {sample.start:g} to {sample.end:g} as annotated")]
     told += [("Before", sample.previous.text)] if sample.previous else []
     told += [("Reference", sample.reference)]
     if names := sorted(names_of(sample)):

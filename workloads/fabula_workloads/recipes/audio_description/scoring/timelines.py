@@ -17,6 +17,8 @@ CIDER = "audio-description/cider"
 FILMS, CLIPS, ENDS = 8, 60, 5
 """At most so many films, clips of one in words, and clips at either end."""
 _WIDTH, _LEFT, _ROW = 1000, 110, 22
+_LETTER = 7
+"""Width of a letter of an arm's name."""
 _FAINTEST = 0.12
 
 Said = Mapping[str, Mapping[str, str]]
@@ -46,23 +48,24 @@ def _film(told: Told, film: str, clips: Sequence[NarrationEvaluationSample], sai
     summary = tag("summary", f"{len(clips)} clips in words")
     table = tag("div", tag("table", tag("thead", head), tag("tbody", *rows)), class_="scroll")
     words = tag("details", summary, table, more)
-    return tag("article", tag("h3", film), _strips(told, film, clips), words, class_="card sample")
+    return tag("article", tag("h3", film), _strips(told, film, clips), words, class_="card piece")
 
 
 def _strips(told: Told, film: str, clips: Sequence[NarrationEvaluationSample]) -> Markup:
     """A rectangle for each clip where it stands in the film; without a figure only its outline."""
     first, last = min(one.start for one in clips), max(one.end for one in clips)
     length, arms = max(last - first, 1e-9), told.evaluation.arms
+    margin = max(_LEFT, 20 + _LETTER * max(len(short(arm.name)) for arm in arms))
     key = (told.evaluation.profile, CIDER)
     most = max((value for arm in arms for value in arm.samples.get(key, {}).values()), default=0.0) or 1.0
     parts = [f'<svg class="chart" viewBox="0 0 {_WIDTH} {_ROW * len(arms) + 18}" role="img" '
              f'aria-label="{escape(film, quote=True)} along its time">']  # fmt: skip
     for number, arm in enumerate(arms):
         top = _ROW * number
-        parts.append(f'<text class="arm" x="{_LEFT - 10}" y="{top + 15}">{escape(short(arm.name))}</text>')
+        parts.append(f'<text class="arm" x="{margin - 10}" y="{top + 15}">{escape(short(arm.name))}</text>')
         for clip in clips:
-            left = _LEFT + (clip.start - first) / length * (_WIDTH - _LEFT)
-            wide = max(1.5, (clip.end - clip.start) / length * (_WIDTH - _LEFT) - 0.5)
+            left = margin + (clip.start - first) / length * (_WIDTH - margin)
+            wide = max(1.5, (clip.end - clip.start) / length * (_WIDTH - margin) - 0.5)
             figure = arm.samples.get(key, {}).get(clip.id)
             shade = 0.0 if figure is None else _FAINTEST + (1 - _FAINTEST) * min(1.0, figure / most)
             parts.append(
@@ -70,9 +73,10 @@ def _strips(told: Told, film: str, clips: Sequence[NarrationEvaluationSample]) -
                 f'fill-opacity="{shade:.2f}" stroke-width=".5" stroke-opacity=".4"/>'
             )
     unit, bottom = unit_seconds(told), _ROW * len(arms) + 13
-    parts.append(f'<text class="tick" x="{_LEFT + 24}" y="{bottom}">{clock(unit * first, ".")[:8]}</text>')
+    parts.append(f'<text class="tick" x="{margin + 24}" y="{bottom}">{clock(unit * first, ".")[:8]}</text>')
     parts.append(f'<text class="tick" x="{_WIDTH - 26}" y="{bottom}">{clock(unit * last, ".")[:8]}</text></svg>')
-    return Markup("".join(parts))
+    # Where the page is narrow the strip is moved along, for scaled down it could not be read.
+    return tag("div", Markup("".join(parts)), class_="scroll wide")
 
 
 def _row(told: Told, sample: NarrationEvaluationSample, said: Said) -> Markup:
@@ -112,7 +116,7 @@ def _item(told: Told, name: str, figure: float, said: Mapping[str, str]) -> Mark
         tag("div", *pictures, class_="pictures") if pictures else None,
         tag("dl", *lines),
         names_line(sample, said[name]),
-        class_="card sample",
+        class_="card piece",
     )
 
 

@@ -58,26 +58,25 @@ def _strip(told: Told, sample: ClipSample) -> Markup:
         tag(
             "figure",
             void("img", src=source, alt=f"second {at:g}", style="display:block;width:100%"),
-            tag("figcaption", f"{at:g} s"),
+            tag("figcaption", f"{at:g} s", style="font-size:12px;padding:0 4px"),
             # As wide as the time until the next one, so that the lines below it have the same seconds.
             style=f"flex:1;min-width:0;box-sizing:border-box;margin:0;border:3px solid {_border(sample, at)}",
         )
         for at, source in zip(sample.strip, pictures, strict=False)
     ]
-    lines = [_line(sample, "span", sample.span[0], sample.span[1] - sample.span[0], "")] if sample.span else []
+    lines = []
+    if sample.span is not None:
+        start, end = sample.span
+        lines.append(_line(sample, "reply belongs", start, end - start, f"{start:g} to {end:g} s", "var(--good)"))
+    colours = {arm.name: f"var(--c{index % 8})" for index, arm in enumerate(told.evaluation.arms)}
     for measured in told.evaluation.answers:
         if measured.answer.sample == sample.id:
             reply = sample.reply(measured.answer.text or "")
-            name = measured.answer.arm
-            lines.append(_line(sample, name, reply.at, 0.0, reply.text if reply.at is not None else "(silence)"))
-    return tag(
-        "div",
-        tag("h3", sample.id),
-        tag("div", *frames, style="display:flex"),
-        *lines,
-        class_="card",
-        style="padding:12px",
-    )
+            name, words = measured.answer.arm, reply.text if reply.at is not None else "(silence)"
+            lines.append(_line(sample, name, reply.at, 0.0, words, colours[name]))
+    # Where the page is narrow the strip is moved along: its frames and the lines below keep the same seconds.
+    strip = tag("div", tag("div", tag("div", *frames, style="display:flex"), *lines), class_="scroll wide")
+    return tag("div", tag("h3", sample.id), strip, class_="card piece")
 
 
 def _border(sample: ClipSample, at: float) -> str:
@@ -85,7 +84,7 @@ def _border(sample: ClipSample, at: float) -> str:
     return "var(--good, #2a7)" if within else "transparent"
 
 
-def _line(sample: ClipSample, name: str, at: float | None, seconds: float, text: str) -> Markup:
+def _line(sample: ClipSample, name: str, at: float | None, seconds: float, text: str, colour: str) -> Markup:
     """A line of time: a bar where something belongs, or a mark where something was said."""
     whole = max(sample.end - sample.start, 1e-6)
     children = []
@@ -95,10 +94,10 @@ def _line(sample: ClipSample, name: str, at: float | None, seconds: float, text:
         children.append(
             tag(
                 "span", "",
-                style=f"position:absolute;left:{left:.2f}%;width:{wide};height:8px;top:5px;background:currentColor",
+                style=f"position:absolute;left:{left:.2f}%;width:{wide};height:8px;top:5px;background:{colour}",
             )
         )  # fmt: skip
-    bar = tag("div", *children, style=f"position:relative;height:{_LINE}px;border-bottom:1px solid")
+    bar = tag("div", *children, style=f"position:relative;height:{_LINE}px;border-bottom:1px solid var(--line)")
     moment = "" if at is None or seconds else f"{at:g} s: "
     return tag("div", tag("b", name), f" {moment}{text}", bar)
 
@@ -139,6 +138,11 @@ REPORT = ReportParts(
     item="clip",
     items="clips",
     about_items="What was to be seen, what was awaited when, and what each arm said at which second.",
+    about_profiles={
+        "v2": "An answer's letter is no word's first one, yes and no are words, and a question that stands twice "
+        "counts once.",
+        "paper-v1": "The first of the letters A to E anywhere in an answer is its choice.",
+    },
     asked=_asked,
     shown=_shown,
     counted=_counted,
