@@ -69,5 +69,11 @@ COLUMNS: dict[Kind, list[Column]] = {
 
 def columns(kind: Kind) -> list[Column]:
     """The columns of `kubectl get`: every run's, and those that the installed recipes add."""
-    added = [one for recipe in recipes().values() for one in recipe.columns.get(kind, ())]
-    return [*COLUMNS[kind], *(_column(one.name, one.path, one.type, wide=one.wide, about=one.about) for one in added)]
+    added: dict[tuple[str, str], Column] = {}
+    for recipe in recipes().values():
+        for one in recipe.columns.get(kind, ()):
+            # What two recipes show alike stands once: a run of either fills it.
+            added.setdefault(
+                (one.name, one.path), _column(one.name, one.path, one.type, wide=one.wide, about=one.about)
+            )
+    return [*COLUMNS[kind], *added.values()]

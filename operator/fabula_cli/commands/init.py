@@ -38,6 +38,9 @@ def _block(schema: dict[str, Any], given: dict[str, Any], indent: str, every: bo
         if field in given:
             yield from _about(below, indent)
             yield from _given(field, below, given[field], indent, every)
+        elif field in schema.get("required", ()):
+            yield from _about(below, indent)
+            yield f"{indent}{field}: <{_kind(below)}>"  # no example: `validate` names it until it is filled in
         elif every:
             yield from _about(below, indent)
             yield from _commented(field, below, indent, "# ")

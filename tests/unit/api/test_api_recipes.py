@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from fabula_api.columns import columns
 from fabula_api.crd import spec_schema
 from fabula_api.eval_run import EvalRunSpec
 from fabula_api.metrics import METRICS
@@ -17,6 +18,7 @@ from fabula_api.recipes import (
     API_KINDS,
     ENTRY_POINTS,
     HELD_OUT,
+    Column,
     Kind,
     Recipe,
     RecipesBroken,
@@ -189,3 +191,10 @@ def test_what_a_recipe_has_no_use_for_is_refused_by_crd_and_operator(
     else:
         assert problem == f"spec.{field}: it says nothing under recipe {given['recipe']}; leave it out"
         assert found == [f"spec.{field}"]
+
+
+def test_a_column_that_two_recipes_have_alike_stands_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = Column("Words", ".status.figures.meanWords", "number")
+    both = {name: replace(BLIND, columns={"DatasetBuild": (words,)}) for name in ("one", "other")}
+    monkeypatch.setattr("fabula_api.columns.recipes", lambda: both)
+    assert [one["name"] for one in columns("DatasetBuild")].count("Words") == 1

@@ -1,6 +1,7 @@
 """Files checked without a cluster, and files to begin from: each wrong one is named by line and field."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,14 @@ def test_a_new_file_is_valid_as_it_is(kind: Kind, recipe: str, every: bool) -> N
     found = verdict(text)
     assert (found.name, found.problems) == (f"{kind}/mine", ())
     assert max(map(len, text.splitlines())) <= 120
+
+
+def test_a_recipe_without_examples_says_what_has_to_be_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    bare = {"podcast": replace(recipes()["podcast"], examples={})}
+    monkeypatch.setattr("fabula_cli.commands.init.recipes", lambda: bare)
+    text = template("FineTuneRun", "podcast", "mine", every=False)
+    assert "\n  dataset: <map>\n" in text and "\n  model: <map>\n" in text
+    assert {one.field for one in verdict(text).problems} >= {"spec.dataset", "spec.model"}
 
 
 @pytest.mark.parametrize("kind", API_KINDS)

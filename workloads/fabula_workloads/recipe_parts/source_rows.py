@@ -79,7 +79,7 @@ def check_unreadable(readable: int, bad: Sequence[Unreadable], most: float, fiel
         raise InputInvalid(f"{len(bad)} of {total} rows cannot be read, more than {field} {most:g} allows: {shown}")
 
 
-def commit_rows(
+def commit_ingested(
     context: StageContext,
     store: Store,
     kind: str,

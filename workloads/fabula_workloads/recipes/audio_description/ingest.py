@@ -17,7 +17,7 @@ from fabula_api.status import Lineage
 from fabula_workloads.recipe_parts.source_rows import (
     Unreadable,
     check_unreadable,
-    commit_rows,
+    commit_ingested,
     digest_of_origins,
     origin,
     read_file,
@@ -75,7 +75,7 @@ def run(context: StageContext) -> StageResult:
         # Banks and films are not among the parts: their digests are, so that later stages' keys cover what they read.
         ("sources.json", (json.dumps({one.name: one.digest for one in lineage}, sort_keys=True) + "\n").encode()),
     ]
-    return commit_rows(context, store, KIND, files, _counts(rows, bad), lineage)
+    return commit_ingested(context, store, KIND, files, _counts(rows, bad), lineage)
 
 
 def _lineage(context: StageContext, source: NarrationSource) -> Iterator[Lineage]:

@@ -12,7 +12,7 @@ from fabula_api.status import Lineage
 from fabula_workloads.recipe_parts.source_rows import (
     Unreadable,
     check_unreadable,
-    commit_rows,
+    commit_ingested,
     digest_of_origins,
     origin,
     read_file,
@@ -50,7 +50,7 @@ def run(context: StageContext) -> StageResult:
     counts["row/ok"] = len(rows)
     counts.update(f"row/skipped/{one.reason}" for one in bad)
     kept = {name: count for name, count in sorted(counts.items()) if count or name == "row/ok"}
-    return commit_rows(context, store, KIND, row_files(rows, bad), kept, lineage)
+    return commit_ingested(context, store, KIND, row_files(rows, bad), kept, lineage)
 
 
 def _lineage(context: StageContext, source: VideoSource) -> Lineage:
