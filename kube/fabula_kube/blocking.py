@@ -146,4 +146,13 @@ class Client:
             timeout = (REQUEST_SECONDS, silence)
             return self._rest.request(method, url, headers, body, _request_timeout=timeout).response
         except (urllib3.exceptions.HTTPError, ApiException, OSError) as error:
-            raise NoAnswer(f"{self.credentials.server}: {error}") from error
+            raise NoAnswer(f"{self.credentials.server}: {_in_short(error)}") from error
+
+
+def _in_short(error: BaseException) -> str:
+    """What the network says of a call that got no answer, without what urllib3 and the client put around it: connection
+    refused, a name that is not known, a certificate that is not trusted."""
+    while (inner := getattr(error, "reason", None) or error.__cause__) is not None and isinstance(inner, BaseException):
+        error = inner
+    words = str(getattr(error, "strerror", None) or error).strip()
+    return words.rpartition(": ")[2] if isinstance(error, urllib3.exceptions.HTTPError) else words

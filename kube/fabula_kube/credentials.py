@@ -112,14 +112,15 @@ def _read(files: str) -> tuple[Named, Named, str | None]:
     current: str | None = None
     for path in (Path(part).expanduser() for part in files.split(os.pathsep) if part):
         try:
-            config = yaml.safe_load(path.read_text())
+            config = yaml.safe_load(path.read_text()) or {}
             for found, many, one in ((contexts, "contexts", "context"), (users, "users", "user")):
                 for item in config.get(many) or ():
                     found.setdefault(item["name"], item.get(one) or {})
         except FileNotFoundError:
             continue
         except (OSError, yaml.YAMLError, AttributeError, KeyError, TypeError) as error:
-            raise NoCredentials(f"{path} is no kubeconfig: {error}") from error
+            words = getattr(error, "strerror", None) or " ".join(str(error).split())
+            raise NoCredentials(f"{path} is no kubeconfig: {words}") from error
         current = current or config.get("current-context")
     if not contexts and not users:
         raise NoCredentials(f"no credentials for a cluster: {files} is not there or is empty")

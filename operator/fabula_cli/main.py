@@ -164,6 +164,8 @@ def kubeconfig(
 def env(home: HomeOption = None) -> None:
     """Print shell lines that make kubectl and fabula use this cluster: eval "$(fabula env)"."""
     place = _home(home)
+    if not place.kubeconfig.exists():
+        raise _fail(NotRunning(f"no cluster was ever up in {place.root}; start one with `fabula up`"))
     typer.echo(f"export KUBECONFIG={place.kubeconfig}")
     typer.echo(f"export FABULA_HOME={place.root}")
     typer.echo(f"export PATH={Path(sys.executable).parent}:$PATH")

@@ -15,7 +15,8 @@ import pytest
 import typer
 import typer.main
 
-from fabula_cli.commands.validate import documents, judge, runs_of
+from fabula_cli.commands.validate import judge, runs_of
+from fabula_cli.documents import documents
 from fabula_cli.main import app
 
 if TYPE_CHECKING:

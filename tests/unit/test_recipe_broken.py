@@ -13,11 +13,12 @@ from tests.support.observations import NOW, condition, observed, step
 from tests.support.told_runs import manifest
 
 from fabula_api import generate
-from fabula_api.recipes import ENTRY_POINTS, broken, found, recipes
+from fabula_api.recipes import ENTRY_POINTS, broken, loading, recipes
 from fabula_cli.commands.init import init
-from fabula_cli.commands.validate import documents, judge
+from fabula_cli.commands.validate import judge
 from fabula_cli.diagnosis import Facts
 from fabula_cli.diagnosis import judge as judge_cluster
+from fabula_cli.documents import documents
 from fabula_operator.plan.lifecycle import plan
 from fabula_workloads.recipe_parts import parts_of
 from fabula_workloads.runtime.entry import parse_config
@@ -29,8 +30,8 @@ SAID = "recipe captions of an unnamed package cannot be used: captions.recipe:CA
 @pytest.fixture(autouse=True)
 def installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     point = EntryPoint("captions", "captions.recipe:CAPTIONS", ENTRY_POINTS)
-    now = found.Installed(recipes(), found.load([point]).broken)
-    monkeypatch.setattr(found, "installed", lambda: now)
+    now = loading.Installed(recipes(), loading.load([point]).broken)
+    monkeypatch.setattr(loading, "installed", lambda: now)
     yield
     assert list(broken()) == ["captions"]
 

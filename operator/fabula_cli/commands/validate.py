@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import json
-import sys
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import yaml
 from rich.console import Console
 
 from fabula_api.base import API_VERSION, GROUP
 from fabula_api.crd import crd
 from fabula_api.eval_run import EvalRunSpec
 from fabula_api.judging import planned_words
-from fabula_api.recipes import API_KINDS, Kind, broken
-from fabula_api.specs import DEFAULT
+from fabula_api.recipes import API_KINDS, Kind
 from fabula_cli.display import shown
+from fabula_cli.documents import Document, read
 from fabula_cli.exits import CommandFailed, Exit, told
 from fabula_cli.output import Output
 from fabula_local.schema.cel import CelRules
@@ -33,37 +33,9 @@ from fabula_operator.plan.lifecycle.accept import accept
 from fabula_operator.plan.seen.observed import Environment, Observed, Reference, Run
 from fabula_operator.plan.stages.references import named_runs
 
-
-@dataclass(frozen=True, slots=True)
-class Document:
-    """One YAML document of a file."""
-
-    file: str
-    node: yaml.Node
-    value: Any
-
-    def line(self, path: str) -> int:
-        """Line of a field such as `spec.arms[0].name`; of the nearest one above it that is there."""
-        node, at = self.node, self.node.start_mark.line
-        for part in path.replace("[", ".[").split("."):
-            below = _below(node, part)
-            if below is None:
-                break
-            at, node = below
-        return at + 1
-
-
-def _below(node: yaml.Node, part: str) -> tuple[int, yaml.Node] | None:
-    if isinstance(node, yaml.SequenceNode) and part.startswith("["):
-        number = part.strip("[]")
-        if number.isdigit() and int(number) < len(node.value):
-            item = node.value[int(number)]
-            return item.start_mark.line, item
-    if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            if key.value == part:
-                return key.start_mark.line, value
-    return None
+_NAME = re.compile(r"[a-z0-9]([-.a-z0-9]*[a-z0-9])?")
+_HOMES = 3
+"""Blocks that are named for a field which stands in the wrong one; where more have it, none is meant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,32 +98,32 @@ def judge(document: Document, root: str, beside: Beside | None = None) -> Verdic
     meta = obj.get("metadata")
     name = meta.get("name") if isinstance(meta, dict) else None
     title = f"{obj.get('kind')}/{name}"
-    if str(obj.get("apiVersion", "")).partition("/")[0] != GROUP:
+    kind = next((one for one in API_KINDS if one == obj.get("kind")), None)
+    version = str(obj.get("apiVersion", ""))
+    if version.partition("/")[0] != GROUP:
+        if kind is not None:  # nobody else has kinds of these names
+            return _verdict(document, title, [("apiVersion", f"is {version or 'missing'}; write {API_VERSION}")])
         return Verdict(
             document.file, title, document.line(""), notes=("not one of Fabula's kinds; not looked at",), ours=False
         )
-    kind = next((one for one in API_KINDS if one == obj.get("kind")), None)
-    if obj["apiVersion"] != API_VERSION:
-        return _verdict(document, title, [("apiVersion", f"is {obj['apiVersion']}; this version knows {API_VERSION}")])
+    if version != API_VERSION:
+        return _verdict(document, title, [("apiVersion", f"is {version}; this version knows {API_VERSION}")])
     if kind is None:
         return _verdict(document, title, [("kind", f"is no kind of {API_VERSION}; it has {', '.join(API_KINDS)}")])
-    if not isinstance(name, str) or not name:
-        return _verdict(document, title, [("metadata.name", "is missing")])
-    asked = obj.get("spec")
-    if isinstance(asked, dict) and (unusable := broken().get(str(asked.get("recipe", DEFAULT)))):
-        # First and alone: what else is right, only its recipe could tell.
-        return _verdict(document, title, [("spec.recipe", unusable)])
+    if problem := _misnamed(obj, name):
+        return _verdict(document, title, [problem])
     schema, rules = _checker(kind)
     key = _key(obj)
     twin = (beside or {}).get(key) if key is not None else None
-    found = [(path, "is no field of this kind") for path in prune(obj, schema)]
+    found = [(path, _unknown(path, schema)) for path in prune(obj, schema)]
     if twin is not None and twin is not document:
         words = f"{title} stands in {twin.file}:{twin.line('')} already; the one that is applied last would replace it"
         found.append(("metadata.name", words))
     apply_defaults(obj, schema)
     wrong = against_schema(obj, schema)
     wrong += rules.check(obj, None, wrong)
-    found += [(error.field, error.message) for error in wrong]
+    # What the server says beside the errors of having looked no further is none.
+    found += [(error.field, error.message) for error in wrong if error.field != "<nil>"]
     notes = []
     if not found:
         seen = Observed(
@@ -169,6 +141,45 @@ def judge(document: Document, root: str, beside: Beside | None = None) -> Verdic
             if isinstance(accepted.spec, EvalRunSpec) and (planned := planned_words(accepted.spec)):
                 notes.append(planned)
     return _verdict(document, title, found, tuple(notes))
+
+
+def _misnamed(obj: dict[str, Any], name: Any) -> tuple[str, str] | None:
+    """What is wrong with an object's name, which no cluster would take."""
+    if name is None or name == "":
+        near = get_close_matches("metadata", [key for key in obj if key != "metadata"], n=1)
+        return "metadata.name", "is missing" + (f"; did you mean metadata by {near[0]}?" if near else "")
+    if not isinstance(name, str):
+        return "metadata.name", f"is no text but {name}; put it in quotes"
+    if _NAME.fullmatch(name) is None or len(name) > 253:
+        return (
+            "metadata.name",
+            f"{name} is no name: small letters, digits, - and ., with no - or . at its ends",
+        )
+    return None
+
+
+def _unknown(path: str, schema: dict[str, Any]) -> str:
+    """That a field is none, and which is meant: one of nearly that name beside it, or of that name elsewhere."""
+    *blocks, name = path.replace("[", ".[").split(".")
+    block: dict[str, Any] = schema
+    for part in blocks:
+        below = block.get("items") if part.startswith("[") else block.get("properties", {}).get(part)
+        block = below if isinstance(below, dict) else {}
+    if near := get_close_matches(name, block.get("properties", {}), n=1):
+        return f"is no field of this kind; did you mean {near[0]}?"
+    homes = list(_homes(name, schema, ""))
+    return "is no field of this kind" + (f"; it belongs to {' or '.join(homes)}" if 0 < len(homes) <= _HOMES else "")
+
+
+def _homes(name: str, schema: Mapping[str, Any], path: str) -> Iterator[str]:
+    """Blocks that have a field of that name."""
+    for field_name, below in schema.get("properties", {}).items():
+        where = f"{path}.{field_name}".lstrip(".")
+        if field_name == name and path:
+            yield path
+        yield from _homes(name, below, where)
+    if isinstance(schema.get("items"), dict):
+        yield from _homes(name, schema["items"], f"{path}[]")
 
 
 def _placed(message: str) -> tuple[str, str]:
@@ -190,37 +201,9 @@ def _as_run(obj: dict[str, Any], kind: Kind) -> Run:
 
 
 def _verdict(document: Document, title: str, found: Sequence[tuple[str, str]], notes: tuple[str, ...] = ()) -> Verdict:
-    problems = tuple(Problem(path, message, document.line(path)) for path, message in found)
-    return Verdict(document.file, title, document.line(""), problems, notes)
-
-
-def read(files: Sequence[Path]) -> Iterator[Document]:
-    """Every document of files, of the YAML files in folders, and of stdin (`-`). Raises CommandFailed."""
-    for path in files:
-        if str(path) == "-":
-            yield from documents("stdin", sys.stdin.read())
-            continue
-        found = sorted(one for one in path.iterdir() if one.suffix in (".yaml", ".yml")) if path.is_dir() else [path]
-        if not found:
-            raise CommandFailed(Exit.ABSENT, f"there is no .yaml file in {path}")
-        for one in found:
-            try:
-                text = one.read_text()
-            except (OSError, UnicodeDecodeError) as error:
-                raise CommandFailed(Exit.ABSENT, f"{one} cannot be read: {error}") from None
-            yield from documents(str(one), text)
-
-
-def documents(file: str, text: str) -> Iterator[Document]:
-    """The documents of a YAML text. Raises CommandFailed for what is no YAML."""
-    try:
-        for node in yaml.compose_all(text, yaml.SafeLoader):
-            if node is None:
-                continue
-            loader = yaml.SafeLoader("")
-            yield Document(file, node, loader.construct_document(node))
-    except yaml.YAMLError as error:
-        raise CommandFailed(Exit.BAD, f"{file} is no YAML: {' '.join(str(error).split())}") from None
+    problems = [Problem(path, message, document.line(path)) for path, message in found]
+    problems += [Problem(name, "stands twice in its block", line) for name, line in document.repeated()]
+    return Verdict(document.file, title, document.line(""), tuple(problems), notes)
 
 
 def lines(verdict: Verdict) -> list[str]:
@@ -248,7 +231,8 @@ def validate(
         beside = runs_of(given)
         verdicts = [judge(one, root, beside) for one in given]
         if not verdicts:
-            raise CommandFailed(Exit.ABSENT, "there is nothing in what was given")
+            named = ", ".join(map(str, files))
+            raise CommandFailed(Exit.ABSENT, f"there is nothing in {named}: no document, or only comments")
         if output == "json":
             typer.echo(json.dumps([asdict(one) for one in verdicts], indent=2))
         console = Console(soft_wrap=True)

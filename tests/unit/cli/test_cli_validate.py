@@ -11,7 +11,8 @@ from tests.support.told_runs import manifest
 
 from fabula_api.recipes import API_KINDS, Kind, recipes
 from fabula_cli.commands.init import template
-from fabula_cli.commands.validate import Verdict, documents, judge, lines, read
+from fabula_cli.commands.validate import Verdict, judge, lines, runs_of
+from fabula_cli.documents import documents, read
 from fabula_cli.exits import CommandFailed, Exit
 
 ROOT = Path(__file__).parents[3]
@@ -146,3 +147,62 @@ def test_every_field_of_a_new_file_can_be_uncommented(kind: Kind) -> None:
     fields = API_KINDS[kind].spec.model_fields.items()
     kept = {info.alias or name for name, info in fields if info.is_required() or info.get_default() is not None}
     assert kept <= set(yaml.safe_load(opened)["spec"])
+
+
+RUN = "apiVersion: fabula.dev/v1alpha1\nkind: FineTuneRun\nmetadata: {name: one}\nspec:\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (RUN + "  loraa: {}\n", "run.yaml:5: spec.loraa: is no field of this kind; did you mean lora?"),
+        (RUN + "  learningRate: 1\n",
+         "run.yaml:5: spec.learningRate: is no field of this kind; it belongs to spec.training"),
+        (RUN + "  training: {seeed: 1}\n", "spec.training.seeed: is no field of this kind; did you mean seed?"),
+        (RUN + "  model: {uri: a}\n  model: {uri: b}\n", "run.yaml:6: model: stands twice in its block"),
+        (RUN.replace("fabula.dev", "fabla.dev"),
+         "run.yaml:1: apiVersion: is fabla.dev/v1alpha1; write fabula.dev/v1alpha1"),
+        (RUN.replace("one", "My Run"), "run.yaml:3: metadata.name: My Run is no name"),
+        (RUN.replace("one", "2026-01-01"), "metadata.name: is no text but 2026-01-01; put it in quotes"),
+        (RUN.replace("metadata", "metdata"), "metadata.name: is missing; did you mean metadata by metdata?"),
+        ("kind: List\napiVersion: v1\nitems:\n- apiVersion: fabula.dev/v1alpha1\n  kind: EvalRuns\n",
+         "run.yaml:5: kind: is no kind of fabula.dev/v1alpha1"),
+    ],
+)  # fmt: skip
+def test_what_was_meant_is_told(text: str, said: str) -> None:
+    told = lines(verdict(text))
+    assert any(said in line for line in told), told
+    assert not any("<nil>" in line for line in told)
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"a:\n\tb: 1\n", "run.yaml:2: is no YAML: .*the line is set in by a tab, and YAML knows spaces only"),
+        ("a: 1".encode("utf-16"), "run.yaml is no text in UTF-8 .it is in UTF-16, as PowerShell"),
+        (b"a: \xff\n", "run.yaml is no text in UTF-8 .byte 3 is none"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_told_with_the_line_and_what_to_do(
+    data: bytes, said: str, tmp_path: Path
+) -> None:
+    (tmp_path / "run.yaml").write_bytes(data)
+    with pytest.raises(CommandFailed, match=said):
+        list(read([tmp_path / "run.yaml"]))
+
+
+def test_windows_ends_of_lines_a_mark_at_the_start_and_empty_documents_are_no_matter(tmp_path: Path) -> None:
+    text = "---\n---\n" + RUN + "  dataset: {ref: d}\n  model: {uri: m}\n"
+    (tmp_path / "run.yaml").write_bytes(b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode())
+    (one,) = read([tmp_path / "run.yaml"])
+    assert lines(judge(one, "file:///artifacts"))[0].endswith("run.yaml:3: FineTuneRun/one: valid")
+
+
+def test_runs_of_the_same_files_are_looked_at_together_and_two_of_one_name_are_told() -> None:
+    evaluation = manifest("EvalRun", "one", pixels={"minPixels": 1024, "maxPixels": 4096},
+                          arms=[{"name": "tuned", "model": {"uri": "m"}, "adapter": {"ref": "tune"}}])  # fmt: skip
+    tune = manifest("FineTuneRun", "tune")
+    given = list(documents("run.yaml", "---\n".join(yaml.safe_dump(one) for one in (evaluation, tune, tune))))
+    told = [line for one in given for line in lines(judge(one, "file:///artifacts", runs_of(given)))]
+    assert any("spec.pixels: 1024 to 4096, but the adapter of arm tuned is trained with" in line for line in told), told
+    assert any("metadata.name: FineTuneRun/tune stands in run.yaml:" in line for line in told), told
