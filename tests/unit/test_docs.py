@@ -27,6 +27,10 @@ FOLDERS = ("docs", "images", "charts/fabula", "benchmarks", "examples")
 PAGES = sorted([*ROOT.glob("*.md"), *(page for folder in FOLDERS for page in (ROOT / folder).rglob("*.md"))])
 EXAMPLES = sorted((ROOT / "examples").rglob("*.yaml"))
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
+SOURCES = (
+    "crds", "operator", "kube", "workloads", "localcluster", "quickstart", "charts", "tests", "images", "docs",
+    "benchmarks", "examples", "requirements",
+)  # fmt: skip
 IN_SOURCES = re.compile(r"(docs|images|charts|benchmarks|examples|tests|crds|requirements)/[\w./-]+")
 """A path of the checkout, in a command."""
 
@@ -166,6 +170,21 @@ def test_a_file_that_a_command_names_is_there() -> None:
     named = [(one, word) for one in found for word in one.words if IN_SOURCES.fullmatch(word)]
     assert len(named) > 15
     assert [str(one) for one, word in named if not (ROOT / word).exists()] == []
+
+
+def test_a_file_that_a_page_speaks_of_is_there() -> None:
+    """By its path from the top, or by the end of it: `plan/lifecycle/run.py`."""
+    sources = {str(one.relative_to(ROOT)) for top in SOURCES for one in (ROOT / top).rglob("*")} | set(SOURCES)
+    ends = {"/".join(path.split("/")[-depth:]) for path in sources for depth in range(1, path.count("/") + 2)}
+    spoken = [
+        (name, span.partition("::")[0].rstrip("/"))
+        for name in NAMES
+        for _, span in code((ROOT / name).read_text())
+        if re.fullmatch(rf"({'|'.join(SOURCES)})/[\w./-]+|[a-z_/]+/[a-z_]+\.py", span.partition("::")[0])
+    ]
+    assert len(spoken) > 50
+    # The recipe that a page has its reader write.
+    assert [one for one in spoken if one[1] not in ends and not one[1].startswith("captions/")] == []
 
 
 def test_every_value_that_a_command_sets_is_one_of_the_charts() -> None:
