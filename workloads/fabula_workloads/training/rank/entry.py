@@ -13,6 +13,7 @@ from fabula_workloads.training.libraries.versions import check_versions
 from fabula_workloads.training.messages.failure import from_exception, print_traceback
 from fabula_workloads.training.messages.job import TrainingJob
 from fabula_workloads.training.messages.process import die_with_parent
+from fabula_workloads.training.rank.sockets import keep_socket_paths_short
 
 
 def main() -> None:
@@ -44,6 +45,8 @@ def train(job: TrainingJob, rank: int) -> None:
     """Train as the job says (`run.train`)."""
     spec = job.spec
     prepare_libraries(cuda=spec.topology.device == "cuda", quantized=spec.lora.quantization != "none")
+    if spec.training.loader_workers:
+        keep_socket_paths_short()
     from fabula_workloads.training.rank import run
 
     run.train(job, rank)
