@@ -18,7 +18,8 @@ from fabula_api.base import API_VERSION, GROUP
 from fabula_api.crd import crd
 from fabula_api.eval_run import EvalRunSpec
 from fabula_api.judging import planned_words
-from fabula_api.recipes import API_KINDS, Kind
+from fabula_api.recipes import API_KINDS, Kind, broken
+from fabula_api.specs import DEFAULT
 from fabula_cli.display import shown
 from fabula_cli.documents import Document, read
 from fabula_cli.exits import CommandFailed, Exit, told
@@ -112,6 +113,10 @@ def judge(document: Document, root: str, beside: Beside | None = None) -> Verdic
         return _verdict(document, title, [("kind", f"is no kind of {API_VERSION}; it has {', '.join(API_KINDS)}")])
     if problem := _misnamed(obj, name):
         return _verdict(document, title, [problem])
+    asked = obj.get("spec")
+    if isinstance(asked, dict) and (unusable := broken().get(str(asked.get("recipe", DEFAULT)))):
+        # First and alone: what else is right, only its recipe could tell.
+        return _verdict(document, title, [("spec.recipe", unusable)])
     schema, rules = _checker(kind)
     key = _key(obj)
     twin = (beside or {}).get(key) if key is not None else None
