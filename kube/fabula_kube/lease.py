@@ -15,10 +15,10 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from fabula_kube.errors import ApiError
+from fabula_kube.kinds import LEASE
 from fabula_kube.resource import Obj, Resource
 
 logger = logging.getLogger(__name__)
-LEASE = Resource("coordination.k8s.io", "v1", "Lease", "leases")
 
 
 class Leases(Protocol):

@@ -3,26 +3,25 @@
 A generic client needs no model classes: group, version and plural name are enough to reach any object.
 """
 
-from fabula_kube.lease import LEASE as LEASE
+from fabula_kube.kinds import CONFIG_MAP as CONFIG_MAP
+from fabula_kube.kinds import CRD as CRD
+from fabula_kube.kinds import DEPLOYMENT as DEPLOYMENT
+from fabula_kube.kinds import EVENT as EVENT
+from fabula_kube.kinds import JOB as JOB
+from fabula_kube.kinds import LEASE as LEASE
+from fabula_kube.kinds import NAMESPACE as NAMESPACE
+from fabula_kube.kinds import NODE as NODE
+from fabula_kube.kinds import POD as POD
+from fabula_kube.kinds import PYTORCH_JOB as PYTORCH_JOB
+from fabula_kube.kinds import REPLICA_SET as REPLICA_SET
+from fabula_kube.kinds import SECRET as SECRET
+from fabula_kube.kinds import SERVICE as SERVICE
+from fabula_kube.kinds import SERVICE_ACCOUNT as SERVICE_ACCOUNT
+from fabula_kube.kinds import VOLUME_CLAIM as VOLUME_CLAIM
 from fabula_kube.resource import Obj as Obj
 from fabula_kube.resource import Resource
 
 Kind = Resource
-
-POD = Kind("", "v1", "Pod", "pods")
-NODE = Kind("", "v1", "Node", "nodes", namespaced=False)
-SERVICE = Kind("", "v1", "Service", "services")
-EVENT = Kind("", "v1", "Event", "events")
-NAMESPACE = Kind("", "v1", "Namespace", "namespaces", namespaced=False)
-CONFIG_MAP = Kind("", "v1", "ConfigMap", "configmaps")
-SECRET = Kind("", "v1", "Secret", "secrets")
-SERVICE_ACCOUNT = Kind("", "v1", "ServiceAccount", "serviceaccounts")
-VOLUME_CLAIM = Kind("", "v1", "PersistentVolumeClaim", "persistentvolumeclaims")
-JOB = Kind("batch", "v1", "Job", "jobs")
-PYTORCHJOB = Kind("kubeflow.org", "v1", "PyTorchJob", "pytorchjobs")
-DEPLOYMENT = Kind("apps", "v1", "Deployment", "deployments")
-REPLICA_SET = Kind("apps", "v1", "ReplicaSet", "replicasets")
-CRD = Kind("apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions", namespaced=False)
 
 
 def uid_of(obj: Obj) -> str:

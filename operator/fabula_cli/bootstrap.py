@@ -15,6 +15,7 @@ import yaml
 
 from fabula_api.crd import crds
 from fabula_cli.cluster import connect
+from fabula_kube import kinds
 from fabula_kube.blocking import Client
 from fabula_kube.resource import Resource
 from fabula_operator.rights import cluster_role
@@ -23,12 +24,10 @@ NAMESPACE = "fabula-system"
 SERVICE_ACCOUNT = "fabula-operator"
 _TOKEN_SECONDS = 365 * 24 * 3600
 
-_CRD = Resource("apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions", namespaced=False)
 _RBAC = "rbac.authorization.k8s.io"
-_SERVICE_ACCOUNTS = Resource("", "v1", "ServiceAccount", "serviceaccounts")
 _KINDS = {
-    "Namespace": Resource("", "v1", "Namespace", "namespaces", namespaced=False),
-    "ServiceAccount": _SERVICE_ACCOUNTS,
+    "Namespace": kinds.NAMESPACE,
+    "ServiceAccount": kinds.SERVICE_ACCOUNT,
     "ClusterRole": Resource(_RBAC, "v1", "ClusterRole", "clusterroles", namespaced=False),
     "ClusterRoleBinding": Resource(_RBAC, "v1", "ClusterRoleBinding", "clusterrolebindings", namespaced=False),
 }
@@ -64,7 +63,7 @@ def install(kubeconfig: Path) -> None:
     """Apply CRDs and the operator's objects; the same again changes nothing."""
     client = connect(kubeconfig)
     for manifest in crds():
-        client.apply(_CRD, manifest)
+        client.apply(kinds.CRD, manifest)
     for manifest in operator_objects():
         client.apply(_KINDS[manifest["kind"]], manifest)
     for manifest in crds():
@@ -73,7 +72,7 @@ def install(kubeconfig: Path) -> None:
 
 
 def _established(client: Client, name: str) -> bool:
-    status = client.get(_CRD, None, name).get("status") or {}
+    status = client.get(kinds.CRD, None, name).get("status") or {}
     return any(one["type"] == "Established" and one["status"] == "True" for one in status.get("conditions") or ())
 
 
@@ -84,7 +83,7 @@ def write_operator_kubeconfig(admin: Path, target: Path) -> None:
         "kind": "TokenRequest",
         "spec": {"audiences": [], "expirationSeconds": _TOKEN_SECONDS},
     }
-    path = _SERVICE_ACCOUNTS.path(NAMESPACE, SERVICE_ACCOUNT, "token")
+    path = kinds.SERVICE_ACCOUNT.path(NAMESPACE, SERVICE_ACCOUNT, "token")
     token = connect(admin).request("POST", path, body=request)["status"]["token"]
     source = yaml.safe_load(admin.read_text())
     context = next(c["context"] for c in source["contexts"] if c["name"] == source["current-context"])

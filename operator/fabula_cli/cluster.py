@@ -6,10 +6,9 @@ from pathlib import Path
 
 from fabula_kube.blocking import Client
 from fabula_kube.credentials import from_kubeconfig
-from fabula_kube.resource import Resource
+from fabula_kube.kinds import NAMESPACE
 
 MANAGER = "fabula-cli"
-NAMESPACES = Resource("", "v1", "Namespace", "namespaces", namespaced=False)
 
 
 def connect(kubeconfig: Path) -> Client:
@@ -20,7 +19,7 @@ def connect(kubeconfig: Path) -> Client:
 def reachable(kubeconfig: Path) -> bool:
     """Whether the API server answers."""
     try:
-        connect(kubeconfig).get(NAMESPACES, None, "default")
+        connect(kubeconfig).get(NAMESPACE, None, "default")
     except Exception:
         return False
     return True

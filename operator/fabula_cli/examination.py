@@ -21,6 +21,7 @@ from fabula_cli.model_cache import look as look_at_cache
 from fabula_cli.store import opened, operators
 from fabula_cli.worker_secret import SecretSeen
 from fabula_cli.worker_secret import look as look_at_secret
+from fabula_kube.kinds import CRD, LEASE, NODE, RESOURCE_QUOTA
 from fabula_kube.resource import Obj, Resource
 from fabula_operator.kube.resources import KUEUE
 from fabula_operator.rights import CLUSTER_RULES
@@ -30,10 +31,6 @@ _MONITORS = (
     Resource("monitoring.coreos.com", "v1", "ServiceMonitor", "servicemonitors"),
     Resource("monitoring.coreos.com", "v1", "PodMonitor", "podmonitors"),
 )
-_CRD = Resource("apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions", namespaced=False)
-_NODE = Resource("", "v1", "Node", "nodes", namespaced=False)
-_LEASE = Resource("coordination.k8s.io", "v1", "Lease", "leases")
-_QUOTA = Resource("", "v1", "ResourceQuota", "resourcequotas")
 _AUTHORIZATION = "authorization.k8s.io"
 _OWN_REVIEW = Resource(_AUTHORIZATION, "v1", "SelfSubjectAccessReview", "selfsubjectaccessreviews", namespaced=False)
 _REVIEW = Resource(_AUTHORIZATION, "v1", "SubjectAccessReview", "subjectaccessreviews", namespaced=False)
@@ -49,13 +46,13 @@ def examine(reach: Access, root: str | None) -> Facts:
     release = _release(reach, deployments)
     return Facts(
         namespace=space,
-        crds=seen(lambda: {str(one["metadata"]["name"]): one for one in client.list(_CRD, None)}),
+        crds=seen(lambda: {str(one["metadata"]["name"]): one for one in client.list(CRD, None)}),
         user_rights=seen(lambda: [_own_right(reach, *one) for one in _wanted()]),
         account="/".join(account) if account else None,
         operator_rights=seen(lambda: _operator_rights(reach, account)) if account else (),
         leases=seen(lambda: _leases(reach, release)),
         deployments=deployments,
-        nodes=seen(lambda: client.list(_NODE, None)),
+        nodes=seen(lambda: client.list(NODE, None)),
         local_queues=seen(lambda: _names(client.list(reach.served(_LOCAL_QUEUE), space))),
         monitors=seen(lambda: [name for one in _MONITORS for name in _names(client.list(one, None, _LABELLED))]),
         secret=_secret(reach, release),
@@ -78,14 +75,14 @@ def _leases(reach: Access, release: Installation | Unseen | None) -> list[dict[s
     cluster that is called `fabula` have Leases of that name too."""
     if isinstance(release, Installation):
         return [
-            one for one in reach.client.list(_LEASE, release.lease[0]) if one["metadata"]["name"] == release.lease[1]
+            one for one in reach.client.list(LEASE, release.lease[0]) if one["metadata"]["name"] == release.lease[1]
         ]
-    leases = [one for one in reach.client.list(_LEASE, None) if not one["metadata"]["namespace"].startswith("kube-")]
+    leases = [one for one in reach.client.list(LEASE, None) if not one["metadata"]["namespace"].startswith("kube-")]
     return [one for one in leases if _OURS in str(one["metadata"]["name"])]
 
 
 def _quotas(reach: Access) -> list[dict[str, Any]] | Unseen:
-    quotas = seen(lambda: reach.client.list(_QUOTA, reach.namespace))
+    quotas = seen(lambda: reach.client.list(RESOURCE_QUOTA, reach.namespace))
     # A server without the kind bounds nothing.
     return [] if isinstance(quotas, Unseen) and quotas.why == "NotFound" else quotas
 

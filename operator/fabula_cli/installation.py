@@ -9,11 +9,10 @@ import yaml
 from pydantic import ValidationError
 
 from fabula_cli.access import Access
-from fabula_kube.resource import Resource
+from fabula_kube.kinds import CONFIG_MAP
 from fabula_operator.render.launch import WorkerSettings
 from fabula_operator.render.worker_defaults import WorkerDefaults
 
-_CONFIG_MAP = Resource("", "v1", "ConfigMap", "configmaps")
 _WORKERS = "workers.yaml"
 
 
@@ -38,7 +37,7 @@ def installation(reach: Access, deployment: dict[str, Any]) -> Installation:
     defaults = WorkerDefaults()
     for volume in pod.get("volumes", ()):
         if name := (volume.get("configMap") or {}).get("name"):
-            data = reach.client.get(_CONFIG_MAP, meta["namespace"], name).get("data") or {}
+            data = reach.client.get(CONFIG_MAP, meta["namespace"], name).get("data") or {}
             if _WORKERS in data:
                 defaults = _defaults(data[_WORKERS], f"ConfigMap {name}")
     return Installation(

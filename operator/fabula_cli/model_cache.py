@@ -12,13 +12,10 @@ from fabula_api.worker import WorkerResult
 from fabula_cli.access import Access
 from fabula_cli.checks import Check, Unseen, seen
 from fabula_kube.errors import ApiError
-from fabula_kube.resource import Resource
+from fabula_kube.kinds import JOB, POD, VOLUME_CLAIM
 from fabula_operator.render.worker_defaults import ModelCache
 
 ABOUT = "model cache"
-_CLAIM = Resource("", "v1", "PersistentVolumeClaim", "persistentvolumeclaims")
-_JOB = Resource("batch", "v1", "Job", "jobs")
-_POD = Resource("", "v1", "Pod", "pods")
 _JOBS = "app.kubernetes.io/name=fabula-models"
 
 
@@ -41,7 +38,7 @@ def look(reach: Access, place: ModelCache | None) -> CacheSeen:
 
     def claim() -> dict[str, Any] | None:
         try:
-            return client.get(_CLAIM, space, name)
+            return client.get(VOLUME_CLAIM, space, name)
         except ApiError as error:
             if error.not_found:
                 return None
@@ -50,8 +47,8 @@ def look(reach: Access, place: ModelCache | None) -> CacheSeen:
     return CacheSeen(
         place,
         seen(claim),
-        seen(lambda: client.list(_JOB, space, _JOBS)),
-        seen(lambda: client.list(_POD, space, _JOBS)),
+        seen(lambda: client.list(JOB, space, _JOBS)),
+        seen(lambda: client.list(POD, space, _JOBS)),
     )
 
 

@@ -15,7 +15,7 @@ from fabula_cli.exits import CommandFailed, Exit
 from fabula_cli.home import Home, NotRunning, default_home
 from fabula_kube.connection import NoAnswer
 from fabula_kube.errors import ApiError
-from fabula_kube.resource import Resource
+from fabula_kube.kinds import DEPLOYMENT
 
 if TYPE_CHECKING:
     from fabula_workloads.runtime.store import Store
@@ -25,12 +25,11 @@ ArtifactRoot = Annotated[
     str | None, typer.Option("--artifact-root", help=f"Default: ${VARIABLE}, else what the operator was told.")
 ]
 _OPTION = "--artifact-root="
-_DEPLOYMENTS = Resource("apps", "v1", "Deployment", "deployments")
 
 
 def operators(reach: Access) -> list[dict[str, Any]]:
     """Deployments of the operator that the user may see, as they are on the wire. None on a laptop."""
-    return reach.client.list(_DEPLOYMENTS, None, "app.kubernetes.io/name=fabula-operator")
+    return reach.client.list(DEPLOYMENT, None, "app.kubernetes.io/name=fabula-operator")
 
 
 def root_told(deployments: list[dict[str, Any]]) -> str | None:

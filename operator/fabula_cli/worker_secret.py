@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from fabula_cli.access import Access
 from fabula_cli.checks import Check, Unseen
 from fabula_kube.errors import ApiError
-from fabula_kube.resource import Resource
+from fabula_kube.kinds import SECRET
 
 ABOUT = "worker secret"
 HUB_TOKEN = "HF_TOKEN"  # noqa: S105 - the name of a key
-_SECRET = Resource("", "v1", "Secret", "secrets")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +25,7 @@ class SecretSeen:
 def look(reach: Access, name: str) -> SecretSeen:
     """Look for it in the user's namespace. Raises ApiError."""
     try:
-        secret = reach.client.get(_SECRET, reach.namespace, name)
+        secret = reach.client.get(SECRET, reach.namespace, name)
     except ApiError as error:
         if error.not_found:
             return SecretSeen(name, None)

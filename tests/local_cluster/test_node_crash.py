@@ -17,7 +17,7 @@ from tests.support.control_plane import Cluster, ControlPlane, condition, contai
 from tests.support.laptop import LaptopApi
 
 from fabula_local.client import Api
-from fabula_local.kinds import CONFIG_MAP, JOB, NODE, POD, PYTORCHJOB, SECRET
+from fabula_local.kinds import CONFIG_MAP, JOB, NODE, POD, PYTORCH_JOB, SECRET
 
 pytestmark = pytest.mark.slow
 
@@ -165,14 +165,14 @@ async def test_two_training_jobs_at_once(tmp_path: Path) -> None:
                 pytorch = {"name": "pytorch", "image": "none", "command": ["python", "-c", LISTEN], "env": env}
                 replica = {"restartPolicy": "Never", "template": {"spec": {"containers": [pytorch]}}}
                 specs = {"Master": {"replicas": 1, **replica}, "Worker": {"replicas": 1, **replica}}
-                await cluster.create(PYTORCHJOB, name, {"nprocPerNode": "1", "pytorchReplicaSpecs": specs})
+                await cluster.create(PYTORCH_JOB, name, {"nprocPerNode": "1", "pytorchReplicaSpecs": specs})
             for name in ("one", "two"):
-                job = await cluster.until(PYTORCHJOB, name, lambda seen: condition(seen, "Succeeded"))
+                job = await cluster.until(PYTORCH_JOB, name, lambda seen: condition(seen, "Succeeded"))
                 assert condition(job, "Succeeded") == "PyTorchJobSucceeded"
                 assert job["status"]["replicaStatuses"]["Master"]["succeeded"] == 1
                 assert await cluster.logs(f"{name}-master-0") == f"heard {name} of 2\n"
-            await cluster.api.delete(PYTORCHJOB, "one", cluster.namespace, propagation="Foreground")
-            await cluster.gone(PYTORCHJOB, "one")
+            await cluster.api.delete(PYTORCH_JOB, "one", cluster.namespace, propagation="Foreground")
+            await cluster.gone(PYTORCH_JOB, "one")
             assert {pod["metadata"]["name"] for pod in await cluster.pods()} == {"two-master-0", "two-worker-0"}
 
 

@@ -6,7 +6,7 @@ from fabula_local.controllers.controller import Key, ParentController
 from fabula_local.controllers.job_pods import owned
 from fabula_local.controllers.pytorchjob_plan import PyTorchJobPlan, plan_pytorchjob
 from fabula_local.controllers.pytorchjob_pods import PREFIX, pod_name, render_pod, render_service, replicas
-from fabula_local.kinds import POD, PYTORCHJOB, SERVICE, Obj, controller_of, uid_of
+from fabula_local.kinds import POD, PYTORCH_JOB, SERVICE, Obj, controller_of, uid_of
 
 RETRY_SECONDS = 0.5
 
@@ -15,16 +15,16 @@ class PyTorchJobController(ParentController):
     """Runs PyTorchJobs without elastic policies."""
 
     name = "pytorchjob"
-    kind = PYTORCHJOB
+    kind = PYTORCH_JOB
     child = POD
 
     async def reconcile(self, key: Key) -> float | None:
-        job = self.caches.of(PYTORCHJOB).get(*key)
+        job = self.caches.of(PYTORCH_JOB).get(*key)
         if job is None:
             return None
         if job["spec"].get("elasticPolicy"):
             message = "elasticPolicy is not served by this cluster's PyTorchJob controller; remove it"
-            self._events.record(job, PYTORCHJOB, "Warning", "NotImplemented", message)
+            self._events.record(job, PYTORCH_JOB, "Warning", "NotImplemented", message)
             return None
         cached = [
             pod
@@ -34,7 +34,7 @@ class PyTorchJobController(ParentController):
         plan = plan_pytorchjob(job, cached, timestamps.now())
         if plan.create or plan.delete:
             # Decide again on a live look: the cache may be behind.
-            live = await self.api.find(PYTORCHJOB, key[1], key[0])
+            live = await self.api.find(PYTORCH_JOB, key[1], key[0])
             if live is None or uid_of(live) != uid_of(job):
                 return 0.5
             job = live
@@ -55,7 +55,7 @@ class PyTorchJobController(ParentController):
         if not made:
             again = RETRY_SECONDS if again is None else min(again, RETRY_SECONDS)
         if plan.status != (job.get("status") or {}):
-            job = await self.api.replace(PYTORCHJOB, {**job, "status": plan.status}, "status")
+            job = await self.api.replace(PYTORCH_JOB, {**job, "status": plan.status}, "status")
         if plan.delete_services:
             for kind, number in replicas(job).items():
                 for index in range(number):
@@ -64,7 +64,7 @@ class PyTorchJobController(ParentController):
             self._event(job, notice.type, notice.reason, notice.message)
         if plan.delete_job:
             await self.api.delete(
-                PYTORCHJOB, meta["name"], meta["namespace"], uid=uid_of(job), propagation="Background"
+                PYTORCH_JOB, meta["name"], meta["namespace"], uid=uid_of(job), propagation="Background"
             )
         return again
 
@@ -99,4 +99,4 @@ class PyTorchJobController(ParentController):
             await self.api.delete(SERVICE, name, job["metadata"]["namespace"], uid=uid_of(found))
 
     def _event(self, job: Obj, kind: str, reason: str, message: str) -> None:
-        self._events.record(job, PYTORCHJOB, kind, reason, message)
+        self._events.record(job, PYTORCH_JOB, kind, reason, message)

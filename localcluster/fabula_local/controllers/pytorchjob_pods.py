@@ -2,7 +2,7 @@
 
 import copy
 
-from fabula_local.kinds import PYTORCHJOB, Obj, controller_reference
+from fabula_local.kinds import PYTORCH_JOB, Obj, controller_reference
 
 PREFIX = "training.kubeflow.org"
 CONTAINER = "pytorch"
@@ -56,7 +56,7 @@ def render_service(job: Obj, kind: str, index: int) -> Obj:
             "name": pod_name(job, kind, index),
             "namespace": job["metadata"]["namespace"],
             "labels": labels(job, kind, index),
-            "ownerReferences": [controller_reference(job, PYTORCHJOB)],
+            "ownerReferences": [controller_reference(job, PYTORCH_JOB)],
         },
         "spec": {
             "clusterIP": "None",
@@ -87,7 +87,7 @@ def render_pod(job: Obj, kind: str, index: int) -> Obj:
             "namespace": job["metadata"]["namespace"],
             "labels": {**(meta.get("labels") or {}), **labels(job, kind, index)},
             "annotations": dict(meta.get("annotations") or {}),
-            "ownerReferences": [controller_reference(job, PYTORCHJOB)],
+            "ownerReferences": [controller_reference(job, PYTORCH_JOB)],
         },
         "spec": template["spec"],
     }

@@ -19,14 +19,13 @@ from fabula_cli.exits import CommandFailed, Exit, told
 from fabula_cli.store import ArtifactRoot, artifact_root, opened
 from fabula_kube.connection import NoAnswer
 from fabula_kube.errors import ApiError
-from fabula_kube.resource import Resource
+from fabula_kube.kinds import POD
 from fabula_operator.plan.groups.group import group_name
 from fabula_operator.plan.seen.observed import Run
 from fabula_operator.plan.stages.key import stage_folder
 from fabula_operator.render.names import ARM, PYTORCH_CONTAINER, RUN_UID, STAGE, WORKER_CONTAINER
 
 _INDEX = ("batch.kubernetes.io/job-completion-index", "training.kubeflow.org/replica-index")
-_PODS = Resource("", "v1", "Pod", "pods")
 _STORED = re.compile(r"attempt-(\d+)/rank-(\d+)\.log")
 
 
@@ -136,7 +135,7 @@ def logs(
 
 
 def _pods(reach: Access, run: Run) -> list[Source]:
-    listed = reach.client.list(_PODS, run.identity.namespace, f"{RUN_UID}={run.identity.uid}")
+    listed = reach.client.list(POD, run.identity.namespace, f"{RUN_UID}={run.identity.uid}")
     sources = [source(pod) for pod in listed]
     return sorted(sources, key=lambda one: (one.stage, one.index or 0, one.pod))
 
@@ -149,7 +148,7 @@ def _from_pods(reach: Access, run: Run, pods: list[Source], follow: bool, tail: 
         try:
             asked = {"container": pod.container, "follow": str(follow).lower()}
             found = reach.client.lines(
-                _PODS.path(place, pod.pod, "log"), asked if tail is None else {**asked, "tailLines": str(tail)}
+                POD.path(place, pod.pod, "log"), asked if tail is None else {**asked, "tailLines": str(tail)}
             )
             _print(found, pod.label if len(pods) > 1 else "", lock)
         except (ApiError, NoAnswer) as error:

@@ -6,7 +6,14 @@ from dataclasses import dataclass
 
 from fabula_api.base import GROUP, VERSION
 from fabula_api.recipes import API_KINDS
-from fabula_kube.lease import LEASE as LEASE
+from fabula_kube.kinds import CONFIG_MAP as CONFIG_MAP
+from fabula_kube.kinds import EVENT as EVENT
+from fabula_kube.kinds import JOB as JOB
+from fabula_kube.kinds import LEASE as LEASE
+from fabula_kube.kinds import POD as POD
+from fabula_kube.kinds import PYTORCH_JOB as PYTORCH_JOB
+from fabula_kube.kinds import SECRET as SECRET
+from fabula_kube.kinds import SERVICE as SERVICE
 from fabula_kube.resource import Obj as Obj
 from fabula_kube.resource import Resource as Resource
 
@@ -35,13 +42,6 @@ def request_of(method: str, path: str) -> Request:
     return Request(_VERBS.get(method, "get" if len(parts) > 1 else "list"), resource)
 
 
-POD = Resource("", "v1", "Pod", "pods")
-EVENT = Resource("", "v1", "Event", "events")
-CONFIG_MAP = Resource("", "v1", "ConfigMap", "configmaps")
-SECRET = Resource("", "v1", "Secret", "secrets")
-SERVICE = Resource("", "v1", "Service", "services")
-JOB = Resource("batch", "v1", "Job", "jobs")
-PYTORCH_JOB = Resource("kubeflow.org", "v1", "PyTorchJob", "pytorchjobs")
 KUEUE = "kueue.x-k8s.io"
 WORKLOAD = Resource(KUEUE, "v1beta2", "Workload", "workloads")
 TOKEN_REVIEW = Resource("authentication.k8s.io", "v1", "TokenReview", "tokenreviews", namespaced=False)
