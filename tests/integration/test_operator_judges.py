@@ -30,7 +30,7 @@ from fabula_api.worker import StageInput
 from fabula_cli.kubectl import kubectl
 from fabula_operator.kube.client import Api
 from fabula_operator.kube.resources import POD, RUNS, Obj, Resource
-from fabula_operator.plan.stages.key import stage_key
+from fabula_operator.plan.stages.key import Work, stage_key
 from fabula_workloads.runtime.content import content_digest
 from fabula_workloads.runtime.ledger import Ledger
 from fabula_workloads.runtime.open_store import open_store
@@ -97,7 +97,7 @@ def key_of(stage: Any, spec: EvalRunSpec, arm: Arm, chosen: str, root: Path) -> 
         StageInput(name="select", uri="x", digest=chosen),
         StageInput(name="model", uri="x", digest=arm.model.digest),
     ]
-    return stage_key("podcast", stage, spec, arm, inputs, f"file://{root}").removeprefix("sha256:")[:16]
+    return stage_key(Work(stage, spec, arm, tuple(inputs), f"file://{root}")).removeprefix("sha256:")[:16]
 
 
 async def test_judges_are_killed_and_no_verdict_is_paid_twice(tmp_path: Path, monkeypatch: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,40 +61,26 @@ def _apply(reach: Access, edits: list[tuple[Run, Edit]], output: Output) -> None
         typer.echo(json.dumps(done, indent=2))
 
 
-def suspend(
-    names: Names,
-    kubeconfig: Kubeconfig = None,
-    context: Context = None,
-    namespace: Namespace = None,
-    output: Output = "text",
-) -> None:
-    """Stop the pods of runs and keep what is finished."""
-    with told():
-        reach = access(kubeconfig, context, namespace)
-        _apply(reach, [(run, held(run, True)) for run in reach.runs(names)], output)
+def _command(what: Callable[[Run], Edit], about: str) -> Callable[..., None]:
+    """A command that makes an edit of each of the runs that are named."""
+
+    def command(
+        names: Names,
+        kubeconfig: Kubeconfig = None,
+        context: Context = None,
+        namespace: Namespace = None,
+        output: Output = "text",
+    ) -> None:
+        with told():
+            reach = access(kubeconfig, context, namespace)
+            _apply(reach, [(run, what(run)) for run in reach.runs(names)], output)
+
+    command.__doc__ = about
+    return command
 
 
-def resume(
-    names: Names,
-    kubeconfig: Kubeconfig = None,
-    context: Context = None,
-    namespace: Namespace = None,
-    output: Output = "text",
-) -> None:
-    """Let suspended runs go on from where they stopped."""
-    with told():
-        reach = access(kubeconfig, context, namespace)
-        _apply(reach, [(run, held(run, False)) for run in reach.runs(names)], output)
-
-
-def retry(
-    names: Names,
-    kubeconfig: Kubeconfig = None,
-    context: Context = None,
-    namespace: Namespace = None,
-    output: Output = "text",
-) -> None:
-    """Start failed runs again; of a finished DatasetBuild, try the items again that failed for good."""
-    with told():
-        reach = access(kubeconfig, context, namespace)
-        _apply(reach, [(run, again(run)) for run in reach.runs(names)], output)
+suspend = _command(lambda run: held(run, True), "Stop the pods of runs and keep what is finished.")
+resume = _command(lambda run: held(run, False), "Let suspended runs go on from where they stopped.")
+retry = _command(
+    again, "Start failed runs again; of a finished DatasetBuild, try the items again that failed for good."
+)

@@ -10,7 +10,7 @@ from tests.support.observations import NOW, condition, launches, observed
 from fabula_api.recipes import Kind, stages_of
 from fabula_api.specs import parse_spec
 from fabula_operator.plan.lifecycle import plan
-from fabula_operator.plan.stages.key import stage_key
+from fabula_operator.plan.stages.key import Work, stage_key
 from fabula_operator.render.launch import Launch
 
 
@@ -59,7 +59,7 @@ def test_what_an_update_is_computed_in_decides_and_where_it_is_not_said_the_key_
     def key(**lora: Any) -> str:
         spec = parse_spec("FineTuneRun", {"dataset": {"uri": "data/a"}, "model": {"uri": "m"}, "lora": lora})
         (stage,) = (one for one in stages_of(spec.recipe, "FineTuneRun") or () if one.name == "train")
-        return stage_key(spec.recipe, stage, spec, None, (), "file:///artifacts")
+        return stage_key(Work(stage, spec, None, (), "file:///artifacts"))
 
     assert key() == "sha256:dc10a78536925c46d025ba6c251a38ea82150aa983bbaaf445fd6cd851052f3c"
     assert key(precision="fp32") != key()

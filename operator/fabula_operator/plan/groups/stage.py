@@ -66,6 +66,13 @@ def group_stage(group: Group) -> StageView:
         return queued(group, current, child)
     if child.suspended or (group.suspend and not settling):
         return stopping(group, current, child)
+    return _at_work(group, current, child, awaited)
+
+
+def _at_work(group: Group, current: Attempt, child: Child, awaited: float | None) -> StageView:
+    """How an attempt stands whose pods run, or are on their way; `awaited` are the seconds for which the word of the
+    rank that ended it is waited for."""
+    pods = group.seen.pods_of(child)
     status = running_status(group, child)
     reports = reports_of(child, pods, group.seen.reports)
     status = figures(status, group.stage, child, pods, reports, group.run.step_seconds)

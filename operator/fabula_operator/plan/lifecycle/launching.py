@@ -3,46 +3,35 @@
 from __future__ import annotations
 
 from fabula_api.artifact import canonical_json
-from fabula_api.entries import Entry, instance
-from fabula_api.recipes import Stage
+from fabula_api.entries import instance
 from fabula_api.status import FailureDigest
-from fabula_api.worker import CONFIG_VARIABLE, Spec, StageInput
+from fabula_api.worker import CONFIG_VARIABLE
 from fabula_operator.plan.acceptance.model_facts import fetched_bytes
 from fabula_operator.plan.kinds import KINDS
 from fabula_operator.plan.money.paid import last_call_seconds
 from fabula_operator.plan.seen.observed import Observed
-from fabula_operator.plan.stages.key import stage_folder
+from fabula_operator.plan.stages.key import Work, stage_folder
 from fabula_operator.render.launch import Backend, Launch
 from fabula_operator.render.literal import VARIABLE_LIMIT, fits
 from fabula_operator.render.pod import config_text
 
 
-def launch_of(
-    seen: Observed,
-    spec: Spec,
-    backend: Backend,
-    stage: Stage,
-    arm: Entry | None,
-    key: str,
-    place: str,
-    inputs: tuple[StageInput, ...],
-) -> Launch:
-    """The child that carries out a stage, whose folder's name is `place`."""
-    run, root = seen.run, seen.environment.artifact_root
-    arm_name = arm.name if arm else None
-    needs = KINDS[run.identity.kind].needs(spec, stage, arm)
+def launch_of(seen: Observed, work: Work, backend: Backend, key: str, place: str) -> Launch:
+    """The child that carries out the work on a stage, whose folder's name is `place`."""
+    run, stage, spec = seen.run, work.stage, work.spec
+    needs = KINDS[run.identity.kind].needs(spec, stage, work.entry)
     return Launch(
         run=run.identity,
         generation=run.generation,
         stage=stage.name,
         shape=stage.shape,
         key=key,
-        output=stage_folder(run.identity, spec, root, stage.name, arm_name, place),
+        output=stage_folder(run.identity, spec, work.root, stage.name, work.entry_name, place),
         spec=spec,
-        arm=arm_name,
+        arm=work.entry_name,
         backend=backend if stage.shape == "group" else "Job",
         shards=needs.shards,
-        inputs=inputs,
+        inputs=work.inputs,
         device=needs.device,
         gpus=needs.gpus,
         resources=needs.resources,
@@ -53,7 +42,7 @@ def launch_of(
         model_bytes=fetched_bytes(needs.model) if needs.model else 0,
         model_of_hub=needs.model is not None and needs.model.name is not None,
         queue=needs.queue,
-        grace_seconds=last_call_seconds(spec, instance(stage.name, arm_name)),
+        grace_seconds=last_call_seconds(spec, instance(stage.name, work.entry_name)),
     )
 
 

@@ -18,7 +18,7 @@ from fabula_operator.plan.lifecycle.launching import launch_of, too_large
 from fabula_operator.plan.seen.api_objects import running
 from fabula_operator.plan.seen.observed import Observed, Waiting
 from fabula_operator.plan.stages.job import job_stage
-from fabula_operator.plan.stages.key import place_key, stage_key
+from fabula_operator.plan.stages.key import Work, place_key, stage_key
 from fabula_operator.plan.stages.references import external_inputs, with_digests
 from fabula_operator.plan.stages.view import StageView
 from fabula_operator.plan.times import timestamp
@@ -87,18 +87,16 @@ def walk(this: Walk) -> list[StageView]:
 def _stage(
     this: Walk, stage: Stage, name: str, arm: Entry | None, known: StageStatus | None, before: list[StageView]
 ) -> StageView:
-    inputs = _inputs(this, stage, arm, before)
-    root = this.seen.environment.artifact_root
-    key = stage_key(this.spec.recipe, stage, this.spec, arm, inputs, root)
+    work = Work(stage, this.spec, arm, _inputs(this, stage, arm, before), this.seen.environment.artifact_root)
+    key = stage_key(work)
     if known is not None and known.key == key:
         if known.state == "Succeeded":
-            return StageView(stage, arm.name if arm else None, known)
+            return StageView(stage, work.entry_name, known)
         status = known if known.state == "Running" else StageStatus(name=name, key=key)
     else:
         status = StageStatus(name=name, key=key)
     bounded = {view.status.name for view in before if view.stage.extent}
-    place = place_key(this.spec.recipe, stage, this.spec, arm, inputs, root, bounded)
-    launch = launch_of(this.seen, this.spec, this.backend, stage, arm, key, place, inputs)
+    launch = launch_of(this.seen, work, this.backend, key, place_key(work, bounded))
     if (still := _still_writing(this.seen, launch)) is not None:
         return StageView(stage, launch.arm, status, waiting=still)
     if stage.shape != "group":

@@ -5,8 +5,8 @@ Two runs with the same key would compute the same thing, so a finished artifact 
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
-from dataclasses import replace
+from collections.abc import Set
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import BaseModel
@@ -56,27 +56,46 @@ def _plain(value: Any, root: str) -> Any:
     return value
 
 
-def stage_key(recipe: str, stage: Stage, spec: Spec, arm: Entry | None, inputs: Sequence[StageInput], root: str) -> str:
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One stage of one run, for one entry where it runs for each of a list: all that decides what comes of it."""
+
+    stage: Stage
+    spec: Spec
+    entry: Entry | None
+    """The arm or judge."""
+    inputs: tuple[StageInput, ...]
+    root: str
+    """URI below which places without a scheme lie."""
+
+    @property
+    def entry_name(self) -> str | None:
+        """Of the arm or judge, as a folder and a child have it."""
+        return self.entry.name if self.entry is not None else None
+
+
+def stage_key(work: Work) -> str:
     """`sha256:<hex>` of everything that decides the stage's output, and how much of it there is."""
+    stage, spec, root = work.stage, work.spec, work.root
     return digest_of(
         {
-            "recipe": recipe,
+            "recipe": spec.recipe,
             "stage": stage.name,
             "version": stage.version,
-            "spec": _read(stage, spec, arm, root) | _bounds(stage, spec, root),
-            "arm": None if arm is None else _decisive(stage, spec, arm, inputs, root),
-            "inputs": {one.name: one.digest for one in inputs},
+            "spec": _read(stage, spec, work.entry, root) | _bounds(stage, spec, root),
+            "arm": None if work.entry is None else _decisive(work, work.entry),
+            "inputs": {one.name: one.digest for one in work.inputs},
         }
     )
 
 
-def _decisive(stage: Stage, spec: Spec, entry: Entry, inputs: Sequence[StageInput], root: str) -> Any:
+def _decisive(work: Work, entry: Entry) -> Any:
     """What of an entry decides the output of a stage that runs for it."""
-    if stage.entry_key is not None:
-        return _plain(named_function(stage.entry_key)(spec, entry), root)
+    if work.stage.entry_key is not None:
+        return _plain(named_function(work.stage.entry_key)(work.spec, entry), work.root)
     # Where model and adapter lie, and who made them, does not matter; their digests are among the inputs.
-    named = {one.name for one in inputs}
-    return {key: value for key, value in _plain(entry, root).items() if key not in {"adapter", "model"} & named}
+    named = {one.name for one in work.inputs}
+    return {key: value for key, value in _plain(entry, work.root).items() if key not in {"adapter", "model"} & named}
 
 
 def _bounds(stage: Stage, spec: Spec, root: str) -> dict[str, Any]:
@@ -89,17 +108,17 @@ def _bounds(stage: Stage, spec: Spec, root: str) -> dict[str, Any]:
     }
 
 
-def place_key(
-    recipe: str, stage: Stage, spec: Spec, arm: Entry | None, inputs: Sequence[StageInput], root: str, bounded: Set[str]
-) -> str:
+def place_key(work: Work, bounded: Set[str]) -> str:
     """The key that names the stage's folder: as `stage_key`, but whatever only bounds how far stages go is left out.
 
     `bounded` are the inputs that such a stage made; the last part of their folder says what is in it.
     """
-    if not stage.extent:
-        return stage_key(recipe, stage, spec, arm, inputs, root)
-    places = [one.replace(digest=one.uri.rpartition("/")[2]) if one.name in bounded else one for one in inputs]
-    return stage_key(recipe, replace(stage, extent=()), spec, arm, places, root)
+    if not work.stage.extent:
+        return stage_key(work)
+    places = tuple(
+        one.replace(digest=one.uri.rpartition("/")[2]) if one.name in bounded else one for one in work.inputs
+    )
+    return stage_key(replace(work, stage=replace(work.stage, extent=()), inputs=places))
 
 
 def base_folder(output: str | None, namespace: str, root: str) -> str:
