@@ -79,8 +79,8 @@ class Api:
 
     async def get(self, kind: Kind, name: str, namespace: str | None = None) -> Obj:
         """The object; ApiError 404 if there is none."""
-        found: Obj = await self.request("GET", kind.path(namespace, name))
-        return found
+        obj: Obj = await self.request("GET", kind.path(namespace, name))
+        return obj
 
     async def find(self, kind: Kind, name: str, namespace: str | None = None) -> Obj | None:
         """The object, or None."""

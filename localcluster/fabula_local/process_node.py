@@ -66,7 +66,7 @@ class Workers:
         assert self._caches is not None
         while True:
             await self._claims.acquire(name)
-            found = registry.build(
+            controllers = registry.build(
                 [name],
                 self.api,
                 self._caches,
@@ -74,7 +74,9 @@ class Workers:
                 authority=self.api.authority,
             )
             kept = asyncio.create_task(self._claims.keep(name), name=f"lease-{name}")
-            serving = [asyncio.create_task(registry.run_forever(one), name=f"controller-{one.name}") for one in found]
+            serving = [
+                asyncio.create_task(registry.run_forever(one), name=f"controller-{one.name}") for one in controllers
+            ]
             try:
                 await asyncio.wait((kept, *serving), return_when=asyncio.FIRST_COMPLETED)
                 for task in serving:

@@ -141,10 +141,10 @@ class Api:
     def _delete_collection(self, call: Call, resource: Resource, form: Form) -> Reply:
         options = codec.read_delete_options(call)
         selector = selector_of(resource, call.query.get("labelSelector", ""), call.query.get("fieldSelector", ""))
-        found = select(self.writer.store, resource, call.info.namespace, selector)
-        for stored in found:
+        objects = select(self.writer.store, resource, call.info.namespace, selector)
+        for stored in objects:
             delete(self.writer, call, resource, stored, options)
-        items = [from_storage(resource, stored.copy()) for stored in found]
+        items = [from_storage(resource, stored.copy()) for stored in objects]
         metadata = {"resourceVersion": str(self.writer.store.revision)}
         body = {"kind": resource.list_kind, "apiVersion": resource.api_version, "metadata": metadata, "items": items}
         return Reply(200, encode(body, form), form.media)

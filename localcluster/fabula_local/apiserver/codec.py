@@ -135,13 +135,13 @@ def strict_error(resource: Resource, unknown: list[str]) -> ApiError:
     )
 
 
-def refuse_undecodable(resource: Resource, found: Sequence[FieldError]) -> None:
+def refuse_undecodable(resource: Resource, errors_found: Sequence[FieldError]) -> None:
     """400 for what a built-in kind's Go types cannot hold."""
     head = f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}'
-    for error in found:
+    for error in errors_found:
         if error.reason == UNDECODABLE:
             raise bad_request(f"{head}: {error.message}")
-    for error in found:
+    for error in errors_found:
         if error.reason == "FieldValueTypeInvalid":
             raise bad_request(f"{head}: json: cannot unmarshal: {error.field}: {error.message}")
 

@@ -51,11 +51,11 @@ def group(registry: Registry, name: str) -> Object | None:
 
 def resource_list(registry: Registry, group: str, version: str) -> Object | None:
     """GET /api/v1 or /apis/GROUP/VERSION."""
-    found = [item for item in registry.all() if item.group == group and item.version == version]
-    if not found:
+    served = [item for item in registry.all() if item.group == group and item.version == version]
+    if not served:
         return None
     entries: list[Object] = []
-    for item in found:
+    for item in served:
         entries.append(_resource(item))
         for name in sorted(item.subresources & SERVED_SUBRESOURCES):
             kind_group, kind_version, kind, verbs = _subresource(item, name)

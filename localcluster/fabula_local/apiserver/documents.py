@@ -79,8 +79,10 @@ class Documents:
 
     def _paths(self) -> list[str]:
         groups = self._registry.groups()
-        found = [f"/apis/{group}" for group in groups if group]
-        found += [f"/apis/{group}/{version}" for group, versions in groups.items() if group for version in versions]
+        group_paths = [f"/apis/{group}" for group in groups if group]
+        group_paths += [
+            f"/apis/{group}/{version}" for group, versions in groups.items() if group for version in versions
+        ]
         fixed = [
             "/api",
             "/api/v1",
@@ -90,7 +92,7 @@ class Documents:
             "/version",
             *(f"/{name}" for name in _HEALTH),
         ]
-        return sorted([*found, *fixed])
+        return sorted([*group_paths, *fixed])
 
     def _cached(self, key: str, make: Callable[[], Any]) -> bytes:
         known = self._made.get(key)

@@ -77,8 +77,8 @@ class Front:
             info = call.info
             if self._api.writer.registry.find(info.group, info.version, info.resource) is not None:
                 return self._api.handle(call)
-        elif (found := self._documents.find(call.info.path, call.headers.get("Accept", ""))) is not None:
-            return Reply(200, found[1], found[0])
+        elif (document := self._documents.find(call.info.path, call.headers.get("Accept", ""))) is not None:
+            return Reply(200, document[1], document[0])
         return Reply(404, b"404 page not found\n", "text/plain; charset=utf-8")
 
     def _authorize(self, user: User, info: RequestInfo, field_selector: str) -> None:

@@ -100,8 +100,8 @@ class Housekeeping:
 
     def _furnish(self, namespace: str) -> None:
         """The default account and the cluster's CA, as every namespace has them."""
-        found = self._store.get("namespaces", "", namespace)
-        if found is None or found.obj["metadata"].get("deletionTimestamp"):
+        namespace_object = self._store.get("namespaces", "", namespace)
+        if namespace_object is None or namespace_object.obj["metadata"].get("deletionTimestamp"):
             return
         self._ensure("", "v1", "serviceaccounts", namespace, _new("ServiceAccount", "default"))
         authority = _new("ConfigMap", "kube-root-ca.crt")

@@ -40,8 +40,8 @@ def kubelet_log(store: Store, call: Call, stored: Stored, asked: LogRequest) -> 
 
 def _headers(store: Store, node: str) -> dict[str, str]:
     """What proves to the node that an API server asks: the secret that the node has put into `kube-system`."""
-    found = store.get("secrets", "kube-system", f"process-node-{node}")
-    encoded = ((found.obj.get("data") or {}) if found else {}).get("token")
+    secret = store.get("secrets", "kube-system", f"process-node-{node}")
+    encoded = ((secret.obj.get("data") or {}) if secret else {}).get("token")
     return {"Authorization": f"Bearer {base64.b64decode(encoded).decode()}"} if encoded else {}
 
 

@@ -70,8 +70,8 @@ class Lister:
         else:
             self._check_version(call)
             selector = selector_of(resource, call.query.get("labelSelector", ""), call.query.get("fieldSelector", ""))
-            found = select(self._store, resource, call.info.namespace, selector)
-            snapshot = _Snapshot(self._store.revision, found, 0.0, counted=not selector)
+            objects = select(self._store, resource, call.info.namespace, selector)
+            snapshot = _Snapshot(self._store.revision, objects, 0.0, counted=not selector)
         items, metadata = snapshot.rest, {"resourceVersion": str(snapshot.revision)}
         if 0 < limit < len(items):
             rest = items[limit:]

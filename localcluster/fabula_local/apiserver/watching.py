@@ -89,9 +89,9 @@ async def watch(store: Store, asked: WatchRequest, ended: Callable[[], bool]) ->
     waiter = history.follow()
     try:
         if asked.start is None:
-            found = select(store, asked.resource, asked.namespace, asked.selector)
-            for begin in range(0, len(found), 500):
-                yield b"".join(_frame(asked, "ADDED", item) for item in found[begin : begin + 500])
+            objects = select(store, asked.resource, asked.namespace, asked.selector)
+            for begin in range(0, len(objects), 500):
+                yield b"".join(_frame(asked, "ADDED", item) for item in objects[begin : begin + 500])
             if asked.initial_end:
                 yield _bookmark(asked, cursor, {_INITIAL_END: "true"})
         while not ended():

@@ -157,11 +157,11 @@ class Writer:
     def _check_namespace(self, resource: Resource, namespace: str, name: str) -> None:
         if not resource.namespaced:
             return
-        found = self.lookup("namespaces", "", namespace)
-        if found is None:
+        stored = self.lookup("namespaces", "", namespace)
+        if stored is None:
             details = {"name": namespace, "kind": "namespaces"}
             raise ApiError(404, "NotFound", f'namespaces "{namespace}" not found', details)
-        if found["metadata"].get("deletionTimestamp"):
+        if stored["metadata"].get("deletionTimestamp"):
             why = f"unable to create new content in namespace {namespace} because it is being terminated"
             cause = {
                 "reason": "NamespaceTerminating",

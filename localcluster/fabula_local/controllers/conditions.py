@@ -14,8 +14,8 @@ def find_condition(conditions: Sequence[Obj], kind: str) -> Obj | None:
 
 def is_true(obj: Obj, kind: str) -> bool:
     """Whether the object's status has that condition with status True."""
-    found = find_condition((obj.get("status") or {}).get("conditions") or (), kind)
-    return found is not None and found["status"] == "True"
+    condition = find_condition((obj.get("status") or {}).get("conditions") or (), kind)
+    return condition is not None and condition["status"] == "True"
 
 
 def with_condition(

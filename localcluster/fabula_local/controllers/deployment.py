@@ -54,9 +54,9 @@ class DeploymentController(ParentController):
             meta = wanted["metadata"]
             return await self.api.get(REPLICA_SET, meta["name"], meta["namespace"])
 
-    async def _scale(self, deployment: Obj, found: Obj, number: int) -> None:
-        meta = found["metadata"]
-        before = int(found["spec"].get("replicas", 1))
+    async def _scale(self, deployment: Obj, replica_set: Obj, number: int) -> None:
+        meta = replica_set["metadata"]
+        before = int(replica_set["spec"].get("replicas", 1))
         patch = {"metadata": {"resourceVersion": meta["resourceVersion"]}, "spec": {"replicas": number}}
         await self.api.patch(REPLICA_SET, meta["name"], meta["namespace"], patch)
         direction = "up" if number > before else "down"

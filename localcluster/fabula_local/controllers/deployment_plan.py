@@ -52,20 +52,22 @@ def plan_deployment(deployment: Obj, sets: Sequence[Obj], now: datetime) -> Depl
     return plan
 
 
-def _same_template(found: Obj, deployment: Obj) -> bool:
-    return bool((found["metadata"].get("labels") or {}).get(HASH) == template_hash(deployment["spec"]["template"]))
+def _same_template(replica_set: Obj, deployment: Obj) -> bool:
+    return bool(
+        (replica_set["metadata"].get("labels") or {}).get(HASH) == template_hash(deployment["spec"]["template"])
+    )
 
 
-def _size(found: Obj) -> int:
-    return int(found["spec"].get("replicas", 1))
+def _size(replica_set: Obj) -> int:
+    return int(replica_set["spec"].get("replicas", 1))
 
 
-def _count(found: Obj, name: str) -> int:
-    return int((found.get("status") or {}).get(name, 0))
+def _count(replica_set: Obj, name: str) -> int:
+    return int((replica_set.get("status") or {}).get(name, 0))
 
 
-def _revision(found: Obj) -> int:
-    return int((found["metadata"].get("annotations") or {}).get(REVISION, "0"))
+def _revision(replica_set: Obj) -> int:
+    return int((replica_set["metadata"].get("annotations") or {}).get(REVISION, "0"))
 
 
 def _render(deployment: Obj, sets: Sequence[Obj]) -> Obj:

@@ -22,11 +22,11 @@ async def discover(api: Api) -> list[Kind]:
 async def _resources(api: Api, group: str, version: str) -> list[Kind]:
     path = f"/apis/{group}/{version}" if group else f"/api/{version}"
     try:
-        found = await api.request("GET", path)
+        document = await api.request("GET", path)
     except ApiError:
         return []
     return [
         Kind(group, version, entry["kind"], entry["name"], bool(entry["namespaced"]))
-        for entry in found["resources"]
+        for entry in document["resources"]
         if "/" not in entry["name"] and set(entry["verbs"]) >= NEEDED
     ]

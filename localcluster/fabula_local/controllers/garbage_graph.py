@@ -74,10 +74,10 @@ class Graph:
     def _unlink(self, uid: str) -> None:
         known = self.items.get(uid)
         for owner in known.owners if known else ():
-            found = self.dependents.get(owner["uid"])
-            if found is not None:
-                found.discard(uid)
-                if not found:
+            dependents = self.dependents.get(owner["uid"])
+            if dependents is not None:
+                dependents.discard(uid)
+                if not dependents:
                     del self.dependents[owner["uid"]]
 
     def dependents_of(self, uid: str) -> list[Item]:

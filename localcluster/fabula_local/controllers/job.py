@@ -55,12 +55,12 @@ class JobController(ParentController):
     def _cached_pods(self, job: Obj) -> list[Obj]:
         namespace = job["metadata"]["namespace"]
         label = job["metadata"]["name"]
-        found = [
+        pods = [
             pod
             for (where, _), pod in self.caches.of(POD).store.items()
             if where == namespace and (pod["metadata"].get("labels") or {}).get("job-name") == label
         ]
-        return owned(job, found)
+        return owned(job, pods)
 
     def _plan(self, job: Obj, pods: list[Obj], now: datetime) -> JobPlan:
         released = self._released.get(key_of(job), set())

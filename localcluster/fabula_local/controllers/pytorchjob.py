@@ -76,8 +76,8 @@ class PyTorchJobController(ParentController):
         except ApiError as error:
             if not error.already_exists:
                 raise
-            found = await self.api.find(SERVICE, name, job["metadata"]["namespace"])
-            return found is not None and bool(owned(job, [found]))
+            service = await self.api.find(SERVICE, name, job["metadata"]["namespace"])
+            return service is not None and bool(owned(job, [service]))
         self._event(job, "Normal", "SuccessfulCreateService", f"Created service: {name}")
         return True
 
@@ -94,9 +94,9 @@ class PyTorchJobController(ParentController):
         return True
 
     async def _delete_service(self, job: Obj, name: str) -> None:
-        found = await self.api.find(SERVICE, name, job["metadata"]["namespace"])
-        if found is not None and owned(job, [found]) and "deletionTimestamp" not in found["metadata"]:
-            await self.api.delete(SERVICE, name, job["metadata"]["namespace"], uid=uid_of(found))
+        service = await self.api.find(SERVICE, name, job["metadata"]["namespace"])
+        if service is not None and owned(job, [service]) and "deletionTimestamp" not in service["metadata"]:
+            await self.api.delete(SERVICE, name, job["metadata"]["namespace"], uid=uid_of(service))
 
     def _event(self, job: Obj, kind: str, reason: str, message: str) -> None:
         self._events.record(job, PYTORCH_JOB, kind, reason, message)

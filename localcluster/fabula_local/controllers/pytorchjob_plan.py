@@ -75,8 +75,8 @@ def plan_pytorchjob(job: Obj, pods: Sequence[Obj], now: datetime) -> PyTorchJobP
 
 
 def _place(pod: Obj) -> tuple[str, int]:
-    found = pod["metadata"].get("labels") or {}
-    return found[f"{PREFIX}/replica-type"].capitalize(), int(found[f"{PREFIX}/replica-index"])
+    pod_labels = pod["metadata"].get("labels") or {}
+    return pod_labels[f"{PREFIX}/replica-type"].capitalize(), int(pod_labels[f"{PREFIX}/replica-index"])
 
 
 def _count(job: Obj, pods: Sequence[Obj]) -> Obj:
@@ -195,8 +195,8 @@ def _suspend(plan: PyTorchJobPlan, pods: Sequence[Obj], name: str, now: datetime
 
 
 def _true(plan: PyTorchJobPlan, kind: str) -> bool:
-    found = find_condition(plan.status["conditions"], kind)
-    return found is not None and found["status"] == "True"
+    condition = find_condition(plan.status["conditions"], kind)
+    return condition is not None and condition["status"] == "True"
 
 
 def _set(plan: PyTorchJobPlan, kind: str, reason: str, message: str, now: datetime) -> None:

@@ -24,15 +24,15 @@ def pod_name(job: Obj, kind: str, index: int) -> str:
 
 def labels(job: Obj, kind: str, index: int) -> dict[str, str]:
     """Labels of one replica; they are also its Service's selector."""
-    found = {
+    made = {
         f"{PREFIX}/job-name": job["metadata"]["name"],
         f"{PREFIX}/operator-name": "pytorchjob-controller",
         f"{PREFIX}/replica-type": kind.lower(),
         f"{PREFIX}/replica-index": str(index),
     }
     if kind == "Master" or ("Master" not in replicas(job) and index == 0):
-        found[f"{PREFIX}/job-role"] = "master"
-    return found
+        made[f"{PREFIX}/job-role"] = "master"
+    return made
 
 
 def master_port(job: Obj) -> int:
@@ -76,8 +76,8 @@ def render_pod(job: Obj, kind: str, index: int) -> Obj:
     template["spec"]["restartPolicy"] = "Never" if policy == "ExitCode" else policy
     env = replica_env(job, kind, index)
     for container in template["spec"]["containers"]:
-        own = {entry["name"] for entry in container.get("env") or ()}
-        added = [{"name": name, "value": value} for name, value in env.items() if name not in own]
+        given = {entry["name"] for entry in container.get("env") or ()}
+        added = [{"name": name, "value": value} for name, value in env.items() if name not in given]
         container["env"] = [*(container.get("env") or ()), *added]
     return {
         "apiVersion": "v1",

@@ -15,8 +15,8 @@ ESTABLISHED_SECONDS = 30.0
 
 def pytorchjob_crd() -> Obj:
     """The CustomResourceDefinition of PyTorchJob."""
-    found: Obj = yaml.safe_load(Path(__file__).with_name("pytorchjob.yaml").read_text())
-    return found
+    definition: Obj = yaml.safe_load(Path(__file__).with_name("pytorchjob.yaml").read_text())
+    return definition
 
 
 async def install_pytorchjob(api: Api) -> None:
@@ -24,13 +24,13 @@ async def install_pytorchjob(api: Api) -> None:
     wanted = pytorchjob_crd()
     name = wanted["metadata"]["name"]
     for _ in range(5):
-        found = await api.find(CRD, name)
+        stored = await api.find(CRD, name)
         try:
-            if found is None:
+            if stored is None:
                 await api.create(CRD, wanted)
-            elif (found["metadata"].get("labels") or {}).get(MANAGED_BY[0]) == MANAGED_BY[1]:
-                fresh = {**found, "spec": {**found["spec"], **wanted["spec"]}}
-                if fresh != found:
+            elif (stored["metadata"].get("labels") or {}).get(MANAGED_BY[0]) == MANAGED_BY[1]:
+                fresh = {**stored, "spec": {**stored["spec"], **wanted["spec"]}}
+                if fresh != stored:
                     await api.replace(CRD, fresh)
         except ApiError as error:
             if not error.conflict:

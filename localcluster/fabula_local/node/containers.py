@@ -126,8 +126,8 @@ class Containers:
         return f"{self._uid}/{name}/{number}"
 
     def _set(self, name: str, attempt: Attempt) -> None:
-        own = [entry for entry in self.attempts[name] if entry.number != attempt.number]
-        self.attempts[name] = sorted([*own, attempt], key=lambda entry: entry.number)
+        others = [entry for entry in self.attempts[name] if entry.number != attempt.number]
+        self.attempts[name] = sorted([*others, attempt], key=lambda entry: entry.number)
 
     def _watch(self, name: str, number: int, shim: processes.Shim) -> None:
         self._shims[name] = shim

@@ -72,8 +72,8 @@ def expand(text: str, env: Mapping[str, str]) -> str:
     return REFERENCE.sub(substitute, text)
 
 
-def _object(found: Mapping[str, Mapping[str, str] | None], ref: Obj, kind: str) -> Mapping[str, str] | None:
-    data = found.get(ref["name"])
+def _object(objects: Mapping[str, Mapping[str, str] | None], ref: Obj, kind: str) -> Mapping[str, str] | None:
+    data = objects.get(ref["name"])
     if data is None and not ref.get("optional"):
         raise MissingSourceError(f'{kind} "{ref["name"]}" not found')
     return data
@@ -127,6 +127,6 @@ def field_value(pod: Obj, path: str) -> str:
 def resource_value(container: Obj, ref: Obj) -> str:
     """A limit or request, divided by the divisor and rounded up."""
     section, _, name = ref["resource"].partition(".")
-    found = ((container.get("resources") or {}).get(section) or {}).get(name, "0")
+    amount = ((container.get("resources") or {}).get(section) or {}).get(name, "0")
     divisor = parse_quantity(ref.get("divisor") or "1") or Decimal(1)
-    return str((parse_quantity(found) / divisor).to_integral_value(ROUND_CEILING))
+    return str((parse_quantity(amount) / divisor).to_integral_value(ROUND_CEILING))

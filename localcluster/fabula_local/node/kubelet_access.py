@@ -35,8 +35,8 @@ class KubeletAccess:
 
     async def accept_certificates(self, context: ssl.SSLContext) -> None:
         """Let clients show certificates of the authority that the cluster names for its clients, if it names one."""
-        found = await self._api.find(CONFIG_MAP, _CLIENTS, NAMESPACE)
-        authority = ((found or {}).get("data") or {}).get("client-ca-file")
+        config_map = await self._api.find(CONFIG_MAP, _CLIENTS, NAMESPACE)
+        authority = ((config_map or {}).get("data") or {}).get("client-ca-file")
         if authority:
             context.load_verify_locations(cadata=authority)
             context.verify_mode = ssl.CERT_OPTIONAL

@@ -60,17 +60,17 @@ def inherited_env(passed: Sequence[str]) -> dict[str, str]:
 
 def build_launch(container: Obj, pod: Obj, around: Surroundings, folder: PodFolder, number: int) -> Launch:
     """How to run a container; StartError or MissingSourceError if it cannot be."""
-    own = container_env(container, pod, around.sources)
-    mounts = mount_paths(container, own, around, folder, number)
-    argv = [expand(word, own) for word in (*(container.get("command") or ()), *(container.get("args") or ()))]
+    variables = container_env(container, pod, around.sources)
+    mounts = mount_paths(container, variables, around, folder, number)
+    argv = [expand(word, variables) for word in (*(container.get("command") or ()), *(container.get("args") or ()))]
     if not container.get("command"):
         raise StartError(
             f'container "{container["name"]}" has no command: the process node runs commands and uses no image, '
             "so its entrypoint is unknown; set command"
         )
     argv = [rewrite_paths(around.services.rewrite_argument(word), mounts) for word in argv]
-    own = {name: rewrite_paths(value, mounts) for name, value in around.services.rewrite_env(own).items()}
-    env = {**_given(pod, around), **own}
+    variables = {name: rewrite_paths(value, mounts) for name, value in around.services.rewrite_env(variables).items()}
+    env = {**_given(pod, around), **variables}
     env["PATH"] = os.pathsep.join([str(Path(sys.prefix) / "bin"), env.get("PATH", os.defpath)])
     message_path = container.get("terminationMessagePath") or TERMINATION_LOG
     env["FABULA_TERMINATION_LOG"] = mounts[message_path]

@@ -47,8 +47,8 @@ def next_step(pod: Obj, attempts: Attempts, now: datetime, *, ending: bool, cras
     step.phase = "Running" if any(attempts.get(entry["name"]) for entry in spec["containers"]) else "Pending"
     ends: list[int] = []
     for container in spec["containers"]:
-        own = attempts.get(container["name"]) or ()
-        latest = own[-1] if own else None
+        tries = attempts.get(container["name"]) or ()
+        latest = tries[-1] if tries else None
         if latest is not None and latest.running:
             continue
         if latest is None:
@@ -56,7 +56,7 @@ def next_step(pod: Obj, attempts: Attempts, now: datetime, *, ending: bool, cras
                 step.start.append((container, 0))
             continue
         if not ending and _restarts(policy, latest):
-            _again(step, pod, container, own, now, crash_loop_seconds)
+            _again(step, pod, container, tries, now, crash_loop_seconds)
         else:
             ends.append(latest.exit_code or 0)
     running = _any_running({entry["name"]: attempts.get(entry["name"]) or () for entry in spec["containers"]})
@@ -74,8 +74,8 @@ def _initialize(
 ) -> bool:
     """Work through the init containers; True when the main ones may start."""
     for container in pod["spec"].get("initContainers") or ():
-        own = attempts.get(container["name"]) or ()
-        latest = own[-1] if own else None
+        tries = attempts.get(container["name"]) or ()
+        latest = tries[-1] if tries else None
         if latest is None:
             if not ending:
                 step.start.append((container, 0))
@@ -83,14 +83,14 @@ def _initialize(
                 return False
         elif is_sidecar(container):
             if not latest.running and not ending and not _mains_done(pod, attempts, policy):
-                _again(step, pod, container, own, now, base)
+                _again(step, pod, container, tries, now, base)
         elif latest.running:
             return False
         elif latest.failed:
             if policy == "Never":
                 step.phase = "Failed"
             elif not ending:
-                _again(step, pod, container, own, now, base)
+                _again(step, pod, container, tries, now, base)
             return False
     return True
 
@@ -108,9 +108,9 @@ def _any_running(attempts: Attempts) -> bool:
     return any(entry.running for own in attempts.values() for entry in own)
 
 
-def _again(step: Step, pod: Obj, container: Obj, own: Sequence[Attempt], now: datetime, base: float) -> None:
+def _again(step: Step, pod: Obj, container: Obj, tries: Sequence[Attempt], now: datetime, base: float) -> None:
     """Start the container again, after a pause that doubles with each quick end."""
-    latest = own[-1]
+    latest = tries[-1]
     ended = latest.finished_at or now
     lasted = (ended - (latest.started_at or ended)).total_seconds()
     # The first restart is immediate, as the kubelet does it.

@@ -68,8 +68,8 @@ def build_status(
 
 def _container_status(pod: Obj, container: Obj, attempts: Attempts, waiting: tuple[str, str]) -> Obj:
     name = container["name"]
-    own = attempts.get(name) or ()
-    latest = own[-1] if own else None
+    tries = attempts.get(name) or ()
+    latest = tries[-1] if tries else None
     main = container in pod["spec"]["containers"] or is_sidecar(container)
     running = latest is not None and latest.running
     entry: Obj = {
@@ -91,7 +91,7 @@ def _container_status(pod: Obj, container: Obj, attempts: Attempts, waiting: tup
         previous = latest
     else:
         entry["state"] = _state(pod, name, latest)
-        previous = own[-2] if len(own) > 1 else None
+        previous = tries[-2] if len(tries) > 1 else None
     if previous is not None:
         entry["lastState"] = _state(pod, name, previous)
     return entry

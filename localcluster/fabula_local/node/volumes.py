@@ -123,22 +123,22 @@ class Volumes:
         _write(token.path, answer["status"]["token"].encode(), token.mode & 0o600 or 0o600)
 
     async def _config_map(self, root: Path, source: Obj, mode: int) -> None:
-        found = await self._api.find(CONFIG_MAP, source["name"], self._namespace)
-        if found is None:
+        config_map = await self._api.find(CONFIG_MAP, source["name"], self._namespace)
+        if config_map is None:
             if source.get("optional"):
                 return
             raise VolumeError(f'configmap "{source["name"]}" not found')
-        data = {key: value.encode() for key, value in (found.get("data") or {}).items()}
-        data.update({key: base64.b64decode(value) for key, value in (found.get("binaryData") or {}).items()})
+        data = {key: value.encode() for key, value in (config_map.get("data") or {}).items()}
+        data.update({key: base64.b64decode(value) for key, value in (config_map.get("binaryData") or {}).items()})
         _write_items(root, data, source, mode, f'configmap "{source["name"]}"')
 
     async def _secret(self, root: Path, source: Obj, mode: int) -> None:
-        found = await self._api.find(SECRET, source["name"], self._namespace)
-        if found is None:
+        secret = await self._api.find(SECRET, source["name"], self._namespace)
+        if secret is None:
             if source.get("optional"):
                 return
             raise VolumeError(f'secret "{source["name"]}" not found')
-        data = {key: base64.b64decode(value) for key, value in (found.get("data") or {}).items()}
+        data = {key: base64.b64decode(value) for key, value in (secret.get("data") or {}).items()}
         _write_items(root, data, source, mode & 0o600 or 0o600, f'secret "{source["name"]}"')
 
     def _downward(self, root: Path, source: Obj, mode: int) -> None:

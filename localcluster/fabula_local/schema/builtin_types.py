@@ -60,16 +60,16 @@ def component_name(module: str, name: str) -> str:
 
 
 def _read(module: str, name: str) -> Schema:
-    found = generated_type(module, name)
-    if found is None:  # such as CustomResourceSubresourceStatus = Dict
+    generated = generated_type(module, name)
+    if generated is None:  # such as CustomResourceSubresourceStatus = Dict
         return {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-    summary, texts = _documentation(found.words)
+    summary, texts = _documentation(generated.words)
     schema: Schema = {"description": summary, "type": "object"}
     if name in rules.ATOMIC_TYPES:
         schema["x-kubernetes-map-type"] = "atomic"
     properties: dict[str, Schema] = {}
     required = []
-    for one in found.members:
+    for one in generated.members:
         text = texts.get(one.attribute, texts.get(one.name, ""))
         properties[one.name] = _field(module, name, one.name, one.annotation, text)
         if not one.optional:

@@ -37,16 +37,16 @@ def generated_type(module: str, name: str) -> GeneratedType | None:
     """A type, for example generated_type("batch_v1", "JobSpec"); None for an alias of another one."""
     if _PACKAGE not in sys.modules:
         _open()
-    found = getattr(importlib.import_module(f"{_PACKAGE}.{module}"), name)
-    if not (isinstance(found, type) and issubclass(found, _Read)):
+    model = getattr(importlib.import_module(f"{_PACKAGE}.{module}"), name)
+    if not (isinstance(model, type) and issubclass(model, _Read)):
         return None
-    return GeneratedType(found.__doc__ or "", tuple(_members(found)))
+    return GeneratedType(model.__doc__ or "", tuple(_members(model)))
 
 
-def _members(found: type) -> list[Member]:
+def _members(model: type) -> list[Member]:
     members = []
-    for attribute, annotation in found.__annotations__.items():
-        default = vars(found).get(attribute, _NEEDED)
+    for attribute, annotation in model.__annotations__.items():
+        default = vars(model).get(attribute, _NEEDED)
         name = default.name if isinstance(default, _Field) and default.name else attribute
         optional = default is not _NEEDED and not (isinstance(default, _Field) and not default.optional)
         members.append(Member(name, attribute, annotation, optional))

@@ -36,11 +36,11 @@ def compile_path(path: str) -> Step:
     while position < len(text):
         if text[position:] == ".":
             break
-        found = _TOKEN.match(text, position)
-        if not found:
+        match = _TOKEN.match(text, position)
+        if not match:
             raise JSONPathError(f"invalid path {path!r} at {text[position:]!r}")
-        steps.append(_step(found))
-        position = found.end()
+        steps.append(_step(match))
+        position = match.end()
 
     def find(root: Any) -> list[Any]:
         values = [root]
@@ -51,23 +51,23 @@ def compile_path(path: str) -> Step:
     return find
 
 
-def _step(found: re.Match[str]) -> Step:
-    if found["star"]:
+def _step(match: re.Match[str]) -> Step:
+    if match["star"]:
         return _children
-    if (name := found["name"]) is not None:
+    if (name := match["name"]) is not None:
         if name == "*":
             return _children
         return _field(re.sub(r"\\(.)", r"\1", name))
-    if found["key"] is not None:
-        return _field(found["key"])
-    if found["index"] is not None:
-        return _item(int(found["index"]))
-    if found["start"] is not None:
-        part = slice(*(int(bound) if bound else None for bound in (found["start"], found["end"])))
+    if match["key"] is not None:
+        return _field(match["key"])
+    if match["index"] is not None:
+        return _item(int(match["index"]))
+    if match["start"] is not None:
+        part = slice(*(int(bound) if bound else None for bound in (match["start"], match["end"])))
         return lambda value: value[part] if isinstance(value, list) else []
-    if found["deep"] is not None:
-        return _descendants(found["deep"])
-    return _filter(found["filter"])
+    if match["deep"] is not None:
+        return _descendants(match["deep"])
+    return _filter(match["filter"])
 
 
 def _children(value: Any) -> list[Any]:

@@ -27,10 +27,8 @@ _INTEGERS = frozenset(
         "Available",
         "Data",
         "Secrets",
-        "Active",
         "Count",
         "Value",
-        "Allowed Disruptions",
     )
 )
 

@@ -34,23 +34,23 @@ def parse_label_selector(text: str) -> LabelMatch:
     position = 0
     stripped = text.strip()
     while position < len(stripped):
-        found = _REQUIREMENT.match(stripped, position)
-        if not found or found.end() == position:
+        match = _REQUIREMENT.match(stripped, position)
+        if not match or match.end() == position:
             raise SelectorError(f"unable to parse requirement: found {stripped[position:]!r} in selector {text!r}")
-        tests.append(_requirement(found))
-        position = found.end()
+        tests.append(_requirement(match))
+        position = match.end()
     return _all(tests)
 
 
-def _requirement(found: re.Match[str]) -> LabelMatch:
-    if found["absent"]:
-        return _rule(found["absent_key"], "DoesNotExist", frozenset())
-    key = found["key"]
-    if found["set"]:
-        values = frozenset(value.strip() for value in found["values"].split(","))
-        return _rule(key, "In" if found["set"] == "in" else "NotIn", values)
-    operator = {"=": "In", "==": "In", "!=": "NotIn", ">": "Gt", "<": "Lt", None: "Exists"}[found["op"]]
-    return _rule(key, operator, frozenset((found["value"],)))
+def _requirement(match: re.Match[str]) -> LabelMatch:
+    if match["absent"]:
+        return _rule(match["absent_key"], "DoesNotExist", frozenset())
+    key = match["key"]
+    if match["set"]:
+        values = frozenset(value.strip() for value in match["values"].split(","))
+        return _rule(key, "In" if match["set"] == "in" else "NotIn", values)
+    operator = {"=": "In", "==": "In", "!=": "NotIn", ">": "Gt", "<": "Lt", None: "Exists"}[match["op"]]
+    return _rule(key, operator, frozenset((match["value"],)))
 
 
 def match_label_selector(selector: Mapping[str, Any] | None) -> LabelMatch:
@@ -111,9 +111,9 @@ def parse_field_selector(text: str) -> list[tuple[str, str, str]]:
     for term in re.split(r"(?<!\\),", text):
         if not term.strip():
             continue
-        found = _FIELD.match(term.strip())
-        if not found:
+        match = _FIELD.match(term.strip())
+        if not match:
             raise SelectorError(f"invalid selector: {text!r}; can't understand {term!r}")
-        value = re.sub(r"\\([\\,=])", r"\1", found[3])
-        terms.append((found[1].strip(), "!=" if found[2] == "!=" else "=", value))
+        value = re.sub(r"\\([\\,=])", r"\1", match[3])
+        terms.append((match[1].strip(), "!=" if match[2] == "!=" else "=", value))
     return terms

@@ -64,8 +64,8 @@ def _definition(column: Column) -> Object:
 
 
 def _printer(resource: Resource) -> Printer:
-    if not resource.printer_columns and (own := PRINTERS.get(resource.group_resource)):
-        return own
+    if not resource.printer_columns and (printer := PRINTERS.get(resource.group_resource)):
+        return printer
     declared = resource.printer_columns or _DEFAULT_COLUMNS
     columns: list[Column] = [("Name", "string", 0, "", "name")]
     cells: list[Callable[[Object, datetime], Any]] = []

@@ -25,10 +25,10 @@ class Authenticator:
         scheme, _, token = headers.get("Authorization", "").partition(" ")
         if not token or scheme.lower() != "bearer":
             return ANONYMOUS
-        found = self.token_user(token.strip(), [ISSUER])
-        if found is None:
+        user_of_token = self.token_user(token.strip(), [ISSUER])
+        if user_of_token is None:
             raise unauthorized()
-        return found[0]
+        return user_of_token[0]
 
     def token_user(self, token: str, audiences: Sequence[str]) -> tuple[User, list[str]] | None:
         """The user of a token and those of the audiences it is meant for, or None where it is not valid for any."""

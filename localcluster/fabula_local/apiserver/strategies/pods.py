@@ -132,8 +132,8 @@ def _admit_priority(obj: Object, spec: Object, cluster: Cluster) -> None:
     if name in ("system-node-critical", "system-cluster-critical"):
         spec["priority"] = 2000001000 if name == "system-node-critical" else 2000000000
     elif name:
-        found = cluster.lookup("priorityclasses.scheduling.k8s.io", "", name)
-        if found is None:
+        priority_class = cluster.lookup("priorityclasses.scheduling.k8s.io", "", name)
+        if priority_class is None:
             pod = _called(obj)
             raise ApiError(
                 403,
@@ -141,8 +141,8 @@ def _admit_priority(obj: Object, spec: Object, cluster: Cluster) -> None:
                 f'pods "{pod}" is forbidden: no PriorityClass with name {name} was found',
                 {"name": pod, "kind": "pods"},
             )
-        spec["priority"] = found.get("value", 0)
-        spec["preemptionPolicy"] = found.get("preemptionPolicy", "PreemptLowerPriority")
+        spec["priority"] = priority_class.get("value", 0)
+        spec["preemptionPolicy"] = priority_class.get("preemptionPolicy", "PreemptLowerPriority")
     spec.setdefault("priority", 0)
     spec.setdefault("preemptionPolicy", "PreemptLowerPriority")
 
