@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from fabula_kube.lease import LEASE, Leadership, Pace
+from fabula_kube.kinds import LEASE
+from fabula_kube.lease import Leadership, Pace
 from fabula_operator.kube.client import ApiError, Write, WriteGate
 
 DURATION_SECONDS = 6
