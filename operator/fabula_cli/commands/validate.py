@@ -103,14 +103,16 @@ def judge(document: Document, root: str, beside: Beside | None = None) -> Verdic
     version = str(obj.get("apiVersion", ""))
     if version.partition("/")[0] != GROUP:
         if kind is not None:  # nobody else has kinds of these names
-            return _verdict(document, title, [("apiVersion", f"is {version or 'missing'}; write {API_VERSION}")])
+            words = f"is {version}; write" if version else f"is missing{_meant(obj, 'apiVersion')}; write"
+            return _verdict(document, title, [("apiVersion", f"{words} {API_VERSION}")])
         return Verdict(
             document.file, title, document.line(""), notes=("not one of Fabula's kinds; not looked at",), ours=False
         )
     if version != API_VERSION:
         return _verdict(document, title, [("apiVersion", f"is {version}; this version knows {API_VERSION}")])
     if kind is None:
-        return _verdict(document, title, [("kind", f"is no kind of {API_VERSION}; it has {', '.join(API_KINDS)}")])
+        words = f"is no kind of {API_VERSION}" if "kind" in obj else f"is missing{_meant(obj, 'kind')}"
+        return _verdict(document, title, [("kind", f"{words}; there is {', '.join(API_KINDS)}")])
     if problem := _misnamed(obj, name):
         return _verdict(document, title, [problem])
     asked = obj.get("spec")
@@ -151,8 +153,9 @@ def judge(document: Document, root: str, beside: Beside | None = None) -> Verdic
 def _misnamed(obj: dict[str, Any], name: Any) -> tuple[str, str] | None:
     """What is wrong with an object's name, which no cluster would take."""
     if name is None or name == "":
-        near = get_close_matches("metadata", [key for key in obj if key != "metadata"], n=1)
-        return "metadata.name", "is missing" + (f"; did you mean metadata by {near[0]}?" if near else "")
+        meta = obj.get("metadata")
+        meant = _meant(meta, "name") if isinstance(meta, dict) else _meant(obj, "metadata")
+        return "metadata.name", f"is missing{meant}"
     if not isinstance(name, str):
         return "metadata.name", f"is no text but {name}; put it in quotes"
     if _NAME.fullmatch(name) is None or len(name) > 253:
@@ -163,12 +166,24 @@ def _misnamed(obj: dict[str, Any], name: Any) -> tuple[str, str] | None:
     return None
 
 
+def _meant(block: dict[str, Any], field_name: str) -> str:
+    """That a missing field is meant by one of nearly its name, where there is one."""
+    near = get_close_matches(field_name, [str(key) for key in block if key != field_name], n=1)
+    return f" (is it meant by {near[0]}?)" if near else ""
+
+
 def _unknown(path: str, schema: dict[str, Any]) -> str:
     """That a field is none, and which is meant: one of nearly that name beside it, or of that name elsewhere."""
     *blocks, name = path.replace("[", ".[").split(".")
     block: dict[str, Any] = schema
+    entry: Any = None
     for part in blocks:
         below = block.get("items") if part.startswith("[") else block.get("properties", {}).get(part)
+        if below is None and isinstance(block.get("additionalProperties"), dict):
+            below = block["additionalProperties"]
+            entry = below
+        elif below is None and block is entry:
+            below = block  # the name of an entry may have dots
         block = below if isinstance(below, dict) else {}
     if near := get_close_matches(name, block.get("properties", {}), n=1):
         return f"is no field of this kind; did you mean {near[0]}?"
