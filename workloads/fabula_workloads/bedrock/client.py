@@ -55,9 +55,9 @@ class BedrockClient:
                 ),
             )
         except _ERRORS as error:
-            found = classify(error, self._place)
+            meaning = classify(error, self._place)
             # No call was tried yet: nothing here can pass by itself.
-            raise (found if isinstance(found, WorkerError) else ConfigInvalid(f"no client: {found}")) from error
+            raise (meaning if isinstance(meaning, WorkerError) else ConfigInvalid(f"no client: {meaning}")) from error
         host = urlsplit(str(self._client.meta.endpoint_url)).netloc
         self._place = Place(field, region=region, host=host)
 

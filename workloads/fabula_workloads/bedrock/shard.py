@@ -19,6 +19,7 @@ from fabula_workloads.bedrock.usage import Usage, UsageRecord
 from fabula_workloads.runtime.context import StageContext
 from fabula_workloads.runtime.failures import ConfigInvalid
 from fabula_workloads.runtime.outcomes import Outcomes
+from fabula_workloads.runtime.progress import Reporter
 
 CALLS, SENT = "calls", "sent"
 """Folders of the stage that hold the ledger of paid calls, and the notes of those that were sent."""
@@ -63,33 +64,14 @@ def open_caller(
     finished ones: together they are what was spent already.
     """
     clock, shards, reporter = clock or WallClock(), context.config.shards, context.reporter
-    ledger = Outcomes(context.store.child(CALLS), CallRecord)
+    ledger, sent = Outcomes(context.store.child(CALLS), CallRecord), Outcomes(context.store.child(SENT), Note)
     known = {call for call in ledger.ids() if is_own(call)}
-    usage = Usage()
-    for record in finished:
-        usage.add(record)
-        usage.saved += record.calls
-    for call in known:
-        if (kept := ledger.get(call)) is not None:
-            usage.add(usage_of(kept))
-    sent, unanswered = Outcomes(context.store.child(SENT), Note), dict[str, int]()
+    usage = _paid_before(finished, ledger, known)
+    unanswered = dict[str, int]()
     for call in sent.ids():
         if is_own(call) and call not in known and (note := sent.get(call)) is not None:
             unanswered[call] = note.sent
             usage.lose(note.sent, note.sent * note.usd)
-
-    def current_rates() -> Rates:
-        told, held = reporter.allowance, reporter.quota()
-        if told.lease is not None and held is not None:
-            part = held.share / told.lease.share if told.lease.share else 0.0
-            return Rates(_part_of(told.requests_per_minute, part), _part_of(told.tokens_per_minute, part))
-        if reporter.connected and not reporter.heard:
-            # Shards of other builds may have all of the quota, which only the operator knows.
-            return Rates(0, 0)
-        return Rates(
-            _share(told.requests_per_minute, rates.requests, shards),
-            _share(told.tokens_per_minute, rates.tokens, shards),
-        )
 
     def limit() -> float | None:
         return _share(reporter.allowance.budget_usd, budget_usd, shards)
@@ -101,7 +83,7 @@ def open_caller(
 
     return Caller(
         ledger=ledger,
-        quota=QuotaGate(current_rates, clock, heartbeat=reporter.update),
+        quota=QuotaGate(lambda: _current_rates(reporter, rates, shards), clock, heartbeat=reporter.update),
         budget=Budget(limit, lambda: reporter.allowance.budget_used_up, usage.usd + usage.lost_usd),
         breaker=Breaker(clock, tell),
         clock=clock,
@@ -111,6 +93,33 @@ def open_caller(
         notes=Notes(sent, context.config.run.uid, longest_reply_seconds(max_tokens) + _SECONDS_TO_KEEP),
         unanswered=unanswered,
         refusals=Refusals(asked, lambda: usage.paid > 0 or bool(ledger.ids()), shards),
+    )
+
+
+def _paid_before(finished: Iterable[UsageRecord], ledger: Outcomes[CallRecord], known: Iterable[str]) -> Usage:
+    """What the items that are finished took, and those calls that are answered of the others."""
+    usage = Usage()
+    for record in finished:
+        usage.add(record)
+        usage.saved += record.calls
+    for call in known:
+        if (kept := ledger.get(call)) is not None:
+            usage.add(usage_of(kept))
+    return usage
+
+
+def _current_rates(reporter: Reporter, rates: Rates, shards: int) -> Rates:
+    """What this shard may take now: what it is lent, and else its share of `rates`, the whole build's."""
+    told, held = reporter.allowance, reporter.quota()
+    if told.lease is not None and held is not None:
+        part = held.share / told.lease.share if told.lease.share else 0.0
+        return Rates(_part_of(told.requests_per_minute, part), _part_of(told.tokens_per_minute, part))
+    if reporter.connected and not reporter.heard:
+        # Shards of other builds may have all of the quota, which only the operator knows.
+        return Rates(0, 0)
+    return Rates(
+        _share(told.requests_per_minute, rates.requests, shards),
+        _share(told.tokens_per_minute, rates.tokens, shards),
     )
 
 

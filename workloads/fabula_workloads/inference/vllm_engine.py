@@ -115,10 +115,10 @@ class VllmEngine:
                 if not flying:
                     return
                 beside = len(flying)
-                for found in self._engine.step():
-                    if found.finished:
-                        asked = flying.pop(found.request_id)
-                        yield asked.request, self._answer(found.outputs[0], (time.monotonic() - asked.since) / beside)
+                for output in self._engine.step():
+                    if output.finished:
+                        asked = flying.pop(output.request_id)
+                        yield asked.request, self._answer(output.outputs[0], (time.monotonic() - asked.since) / beside)
         finally:
             self._engine.abort_request(list(flying))
 

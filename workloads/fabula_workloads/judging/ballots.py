@@ -69,15 +69,15 @@ def pair_verdicts(ballots: Iterable[Ballot], arm: str, versus: str) -> list[Verd
 def scored_verdicts(ballots: Iterable[Ballot], arm: str, versus: str) -> list[Verdict]:
     """The verdicts that points imply: the answer with more of them is better."""
     points = {one: scores(ballots, one) for one in (arm, versus)}
-    found = []
+    verdicts = []
     for key in sorted(points[arm].keys() & points[versus].keys()):
         ours, theirs = points[arm][key], points[versus][key]
         if ours is None or theirs is None:
-            found.append(Verdict(*key, arm, versus, None))
+            verdicts.append(Verdict(*key, arm, versus, None))
         else:
             criteria = {name: _above(ours[name], theirs[name]) for name in ours.keys() & theirs.keys()}
-            found.append(Verdict(*key, arm, versus, criteria[OVERALL], criteria))
-    return found
+            verdicts.append(Verdict(*key, arm, versus, criteria[OVERALL], criteria))
+    return verdicts
 
 
 def scores(ballots: Iterable[Ballot], arm: str) -> dict[tuple[str, int], dict[str, float] | None]:

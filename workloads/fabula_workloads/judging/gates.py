@@ -24,15 +24,15 @@ def evidence(figure: str, name: str, gate: Gate, judged: Judged, baseline: str) 
         return Evidence(None, f"there is no judge {name}")
     distrust = None if of.self_test.passed else f"judge {name} failed its self-test: {of.self_test.message}"
     if of.means and gate.versus is None and figure != CONTROLLED:
-        found = of.means.get(gate.arm)
-        return Evidence(found, _why_not(of, found), distrust)
+        measured = of.means.get(gate.arm)
+        return Evidence(measured, _why_not(of, measured), distrust)
     versus = gate.versus or baseline
     pair, turned = of.pair(gate.arm, versus), of.pair(versus, gate.arm)
     if pair is None and turned is None:
         words = f"judge {name} was not asked about {gate.arm} against {versus}; with pairs: all it is asked about all"
         return Evidence(None, words, distrust)
-    found = _rate(pair, figure) if pair is not None else _complement(_rate(turned, figure))
-    return Evidence(found, _why_not(of, found), distrust)
+    measured = _rate(pair, figure) if pair is not None else _complement(_rate(turned, figure))
+    return Evidence(measured, _why_not(of, measured), distrust)
 
 
 def _rate(pair: PairFigures | None, figure: str) -> Estimate | None:
@@ -43,11 +43,11 @@ def _rate(pair: PairFigures | None, figure: str) -> Estimate | None:
     return pair.controlled.win_rate if pair.controlled is not None else None
 
 
-def _complement(found: Estimate | None) -> Estimate | None:
+def _complement(rate: Estimate | None) -> Estimate | None:
     """The other arm's rate."""
-    if found is None or found.mean is None or found.low is None or found.high is None:
-        return found
-    return Estimate(1 - found.mean, 1 - found.high, 1 - found.low, found.count)
+    if rate is None or rate.mean is None or rate.low is None or rate.high is None:
+        return rate
+    return Estimate(1 - rate.mean, 1 - rate.high, 1 - rate.low, rate.count)
 
 
 def _why_not(judge: JudgeFigures, found: Estimate | None) -> str | None:

@@ -19,16 +19,16 @@ _SELF_TEST_CHARACTERS = 120
 def judges_found(judged: Judged, limit: int = LIMIT) -> list[dict[str, Any]]:
     """Each judge as in EvalRun's status. Where that is too long, what the report tells anyway goes first: words, kappas
     and habits, then intervals; the win rates and whether the judge is to be trusted stay."""
-    found = [_found(one, judged) for one in judged.judges]
+    judges = [_found(one, judged) for one in judged.judges]
     for dropped in (("selfTest",), ("agreement", "longer", "consistent", "first"), ("arms",)):
-        if wire_size(found) <= limit:
-            return found
-        found = [_without(one, dropped) for one in found]
-    if wire_size(found) > limit:
-        found = [{**one, "pairs": [_without(pair, _INTERVALS) for pair in one.get("pairs", ())]} for one in found]
-    if wire_size(found) > limit:
-        found = [{**one, "pairs": [_kept(pair) for pair in one.get("pairs", ())]} for one in found]
-    return found
+        if wire_size(judges) <= limit:
+            return judges
+        judges = [_without(one, dropped) for one in judges]
+    if wire_size(judges) > limit:
+        judges = [{**one, "pairs": [_without(pair, _INTERVALS) for pair in one.get("pairs", ())]} for one in judges]
+    if wire_size(judges) > limit:
+        judges = [{**one, "pairs": [_kept(pair) for pair in one.get("pairs", ())]} for one in judges]
+    return judges
 
 
 def _kept(pair: dict[str, Any]) -> dict[str, Any]:

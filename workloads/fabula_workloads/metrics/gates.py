@@ -21,9 +21,9 @@ class Evidence:
     """Why nothing rests on it, whatever it is."""
 
 
-def judge(gate: Gate, found: Evidence) -> GateStatus:
+def judge(gate: Gate, evidence: Evidence) -> GateStatus:
     """What a gate found. A figure that is missing, and one that is not to be trusted, fails it and says why."""
-    ends = _ends(gate, found)
+    ends = _ends(gate, evidence)
     if isinstance(ends, str):
         return _status(gate, None, False, ends)
     least, most = ends
@@ -31,7 +31,7 @@ def judge(gate: Gate, found: Evidence) -> GateStatus:
     kept_max = gate.max is None or most <= gate.max
     # Of an interval the end is shown by which the gate fails, or could have.
     value = most if gate.min is None or (kept_min and not kept_max) else least
-    return _status(gate, value, kept_min and kept_max and found.distrust is None, found.distrust)
+    return _status(gate, value, kept_min and kept_max and evidence.distrust is None, evidence.distrust)
 
 
 def _ends(gate: Gate, found: Evidence) -> tuple[float, float] | str:

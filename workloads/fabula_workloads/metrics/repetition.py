@@ -16,11 +16,11 @@ _SHORTEST_SENTENCE = 3
 def repetition(reading: Reading) -> float | None:
     """Share of word 4-grams that the answer has had before (seq-rep-4 of Welleck et al. 2020, over words). They do not
     cross passages. None where no passage has four words."""
-    found: list[tuple[str, ...]] = []
+    grams: list[tuple[str, ...]] = []
     for passage in reading.passages:
         tokens = tokens_of(passage)
-        found += zip(*(islice(tokens, start, None) for start in range(_NGRAM)), strict=False)
-    return 1 - len(set(found)) / len(found) if found else None
+        grams += zip(*(islice(tokens, start, None) for start in range(_NGRAM)), strict=False)
+    return 1 - len(set(grams)) / len(grams) if grams else None
 
 
 def repeated_sentences(reading: Reading) -> float | None:

@@ -74,21 +74,21 @@ def _whole(evaluation: Evaluation) -> Summary:
     ]
     comparisons = [
         Comparison(
-            arm=found.arm,
-            versus=found.versus,
-            metric=found.metric,
-            delta=rounded(found.estimate.mean),
-            low=rounded(found.estimate.low),
-            high=rounded(found.estimate.high),
-            count=found.estimate.count,
-            p_value=rounded(found.paired.p_value),
-            adjusted=rounded(found.paired.adjusted),
-            effect=rounded(found.paired.effect),
-            needed=None if found.paired.seen else found.paired.needed,
-            reason=found.reason,
+            arm=difference.arm,
+            versus=difference.versus,
+            metric=difference.metric,
+            delta=rounded(difference.estimate.mean),
+            low=rounded(difference.estimate.low),
+            high=rounded(difference.estimate.high),
+            count=difference.estimate.count,
+            p_value=rounded(difference.paired.p_value),
+            adjusted=rounded(difference.paired.adjusted),
+            effect=rounded(difference.paired.effect),
+            needed=None if difference.paired.seen else difference.paired.needed,
+            reason=difference.reason,
         )
-        for found in evaluation.differences
-        if found.profile == profile
+        for difference in evaluation.differences
+        if difference.profile == profile
     ]
     gates = [gate.replace(value=rounded(gate.value)) for _, gate in evaluation.gates]
     tests = [

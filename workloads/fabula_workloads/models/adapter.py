@@ -98,16 +98,16 @@ def _kept(model: Any) -> float:
     return kept / whole if whole else 1.0
 
 
-def difference(found: Shapes, expected: Shapes) -> str | None:
+def difference(actual: Shapes, expected: Shapes) -> str | None:
     """Where an adapter's tensors first differ from those that the model expects; None where they do not."""
-    missing, unknown = sorted(expected.keys() - found.keys()), sorted(found.keys() - expected.keys())
+    missing, unknown = sorted(expected.keys() - actual.keys()), sorted(actual.keys() - expected.keys())
     if missing or unknown:
         lacks = f"it lacks {len(missing)} of {len(expected)} tensors, first {missing[0]}" if missing else ""
         has = f"it has {len(unknown)} that the model has no place for, first {unknown[0]}" if unknown else ""
         return "; ".join(filter(None, (lacks, has)))
     for name in sorted(expected):
-        if found[name] != expected[name]:
-            return f"{name} has shape {found[name]}, and the model expects {expected[name]}"
+        if actual[name] != expected[name]:
+            return f"{name} has shape {actual[name]}, and the model expects {expected[name]}"
     return None
 
 

@@ -39,20 +39,20 @@ def store(root: str, folder: str) -> Finding:
         return Finding(about=STORE, state="MISSING", said=f"{error.reason}: {error.message}"[:600])
 
 
-def judge_store(found: Store, place: str) -> Finding:
+def judge_store(store: Store, place: str) -> Finding:
     """Whether it keeps, gives back and forgets, and whether it commits: the second of two conditional writes has to be
     refused. Raises WorkerError."""
     path = f".fabula-probe-{uuid.uuid4().hex}"
     try:
-        found.write_if_absent(path, b"first")
-        again = found.write_if_absent(path, b"second")
-        kept = found.read(path)
+        store.write_if_absent(path, b"first")
+        again = store.write_if_absent(path, b"second")
+        kept = store.read(path)
     finally:
-        found.delete(path)
+        store.delete(path)
     if again or kept != b"first":
         said = f"{place} does not refuse a conditional write (If-None-Match) where something is: two pods could commit"
         return Finding(about=STORE, state="DIFFERS", said=f"{said} one artifact. Use a server that does")
-    if found.exists(path):
+    if store.exists(path):
         return Finding(about=STORE, state="DIFFERS", said=f"{place} still has a file that was deleted")
     return Finding(about=STORE, state="OK", said=f"{place}: written, committed once, read and deleted")
 

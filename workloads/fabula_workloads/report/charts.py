@@ -52,16 +52,18 @@ def chart(rows: Sequence[Row], written: str, title: str) -> str:
         )
         parts.append(f"<text {where}>{label}</text>")
         parts += [f'<circle class="dot c{row.color}" cx="{x(value)}" cy="{y}" r="3"/>' for value in row.values]
-        found = row.estimate
-        if found.low is not None and found.high is not None:
+        estimate = row.estimate
+        if estimate.low is not None and estimate.high is not None:
             parts.append(
-                f'<line class="whisker c{row.color}" x1="{x(found.low)}" x2="{x(found.high)}" y1="{y}" y2="{y}"/>'
+                f'<line class="whisker c{row.color}" x1="{x(estimate.low)}" x2="{x(estimate.high)}" y1="{y}" y2="{y}"/>'
             )
-        if found.mean is None:
+        if estimate.mean is None:
             parts.append(f'<text class="none" x="{left + 4}" y="{y + 4}">no figure</text>')
         else:
-            parts.append(f'<circle class="mean c{row.color}" cx="{x(found.mean)}" cy="{y}" r="5"/>')
-            parts.append(f'<text class="figure" x="{_WIDTH - _RIGHT + 12}" y="{y + 4}">{found.mean:{written}}</text>')
+            parts.append(f'<circle class="mean c{row.color}" cx="{x(estimate.mean)}" cy="{y}" r="5"/>')
+            parts.append(
+                f'<text class="figure" x="{_WIDTH - _RIGHT + 12}" y="{y + 4}">{estimate.mean:{written}}</text>'
+            )
     return "".join([*parts, "</svg>"])
 
 

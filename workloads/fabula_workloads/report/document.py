@@ -26,13 +26,13 @@ def document(evaluation: Evaluation, lineage: Sequence[Lineage], settings: dict[
         "baseline": evaluation.baseline,
         "arms": [_arm(arm, evaluation) for arm in evaluation.arms],
         "comparisons": [
-            {"profile": found.profile, "arm": found.arm, "versus": found.versus, "metric": found.metric}
-            | _estimate(found.estimate, "delta")
+            {"profile": compared.profile, "arm": compared.arm, "versus": compared.versus, "metric": compared.metric}
+            | _estimate(compared.estimate, "delta")
             | {
-                "pValue": found.paired.p_value, "adjusted": found.paired.adjusted, "effect": found.paired.effect,
-                "needed": found.paired.needed, "reason": found.reason,
+                "pValue": compared.paired.p_value, "adjusted": compared.paired.adjusted,
+                "effect": compared.paired.effect, "needed": compared.paired.needed, "reason": compared.reason,
             }
-            for found in evaluation.differences
+            for compared in evaluation.differences
         ],
         "gates": [{**status.to_wire(), "bound": bound(gate)} for gate, status in evaluation.gates],
         "selfTests": [

@@ -83,12 +83,12 @@ def _unread(evaluation: Evaluation, arm: ArmFigures) -> str:
     return f"{arm.unparseable[evaluation.profile]} of {arm.done}"
 
 
-def _difference(metric: Metric, found: Difference | None) -> str:
-    if found is None or found.estimate.mean is None:
+def _difference(metric: Metric, difference: Difference | None) -> str:
+    if difference is None or difference.estimate.mean is None:
         return f"{_DASH} | {_DASH}"
-    p = found.paired.adjusted
+    p = difference.paired.adjusted
     told = _DASH if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
-    return f"{_written(metric, found.estimate, signed=True)} | {told}"
+    return f"{_written(metric, difference.estimate, signed=True)} | {told}"
 
 
 def _judges(told: Told, arm: str, items: str) -> Iterator[str]:
@@ -108,19 +108,19 @@ def _judges(told: Told, arm: str, items: str) -> Iterator[str]:
 
 def _rates(judge: JudgeFigures, arm: str) -> Iterator[tuple[str, float, float, float]]:
     for pair in judge.pairs:
-        found = pair.win_rate
-        if arm not in (pair.arm, pair.versus) or found.mean is None or found.low is None or found.high is None:
+        rate = pair.win_rate
+        if arm not in (pair.arm, pair.versus) or rate.mean is None or rate.low is None or rate.high is None:
             continue
         if pair.arm == arm:
-            yield pair.versus, found.mean, found.low, found.high
+            yield pair.versus, rate.mean, rate.low, rate.high
         else:
-            yield pair.arm, 1 - found.mean, 1 - found.high, 1 - found.low
+            yield pair.arm, 1 - rate.mean, 1 - rate.high, 1 - rate.low
 
 
-def _written(metric: Metric, found: Estimate, *, signed: bool = False) -> str:
-    if found.mean is None:
+def _written(metric: Metric, estimate: Estimate, *, signed: bool = False) -> str:
+    if estimate.mean is None:
         return _DASH
     style = ("+" if signed else "") + metric.shown
-    if found.low is None or found.high is None:
-        return format(found.mean, style)
-    return f"{found.mean:{style}} ({found.low:{style}} to {found.high:{style}})"
+    if estimate.low is None or estimate.high is None:
+        return format(estimate.mean, style)
+    return f"{estimate.mean:{style}} ({estimate.low:{style}} to {estimate.high:{style}})"

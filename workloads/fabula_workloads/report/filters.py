@@ -44,13 +44,13 @@ def classes(found: list[Filter], sample: str) -> str:
     return " ".join(f"in-{one.name}" for one in found if sample in one.samples)
 
 
-def bar(found: list[Filter], total: int) -> Markup:
+def bar(filters: list[Filter], total: int) -> Markup:
     """The buttons, with the style that hides what is not asked for; nothing where there is nothing to choose."""
-    if not found:
+    if not filters:
         return Markup("")
-    style = "".join(f"main:has(#show-{f.name}:checked) .sample:not(.in-{f.name}){{display:none}}" for f in found)
+    style = "".join(f"main:has(#show-{f.name}:checked) .sample:not(.in-{f.name}){{display:none}}" for f in filters)
     buttons = [_button("all", f"all {total}", checked=True)]
-    buttons += [_button(one.name, f"{one.title} ({len(one.samples)})") for one in found]
+    buttons += [_button(one.name, f"{one.title} ({len(one.samples)})") for one in filters]
     # Names are ours, so the style holds no foreign text.
     return join(tag("style", Markup(style)), tag("fieldset", tag("legend", "Show"), *buttons, class_="filters"))
 

@@ -173,23 +173,23 @@ def _trust(one: JudgeFigures) -> Markup:
     return join(" ", badge("trusted", "good") if one.self_test.passed else badge("not trusted", "bad"))
 
 
-def _share(found: Estimate | None) -> Markup:
-    if found is None or found.mean is None:
+def _share(estimate: Estimate | None) -> Markup:
+    if estimate is None or estimate.mean is None:
         return tag("td", _DASH, class_="number")
     interval = None
-    if found.low is not None and found.high is not None:
-        interval = tag("span", f"{found.low:.0%} to {found.high:.0%}", class_="interval")
-    return tag("td", f"{found.mean:.0%}", interval, class_="number")
+    if estimate.low is not None and estimate.high is not None:
+        interval = tag("span", f"{estimate.low:.0%} to {estimate.high:.0%}", class_="interval")
+    return tag("td", f"{estimate.mean:.0%}", interval, class_="number")
 
 
-def _number(found: Estimate | None, *, signed: bool = False) -> Markup:
-    if found is None or found.mean is None:
+def _number(estimate: Estimate | None, *, signed: bool = False) -> Markup:
+    if estimate is None or estimate.mean is None:
         return tag("td", _DASH, class_="number")
     form = "+.2f" if signed else ".2f"
     interval = None
-    if found.low is not None and found.high is not None:
-        interval = tag("span", _minus(f"{found.low:{form}} to {found.high:{form}}"), class_="interval")
-    return tag("td", _minus(f"{found.mean:{form}}"), interval, class_="number")
+    if estimate.low is not None and estimate.high is not None:
+        interval = tag("span", _minus(f"{estimate.low:{form}} to {estimate.high:{form}}"), class_="interval")
+    return tag("td", _minus(f"{estimate.mean:{form}}"), interval, class_="number")
 
 
 def _minus(text: str) -> str:
@@ -208,10 +208,10 @@ def verdicts_csv(judged: Judged) -> str:
     writer.writerow(["judge", "sample", "seed", "arm", "versus", "verdict", "value"])
     for one in judged.judges:
         for pair in one.pairs:
-            for found in pair.verdicts:
-                named = {"win": found.arm, "loss": found.versus, "tie": "tie", None: ""}[found.outcome]
-                value = "" if found.value is None else f"{found.value:g}"
-                writer.writerow([one.name, found.sample, found.seed, found.arm, found.versus, named, value])
+            for verdict in pair.verdicts:
+                named = {"win": verdict.arm, "loss": verdict.versus, "tie": "tie", None: ""}[verdict.outcome]
+                value = "" if verdict.value is None else f"{verdict.value:g}"
+                writer.writerow([one.name, verdict.sample, verdict.seed, verdict.arm, verdict.versus, named, value])
     return out.getvalue()
 
 
@@ -228,15 +228,15 @@ def judges_document(judged: Judged) -> list[dict[str, Any]]:
             "left": one.left,
             "calls": one.calls,
             "costUsd": round(one.usd, 6),
-            "points": {arm: _data(found) for arm, found in one.means.items()},
-            "strengths": {arm: _data(found) for arm, found in one.strengths.items()},
+            "points": {arm: _data(estimate) for arm, estimate in one.means.items()},
+            "strengths": {arm: _data(estimate) for arm, estimate in one.strengths.items()},
             "pairs": [
                 {
                     "arm": pair.arm,
                     "versus": pair.versus,
                     "winRate": _data(pair.win_rate),
                     "outcomes": dict(pair.outcomes),
-                    "criteria": {name: _data(found) for name, found in pair.criteria.items()},
+                    "criteria": {name: _data(estimate) for name, estimate in pair.criteria.items()},
                     "lengthControlled": _data(pair.controlled.win_rate) if pair.controlled else None,
                     "lengthEffect": _data(pair.controlled.length) if pair.controlled else None,
                     "positionEffect": _data(pair.controlled.position) if pair.controlled else None,
@@ -257,5 +257,5 @@ def judges_document(judged: Judged) -> list[dict[str, Any]]:
     ]
 
 
-def _data(found: Estimate) -> dict[str, Any]:
-    return {"mean": found.mean, "low": found.low, "high": found.high, "count": found.count}
+def _data(estimate: Estimate) -> dict[str, Any]:
+    return {"mean": estimate.mean, "low": estimate.low, "high": estimate.high, "count": estimate.count}

@@ -24,23 +24,23 @@ def gates(evaluation: Evaluation) -> Markup:
     """One card for each gate; nothing without gates."""
     cards = []
     known = {metric.name: metric for metric in evaluation.metrics}
-    for gate, found in evaluation.gates:
+    for gate, status in evaluation.gates:
         metric = known.get(gate.metric)
         versus = f" against {gate.versus}" if gate.versus else ""
         value = _DASH
-        if found.value is not None and metric is not None:
-            value = _written(metric, found.value, signed=gate.versus is not None)
-        elif found.value is not None:  # a judge's figure
-            value = f"{found.value:.2f}"
+        if status.value is not None and metric is not None:
+            value = _written(metric, status.value, signed=gate.versus is not None)
+        elif status.value is not None:  # a judge's figure
+            value = f"{status.value:.2f}"
         title = metric.title if metric is not None else figure_title(gate.metric)
         cards.append(
             tag(
                 "div",
-                badge("gate passed", "good") if found.passed else badge("gate failed", "bad"),
+                badge("gate passed", "good") if status.passed else badge("gate failed", "bad"),
                 tag("div", value, class_="value"),
                 tag("div", f"{title} of {gate.arm}{versus}, asked for {bound(gate)}", class_="what"),
-                tag("div", f"Why: {found.reason}", class_="what") if found.reason else None,
-                class_="card gate passed" if found.passed else "card gate",
+                tag("div", f"Why: {status.reason}", class_="what") if status.reason else None,
+                class_="card gate passed" if status.passed else "card gate",
             )
         )
     return tag("div", *cards, class_="gates") if cards else Markup("")
@@ -106,21 +106,23 @@ def table(evaluation: Evaluation, profile: ProfileName) -> Markup:
     return tag("div", tag("table", tag("thead", head), tag("tbody", *rows, unread)), class_="card scroll")
 
 
-def _cell(metric: Metric, found: Estimate, reason: str | None) -> Markup:
+def _cell(metric: Metric, estimate: Estimate, reason: str | None) -> Markup:
     """A mean with its interval, or why there is none."""
-    if found.mean is None:
+    if estimate.mean is None:
         return tag("td", _DASH, tag("span", reason, class_="worth") if reason else None, class_="number")
     interval = None
-    if found.low is not None and found.high is not None:
-        interval = tag("span", f"{_written(metric, found.low)} to {_written(metric, found.high)}", class_="interval")
-    return tag("td", tag("span", _written(metric, found.mean)), interval, class_="number")
+    if estimate.low is not None and estimate.high is not None:
+        interval = tag(
+            "span", f"{_written(metric, estimate.low)} to {_written(metric, estimate.high)}", class_="interval"
+        )
+    return tag("td", tag("span", _written(metric, estimate.mean)), interval, class_="number")
 
 
-def _difference(metric: Metric, found: Difference | None) -> Markup:
+def _difference(metric: Metric, against: Difference | None) -> Markup:
     """Mean difference, its interval, and what it is worth; or why there is none."""
-    if found is None or found.estimate.mean is None:
-        return tag("td", _DASH, tag("span", found.reason, class_="worth") if found else None, class_="number")
-    estimate, paired = found.estimate, found.paired
+    if against is None or against.estimate.mean is None:
+        return tag("td", _DASH, tag("span", against.reason, class_="worth") if against else None, class_="number")
+    estimate, paired = against.estimate, against.paired
     shown = tag("strong" if paired.seen else "span", _written(metric, estimate.mean or 0.0, signed=True))
     if estimate.low is None or estimate.high is None:
         return tag("td", shown, class_="number")
@@ -171,25 +173,25 @@ def origins(lineage: Sequence[Lineage], settings: dict[str, Any]) -> Markup:
 
 def clip_control(evaluation: Evaluation) -> Markup:
     """The control of CLIPScore for each arm, in a sentence; nothing where there is none."""
-    found = [
+    controls = [
         f"{arm.name} {arm.control:.2f} on other samples' pictures, {arm.coverage:.0%} of pictures covered"
         for arm in evaluation.arms
         if arm.control is not None and arm.coverage is not None
     ]
-    if not found:
+    if not controls:
         return Markup("")
-    return tag("p", f"CLIPScore's shuffled control: {'; '.join(found)} (chance is 5 %).", class_="hint")
+    return tag("p", f"CLIPScore's shuffled control: {'; '.join(controls)} (chance is 5 %).", class_="hint")
 
 
 def remarks(evaluation: Evaluation) -> Markup:
     """What metrics over a whole evaluation have to say of each arm beside their figures."""
     titles = {metric.name: metric.title for metric in evaluation.metrics}
-    found = [
+    said_of = [
         (titles[one.metric], "; ".join(f"{arm} {remark}" for arm, remark in said.items()))
         for one in evaluation.computed
         if (said := getattr(one, "remarks", None))
     ]
-    return join(*(tag("p", f"{title}: {said}.", class_="hint") for title, said in found))
+    return join(*(tag("p", f"{title}: {said}.", class_="hint") for title, said in said_of))
 
 
 def _random_label(evaluation: Evaluation, metric: Metric) -> Markup | None:

@@ -16,40 +16,40 @@ from fabula_workloads.metrics.evaluation import Evaluation
 def tracked_figures(evaluation: Evaluation, judged: Judged) -> dict[str, float]:
     """Those of the first profile, as status and gates have them; what there is no figure of is left out."""
     profile = evaluation.profile
-    found: dict[str, float] = {}
+    figures: dict[str, float] = {}
     for arm in evaluation.arms:
         for metric in evaluation.metrics_under(profile):
-            found |= _estimate(f"{arm.name}/{metric.name}", arm.means[profile, metric.name])
-        found[f"{arm.name}/failed"] = arm.failed
-        found[f"{arm.name}/unparseable"] = arm.unparseable[profile]
+            figures |= _estimate(f"{arm.name}/{metric.name}", arm.means[profile, metric.name])
+        figures[f"{arm.name}/failed"] = arm.failed
+        figures[f"{arm.name}/unparseable"] = arm.unparseable[profile]
     for difference in evaluation.differences:
         if difference.profile == profile:
             name = f"{difference.arm}-{difference.versus}/{difference.metric}"
-            found |= _estimate(name, difference.estimate)
+            figures |= _estimate(name, difference.estimate)
             if difference.paired.adjusted is not None:
-                found[f"{name}.p"] = difference.paired.adjusted
+                figures[f"{name}.p"] = difference.paired.adjusted
     for judge in judged.judges:
-        found |= _judge(judge)
+        figures |= _judge(judge)
     if evaluation.gates:
         passed = sum(status.passed for _, status in evaluation.gates)
-        found |= {"gates/passed": passed, "gates/failed": len(evaluation.gates) - passed}
-    return found
+        figures |= {"gates/passed": passed, "gates/failed": len(evaluation.gates) - passed}
+    return figures
 
 
 def _judge(judge: JudgeFigures) -> dict[str, float]:
     name = f"judge/{judge.name}"
-    found: dict[str, float] = {f"{name}/trusted": float(judge.self_test.passed), f"{name}/usd": judge.usd}
+    figures: dict[str, float] = {f"{name}/trusted": float(judge.self_test.passed), f"{name}/usd": judge.usd}
     for pair in judge.pairs:
-        found |= _estimate(f"{name}/{pair.arm}-{pair.versus}", pair.win_rate)
+        figures |= _estimate(f"{name}/{pair.arm}-{pair.versus}", pair.win_rate)
         if pair.controlled is not None:
-            found |= _estimate(f"{name}/{pair.arm}-{pair.versus}.controlled", pair.controlled.win_rate)
+            figures |= _estimate(f"{name}/{pair.arm}-{pair.versus}.controlled", pair.controlled.win_rate)
         if pair.habits is not None:
-            found |= _estimate(f"{name}/{pair.arm}-{pair.versus}.corrected", pair.habits.win_rate)
+            figures |= _estimate(f"{name}/{pair.arm}-{pair.versus}.corrected", pair.habits.win_rate)
     for arm, points in judge.means.items():
-        found |= _estimate(f"{name}/{arm}.points", points)
-    return found
+        figures |= _estimate(f"{name}/{arm}.points", points)
+    return figures
 
 
-def _estimate(name: str, found: Estimate) -> dict[str, float]:
-    values = {name: found.mean, f"{name}.low": found.low, f"{name}.high": found.high}
+def _estimate(name: str, estimate: Estimate) -> dict[str, float]:
+    values = {name: estimate.mean, f"{name}.low": estimate.low, f"{name}.high": estimate.high}
     return {key: value for key, value in values.items() if value is not None}

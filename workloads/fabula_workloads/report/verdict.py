@@ -99,12 +99,12 @@ def _differs(evaluation: Evaluation, arm: ArmFigures) -> tuple[str, int]:
     other: list[str] = []
     compared = 0
     for metric in evaluation.metrics_under(evaluation.profile):
-        found = evaluation.difference(evaluation.profile, arm.name, metric.name)
-        if found is None or found.estimate.mean is None:
+        difference = evaluation.difference(evaluation.profile, arm.name, metric.name)
+        if difference is None or difference.estimate.mean is None:
             continue
         compared += 1
-        if found.paired.seen:
-            rises = found.estimate.mean > 0
+        if difference.paired.seen:
+            rises = difference.estimate.mean > 0
             kind = other if metric.better is None else better if rises == (metric.better == "higher") else worse
             kind.append(in_sentence(metric.title))
     parts = [f"{word} in {_listed(names)}" for word, names in (("better", better), ("worse", worse)) if names]

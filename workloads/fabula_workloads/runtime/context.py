@@ -52,8 +52,8 @@ def cache_folder() -> Path:
 
 def _own(folder: Path) -> bool:
     """Whether the folder is a real one, this user's, and closed to others."""
-    found = folder.lstat()
-    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o077
+    status = folder.lstat()
+    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid() and not status.st_mode & 0o077
 
 
 @dataclass
@@ -114,8 +114,8 @@ class StageContext:
 
     def given(self, name: str) -> str | None:
         """The digest that an input was resolved to; None where the config names no such input, or only its place."""
-        found = next((one.digest for one in self.config.inputs if one.name == name), None)
-        return found if found is not None and found.startswith(("sha256:", COMMIT)) else None
+        digest = next((one.digest for one in self.config.inputs if one.name == name), None)
+        return digest if digest is not None and digest.startswith(("sha256:", COMMIT)) else None
 
     def local(self, uri: str) -> Path:
         """Local path of a stored file or folder: the file itself for `file://`, a download for `s3://`."""

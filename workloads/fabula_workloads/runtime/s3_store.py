@@ -239,19 +239,19 @@ def download_tree(uri: str, cache: Path) -> Path:
     """Local copy of an object or of a folder of objects, kept in `cache` under a name that changes with the content."""
     folder, _, name = uri.rpartition("/")
     whole = S3Store(uri)
-    found = sorted(whole.list_tagged(), key=lambda pair: pair[0].path)
-    store, strip = (whole, "") if found else (S3Store(folder), name)
-    found = found or list(store.list_tagged(name))
-    if not found:
+    objects = sorted(whole.list_tagged(), key=lambda pair: pair[0].path)
+    store, strip = (whole, "") if objects else (S3Store(folder), name)
+    objects = objects or list(store.list_tagged(name))
+    if not objects:
         raise NotFound(uri)
-    tags = "\n".join(f"{entry.path} {entry.size} {tag}" for entry, tag in found)
+    tags = "\n".join(f"{entry.path} {entry.size} {tag}" for entry, tag in objects)
     place = cache / hashlib.sha256(f"{uri}\n{tags}".encode()).hexdigest()[:24]
     target = place / name
     if target.exists():
         return target
     partial = cache / f".partial-{uuid.uuid4().hex}"
     try:
-        for entry, _ in found:
+        for entry, _ in objects:
             local = partial / name / entry.path if not strip else partial / name
             store.download(entry.path, local)
             if local.stat().st_size != entry.size:

@@ -254,12 +254,12 @@ class WorkQueue:
     def _lives(self, name: str) -> bool:
         if name.startswith(f"{self._me.place}."):
             return name == self._me.name
-        found, now = self._read(f"{_BEATS}/{name}.json"), self._clock()
-        if found is None:
+        beat, now = self._read(f"{_BEATS}/{name}.json"), self._clock()
+        if beat is None:
             return False  # it ended in order
         before = self._beats.get(name)
-        if before is None or before[0] != found:
-            self._beats[name] = (found, now, before is not None)
+        if before is None or before[0] != beat:
+            self._beats[name] = (beat, now, before is not None)
             return True
         return now - before[1] < self._lease
 

@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 def run(context: StageContext) -> StageResult:
     """The digest of each input that the spec names by its place alone. Raises InputInvalid naming the field."""
     wanted = unresolved(context.config.spec)
-    found: dict[str, str] = {}
+    digests: dict[str, str] = {}
     known: dict[str, str] = {}
     for one in wanted:
         context.check_stop()
@@ -34,9 +34,9 @@ def run(context: StageContext) -> StageResult:
         if same not in known:
             known[same] = _digest(context, one)
             _log.info("%s is %s", one.field, known[same])
-        found[one.name] = known[same]
-        context.reporter.update(done=len(found), total=len(wanted))
-    return StageResult(counts={"input/ok": float(len(found))}, digests=found)
+        digests[one.name] = known[same]
+        context.reporter.update(done=len(digests), total=len(wanted))
+    return StageResult(counts={"input/ok": float(len(digests))}, digests=digests)
 
 
 def _digest(context: StageContext, one: External) -> str:

@@ -46,20 +46,20 @@ def run(context: StageContext) -> StageResult:
         )
     with context.scratch() as scratch:
         search = Search(context, spec, scratch)
-        found = finder(search)
-        if not found:
+        samples = finder(search)
+        if not samples:
             raise InputInvalid(
                 f"samples: {place_of(context, spec)} holds no usable {evaluation.item}: {_why(search.tally)}"
             )
-        if len(found) < spec.samples.count:
+        if len(samples) < spec.samples.count:
             _log.warning(
-                "%d samples were asked for, %d are usable: %s", spec.samples.count, len(found), _why(search.tally)
+                "%d samples were asked for, %d are usable: %s", spec.samples.count, len(samples), _why(search.tally)
             )
-        counts = {f"{evaluation.item}/ok": float(len(found))} | {
+        counts = {f"{evaluation.item}/ok": float(len(samples))} | {
             name: float(count) for name, count in sorted(search.tally.items())
         }
-        context.reporter.update(done=len(found), total=len(found), counts=counts)
-        return _commit(context, spec, layout, _contents(found), counts)
+        context.reporter.update(done=len(samples), total=len(samples), counts=counts)
+        return _commit(context, spec, layout, _contents(samples), counts)
 
 
 def check_metrics(spec: EvalRunSpec) -> None:
@@ -99,10 +99,10 @@ def _commit(
     return StageResult(artifact=manifest, uri=place.uri, counts=counts, lineage=lineage)
 
 
-def _contents(found: Sequence[FoundSample]) -> list[tuple[str, bytes | Path]]:
+def _contents(samples: Sequence[FoundSample]) -> list[tuple[str, bytes | Path]]:
     """The parts of the samples: their files, and the lines of samples.jsonl."""
-    files = [file for sample in found for file in sample.files]
-    records = (one.record.model_dump(mode="json", exclude_defaults=True) for one in found)
+    files = [file for sample in samples for file in sample.files]
+    records = (one.record.model_dump(mode="json", exclude_defaults=True) for one in samples)
     lines = "".join(f"{json.dumps(record, ensure_ascii=False)}\n" for record in records)
     return [*files, (LINES, lines.encode())]
 

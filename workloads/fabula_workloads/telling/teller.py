@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -60,10 +61,10 @@ class Teller:
         asked = prompt or shown.prompt or self._parts.inference_prompt()
         request = Request(sample, seed, shown.pictures, f"{asked}\n\n{wish}" if wish else asked)
         with memory_named():
-            found = self._engine.tell(request, say)
-        if isinstance(found, Failure):
-            return found
-        return Story(found, bool(evaluation_of(self._recipe).answers.read(found.text, "v2").passages))
+            answer = self._engine.tell(request, say)
+        if isinstance(answer, Failure):
+            return answer
+        return Story(answer, bool(evaluation_of(self._recipe).answers.read(answer.text, "v2").passages))
 
 
 def recipe_told(recipe: str) -> RecipeParts:
@@ -125,8 +126,6 @@ def best_device() -> Device:
 @contextmanager
 def memory_named() -> Iterator[None]:
     """Say in words that a GPU's memory does not do."""
-    import sys
-
     try:
         yield
     except Exception as error:

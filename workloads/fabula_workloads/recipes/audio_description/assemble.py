@@ -112,10 +112,10 @@ def _check_faces(samples: Sequence[NarrationSample], faces: Mapping[str, Any], s
     """Raise InputInvalid for an exemplar that is not of the features' kind: of their width, and as many in a frame."""
     for sample in samples:
         for one in sample.characters:
-            found = list(faces[one.exemplar].shape) if one.exemplar is not None else []
-            if found and (found[-1] != shape[-1] or (len(shape) > 1 and found != list(shape))):
+            has = list(faces[one.exemplar].shape) if one.exemplar is not None else []
+            if has and (has[-1] != shape[-1] or (len(shape) > 1 and has != list(shape))):
                 raise InputInvalid(
-                    f"sample {sample.id}: the exemplar {one.exemplar} has features {found}, but a frame's are "
+                    f"sample {sample.id}: the exemplar {one.exemplar} has features {has}, but a frame's are "
                     f"{list(shape)}; use exemplars and a bank of one model"
                 )
 

@@ -58,11 +58,11 @@ def run(context: StageContext) -> StageResult:
     for source in block.sources:
         context.check_stop()
         if source.format == OWN:
-            found, unreadable, films[source.name] = _own(context, source)
-            rows, bad = rows + found, bad + unreadable
+            readable, unreadable, films[source.name] = _own(context, source)
+            rows, bad = rows + readable, bad + unreadable
             continue
-        found, unreadable, faces = _read(context, source)
-        rows += found
+        readable, unreadable, faces = _read(context, source)
+        rows += readable
         bad += unreadable
         exemplars |= faces
     check_unreadable(len(rows), bad, block.max_bad_fraction, "audioDescription.maxBadFraction")

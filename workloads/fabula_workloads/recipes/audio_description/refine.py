@@ -65,9 +65,9 @@ def run(context: StageContext) -> StageResult:
             f"audioDescription.sources: who is named cannot be learned here: {error}. Set characters to candidates"
         ) from None
     measured = [
-        Measured(split=split, threshold=found.threshold, told=found.told, right=found.right, named=found.named)
+        Measured(split=split, threshold=tried.threshold, told=tried.told, right=tried.right, named=tried.named)
         for split in ("train", "validation")
-        for found in _by_threshold(split, split_of, examples, scores)
+        for tried in _by_threshold(split, split_of, examples, scores)
     ]
     manifest = commit(
         context.store,
@@ -103,7 +103,7 @@ def _examples(
     by_file: dict[str, list[NarrationSample]] = defaultdict(list)
     for sample in samples:
         by_file[sample.features].append(sample)
-    found = _Examples()
+    examples = _Examples()
     for done, (file, members) in enumerate(sorted(by_file.items()), 1):
         context.check_stop()
         with context.scratch() as scratch:
@@ -112,12 +112,12 @@ def _examples(
             seen = [one for one in sample.characters if one.exemplar is not None]
             if not seen:
                 continue
-            found.evidence += list(evidence(features[sample.clip], [faces[one.exemplar or ""] for one in seen]))
-            found.named += [is_named(one, sample.text, sample.named) for one in seen]
-            found.films += [sample.film] * len(seen)
-            found.keys += [(sample.id, one.id) for one in seen]
+            examples.evidence += list(evidence(features[sample.clip], [faces[one.exemplar or ""] for one in seen]))
+            examples.named += [is_named(one, sample.text, sample.named) for one in seen]
+            examples.films += [sample.film] * len(seen)
+            examples.keys += [(sample.id, one.id) for one in seen]
         context.reporter.update(done=done, total=len(by_file))
-    return found
+    return examples
 
 
 def _by_threshold(split: str, split_of: Mapping[str, str], examples: _Examples, scores: Any) -> list[Found]:

@@ -36,20 +36,20 @@ class Watched(Reading):
 
 def _read(answer: str, profile: ProfileName) -> Reading:
     """A record of replies; a text that is none is words without a second, as the self-tests of metrics give them."""
-    found = read_answer(answer)
-    words = answer if found is None else found.words
-    silent = found is not None and not found.replies
+    watched = read_answer(answer)
+    words = answer if watched is None else watched.words
+    silent = watched is not None and not watched.replies
     return Watched(answer, words, None if silent or words.strip() else "Empty", silent)
 
 
 def _words(answer: str) -> str:
-    found = read_answer(answer)
-    return found.words.strip() if found is not None else ""
+    watched = read_answer(answer)
+    return watched.words.strip() if watched is not None else ""
 
 
 def _as_file(sample: str, text: str, seconds: float) -> str:
-    found = read_answer(text)
-    replies = found.replies if found is not None else ()
+    watched = read_answer(text)
+    replies = watched.replies if watched is not None else ()
     return "".join(f"{one.at:.3f} {one.text}\n" for one in replies) or "(silence)\n"
 
 

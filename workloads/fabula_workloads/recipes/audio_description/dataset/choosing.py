@@ -27,14 +27,14 @@ def choose(
     chosen: list[NarrationChosen] = []
     taken = 0
     for row in rows:
-        found = _sample(row, outcomes[item_of(row)], block, faces)
-        if isinstance(found, NarrationSample) and target is not None and taken >= target:
-            found = "TargetReached"
-        if isinstance(found, str):
-            chosen.append(Chosen(row, None, found))
+        became = _sample(row, outcomes[item_of(row)], block, faces)
+        if isinstance(became, NarrationSample) and target is not None and taken >= target:
+            became = "TargetReached"
+        if isinstance(became, str):
+            chosen.append(Chosen(row, None, became))
         else:
             taken += 1
-            chosen.append(Chosen(row, found))
+            chosen.append(Chosen(row, became))
     return chosen
 
 

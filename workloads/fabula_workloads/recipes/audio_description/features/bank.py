@@ -40,8 +40,8 @@ class Bank:
             if clip.start < 0 or clip.end < 0:
                 return "NegativeTime"
             return entry[()] if len(entry) else "EmptySlice"
-        found = frames_of(clip.start, clip.end, self._spec.fps, len(entry))
-        return entry[found.start : found.stop] if isinstance(found, tuple) else found
+        span = frames_of(clip.start, clip.end, self._spec.fps, len(entry))
+        return entry[span.start : span.stop] if isinstance(span, tuple) else span
 
 
 @contextmanager

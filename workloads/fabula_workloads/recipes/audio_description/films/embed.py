@@ -102,19 +102,19 @@ def open_sight(context: StageContext, block: AudioDescriptionBuild) -> Sight:
 
 def _photos(files: Files, people: Iterable[str], folder: str | None) -> Mapping[str, Image | str]:
     """The photo of each person, or why there is none."""
-    found: dict[str, Image | str] = {}
+    pictures: dict[str, Image | str] = {}
     for person in people:
         path = files.photos.get(person)
         if folder is None or path is None:
-            found[person] = "NoPhoto"
+            pictures[person] = "NoPhoto"
             continue
         try:
-            found[person] = open_picture(open_store(folder).read(path))
+            pictures[person] = open_picture(open_store(folder).read(path))
         except NotFound:
-            found[person] = "NoPhoto"
+            pictures[person] = "NoPhoto"
         except UnfitPicture:
-            found[person] = "UnfitPhoto"
-    return found
+            pictures[person] = "UnfitPhoto"
+    return pictures
 
 
 def _embedded(

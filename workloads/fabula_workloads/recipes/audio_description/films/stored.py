@@ -30,8 +30,8 @@ class FilmFeatures:
 
     def read(self, clip: Clip) -> Any | Reason:
         """A clip's features, (pictures, width), or why it has none."""
-        found = frames_of(clip.start, clip.end, self._fps, len(self._frames))
-        return self._frames[found.start : found.stop].copy() if isinstance(found, tuple) else found
+        span = frames_of(clip.start, clip.end, self._fps, len(self._frames))
+        return self._frames[span.start : span.stop].copy() if isinstance(span, tuple) else span
 
 
 def outcome_of(ledger: Outcomes[KeptT], item: str) -> KeptT:
@@ -57,9 +57,9 @@ def keep_shown(
     """Write the pictures that are shown of each clip, evenly spaced, to another tar file; their names by clip."""
     shown: dict[str, list[str]] = {}
     for clip in clips:
-        found = frames_of(clip.start, clip.end, fps, frames)
-        if isinstance(found, tuple):
-            shown[clip.key] = [picture_name(number) for number in spread(found.start, found.stop, count)]
+        span = frames_of(clip.start, clip.end, fps, frames)
+        if isinstance(span, tuple):
+            shown[clip.key] = [picture_name(number) for number in spread(span.start, span.stop, count)]
     wanted = {name for names in shown.values() for name in names}
     with tarfile.open(tar) as packed, packing(kept) as out:
         for entry in packed:

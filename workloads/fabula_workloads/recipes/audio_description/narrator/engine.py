@@ -140,12 +140,12 @@ class NarratorEngine:
     def _penalties(self) -> list[Any]:
         """As `generate` has them by name; but there the penalty skips as many tokens of a row as its prompt is padded
         by, which are none of the prompt where that is given as embeddings, and an answer would depend on neighbours."""
-        found: list[Any] = []
+        penalties: list[Any] = []
         if self._tell.repetition_penalty > 1:
-            found.append(RepetitionPenaltyLogitsProcessor(self._tell.repetition_penalty))
+            penalties.append(RepetitionPenaltyLogitsProcessor(self._tell.repetition_penalty))
         if self._tell.no_repeat_ngram:
-            found.append(NoRepeatNGramLogitsProcessor(self._tell.no_repeat_ngram))
-        return found
+            penalties.append(NoRepeatNGramLogitsProcessor(self._tell.no_repeat_ngram))
+        return penalties
 
     def _embeddings(self, samples: Sequence[Encoded]) -> tuple[torch.Tensor, torch.Tensor]:
         """Prompts side by side, each with its end at the end: a decoder goes on from the last position."""

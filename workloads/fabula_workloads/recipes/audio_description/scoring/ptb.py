@@ -34,7 +34,7 @@ def tokens(text: str) -> list[str]:
 
 def _tokens(line: str) -> list[str]:
     """The same of a line with something in it that is new, or that is not read alike everywhere."""
-    found: list[str] = []
+    tokens: list[str] = []
     at, end = 0, len(line)
     while at < end:
         if line[at] == " ":
@@ -50,12 +50,12 @@ def _tokens(line: str) -> list[str]:
         elif known is None and piece == "." and stop < 0:
             known = ()  # no part of an ellipsis
         if known is not None:
-            found.extend(known)
+            tokens.extend(known)
             at += len(piece) + 1
             continue
         # A token may reach over spaces: what comes next begins behind it.
-        at = _read(line, at, end if stop < 0 else stop, found)
-    return found
+        at = _read(line, at, end if stop < 0 else stop, tokens)
+    return tokens
 
 
 def _alike_everywhere(piece: str) -> bool:

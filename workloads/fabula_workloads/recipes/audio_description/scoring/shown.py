@@ -61,18 +61,18 @@ def _counts(told: Told, arm: str) -> tuple[int, int, int]:
 
 def too_fast(told: Told) -> Markup:
     """Sentences that would have to be spoken faster than listeners follow with ease, the fastest first."""
-    unit, found = unit_seconds(told), list[tuple[float, str, str, str]]()
+    unit, fast = unit_seconds(told), list[tuple[float, str, str, str]]()
     for arm in told.evaluation.arms:
         for sample, said in narrated(told, arm.name):
             pace = words_per_minute(said, unit * (sample.end - sample.start))
             if pace is not None and pace > COMFORTABLE:
-                found.append((pace, arm.name, sample.id, said))
-    found.sort(key=lambda one: (-one[0], one[1:]))
-    if not found:
+                fast.append((pace, arm.name, sample.id, said))
+    fast.sort(key=lambda one: (-one[0], one[1:]))
+    if not fast:
         return tag("p", "Every sentence fits its clip.", class_="hint")
     items = [
         tag("li", tag("b", f"{pace:.0f} words a minute"), f" {arm}, {sample}: {said}")
-        for pace, arm, sample, said in found[:_SHOWN]
+        for pace, arm, sample, said in fast[:_SHOWN]
     ]
-    more = tag("p", f"{len(found) - _SHOWN} more.", class_="hint") if len(found) > _SHOWN else None
+    more = tag("p", f"{len(fast) - _SHOWN} more.", class_="hint") if len(fast) > _SHOWN else None
     return join(tag("ul", *items, class_="card tests", style="padding: 4px 20px"), more)

@@ -41,12 +41,12 @@ class ParquetSource:
             self._store, self.files = parent, [name]
             return
         self._store = open_store(uri)
-        found = sorted(entry.path for entry in self._store.list())
-        if not found:
+        paths = sorted(entry.path for entry in self._store.list())
+        if not paths:
             raise NotFound(uri, "podcast.source.uri must name a Parquet file or a folder of them")
-        self.files = chosen([path for path in found if path.endswith(_SUFFIX)])
+        self.files = chosen([path for path in paths if path.endswith(_SUFFIX)])
         if not self.files:
-            raise InputInvalid(f"{uri} holds {len(found)} files, but no {_SUFFIX} file with turns or transcripts")
+            raise InputInvalid(f"{uri} holds {len(paths)} files, but no {_SUFFIX} file with turns or transcripts")
 
     def digest(self) -> str:
         """Digest of the content of all files that are read."""

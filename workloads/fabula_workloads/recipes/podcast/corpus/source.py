@@ -46,12 +46,12 @@ class Source:
             self._store, self.files = parent, [name]
             return
         self._store = open_store(uri)
-        found = sorted(entry.path for entry in self._store.list())
-        if not found:
+        paths = sorted(entry.path for entry in self._store.list())
+        if not paths:
             raise NotFound(uri, "podcast.source.uri must name a transcript file or a folder of them")
-        self.files = [path for path in found if path.endswith(_SUFFIXES)]
+        self.files = [path for path in paths if path.endswith(_SUFFIXES)]
         if not self.files:
-            raise InputInvalid(f"{uri} holds {len(found)} files, but none is named {' or '.join(_SUFFIXES[:2])}")
+            raise InputInvalid(f"{uri} holds {len(paths)} files, but none is named {' or '.join(_SUFFIXES[:2])}")
 
     def digest(self) -> str:
         """Digest of the content of all files, read once for it."""

@@ -56,11 +56,11 @@ def read_reply(kept: dict[str, Any]) -> Reply:
         text = written
     if isinstance(document, dict) and isinstance(document.get("excerpts"), list):
         entries = [_parsed(entry) for entry in document["excerpts"]]
-        found = [one for entry in entries if (one := _found(entry)) is not None]
+        excerpts = [one for entry in entries if (one := _found(entry)) is not None]
         if truncated:
-            return Reply("truncated", found, more=True)
-        if found:
-            return Reply("ok", found, more=document.get("more") is True)
+            return Reply("truncated", excerpts, more=True)
+        if excerpts:
+            return Reply("ok", excerpts, more=document.get("more") is True)
         if document["excerpts"]:
             return Reply("malformed")
         return Reply("negative", reason=REASONS.get(str(document.get("reason", "")), "NotVisual"))

@@ -103,8 +103,8 @@ def bare(text: str) -> str:
 
 def options_of(question: str) -> tuple[str, ...]:
     """The options of a question that ends in `A. ... B. ...`, in order; as many as there are."""
-    found: list[str] = []
+    options: list[str] = []
     for letter, text in _OPTION.findall(question):
-        if letter == chr(ord("A") + len(found)):
-            found.append(text.strip())
-    return tuple(found) if len(found) > 1 else ()
+        if letter == chr(ord("A") + len(options)):
+            options.append(text.strip())
+    return tuple(options) if len(options) > 1 else ()

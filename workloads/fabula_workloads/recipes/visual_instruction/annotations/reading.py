@@ -134,10 +134,10 @@ def _row(record: Conversation, name: str, place: str, source: VideoSource) -> Ro
 
 def _only(given: str | list[str] | None, none: str, several: str) -> str:
     """The one file that a sample names. Raises ValueError where there is none, or are several."""
-    found = [given] if isinstance(given, str) else given or []
-    if len(found) != 1:
-        raise ValueError(f"it has {f'{len(found)} {several}, and one is what a sample may have' if found else none}")
-    return found[0]
+    files = [given] if isinstance(given, str) else given or []
+    if len(files) != 1:
+        raise ValueError(f"it has {f'{len(files)} {several}, and one is what a sample may have' if files else none}")
+    return files[0]
 
 
 def _turn(said: Said, start: float, record: Conversation) -> Turn:

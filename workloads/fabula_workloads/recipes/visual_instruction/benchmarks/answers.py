@@ -57,10 +57,10 @@ def yes_or_no(text: str) -> bool | None:
 
 def count(text: str) -> int | None:
     """The number that an answer names, in digits or in words up to twelve. One that names two different names none."""
-    found = {int(number) for number in _NUMBER.findall(text)}
-    if not found:
-        found = {_NUMBERS.index(word) for word in _WORDS.findall(text.lower()) if word in _NUMBERS}
-    return found.pop() if len(found) == 1 else None
+    numbers = {int(number) for number in _NUMBER.findall(text)}
+    if not numbers:
+        numbers = {_NUMBERS.index(word) for word in _WORDS.findall(text.lower()) if word in _NUMBERS}
+    return numbers.pop() if len(numbers) == 1 else None
 
 
 def published_count(text: str) -> int | None:

@@ -9,9 +9,9 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def drawn(found: Sequence[T], count: int, seed: int) -> list[T]:
+def drawn(items: Sequence[T], count: int, seed: int) -> list[T]:
     """At most `count` of them, in their order."""
-    if len(found) <= count:
-        return list(found)
-    chosen = random.Random(seed).sample(range(len(found)), count)  # noqa: S311 - a reproducible draw, not a secret
-    return [found[place] for place in sorted(chosen)]
+    if len(items) <= count:
+        return list(items)
+    chosen = random.Random(seed).sample(range(len(items)), count)  # noqa: S311 - a reproducible draw, not a secret
+    return [items[place] for place in sorted(chosen)]

@@ -69,11 +69,11 @@ def ovo_bench(search: Search) -> Sequence[FoundSample]:
                 search.tally["clip/skipped/Unreadable"] += 1
     if not probes:
         raise InputInvalid(f"samples.uri: {store.uri} has no questions of OVO-Bench")
-    cutter, found = Cutter(search, store), list[FoundSample]()
+    cutter, clips = Cutter(search, store), list[FoundSample]()
     for probe in drawn(probes, search.spec.samples.count, search.spec.samples.seed):
         search.context.check_stop()
         record = probe.record
-        name = f"{len(found) + 1:05d}-{record.task}"
+        name = f"{len(clips) + 1:05d}-{record.task}"
         start = max(0.0, probe.at - WINDOW) if record.task in GROUPS["real-time"] else 0.0
         stretch = cutter.cut(record.video, start, probe.at, name)
         if stretch is None:
@@ -86,8 +86,8 @@ def ovo_bench(search: Search) -> Sequence[FoundSample]:
             shard=f"videos/{name}.tar", frames=stretch.frames, strip=strip, sound=stretch.sound, turns=(turn,),
             unasked=False, begins=turn.at, options=tuple(record.options), answer=probe.wanted,
         )  # fmt: skip
-        found.append(FoundSample(sample, list(parts_of(sample, stretch.shard))))
-    return found
+        clips.append(FoundSample(sample, list(parts_of(sample, stretch.shard))))
+    return clips
 
 
 def probes_of(record: Record) -> Iterator[Probe]:

@@ -64,13 +64,13 @@ def streaming_bench(search: Search) -> Sequence[FoundSample]:
         asked += questions(path, records, search)
     if not asked:
         raise InputInvalid(f"samples.uri: {store.uri} has no questions of StreamingBench")
-    cutter, found = Cutter(search, store), list[FoundSample]()
+    cutter, clips = Cutter(search, store), list[FoundSample]()
     for one in drawn(asked, search.spec.samples.count, search.spec.samples.seed):
         search.context.check_stop()
-        record = _sample(cutter, one, f"{len(found) + 1:05d}-{one.code}")
+        record = _sample(cutter, one, f"{len(clips) + 1:05d}-{one.code}")
         if record is not None:
-            found.append(record)
-    return found
+            clips.append(record)
+    return clips
 
 
 def questions(path: str, records: Sequence[Any], search: Search) -> Iterator[Asked]:

@@ -35,13 +35,13 @@ def vispeak_bench(search: Search) -> Sequence[FoundSample]:
         raise InputInvalid(
             f"samples.uri: {store.uri} has no annotations of ViSpeak-Bench, such as Gesture_Understanding.json"
         )
-    cutter, found = Cutter(search, store), list[FoundSample]()
+    cutter, clips = Cutter(search, store), list[FoundSample]()
     for row in drawn(rows, search.spec.samples.count, search.spec.samples.seed):
         search.context.check_stop()
         if problem := row.problem(float("inf")):
             cutter.left_out(problem)
             continue
-        name = f"{len(found) + 1:05d}"
+        name = f"{len(clips) + 1:05d}"
         stretch = cutter.cut(row.video, row.start, row.end, name)
         if stretch is None:
             continue
@@ -50,5 +50,5 @@ def vispeak_bench(search: Search) -> Sequence[FoundSample]:
             shard="", frames=stretch.frames, sound=stretch.sound, turns=row.turns_until(stretch.end),
             options=row.options, answer=row.answer,
         )  # fmt: skip
-        found.append(clip_of(len(found) + 1, sample, stretch.shard))
-    return found
+        clips.append(clip_of(len(clips) + 1, sample, stretch.shard))
+    return clips

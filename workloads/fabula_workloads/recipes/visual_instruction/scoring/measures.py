@@ -123,8 +123,8 @@ def decision(given: Materials) -> PerAnswer:
     """Seconds of work from the frame or the question to the decision to speak."""
 
     def measure(sample: ClipSample, answer: GivenAnswer, profile: ProfileName) -> float | None:
-        found = read_answer(answer.text or "")
-        return found.first.decision_seconds if found is not None and found.first is not None else None
+        watched = read_answer(answer.text or "")
+        return watched.first.decision_seconds if watched is not None and watched.first is not None else None
 
     return _per_answer("decision", given, measure)
 
@@ -133,8 +133,8 @@ def first_token(given: Materials) -> PerAnswer:
     """Seconds of work until the first word."""
 
     def measure(sample: ClipSample, answer: GivenAnswer, profile: ProfileName) -> float | None:
-        found = read_answer(answer.text or "")
-        return found.first.first_token_seconds if found is not None and found.first is not None else None
+        watched = read_answer(answer.text or "")
+        return watched.first.first_token_seconds if watched is not None and watched.first is not None else None
 
     return _per_answer("first-token", given, measure)
 

@@ -36,12 +36,12 @@ def scored_files(paths: Sequence[Path]) -> FoundAnswers | None:
         raise ValueError(f"{paths[0]} has no annotations, such as Gesture_Understanding.json")
     answers: list[GivenAnswer] = []
     for folder in paths[1:]:
-        found = [answer for path in _json(folder) for answer in _predicted(path, folder.name, samples)]
-        if unknown := [answer.sample for answer in found if answer.sample not in samples]:
+        predicted = [answer for path in _json(folder) for answer in _predicted(path, folder.name, samples)]
+        if unknown := [answer.sample for answer in predicted if answer.sample not in samples]:
             raise ValueError(f"{folder}: {unknown[0]} is no sample of {paths[0]}; it has {len(samples)}")
-        if not found:
+        if not predicted:
             raise ValueError(f"{folder} has no predictions: no file named as a subtask, such as gesture.json")
-        answers += found
+        answers += predicted
     answered = {answer.sample for answer in answers}
     return FoundAnswers(answers, {}, {name: sample for name, sample in samples.items() if name in answered})
 

@@ -52,7 +52,7 @@ def read_model(folder: Path, name: str) -> ModelFiles:
     return model_files.read_model_of(folder, name, check_architecture)
 
 
-def check(spec: FineTuneRunSpec, found: ModelFiles, name: str, dataset: Manifest, inputs: Mapping[str, Path]) -> None:
+def check(spec: FineTuneRunSpec, model: ModelFiles, name: str, dataset: Manifest, inputs: Mapping[str, Path]) -> None:
     """Raise ConfigInvalid or InputInvalid for what cannot be trained so."""
     tune = tune_of(spec)
     refuse_chat_settings(spec, "a watcher")
@@ -62,22 +62,22 @@ def check(spec: FineTuneRunSpec, found: ModelFiles, name: str, dataset: Manifest
             "merged into; set it to stacked, or deepspeed.stage to 2"
         )
     if tune.updates:
-        check_targets(spec.lora, found, name)
+        check_targets(spec.lora, model, name)
     details = details_of(dataset, VideoDatasetDetails, "dataset")
-    if details.sound and found.model_type not in HEARING:
+    if details.sound and model.model_type not in HEARING:
         raise ConfigInvalid(
-            f"dataset: it has sound, and {name} is a {found.model_type}, which does not hear; build a dataset with "
+            f"dataset: it has sound, and {name} is a {model.model_type}, which does not hear; build a dataset with "
             f"visualInstruction.sound false, or train a {' or '.join(HEARING)} whose folder has an audio_encoder"
         )
     if (folder := inputs.get("begin")) is not None:
-        _check_begin(folder, tune, found, details)
+        _check_begin(folder, tune, model, details)
 
 
-def _check_begin(folder: Path, tune: VisualInstructionTune, found: ModelFiles, dataset: VideoDatasetDetails) -> None:
+def _check_begin(folder: Path, tune: VisualInstructionTune, model: ModelFiles, dataset: VideoDatasetDetails) -> None:
     where = "visualInstruction.begin"
     earlier = files.read_config(folder, where)
-    if earlier.family != found.model_type:
-        raise InputInvalid(f"{where}: it is of a {earlier.family}, and the model is a {found.model_type}")
+    if earlier.family != model.model_type:
+        raise InputInvalid(f"{where}: it is of a {earlier.family}, and the model is a {model.model_type}")
     if earlier.tune.fusion != tune.fusion:
         raise ConfigInvalid(
             f"visualInstruction.fusion: {tune.fusion}, but the stage before has {earlier.tune.fusion}; set it to that"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +55,6 @@ def build(job: TrainingJob, encoder: SampleEncoder) -> Trained:
     """The watcher as its stage trains it."""
     import numpy as np
 
-    from fabula_workloads.models.loading import UnfitWeights, load_for_training
-    from fabula_workloads.models.stored_files import DamagedFile
     from fabula_workloads.recipes.visual_instruction.training.flops import needed
     from fabula_workloads.recipes.visual_instruction.training.loss import watcher_loss
     from fabula_workloads.recipes.visual_instruction.training.saving import save as save_stage
@@ -68,18 +67,7 @@ def build(job: TrainingJob, encoder: SampleEncoder) -> Trained:
     words, vocabulary = building.words_of(job.model)
     begin = job.inputs.get("begin")
     before = files.updates_of(begin) if begin is not None else []
-    try:
-        base = load_for_training(job.model, precision=spec.training.precision)
-        base.requires_grad_(False)
-        language: Any = base
-        if before and tune.earlier_update == "merged":
-            language = base = building.merged(base, before)
-        elif before:
-            language = building.stacked(base, before)
-    except (UnfitWeights, DamagedFile) as error:
-        raise InputInvalid(f"model: {job.base_name} cannot be loaded: {error}") from error
-    except UnfitAdapter as error:
-        raise InputInvalid(f"visualInstruction.begin: its update {error}") from error
+    base, language = _loaded(job, before)
     if tune.updates:
         language = building.add_update(language, spec.lora, family, job.base_name)
     watcher = building.watcher_of(language, family, tune, words, hears=details.sound)
@@ -114,6 +102,27 @@ def build(job: TrainingJob, encoder: SampleEncoder) -> Trained:
         save=save,
         rates={name: rates[id(value)] for name, value in watcher.named_parameters() if id(value) in rates},
     )
+
+
+def _loaded(job: TrainingJob, before: Sequence[Path]) -> tuple[Any, Any]:
+    """The base model, frozen, and the same with the updates of the stages before. Raises InputInvalid."""
+    from fabula_workloads.models.loading import UnfitWeights, load_for_training
+    from fabula_workloads.models.stored_files import DamagedFile
+    from fabula_workloads.recipes.visual_instruction.watcher import building
+
+    try:
+        base = load_for_training(job.model, precision=job.spec.training.precision)
+        base.requires_grad_(False)
+        if not before:
+            return base, base
+        if tune_of(job.spec).earlier_update == "stacked":
+            return base, building.stacked(base, before)
+        merged = building.merged(base, before)
+        return merged, merged
+    except (UnfitWeights, DamagedFile) as error:
+        raise InputInvalid(f"model: {job.base_name} cannot be loaded: {error}") from error
+    except UnfitAdapter as error:
+        raise InputInvalid(f"visualInstruction.begin: its update {error}") from error
 
 
 TRAINING = TrainingParts(

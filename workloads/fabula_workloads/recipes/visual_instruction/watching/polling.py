@@ -96,16 +96,16 @@ class PolledEngine:
                 if yes_or_no(due.text) is not True:
                     continue
             prompt = f"{_ASKED} {said} {_SAY if sample.unasked else ''}"
-            found, first = self._told(asked_of(request, seen, prompt))
-            if isinstance(found, Failure):
-                return found
+            answer, first = self._told(asked_of(request, seen, prompt))
+            if isinstance(answer, Failure):
+                return answer
             reply = SaidAt(
-                at=at, text=found.text, finish=found.finish,
+                at=at, text=answer.text, finish=answer.finish,
                 decision_seconds=None if decided is None else round(decided, 4),
                 first_token_seconds=None if first is None else round(first, 4),
             )  # fmt: skip
             whole = WatchedAnswer(replies=(reply,)).written()
-            return Answer(whole, tokens + found.tokens, seconds + found.seconds, found.finish)
+            return Answer(whole, tokens + answer.tokens, seconds + answer.seconds, answer.finish)
         return Answer(WatchedAnswer().written(), tokens, seconds, "stop")
 
     def _told(self, asked: Request) -> tuple[Answer | Failure, float | None]:

@@ -39,18 +39,20 @@ def feedback_figures(answers: Sequence[Given], profile: ProfileName) -> dict[Sub
     for one in answers:
         if one.sample.bench == "feedback" and one.sample.task in SUBTASK_OF:
             by.setdefault(SUBTASK_OF[one.sample.task], []).append(one)
-    found: dict[Subtask, SubtaskFigures] = {}
+    by_task: dict[Subtask, SubtaskFigures] = {}
     for name, members in by.items():
         chosen = [one for one in members if one.sample.options]
         if chosen:
-            found[name] = choice_figures(choice(one.sample, one.sample.reply(one.text).text, profile) for one in chosen)
+            by_task[name] = choice_figures(
+                choice(one.sample, one.sample.reply(one.text).text, profile) for one in chosen
+            )
             continue
         timed = [one for one in members if one.sample.span is not None]
         if timed:
-            found[name] = subtask_figures(
+            by_task[name] = subtask_figures(
                 [Scored(one.sample.on_time(one.sample.reply(one.text)), one.points) for one in timed]
             )
-    return found
+    return by_task
 
 
 def feedback_table(told: Told, profile: ProfileName) -> Markup | None:

@@ -47,10 +47,10 @@ def streaming_table(told: Told, profile: ProfileName) -> Markup | None:
 
 
 def _tallies(answers: Iterable[tuple[str, bool]]) -> Tallies:
-    found: dict[str, Tally] = {}
+    tallies: dict[str, Tally] = {}
     for task, right in answers:
-        found[task] = found.get(task, Tally(0, 0)) + Tally(int(right), 1)
-    return found
+        tallies[task] = tallies.get(task, Tally(0, 0)) + Tally(int(right), 1)
+    return tallies
 
 
 def _on_time(replies: Iterable[tuple[ClipSample, Reply]]) -> Tally:

@@ -60,17 +60,17 @@ class Qwen3Vl:
     def positions(self, kinds: Sequence[int]) -> torch.Tensor:
         """As the model counts them: a picture's tokens share a time; what follows goes on behind its longer side."""
         high, wide = self.grid
-        found: list[list[int]] = []
+        positions_of: list[list[int]] = []
         place, index = 0, 0
         while index < len(kinds):
             if kinds[index] == PICTURE:
-                found += [[place, place + row, place + column] for row in range(high) for column in range(wide)]
+                positions_of += [[place, place + row, place + column] for row in range(high) for column in range(wide)]
                 index += high * wide
                 place += max(high, wide)
             else:
-                found.append([place] * 3)
+                positions_of.append([place] * 3)
                 index, place = index + 1, place + 1
-        return torch.tensor(found).T.contiguous()
+        return torch.tensor(positions_of).T.contiguous()
 
     def decode(
         self,
