@@ -24,10 +24,10 @@ demo-audio-description: $(VENV)/.demo ## The same for films: clips, a narrator t
 demo-visual-instruction: $(VENV)/.demo ## The same for videos: a watcher that learns when to speak, and what to say
 	@$(BIN)/fabula demo --example visual-instruction
 
-# File by file: the long journeys come first and the unit tests fill the end (tests/support/order.py). Three at a time keep two
-# cores at work, for a journey waits a quarter of its time.
+# File by file: the long journeys come first and the unit tests fill the end. Two for each core, for journeys wait, and three
+# where memory is short (tests/support/order.py has both).
 test: $(VENV)/.test ## Run every test
-	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 # Hours: every named moment of a training run under either ZeRO stage, random sequences of trouble, all 80 episodes of the
 # storms over a build, and twenty times as many examples of every property.

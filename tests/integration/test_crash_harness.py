@@ -33,6 +33,7 @@ from tests.support.operator_lives import (
     TUNE,
     Life,
     Stage,
+    View,
     begin,
     compare,
     each,
@@ -182,7 +183,8 @@ async def test_a_quiet_cluster_sees_no_write(admin: Api) -> None:
     def script(task: Task) -> Ending:
         return Ending(hangs=True) if task.stage == "train" else success(task)
 
-    stage = Stage(admin, LIVES["a build"], namespace, ScriptedCluster(admin, namespace, script), Clock())
+    view = View(admin)
+    stage = Stage(admin, LIVES["a build"], namespace, view, ScriptedCluster(view, namespace, script), Clock())
     gate = CrashGate()
     driver = operator(stage, gate)
     feed = Feed(admin, namespace)

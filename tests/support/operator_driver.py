@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import yaml
 from tests.support.in_blocks import in_blocks
@@ -52,6 +52,12 @@ class CrashGate:
             raise Crashed(f"after {write}")
 
 
+class Lists(Protocol):
+    """What a feed asks."""
+
+    async def list(self, resource: Resource, namespace: str | None) -> list[Obj]: ...
+
+
 Event = tuple[str, Obj]
 Fault = Callable[[list[Event]], list[Event]]
 
@@ -60,7 +66,7 @@ class Feed:
     """Watch events of one namespace, made by comparing lists; a fault may drop, repeat or reorder them."""
 
     def __init__(
-        self, api: Api, namespace: str, *, kinds: Iterable[str] = tuple(RUNS), fault: Fault | None = None
+        self, api: Lists, namespace: str, *, kinds: Iterable[str] = tuple(RUNS), fault: Fault | None = None
     ) -> None:
         self._api = api
         self._namespace = namespace

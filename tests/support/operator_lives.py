@@ -26,8 +26,8 @@ from tests.support.operator_driver import (
 )
 from tests.support.scripted_cluster import Ending, Script, ScriptedCluster, Task, failure, success
 
-from fabula_operator.kube.client import Api
-from fabula_operator.kube.resources import EVENT, JOB, RUNS, Obj
+from fabula_operator.kube.client import Api, Write
+from fabula_operator.kube.resources import EVENT, JOB, RUNS, Obj, Resource
 
 AT_ONCE = 4
 _names = itertools.count(1)
@@ -91,6 +91,32 @@ class End:
     writes: list[str] = field(default_factory=list)
 
 
+class View:
+    """The cluster as one life's feed and scripted cluster see it: lists are asked for anew once something of their kind
+    was written, and nobody else writes there."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+        self._lists: dict[str, list[Obj]] = {}
+
+    async def list(self, resource: Resource, namespace: str | None) -> list[Obj]:
+        """As the API has them."""
+        if resource.plural not in self._lists:
+            self._lists[resource.plural] = await self._api.list(resource, namespace)
+        return list(self._lists[resource.plural])
+
+    async def request(self, method: str, path: str, **options: Any) -> Any:
+        """Write something."""
+        try:
+            return await self._api.request(method, path, **options)
+        finally:
+            self.changed(path.partition("/namespaces/")[2].split("/")[1])
+
+    def changed(self, plural: str) -> None:
+        """Objects of this kind may be others now."""
+        self._lists.pop(plural, None)
+
+
 @dataclass
 class Stage:
     """One life being lived."""
@@ -98,6 +124,7 @@ class Stage:
     admin: Api
     life: Life
     namespace: str
+    view: View
     cluster: ScriptedCluster
     clock: Clock
     created: list[str] = field(default_factory=list)
@@ -111,17 +138,18 @@ class Stage:
 
 
 class Recorder:
-    """A gate that notes creations of Jobs that took place, in front of another gate."""
+    """A gate that notes what was written and which Jobs were created, in front of another gate."""
 
-    def __init__(self, gate: CrashGate, created: list[str]) -> None:
-        self._gate, self._created = gate, created
+    def __init__(self, gate: CrashGate, stage: Stage) -> None:
+        self._gate, self._stage = gate, stage
 
-    async def before(self, write: Any) -> None:
+    async def before(self, write: Write) -> None:
         await self._gate.before(write)
 
-    async def after(self, write: Any) -> None:
+    async def after(self, write: Write) -> None:
+        self._stage.view.changed(write.resource.partition("/")[0])
         if write.verb == "create" and write.resource == "jobs":
-            self._created.append(write.name)
+            self._stage.created.append(write.name)
         await self._gate.after(write)
 
 
@@ -130,18 +158,19 @@ async def begin(admin: Api, life: Life) -> Stage:
     await admin.request(
         "POST", RUNS[life.kind].path(namespace), body=run_object(life.kind, namespace, "run", life.spec)
     )
-    return Stage(admin, life, namespace, ScriptedCluster(admin, namespace, life.script), Clock())
+    view = View(admin)
+    return Stage(admin, life, namespace, view, ScriptedCluster(view, namespace, life.script), Clock())
 
 
 def feed_of(stage: Stage, fault: Fault | None = None) -> Feed:
     """Watch events of the stage's namespace."""
-    return Feed(stage.admin, stage.namespace, kinds=[stage.life.kind], fault=fault)
+    return Feed(stage.view, stage.namespace, kinds=[stage.life.kind], fault=fault)
 
 
 def operator(stage: Stage, gate: CrashGate, *, comparable: bool = True) -> Driver:
     """A new operator process: nothing remembered, its own gate, the same connections."""
     api = copy.copy(stage.admin)
-    api.gate = Recorder(gate, stage.created)
+    api.gate = Recorder(gate, stage)
     return Driver(api, stage.clock, comparable=comparable)
 
 

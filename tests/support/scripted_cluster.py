@@ -11,11 +11,11 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 from fabula_api.externals import unresolved
 from fabula_api.worker import WorkerConfig, WorkerResult
-from fabula_operator.kube.client import Api, ApiError
+from fabula_operator.kube.client import ApiError
 from fabula_operator.kube.resources import JOB, POD, PYTORCH_JOB, Obj, Resource
 
 
@@ -112,11 +112,21 @@ def failure(reason: str, message: str, exit_code: int) -> Ending:
 Script = Callable[[Task], Ending]
 
 
+class Cluster(Protocol):
+    """Where it reads and writes."""
+
+    async def list(self, resource: Resource, namespace: str | None) -> list[Obj]: ...
+
+    async def request(
+        self, method: str, path: str, *, body: Any = None, content_type: str = "application/json"
+    ) -> Any: ...
+
+
 @dataclass
 class ScriptedCluster:
     """Moves the children of one namespace."""
 
-    api: Api
+    api: Cluster
     namespace: str
     script: Script = success
     runs: Counter[tuple[str, int]] = field(default_factory=Counter)
