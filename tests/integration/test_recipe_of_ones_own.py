@@ -117,12 +117,11 @@ def test_another_recipe_s_block_and_a_missing_one_are_refused(bench: BuildBench)
 
 
 def test_a_model_is_trained_and_compared_with_its_base_by_the_recipe_s_metric(bench: BuildBench) -> None:
+    from fabula_quickstart.tiny import qwen3_vl
+
     built = dataset(bench)
     corpus = " ".join(f"The picture shows a {name}." for name in COLOURS)
-    program(
-        "-c", "import sys; from pathlib import Path; from fabula_quickstart.tiny.qwen3_vl import build; "
-        "build(Path(sys.argv[1]), [sys.argv[2]] * 50)", str(bench.artifacts / "model"), corpus,
-    )  # fmt: skip
+    qwen3_vl.build(bench.artifacts / "model", [corpus] * 50)
     training = {
         "maxSteps": 2, "perDeviceBatchSize": 2, "gradientAccumulationSteps": 1, "gradientCheckpointing": False,
         "precision": "fp32", "loaderWorkers": 0, "learningRate": 0.01, "neftuneNoiseAlpha": 0,
