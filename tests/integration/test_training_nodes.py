@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import signal
 import socket
 import subprocess
@@ -28,7 +27,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, training_libraries: Path) ->
     folder = tmp_path_factory.mktemp("nodes")
     build_model(folder / "root" / "model")
     write_dataset(folder / "root" / "dataset", samples(12, images=(1, 2)), samples(3, seed=1))
-    world = World(folder, training_libraries)
+    world = World(folder, training_libraries, {"training": {"gradientAccumulationSteps": 1}})
     yield world
     world.close()
 
@@ -51,26 +50,27 @@ def word(world: World, node: int) -> Any:
     return WorkerResult.model_validate_json((world.folder / f"nodes{suffix}.termination").read_bytes())
 
 
-def step_of(world: World, attempt: int) -> int:
-    return max((int(step) for step in re.findall(r"step (\d+)/", world.log("nodes", attempt))), default=0)
-
-
 def test_two_nodes_killed_stopped_and_apart_go_on_to_the_end(world: World) -> None:
     # A node that dies takes the other along; what its ranks said until the last checkpoint is kept.
     launchers = start(world, 1)
+    world.hold(launchers[0], EVERY + 1)
     wait_for(lambda: bool(world.checkpoints("nodes")), launchers[0])
     wait_for((world.output("nodes") / "logs" / "attempt-1" / "rank-1.log").exists, launchers[0])
     launchers[1].kill()
+    world.let_go()
     assert ends(launchers) == [1, -signal.SIGKILL]
     assert word(world, 0).failure.reason == "PeerLost"
 
     # A node that is told to stop has both save at one step.
     launchers = start(world, 2)
-    wait_for(lambda: step_of(world, 2) > EVERY, launchers[0])
+    made, said = world.hold(launchers[0], EVERY + 1), world.folder / "nodes-node-1.termination"
     launchers[1].send_signal(signal.SIGTERM)
+    wait_for(lambda: said.exists() and said.stat().st_size > 0, launchers[0])  # it has asked its rank by then
+    world.let_go()
     assert ends(launchers) == [ExitCode.RETRY, ExitCode.RETRY]
     assert [word(world, node).failure.reason for node in (0, 1)] == ["Interrupted", "Interrupted"]
     saved = max(world.checkpoints("nodes"))
+    assert made <= saved <= made + 1
     assert EVERY < saved < STEPS
     assert f"saved step {saved};" in word(world, 1).failure.message
 
