@@ -29,8 +29,9 @@ from fabula_cli.parts import Part, end_left_over, free_port, listens
 from fabula_local.assets import lay_out
 
 log = logging.getLogger("fabula.supervisor")
-INHERITED = (FORK_SERVERS_VARIABLE, "HF_HOME")
-"""What pods get of the environment in which the cluster was started: the person's own cache of models, for one."""
+INHERITED = (FORK_SERVERS_VARIABLE, "HF_HOME", "OMP_NUM_THREADS")
+"""What pods get of the environment in which the cluster was started: the person's own cache of models, for one, and
+how many threads each may use of a machine that all share."""
 _FIRST_WAIT, _LONGEST_WAIT, _STEADY = 0.3, 10.0, 30.0
 
 

@@ -27,7 +27,9 @@ class ControlPlane:
         self.state_dir = state_dir
         self.kubeconfig = state_dir / "kubeconfig"
         self.log = state_dir / "control-plane.log"
-        self._arguments = arguments if libraries is None else (*arguments, "--pass-env", FORK_SERVERS)
+        # Threads of several pods on few cores wait for each other, spinning: up to six times the work.
+        passed = ("--pass-env", "OMP_NUM_THREADS")
+        self._arguments = (*arguments, *passed, *(() if libraries is None else ("--pass-env", FORK_SERVERS)))
         self._environment = {} if libraries is None else {FORK_SERVERS: str(libraries)}
         self._process: copies.Process | None = None
 

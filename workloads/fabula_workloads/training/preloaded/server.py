@@ -69,6 +69,7 @@ def main() -> None:
 def load_stages() -> None:
     """Import what the stages of all installed recipes import at their start, but for those that load torch."""
     from fabula_api.recipes import recipes
+    from fabula_workloads.models.family import families
 
     for recipe in recipes().values():
         for stages in (*recipe.stages.values(), *recipe.dry_run.values()):
@@ -83,8 +84,20 @@ def load_stages() -> None:
 
     with contextlib.suppress(Exception):  # wrong settings of AWS are told where they are used
         read_models("bedrock-runtime", "s3")
+    families()
+    build_models()
     gc.collect()
     gc.freeze()
+
+
+def build_models() -> None:
+    """Make what validates the models that are imported: else each copy would, when it first wants one."""
+    from fabula_api.base import Record
+
+    below: list[type[Record]] = [Record]
+    for model in below:
+        below += model.__subclasses__()
+        model.model_rebuild()
 
 
 def load(*, cuda: bool, quantized: bool) -> None:
@@ -111,6 +124,7 @@ def load(*, cuda: bool, quantized: bool) -> None:
             importlib.import_module(f"transformers.models.{kind}.modeling_{kind}")
             # It compiles the patterns of all models that transformers knows, once a process: half a second.
             get_checkpoint_conversion_mapping(kind)
+        build_models()
     except Exception as error:
         _log.warning("libraries were not loaded ahead: %s: %s", type(error).__name__, error)
     gc.collect()
