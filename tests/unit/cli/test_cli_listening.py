@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from fabula_cli.commands.tell import _made
 from fabula_cli.exits import CommandFailed
 from fabula_cli.listening import Question, Talk, heard, question
+from fabula_cli.speakers import tuned_by
 from fabula_cli.story import _Said
 from fabula_operator.plan.seen.observed import Run
 
@@ -66,14 +66,14 @@ def test_a_story_is_printed_as_it_comes_without_blank_ends(capsys: pytest.Captur
 )
 def test_a_run_that_has_tuned_nothing_says_so(kind: str, status: dict[str, Any], code: int, words: str) -> None:
     with pytest.raises(CommandFailed, match=words) as raised:
-        _made(run(kind, status))
+        tuned_by(run(kind, status))
     assert raised.value.code == code
 
 
 def test_a_finished_run_has_an_adapter_or_a_model() -> None:
     made = {"uri": "file:///root/made", "digest": "sha256:" + "1" * 64}
     for field in ("adapter", "model"):
-        assert _made(run("FineTuneRun", {"state": "Succeeded", field: made})) == (made["uri"], made["digest"])
+        assert tuned_by(run("FineTuneRun", {"state": "Succeeded", field: made})) == (made["uri"], made["digest"])
 
 
 def run(kind: str, status: dict[str, Any]) -> Run:
