@@ -175,7 +175,7 @@ def env(home: HomeOption = None) -> None:
 def demo(
     home: HomeOption = None,
     kubeconfig: KubeconfigOption = None,
-    namespace: Annotated[str, typer.Option("--namespace", "-n", help="Namespace of the three runs.")] = "default",
+    namespace: Annotated[str, typer.Option("--namespace", "-n", help="Namespace of its runs.")] = "default",
     minutes: Annotated[float, typer.Option(min=0.1, help="Give up after this long.")] = 15,
     stop_after: Annotated[bool, typer.Option("--down", help="End the cluster when the demonstration is over.")] = False,
     example: Annotated[str, typer.Option(help="quickstart, audio-description or visual-instruction.")] = "quickstart",

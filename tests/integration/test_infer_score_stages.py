@@ -12,10 +12,11 @@ import pytest
 from tests.support.stage_context import KEY, stage_context
 from tests.support.vist_folder import write_vist
 
+from fabula_api.arms import beyond_vllm
 from fabula_api.artifact import Manifest
 from fabula_api.details import TunedDetails
 from fabula_api.shared_spec import PixelWindow
-from fabula_workloads.inference.adapter_check import Held, beyond_vllm, check_adapter, held_in_training
+from fabula_workloads.inference.adapter_check import Held, check_adapter, held_in_training
 from fabula_workloads.inference.request import Answer, Answers, Failure, Interrupted, Request, Work
 from fabula_workloads.recipes.podcast.answers.transcript_file import load
 from fabula_workloads.runtime.context import StageContext
@@ -230,7 +231,7 @@ def test_an_adapter_is_held_as_in_training_or_refused(told: dict[str, Any], held
     window = {"minPixels": 12544, "maxPixels": 50176}
     made = TunedDetails.model_validate({"pixels": window, "promptVersion": "v3", "base": {"digest": KEY}} | told)
     assert held_in_training(made) == held
-    assert beyond_vllm(held) == beyond
+    assert beyond_vllm(held.quantization, "fp32" if held.fp32_update else None) == beyond
 
 
 def test_transcripts_are_what_the_published_loader_reads() -> None:
