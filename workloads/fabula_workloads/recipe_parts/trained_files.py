@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from fabula_workloads.runtime.failures import InputInvalid
+from fabula_workloads.runtime.termination import validation_lines
 
 if TYPE_CHECKING:
     import torch
@@ -28,14 +29,16 @@ def write_config(file: Path, config: BaseModel, place: str) -> None:
 def read_config(model: type[ConfigT], file: Path, where: str, **usual: Any) -> ConfigT:
     """What was trained; `usual` are fields of its `tune` that files may lack. Raises InputInvalid, naming the field
     that is wrong."""
-    content = json.loads(file.read_bytes())
-    if usual:
-        content["tune"] = usual | content.get("tune", {})
+    try:
+        content = json.loads(file.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise InputInvalid(f"{where}: {file.name} is not JSON: {error}") from None
+    if isinstance(content, dict) and isinstance(tune := content.get("tune"), dict):
+        content["tune"] = usual | tune
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        raise InputInvalid(f"{where}: {file.name}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        raise InputInvalid(f"{where}: {validation_lines(error, f'{file.name}: ')[0]}") from None
 
 
 def write_weights(file: Path, weights: Mapping[str, torch.Tensor]) -> None:
