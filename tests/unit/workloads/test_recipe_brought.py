@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
 from fabula_api.eval_run import EvalRunSpec
@@ -35,6 +36,18 @@ def word(reading: Any) -> str:
     return "long"
 
 
+def narrow(reading: Any) -> Any:
+    return np.float32(0.25)
+
+
+def counted(reading: Any) -> Any:
+    return np.int64(3)
+
+
+def narrow_no_number(reading: Any) -> Any:
+    return np.float32(math.nan)
+
+
 def raises(reading: Any) -> float:
     return 1 / 0
 
@@ -57,6 +70,7 @@ def metric(name: str, function: str | None = None, **fields: Any) -> Metric:
     ("name", "said"),
     [
         ("captions/no_number", "no_number, profile v2) gives nan for an answer, which is no figure"),
+        ("captions/narrow_no_number", "profile v2) gives np.float32(nan) for an answer, which is no figure"),
         ("captions/word", "word, profile v2) gives 'long' for an answer, which is no figure"),
         (
             "captions/raises",
@@ -68,6 +82,12 @@ def test_a_metric_that_gives_no_figure_is_named(name: str, said: str) -> None:
     with pytest.raises(ConfigInvalid) as refused:
         measure_answer(ANSWER, PLAIN, ["v2"], [metric(name)])
     assert refused.value.message.startswith(f"metric {name} (") and said in refused.value.message
+
+
+@pytest.mark.parametrize(("name", "value"), [("captions/narrow", 0.25), ("captions/counted", 3.0)])
+def test_numbers_of_numpy_are_numbers(name: str, value: float) -> None:
+    found = measure_answer(ANSWER, PLAIN, ["v2"], [metric(name)]).values["v2"][name]
+    assert (found, type(found)) == (value, float)
 
 
 def test_one_over_a_whole_evaluation_too() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from numbers import Real
 from typing import Any
 
 from fabula_api.metrics import Metric, ProfileName
@@ -42,8 +43,10 @@ def function_of(metric: Metric, profile: ProfileName) -> Any:
 
 def figure(value: Any, metric: Metric, profile: ProfileName) -> float | None:
     """What a metric gave for an answer. Raises ConfigInvalid for what is no figure: a mean of it would be none."""
-    if value is None or (isinstance(value, int | float) and math.isfinite(value)):
-        return value
+    if value is None:
+        return None
+    if isinstance(value, Real) and math.isfinite(value):  # numpy's are numbers too
+        return value if isinstance(value, int | float) else float(value)
     raise ConfigInvalid(
         f"{label(metric, profile)} gives {value!r} for an answer, which is no figure; it has to give a finite number, "
         "or None where the answer has none"
