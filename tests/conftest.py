@@ -20,7 +20,7 @@ from hypothesis import settings
 from tests.support import copies, order
 from tests.support.examples import examples
 from tests.support.rights import VARIABLE, beyond
-from tests.support.shared_libraries import QUANTIZED, STAGES, TRAINING, Servers, shared
+from tests.support.shared_libraries import NETWORKS, QUANTIZED, STAGES, TRAINING, Servers, shared
 
 # A busy machine is no defect of the code under test, so no example has a deadline.
 settings.register_profile("search", deadline=None, max_examples=examples(40))
@@ -111,6 +111,12 @@ def training_libraries(loaded_once: Servers) -> Path:
     A run loads them anew where a test says so, and in the newcomer's journey.
     """
     return loaded_once.need(STAGES, TRAINING)
+
+
+@pytest.fixture(scope="session")
+def product_libraries(loaded_once: Servers) -> Path:
+    """As `training_libraries`, and those of stages that draw and score by networks: what a whole journey takes."""
+    return loaded_once.need(STAGES, TRAINING, NETWORKS)
 
 
 @pytest.fixture(scope="session")

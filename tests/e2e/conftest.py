@@ -120,9 +120,9 @@ def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
 
 
 @pytest.fixture(scope="module")
-def warm_product(tmp_path_factory: pytest.TempPathFactory, training_libraries: Path) -> Iterator[Product]:
+def warm_product(tmp_path_factory: pytest.TempPathFactory, product_libraries: Path) -> Iterator[Product]:
     """As `product`, for journeys through several training runs: they share the libraries of training."""
-    with of_its_own(tmp_path_factory.mktemp("fabula") / "home", training_libraries) as found:
+    with of_its_own(tmp_path_factory.mktemp("fabula") / "home", product_libraries) as found:
         yield found
 
 

@@ -95,9 +95,9 @@ class Cluster:
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory, training_libraries: Path) -> Iterator[Cluster]:
+def cluster(tmp_path_factory: pytest.TempPathFactory, product_libraries: Path) -> Iterator[Cluster]:
     state = tmp_path_factory.mktemp("bare") / "cluster"
-    with ControlPlane(state, libraries=training_libraries):
+    with ControlPlane(state, libraries=product_libraries):
         found = Cluster(state)
         until(found.ready, "a node that is ready")
         yield found

@@ -61,9 +61,9 @@ def scraped(
 
 
 @pytest.fixture(scope="module")
-def first_run(product: Product, scraped: Prometheus | None, training_libraries: Path) -> str:
+def first_run(product: Product, scraped: Prometheus | None, product_libraries: Path) -> str:
     """The demonstration to its end. Its pods find the libraries loaded; those of the interrupted one load them."""
-    code, output = replace(product, libraries=training_libraries).fabula("demo")
+    code, output = replace(product, libraries=product_libraries).fabula("demo")
     assert code == 0, output
     return output
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO
 
 CHECKOUT = Path(__file__).parents[2]
-STAGES, TRAINING, QUANTIZED, PLATFORM = "stages", "cpu-none", "cpu-nf4", "platform"
+STAGES, NETWORKS, TRAINING, QUANTIZED, PLATFORM = "stages", "networks", "cpu-none", "cpu-nf4", "platform"
 _PLATFORM = """
 import gc, importlib, socket, sys
 for name in (
@@ -25,7 +25,8 @@ import fabula_cli.main
 for command in fabula_cli.main.LATERS:
     command.load()
 from fabula_workloads.training.messages.process import die_with_parent
-from fabula_workloads.training.preloaded.server import serve
+from fabula_workloads.training.preloaded.server import build_models, serve
+build_models()
 gc.collect()
 gc.freeze()
 die_with_parent()
@@ -39,17 +40,15 @@ class Servers:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         folder.mkdir(exist_ok=True)
-        self._users: dict[str, IO[str]] = {}
+        # Of all servers: a pod takes the best that there is, also one that its own test has not asked for.
+        self._users: IO[str] = (folder / "users").open("w")
+        fcntl.flock(self._users, fcntl.LOCK_SH)
         self._own: dict[str, subprocess.Popen[bytes]] = {}
 
     def need(self, *kinds: str) -> Path:
         """The folder, with servers of these kinds. Who needs one first has it loaded."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith("FABULA_")}
         for kind in kinds:
-            if kind in self._users:
-                continue
-            self._users[kind] = (self.folder / f"{kind}.users").open("w")
-            fcntl.flock(self._users[kind], fcntl.LOCK_SH)
             with (self.folder / "first").open("w") as first:
                 fcntl.flock(first, fcntl.LOCK_EX)
                 if not (self.folder / kind).exists():
@@ -60,16 +59,15 @@ class Servers:
         return self.folder
 
     def close(self) -> None:
-        """Need none any more, and end the own ones when nobody does."""
-        for users in self._users.values():
-            fcntl.flock(users, fcntl.LOCK_UN)
-        for kind, server in self._own.items():
-            fcntl.flock(self._users[kind], fcntl.LOCK_EX)
-            (self.folder / kind).unlink()
-            server.kill()
-            server.wait()
-        for users in self._users.values():
-            users.close()
+        """Need none any more, and end the own ones when no test process does."""
+        with self._users:
+            fcntl.flock(self._users, fcntl.LOCK_UN)
+            if self._own:
+                fcntl.flock(self._users, fcntl.LOCK_EX)
+            for kind, server in self._own.items():
+                (self.folder / kind).unlink()
+                server.kill()
+                server.wait()
 
 
 def load_libraries(path: Path, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:

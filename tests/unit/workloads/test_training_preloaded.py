@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.copies import SCRIPT
 from tests.support.patience import SECONDS, until
+from tests.support.shared_libraries import NETWORKS
 
 from fabula_api.worker import FORK_SERVERS_VARIABLE
 from fabula_workloads.training.preloaded import ready
@@ -177,10 +179,11 @@ def test_what_ends_a_pod_orderly_reaches_the_copy(served: Served, number: signal
     [
         (["ingest"], {}, "stages"),
         (["infer"], {}, "cpu-none"),
+        (["illustrate"], {}, "networks"),
         (["train"], {}, None),
         (["ingest", "--config", "file"], {}, None),
         (["resolve"], {"HF_ENDPOINT": "http://mirror"}, None),
-        (["score"], {"PYTHONPATH": "/more"}, "stages"),
+        (["score"], {"PYTHONPATH": "/more"}, "networks"),
     ],
 )
 def test_a_pod_asks_for_a_copy_where_one_would_be_as_it_is(
@@ -191,7 +194,7 @@ def test_a_pod_asks_for_a_copy_where_one_would_be_as_it_is(
     given = {FORK_SERVERS_VARIABLE: str(tmp_path), **environment}
     ready.stand_in_if_ready(words, given)
     assert asked == [], "there is no server yet"
-    for name in ("stages", "cpu-none"):
+    for name in ("stages", "networks", "cpu-none"):
         (tmp_path / name).touch()
     ready.stand_in_if_ready(words, given)
     assert asked == ([] if server is None else [(str(tmp_path / server), words[0], "fabula_workloads.command", words)])
@@ -226,3 +229,16 @@ def test_loading_starts_no_thread_and_touches_no_gpu() -> None:
     environment = os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "4"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.split("\n") == ["1 False False True False", "1 False False True True", ""], done.stderr
+
+
+@pytest.mark.torch
+def test_what_draws_and_scores_is_loaded_without_a_thread(product_libraries: Path) -> None:
+    """The shared server itself is looked at, from one of its copies."""
+    code = (
+        "import os, sys, torch\n"
+        "print(len(os.listdir(f'/proc/{os.getppid()}/task')), torch.cuda.is_initialized(), "
+        "*(sys.modules.get(name) is not None for name in ('fabula_workloads.metrics.clip_model', 'scipy')))"
+    )
+    copy = Libraries(product_libraries / NETWORKS).command("test", SCRIPT)
+    done = subprocess.run([*copy, code], env=os.environ, capture_output=True, text=True, check=True)
+    assert done.stdout == "1 False True True\n", done.stderr

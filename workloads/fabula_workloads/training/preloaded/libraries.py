@@ -54,8 +54,8 @@ def loading(spec: FineTuneRunSpec, environment: Mapping[str, str], scratch: Path
 
 
 def start(path: Path, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    """A server at `path`, whose name is `DEVICE-QUANTIZATION`, or `stages`. Requests wait from now on, also while it
-    loads."""
+    """A server at `path`, whose name is `DEVICE-QUANTIZATION`, `stages` or `networks`. Requests wait from now on, also
+    while it loads."""
     folder = os.open(path.parent, os.O_PATH)
     try:
         with socket.socket(socket.AF_UNIX) as listener:

@@ -1,9 +1,9 @@
 """Loads the libraries of training once and is copied for each process that needs them.
 
 `python -m fabula_workloads.training.preloaded.server LISTENER KIND`; LISTENER is a socket's descriptor, where
-`client.py` asks, and KIND is `DEVICE-QUANTIZATION` or `stages`. Importing torch, transformers and DeepSpeed takes
-seconds of each process; a copy has them at once and shares their memory. The server has one thread and touches no GPU,
-for neither survives a copy.
+`client.py` asks, and KIND is `DEVICE-QUANTIZATION`, `stages` or `networks`. Importing torch, transformers and
+DeepSpeed takes seconds of each process; a copy has them at once and shares their memory. The server has one thread and
+touches no GPU, for neither survives a copy.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import Never
 
 from fabula_workloads.training.messages.process import PARENT_VARIABLE, die_with_parent
 from fabula_workloads.training.preloaded.client import LENGTH, NUMBER
-from fabula_workloads.training.preloaded.ready import STAGES
+from fabula_workloads.training.preloaded.ready import NETWORKS, STAGES
 
 _log = logging.getLogger("fabula.train")
 _PR_SET_NAME = 15
@@ -52,6 +52,15 @@ _ON_A_CPU = (
     "deepspeed.runtime.zero.muon.muon_optimizer",
 )
 """DeepSpeed, and what it imports with its first engine."""
+_NETWORKS = (
+    "diffusers.pipelines.stable_diffusion_3.pipeline_stable_diffusion_3",
+    "diffusers.schedulers.scheduling_flow_match_euler_discrete",
+    "transformers.models.clip.modeling_clip",
+    "transformers.models.clip.tokenization_clip",
+    "transformers.models.t5.modeling_t5",
+    "transformers.models.t5.tokenization_t5",
+    "fabula_workloads.metrics.clip_model",
+)
 
 
 def main() -> None:
@@ -60,6 +69,8 @@ def main() -> None:
     listener, kind = socket.socket(fileno=int(sys.argv[1])), sys.argv[2]
     if kind == STAGES:
         load_stages()
+    elif kind == NETWORKS:
+        load_networks()
     else:
         device, _, quantization = kind.partition("-")
         load(cuda=device == "cuda", quantized=quantization != "none")
@@ -88,6 +99,21 @@ def load_stages() -> None:
     build_models()
     gc.collect()
     gc.freeze()
+
+
+def load_networks() -> None:
+    """As `load_stages`, and what draws pictures and scores answers on a CPU."""
+    from fabula_workloads.models.library_logs import quiet_diffusers
+    from fabula_workloads.models.torchvision_shim import prepare_torchvision
+
+    prepare_torchvision()
+    quiet_diffusers()
+    for name in _NETWORKS:
+        importlib.import_module(name)
+    from transformers.conversion_mapping import get_checkpoint_conversion_mapping
+
+    get_checkpoint_conversion_mapping("clip")  # as below, for all models
+    load_stages()
 
 
 def build_models() -> None:

@@ -9,6 +9,7 @@ import logging
 import os
 import sys
 
+from fabula_workloads.models.left_out import leave_out
 from fabula_workloads.training.libraries.versions import check_versions
 from fabula_workloads.training.messages.failure import from_exception, print_traceback
 from fabula_workloads.training.messages.job import TrainingJob
@@ -54,11 +55,10 @@ def train(job: TrainingJob, rank: int) -> None:
 
 def prepare_libraries(*, cuda: bool, quantized: bool = False) -> None:
     """What must be set before transformers and DeepSpeed are imported or initialised."""
-    # Libraries import each other wherever they are installed. A rank that does without these starts sooner, and none of
-    # them can break it. Nor does torch compile anything here, though DeepSpeed's decorators would load its compiler.
+    # A rank that does without these starts sooner, and none of them can break it. Nor does torch compile anything here,
+    # though DeepSpeed's decorators would load its compiler.
     # DeepSpeed's tuner would load MLflow, and with it a pool of memory whose thread no copied process may have.
-    for package in ("datasets", "scipy", "mlflow", *([] if quantized else ["bitsandbytes"])):
-        sys.modules.setdefault(package, None)  # type: ignore[arg-type]  # as if it were not installed
+    leave_out("datasets", "scipy", "mlflow", *([] if quantized else ["bitsandbytes"]))
     os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")
     # The launcher reports; Trainer's own callback would report a second time, with an ETA that is wrong after a resume.
     os.environ["DISABLE_KUBEFLOW_INTEGRATION"] = "TRUE"
