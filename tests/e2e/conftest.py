@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from fabula_api.worker import FORK_SERVERS_VARIABLE
+from tests.support import copies
 from tests.support.patience import SECONDS
 from tests.support.wire import Wire
 
@@ -61,20 +62,23 @@ class Product:
         """For what is asked again and again: a kubectl for each look costs more than what it looks at."""
         return Wire(self.home / "kubeconfig")
 
+    def words(self, *arguments: str) -> list[str]:
+        """What a person types after `fabula`, with what this cluster needs."""
+        outside = ["--kubeconfig", self.outside] if self.outside and arguments[0] in ("up", "demo") else []
+        return [*arguments, *outside, *(["--namespace", self.namespace] if arguments[0] == "demo" else [])]
+
     def start(self, *arguments: str) -> subprocess.Popen[str]:
-        command = [str(BIN / "fabula"), *arguments]
-        if self.outside and arguments[0] in ("up", "demo"):
-            command += ["--kubeconfig", self.outside]
-        if arguments[0] == "demo":
-            command += ["--namespace", self.namespace]
+        """The command as a process that loads all by itself, as a person has it."""
         return subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=self.environment, cwd=ROOT
-        )
+            [str(BIN / "fabula"), *self.words(*arguments)],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=self.environment, cwd=ROOT,
+        )  # fmt: skip
 
     def fabula(self, *arguments: str) -> tuple[int, str]:
-        process = self.start(*arguments)
+        """Run the command, whose libraries are loaded, to its end: its exit code, and all that it said."""
+        process = copies.start("fabula_cli.main", *self.words(*arguments), environment=self.environment)
         output, _ = process.communicate(timeout=SECONDS)
-        return process.returncode, output
+        return process.wait(), output
 
     def kubectl(self, *arguments: str, check: bool = True) -> str:
         done = subprocess.run(
