@@ -21,6 +21,7 @@ from tests.support import copies, order
 from tests.support.examples import examples
 from tests.support.rights import VARIABLE, beyond
 from tests.support.shared_libraries import NETWORKS, QUANTIZED, STAGES, TRAINING, Servers, shared
+from tests.support.worker_copies import copied_workers
 
 # A busy machine is no defect of the code under test, so no example has a deadline.
 settings.register_profile("search", deadline=None, max_examples=examples(40))
@@ -57,6 +58,12 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_xdist_auto_num_workers() -> int:
     """For `-n auto`."""
     return order.at_once()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes(config: pytest.Config, specs: list[Any]) -> None:
+    """Test processes are copies of one that has loaded the libraries."""
+    config.add_cleanup(copied_workers(specs))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
