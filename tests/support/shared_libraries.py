@@ -79,10 +79,10 @@ def load_libraries(path: Path, environment: Mapping[str, str]) -> subprocess.Pop
 
 def load_platform(path: Path, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
     """A server of operator, command and the laptop's cluster. What they read when imported is of `environment`."""
-    return serve(path, _PLATFORM, environment)
+    return start_server(path, _PLATFORM, environment)
 
 
-def serve(path: Path, program: str, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+def start_server(path: Path, program: str, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
     """Start a program that loads libraries and serves copies at this path. It is given the listener."""
     with socket.socket(socket.AF_UNIX) as listener:
         descriptor = os.open(path.parent, os.O_PATH)

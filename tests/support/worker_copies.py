@@ -9,31 +9,22 @@ from __future__ import annotations
 import ast
 import atexit
 import contextlib
+import gc
 import importlib
 import os
 import re
 import shlex
 import shutil
+import socket
 import sys
 import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from tests.support.shared_libraries import CHECKOUT, serve
+from tests.support.shared_libraries import CHECKOUT, start_server
 
-_LOADED = """
-import gc, socket, sys
-sys.path[:0] = [".", "charts"]
-from tests.support.worker_copies import load
-from fabula_workloads.training.messages.process import die_with_parent
-from fabula_workloads.training.preloaded.server import serve
-load()
-gc.collect()
-gc.freeze()
-die_with_parent()
-serve(socket.socket(fileno=int(sys.argv[1])))
-"""
+_LOADED = "from tests.support.worker_copies import serve_copies; serve_copies()"
 _STAND_IN = """
 import signal, sys
 sys.path.insert(0, sys.argv[1])
@@ -51,7 +42,7 @@ def copied_workers(specs: Iterable[Any]) -> Callable[[], None]:
     from fabula_workloads.training.preloaded import client
 
     folder = Path(tempfile.mkdtemp(prefix="fabula-tests-"))
-    server = serve(folder / "tests", _LOADED, os.environ | {"OPENBLAS_NUM_THREADS": "1"})
+    server = start_server(folder / "tests", _LOADED, os.environ | {"OPENBLAS_NUM_THREADS": "1"})
     beside = str(Path(client.__file__).parent)
     command = [sys.executable, "-S", "-E", "-c", _STAND_IN, beside, str(folder / "tests"), __name__]
     for spec in specs:
@@ -64,6 +55,19 @@ def copied_workers(specs: Iterable[Any]) -> Callable[[], None]:
         shutil.rmtree(folder)
 
     return end
+
+
+def serve_copies() -> None:
+    """The process that test processes are copies of."""
+    from fabula_workloads.training.messages.process import die_with_parent
+    from fabula_workloads.training.preloaded.server import serve
+
+    sys.path[:0] = [str(CHECKOUT), str(CHECKOUT / "charts")]
+    load()
+    gc.collect()
+    gc.freeze()  # or the copies would write to what they share at their first collection
+    die_with_parent()
+    serve(socket.socket(fileno=int(sys.argv[1])))
 
 
 def load() -> None:
