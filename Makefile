@@ -24,8 +24,8 @@ demo-audio-description: $(VENV)/.demo ## The same for films: clips, a narrator t
 demo-visual-instruction: $(VENV)/.demo ## The same for videos: a watcher that learns when to speak, and what to say
 	@$(BIN)/fabula demo --example visual-instruction
 
-# File by file: the long journeys come first and the unit tests fill the end. Two for each core, for journeys wait, and three
-# where memory is short (tests/support/order.py has both).
+# File by file: the long journeys come first and the unit tests fill the end. Three for two cores, for journeys wait, and fewer
+# for each where memory is short (tests/support/order.py has both).
 test: $(VENV)/.test ## Run every test
 	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
