@@ -7,6 +7,7 @@ import contextlib
 import logging
 import ssl
 import time
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -87,7 +88,10 @@ class Operator:
             Streams(connection), self.cache, self._changed, self.metrics.heard, settings.namespace
         )
         self._certificate = certificate_of(settings)
-        authority = self._certificate.authority if self._certificate else ""
+        authority = ""
+        if (served := self._certificate) is not None:
+            authority = served.authority
+            self.metrics.serves(lambda: served.ends)
         self._applier = Applier(
             self.api, self.cache, settings.worker, authority, utc_now, self.queue.add, settings.identity
         )
@@ -135,17 +139,20 @@ class Operator:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set. Raises LeaseLost when another operator took over."""
-        watching: asyncio.Task[Any] | None = None
+        beside: list[asyncio.Task[None]] = []
         try:
             await self._serve_endpoints()
-            watching = asyncio.create_task(self._watch(), name="watches")
-            if await self._acquired(stop, watching):
-                await self._lead(stop, watching)
+            beside.append(watching := asyncio.create_task(self._watch(), name="watches"))
+            if (served := self._certificate) is not None:
+                renewal = keep(served, self._take_authority, RENEWAL_SECONDS)
+                beside.append(asyncio.create_task(renewal, name="renewal"))
+            if await self._acquired(stop, beside):
+                await self._lead(stop, watching, beside)
         finally:
             self.queue.close()
-            if watching is not None:
-                watching.cancel()
-                await asyncio.gather(watching, return_exceptions=True)
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
             await self._watches.close()
             await self._warnings.close()
             with contextlib.suppress(TimeoutError):
@@ -162,11 +169,11 @@ class Operator:
         await self._watches.listed()
         self._listed_at = time.monotonic()
 
-    async def _acquired(self, stop: asyncio.Event, watching: asyncio.Task[Any]) -> bool:
-        """Wait for the lease; False if `stop` was set before."""
+    async def _acquired(self, stop: asyncio.Event, beside: Iterable[asyncio.Task[None]]) -> bool:
+        """Wait for the lease; False if `stop` was set before. Raises what a task beside it raised."""
         acquiring: asyncio.Task[Any] = asyncio.create_task(self.leadership.acquire(), name="acquire")
         stopped: asyncio.Task[Any] = asyncio.create_task(stop.wait(), name="stop")
-        waited = {acquiring, stopped, watching}
+        waited: set[asyncio.Task[Any]] = {acquiring, stopped, *beside}
         try:
             while not acquiring.done() and not stopped.done():
                 done, waited = await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
@@ -178,15 +185,17 @@ class Operator:
             await asyncio.gather(acquiring, stopped, return_exceptions=True)
         return not stop.is_set()
 
-    async def _lead(self, stop: asyncio.Event, watching: asyncio.Task[Any]) -> None:
+    async def _lead(
+        self, stop: asyncio.Event, watching: asyncio.Task[None], beside: Iterable[asyncio.Task[None]]
+    ) -> None:
         settings = self.settings
         lease = asyncio.create_task(self.leadership.keep(), name="lease")
         self._at_work = True
+        if (served := self._certificate) is not None and await served.look():
+            self._applier.change_authority(served.authority)
         await self._serve_status()
-        tasks: list[asyncio.Task[None]] = [asyncio.create_task(self._work(watching), name="work")]
-        if (served := self._certificate) is not None:
-            self.metrics.certificate.set_function(lambda: served.ends.timestamp())
-            tasks.append(asyncio.create_task(keep(served, self._publish_authority, RENEWAL_SECONDS), name="renewal"))
+        tasks = [asyncio.create_task(self._work(watching), name="work")]
+        tasks += (task for task in beside if task is not watching)
         stopped: asyncio.Task[Any] = asyncio.create_task(stop.wait(), name="stop")
         try:
             await asyncio.wait([lease, stopped, *tasks], return_when=asyncio.FIRST_COMPLETED)
@@ -220,6 +229,8 @@ class Operator:
                 resync_forever(settings.resync, queue, self.observer, self.cache, settings.namespace, self._follow)
             )
             group.create_task(self._warnings.keep_asking())
+            # A new authority may have come while nobody led.
+            group.create_task(self._publish_authority())
             for _ in range(settings.workers):
                 group.create_task(work(queue, self.reconciler, self.leadership.led))
 
@@ -235,10 +246,15 @@ class Operator:
         """Watch what the cluster serves."""
         self._watches.follow(watch.kinds(pytorch_jobs=self.observer.pytorch_jobs))
 
-    async def _publish_authority(self) -> None:
+    async def _take_authority(self) -> None:
         assert self._certificate is not None
+        self._applier.change_authority(self._certificate.authority)
+        if self._at_work:
+            await self._publish_authority()
+
+    async def _publish_authority(self) -> None:
         try:
-            await self._applier.publish_authority(self._certificate.authority)
+            await self._applier.publish_authority()
         except ApiError as error:
             logger.warning("some workers do not know the new authority before their next start: %s", error)
 

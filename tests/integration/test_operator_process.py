@@ -33,8 +33,10 @@ from tests.support.operator_process import (
 from tests.support.patience import SECONDS, eventually
 from tests.support.scripted_cluster import Ending, ScriptedCluster, Task, success
 
+from fabula_operator.certificate import ends
 from fabula_operator.kube.client import Api
-from fabula_operator.kube.resources import LEASE, POD, RUNS, Obj
+from fabula_operator.kube.resources import CONFIG_MAP, LEASE, POD, RUNS, Obj
+from fabula_operator.render import status_ca
 
 
 @pytest.fixture(scope="module")
@@ -130,9 +132,8 @@ async def test_one_namespace_needs_no_right_beyond_it(
     assert not refused(log), log
 
 
-async def test_two_operators_the_second_waits_and_takes_over(
-    api: Api, account: Path, tls: Certificates, tmp_path: Path
-) -> None:
+async def test_two_operators_the_second_waits_and_takes_over(api: Api, account: Path, tmp_path: Path) -> None:
+    tls = certificates(tmp_path)
     first = OperatorProcess(account, tmp_path, tls, "first", "--lease-name", "pair")
     second = OperatorProcess(account, tmp_path, tls, "second", "--lease-name", "pair")
     with first:
@@ -157,8 +158,22 @@ async def test_two_operators_the_second_waits_and_takes_over(
             assert 'fabula_leader{lease="default/pair"} 0.0' in text
             assert "fabula_run_info{" not in text, "one of two tells of the runs"
             assert "fabula_api_writes_total{" not in text, "who waits writes nothing"
+            (told,) = re.findall(r"^fabula_certificate_expiry_timestamp_seconds (.*)$", text, re.MULTILINE)
+            assert float(told) == ends(tls.cert.read_bytes()).timestamp(), "its own is what it will serve"
+
+            async def authority() -> str:
+                config_map = await api.get(CONFIG_MAP, namespace, status_ca("", "")["metadata"]["name"])
+                return "" if config_map is None else str(config_map["data"]["ca.crt"])
+
+            async def starts() -> bool:
+                return await authority() == tls.authority.read_text()
+
+            await until(starts)
+            tls = certificates(tmp_path)
+            assert not await starts()
             first.stop()
             await leading(second)
+            await until(starts)
             assert f'fabula_run_info{{kind="DatasetBuild",namespace="{namespace}"' in await asyncio.to_thread(
                 second.metrics
             )

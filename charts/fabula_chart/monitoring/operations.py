@@ -38,7 +38,8 @@ OPERATIONS = Board(
                     for share, legend in ((0.5, "p50"), (0.99, "p99"))),
                     "A slow API server shows here first.", "s"),
                 panel("Since a watch last told a change",
-                      "time() - max by (kind) (fabula_watch_last_event_timestamp_seconds)", "{{kind}}",
+                      "time() - max by (kind) (fabula_watch_last_event_timestamp_seconds"
+                      " and on (job, instance) (fabula_leader == 1))", "{{kind}}",
                       "Grows while nothing happens; a value that falls shows that the watch delivers.", "s"),
                 panel("Changes that only a list told", "sum by (kind) (rate(fabula_watch_missed_total[10m]))", "{{kind}}",
                       "Above 0 for long: the watch is frozen, for example behind a proxy.", "ops"),

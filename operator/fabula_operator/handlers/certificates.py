@@ -21,6 +21,7 @@ class ServedCertificate:
         """Raises OSError, ssl.SSLError or ValueError when the files are not there or do not fit."""
         self._files = (certificate, key, authority)
         self._content = self._read()
+        self._complaint = ""
         self.context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         self.context.minimum_version = ssl.TLSVersion.TLSv1_2
         self.context.load_cert_chain(certificate, key)
@@ -48,6 +49,20 @@ class ServedCertificate:
         self._content = content
         return True
 
+    async def look(self) -> bool:
+        """`take`, told in the log: files that cannot be used once for each reason, and the former ones stay."""
+        try:
+            renewed = await asyncio.to_thread(self.take)
+        except (OSError, ssl.SSLError, ValueError) as error:
+            if str(error) != self._complaint:
+                logger.warning("the renewed certificate cannot be used, the former one stays: %s", error)
+            self._complaint = str(error)
+            return False
+        self._complaint = ""
+        if renewed:
+            logger.info("the status server's certificate was renewed, to %s", self.ends.date())
+        return renewed
+
     def _read(self) -> tuple[bytes, bytes, bytes]:
         certificate, key, authority = (path.read_bytes() for path in self._files)
         return certificate, key, authority
@@ -55,15 +70,7 @@ class ServedCertificate:
 
 async def keep(served: ServedCertificate, changed: Callable[[], Awaitable[None]], seconds: float) -> None:
     """Look at the files every so many seconds, for ever; `changed` is awaited after each renewal."""
-    complained = ""
     while True:
         await asyncio.sleep(seconds)
-        try:
-            if await asyncio.to_thread(served.take):
-                logger.info("the status server's certificate was renewed, to %s", served.ends.date())
-                await changed()
-            complained = ""
-        except (OSError, ssl.SSLError, ValueError) as error:
-            if str(error) != complained:
-                logger.warning("the renewed certificate cannot be used, the former one stays: %s", error)
-            complained = str(error)
+        if await served.look():
+            await changed()

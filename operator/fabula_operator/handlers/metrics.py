@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from importlib.metadata import version
 
 from prometheus_client import (
@@ -68,11 +69,6 @@ class Metrics:
         for kind in WATCHED:
             self._events.labels(kind)
             self._missed.labels(kind)
-        self.certificate = Gauge(
-            "fabula_certificate_expiry_timestamp_seconds",
-            "End of the status server's certificate.",
-            registry=self.registry,
-        )
         build = Gauge("fabula_build_info", "What runs.", ["version"], registry=self.registry)
         build.labels(version("fabula")).set(1)
         self._leader = Gauge(
@@ -95,6 +91,15 @@ class Metrics:
     def leads(self, lease: str, now: Callable[[], bool]) -> None:
         """Show whether this operator holds the lease, `namespace/name`: several installations are told apart by it."""
         self._leader.labels(lease).set_function(lambda: float(now()))
+
+    def serves(self, ends: Callable[[], datetime]) -> None:
+        """Show when the certificate ends. Without one there is no series: 0 would be one that ended in 1970."""
+        expiry = Gauge(
+            "fabula_certificate_expiry_timestamp_seconds",
+            "End of the status server's certificate.",
+            registry=self.registry,
+        )
+        expiry.set_function(lambda: ends().timestamp())
 
     def reconciled(self, key: Key, seconds: float, error: str | None) -> None:
         """Count one look."""

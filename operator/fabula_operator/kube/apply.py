@@ -234,9 +234,12 @@ class Applier:
         for key in keys:
             self._changed(key)
 
-    async def publish_authority(self, certificate: str) -> None:
-        """From now on tell workers of this authority, those of runs that are at work too. Raises ApiError."""
+    def change_authority(self, certificate: str) -> None:
+        """From now on new workers are told of this authority."""
         self._authority.change(certificate)
+
+    async def publish_authority(self) -> None:
+        """Tell workers of runs that are at work of the authority too. Raises ApiError."""
         unfinished = {obj["metadata"]["namespace"] for obj in self._cache.runs() if not over(obj)}
         for namespace in sorted(unfinished):
             await self._authority.ensure(namespace)

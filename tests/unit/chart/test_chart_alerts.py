@@ -143,6 +143,17 @@ CASES: dict[str, tuple[Case, ...]] = {
             False,
         ),
         Case({'fabula_watch_missed_total{kind="Pod"}': "0+4x60"}, "45m", True),
+        # The watch of the one that waits for the lease is well.
+        Case(
+            {
+                'fabula_watch_missed_total{instance="leads",kind="Pod"}': "0+4x60",
+                'fabula_watch_events_total{instance="leads",kind="Pod"}': "7x60",
+                'fabula_watch_missed_total{instance="waits",kind="Pod"}': "0x60",
+                'fabula_watch_events_total{instance="waits",kind="Pod"}': "0+400x60",
+            },
+            "45m",
+            True,
+        ),
         # The watch of another release is well.
         Case(
             {
@@ -164,6 +175,8 @@ CASES: dict[str, tuple[Case, ...]] = {
     "FabulaCertificateEnds": (
         Case({"fabula_certificate_expiry_timestamp_seconds": "864000x90"}, "80m", True),
         Case({"fabula_certificate_expiry_timestamp_seconds": "8640000x90"}, "80m", False),
+        # Over plain HTTP there is no certificate.
+        Case({'fabula_leader{lease="fabula-system/fabula-operator"}': "1x90"}, "80m", False),
     ),
 }
 

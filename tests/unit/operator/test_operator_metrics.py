@@ -15,6 +15,7 @@ from fabula_api.worker import QuotaPart, StageReport
 from fabula_kube.work_queue import Urgency, WorkQueue
 from fabula_operator.handlers import run_series
 from fabula_operator.handlers.call_metrics import CALL_METRICS
+from fabula_operator.handlers.metrics import Metrics
 from fabula_operator.handlers.run_metrics import RUN_METRICS
 from fabula_operator.handlers.run_series import RunSeries
 from fabula_operator.kube.cache import Cache
@@ -195,3 +196,12 @@ def test_names_and_help_keep_to_prometheus_conventions() -> None:
         assert not one.name.endswith("_total"), "the client adds it"
         assert one.about.endswith(".")
         assert not set(one.labels) & {"kind", "namespace", "name"}
+
+
+async def test_there_is_no_end_of_a_certificate_that_is_not_there() -> None:
+    metrics = Metrics(WorkQueue(str), RunSeries(Cache().packed))
+    assert "fabula_certificate_expiry_timestamp_seconds" not in (await metrics.text()).decode()
+    metrics.serves(lambda: NOW)
+    families = text_string_to_metric_families((await metrics.text()).decode())
+    (expiry,) = (one for one in families if one.name == "fabula_certificate_expiry_timestamp_seconds")
+    assert [sample.value for sample in expiry.samples] == [NOW.timestamp()]
