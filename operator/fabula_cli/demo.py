@@ -29,6 +29,8 @@ FOLDERS = {
 }
 """Folders of the examples that can be demonstrated; each has runs of every kind."""
 _LOOK_SECONDS = 0.5
+_CALLED: dict[Kind, str] = {"DatasetBuild": "dataset", "EvalRun": "report"}
+"""What a run of a kind makes; a FineTuneRun makes an adapter or a model."""
 Named = tuple[Kind, str]
 """A run by kind and name."""
 
@@ -135,6 +137,16 @@ def run_demo(
     return conclude(runs, console, time.monotonic() - began, stays_up=stays_up)
 
 
+def made(runs: list[Run]) -> list[tuple[str, str]]:
+    """What each run made, and its place: (`adapter`, URI), with the run's name where several made such a thing."""
+    called = [_CALLED.get(run.kind) or ("model" if run.status.get("model") else "adapter") for run in runs]
+    labels = [
+        f"{what} of {run.name}" if called.count(what) > 1 else what for what, run in zip(called, runs, strict=True)
+    ]
+    ends = ["/report.html" if run.kind == "EvalRun" else "" for run in runs]
+    return [(label, (run.artifact() or "-") + end) for label, run, end in zip(labels, runs, ends, strict=True)]
+
+
 def conclude(runs: list[Run], console: Console, seconds: float, *, stays_up: bool) -> int:
     """Print how it ended and where things are; the exit code."""
     hopeless = [run for run in runs if run.hopeless]
@@ -160,13 +172,11 @@ def conclude(runs: list[Run], console: Console, seconds: float, *, stays_up: boo
             whose = f" of {run.name}" if len(trainings) > 1 else ""
             told = f"training loss{whose} {metrics['firstLoss']:.3f} -> {metrics['loss']:.3f}"
             console.print(shown(told), highlight=False)
-    labels: dict[Kind, str] = {"DatasetBuild": "dataset", "FineTuneRun": "adapter", "EvalRun": "report"}
-    for run in runs:
-        file = "report.html" if run.kind == "EvalRun" else ""
-        where = "/".join(part for part in (run.artifact() or "-", file) if part)
-        console.print(shown(f"{labels[run.kind]:8} {where}"), highlight=False, soft_wrap=True)
     gates = evaluation.condition("GatesPassed")
-    console.print(shown(f"gates    {gates.get('reason', '-')}: {gates.get('message', '')}"), highlight=False)
+    places = [*made(runs), ("gates", f"{gates.get('reason', '-')}: {gates.get('message', '')}")]
+    width = max(len(label) for label, _ in places)
+    for label, where in places:
+        console.print(shown(f"{label:{width}}  {where}"), highlight=False, soft_wrap=True)
     console.print(f"\nDone in {seconds:.0f} s.", highlight=False)
     if stays_up:
         words = 'The cluster is still up: `eval "$(fabula env)"`, then kubectl; `fabula down` ends it.'

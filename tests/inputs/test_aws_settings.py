@@ -94,7 +94,7 @@ def test_a_request_of_its_own_is_still_its_own(bedrock: Bedrock, tmp_path: Path)
 
 
 def test_little_evidence_is_tried_again() -> None:
-    several = Refusals("extraction.model m", lambda: False, shards=3)
+    several = Refusals("Bedrock", "extraction.model m", lambda: False, shards=3)
     several.note("ValidationException", "a transcript")
     assert isinstance(found := several.all_alike(), TryAgain) and found.reason == ALL_REFUSED
     assert "a transcript" not in found.message  # which it may quote
@@ -103,7 +103,7 @@ def test_little_evidence_is_tried_again() -> None:
     assert isinstance(several.all_alike(), ConfigInvalid)
     several.note("ModelErrorException", "four")
     assert several.all_alike() is None
-    answered = Refusals("extraction.model m", lambda: True)
+    answered = Refusals("Bedrock", "extraction.model m", lambda: True)
     for _ in range(20):
         answered.note("ValidationException", "one")
     assert answered.all_alike() is None

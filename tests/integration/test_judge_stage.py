@@ -202,6 +202,11 @@ def test_what_every_call_would_meet_ends_the_stage_with_the_field(root: Path, mo
         newest = spec_of(server, "honest", judge={"model": "newest.honest"})
         judge.run(context_of(root, newest, "honest"))  # which takes the limit of tokens by another name
         assert server.paid == 46
+        host = re.escape(server.endpoint.removeprefix("http://"))
+        with pytest.raises(
+            ConfigInvalid, match=rf"^{host} refused all 8 calls alike \(400\), saying .*temperature is not"
+        ):
+            judge.run(context_of(root, spec_of(server, "odd", judge={"model": "odd.honest"}), "odd"))
         with pytest.raises(ConfigInvalid, match=r"judges\[honest\].endpointUrl"):
             judge.run(context_of(root, spec_of(server, "honest", judge={"endpointUrl": "ftp://x"}), "honest"))
 

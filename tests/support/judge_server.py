@@ -105,6 +105,9 @@ class _Handler(BaseHTTPRequestHandler):
         if not converse and "max_tokens" in request and request["model"].startswith("newest."):
             self._send(400, {"error": {"message": "use 'max_completion_tokens' instead of 'max_tokens'"}})
             return
+        if not converse and request["model"].startswith("odd."):
+            self._send(400, {"error": {"message": "temperature is not for this model"}})
+            return
         request.pop("requestMetadata", None)
         model = unquote(self.path.split("/")[2]) if converse else request["model"]
         content = hashlib.sha256(json.dumps([model, request], sort_keys=True).encode()).hexdigest()

@@ -10,7 +10,7 @@ import yaml
 from rich.console import Console
 
 from fabula_api.recipes import Kind
-from fabula_cli.demo import FOLDERS, applied, conclude, with_needed
+from fabula_cli.demo import FOLDERS, applied, conclude, made, with_needed
 from fabula_cli.display import Figures, LiveDisplay
 from fabula_cli.home import checkout
 from fabula_cli.runs import Run, score_table
@@ -99,6 +99,18 @@ def test_a_run_that_somebody_has_to_mend_ends_it_and_one_that_was_edited_since_d
     old = told("Failed", Failed=("True", "x"), Finished=("True", "x"))
     assert not Run("EvalRun", "v", old, {}, 2).hopeless
     assert not Run("EvalRun", "v", old, {}, 2).over
+
+
+def test_what_several_runs_have_made_is_told_by_their_names() -> None:
+    first = Run("FineTuneRun", "align", {"adapter": {"uri": "file:///root/1"}})
+    second = Run("FineTuneRun", "watcher", {"adapter": {"uri": "file:///root/2"}})
+    report = Run("EvalRun", "watcher", {"report": {"uri": "file:///root/3"}})
+    assert made([first, report]) == [("adapter", "file:///root/1"), ("report", "file:///root/3/report.html")]
+    assert made([first, second, report])[:2] == [
+        ("adapter of align", "file:///root/1"), ("adapter of watcher", "file:///root/2"),
+    ]  # fmt: skip
+    whole = Run("FineTuneRun", "whole", {"model": {"uri": "file:///root/4"}})
+    assert made([first, whole]) == [("adapter", "file:///root/1"), ("model", "file:///root/4")]
 
 
 METRICS = [

@@ -30,7 +30,7 @@ class OpenAIClient:
             raise ConfigInvalid(f"{field}.endpointUrl: {endpoint_url} is no address; write it as https://host/v1")
         if key is not None and (not key.isascii() or key != key.strip() or not key.isprintable()):
             raise CredentialsRefused(f"the key in {key_variable} has a line break or blank within; correct the Secret")
-        self._url, self._host = f"{endpoint_url.rstrip('/')}/chat/completions", parts.netloc
+        self._url, self.host = f"{endpoint_url.rstrip('/')}/chat/completions", parts.netloc
         self._key, self._variable, self._field = key, key_variable, field
         self._max_tokens, self._seconds = max_tokens, longest_reply_seconds(max_tokens)
         self._limit_name = "max_tokens"
@@ -60,7 +60,7 @@ class OpenAIClient:
         except (OSError, http.client.HTTPException) as error:
             kind = type(error).__name__
             raise Transient(
-                "ProviderUnavailable", f"the connection to {self._host} ended ({kind})", lost=True
+                "ProviderUnavailable", f"the connection to {self.host} ended ({kind})", lost=True
             ) from error
         try:
             document = json.loads(content)
@@ -68,7 +68,7 @@ class OpenAIClient:
             assert isinstance(text, dict)
         except (ValueError, RecursionError, LookupError, TypeError, AssertionError):
             what = (
-                f"the answer from {self._host} is no chat completion: does a proxy or a login page answer in its place?"
+                f"the answer from {self.host} is no chat completion: does a proxy or a login page answer in its place?"
             )
             raise Transient("ProviderUnavailable", what, lost=True) from None
         return document, identity or str(document.get("id", ""))
@@ -81,13 +81,13 @@ class OpenAIClient:
         status = error.code
         if status == 429 and "insufficient_quota" not in said:
             wait = _seconds(error.headers.get("retry-after"))
-            return Transient("ProviderThrottled", f"{self._host} turns calls away ({status})", wait)
+            return Transient("ProviderThrottled", f"{self.host} turns calls away ({status})", wait)
         if status == 429:
-            return CredentialsRefused(f"the account behind {self._variable} has no credit left at {self._host}")
+            return CredentialsRefused(f"the account behind {self._variable} has no credit left at {self.host}")
         if status in (401, 403):
             told = "takes the key in" if self._key else "wants a key, and there is none in"
             return CredentialsRefused(
-                f"{self._host} {'does not ' if self._key else ''}{told.replace('takes', 'take')} {self._variable} "
+                f"{self.host} {'does not ' if self._key else ''}{told.replace('takes', 'take')} {self._variable} "
                 f"({status}): bring the right one by the Secret of spec.secretRef"
             )
         if status == 404:
@@ -95,19 +95,19 @@ class OpenAIClient:
         if status in (400, 413, 422):
             return Rejected(str(status), said=said)
         return Transient(
-            "ProviderUnavailable", f"{self._host} answers {status}", _seconds(error.headers.get("retry-after"))
+            "ProviderUnavailable", f"{self.host} answers {status}", _seconds(error.headers.get("retry-after"))
         )
 
     def _unreached(self, reason: object) -> Transient | WorkerError:
         if isinstance(reason, ssl.SSLCertVerificationError):
             return ConfigInvalid(
-                f"the certificate of {self._host} is not trusted: give its authority's file as SSL_CERT_FILE",
+                f"the certificate of {self.host} is not trusted: give its authority's file as SSL_CERT_FILE",
                 "CertificateRefused",
             )
         kind = type(reason).__name__
         lost = isinstance(reason, TimeoutError) and not isinstance(reason, ConnectionRefusedError)
         unsent = isinstance(reason, socket.gaierror | ConnectionRefusedError)
-        return Transient("ProviderUnavailable", f"{self._host} cannot be reached ({kind})", lost=lost and not unsent)
+        return Transient("ProviderUnavailable", f"{self.host} cannot be reached ({kind})", lost=lost and not unsent)
 
 
 def _seconds(header: str | None) -> float:

@@ -36,6 +36,8 @@ def withdraw(ledger: Outcomes[OutcomeT], items: Iterable[str]) -> None:
 class Refusals:
     """The requests of one shard that were refused. Safe for many threads."""
 
+    provider: str
+    """Who was asked, as a person knows it."""
     asked: str
     """What was asked and where, with the spec's fields, for people."""
     answered: Callable[[], bool]
@@ -65,7 +67,8 @@ class Refusals:
         # Words that were said to several requests quote none of them.
         words = f', saying "{said[0][0][:_WORDS]}"' if said[0][0] and said[0][1] == count > 1 else ""
         message = (
-            f"Bedrock refused all {count} calls alike ({codes[0]}){words}, and answered none: look at {self.asked}"
+            f"{self.provider} refused all {count} calls alike ({codes[0]}){words}, and answered none: "
+            f"look at {self.asked}"
         )
         if count < _SURE and self.shards > 1:
             return TryAgain(message, ALL_REFUSED)

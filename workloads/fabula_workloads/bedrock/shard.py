@@ -53,6 +53,7 @@ def open_caller(
     is_own: Callable[[str], bool],
     finished: Iterable[UsageRecord],
     asked: str = "the spec",
+    provider: str = "Bedrock",
     max_tokens: int = 0,
     clock: Clock | None = None,
 ) -> Caller:
@@ -60,8 +61,8 @@ def open_caller(
 
     `rates` and `budget_usd` are the whole build's. Without a status server the shard takes an equal share of them; with
     one it takes what it is lent, and waits until it is. `is_own` tells from a call's id whether it belongs to an
-    unfinished item of this shard, `asked` names model and place for people, and `finished` are the usage records of its
-    finished ones: together they are what was spent already.
+    unfinished item of this shard, `provider` and `asked` name who is called, model and place for people, and `finished`
+    are the usage records of its finished ones: together they are what was spent already.
     """
     clock, shards, reporter = clock or WallClock(), context.config.shards, context.reporter
     ledger, sent = Outcomes(context.store.child(CALLS), CallRecord), Outcomes(context.store.child(SENT), Note)
@@ -92,7 +93,7 @@ def open_caller(
         known=known,
         notes=Notes(sent, context.config.run.uid, longest_reply_seconds(max_tokens) + _SECONDS_TO_KEEP),
         unanswered=unanswered,
-        refusals=Refusals(asked, lambda: usage.paid > 0 or bool(ledger.ids()), shards),
+        refusals=Refusals(provider, asked, lambda: usage.paid > 0 or bool(ledger.ids()), shards),
     )
 
 

@@ -57,6 +57,10 @@ class VerdictOutcome(Outcome):
 class Provider(Protocol):
     """A provider's format of a request and of its reply."""
 
+    @property
+    def called(self) -> str:
+        """Who is asked, as a person knows it."""
+
     def send(self, asked: Prompt, pictures: Sequence[bytes], call: str) -> tuple[dict[str, Any], str, int, int]:
         """(what is kept of the reply, request id, tokens sent, tokens received)."""
 
@@ -66,6 +70,8 @@ class Provider(Protocol):
 
 class Bedrock:
     """Converse of Amazon Bedrock."""
+
+    called = "Bedrock"
 
     def __init__(self, judge: Judge, client: BedrockClient) -> None:
         self._judge, self._client = judge, client
@@ -98,6 +104,7 @@ class OpenAI:
 
     def __init__(self, judge: Judge, client: OpenAIClient) -> None:
         self._judge, self._client = judge, client
+        self.called = client.host
 
     def send(self, asked: Prompt, pictures: Sequence[bytes], call: str) -> tuple[dict[str, Any], str, int, int]:
         """See `Provider`."""

@@ -130,7 +130,7 @@ def _asker(
     clock: Clock | None,
 ) -> tuple[Asker, Usage, Refusals | None]:
     field, to_do = f"judges[{judge.name}]", {one.id for one in pending}
-    price = known_price(judge.model, spec.prices, spec.budget.usd)
+    price, provider = known_price(judge.model, spec.prices, spec.budget.usd), _provider(judge, field)
     caller = open_caller(
         context,
         rates=Rates(judge.quota.requests_per_minute, judge.quota.tokens_per_minute),
@@ -138,10 +138,10 @@ def _asker(
         is_own=lambda call: item_of_call(call) in to_do,
         finished=[outcome.usage for outcome in finished.values()],
         asked=f"{field}.model {judge.model}, {field}.maxTokens and what the account may use there",
+        provider=provider.called,
         max_tokens=judge.max_tokens,
         clock=clock,
     )
-    provider = _provider(judge, field)
     return Asker(judge, rubric_of(spec, judge), provider, caller, price, folder, content), caller.usage, caller.refusals
 
 
