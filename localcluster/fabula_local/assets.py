@@ -172,10 +172,10 @@ def _write(path: Path, content: bytes) -> None:
 def _free_ports(number: int) -> list[int]:
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
     try:
-        return [found.getsockname()[1] for found in sockets]
+        return [listener.getsockname()[1] for listener in sockets]
     finally:
-        for found in sockets:
-            found.close()
+        for listener in sockets:
+            listener.close()
 
 
 def write_kubeconfig(path: Path, url: str, authority: bytes, token: str) -> None:

@@ -75,7 +75,8 @@ class Workers:
             )
             kept = asyncio.create_task(self._claims.keep(name), name=f"lease-{name}")
             serving = [
-                asyncio.create_task(registry.run_forever(one), name=f"controller-{one.name}") for one in controllers
+                asyncio.create_task(registry.run_forever(controller), name=f"controller-{controller.name}")
+                for controller in controllers
             ]
             try:
                 await asyncio.wait((kept, *serving), return_when=asyncio.FIRST_COMPLETED)

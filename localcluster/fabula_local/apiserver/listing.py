@@ -119,10 +119,10 @@ class Lister:
 
 def select(store: Store, resource: Resource, namespace: str, selector: Selector) -> list[Stored]:
     """The stored objects of a kind in a namespace ("" for all) that are selected."""
-    found = store.all(storage_key(resource), namespace or None)
+    objects = store.all(storage_key(resource), namespace or None)
     if not selector:
-        return list(found)
-    return [stored for stored in found if selector.matches(stored.obj)]
+        return list(objects)
+    return [stored for stored in objects if selector.matches(stored.obj)]
 
 
 def _encoded(resource: Resource, items: list[Stored], metadata: Object, form: Form) -> bytes:

@@ -150,7 +150,7 @@ def _tail_position(path: Path, lines: int) -> int:
         end = position = file.seek(0, 2)
         if lines <= 0:
             return end
-        found = 0
+        newlines = 0
         while position > 0:
             size = min(_BLOCK, position)
             position -= size
@@ -160,8 +160,8 @@ def _tail_position(path: Path, lines: int) -> int:
             while (cut := block.rfind(b"\n", 0, cut)) >= 0:
                 if position + cut + 1 == end:
                     continue
-                found += 1
-                if found == lines:
+                newlines += 1
+                if newlines == lines:
                     return position + cut + 1
         return 0
 

@@ -151,7 +151,7 @@ def last_applied(applied: Object) -> str:
     """
     meta = dict(applied["metadata"])
     if LAST_APPLIED in (meta.get("annotations") or ()):
-        meta["annotations"] = {key: one for key, one in meta["annotations"].items() if key != LAST_APPLIED}
+        meta["annotations"] = {key: value for key, value in meta["annotations"].items() if key != LAST_APPLIED}
     text = orjson.dumps({**applied, "metadata": meta}, option=orjson.OPT_SORT_KEYS).decode()
     for sign in "<>&":  # Go's encoder keeps JSON safe for HTML
         text = text.replace(sign, f"\\u{ord(sign):04x}")

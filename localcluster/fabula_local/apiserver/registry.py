@@ -61,14 +61,14 @@ class Registry:
 
     def groups(self) -> dict[str, list[str]]:
         """Versions of each group, the preferred one first, in the order of discovery."""
-        found: dict[str, list[str]] = {}
+        groups: dict[str, list[str]] = {}
         for group, version, _ in self._served:
-            versions = found.setdefault(group, [])
+            versions = groups.setdefault(group, [])
             if version not in versions:
                 versions.append(version)
-        for versions in found.values():
+        for versions in groups.values():
             versions.sort(key=_version_order)
-        return found
+        return groups
 
     def rules(self, resource: Resource) -> CelRules | None:
         """Compiled x-kubernetes-validations of a custom kind."""
@@ -117,8 +117,8 @@ class Registry:
 def _version_order(version: str) -> tuple[int, int, int, str]:
     """Kubernetes' version priority: v2 before v1 before v1beta2 before v1alpha1 before anything else."""
     for rank, mark in ((2, "alpha"), (1, "beta")):
-        head, found, tail = version.partition(mark)
-        if found and head[1:].isdigit():
+        head, separator, tail = version.partition(mark)
+        if separator and head[1:].isdigit():
             return (rank, -int(head[1:]), -int(tail or 0), version)
     if version[1:].isdigit():
         return (0, -int(version[1:]), 0, version)

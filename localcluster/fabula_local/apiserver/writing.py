@@ -181,31 +181,31 @@ class Writer:
         errors = metadata.check(resource, new)
         if resource.schema is None:
             return errors
-        found = validate(new, resource.schema)
-        if found and old is not None:
+        schema_errors = validate(new, resource.schema)
+        if schema_errors and old is not None:
             # As with Kubernetes' ratcheting, what was wrong before and is left as it was does not stand in the way.
             known = set(validate(old, resource.schema))
-            found = [error for error in found if error not in known]
+            schema_errors = [error for error in schema_errors if error not in known]
         if not resource.custom:
-            return errors + self._builtin_errors(resource, new, found, subresource)
-        errors += found
+            return errors + self._builtin_errors(resource, new, schema_errors, subresource)
+        errors += schema_errors
         rules = self.registry.rules(resource)
         if rules is not None:
             errors += rules.check(new, old, errors)
         return errors
 
     def _builtin_errors(
-        self, resource: Resource, new: Object, found: list[FieldError], subresource: str
+        self, resource: Resource, new: Object, schema_errors: list[FieldError], subresource: str
     ) -> list[FieldError]:
         """Kubernetes decodes built-in kinds into Go types and then asks the kind's own rules, not its schema.
 
         So what does not fit its type is no 422, what stands twice in a list is the rules' business, and where the
         rules have a word on a field, theirs is told. A status subresource is asked only for its own rules.
         """
-        codec.refuse_undecodable(resource, found)
+        codec.refuse_undecodable(resource, schema_errors)
         ruled = [] if subresource else strategy_of(resource).validate(new)
         told = {error.field for error in ruled}
-        return [e for e in found if e.reason != "FieldValueDuplicate" and e.field not in told] + ruled
+        return [e for e in schema_errors if e.reason != "FieldValueDuplicate" and e.field not in told] + ruled
 
     def _track(self, call: Call, resource: Resource, old: Object | None, new: Object, subresource: str) -> None:
         track_update(

@@ -19,7 +19,7 @@ class DeploymentController(ParentController):
         deployment = self.caches.of(DEPLOYMENT).get(*key)
         if deployment is None or "deletionTimestamp" in deployment["metadata"]:
             return None
-        sets = [found for (where, _), found in self.caches.of(REPLICA_SET).store.items() if where == key[0]]
+        sets = [replica_set for (where, _), replica_set in self.caches.of(REPLICA_SET).store.items() if where == key[0]]
         plan = plan_deployment(deployment, controlled_by(deployment, sets), timestamps.now())
         if plan.create or plan.scale or plan.delete:
             live = await self.api.find(DEPLOYMENT, key[1], key[0])
@@ -35,11 +35,11 @@ class DeploymentController(ParentController):
         created: Obj | None = None
         if plan.create is not None:
             created = await self._create(plan.create)
-        for found, number in plan.scale:
-            target = created if found is plan.create and created is not None else found
+        for replica_set, number in plan.scale:
+            target = created if replica_set is plan.create and created is not None else replica_set
             await self._scale(deployment, target, number)
-        for found in plan.delete:
-            meta = found["metadata"]
+        for replica_set in plan.delete:
+            meta = replica_set["metadata"]
             await self.api.delete(REPLICA_SET, meta["name"], meta["namespace"], uid=meta["uid"])
         if plan.status != (deployment.get("status") or {}):
             deployment = await self.api.replace(DEPLOYMENT, {**deployment, "status": plan.status}, "status")

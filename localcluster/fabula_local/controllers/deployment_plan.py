@@ -39,14 +39,14 @@ def plan_deployment(deployment: Obj, sets: Sequence[Obj], now: datetime) -> Depl
     plan = DeploymentPlan()
     spec = deployment["spec"]
     wanted = int(spec.get("replicas", 1))
-    current = next((found for found in sets if _same_template(found, deployment)), None)
-    old = [found for found in sets if found is not current]
+    current = next((replica_set for replica_set in sets if _same_template(replica_set, deployment)), None)
+    old = [replica_set for replica_set in sets if replica_set is not current]
     if current is None:
         current = plan.create = _render(deployment, sets)
     if not spec.get("paused"):
         _roll(plan, spec, wanted, current, old)
     limit = int(spec.get("revisionHistoryLimit", 10))
-    empty = [found for found in old if not _size(found) and not _count(found, "replicas")]
+    empty = [replica_set for replica_set in old if not _size(replica_set) and not _count(replica_set, "replicas")]
     plan.delete = sorted(empty, key=_revision)[: max(len(empty) - limit, 0)]
     plan.status = _status(deployment, [*sets, *([current] if plan.create else [])], current, wanted, now)
     return plan
@@ -77,7 +77,7 @@ def _render(deployment: Obj, sets: Sequence[Obj]) -> Obj:
     template["metadata"] = {**(template.get("metadata") or {}), "labels": labels}
     selector = copy.deepcopy(deployment["spec"]["selector"])
     selector["matchLabels"] = {**(selector.get("matchLabels") or {}), HASH: name}
-    revision = max((_revision(found) for found in sets), default=0) + 1
+    revision = max((_revision(replica_set) for replica_set in sets), default=0) + 1
     return {
         "apiVersion": "apps/v1",
         "kind": "ReplicaSet",
@@ -107,11 +107,11 @@ def _share(value: int | str, wanted: int, *, up: bool) -> int:
 def _roll(plan: DeploymentPlan, spec: Obj, wanted: int, current: Obj, old: Sequence[Obj]) -> None:
     strategy = spec.get("strategy") or {}
     rolling = strategy.get("rollingUpdate") or {}
-    in_old = sum(_size(found) for found in old)
+    in_old = sum(_size(replica_set) for replica_set in old)
     if strategy.get("type") == "Recreate":
-        plan.scale = [(found, 0) for found in old if _size(found)]
+        plan.scale = [(replica_set, 0) for replica_set in old if _size(replica_set)]
         # None of the new ones before the last of the old ones is gone.
-        if not any(_count(found, "replicas") for found in old) and _size(current) != wanted:
+        if not any(_count(replica_set, "replicas") for replica_set in old) and _size(current) != wanted:
             plan.scale.append((current, wanted))
         return
     surge = _share(rolling.get("maxSurge", "25%"), wanted, up=True)
@@ -124,19 +124,19 @@ def _roll(plan: DeploymentPlan, spec: Obj, wanted: int, current: Obj, old: Seque
         plan.scale.append((current, target))
     unavailable_new = max(_size(current) - _count(current, "availableReplicas"), 0)
     spare = in_old + _size(current) - (wanted - slack) - unavailable_new
-    for found in sorted(old, key=lambda entry: (_count(entry, "availableReplicas"), _revision(entry))):
-        if spare <= 0 or not _size(found):
+    for replica_set in sorted(old, key=lambda entry: (_count(entry, "availableReplicas"), _revision(entry))):
+        if spare <= 0 or not _size(replica_set):
             continue
         # Pods that do not serve anyway can always go.
-        down = min(_size(found), spare)
-        plan.scale.append((found, _size(found) - down))
+        down = min(_size(replica_set), spare)
+        plan.scale.append((replica_set, _size(replica_set) - down))
         spare -= down
 
 
 def _status(deployment: Obj, sets: Sequence[Obj], current: Obj, wanted: int, now: datetime) -> Obj:
-    total = sum(_count(found, "replicas") for found in sets)
-    ready = sum(_count(found, "readyReplicas") for found in sets)
-    available = sum(_count(found, "availableReplicas") for found in sets)
+    total = sum(_count(replica_set, "replicas") for replica_set in sets)
+    ready = sum(_count(replica_set, "readyReplicas") for replica_set in sets)
+    available = sum(_count(replica_set, "availableReplicas") for replica_set in sets)
     updated = _count(current, "replicas")
     rolling = ((deployment["spec"].get("strategy") or {}).get("rollingUpdate") or {}).get("maxUnavailable", "25%")
     needed = wanted - _share(rolling, wanted, up=False)

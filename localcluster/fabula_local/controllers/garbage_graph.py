@@ -82,7 +82,7 @@ class Graph:
 
     def dependents_of(self, uid: str) -> list[Item]:
         """The known objects that name `uid` as an owner."""
-        return [self.items[found] for found in sorted(self.dependents.get(uid, ())) if found in self.items]
+        return [self.items[dependent] for dependent in sorted(self.dependents.get(uid, ())) if dependent in self.items]
 
     def affected_by(self, item: Item) -> Iterable[str]:
         """Uids to look at again when an object changed or went: itself, its owners, its dependents."""
@@ -111,11 +111,10 @@ def judge(graph: Graph, item: Item, absent: frozenset[str]) -> Verdict:
         return Verdict(orphan_dependents=left) if left else Verdict(drop_finalizer=ORPHAN)
     if item.waits_for_dependents:
         dependents = graph.dependents_of(item.uid)
-        if any(found.blocks(item.uid) for found in dependents):
-            return Verdict(delete_dependents=tuple(found for found in dependents if not found.deleting))
-        return Verdict(
-            drop_finalizer=FOREGROUND, delete_dependents=tuple(found for found in dependents if not found.deleting)
-        )
+        standing = tuple(dependent for dependent in dependents if not dependent.deleting)
+        if any(dependent.blocks(item.uid) for dependent in dependents):
+            return Verdict(delete_dependents=standing)
+        return Verdict(drop_finalizer=FOREGROUND, delete_dependents=standing)
     if item.deleting or not item.owners:
         return Verdict()
     uids = {owner["uid"] for owner in item.owners}

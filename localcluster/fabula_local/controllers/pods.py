@@ -42,12 +42,12 @@ def terminated(pod: Obj) -> list[tuple[str, int]]:
     """(container, exit code) of every ended container, init containers last."""
     status = pod.get("status") or {}
     statuses = [*(status.get("containerStatuses") or ()), *(status.get("initContainerStatuses") or ())]
-    found = []
+    ended = []
     for entry in statuses:
         end = (entry.get("state") or {}).get("terminated")
         if end:
-            found.append((str(entry["name"]), int(end.get("exitCode", 0))))
-    return found
+            ended.append((str(entry["name"]), int(end.get("exitCode", 0))))
+    return ended
 
 
 def finish_time(pod: Obj) -> datetime:

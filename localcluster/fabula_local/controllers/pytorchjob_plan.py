@@ -107,7 +107,8 @@ def _exceeded(job: Obj, plan: PyTorchJobPlan, pods: Sequence[Obj], now: datetime
         known = ((job.get("status") or {}).get("replicaStatuses") or {}).values()
         failed = sum(podinfo.phase(pod) == "Failed" for pod in pods)
         active = sum(not podinfo.finished(pod) and not podinfo.deleting(pod) for pod in pods)
-        news = failed > sum(int(one.get("failed", 0)) for one in known) and active != sum(replicas(job).values())
+        failed_before = sum(int(replica.get("failed", 0)) for replica in known)
+        news = failed > failed_before and active != sum(replicas(job).values())
         # Without restarts only a limit of 0 is one: the first failure exceeds it.
         if (news and int(backoff) == 0) or restarted >= max(int(backoff), 1):
             return f"PyTorchJob {name} has failed because it has reached the specified backoff limit"

@@ -43,11 +43,11 @@ class Containers:
 
     async def adopt(self) -> None:
         """Take over what a former node left: watch what runs, find out how the rest ended."""
-        for name, own in self.attempts.items():
-            for attempt in own:
+        for name, attempts in self.attempts.items():
+            for attempt in attempts:
                 if attempt.running:
                     shim = processes.find_shim(self._folder.stem(name, attempt.number))
-                    if shim is not None and attempt is own[-1]:
+                    if shim is not None and attempt is attempts[-1]:
                         self._watch(name, attempt.number, shim)
                     else:
                         await self._conclude(name, attempt.number)
@@ -65,7 +65,7 @@ class Containers:
     @property
     def any_running(self) -> bool:
         """Whether any process is still to be waited for."""
-        return any(attempt.running for own in self.attempts.values() for attempt in own)
+        return any(attempt.running for attempts in self.attempts.values() for attempt in attempts)
 
     def start(self, name: str, number: int, build: Callable[[], Launch]) -> str | None:
         """Start an attempt. What keeps it from starting is recorded as its end, and returned."""

@@ -49,9 +49,9 @@ def container_env(container: Obj, pod: Obj, sources: Sources) -> dict[str, str]:
     env: dict[str, str] = {}
     for source in container.get("envFrom") or ():
         prefix = source.get("prefix", "")
-        for kind, found in (("configMapRef", sources.config_maps), ("secretRef", sources.secrets)):
+        for kind, objects in (("configMapRef", sources.config_maps), ("secretRef", sources.secrets)):
             if kind in source:
-                data = _object(found, source[kind], "configmap" if kind == "configMapRef" else "secret")
+                data = _object(objects, source[kind], "configmap" if kind == "configMapRef" else "secret")
                 env.update({prefix + key: value for key, value in (data or {}).items()})
     for entry in container.get("env") or ():
         if "valueFrom" in entry:
@@ -84,13 +84,13 @@ def _from(origin: Obj, container: Obj, pod: Obj, sources: Sources) -> str | None
         return field_value(pod, origin["fieldRef"]["fieldPath"])
     if "resourceFieldRef" in origin:
         return resource_value(container, origin["resourceFieldRef"])
-    for name, found, kind in (
+    for name, objects, kind in (
         ("configMapKeyRef", sources.config_maps, "ConfigMap"),
         ("secretKeyRef", sources.secrets, "Secret"),
     ):
         if name in origin:
             ref = origin[name]
-            data = _object(found, ref, kind.lower())
+            data = _object(objects, ref, kind.lower())
             if data is not None and ref["key"] in data:
                 return data[ref["key"]]
             if ref.get("optional"):

@@ -100,7 +100,7 @@ def mount_paths(
     container: Obj, env: Mapping[str, str], around: Surroundings, folder: PodFolder, number: int
 ) -> dict[str, str]:
     """Path in the container -> path on this machine."""
-    found: dict[str, str] = {}
+    paths: dict[str, str] = {}
     for mount in container.get("volumeMounts") or ():
         root = around.volumes[mount["name"]]
         below = mount.get("subPath") or expand(mount.get("subPathExpr", ""), env)
@@ -109,12 +109,12 @@ def mount_paths(
         real = root / below if below else root
         if below and not real.exists():
             real.mkdir(parents=True)
-        found[mount["mountPath"].rstrip("/") or "/"] = str(real)
+        paths[mount["mountPath"].rstrip("/") or "/"] = str(real)
     if around.token_folder is not None:
-        found.setdefault(TOKEN_FOLDER, str(around.token_folder))
+        paths.setdefault(TOKEN_FOLDER, str(around.token_folder))
     message_path = container.get("terminationMessagePath") or TERMINATION_LOG
-    found[message_path] = str(folder.termination_message(container["name"], number))
-    return found
+    paths[message_path] = str(folder.termination_message(container["name"], number))
+    return paths
 
 
 def _given(pod: Obj, around: Surroundings) -> dict[str, str]:

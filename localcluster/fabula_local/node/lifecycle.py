@@ -105,7 +105,7 @@ def _restarts(policy: str, attempt: Attempt) -> bool:
 
 
 def _any_running(attempts: Attempts) -> bool:
-    return any(entry.running for own in attempts.values() for entry in own)
+    return any(entry.running for history in attempts.values() for entry in history)
 
 
 def _again(step: Step, pod: Obj, container: Obj, tries: Sequence[Attempt], now: datetime, base: float) -> None:

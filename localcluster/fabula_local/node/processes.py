@@ -120,7 +120,7 @@ def collect(pid: int) -> None:
 def marked(prefix: str) -> list[int]:
     """Pids of all processes whose marker begins with `prefix` (a pod's uid, or all of uid/container/attempt)."""
     exact = f"{MARKER}={prefix}".encode()
-    found = []
+    pids = []
     for entry in os.scandir("/proc"):
         if not entry.name.isdigit():
             continue
@@ -130,8 +130,8 @@ def marked(prefix: str) -> list[int]:
         except OSError:
             continue
         if any(value == exact or value.startswith(exact + b"/") for value in variables):
-            found.append(int(entry.name))
-    return found
+            pids.append(int(entry.name))
+    return pids
 
 
 def terminate(shim: Shim) -> None:

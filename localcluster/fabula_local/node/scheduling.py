@@ -69,11 +69,11 @@ def obstacles(pod: Obj, node: Obj, taken: Mapping[str, Decimal]) -> list[str]:
             return [f"node(s) had untolerated taint(s) {{{taint['key']}: {taint.get('value', '')}}}"]
     status = node.get("status") or {}
     room = {name: parse_quantity(value) for name, value in (status.get("allocatable") or {}).items()}
-    found = []
+    lacking = []
     for name, amount in requests(pod).items():
         if amount and amount > room.get(name, Decimal(0)) - taken.get(name, Decimal(0)):
-            found.append("Too many pods" if name == "pods" else f"Insufficient {name}")
-    return found
+            lacking.append("Too many pods" if name == "pods" else f"Insufficient {name}")
+    return lacking
 
 
 def _selected(pod: Obj, node: Obj) -> bool:

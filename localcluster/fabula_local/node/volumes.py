@@ -51,13 +51,13 @@ class Volumes:
     async def make(self) -> dict[str, Path]:
         """Volume name -> folder or file. Can be repeated; VolumeError if something is missing."""
         self.tokens.clear()
-        found: dict[str, Path] = {}
+        paths: dict[str, Path] = {}
         for volume in self._pod["spec"].get("volumes") or ():
             try:
-                found[volume["name"]] = await self._make(volume)
+                paths[volume["name"]] = await self._make(volume)
             except VolumeError as error:
                 raise VolumeError(f'MountVolume.SetUp failed for volume "{volume["name"]}" : {error}') from error
-        return found
+        return paths
 
     async def refresh_tokens(self) -> float | None:
         """Replace the tokens that are due; seconds until the next one is."""

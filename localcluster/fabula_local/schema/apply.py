@@ -115,12 +115,12 @@ def track_update(
         for key, fields in managers.sets.items():
             managers.sets[key] = difference(fields, removed)
     if changed:
-        own = (manager, "Update", new.get("apiVersion", ""), subresource)
+        own_key = (manager, "Update", new.get("apiVersion", ""), subresource)
         for key, fields in managers.sets.items():
-            if key != own:
+            if key != own_key:
                 managers.sets[key] = difference(fields, changed)
-        managers.sets[own] = union(managers.sets.get(own, {}), changed)
-        managers.times[own] = now
+        managers.sets[own_key] = union(managers.sets.get(own_key, {}), changed)
+        managers.times[own_key] = now
     entries = managers.entries()
     if entries:
         meta["managedFields"] = entries
@@ -135,7 +135,7 @@ def _claimable(obj: Object) -> Object:
         return obj
     return {
         **obj,
-        "metadata": {name: one for name, one in meta.items() if name not in ("managedFields", "resourceVersion")},
+        "metadata": {name: value for name, value in meta.items() if name not in ("managedFields", "resourceVersion")},
     }
 
 
@@ -161,11 +161,11 @@ def server_side_apply(
     whole = root_schema(schema)
     config = _claimable(applied)
     owned = difference(field_set(config, whole), _UNTRACKED)
-    own = (manager, "Apply", applied.get("apiVersion", ""), subresource)
+    own_key = (manager, "Apply", applied.get("apiVersion", ""), subresource)
     if live is None:
         managers = _Managers(None)
         result = clone(config)
-        managers.sets[own], managers.times[own] = owned, now
+        managers.sets[own_key], managers.times[own_key] = owned, now
         result.setdefault("metadata", {})["managedFields"] = managers.entries()
         return result  # type: ignore[no-any-return]
     current = _claimable(live)
@@ -175,12 +175,12 @@ def server_side_apply(
         managers.sets[first] = difference(field_set(current, whole), _UNTRACKED)
         managers.times[first] = now
     last: FieldSet = {}
-    for key in [key for key in managers.sets if key[:2] == own[:2] and key[3] == subresource]:
+    for key in [key for key in managers.sets if key[:2] == own_key[:2] and key[3] == subresource]:
         last = union(last, managers.sets[key])
-        if key != own:
+        if key != own_key:
             del managers.sets[key]
     merged = merge(current, config, whole)
-    others = [key for key in managers.sets if key != own]
+    others = [key for key in managers.sets if key != own_key]
     if last:
         held = owned
         for key in others:
@@ -188,10 +188,10 @@ def server_side_apply(
         merged = _pruned(merged, last, held, whole)
     changed, removed = compare(current, merged, whole)
     _settle(managers, others, changed, removed, force=force)
-    unchanged = managers.sets.get(own) == owned and not changed and not removed
-    managers.sets[own] = owned
+    unchanged = managers.sets.get(own_key) == owned and not changed and not removed
+    managers.sets[own_key] = owned
     if not unchanged:
-        managers.times[own] = now
+        managers.times[own_key] = now
     meta = {**merged.get("metadata", {}), "managedFields": managers.entries()}
     if (version := live.get("metadata", {}).get("resourceVersion")) is not None:
         meta["resourceVersion"] = version

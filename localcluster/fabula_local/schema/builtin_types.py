@@ -69,11 +69,11 @@ def _read(module: str, name: str) -> Schema:
         schema["x-kubernetes-map-type"] = "atomic"
     properties: dict[str, Schema] = {}
     required = []
-    for one in generated.members:
-        text = texts.get(one.attribute, texts.get(one.name, ""))
-        properties[one.name] = _field(module, name, one.name, one.annotation, text)
-        if not one.optional:
-            required.append(one.name)
+    for member in generated.members:
+        text = texts.get(member.attribute, texts.get(member.name, ""))
+        properties[member.name] = _field(module, name, member.name, member.annotation, text)
+        if not member.optional:
+            required.append(member.name)
     schema["properties"] = properties
     checked = not name.endswith(rules.UNCHECKED_REQUIRED) and name not in rules.UNCHECKED_REQUIRED_TYPES
     if required and checked:
@@ -104,10 +104,10 @@ def _field(module: str, owner: str, field: str, annotation: str, text: str) -> S
     if (name := type_name(schema)) is None:
         return {**schema, **extra}
     # A field of a named type with words of its own: the same members, so that what is compiled from them is shared.
-    own = {**schema, **extra}
-    _names[id(own)] = name
-    _kept.append(own)
-    return own
+    described = {**schema, **extra}
+    _names[id(described)] = name
+    _kept.append(described)
+    return described
 
 
 _kept: list[Schema] = []
@@ -158,8 +158,8 @@ def _documentation(text: str) -> tuple[str, dict[str, str]]:
     fields: dict[str, list[str]] = {}
     current: list[str] = []
     for line in tail.splitlines():
-        if found := _PARAMETER.match(line):
-            current = fields[found[1]] = [found[2]]
+        if parameter := _PARAMETER.match(line):
+            current = fields[parameter[1]] = [parameter[2]]
         else:
             current.append(line.strip())
     joined = {name: "\n".join(lines).strip().replace("\n\n", "\0").replace("\n", " ").replace("\0", "\n\n")

@@ -72,9 +72,9 @@ class CelRules:
             return []
         if any(error.reason in _BLOCKING for error in known):
             return [_NOT_CHECKED]
-        found: list[FieldError] = []
-        self._root.check(new, _ABSENT if old is None else old, "", found, False if ratchet else None)
-        return found
+        faults: list[FieldError] = []
+        self._root.check(new, _ABSENT if old is None else old, "", faults, False if ratchet else None)
+        return faults
 
 
 class _Node:
@@ -100,7 +100,7 @@ class _Node:
             node.has_transitions for node in below
         )
 
-    def check(self, value: Any, old: Any, path: str, found: list[FieldError], same: bool | None) -> None:
+    def check(self, value: Any, old: Any, path: str, faults: list[FieldError], same: bool | None) -> None:
         """`same` says that the value is known not to have changed; None that it does not matter whether it has."""
         if value is None:
             return
@@ -109,30 +109,30 @@ class _Node:
         if same and not self.has_transitions:
             return
         if self.rules:
-            self._evaluate(value, old, path, found, same)
+            self._evaluate(value, old, path, faults, same)
         for node in self.every:
-            node.check(value, old, path, found, same)
+            node.check(value, old, path, faults, same)
         if isinstance(value, dict):
             before = old if isinstance(old, dict) else {}
             prefix = f"{path}." if path else ""
             for name, node in self.fields.items():
                 if name in value:
-                    node.check(value[name], _or_absent(before, name), prefix + name, found, same)
+                    node.check(value[name], _or_absent(before, name), prefix + name, faults, same)
             if self.others:
-                for name, one in value.items():
+                for name, part in value.items():
                     if name not in self.named:
-                        self.others.check(one, _or_absent(before, name), f"{path}[{name}]", found, same)
+                        self.others.check(part, _or_absent(before, name), f"{path}[{name}]", faults, same)
         elif isinstance(value, list) and self.items:
             keyed: dict[str, Any] = {}
             keys: list[str] = []
             if self.schema.get("x-kubernetes-list-type") == "map" and isinstance(old, list):
                 keyed = keyed_items(old, self.schema, "map") or {}
-                keys = [next(iter(keyed_items([one], self.schema, "map") or [""])) for one in value]
-            for index, one in enumerate(value):
+                keys = [next(iter(keyed_items([part], self.schema, "map") or [""])) for part in value]
+            for index, part in enumerate(value):
                 was = _or_absent(keyed, keys[index]) if keys else _ABSENT
-                self.items.check(one, was, f"{path}[{index}]", found, same)
+                self.items.check(part, was, f"{path}[{index}]", faults, same)
 
-    def _evaluate(self, value: Any, old: Any, path: str, found: list[FieldError], same: bool | None) -> None:
+    def _evaluate(self, value: Any, old: Any, path: str, faults: list[FieldError], same: bool | None) -> None:
         has_old = old is not _ABSENT and old is not None
         now = self.convert(value) if self.convert else value
         was = (self.convert(old) if self.convert else old) if has_old else None
@@ -145,10 +145,10 @@ class _Node:
             try:
                 passed = rule.program.execute(context)
             except Exception as problem:  # whatever the engine raises, the rule has failed
-                found.append(errors.invalid(path or "<nil>", self.kind, _engine_error(problem, rule)))
+                faults.append(errors.invalid(path or "<nil>", self.kind, _engine_error(problem, rule)))
                 continue
             if passed is not True:
-                found.append(self._failure(rule, path, value))
+                faults.append(self._failure(rule, path, value))
 
     def _failure(self, rule: _Rule, path: str, value: Any) -> FieldError:
         detail = rule.failed
@@ -215,9 +215,9 @@ def _converter(schema: Schema, *, root: bool = False) -> Convert | None:
         if not isinstance(value, dict):
             return value
         result = {}
-        for name, one in value.items():
+        for name, member in value.items():
             inner = fields.get(name) or (other if name not in properties else None)
-            result[renamed.get(name, name)] = inner(one) if inner and one is not None else one
+            result[renamed.get(name, name)] = inner(member) if inner and member is not None else member
         if root and isinstance(meta := result.get("metadata"), dict):
             result["metadata"] = {name: meta[name] for name in ("name", "generateName") if name in meta}
         return result
@@ -228,4 +228,4 @@ def _converter(schema: Schema, *, root: bool = False) -> Convert | None:
 def _list_converter(item: Convert | None) -> Convert | None:
     if item is None:
         return None
-    return lambda value: [item(one) for one in value] if isinstance(value, list) else value
+    return lambda value: [item(element) for element in value] if isinstance(value, list) else value

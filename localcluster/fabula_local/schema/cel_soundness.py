@@ -30,36 +30,36 @@ FUNCTIONS = frozenset(
 
 def compile_errors(schema: Schema) -> list[FieldError]:
     """Rules that cannot be used, with paths below the schema such as ".properties[spec]..."; empty when all can."""
-    found: list[FieldError] = []
-    _walk(schema, "", found, root=True, correlatable=True)
-    return found
+    faults: list[FieldError] = []
+    _walk(schema, "", faults, root=True, correlatable=True)
+    return faults
 
 
-def _walk(schema: Schema, path: str, found: list[FieldError], *, root: bool, correlatable: bool) -> None:
+def _walk(schema: Schema, path: str, faults: list[FieldError], *, root: bool, correlatable: bool) -> None:
     for index, rule in enumerate(schema.get(_RULES) or []):
         where = f"{path}.{_RULES}[{index}]"
         source = (rule.get("rule") or "").strip()
         if not source:
-            found.append(errors.required(f"{where}.rule", "rule is not specified"))
+            faults.append(errors.required(f"{where}.rule", "rule is not specified"))
             continue
-        uses_old = _problem(source, rule, schema, f"{where}.rule", found, root)
+        uses_old = _problem(source, rule, schema, f"{where}.rule", faults, root)
         if uses_old and not correlatable:
             message = "oldSelf cannot be used on the uncorrelatable portion of the schema"
-            found.append(errors.invalid(f"{where}.rule", source, message))
+            faults.append(errors.invalid(f"{where}.rule", source, message))
         for name in UNSUPPORTED:
             if rule.get(name):
-                found.append(errors.forbidden(f"{where}.{name}", f"the laptop's API server does not know {name}"))
+                faults.append(errors.forbidden(f"{where}.{name}", f"the laptop's API server does not know {name}"))
     for name, sub in (schema.get("properties") or {}).items():
         if not (root and name == "metadata"):
-            _walk(sub, f"{path}.properties[{name}]", found, root=False, correlatable=correlatable)
+            _walk(sub, f"{path}.properties[{name}]", faults, root=False, correlatable=correlatable)
     if isinstance(others := schema.get("additionalProperties"), dict):
-        _walk(others, f"{path}.additionalProperties", found, root=False, correlatable=correlatable)
+        _walk(others, f"{path}.additionalProperties", faults, root=False, correlatable=correlatable)
     if isinstance(items := schema.get("items"), dict):
         same = correlatable and schema.get("x-kubernetes-list-type") == "map"
-        _walk(items, f"{path}.items", found, root=False, correlatable=same)
+        _walk(items, f"{path}.items", faults, root=False, correlatable=same)
 
 
-def _problem(source: str, rule: Object, schema: Schema, where: str, found: list[FieldError], root: bool) -> bool:
+def _problem(source: str, rule: Object, schema: Schema, where: str, faults: list[FieldError], root: bool) -> bool:
     """Report why an expression cannot be used; returns whether it reads oldSelf."""
     problem = None
     uses_old = False
@@ -77,5 +77,5 @@ def _problem(source: str, rule: Object, schema: Schema, where: str, found: list[
             problem = f"ERROR: <input>: undefined field '{missing}'"
     if problem:
         shown = {name: value for name, value in rule.items() if name in ("rule", "message")}
-        found.append(errors.invalid(where, shown, f"compilation failed: {problem}"))
+        faults.append(errors.invalid(where, shown, f"compilation failed: {problem}"))
     return uses_old

@@ -27,9 +27,9 @@ def escaped(name: str) -> str:
 def undefined_field(rule: str, schema: Schema, *, root: bool) -> str | None:
     """The first field that the rule reads of self or oldSelf and the schema does not have."""
     text = _STRING.sub('""', rule)
-    for found in _CHAIN.finditer(text):
-        names = re.findall(r"\w+", found[2])
-        if found[3]:
+    for chain in _CHAIN.finditer(text):
+        names = re.findall(r"\w+", chain[2])
+        if chain[3]:
             names.pop()
         current: Any = schema
         at_root = root

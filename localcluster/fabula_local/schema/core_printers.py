@@ -37,14 +37,14 @@ def service_cells(obj: Object, now: datetime) -> list[Any]:
 def node_cells(obj: Object, now: datetime) -> list[Any]:
     """Readiness, roles, version and machine of a Node."""
     name, spec, status = parts(obj)
-    conditions = {one.get("type"): one.get("status") for one in status.get("conditions") or []}
+    conditions = {condition.get("type"): condition.get("status") for condition in status.get("conditions") or []}
     state = "Unknown" if "Ready" not in conditions else "Ready" if conditions["Ready"] == "True" else "NotReady"
     if spec.get("unschedulable"):
         state += ",SchedulingDisabled"
     prefix = "node-role.kubernetes.io/"
     labels = obj["metadata"].get("labels") or {}
     roles = ",".join(sorted(key.removeprefix(prefix) for key in labels if key.startswith(prefix))) or NONE
-    addresses = {one.get("type"): one.get("address") for one in status.get("addresses") or []}
+    addresses = {address.get("type"): address.get("address") for address in status.get("addresses") or []}
     info = status.get("nodeInfo") or {}
     wide = [addresses.get("InternalIP", NONE), addresses.get("ExternalIP", NONE)]
     wide += [info.get(key) or UNKNOWN for key in ("osImage", "kernelVersion", "containerRuntimeVersion")]
@@ -74,8 +74,8 @@ def binding_cells(obj: Object, now: datetime) -> list[Any]:
     role, subjects = obj.get("roleRef") or {}, obj.get("subjects") or []
 
     def names(kind: str) -> str:
-        found = (one for one in subjects if one.get("kind") == kind)
-        return ", ".join(f"{one['namespace']}/{one['name']}" if one.get("namespace") else one["name"] for one in found)
+        of_kind = [subject for subject in subjects if subject.get("kind") == kind]
+        return ", ".join("/".join(filter(None, (subject.get("namespace"), subject["name"]))) for subject in of_kind)
 
     parts = [names(kind) for kind in ("User", "Group", "ServiceAccount")]
     return [obj["metadata"]["name"], f"{role.get('kind')}/{role.get('name')}", object_age(obj, now), *parts]

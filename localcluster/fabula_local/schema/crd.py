@@ -34,48 +34,48 @@ def validate_crd(crd: Object) -> list[FieldError]:
     """What is wrong with a CustomResourceDefinition; empty when it may be created."""
     spec = crd.get("spec") or {}
     names = spec.get("names") or {}
-    found: list[FieldError] = []
+    faults: list[FieldError] = []
     group, plural = spec.get("group", ""), names.get("plural", "")
     if not group:
-        found.append(errors.required("spec.group"))
+        faults.append(errors.required("spec.group"))
     elif not _SUBDOMAIN.fullmatch(group):
-        found.append(errors.invalid("spec.group", group, "should be a domain with at least one dot"))
+        faults.append(errors.invalid("spec.group", group, "should be a domain with at least one dot"))
     name = (crd.get("metadata") or {}).get("name", "")
     if name != f"{plural}.{group}":
-        found.append(errors.invalid("metadata.name", name, 'must be spec.names.plural+"."+spec.group'))
+        faults.append(errors.invalid("metadata.name", name, 'must be spec.names.plural+"."+spec.group'))
     if spec.get("scope") not in ("Cluster", "Namespaced"):
         if spec.get("scope"):
-            found.append(errors.not_supported("spec.scope", spec["scope"], ["Cluster", "Namespaced"]))
+            faults.append(errors.not_supported("spec.scope", spec["scope"], ["Cluster", "Namespaced"]))
         else:
-            found.append(errors.required("spec.scope"))
+            faults.append(errors.required("spec.scope"))
     for field in ("plural", "singular", "kind", "listKind"):
         value = names.get(field, "")
         if not value:
             if field in ("plural", "kind"):
-                found.append(errors.required(f"spec.names.{field}"))
+                faults.append(errors.required(f"spec.names.{field}"))
         elif not _DNS_LABEL.fullmatch(value.lower() if "ind" in field else value):
-            found.append(errors.invalid(f"spec.names.{field}", value, _LABEL_MESSAGE))
+            faults.append(errors.invalid(f"spec.names.{field}", value, _LABEL_MESSAGE))
     versions = spec.get("versions") or []
-    if sum(bool(one.get("storage")) for one in versions) != 1:
+    if sum(bool(version.get("storage")) for version in versions) != 1:
         message = "must have exactly one version marked as storage version"
-        found.append(errors.invalid("spec.versions", versions, message))
+        faults.append(errors.invalid("spec.versions", versions, message))
     seen: set[str] = set()
     for index, version in enumerate(versions):
         name = version.get("name", "")
         where = f"spec.versions[{index}].name"
         if name in seen:
-            found.append(errors.duplicate(where, name))
+            faults.append(errors.duplicate(where, name))
         seen.add(name)
         if not _DNS_LABEL.fullmatch(name):
-            found.append(errors.invalid(where, name, _LABEL_MESSAGE))
+            faults.append(errors.invalid(where, name, _LABEL_MESSAGE))
     for path, schema in _parts(versions, "schema", "spec.validation"):
-        found += _schema((schema or {}).get("openAPIV3Schema"), f"{path}.openAPIV3Schema")
+        faults += _schema((schema or {}).get("openAPIV3Schema"), f"{path}.openAPIV3Schema")
     for path, columns in _parts(versions, "additionalPrinterColumns", "spec.additionalPrinterColumns"):
         for index, column in enumerate(columns or []):
-            found += _column(column, f"{path}[{index}]")
+            faults += _column(column, f"{path}[{index}]")
     for path, subresources in _parts(versions, "subresources", "spec.subresources"):
-        found += _scale((subresources or {}).get("scale"), f"{path}.scale")
-    return found
+        faults += _scale((subresources or {}).get("scale"), f"{path}.scale")
+    return faults
 
 
 def _parts(versions: list[Object], key: str, shared: str) -> list[tuple[str, Any]]:
@@ -89,15 +89,15 @@ def _parts(versions: list[Object], key: str, shared: str) -> list[tuple[str, Any
 def _schema(schema: Object | None, path: str) -> list[FieldError]:
     if schema is None:
         return [errors.required(path)]
-    found: list[FieldError] = []
+    faults: list[FieldError] = []
     if schema.get("type") != "object":
-        found.append(errors.invalid(f"{path}.type", schema.get("type", ""), "must be object at the root"))
+        faults.append(errors.invalid(f"{path}.type", schema.get("type", ""), "must be object at the root"))
     structural = _structural(schema, path)
-    found += structural
+    faults += structural
     if not structural:
-        unusable = [FieldError(one.reason, f"{path}{one.field}", one.message) for one in compile_errors(schema)]
-        found += unusable or _defaults(schema, path)
-    return found
+        unusable = [FieldError(error.reason, f"{path}{error.field}", error.message) for error in compile_errors(schema)]
+        faults += unusable or _defaults(schema, path)
+    return faults
 
 
 def _scale(scale: Object | None, path: str) -> list[FieldError]:
@@ -110,35 +110,35 @@ def _scale(scale: Object | None, path: str) -> list[FieldError]:
 
 def _column(column: Object, path: str) -> list[FieldError]:
     fields = {"name": "name", "type": "type", "jsonPath": "JSONPath"}
-    found = [errors.required(f"{path}.{shown}") for field, shown in fields.items() if not column.get(field)]
+    faults = [errors.required(f"{path}.{shown}") for field, shown in fields.items() if not column.get(field)]
     if column.get("type") and column["type"] not in _COLUMN_TYPES:
-        found.append(errors.not_supported(f"{path}.type", column["type"], list(_COLUMN_TYPES)))
+        faults.append(errors.not_supported(f"{path}.type", column["type"], list(_COLUMN_TYPES)))
     if text := column.get("jsonPath"):
         try:
             compile_path(text)
         except JSONPathError as problem:
             simple = text.startswith(".")
             detail = str(problem) if simple else "must be a simple json path starting with ."
-            found.append(errors.invalid(f"{path}.JSONPath", text, detail))
-    return found
+            faults.append(errors.invalid(f"{path}.JSONPath", text, detail))
+    return faults
 
 
 def _structural(schema: Object, path: str, *, root: bool = True) -> list[FieldError]:
-    found: list[FieldError] = []
+    faults: list[FieldError] = []
     kind = schema.get("type")
     free = schema.get("x-kubernetes-int-or-string") or schema.get("x-kubernetes-preserve-unknown-fields")
     if not kind and not free:
         message = "must not be empty for specified object fields"
-        found.append(errors.required(f"{path}.type", message))
+        faults.append(errors.required(f"{path}.type", message))
     elif kind and kind not in _TYPES:
-        found.append(errors.not_supported(f"{path}.type", kind, list(_TYPES)))
+        faults.append(errors.not_supported(f"{path}.type", kind, list(_TYPES)))
     if schema.get("properties") and schema.get("additionalProperties"):
         message = "must not be used together with additionalProperties"
-        found.append(errors.forbidden(f"{path}.properties", message))
+        faults.append(errors.forbidden(f"{path}.properties", message))
     if kind == "array" and "items" not in schema:
-        found.append(errors.required(f"{path}.items", "must be specified"))
+        faults.append(errors.required(f"{path}.items", "must be specified"))
     if schema.get("uniqueItems"):
-        found.append(
+        faults.append(
             errors.forbidden(
                 f"{path}.uniqueItems",
                 "uniqueItems cannot be set to true since the runtime complexity becomes quadratic",
@@ -148,22 +148,22 @@ def _structural(schema: Object, path: str, *, root: bool = True) -> list[FieldEr
         try:
             compile_pattern(pattern)
         except re.error as problem:
-            found.append(
+            faults.append(
                 errors.invalid(f"{path}.pattern", pattern, f"must be a valid regular expression, but isn't: {problem}")
             )
-    found += _list_type(schema, path)
+    faults += _list_type(schema, path)
     for name, sub in (schema.get("properties") or {}).items():
         if not (root and name == "metadata"):
-            found += _structural(sub, f"{path}.properties[{name}]", root=False)
+            faults += _structural(sub, f"{path}.properties[{name}]", root=False)
     for key in ("items", "additionalProperties"):
         if isinstance(sub := schema.get(key), dict):
-            found += _structural(sub, f"{path}.{key}", root=False)
+            faults += _structural(sub, f"{path}.{key}", root=False)
     for key in ("allOf", "anyOf", "oneOf"):
         for index, sub in enumerate(schema.get(key) or []):
-            found += _junction(sub, f"{path}.{key}[{index}]", bool(free))
+            faults += _junction(sub, f"{path}.{key}[{index}]", bool(free))
     if "not" in schema:
-        found += _junction(schema["not"], f"{path}.not", bool(free))
-    return found
+        faults += _junction(schema["not"], f"{path}.not", bool(free))
+    return faults
 
 
 def _defaults(schema: Object, path: str, *, root: bool = True) -> list[FieldError]:
@@ -171,15 +171,15 @@ def _defaults(schema: Object, path: str, *, root: bool = True) -> list[FieldErro
 
     As on a real server, those below additionalProperties are not looked at.
     """
-    found = []
+    faults = []
     if "default" in schema:
-        found += _default(schema, path)
+        faults += _default(schema, path)
     for name, sub in (schema.get("properties") or {}).items():
         if not (root and name == "metadata"):
-            found += _defaults(sub, f"{path}.properties[{name}]", root=False)
+            faults += _defaults(sub, f"{path}.properties[{name}]", root=False)
     if isinstance(items := schema.get("items"), dict):
-        found += _defaults(items, f"{path}.items", root=False)
-    return found
+        faults += _defaults(items, f"{path}.items", root=False)
+    return faults
 
 
 def _default(schema: Object, path: str) -> list[FieldError]:
@@ -189,14 +189,14 @@ def _default(schema: Object, path: str) -> list[FieldError]:
     whole = {"default": value}
     holder = {
         "type": "object",
-        "properties": {"default": {key: one for key, one in schema.items() if key != "default"}},
+        "properties": {"default": {key: part for key, part in schema.items() if key != "default"}},
     }
-    found = []
+    faults = []
     if prune(clone(whole), holder):
-        found.append(errors.invalid(f"{path}.default", value, "must not have unknown fields"))
+        faults.append(errors.invalid(f"{path}.default", value, "must not have unknown fields"))
     # A default is checked as written: the defaults of fields below it are filled in only where it is used.
     wrong = validate(whole, holder) or CelRules(holder).check(whole, whole, ratchet=False)
-    return found + [FieldError(one.reason, f"{path}.{one.field}", _from_default(one)) for one in wrong]
+    return faults + [FieldError(error.reason, f"{path}.{error.field}", _from_default(error)) for error in wrong]
 
 
 def _from_default(error: FieldError) -> str:
@@ -217,29 +217,29 @@ def _list_type(schema: Object, path: str) -> list[FieldError]:
         return [errors.required(where, "must not be empty if x-kubernetes-list-type is map")]
     items = schema.get("items", {})
     members, needed = items.get("properties", {}), items.get("required", [])
-    found = []
+    faults = []
     for index, key in enumerate(keys):
         if key not in members:
             message = "entries must all be names of item properties"
-            found.append(errors.invalid(f"{where}[{index}]", key, message))
+            faults.append(errors.invalid(f"{where}[{index}]", key, message))
         elif key not in needed and "default" not in members[key]:
             message = (
                 "this property is in x-kubernetes-list-map-keys, so it must have a default or be a required property"
             )
-            found.append(errors.required(f"{path}.items.properties[{key}].default", message))
-    return found
+            faults.append(errors.required(f"{path}.items.properties[{key}].default", message))
+    return faults
 
 
 def _junction(schema: Object, path: str, free: bool) -> list[FieldError]:
     """Below allOf, anyOf, oneOf and not only checks may stand, not what shapes the object."""
-    found = []
+    faults = []
     for key in ("description", "default", "additionalProperties", "nullable", "type"):
         if key in schema and not (key == "type" and free):
             message = f"must be {'empty' if key in ('description', 'type') else 'undefined'} to be structural"
-            found.append(errors.forbidden(f"{path}.{key}", message))
+            faults.append(errors.forbidden(f"{path}.{key}", message))
     for name, sub in (schema.get("properties") or {}).items():
-        found += _junction(sub, f"{path}.properties[{name}]", free)
-    return found
+        faults += _junction(sub, f"{path}.properties[{name}]", free)
+    return faults
 
 
 def resources_of(crd: Object) -> list[Resource]:
@@ -247,14 +247,14 @@ def resources_of(crd: Object) -> list[Resource]:
     spec = crd["spec"]
     names = spec["names"]
     kind = names["kind"]
-    found = []
+    resources = []
     for version in spec["versions"]:
         if not version.get("served"):
             continue
         subresources = version.get("subresources") or {}
         scale = subresources.get("scale")
-        selectable = [one["jsonPath"] for one in version.get("selectableFields") or []]
-        found.append(
+        selectable = [field["jsonPath"] for field in version.get("selectableFields") or []]
+        resources.append(
             Resource(
                 group=spec["group"],
                 version=version["name"],
@@ -274,4 +274,4 @@ def resources_of(crd: Object) -> list[Resource]:
                 extra={"selectableFields": selectable} if selectable else {},
             )
         )
-    return found
+    return resources

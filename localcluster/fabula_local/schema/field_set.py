@@ -27,26 +27,26 @@ def make_node(below: FieldSet, *, member: bool) -> FieldSet | None:
     return below or None
 
 
-def union(one: FieldSet, other: FieldSet) -> FieldSet:
+def union(fields: FieldSet, other: FieldSet) -> FieldSet:
     """Paths in either set."""
-    if not one or one is other:
+    if not fields or fields is other:
         return other
-    result = dict(one)
+    result = dict(fields)
     for key, node in children(other):
         mine = result.get(key)
         result[key] = node if mine is None or mine == node else _union_node(mine, node)
     return result
 
 
-def _union_node(one: FieldSet, other: FieldSet) -> FieldSet:
-    below = union(dict(children(one)), dict(children(other)))
-    return make_node(below, member=is_member(one) or is_member(other)) or {}
+def _union_node(fields: FieldSet, other: FieldSet) -> FieldSet:
+    below = union(dict(children(fields)), dict(children(other)))
+    return make_node(below, member=is_member(fields) or is_member(other)) or {}
 
 
-def difference(one: FieldSet, other: FieldSet) -> FieldSet:
-    """Paths of one set that are not in the other."""
+def difference(fields: FieldSet, other: FieldSet) -> FieldSet:
+    """Paths of `fields` that are not in `other`."""
     result: FieldSet = {}
-    for key, node in children(one):
+    for key, node in children(fields):
         theirs = other.get(key)
         if theirs is None:
             result[key] = node
@@ -57,10 +57,10 @@ def difference(one: FieldSet, other: FieldSet) -> FieldSet:
     return result
 
 
-def intersection(one: FieldSet, other: FieldSet) -> FieldSet:
+def intersection(fields: FieldSet, other: FieldSet) -> FieldSet:
     """Paths in both sets."""
     result: FieldSet = {}
-    for key, node in children(one):
+    for key, node in children(fields):
         theirs = other.get(key)
         if theirs is None:
             continue

@@ -79,10 +79,10 @@ def field_set(value: Any, schema: Schema) -> FieldSet:
         if _atomic_map(schema):
             return {}
         result: FieldSet = {}
-        for name, one in value.items():
+        for name, part in value.items():
             sub, named = _child(schema, name)
-            below = field_set(one, sub)
-            if isinstance(one, list) and not below and not one and _list_kind(sub) != "atomic":
+            below = field_set(part, sub)
+            if isinstance(part, list) and not below and not part and _list_kind(sub) != "atomic":
                 continue
             node = make_node(below, member=not below or not named)
             result[f"f:{name}"] = {} if node is None else node
@@ -92,7 +92,7 @@ def field_set(value: Any, schema: Schema) -> FieldSet:
         if keyed is None:
             return {}
         items = schema.get("items", _FREE)
-        return {key: make_node(field_set(one, items), member=True) or {} for key, one in keyed.items()}
+        return {key: make_node(field_set(item, items), member=True) or {} for key, item in keyed.items()}
     return {}
 
 
@@ -111,10 +111,10 @@ def _whole(value: Any, schema: Schema) -> FieldSet:
     """Every path of a value that came or went as one: its leaves and all that holds them."""
     below: FieldSet = {}
     if isinstance(value, dict) and not _atomic_map(schema):
-        below = {f"f:{name}": _whole(one, _child(schema, name)[0]) for name, one in value.items()}
+        below = {f"f:{name}": _whole(part, _child(schema, name)[0]) for name, part in value.items()}
     elif isinstance(value, list) and (kind := _list_kind(schema)) != "atomic":
         items = schema.get("items", _FREE)
-        below = {key: _whole(one, items) for key, one in (keyed_items(value, schema, kind) or {}).items()}
+        below = {key: _whole(item, items) for key, item in (keyed_items(value, schema, kind) or {}).items()}
     return {".": {}, **below} if below else {}
 
 
@@ -125,26 +125,26 @@ def compare(old: Any, new: Any, schema: Schema) -> tuple[FieldSet, FieldSet]:
     before, after = _members(old, schema), _members(new, schema)
     if before is None or after is None:
         return changed, removed
-    for key, (one, sub) in after.items():
+    for key, (part, sub) in after.items():
         if key not in before:
-            changed[key] = _whole(one, sub)
+            changed[key] = _whole(part, sub)
             continue
         was = before[key][0]
-        if was is one or (was == one and type(was) is type(one)):
+        if was is part or (was == part and type(was) is type(part)):
             continue
-        if _members(was, sub) and _members(one, sub):
-            more, less = compare(was, one, sub)
+        if _members(was, sub) and _members(part, sub):
+            more, less = compare(was, part, sub)
             if more:
                 changed[key] = more
             if less:
                 removed[key] = less
         else:
-            changed[key] = _whole(one, sub)
+            changed[key] = _whole(part, sub)
             if gone := dict(children(_whole(was, sub))):
                 removed[key] = gone
-    for key, (one, sub) in before.items():
+    for key, (part, sub) in before.items():
         if key not in after:
-            removed[key] = _whole(one, sub)
+            removed[key] = _whole(part, sub)
     return changed, removed
 
 
@@ -153,11 +153,11 @@ def _members(value: Any, schema: Schema) -> dict[str, tuple[Any, Schema]] | None
     if isinstance(value, dict):
         if _atomic_map(schema):
             return None
-        return {f"f:{name}": (one, _child(schema, name)[0]) for name, one in value.items()}
+        return {f"f:{name}": (part, _child(schema, name)[0]) for name, part in value.items()}
     if isinstance(value, list) and (kind := _list_kind(schema)) != "atomic":
         keyed = keyed_items(value, schema, kind)
         items = schema.get("items", _FREE)
-        return None if keyed is None else {key: (one, items) for key, one in keyed.items()}
+        return None if keyed is None else {key: (item, items) for key, item in keyed.items()}
     return None
 
 
@@ -165,8 +165,8 @@ def merge(live: Any, applied: Any, schema: Schema) -> Any:
     """The live value with the applied one laid over it; lists that are maps or sets merge by item."""
     if isinstance(live, dict) and isinstance(applied, dict) and not _atomic_map(schema):
         result = dict(live)
-        for name, one in applied.items():
-            result[name] = merge(live[name], one, _child(schema, name)[0]) if name in live else clone(one)
+        for name, part in applied.items():
+            result[name] = merge(live[name], part, _child(schema, name)[0]) if name in live else clone(part)
         return result
     if isinstance(live, list) and isinstance(applied, list) and (kind := _list_kind(schema)) != "atomic":
         before, after = keyed_items(live, schema, kind), keyed_items(applied, schema, kind)
@@ -179,9 +179,9 @@ def _merge_lists(before: dict[str, Any], after: dict[str, Any], schema: Schema) 
     items = schema.get("items", _FREE)
     waiting = list(before)
     result = []
-    for key, one in after.items():
+    for key, item in after.items():
         if key not in before:
-            result.append(clone(one))
+            result.append(clone(item))
             continue
         while key in waiting:
             first = waiting.pop(0)
@@ -189,7 +189,7 @@ def _merge_lists(before: dict[str, Any], after: dict[str, Any], schema: Schema) 
                 break
             if first not in after:
                 result.append(before[first])
-        result.append(merge(before[key], one, items))
+        result.append(merge(before[key], item, items))
     return [*result, *(before[key] for key in waiting if key not in after)]
 
 
@@ -197,12 +197,12 @@ def remove(value: Any, gone: FieldSet, schema: Schema) -> Any:
     """The value without the paths; what loses all that it holds, but is not itself among them, is None."""
     if isinstance(value, dict) and not _atomic_map(schema):
         result: Object = {}
-        for name, one in value.items():
+        for name, part in value.items():
             node = gone.get(f"f:{name}")
             if node is None:
-                result[name] = one
+                result[name] = part
             elif not is_member(node):
-                result[name] = remove(one, node, _child(schema, name)[0])
+                result[name] = remove(part, node, _child(schema, name)[0])
         return result or None
     if isinstance(value, list) and (kind := _list_kind(schema)) != "atomic":
         keyed = keyed_items(value, schema, kind)
@@ -210,11 +210,11 @@ def remove(value: Any, gone: FieldSet, schema: Schema) -> Any:
             return value
         items = schema.get("items", _FREE)
         kept = []
-        for key, one in keyed.items():
+        for key, part in keyed.items():
             node = gone.get(key)
             if node is None:
-                kept.append(one)
+                kept.append(part)
             elif not is_member(node):
-                kept.append(remove(one, node, items))
+                kept.append(remove(part, node, items))
         return kept or None
     return value

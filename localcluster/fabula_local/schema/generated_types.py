@@ -74,5 +74,5 @@ def _open() -> None:
     """Make the folder of lightkube-models a package of ours, with what its classes are made of beside it."""
     package, made_of = ModuleType(_PACKAGE), ModuleType(f"{_PACKAGE}._schema")
     package.__path__ = [str(distribution("lightkube-models").locate_file("lightkube/models"))]
-    made_of.__dict__.update(dataclass=lambda found: found, field=_field, DictMixin=_Read)
+    made_of.__dict__.update(dataclass=lambda decorated: decorated, field=_field, DictMixin=_Read)
     sys.modules[_PACKAGE], sys.modules[made_of.__name__] = package, made_of

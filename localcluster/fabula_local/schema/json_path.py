@@ -45,7 +45,7 @@ def compile_path(path: str) -> Step:
     def find(root: Any) -> list[Any]:
         values = [root]
         for step in steps:
-            values = [value for one in values for value in step(one)]
+            values = [value for node in values for value in step(node)]
         return values
 
     return find
@@ -86,8 +86,8 @@ def _item(index: int) -> Step:
 
 def _descendants(name: str) -> Step:
     def find(value: Any) -> list[Any]:
-        own = [value[name]] if isinstance(value, dict) and name in value else []
-        return own + [deep for child in _children(value) for deep in find(child)]
+        direct = [value[name]] if isinstance(value, dict) and name in value else []
+        return direct + [deep for child in _children(value) for deep in find(child)]
 
     return find
 

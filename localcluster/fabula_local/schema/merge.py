@@ -27,9 +27,9 @@ class PatchError(ValueError):
 def clone(value: Any) -> Any:
     """A deep copy of JSON data; several times faster than copy.deepcopy."""
     if isinstance(value, dict):
-        return {name: clone(one) if isinstance(one, dict | list) else one for name, one in value.items()}
+        return {name: clone(member) if isinstance(member, dict | list) else member for name, member in value.items()}
     if isinstance(value, list):
-        return [clone(one) if isinstance(one, dict | list) else one for one in value]
+        return [clone(item) if isinstance(item, dict | list) else item for item in value]
     return value
 
 
@@ -37,7 +37,7 @@ def json_patch(doc: Object, operations: list[Any]) -> Object:
     """The document after RFC 6902 operations. Raises PatchError where one is malformed, misses or fails its test."""
     if not isinstance(operations, list):
         raise PatchError("json: cannot unmarshal object into Go value of type jsonpatch.Patch", malformed=True)
-    if not all(isinstance(one, dict) for one in operations):
+    if not all(isinstance(operation, dict) for operation in operations):
         raise PatchError("json: cannot unmarshal into Go value of type jsonpatch.Operation", malformed=True)
     try:
         patched: Object = jsonpatch.JsonPatch(operations).apply(clone(doc))
@@ -113,10 +113,10 @@ def _merge_map(target: Object, patch: Object, schema: Object) -> Object:
 
 
 def _property(schema: Object, name: str) -> Object:
-    found = schema.get("properties", {}).get(name)
-    if found is None:
-        found = schema.get("additionalProperties")
-    return found if isinstance(found, dict) else {}
+    subschema = schema.get("properties", {}).get(name)
+    if subschema is None:
+        subschema = schema.get("additionalProperties")
+    return subschema if isinstance(subschema, dict) else {}
 
 
 def _merge_key(schema: Object) -> str | None:
@@ -138,12 +138,12 @@ def _merge_list(live: list[Any], patch: list[Any], order: list[Any] | None, sche
         if not isinstance(item, dict) or key not in item:
             raise PatchError(f"map: {item} does not contain declared merge key: {key}", malformed=False)
         if item.get(_DIRECTIVE) == "delete":
-            merged = [one for one in merged if one.get(key) != item[key]]
+            merged = [entry for entry in merged if entry.get(key) != item[key]]
             continue
         plain.append(item)
-        for index, one in enumerate(merged):
-            if one.get(key) == item[key]:
-                merged[index] = _merge_map(one, item, items)
+        for index, entry in enumerate(merged):
+            if entry.get(key) == item[key]:
+                merged[index] = _merge_map(entry, item, items)
                 break
         else:
             merged.append(_merge_map({}, item, items))

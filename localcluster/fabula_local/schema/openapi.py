@@ -47,9 +47,9 @@ def openapi_v3_paths(resources: Iterable[Resource]) -> Object:
     kubectl keeps documents on disk by that hash, so it must come from what is in them, not from this process.
     """
     hashes: dict[str, Any] = {}
-    for one in resources:
-        key = f"apis/{one.api_version}" if one.group else f"api/{one.version}"
-        hashes.setdefault(key, hashlib.sha256()).update(_fingerprint(one))
+    for resource in resources:
+        key = f"apis/{resource.api_version}" if resource.group else f"api/{resource.version}"
+        hashes.setdefault(key, hashlib.sha256()).update(_fingerprint(resource))
     return {
         "paths": {
             key: {"serverRelativeURL": f"/openapi/v3/{key}?hash={digest.hexdigest().upper()}"}
@@ -69,7 +69,7 @@ def _fingerprint(resource: Resource) -> bytes:
 def openapi_v3_group(resources: Iterable[Resource], group: str, version: str) -> Object:
     """The OpenAPI 3 document of one group version; its paths are empty where nothing is served in it."""
     builder = _Components("#/components/schemas/", version=3)
-    served = [one for one in resources if (one.group, one.version) == (group, version)]
+    served = [resource for resource in resources if (resource.group, resource.version) == (group, version)]
     paths: Object = {}
     for resource in served:
         _add_paths(paths, resource, builder)
@@ -157,8 +157,8 @@ class _Components:
             reference = self._named(schema, name)
             extra = {"default": schema["default"]} if "default" in schema else {}
             words = schema.get("description", "")
-            own = self.done[name].get("description")
-            return self._wrapped(reference, "" if words == own else words, extra)
+            type_words = self.done[name].get("description")
+            return self._wrapped(reference, "" if words == type_words else words, extra)
         return self._members(schema)
 
     def _members(self, schema: Object, *, root: bool = False) -> Object:
@@ -248,10 +248,10 @@ class _Operations:
         if self.builder.version == 3:
             if verb in ("post", "put", "patch"):
                 body = {"type": "object"} if verb == "patch" else reference
-                result["requestBody"] = {"required": True, "content": {one: {"schema": body} for one in types}}
-            result["responses"] = {
-                "200": {"description": "OK", "content": {one: {"schema": reference} for one in _BODY_TYPES}}
-            }
+                content = {media_type: {"schema": body} for media_type in types}
+                result["requestBody"] = {"required": True, "content": content}
+            content = {media_type: {"schema": reference} for media_type in _BODY_TYPES}
+            result["responses"] = {"200": {"description": "OK", "content": content}}
         else:
             result["consumes"], result["produces"] = list(types), list(_BODY_TYPES)
             if verb in ("post", "put", "patch"):
@@ -265,11 +265,11 @@ class _Operations:
         names = [*(["name"] if named else []), *(["namespace"] if self.resource.namespaced else [])]
         if self.builder.version == 2:
             return [
-                {"name": one, "in": "path", "required": True, "type": "string", "uniqueItems": True} for one in names
+                {"name": name, "in": "path", "required": True, "type": "string", "uniqueItems": True} for name in names
             ]
         return [
-            {"name": one, "in": "path", "required": True, "schema": {"type": "string", "uniqueItems": True}}
-            for one in names
+            {"name": name, "in": "path", "required": True, "schema": {"type": "string", "uniqueItems": True}}
+            for name in names
         ]
 
     def _query(self, name: str, kind: str) -> Object:

@@ -4,10 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from .age import age
-
-Object = dict[str, Any]
-
-NONE = "<none>"
+from .printing import NONE, Object, has_condition
 
 
 def pod_cells(pod: Object, now: datetime) -> list[Any]:
@@ -18,39 +15,39 @@ def pod_cells(pod: Object, now: datetime) -> list[Any]:
     addresses = status.get("podIPs") or []
     address = addresses[0].get("ip") if addresses else status.get("podIP")
     gates = spec.get("readinessGates") or []
-    met = {one.get("type") for one in status.get("conditions") or [] if one.get("status") == "True"}
-    passed = f"{sum(gate.get('conditionType') in met for gate in gates)}/{len(gates)}" if gates else NONE
-    total = len(spec.get("containers") or []) + sum(1 for one in spec.get("initContainers") or [] if _sidecar(one))
+    met = sum(has_condition(status, gate.get("conditionType", "")) for gate in gates)
+    passed = f"{met}/{len(gates)}" if gates else NONE
+    total = len(spec.get("containers") or []) + len(_sidecars(spec))
     wide = [address or NONE, spec.get("nodeName") or NONE, status.get("nominatedNodeName") or NONE, passed]
     return [meta["name"], f"{ready}/{total}", reason, shown, age(meta.get("creationTimestamp"), now), *wide]
 
 
-def _sidecar(container: Object) -> bool:
-    return container.get("restartPolicy") == "Always"
+def _sidecars(spec: Object) -> set[str]:
+    return {init["name"] for init in spec.get("initContainers") or [] if init.get("restartPolicy") == "Always"}
 
 
 def _state(meta: Object, spec: Object, status: Object) -> tuple[str, int, int, str]:
     reason = status.get("reason") or status.get("phase") or "Unknown"
     gated = any(
-        one.get("type") == "PodScheduled" and one.get("reason") == "SchedulingGated"
-        for one in status.get("conditions") or []
+        condition.get("type") == "PodScheduled" and condition.get("reason") == "SchedulingGated"
+        for condition in status.get("conditions") or []
     )
     if gated:
         reason = "SchedulingGated"
     ready = restarts = 0
     last = ""
     starting = False
-    sidecars = {one["name"] for one in spec.get("initContainers") or [] if _sidecar(one)}
+    sidecars = _sidecars(spec)
     count = len(spec.get("initContainers") or [])
-    for index, one in enumerate(status.get("initContainerStatuses") or []):
-        restarts += one.get("restartCount", 0)
-        last = max(last, _finished(one))
-        state = one.get("state") or {}
+    for index, container in enumerate(status.get("initContainerStatuses") or []):
+        restarts += container.get("restartCount", 0)
+        last = max(last, _finished(container))
+        state = container.get("state") or {}
         ended, waiting = state.get("terminated"), state.get("waiting")
         if ended is not None and ended.get("exitCode", 0) == 0:
             continue
-        if one.get("name") in sidecars and one.get("started"):
-            ready += bool(one.get("ready"))
+        if container.get("name") in sidecars and container.get("started"):
+            ready += bool(container.get("ready"))
             continue
         if ended is not None:
             reason = "Init:" + _ended(ended)
@@ -60,23 +57,23 @@ def _state(meta: Object, spec: Object, status: Object) -> tuple[str, int, int, s
             reason = f"Init:{index}/{count}"
         starting = True
         break
-    if not starting or _initialized(status):
+    if not starting or has_condition(status, "Initialized"):
         restarts = restarts if sidecars else 0
         running = False
-        for one in reversed(status.get("containerStatuses") or []):
-            restarts += one.get("restartCount", 0)
-            last = max(last, _finished(one))
-            state = one.get("state") or {}
+        for container in reversed(status.get("containerStatuses") or []):
+            restarts += container.get("restartCount", 0)
+            last = max(last, _finished(container))
+            state = container.get("state") or {}
             waiting, ended = state.get("waiting"), state.get("terminated")
             if waiting and waiting.get("reason"):
                 reason = waiting["reason"]
             elif ended is not None:
                 reason = _ended(ended)
-            elif one.get("ready") and "running" in state:
+            elif container.get("ready") and "running" in state:
                 running = True
                 ready += 1
         if reason == "Completed" and running:
-            reason = "Running" if _condition(status, "Ready") else "NotReady"
+            reason = "Running" if has_condition(status, "Ready") else "NotReady"
     if "deletionTimestamp" in meta:
         if status.get("reason") == "NodeLost":
             reason = "Unknown"
@@ -93,11 +90,3 @@ def _ended(ended: Object) -> str:
 
 def _finished(status: Object) -> str:
     return ((status.get("lastState") or {}).get("terminated") or {}).get("finishedAt") or ""
-
-
-def _initialized(status: Object) -> bool:
-    return _condition(status, "Initialized")
-
-
-def _condition(status: Object, kind: str) -> bool:
-    return any(one.get("type") == kind and one.get("status") == "True" for one in status.get("conditions") or [])

@@ -61,7 +61,7 @@ def created_at(obj: Object) -> str:
 def containers(template: Object) -> list[str]:
     """Names and images of a pod template."""
     containers = template.get("spec", {}).get("containers", [])
-    return [",".join(one.get("name", "") for one in containers), ",".join(one.get("image", "") for one in containers)]
+    return [",".join(container.get(field, "") for container in containers) for field in ("name", "image")]
 
 
 def selector_text(selector: Object | None) -> str:
@@ -81,12 +81,15 @@ def selector_text(selector: Object | None) -> str:
 
 def has_condition(status: Object, kind: str) -> bool:
     """Whether a condition is True."""
-    return any(one.get("type") == kind and one.get("status") == "True" for one in status.get("conditions") or [])
+    return any(
+        condition.get("type") == kind and condition.get("status") == "True"
+        for condition in status.get("conditions") or []
+    )
 
 
 def simple_printer(shown: str, *cells: Callable[[Object], Any], wide: str = "") -> Printer:
     """A printer whose first cell is the name; "Age" cells are filled in where the column is named so."""
-    names = shown.split("|")[1:] + [one for one in wide.split("|") if one]
+    names = shown.split("|")[1:] + [column for column in wide.split("|") if column]
     getters = iter(cells)
     order = [None if name == "Age" else next(getters) for name in names]
 

@@ -72,8 +72,8 @@ def _message(message: str, data: bytes) -> Object:
             result.setdefault(field.name, []).extend(_items(field.kind, value))
         elif field.shape == "map":
             entry = dict(_wire(_bytes(value)))
-            key, one = _bytes(entry.get(1, b"")).decode(), entry.get(2, b"")
-            result.setdefault(field.name, {})[key] = _value(field.kind, one)
+            key, encoded = _bytes(entry.get(1, b"")).decode(), entry.get(2, b"")
+            result.setdefault(field.name, {})[key] = _value(field.kind, encoded)
         else:
             decoded = _value(field.kind, value)
             if field.pointer or decoded not in ("", 0, {}, None):

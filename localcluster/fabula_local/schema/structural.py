@@ -35,9 +35,9 @@ _root_prunes: IdentityCache[PruneWalk | None] = IdentityCache()
 
 def validate(obj: Object, schema: Schema) -> list[FieldError]:
     """What is wrong with the object, in the words of Kubernetes; empty when it is valid."""
-    found: list[FieldError] = []
-    _checks.get(schema, compile_schema)(obj, "", found)
-    return found
+    faults: list[FieldError] = []
+    _checks.get(schema, compile_schema)(obj, "", faults)
+    return faults
 
 
 def nulls(obj: Object, schema: Schema) -> list[FieldError]:
@@ -78,8 +78,8 @@ def _compile_defaults(schema: Schema) -> Walk | None:
 
         def walk_list(value: Any) -> None:
             if isinstance(value, list):
-                for one in value:
-                    each(one)
+                for element in value:
+                    each(element)
 
         return walk_list
     if not (properties or isinstance(others, dict)):
@@ -100,15 +100,15 @@ def _compile_defaults(schema: Schema) -> Walk | None:
             if name in value:
                 deeper(value[name])
         if other:
-            for name, one in value.items():
+            for name, member in value.items():
                 if name not in properties:
-                    other(one)
+                    other(member)
 
     return walk
 
 
 def _pruner(schema: Schema) -> PruneWalk | None:
-    return _prunes.get(schema, lambda one: _compile_prune(one, bool(one.get("x-kubernetes-embedded-resource"))))
+    return _prunes.get(schema, lambda sub: _compile_prune(sub, bool(sub.get("x-kubernetes-embedded-resource"))))
 
 
 def _compile_root_prune(schema: Schema) -> PruneWalk | None:
@@ -134,8 +134,8 @@ def _compile_prune(schema: Schema, resource: bool) -> PruneWalk | None:
 
         def walk_list(value: Any, path: str, removed: list[str]) -> None:
             if isinstance(value, list):
-                for index, one in enumerate(value):
-                    each(one, f"{path}[{index}]", removed)
+                for index, element in enumerate(value):
+                    each(element, f"{path}[{index}]", removed)
 
         return walk_list
     if schema.get("type") not in (None, "object") or schema.get("x-kubernetes-int-or-string"):
@@ -149,12 +149,12 @@ def _compile_prune(schema: Schema, resource: bool) -> PruneWalk | None:
         for name in unknown:
             del value[name]
             removed.append(prefix + name)
-        for name, one in value.items():
+        for name, member in value.items():
             if name in names:
                 if name in inner and (deeper := inner[name]):
-                    deeper(one, prefix + name, removed)
+                    deeper(member, prefix + name, removed)
             elif other:
-                other(one, prefix + name, removed)
+                other(member, prefix + name, removed)
         if resource and isinstance(meta := value.get("metadata"), dict):
             for name in [name for name in meta if name not in _META_FIELDS]:
                 del meta[name]

@@ -69,10 +69,11 @@ def _printer(resource: Resource) -> Printer:
     declared = resource.printer_columns or _DEFAULT_COLUMNS
     columns: list[Column] = [("Name", "string", 0, "", "name")]
     cells: list[Callable[[Object, datetime], Any]] = []
-    for one in declared:
-        text = one.get("description") or f"Custom resource definition column (in JSONPath format): {one['jsonPath']}"
-        columns.append((one["name"], one["type"], int(one.get("priority", 0)), str(text), str(one.get("format", ""))))
-        cells.append(_cell(one["type"], one["jsonPath"]))
+    for column in declared:
+        kind, path = column["type"], column["jsonPath"]
+        text = column.get("description") or f"Custom resource definition column (in JSONPath format): {path}"
+        columns.append((column["name"], kind, int(column.get("priority", 0)), str(text), str(column.get("format", ""))))
+        cells.append(_cell(kind, path))
     return Printer(columns, lambda obj, now: [obj["metadata"]["name"], *(cell(obj, now) for cell in cells)])
 
 

@@ -41,8 +41,8 @@ def _mistake(value: Any, schema: Schema, path: str) -> str | None:
     if kind == "object":
         if not isinstance(value, dict):
             return f"{path}: expected map, got &{{{_plain(value)}}}"
-        found = (_member(value, name, schema, path) for name in sorted(value))
-        return next(filter(None, found), None)
+        mistakes = (_member(value, name, schema, path) for name in sorted(value))
+        return next(filter(None, mistakes), None)
     if kind == "array":
         if not isinstance(value, list):
             return f"{path}: expected list, got &{{{_plain(value)}}}"
@@ -58,8 +58,8 @@ def _mistake(value: Any, schema: Schema, path: str) -> str | None:
 
 def _items(value: list[Any], schema: Schema, path: str) -> str | None:
     items = schema.get("items") or {}
-    found = (_mistake(one, items, f"{path}[{index}]") for index, one in enumerate(value))
-    return next(filter(None, found), None)
+    mistakes = (_mistake(item, items, f"{path}[{index}]") for index, item in enumerate(value))
+    return next(filter(None, mistakes), None)
 
 
 def _identities(value: list[Any], schema: Schema, path: str) -> str | None:
@@ -73,13 +73,13 @@ def _identities(value: list[Any], schema: Schema, path: str) -> str | None:
         identity = f"={json.dumps(item)}"
         if kind == "map":
             known = item if isinstance(item, dict) else {}
-            found = {key: known.get(key, members.get(key, {}).get("default")) for key in keys}
-            if all(one is None for one in found.values()):
+            key_values = {key: known.get(key, members.get(key, {}).get("default")) for key in keys}
+            if all(part is None for part in key_values.values()):
                 return (
                     f"{path}: element {index}: associative list with keys has an element that omits all key fields "
                     f"{json.dumps(keys)} (and doesn't have default values for any key fields)"
                 )
-            identity = ",".join(f"{key}={json.dumps(one)}" for key, one in found.items() if one is not None)
+            identity = ",".join(f"{key}={json.dumps(part)}" for key, part in key_values.items() if part is not None)
         if identity in seen:
             return f"{path}: duplicate entries for key [{identity}]"
         seen.add(identity)
@@ -89,7 +89,7 @@ def _identities(value: list[Any], schema: Schema, path: str) -> str | None:
 def _plain(value: Any) -> str:
     """As Go's %v prints it."""
     if isinstance(value, dict):
-        return f"map[{' '.join(f'{name}:{_plain(one)}' for name, one in sorted(value.items()))}]"
+        return f"map[{' '.join(f'{name}:{_plain(member)}' for name, member in sorted(value.items()))}]"
     if isinstance(value, list):
         return f"[{' '.join(map(_plain, value))}]"
     return str(value).lower() if isinstance(value, bool) else "<nil>" if value is None else str(value)
@@ -98,7 +98,7 @@ def _plain(value: Any) -> str:
 def _go(value: Any) -> str:
     """As Go's %#v prints it."""
     if isinstance(value, dict):
-        members = ", ".join(f"{json.dumps(name)}:{_go(one)}" for name, one in sorted(value.items()))
+        members = ", ".join(f"{json.dumps(name)}:{_go(member)}" for name, member in sorted(value.items()))
         return f"map[string]interface {{}}{{{members}}}"
     if isinstance(value, list):
         return f"[]interface {{}}{{{', '.join(map(_go, value))}}}"

@@ -49,28 +49,28 @@ def _node(schema: Schema) -> Check:
     if not types and not checks and not composed and not any(by_type.values()):
         return _nothing
 
-    def check(value: Any, path: str, found: list[FieldError]) -> None:
+    def check(value: Any, path: str, faults: list[FieldError]) -> None:
         kind = _JSON_TYPES.get(type(value), "object")
         if value is None:
             if types and not nullable:
-                found.append(errors.type_invalid(path, "null", f'{path} in body must be of type {wanted}: "null"'))
+                faults.append(errors.type_invalid(path, "null", f'{path} in body must be of type {wanted}: "null"'))
             return
         if types and kind not in accepted and not (accepts_float_as_int and kind == "number" and value.is_integer()):
             name = format_ if format_ in ("int32", "int64", "float", "double") and kind == "boolean" else wanted
             shown = "" if name is format_ and format_ else kind
-            found.append(errors.type_invalid(path, shown, f'{path} in body must be of type {name}: "{shown}"'))
+            faults.append(errors.type_invalid(path, shown, f'{path} in body must be of type {name}: "{shown}"'))
             return
-        for one in by_type.get(kind, ()):
-            one(value, path, found)
-        for one in checks:
-            one(value, path, found)
-        for one in composed:
-            one(value, path, found)
+        for rule in by_type.get(kind, ()):
+            rule(value, path, faults)
+        for rule in checks:
+            rule(value, path, faults)
+        for rule in composed:
+            rule(value, path, faults)
 
     return check
 
 
-def _nothing(value: Any, path: str, found: list[FieldError]) -> None:
+def _nothing(value: Any, path: str, faults: list[FieldError]) -> None:
     return None
 
 
@@ -82,9 +82,9 @@ def _types(schema: Schema) -> list[str]:
 
 
 def _enum(allowed: list[Any]) -> Check:
-    def check(value: Any, path: str, found: list[FieldError]) -> None:
+    def check(value: Any, path: str, faults: list[FieldError]) -> None:
         if not any(value == item and isinstance(value, bool) == isinstance(item, bool) for item in allowed):
-            found.append(errors.not_supported(path, value, allowed))
+            faults.append(errors.not_supported(path, value, allowed))
 
     return check
 
@@ -94,21 +94,21 @@ def _array_checks(schema: Schema) -> list[Check]:
     most, least = schema.get("maxItems"), schema.get("minItems")
     if most is not None or least is not None:
 
-        def size(value: Any, path: str, found: list[FieldError]) -> None:
+        def size(value: Any, path: str, faults: list[FieldError]) -> None:
             if most is not None and len(value) > most:
-                found.append(errors.too_many(path, len(value), most))
+                faults.append(errors.too_many(path, len(value), most))
             if least is not None and len(value) < least:
                 detail = f"{path} in body should have at least {least} items"
-                found.append(errors.invalid(path, len(value), detail))
+                faults.append(errors.invalid(path, len(value), detail))
 
         checks.append(size)
     if isinstance(schema.get("items"), dict):
         item = _node(schema["items"])
         if item is not _nothing:
 
-            def each(value: Any, path: str, found: list[FieldError]) -> None:
-                for index, one in enumerate(value):
-                    item(one, f"{path}[{index}]", found)
+            def each(value: Any, path: str, faults: list[FieldError]) -> None:
+                for index, element in enumerate(value):
+                    item(element, f"{path}[{index}]", faults)
 
             checks.append(each)
     kind = schema.get("x-kubernetes-list-type")
@@ -121,25 +121,26 @@ def _array_checks(schema: Schema) -> list[Check]:
     return checks
 
 
-def _unique_items(value: Any, path: str, found: list[FieldError]) -> None:
+def _unique_items(value: Any, path: str, faults: list[FieldError]) -> None:
     seen: set[str] = set()
     for index, item in enumerate(value):
         key = errors.shown(item)
         if key in seen:
-            found.append(errors.duplicate(f"{path}[{index}]", item))
+            faults.append(errors.duplicate(f"{path}[{index}]", item))
         seen.add(key)
 
 
 def _unique_keys(keys: list[tuple[str, Any]]) -> Check:
-    def check(value: Any, path: str, found: list[FieldError]) -> None:
+    def check(value: Any, path: str, faults: list[FieldError]) -> None:
         seen: set[str] = set()
         for index, item in enumerate(value):
             if not isinstance(item, dict):
                 continue
             identity = {key: item.get(key, default) for key, default in keys}
-            text = errors.shown({key: part for key, part in identity.items() if part is not None})
+            known = {key: part for key, part in identity.items() if part is not None}
+            text = errors.shown(known)
             if text in seen:
-                found.append(errors.duplicate(f"{path}[{index}]", {k: v for k, v in identity.items() if v is not None}))
+                faults.append(errors.duplicate(f"{path}[{index}]", known))
             seen.add(text)
 
     return check
@@ -150,12 +151,12 @@ def _object_checks(schema: Schema) -> list[Check]:
     most, least = schema.get("maxProperties"), schema.get("minProperties")
     if most is not None or least is not None:
 
-        def size(value: Any, path: str, found: list[FieldError]) -> None:
+        def size(value: Any, path: str, faults: list[FieldError]) -> None:
             if most is not None and len(value) > most:
-                found.append(errors.too_many(path, len(value), most))
+                faults.append(errors.too_many(path, len(value), most))
             if least is not None and len(value) < least:
                 detail = f"{path} in body should have at least {least} properties"
-                found.append(errors.invalid(path, least, detail))
+                faults.append(errors.invalid(path, least, detail))
 
         checks.append(size)
     needed = list(schema.get("required", ()))
@@ -167,19 +168,19 @@ def _object_checks(schema: Schema) -> list[Check]:
     closed = others is False
     if needed or properties or other or closed:
 
-        def members(value: Any, path: str, found: list[FieldError]) -> None:
+        def members(value: Any, path: str, faults: list[FieldError]) -> None:
             prefix = f"{path}." if path else ""
-            for name, one in value.items():
+            for name, member in value.items():
                 known = properties.get(name)
                 if known is not None:
-                    known(one, prefix + name, found)
+                    known(member, prefix + name, faults)
                 elif other is not None:
-                    other(one, prefix + name, found)
+                    other(member, prefix + name, faults)
                 elif closed:
-                    found.append(errors.invalid(path, name, f"{path}.{name} in body is a forbidden property"))
+                    faults.append(errors.invalid(path, name, f"{path}.{name} in body is a forbidden property"))
             for name in needed:
                 if name not in value:
-                    found.append(errors.required(prefix + name))
+                    faults.append(errors.required(prefix + name))
 
         checks.append(members)
     return checks
@@ -207,9 +208,9 @@ def _composition(schema: Schema) -> list[Check]:
 
 
 def _wrong(alternative: Check, value: Any, path: str) -> list[FieldError]:
-    found: list[FieldError] = []
-    alternative(value, path, found)
-    return found
+    faults: list[FieldError] = []
+    alternative(value, path, faults)
+    return faults
 
 
 def _composed(path: str, words: str) -> FieldError:
@@ -217,12 +218,12 @@ def _composed(path: str, words: str) -> FieldError:
 
 
 def _all_of(every: list[Check]) -> Check:
-    def check(value: Any, path: str, found: list[FieldError]) -> None:
-        results = [_wrong(one, value, path) for one in every]
+    def check(value: Any, path: str, faults: list[FieldError]) -> None:
+        results = [_wrong(alternative, value, path) for alternative in every]
         for result in results:
-            found.extend(result)
+            faults.extend(result)
         if any(results):
-            found.append(
+            faults.append(
                 _composed(path, f"validate all the schemas (allOf){'. None validated' if all(results) else ''}")
             )
 
@@ -230,37 +231,37 @@ def _all_of(every: list[Check]) -> Check:
 
 
 def _any_of(some: list[Check]) -> Check:
-    def check(value: Any, path: str, found: list[FieldError]) -> None:
+    def check(value: Any, path: str, faults: list[FieldError]) -> None:
         best: list[FieldError] | None = None
-        for one in some:
-            result = _wrong(one, value, path)
+        for alternative in some:
+            result = _wrong(alternative, value, path)
             if not result:
                 return
             if best is None or len(result) < len(best):
                 best = result
-        found.append(_composed(path, "validate at least one schema (anyOf)"))
-        found.extend(best or ())
+        faults.append(_composed(path, "validate at least one schema (anyOf)"))
+        faults.extend(best or ())
 
     return check
 
 
 def _one_of(single: list[Check]) -> Check:
-    def check(value: Any, path: str, found: list[FieldError]) -> None:
-        results = [_wrong(one, value, path) for one in single]
+    def check(value: Any, path: str, faults: list[FieldError]) -> None:
+        results = [_wrong(alternative, value, path) for alternative in single]
         valid = sum(not result for result in results)
         if valid == 1:
             return
         words = "Found none valid" if valid == 0 else f"Found {valid} valid alternatives"
-        found.append(_composed(path, f"validate one and only one schema (oneOf). {words}"))
+        faults.append(_composed(path, f"validate one and only one schema (oneOf). {words}"))
         if valid == 0:
-            found.extend(sorted(results, key=len)[0])
+            faults.extend(sorted(results, key=len)[0])
 
     return check
 
 
 def _not(denied: Check) -> Check:
-    def check(value: Any, path: str, found: list[FieldError]) -> None:
+    def check(value: Any, path: str, faults: list[FieldError]) -> None:
         if not _wrong(denied, value, path):
-            found.append(_composed(path, "not validate the schema (not)"))
+            faults.append(_composed(path, "not validate the schema (not)"))
 
     return check

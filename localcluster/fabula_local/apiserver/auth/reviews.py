@@ -49,10 +49,10 @@ class Reviews:
         if not token:
             raise bad_request("token is required for TokenReview in authentication")
         audiences = spec.get("audiences") or [ISSUER]
-        found = self._authenticator.token_user(token, audiences)
-        if found is None:
+        bearer = self._authenticator.token_user(token, audiences)
+        if bearer is None:
             return {"user": {}, "error": "[invalid bearer token, service account token is not valid]"}
-        user, meant = found
+        user, meant = bearer
         return {"authenticated": True, "user": user.info(), "audiences": meant}
 
     def _self(self, call: Call, spec: Object) -> Object:

@@ -76,7 +76,7 @@ def _exit_codes(codes: Object, spec: Object, path: str) -> Iterator[FieldError]:
 
 def _container_names(spec: Object) -> set[str]:
     pod = (spec.get("template") or {}).get("spec") or {}
-    return {one.get("name", "") for key in ("containers", "initContainers") for one in pod.get(key) or ()}
+    return {container.get("name", "") for key in ("containers", "initContainers") for container in pod.get(key) or ()}
 
 
 def _conditions(conditions: list[Object], path: str) -> Iterator[FieldError]:

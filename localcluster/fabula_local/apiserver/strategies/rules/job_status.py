@@ -44,7 +44,9 @@ def job_status_rules(new: Object, old: Object) -> Iterator[FieldError]:
 
 
 def _true(status: Object) -> set[str]:
-    return {one.get("type", "") for one in status.get("conditions") or () if one.get("status") == "True"}
+    return {
+        condition.get("type", "") for condition in status.get("conditions") or () if condition.get("status") == "True"
+    }
 
 
 def _time(status: Object, key: str) -> datetime | None:
@@ -88,8 +90,8 @@ def _state(spec: Object, status: Object) -> Iterator[FieldError]:
 
 
 def _together(held: set[str], rules: tuple[tuple[str, str, str], ...]) -> Iterator[FieldError]:
-    for one, other, why in rules:
-        if {one, other} <= held:
+    for condition, other, why in rules:
+        if {condition, other} <= held:
             yield invalid("status.conditions", OMITTED, why)
 
 
