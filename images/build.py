@@ -44,11 +44,11 @@ def pip_configuration() -> dict[str, str]:
     listed = subprocess.run(
         [sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False
     ).stdout
-    found: dict[str, str] = {}
+    places: dict[str, str] = {}
     for section, key, value in re.findall(r"^([^.\n]+)\.([^=\n]+)='(.*)'$", listed, re.MULTILINE):
-        if key in PLACES and (key not in found or section == ":env:"):
-            found[key] = value.replace("\\n", " ")
-    return found
+        if key in PLACES and (key not in places or section == ":env:"):
+            places[key] = value.replace("\\n", " ")
+    return places
 
 
 @contextmanager
@@ -66,8 +66,8 @@ def from_this_machine() -> Iterator[list[str]]:
         file = Path(scratch) / "pip.conf"
         file.write_text("[global]\n" + "".join(f"{key} = {value}\n" for key, value in settings.items()))
         mounts = [f"{file}:/etc/pip.conf:ro"]
-        mounts += [f"{one}:{one}:ro" for one in sorted(folders) if one.is_absolute() and one.exists()]
-        yield [f"--volume={one}" for one in mounts]
+        mounts += [f"{folder}:{folder}:ro" for folder in sorted(folders) if folder.is_absolute() and folder.exists()]
+        yield [f"--volume={mount}" for mount in mounts]
 
 
 def stand_in() -> str:
@@ -122,19 +122,19 @@ def main() -> None:
         return
     if unknown := set(given.images) - set(IMAGES):
         parser.error(f"no image {', '.join(sorted(unknown))}; there are {', '.join(IMAGES)}")
-    builder = given.builder or next((one for one in ("buildah", "docker") if shutil.which(one)), None)
+    builder = given.builder or next((program for program in ("buildah", "docker") if shutil.which(program)), None)
     if builder is None:
         sys.exit("neither buildah nor docker is here; Debian and Ubuntu have buildah: apt-get install buildah")
     if given.stand_in and (builder != "buildah" or not shutil.which("debootstrap")):
         sys.exit("--stand-in makes the base with buildah and debootstrap: apt-get install buildah debootstrap")
-    if unclear := next((one for one in given.build_arg if "=" not in one), None):
+    if unclear := next((argument for argument in given.build_arg if "=" not in argument), None):
         parser.error(f"--build-arg {unclear}: say NAME=VALUE")
     arguments = {"VERSION": version, "REVISION": told("git", "rev-parse", "HEAD")}
     options: list[str] = []
     if given.stand_in:
         arguments["BASE"] = stand_in()
         options.append("--pull-never")
-    arguments |= dict(one.split("=", 1) for one in given.build_arg)
+    arguments |= dict(argument.split("=", 1) for argument in given.build_arg)
     with from_this_machine() as lent:
         for image in given.images or ("operator", "cpu"):
             # Debian's Python, unlike the registry's, has its headers in a package of its own.

@@ -107,7 +107,7 @@ async def _measure(config: dict[str, Any], authority: Path, writes: int, clients
         begin = time.perf_counter()
         parts = await asyncio.gather(*(_write(session, index * share, share) for index in range(clients)))
         seconds = time.perf_counter() - begin
-    taken = sorted(one for part in parts for one in part)
+    taken = sorted(duration for part in parts for duration in part)
     return seconds, taken
 
 

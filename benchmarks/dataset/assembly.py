@@ -30,8 +30,8 @@ def write_stages(root: Path, samples: int, scenes: int) -> None:
         excerpts = []
         for index in range(4):
             turns = [f"Speaker {1 + n % 2}: {' '.join(dice.choices(words, k=40))}." for n in range(15)]
-            found = [{"index": scene, "prompt": f"scene {scene}"} for scene in range(1, scenes + 1)]
-            excerpts.append({"index": index, "text": "\n\n".join(turns), "words": 630, "scenes": found})
+            described = [{"index": scene, "prompt": f"scene {scene}"} for scene in range(1, scenes + 1)]
+            excerpts.append({"index": index, "text": "\n\n".join(turns), "words": 630, "scenes": described})
             for scene in range(1, scenes + 1):
                 png = _png(dice)
                 path = f"pictures/{episode}/{index}-{scene}.png"

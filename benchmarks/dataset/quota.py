@@ -69,7 +69,7 @@ def ours(trial: Trial) -> list[Row]:
     with process(processes.operator, trial, clock) as operator, process(processes.provider, trial, clock) as provider:
         port, (endpoint, environment) = operator.recv(), provider.recv()
         made = [process(processes.shard, trial, clock, where, endpoint, environment, port) for where in ORDER]
-        shards = [one.__enter__() for one in made]
+        shards = [context.__enter__() for context in made]
         for shard in shards:
             assert shard.recv() == "ready"
         at_work = 0
@@ -82,9 +82,9 @@ def ours(trial: Trial) -> list[Row]:
             clock.sleep(trial.after_change + trial.steady)
         for shard in shards[:at_work]:
             shard.send("on")
-        for shard, one in zip(shards, made, strict=True):
+        for shard, context in zip(shards, made, strict=True):
             assert shard.recv() == "done"
-            one.__exit__(None, None, None)
+            context.__exit__(None, None, None)
         provider.send("end")
         seen: list[Seen] = provider.recv()
         operator.send("end")

@@ -61,9 +61,8 @@ def provider(trial: Trial, clock: ScaledClock, pipe: Connection) -> None:
         pipe.send((bedrock.endpoint, bedrock.environment()))
         pipe.recv()
         charges = list(bedrock.bill.charges)
-    pipe.send(
-        [Seen(one.at, one.status == 200, one.tokens_in + OUTPUT_WEIGHT * one.tokens_out) for one in charges]
-    )  # fmt: skip
+    weighed = [(charge, charge.tokens_in + OUTPUT_WEIGHT * charge.tokens_out) for charge in charges]
+    pipe.send([Seen(charge.at, charge.status == 200, tokens) for charge, tokens in weighed])
 
 
 class _AnyToken(TokenReviewer):
@@ -166,7 +165,7 @@ class Shard:
         self.stopping.set()
         for thread in self._threads:
             thread.join()
-            left = sum(one.is_alive() for one in self._threads)
+            left = sum(other.is_alive() for other in self._threads)
             self.reporter.update(done=CONCURRENCY - left, total=CONCURRENCY)
         self.reporter.close()
         self._folder.cleanup()

@@ -92,8 +92,8 @@ class Prompts:
 
 def figures(seen: list[Seen], trial: Trial, start: float, seconds: float) -> tuple[float, float, int]:
     """(share of the binding quota that was used, share of the calls turned away, calls) of a stretch of time."""
-    there = [one for one in seen if start <= one.at < start + seconds]
-    let_in = [one for one in there if one.let_in]
+    there = [call for call in seen if start <= call.at < start + seconds]
+    let_in = [call for call in there if call.let_in]
     requests = len(let_in) * 60 / seconds / trial.requests
-    tokens = sum(one.tokens for one in let_in) * 60 / seconds / trial.tokens
+    tokens = sum(call.tokens for call in let_in) * 60 / seconds / trial.tokens
     return max(requests, tokens), 1 - len(let_in) / max(1, len(there)), len(there)

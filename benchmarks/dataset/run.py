@@ -37,13 +37,13 @@ def quotas() -> None:
          "cores")
     )  # fmt: skip
     for trial in quota.TRIALS:
-        for one in [*quota.ours(trial), quota.reference(trial)]:
-            first = (percent(one.first[0]), percent(one.first[1])) if one.first else ("", "")
-            used, throttled, calls = one.steady
-            calls += one.first[2] if one.first else 0
+        for result in [*quota.ours(trial), quota.reference(trial)]:
+            first = (percent(result.first[0]), percent(result.first[1])) if result.first else ("", "")
+            used, throttled, calls = result.steady
+            calls += result.first[2] if result.first else 0
             row(
-                trial.name, one.who, *first, percent(used), percent(throttled), calls, percent(one.given_up),
-                f"{one.cores:.2f}",
+                trial.name, result.who, *first, percent(used), percent(throttled), calls, percent(result.given_up),
+                f"{result.cores:.2f}",
             )  # fmt: skip
 
 
@@ -51,17 +51,17 @@ def readers(episodes: int) -> None:
     import reader
 
     table(("records", "MiB", "seconds", "records/s", "peak MiB"))
-    for one in reader.by_size(SIZES):
-        row(*_reading(one))
+    for reading in reader.by_size(SIZES):
+        row(*_reading(reading))
     table(("layout", "episodes", "records", "MiB", "seconds", "records/s", "peak MiB"))
-    for layout, one in reader.by_layout(episodes):
-        row(layout, f"{one['episodes']:,.0f}", *_reading(one))
+    for layout, reading in reader.by_layout(episodes):
+        row(layout, f"{reading['episodes']:,.0f}", *_reading(reading))
 
 
-def _reading(one: dict[str, float]) -> tuple[str, ...]:
+def _reading(reading: dict[str, float]) -> tuple[str, ...]:
     return (
-        f"{one['records']:,.0f}", f"{one['mib']:.1f}", f"{one['seconds']:.1f}", f"{one['rate']:,.0f}",
-        f"{one['peak_mib']:.0f}",
+        f"{reading['records']:,.0f}", f"{reading['mib']:.1f}", f"{reading['seconds']:.1f}", f"{reading['rate']:,.0f}",
+        f"{reading['peak_mib']:.0f}",
     )  # fmt: skip
 
 
@@ -69,11 +69,11 @@ def assemblies() -> None:
     import assembly
 
     table(("samples", "parts", "seconds", "samples/s", "peak MiB"))
-    one = assembly.assembly(SAMPLES, SCENES)
-    rate = one["samples"] / one["seconds"]
+    figures = assembly.assembly(SAMPLES, SCENES)
+    rate = figures["samples"] / figures["seconds"]
     row(
-        f"{one['samples']:.0f}", f"{one['parts']:.0f}", f"{one['seconds']:.1f}", f"{rate:.0f}",
-        f"{one['peak_mib']:.0f}",
+        f"{figures['samples']:.0f}", f"{figures['parts']:.0f}", f"{figures['seconds']:.1f}", f"{rate:.0f}",
+        f"{figures['peak_mib']:.0f}",
     )  # fmt: skip
 
 

@@ -110,9 +110,9 @@ def lower_bound(seconds: Sequence[float], speeds: Sequence[float]) -> float:
 def all_known(seconds: Sequence[float], speeds: Sequence[float]) -> float:
     """A plan that is told every length: the longest first, each to the shard that ends it soonest."""
     loads = [0.0] * len(speeds)
-    for one in sorted(seconds, reverse=True):
-        shard = min(range(len(speeds)), key=lambda place: (loads[place] + one) / speeds[place])
-        loads[shard] += one
+    for length in sorted(seconds, reverse=True):
+        shard = min(range(len(speeds)), key=lambda place: (loads[place] + length) / speeds[place])
+        loads[shard] += length
     return LOAD_SECONDS + max(load / speed for load, speed in zip(loads, speeds, strict=True))
 
 
@@ -148,8 +148,8 @@ def shared_queue(seconds: Sequence[float], speeds: Sequence[float]) -> float:
             else:
                 heapq.heappush(events, (now + infer.LOOK_SECONDS, shard, "work"))
             continue
-        for one in taken:
-            hands[shard] = one
+        for sample in taken:
+            hands[shard] = sample
         heapq.heappush(events, (now + (took[taken[0]] / speeds[shard] if taken else 0.0), shard, "work"))
     assert ledger.ids() == set(items)
     return max(ended.values())
@@ -167,7 +167,7 @@ def waves(seconds: Sequence[float], speeds: Sequence[float], load: float = LOAD_
     shards = len(speeds)
     starts = range(0, len(seconds), shards)
     return sum(
-        max(load + one / speed for one, speed in zip(seconds[start : start + shards], speeds, strict=False))
+        max(load + length / speed for length, speed in zip(seconds[start : start + shards], speeds, strict=False))
         for start in starts
     )
 
@@ -194,9 +194,10 @@ def simulate() -> bool:
             for name, plan in plans.items():
                 times[name].append(plan(seconds, case.speeds))
         ratios = {
-            name: [one / bound for one, bound in zip(found, bounds, strict=True)] for name, found in times.items()
+            name: [makespan / bound for makespan, bound in zip(makespans, bounds, strict=True)]
+            for name, makespans in times.items()
         }
-        cells = " | ".join(f"{statistics.mean(found):.2f}x" for found in ratios.values())
+        cells = " | ".join(f"{statistics.mean(factors):.2f}x" for factors in ratios.values())
         queue = ratios["shared queue"]
         kept = kept and statistics.mean(queue) <= MOST
         within = sum(ratio <= MOST for ratio in queue)
@@ -256,18 +257,18 @@ def real(samples: int, shards: int, speed: float) -> None:
         commit(store, kind="sample-set", parts=parts)
         spawn = multiprocessing.get_context("spawn")
         together = spawn.Barrier(shards + 1)
-        found = [
+        processes = [
             spawn.Process(target=_shard, args=(root, seconds, speed, shards, shard, together))
             for shard in range(shards)
         ]
-        for one in found:
-            one.start()
+        for process in processes:
+            process.start()
         together.wait()
-        for one in found:
-            one.join()
+        for process in processes:
+            process.join()
         ledger = Ledger(open_store(f"file://{root}/infer"))
-        if any(one.exitcode for one in found) or len(ledger.ids()) != samples:
-            codes = [one.exitcode for one in found]
+        if any(process.exitcode for process in processes) or len(ledger.ids()) != samples:
+            codes = [process.exitcode for process in processes]
             raise SystemExit(f"{len(ledger.ids())} of {samples} answers, exit codes {codes}")
         # What a process takes to start would count so many times as it is sped up.
         began = min(float(path.read_text()) for path in root.glob("began-*"))

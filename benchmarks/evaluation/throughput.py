@@ -37,7 +37,7 @@ def dialogue(seed: int) -> str:
     while said < _WORDS:
         sentences = [dice.choices(words, weights, k=dice.randint(8, 20)) for _ in range(dice.randint(2, 5))]
         said += sum(map(len, sentences))
-        turns.append(" ".join(" ".join(one).capitalize() + "." for one in sentences))
+        turns.append(" ".join(" ".join(sentence).capitalize() + "." for sentence in sentences))
     return "\n\n".join(f"Speaker {1 + index % 2}: {turn}" for index, turn in enumerate(turns))
 
 
@@ -129,13 +129,13 @@ def theirs_captions(folder: Path, batch: int = 32) -> Any:
     texts = [caption(seed) for seed in range(CAPTIONS)]
 
     def run() -> list[float]:
-        found: list[float] = []
+        scores: list[float] = []
         with torch.inference_mode():
             for start in range(0, CAPTIONS, batch):
                 of = range(start, min(start + batch, CAPTIONS))
                 images = [_tensor(folder / f"{index:03}.png") for index in of]
-                found += _clip_score_update(images, [texts[index] for index in of], model, processor)[0].tolist()
-        return found
+                scores += _clip_score_update(images, [texts[index] for index in of], model, processor)[0].tolist()
+        return scores
 
     return CAPTIONS, run
 
@@ -153,8 +153,8 @@ def ours_transcripts(folder: Path) -> Any:
     pairs = PICTURES * sum(len(_windows(model, answer.text or "")) for answer in answers)
 
     def run() -> list[float]:
-        found = measure_grounding(model, "", ["v2"], answers, pictures, form=DIALOGUE)
-        return [found.v2[answer.key].score for answer in answers]
+        grounding = measure_grounding(model, "", ["v2"], answers, pictures, form=DIALOGUE)
+        return [grounding.v2[answer.key].score for answer in answers]
 
     return pairs, run
 
@@ -174,18 +174,18 @@ def theirs_transcripts(folder: Path) -> Any:
     total = sum(len(images) * len(passages) for images, passages in asked)
 
     def run() -> list[float]:
-        found = []
+        means = []
         with torch.inference_mode():
             for images, passages in asked:
                 pairs = [(image, passage) for image in images for passage in passages]
                 scores: list[float] = []
                 for start in range(0, len(pairs), 32):
                     some = pairs[start : start + 32]
-                    told = _clip_score_update([one for one, _ in some], [two for _, two in some], model, processor)[0]
-                    scores += told.tolist()
+                    pictures, texts = map(list, zip(*some, strict=True))
+                    scores += _clip_score_update(pictures, texts, model, processor)[0].tolist()
                 rows = [scores[at : at + len(passages)] for at in range(0, len(scores), len(passages))]
-                found.append(sum(map(max, rows)) / len(rows))
-        return found
+                means.append(sum(map(max, rows)) / len(rows))
+        return means
 
     return total, run
 
@@ -255,7 +255,7 @@ def main() -> None:
         print("| what | unit | Fabula, a second | MB | beside it | a second | MB | largest difference |")
         print("|---|---|---|---|---|---|---|---|")
         for number, (title, unit, _, other, theirs) in enumerate(ROWS):
-            found = [
+            measured = [
                 json.loads(
                     subprocess.run(
                         [sys.executable, __file__, "--child", str(number), str(which), folder],
@@ -264,10 +264,10 @@ def main() -> None:
                 )
                 for which in ([0] if theirs is None else [0, 1])
             ]  # fmt: skip
-            cells = [title, unit, f"{found[0]['rate']:,.0f}", str(found[0]["peak"])]
+            cells = [title, unit, f"{measured[0]['rate']:,.0f}", str(measured[0]["peak"])]
             if theirs is not None:
-                difference = max(abs(a - b) for a, b in zip(*(one["values"] for one in found), strict=False))
-                cells += [other, f"{found[1]['rate']:,.0f}", str(found[1]["peak"]), f"{difference:.1g}"]
+                difference = max(abs(a - b) for a, b in zip(*(figures["values"] for figures in measured), strict=False))
+                cells += [other, f"{measured[1]['rate']:,.0f}", str(measured[1]["peak"]), f"{difference:.1g}"]
             else:
                 cells += ["", "", "", ""]
             print(f"| {' | '.join(cells)} |", flush=True)

@@ -159,18 +159,18 @@ def main() -> None:
     print(f"Qwen3-VL of shape {shape} on {where}, torch {torch.__version__}; {options.tokens} tokens an answer\n")
     print("| rows | prompt, tokens a row | first token, s | tokens/s | tokens/s a row | drawing, ms a token | GiB |")
     print("|---|---|---|---|---|---|---|")
-    model, found = load(shape, options.device), []
+    model, measured = load(shape, options.device), []
     for batch in options.batch or (1, 8):
         asked = prompt(batch, pictures, grid, text, options.device)
-        found.append(one := measure(model, options.device, batch, asked, options.tokens, options.repeats))
-        memory = f"{one.memory_gib:.1f}" if one.memory_gib is not None else ""
+        measured.append(figures := measure(model, options.device, batch, asked, options.tokens, options.repeats))
+        memory = f"{figures.memory_gib:.1f}" if figures.memory_gib is not None else ""
         print(
-            f"| {batch} | {one.prompt:,} | {one.prompt_seconds:.2f} | {one.tokens_per_second:,.1f} "
-            f"| {one.tokens_per_second / batch:,.1f} | {one.sampling_ms:.2f} | {memory} |",
+            f"| {batch} | {figures.prompt:,} | {figures.prompt_seconds:.2f} | {figures.tokens_per_second:,.1f} "
+            f"| {figures.tokens_per_second / batch:,.1f} | {figures.sampling_ms:.2f} | {memory} |",
             flush=True,
         )
         if options.json:
-            options.json.write_text(json.dumps([asdict(one) for one in found], indent=2))
+            options.json.write_text(json.dumps([asdict(row) for row in measured], indent=2))
 
 
 if __name__ == "__main__":

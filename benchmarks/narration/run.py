@@ -42,14 +42,14 @@ TOLD = "Ada opens the door and looks at the lamp."
 def clips_of(layout: str) -> list[Clip]:
     """In random order, as shards of several films would ask for them."""
     dice = random.Random(0)
-    found = []
+    clips = []
     for film in range(FILMS):
         for number in range(CLIPS):
             start = dice.randrange(FILM_SECONDS - 8)
             entry = f"film-{film}" if layout == "frames" else f"clip_{film}_{number}_{start}_{start + 4}"
-            found.append(Clip(start=start, end=start + 4, entry=entry))
-    dice.shuffle(found)
-    return found
+            clips.append(Clip(start=start, end=start + 4, entry=entry))
+    dice.shuffle(clips)
+    return clips
 
 
 def write_bank(path: Path, layout: str) -> None:
@@ -93,10 +93,10 @@ def _row(layout: str, where: str, uri: str, spec: BankSpec, fetched: list[int]) 
     with open_bank(uri, spec) as bank:
         for clip in clips:
             since = time.perf_counter()
-            found = bank.read(clip)
+            features = bank.read(clip)
             times.append(time.perf_counter() - since)
-            assert not isinstance(found, str), found
-            size += found.nbytes
+            assert not isinstance(features, str), features
+            size += features.nbytes
     read = f"{fetched[0] / len(clips) / 1024:,.0f}" if where == "S3" else "no more"
     entry = FPS * FILM_SECONDS * WIDTH * 4 if layout == "frames" else size / len(clips)
     return (

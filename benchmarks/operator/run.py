@@ -71,14 +71,14 @@ def job(namespace: str, name: str) -> Obj:
     }  # fmt: skip
 
 
-async def side_by_side(count: int, one: Callable[[int], Awaitable[object]]) -> float:
+async def side_by_side(count: int, act: Callable[[int], Awaitable[object]]) -> float:
     """Do something `count` times, some at once; the seconds that took."""
     numbers = iter(range(count))
     begin = time.perf_counter()
 
     async def client() -> None:
         for number in numbers:
-            await one(number)
+            await act(number)
 
     await asyncio.gather(*(client() for _ in range(CLIENTS)))
     return time.perf_counter() - begin
@@ -111,20 +111,20 @@ def most_memory(operator: OperatorProcess) -> float:
     """VmHWM in MB."""
     assert operator.process is not None
     text = Path(f"/proc/{operator.process.pid}/status").read_text()
-    found = re.search(r"VmHWM:\s+(\d+) kB", text)
-    assert found is not None
-    return int(found.group(1)) / 1024
+    match = re.search(r"VmHWM:\s+(\d+) kB", text)
+    assert match is not None
+    return int(match.group(1)) / 1024
 
 
 def requests(operator: OperatorProcess) -> dict[str, float]:
     """Calls of the API server so far, by verb and resource; those of the lease and watches left out."""
-    found: dict[str, float] = {}
+    calls: dict[str, float] = {}
     for labels, value in re.findall(r"^fabula_api_requests_total\{(.*?)\} (\S+)$", operator.metrics(), re.MULTILINE):
         named = dict(re.findall(r'(\w+)="(.*?)"', labels))
         if named["resource"] != "leases":
             what = f"{named['verb']} {named['resource']}"
-            found[what] = found.get(what, 0.0) + float(value)
-    return found
+            calls[what] = calls.get(what, 0.0) + float(value)
+    return calls
 
 
 @asynccontextmanager
@@ -227,7 +227,7 @@ def table(rows: list[Row]) -> str:
         "VmHWM MB, at the end of idle": lambda row: f"{row.memory_mb:.0f}",
         "after a takeover": lambda row: f"{row.memory_restarted_mb:.0f}",
     }
-    cells = [list(columns), ["---"] * len(columns), *([show(one) for show in columns.values()] for one in rows)]
+    cells = [list(columns), ["---"] * len(columns), *([show(row) for show in columns.values()] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in cells)
 
 
@@ -255,7 +255,7 @@ def main() -> None:
     parser.add_argument("--sizes", default="300,3360,10000", help="numbers of runs, each in a namespace of its own")
     parser.add_argument("--idle", type=float, default=65.0, help="seconds to watch an idle operator; a resync is 60")
     options = parser.parse_args()
-    sizes = [int(one) for one in options.sizes.split(",")]
+    sizes = [int(size) for size in options.sizes.split(",")]
     with tempfile.TemporaryDirectory() as text:
         folder = Path(text)
         # As in an image, where nothing is compiled at a start.

@@ -41,8 +41,8 @@ def report() -> None:
             encoded = [encoder.encode(sample) for sample in samples]
             ours.append((time.process_time() - since) / SAMPLES)
             since = time.process_time()
-            for one in encoded:
-                _as_text(processor.tokenizer, one)
+            for tensors in encoded:
+                _as_text(processor.tokenizer, tensors)
             texts.append((time.process_time() - since) / SAMPLES)
         tokens = len(encoded[0]["input_ids"])
     read, written = statistics.median(ours), statistics.median(texts)

@@ -55,15 +55,19 @@ class Tally:
 
     def write(self, file: Path, losses: list[float]) -> None:
         """Leave everything as JSON."""
-        found = {
+        tallied = {
             "collectives": [(*key, calls, self.elements[key]) for key, calls in self.calls.items()],
-            "gathers": [(one, phase, self.names[number], n) for (one, phase, number), n in self.gathers.items()],
-            "joined": [(one, phase, self.names[number], n) for (one, phase, number), n in self.joined.items()],
+            "gathers": self._by_name(self.gathers),
+            "joined": self._by_name(self.joined),
             "samples": self.samples,
             "saves": self.saves,
             "losses": losses,
         }
-        file.write_text(json.dumps(found))
+        file.write_text(json.dumps(tallied))
+
+    def _by_name(self, counts: Counter[tuple[int, str, int]]) -> list[tuple[int, str, str, int]]:
+        """(pass, phase, name, times) of each parameter."""
+        return [(number, phase, self.names[at], times) for (number, phase, at), times in counts.items()]
 
 
 def _elements(value: Any) -> int:

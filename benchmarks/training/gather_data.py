@@ -24,8 +24,8 @@ def write(folder: Path) -> None:
         for split, count in SAMPLES.items()
     }
     for split, records in splits.items():
-        (folder / "dataset" / f"{split}.jsonl").write_text("".join(json.dumps(one) + "\n" for one in records))
-    gather_shapes.build(folder / "model", [PROMPT, *(one["response"] for one in splits["train"])])
+        (folder / "dataset" / f"{split}.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    gather_shapes.build(folder / "model", [PROMPT, *(record["response"] for record in splits["train"])])
 
 
 def _record(name: str, number: int, folder: Path) -> dict[str, Any]:

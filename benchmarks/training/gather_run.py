@@ -95,11 +95,11 @@ def run(work: Path, setting: Setting, model: dict[str, int], copy: dict[str, int
     return _last_step(json.loads((folder / "counts.json").read_text()), spec.training.gradient_accumulation_steps, copy)
 
 
-def _last_step(found: dict[str, Any], passes: int, copy: dict[str, int]) -> Counts:
-    first = len(found["samples"]) - passes
+def _last_step(tally: dict[str, Any], passes: int, copy: dict[str, int]) -> Counts:
+    first = len(tally["samples"]) - passes
     calls, elements, gathers, joined = Counter[str](), Counter[str](), Counter[str](), Counter[str]()
     in_passes = evaluated = saved = 0
-    for number, phase, kind, calls_made, moved in found["collectives"]:
+    for number, phase, kind, calls_made, moved in tally["collectives"]:
         if number > first and phase in (*COMPUTED, "update"):
             calls[kind] += calls_made
             elements[kind] += moved
@@ -108,10 +108,10 @@ def _last_step(found: dict[str, Any], passes: int, copy: dict[str, int]) -> Coun
             evaluated += moved
         elif phase == "saving":
             saved += moved
-    for number, phase, name, times in found["gathers"]:
+    for number, phase, name, times in tally["gathers"]:
         if number > first and phase in COMPUTED:
             gathers[name] += times
-    for number, phase, name, times in found["joined"]:
+    for number, phase, name, times in tally["joined"]:
         if number > first and phase in COMPUTED:
             joined[name] += times
     by_name = sum(times * copy[name] for name, times in gathers.items())
@@ -122,22 +122,22 @@ def _last_step(found: dict[str, Any], passes: int, copy: dict[str, int]) -> Coun
     evaluations = gather_data.SAMPLES["validation"] / RANKS
     return Counts(
         passes,
-        sum(found["samples"][first:]),
+        sum(tally["samples"][first:]),
         calls,
         elements,
         gathers,
         joined,
-        saved / max(1, found["saves"]),
+        saved / max(1, tally["saves"]),
         evaluated / evaluations,
-        found["losses"],
+        tally["losses"],
     )
 
 
 def _check_inner_layers(gathers: Counter[str]) -> None:
     """What stands for the layers left out must be like its neighbours."""
     for inner, beside in ((gather_shapes.INNER_LAYER, (3, 4, 6)), (gather_shapes.INNER_BLOCK, (1, 3))):
-        own = {name: times for name, times in gathers.items() if inner in name}
+        inside = {name: times for name, times in gathers.items() if inner in name}
         for number in beside:
             other = inner.rstrip("0123456789.") + f".{number}."
-            if any(gathers[name.replace(inner, other)] != times for name, times in own.items()):
+            if any(gathers[name.replace(inner, other)] != times for name, times in inside.items()):
                 raise SystemExit(f"{inner} is gathered otherwise than {other}: it cannot stand for others")

@@ -95,5 +95,5 @@ def _config(*, copy: bool, **tokens: int) -> Any:
     return Qwen3VLConfig(text_config=text, vision_config=vision, tie_word_embeddings=False, **tokens)
 
 
-def _of_layers(found: dict[str, int]) -> int:
-    return sum(size for name, size in found.items() if "language_model.layers." in name)
+def _of_layers(parameters: dict[str, int]) -> int:
+    return sum(size for name, size in parameters.items() if "language_model.layers." in name)

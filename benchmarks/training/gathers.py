@@ -36,72 +36,72 @@ SETTINGS = (
 )
 
 
-def check_losses(found: list[tuple[Setting, Counts]]) -> None:
+def check_losses(results: list[tuple[Setting, Counts]]) -> None:
     """The same samples must have given the same losses: to the bit, but for another ZeRO stage."""
-    for setting, one in found:
-        other = next(
-            counts for first, counts in found if first.training.get("packing") == setting.training.get("packing")
-        )
-        for loss, expected in zip(one.losses, other.losses, strict=True):
+    for setting, counts in results:
+        packing = setting.training.get("packing")
+        reference = next(first for other, first in results if other.training.get("packing") == packing)
+        for loss, expected in zip(counts.losses, reference.losses, strict=True):
             if abs(loss - expected) > (0 if setting.stage == 3 else 1e-5 * expected):
                 raise SystemExit(f"{setting.name} has loss {loss}, another on the same samples {expected}")
 
 
-def counted(found: list[tuple[Setting, Counts]]) -> None:
+def counted(results: list[tuple[Setting, Counts]]) -> None:
     """Print what was counted, per sample."""
     print("| setting | all-gathers a sample | million elements | gathers of a frozen matrix a pass "
           "| reduced a sample, million elements | loss |")  # fmt: skip
     print("|---|---|---|---|---|---|")
-    for setting, one in found:
-        inner = {name: times for name, times in one.gathers.items() if gather_shapes.INNER_LAYER in name}
-        frozen = [times / one.passes for name, times in inner.items() if name.endswith("proj.base_layer.weight")]
-        moved = one.elements["all-gather"] / one.samples / 1e6
-        reduced = (one.elements["reduce-scatter"] + one.elements["all-reduce"]) / one.samples / 1e6
+    for setting, counts in results:
+        inner = {name: times for name, times in counts.gathers.items() if gather_shapes.INNER_LAYER in name}
+        frozen = [times / counts.passes for name, times in inner.items() if name.endswith("proj.base_layer.weight")]
+        moved = counts.elements["all-gather"] / counts.samples / 1e6
+        reduced = (counts.elements["reduce-scatter"] + counts.elements["all-reduce"]) / counts.samples / 1e6
         print(
-            f"| {setting.name} | {one.calls['all-gather'] / one.samples:,.0f} | {moved:.2f} "
+            f"| {setting.name} | {counts.calls['all-gather'] / counts.samples:,.0f} | {moved:.2f} "
             f"| {sum(frozen) / len(frozen) if frozen else 0:.0f} "
-            f"| {reduced:.3f} | {one.losses[-1]:.6f} |"
+            f"| {reduced:.3f} | {counts.losses[-1]:.6f} |"
         )
 
 
-def of_model(found: list[tuple[Setting, Counts]], model: dict[str, int]) -> None:
+def of_model(results: list[tuple[Setting, Counts]], model: dict[str, int]) -> None:
     """Print what the same counts are for the 32B: each parameter's gathers times its own size in bf16."""
     lora = gather_shapes.whole({name: float(size) for name, size in model.items() if "lora_" in name})
     print("| setting | passes a rank | GB gathered | share | seconds at 300 GB/s | GB copied into place |")
     print("|---|---|---|---|---|---|")
     first = None
-    for setting, one in found:
-        elements = gather_shapes.whole({name: float(times * model[name]) for name, times in one.gathers.items()})
+    for setting, counts in results:
+        elements = gather_shapes.whole({name: float(times * model[name]) for name, times in counts.gathers.items()})
         if setting.stage == 2:
             elements = lora  # what was trained, once a step
         gigabytes = 2 * elements / 1e9
         first = first or gigabytes
         seconds = gigabytes * 1e9 * (RANKS_OF_MODEL - 1) / RANKS_OF_MODEL / NVLINK
         share = 100 * gigabytes / first
-        copied = 2e-9 * gather_shapes.whole({name: float(n * model[name]) for name, n in one.joined.items()})
-        print(f"| {setting.name} | {one.passes} | {gigabytes:,.1f} | {share:.1f} % | {seconds:.2f} | {copied:,.1f} |")
+        copied = 2e-9 * gather_shapes.whole({name: float(n * model[name]) for name, n in counts.joined.items()})
+        print(f"| {setting.name} | {counts.passes} | {gigabytes:,.1f} | {share:.1f} % "
+              f"| {seconds:.2f} | {copied:,.1f} |")  # fmt: skip
 
 
 def main() -> None:
     """Run all settings and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", help="settings whose names begin so")
-    chosen = [one for one in SETTINGS if one.name.startswith(parser.parse_args().only or "")]
+    chosen = [setting for setting in SETTINGS if setting.name.startswith(parser.parse_args().only or "")]
     model, copy = gather_shapes.sizes(copy=False), gather_shapes.sizes(copy=True)
-    found: list[tuple[Setting, Counts]] = []
+    results: list[tuple[Setting, Counts]] = []
     with tempfile.TemporaryDirectory() as name:
         gather_data.write(Path(name))
         for setting in chosen:
             print(f"{setting.name} ...", file=sys.stderr, flush=True)
-            found.append((setting, run(Path(name), setting, model, copy)))
-    check_losses(found)
+            results.append((setting, run(Path(name), setting, model, copy)))
+    check_losses(results)
     print(f"{RANKS} ranks, {gather_shapes.LAYERS} layers, {sum(copy.values()):,} parameters, gloo, fp32\n")
-    counted(found)
-    print(f"\nan evaluation gathers {found[0][1].evaluated / 1e6:.2f} million elements for each of its passes")
+    counted(results)
+    print(f"\nan evaluation gathers {results[0][1].evaluated / 1e6:.2f} million elements for each of its passes")
     trained = sum(size for name, size in copy.items() if "lora_" in name)
-    print(f"saving the adapter of {trained:,} elements moves {found[0][1].saved:,.0f}")
+    print(f"saving the adapter of {trained:,} elements moves {results[0][1].saved:,.0f}")
     print(f"\nThe 32B on {RANKS_OF_MODEL} GPUs in bf16, an optimizer step of {SAMPLES_OF_STEP} samples\n")
-    of_model(found, model)
+    of_model(results, model)
 
 
 if __name__ == "__main__":

@@ -112,7 +112,7 @@ class Bench:
                 course.figures.waits = self._waits(course, labelled)
         if profile and measured:
             fastest = max(measured, key=lambda course: course.figures.tokens_per_second)
-            for course in {id(one): one for one in (measured[0], fastest)}.values():
+            for course in {id(course): course for course in (measured[0], fastest)}.values():
                 self._try_profile(course, labelled, profile)
         return [course.figures for course in courses]
 
@@ -187,7 +187,7 @@ class Bench:
             finally:
                 torch.cuda.set_sync_debug_mode("default")
                 self._optimizer.zero_grad()
-        return sum("synchronizing" in str(one.message) for one in told)
+        return sum("synchronizing" in str(warning.message) for warning in told)
 
     def _conclude(self, course: _Course) -> None:
         usual, figures = statistics.median(course.seconds), course.figures

@@ -43,16 +43,16 @@ SPEED_GOAL = 2.0
 """Times the reference's tokens/s, on a GPU."""
 
 
-def keep(file: Path | None, found: dict[str, list[Figures]]) -> None:
+def keep(file: Path | None, measured: dict[str, list[Figures]]) -> None:
     """Write what is measured so far: a benchmark on borrowed time may not come to its end."""
     if file:
-        file.write_text(json.dumps([asdict(figures) for part in found.values() for figures in part], indent=2))
+        file.write_text(json.dumps([asdict(figures) for part in measured.values() for figures in part], indent=2))
 
 
-def compare(found: list[Figures], *, device: str) -> str | None:
+def compare(rows: list[Figures], *, device: str) -> str | None:
     """Set each variant beside the first. Which of them has not done the same work, if any."""
-    reference, differ = found[0], None
-    for figures in found:
+    reference, differ = rows[0], None
+    for figures in rows:
         if figures.missing or reference.missing:
             continue
         # bf16 sums in another order differ in the third digit; other work would differ in the first. NaN is never near.
@@ -62,26 +62,27 @@ def compare(found: list[Figures], *, device: str) -> str | None:
     return differ
 
 
-def table(found: list[Figures]) -> None:
+def table(rows: list[Figures]) -> None:
     """Print a Markdown row for each."""
-    for one in found:
-        if one.missing:
-            print(f"| {one.data} | {one.variant} | {one.missing} | | | | | | | |", flush=True)
+    for figures in rows:
+        if figures.missing:
+            print(f"| {figures.data} | {figures.variant} | {figures.missing} | | | | | | | |", flush=True)
             continue
-        versus = f"{one.versus_reference:.2f}x" if one.versus_reference is not None else ""
-        mfu = f"{100 * one.mfu:.1f} %" if one.mfu is not None else ""
-        memory = f"{one.memory_gib:.1f}" if one.memory_gib is not None else ""
-        waits = str(one.waits) if one.waits is not None else ""
+        versus = f"{figures.versus_reference:.2f}x" if figures.versus_reference is not None else ""
+        mfu = f"{100 * figures.mfu:.1f} %" if figures.mfu is not None else ""
+        memory = f"{figures.memory_gib:.1f}" if figures.memory_gib is not None else ""
+        waits = str(figures.waits) if figures.waits is not None else ""
         print(
-            f"| {one.data} | {one.variant} | {one.tokens_per_second:,.0f} | {one.samples_per_second:.1f} "
-            f"| {versus} | {100 * one.padding:.0f} % | {mfu} | {memory} | {waits} | {one.spread:.2f} |",
+            f"| {figures.data} | {figures.variant} | {figures.tokens_per_second:,.0f} "
+            f"| {figures.samples_per_second:.1f} "
+            f"| {versus} | {100 * figures.padding:.0f} % | {mfu} | {memory} | {waits} | {figures.spread:.2f} |",
             flush=True,
         )
 
 
-def goals(chosen: data.Data, found: list[Figures]) -> None:
+def goals(chosen: data.Data, rows: list[Figures]) -> None:
     """Print which goals the best variant reaches."""
-    measured = [figures for figures in found if not figures.missing]
+    measured = [figures for figures in rows if not figures.missing]
     if not measured:
         print(f"FAIL {chosen.name}: nothing was measured", flush=True)
         return
@@ -122,24 +123,25 @@ def main() -> None:
     where = torch.cuda.get_device_name() if cuda else f"a CPU, {torch.get_num_threads()} threads, processor time"
     print(f"Qwen3-VL of shape {shape} on {where}; median of {repeats} turns, torch {torch.__version__}\n")
     print(f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}")
-    chosen = [one for one in (data.GPU if cuda else data.CPU) if not options.data or one.name in options.data]
-    found: dict[str, list[Figures]] = {one.name: [] for one in chosen}
+    offered = data.GPU if cuda else data.CPU
+    chosen = [dataset for dataset in offered if not options.data or dataset.name in options.data]
+    measured: dict[str, list[Figures]] = {dataset.name: [] for dataset in chosen}
     every = variants(shape, liger=cuda and not liger_missing())
     wanted = [variant for variant in every if re.search(options.variants or "", variant.name)]
     if not chosen or not wanted:
-        parser.error(f"--data or --variants leaves nothing; variants: {', '.join(one.name for one in every)}")
+        parser.error(f"--data or --variants leaves nothing; variants: {', '.join(variant.name for variant in every)}")
     start, seconds = time.monotonic(), 60 * (options.minutes or (8 if cuda else math.inf))
     done = 0
     for liger in sorted({variant.liger for variant in wanted}):
         bench = Bench(shape, options.device, liger=liger, end=start + seconds)
-        own = [variant for variant in wanted if variant.liger == liger]
-        for one in chosen:
-            done += len(own)
+        of_bench = [variant for variant in wanted if variant.liger == liger]
+        for dataset in chosen:
+            done += len(of_bench)
             until = start + seconds * done / (len(wanted) * len(chosen))
-            found[one.name] += (new := bench.measure(one, own, repeats, until=until, profile=profile))
-            differ = compare(found[one.name], device=options.device)
+            measured[dataset.name] += (new := bench.measure(dataset, of_bench, repeats, until=until, profile=profile))
+            differ = compare(measured[dataset.name], device=options.device)
             table(new)
-            keep(options.json, found)
+            keep(options.json, measured)
             if differ:
                 raise SystemExit(f"{differ}: other work")
         if cuda:
@@ -150,16 +152,16 @@ def main() -> None:
         if cuda:
             torch.cuda.empty_cache()
     print()
-    for one in chosen:
+    for dataset in chosen:
         if cuda:
-            goals(one, found[one.name])
-        lengths = [len(sample["input_ids"]) for sample in data.samples(one, 64)]
-        share = fill(pack(lengths, one.capacity, seed=0), lengths, one.capacity)
-        print(f"{one.name}: {len(lengths)} samples of {min(lengths)} to {max(lengths)} tokens, "
-              f"sequences of {one.capacity} are {100 * share:.0f} % full")  # fmt: skip
+            goals(dataset, measured[dataset.name])
+        lengths = [len(sample["input_ids"]) for sample in data.samples(dataset, 64)]
+        share = fill(pack(lengths, dataset.capacity, seed=0), lengths, dataset.capacity)
+        print(f"{dataset.name}: {len(lengths)} samples of {min(lengths)} to {max(lengths)} tokens, "
+              f"sequences of {dataset.capacity} are {100 * share:.0f} % full")  # fmt: skip
     if not cuda:
         data_path.report()
-    if any((figures.missing or "").startswith("failed") for part in found.values() for figures in part):
+    if any((figures.missing or "").startswith("failed") for part in measured.values() for figures in part):
         sys.exit(1)
 
 

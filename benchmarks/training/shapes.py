@@ -29,7 +29,7 @@ def config(shape: str) -> Any:
     from transformers import Qwen3VLConfig
 
     hidden, inner, layers, heads, shared, width, vocabulary = TEXT[shape]
-    own, own_inner, depth, own_heads, deepstack = VISION[shape]
+    vision_hidden, vision_inner, depth, vision_heads, deepstack = VISION[shape]
     part = width // 8
     return Qwen3VLConfig(
         text_config={
@@ -42,7 +42,7 @@ def config(shape: str) -> Any:
             },
         },
         vision_config={
-            "depth": depth, "hidden_size": own, "intermediate_size": own_inner, "num_heads": own_heads,
+            "depth": depth, "hidden_size": vision_hidden, "intermediate_size": vision_inner, "num_heads": vision_heads,
             "patch_size": 16, "temporal_patch_size": 2, "spatial_merge_size": 2, "out_hidden_size": hidden,
             "num_position_embeddings": 2304, "deepstack_visual_indexes": deepstack,
         },

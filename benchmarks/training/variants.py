@@ -77,7 +77,7 @@ def variants(shape: str, *, liger: bool) -> list[Variant]:
     """Reference first, those with Liger last."""
     fewer = _FEWER[shape]
     less = replace(_PACKED, recompute_every=fewer, name=f"packed, {_recomputed(fewer)}")
-    found = [
+    listed = [
         REFERENCE,
         Variant("padded, 8 samples a pass", batch=8),
         Variant("padded, 8 of similar length a pass", batch=8, grouped=True),
@@ -85,10 +85,10 @@ def variants(shape: str, *, liger: bool) -> list[Variant]:
         less,
     ]
     if fewer > 1:
-        found.append(replace(_PACKED, recompute_every=0, name=f"packed, {_recomputed(0)}"))  # for larger GPUs
+        listed.append(replace(_PACKED, recompute_every=0, name=f"packed, {_recomputed(0)}"))  # for larger GPUs
     if liger:
-        found.append(replace(less, liger=True, name=f"{less.name}, liger"))
-    return found
+        listed.append(replace(less, liger=True, name=f"{less.name}, liger"))
+    return listed
 
 
 def _recomputed(every: int) -> str:

@@ -51,10 +51,10 @@ def admission_template() -> str:
     """The admission policy; its lists come from the values, its names from the release."""
     namespace, name = "the-namespace", "the-policy"
     parts = [_HEADER, "{{- if .Values.admissionPolicy.enabled }}\n"]
-    for one in (policy(name), binding(namespace, name), parameters(namespace)):
-        if one["kind"] == "ConfigMap":
-            one["data"] = {"endpoints": "the-endpoints", "priorityClasses": "the-classes"}
-        parts.append("---\n" + literal(yaml.safe_dump(one, sort_keys=False, width=120)))
+    for manifest in (policy(name), binding(namespace, name), parameters(namespace)):
+        if manifest["kind"] == "ConfigMap":
+            manifest["data"] = {"endpoints": "the-endpoints", "priorityClasses": "the-classes"}
+        parts.append("---\n" + literal(yaml.safe_dump(manifest, sort_keys=False, width=120)))
     text = "".join([*parts, "{{- end }}\n"])
     named = {
         namespace: "{{ .Release.Namespace }}",

@@ -49,13 +49,14 @@ class Known:
 
 def metrics(folder: str) -> tuple[Known, ...]:
     """Every metric that code below a folder registers, by the alphabet."""
-    found = [one for file in sorted((_ROOT / folder).rglob("*.py")) for one in _registered(file)]
+    registered = [metric for file in sorted((_ROOT / folder).rglob("*.py")) for metric in _registered(file)]
     if folder == OPERATOR:
-        found.append(_known(RUNS, "gauge", RUNS_LABELS, RUNS_ABOUT))
-        found += [
-            _known(one.name, "counter" if one.counter else "gauge", (*RUN, *one.labels), one.about) for one in _OF_RUNS
+        registered.append(_known(RUNS, "gauge", RUNS_LABELS, RUNS_ABOUT))
+        registered += [
+            _known(metric.name, "counter" if metric.counter else "gauge", (*RUN, *metric.labels), metric.about)
+            for metric in _OF_RUNS
         ]
-    return tuple(sorted(found, key=lambda one: one.name))
+    return tuple(sorted(registered, key=lambda metric: metric.name))
 
 
 def _known(name: str, type_: Type, labels: tuple[str, ...], about: str) -> Known:
@@ -72,9 +73,9 @@ def _registered(file: Path) -> Iterator[Known]:
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name) or len(node.args) < 2:
             continue
-        name, about = (one.value if isinstance(one, ast.Constant) else None for one in node.args[:2])
+        name, about = (argument.value if isinstance(argument, ast.Constant) else None for argument in node.args[:2])
         if (type_ := _TYPES.get(node.func.id)) and isinstance(name, str) and name.startswith("fabula_"):
-            named = {one.arg: one.value for one in node.keywords}
+            named = {keyword.arg: keyword.value for keyword in node.keywords}
             labels = node.args[2] if len(node.args) > 2 else named.get("labels")
             yield _known(name, type_, tuple(_words(labels, constants)), str(about))
 
@@ -82,8 +83,8 @@ def _registered(file: Path) -> Iterator[Known]:
 def _words(node: ast.expr | None, constants: Mapping[str, ast.expr]) -> Iterator[str]:
     """The texts of a literal list, with the constants of its module."""
     if isinstance(node, ast.List | ast.Tuple):
-        for one in node.elts:
-            yield from _words(one, constants)
+        for element in node.elts:
+            yield from _words(element, constants)
     elif isinstance(node, ast.Starred):
         yield from _words(node.value, constants)
     elif isinstance(node, ast.Name):

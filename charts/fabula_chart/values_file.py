@@ -27,7 +27,7 @@ def schema() -> str:
 def _draft_07(node: Any) -> Any:
     """Pydantic writes 2020-12; of what it uses, draft 7 names `$defs` otherwise and ignores siblings of `$ref`."""
     if isinstance(node, list):
-        return [_draft_07(one) for one in node]
+        return [_draft_07(item) for item in node]
     if not isinstance(node, dict):
         return node
     made = {
@@ -60,7 +60,8 @@ def _block(values: Values, indent: str) -> Iterator[str]:
         for line in textwrap.wrap(_about(field), WIDTH - len(indent)):
             yield f"{indent}# {line}"
         if isinstance(value, list) and (entry := _item_model(field)) is not None:
-            words = f"An entry has: {', '.join(one.alias or name for name, one in entry.model_fields.items())}."
+            parts = ", ".join(part.alias or name for name, part in entry.model_fields.items())
+            words = f"An entry has: {parts}."
             yield from (f"{indent}# {line}" for line in textwrap.wrap(words, WIDTH - len(indent)))
         if isinstance(value, Values):
             yield f"{indent}{key}:"
@@ -114,7 +115,7 @@ def _rows(model: type[BaseModel], values: Values | None, path: str) -> Iterator[
 
 def _item_model(field: FieldInfo) -> type[BaseModel] | None:
     """The model of a list's items, or of an optional block."""
-    for one in getattr(field.annotation, "__args__", ()):
-        if isinstance(one, type) and issubclass(one, BaseModel):
-            return one
+    for argument in getattr(field.annotation, "__args__", ()):
+        if isinstance(argument, type) and issubclass(argument, BaseModel):
+            return argument
     return None

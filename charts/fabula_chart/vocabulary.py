@@ -41,7 +41,7 @@ _OTHERS = {
     "InvalidBucketName",
     "KeyTooLongError",
     "StreamingBench",
-    *(name for one in API_KINDS.values() for name in one.status.own_conditions),
+    *(name for kind in API_KINDS.values() for name in kind.status.own_conditions),
 }
 """Kinds, condition types, codes and benchmarks that stand where a reason might."""
 Entry = tuple[str, str]
@@ -50,28 +50,28 @@ Entry = tuple[str, str]
 
 def reasons(folder: str) -> list[Entry]:
     """Every reason that code below a folder gives, with the sentences that stand beside it, by the alphabet."""
-    found: dict[str, set[str]] = {}
+    by_reason: dict[str, set[str]] = {}
     for file in sorted((_ROOT / folder).rglob("*.py")):
         for node in ast.walk(_spelled_out(ast.parse(file.read_text()))):
             for reason, message in (*_said(node), *(() if file.name in _READ else _alone(node))):
-                sentences = found.setdefault(reason, set())
+                sentences = by_reason.setdefault(reason, set())
                 if message:
                     sentences.add(_FILLED.sub("…", " ".join(message.split())))
     return [
         (f"`{reason}`", "<br>".join(sorted(sentences)) or MEANINGS.get(reason, ""))
-        for reason, sentences in sorted(found.items())
+        for reason, sentences in sorted(by_reason.items())
     ]
 
 
 def events() -> list[Entry]:
     """Reason and type of each event that has a reason of its own, and its sentence."""
-    found: dict[str, set[str]] = {}
+    by_event: dict[str, set[str]] = {}
     for node in _nodes(_PLAN):
         if isinstance(node, ast.Call) and _name(node.func) == "Notice" and len(node.args) > 2:
-            type_, reason, message = (_text(one) for one in node.args[:3])
+            type_, reason, message = (_text(argument) for argument in node.args[:3])
             if type_ and reason:
-                found.setdefault(f"`{reason}` ({type_})", set()).add(_FILLED.sub("…", message or "…"))
-    return [(reason, "<br>".join(sorted(found[reason]))) for reason in sorted(found)]
+                by_event.setdefault(f"`{reason}` ({type_})", set()).add(_FILLED.sub("…", message or "…"))
+    return [(reason, "<br>".join(sorted(by_event[reason]))) for reason in sorted(by_event)]
 
 
 def exit_codes(codes: type[IntEnum], file: str) -> list[Entry]:
@@ -94,7 +94,7 @@ def page() -> str:
         "that tells of it, or beside a count of items; `…` is what is filled in. What has no name here is a pod's or\n"
         "a provider's own word, shown as it came. A change of this page is a change of what scripts may rely on.",
         "## Condition types",
-        f"{', '.join(f'`{one}`' for one in TYPES)}. Beside them some kinds have their own:",
+        f"{', '.join(f'`{type_}`' for type_ in TYPES)}. Beside them some kinds have their own:",
         _conditions(),
         _table("Reasons that the operator gives", "reason", reasons(_PLAN)),
         _table("Reasons that workers give", "reason", reasons(WORKERS)),
@@ -117,15 +117,17 @@ def _table(title: str, head: str, entries: list[Entry]) -> str:
 
 def _conditions() -> str:
     """The conditions that single kinds have."""
-    own = [(kind, named) for kind, one in API_KINDS.items() for named in one.status.own_conditions.items()]
-    rows = [f"| `{name}` | {kind} | {about} |" for kind, (name, about) in own]
+    conditions = [
+        (kind, named) for kind, api_kind in API_KINDS.items() for named in api_kind.status.own_conditions.items()
+    ]
+    rows = [f"| `{name}` | {kind} | {about} |" for kind, (name, about) in conditions]
     return "\n".join(["| type | kind | True says |", "|---|---|---|", *rows])
 
 
 def _metrics(title: str, folder: str) -> str:
     rows = [
-        f"| `{one.name}` | {one.type} | {', '.join(f'`{label}`' for label in one.labels)} | {one.about} |"
-        for one in metrics(folder)
+        f"| `{metric.name}` | {metric.type} | {', '.join(f'`{label}`' for label in metric.labels)} | {metric.about} |"
+        for metric in metrics(folder)
     ]
     return "\n".join([f"## {title}", "", "| metric | type | labels | what it says |", "|---|---|---|---|", *rows])
 
@@ -165,7 +167,7 @@ def _alone(node: ast.AST) -> Iterator[Entry]:
         values, pattern = [node.value], _WORD
     else:
         return
-    for value in (one for given in values for one in _choices(given)):
+    for value in (choice for given in values for choice in _choices(given)):
         if reason := _reason(value, pattern):
             yield reason, ""
         elif isinstance(value, ast.JoinedStr) and pattern is _WORD and " " not in (text := _text(value) or " "):
@@ -190,11 +192,11 @@ def _spelled_out(tree: ast.Module) -> ast.Module:
 
 def _imported(tree: ast.Module) -> dict[str, str]:
     return {
-        one.asname or one.name: known[one.name]
+        alias.asname or alias.name: known[alias.name]
         for node in tree.body
         if isinstance(node, ast.ImportFrom) and node.module and (known := _constants(node.module))
-        for one in node.names
-        if one.name in known
+        for alias in node.names
+        if alias.name in known
     }
 
 
@@ -238,7 +240,7 @@ def _said(node: ast.AST) -> Iterator[Entry]:
     pattern = _REASON
     if isinstance(node, ast.Call):
         values = list(node.args)
-        named = {one.arg: one.value for one in node.keywords}
+        named = {keyword.arg: keyword.value for keyword in node.keywords}
         if "reason" in named and (values or "message" in named):
             values = [named["reason"], named.get("message", values[0] if values else named["reason"])]
             pattern = _WORD
