@@ -126,7 +126,7 @@ def policy(name: str = POLICY) -> dict[str, Any]:
                         "apiGroups": [GROUP],
                         "apiVersions": [VERSION],
                         "operations": ["CREATE", "UPDATE"],
-                        "resources": sorted(one.plural for one in API_KINDS.values()),
+                        "resources": sorted(kind.plural for kind in API_KINDS.values()),
                     }
                 ]
             },

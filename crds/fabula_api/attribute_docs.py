@@ -17,13 +17,13 @@ from pydantic import BaseModel
 @cache
 def attribute_docs(model: type[BaseModel]) -> Mapping[str, str]:
     """Field names to the text below them; those that a model inherits come from where they are declared last."""
-    found: dict[str, str] = {}
+    texts: dict[str, str] = {}
     for owner in reversed(model.__mro__):
         for name in inspect.get_annotations(owner):
-            found.pop(name, None)
+            texts.pop(name, None)
         if issubclass(owner, BaseModel) and owner is not BaseModel:
-            found |= _classes(owner.__module__).get(owner.__qualname__, {})
-    return found
+            texts |= _classes(owner.__module__).get(owner.__qualname__, {})
+    return texts
 
 
 @cache
@@ -37,23 +37,23 @@ def _classes(module: str) -> Mapping[str, Mapping[str, str]]:
 
 
 def _below(node: ast.AST, place: str) -> Iterator[tuple[str, Mapping[str, str]]]:
-    for one in ast.iter_child_nodes(node):
-        if isinstance(one, ast.ClassDef):
-            yield f"{place}{one.name}", _texts(one)
-            yield from _below(one, f"{place}{one.name}.")
-        elif isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef):
-            yield from _below(one, f"{place}{one.name}.<locals>.")
+    for inner in ast.iter_child_nodes(node):
+        if isinstance(inner, ast.ClassDef):
+            yield f"{place}{inner.name}", _texts(inner)
+            yield from _below(inner, f"{place}{inner.name}.")
+        elif isinstance(inner, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield from _below(inner, f"{place}{inner.name}.<locals>.")
         else:
-            yield from _below(one, place)
+            yield from _below(inner, place)
 
 
 def _texts(node: ast.ClassDef) -> dict[str, str]:
-    found = {}
+    texts = {}
     for field, text in zip(node.body, node.body[1:], strict=False):
         match field, text:
             case (
                 ast.AnnAssign(target=ast.Name(id=name)),
                 ast.Expr(value=ast.Constant(value=str(said))),
             ):
-                found[name] = inspect.cleandoc(said)
-    return found
+                texts[name] = inspect.cleandoc(said)
+    return texts

@@ -182,8 +182,8 @@ def value_of(spec: Any, path: str, entry: Any = None) -> Any:
 def camel(path: str) -> str:
     """A dotted snake_case path as a person writes it in YAML."""
 
-    def one(part: str) -> str:
+    def spelt(part: str) -> str:
         head, *tail = part.split("_")
         return head + "".join(word.capitalize() for word in tail)
 
-    return ".".join(one(part) for part in path.split("."))
+    return ".".join(spelt(part) for part in path.split("."))

@@ -83,5 +83,5 @@ _KINDS = frozenset(str(field.alias).partition("/")[0] for field in CallCounts.mo
 
 def is_item(name: str) -> bool:
     """Whether a count is of items, and none of calls."""
-    found = Counted.parse(name)
-    return found is not None and found.kind not in _KINDS
+    counted = Counted.parse(name)
+    return counted is not None and counted.kind not in _KINDS

@@ -23,9 +23,9 @@ def spec_schema(kind: Kind) -> Schema:
     rules = spec.setdefault("x-kubernetes-validations", [])
     for recipe in recipes().values():
         if block_of(kind, recipe) is not None:
-            field, schema, own = _block(kind, recipe)
+            field, schema, block_rules = _block(kind, recipe)
             spec["properties"][field] = schema
-            rules += own
+            rules += block_rules
         rules += _of_recipe(kind, recipe)
     named = ", ".join(f"'{name}'" for name in sorted(recipes()))
     rules.append(
@@ -43,7 +43,7 @@ def _of_recipe(kind: Kind, recipe: Recipe) -> list[Schema]:
     rules: list[Schema] = []
     other = f"self.recipe != '{recipe.name}'"
     if kind == "EvalRun":
-        named = [one.name for one in recipe.sample_formats]
+        named = [sample_format.name for sample_format in recipe.sample_formats]
         rules.append(
             {
                 "rule": f"{other} || !has(self.samples.format) || self.samples.format in {json.dumps(named)}",
@@ -64,16 +64,16 @@ def _of_recipe(kind: Kind, recipe: Recipe) -> list[Schema]:
 
 def _left_out(model: type[BaseModel], path: str, below: str = "self.") -> str:
     """The CEL expression that says that a field has its default: what the API server fills in is no person's word."""
-    at, found = f"{below}{camel(path)}", field_at(model, path)
-    if found is None:
+    at, field = f"{below}{camel(path)}", field_at(model, path)
+    if field is None:
         raise ValueError(f"{model.__name__} has no field {path} that could be left out")
-    if found.default is None:
+    if field.default is None:
         return f"!has({at})"
-    block = found.annotation
+    block = field.annotation
     if isinstance(block, type) and issubclass(block, SpecModel):
         return " && ".join(_left_out(block, name, f"{at}.") for name in block.model_fields)
-    default = found.get_default(call_default_factory=True)
-    default = float(default) if found.annotation is float else default
+    default = field.get_default(call_default_factory=True)
+    default = float(default) if field.annotation is float else default
     return f"size({at}) == 0" if default in ([], {}) else f"{at} == {json.dumps(default)}"
 
 

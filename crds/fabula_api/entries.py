@@ -18,8 +18,8 @@ def entries(stage: Stage, spec: Spec) -> Sequence[Entry]:
     """The entries for each of which a stage runs; nothing for a stage that runs once."""
     if stage.for_each is None:
         return ()
-    found: Sequence[Entry] = value_at(spec, stage.for_each)
-    return found
+    listed: Sequence[Entry] = value_at(spec, stage.for_each)
+    return listed
 
 
 def instance(stage: str, entry: str | None) -> str:

@@ -77,32 +77,32 @@ def _of_the_kind(spec: Spec) -> tuple[External, ...]:
         return (dataset,) if spec.template.foreign else (dataset, External("model", "model", "model", spec.model))
     if not isinstance(spec, EvalRunSpec):
         return ()
-    found = []
+    inputs = []
     if spec.samples.ref is not None:
-        found.append(External("samples", "samples", "samples", ArtifactSource(ref=spec.samples.ref), "DatasetBuild"))
+        inputs.append(External("samples", "samples", "samples", ArtifactSource(ref=spec.samples.ref), "DatasetBuild"))
     for arm in spec.arms:
         field = f"arms[{arm.name}]"
         if engine_of(arm, spec.engine) != "openai":  # of a served model only the name is known
-            found.append(External(f"model/{arm.name}", "model", f"{field}.model", arm.model, arm=arm.name))
+            inputs.append(External(f"model/{arm.name}", "model", f"{field}.model", arm.model, arm=arm.name))
         if arm.adapter:
             name = f"adapter/{arm.name}"
-            found.append(External(name, "adapter", f"{field}.adapter", arm.adapter, "FineTuneRun", arm.name))
+            inputs.append(External(name, "adapter", f"{field}.adapter", arm.adapter, "FineTuneRun", arm.name))
     if "clip-score" in spec.metrics:
-        found.append(External("clipModel", "clipModel", "clipModel", spec.clip_model))
+        inputs.append(External("clipModel", "clipModel", "clipModel", spec.clip_model))
     if spec.human_verdicts is not None:
-        found.append(External("humanVerdicts", "humanVerdicts", "humanVerdicts", spec.human_verdicts))
+        inputs.append(External("humanVerdicts", "humanVerdicts", "humanVerdicts", spec.human_verdicts))
     if spec.embedding_model and "coherence" in spec.metrics:
-        found.append(External("embeddingModel", "embeddingModel", "embeddingModel", spec.embedding_model))
+        inputs.append(External("embeddingModel", "embeddingModel", "embeddingModel", spec.embedding_model))
     if spec.training_set and "training-overlap" in spec.metrics:
-        found.append(External("trainingSet", "trainingSet", "trainingSet", spec.training_set, "DatasetBuild"))
-    return tuple(found)
+        inputs.append(External("trainingSet", "trainingSet", "trainingSet", spec.training_set, "DatasetBuild"))
+    return tuple(inputs)
 
 
 def _of_the_recipe(spec: Spec) -> tuple[External, ...]:
     recipe = recipes().get(spec.recipe)
     if recipe is None or (isinstance(spec, DatasetBuildSpec) and spec.dry_run):
         return ()
-    return tuple(_external(spec, one) for one in recipe.models.get(kind_of(spec), ()) if _is_read(spec, one))
+    return tuple(_external(spec, read) for read in recipe.models.get(kind_of(spec), ()) if _is_read(spec, read))
 
 
 def _is_read(spec: Spec, read: ReadModel) -> bool:
@@ -118,4 +118,4 @@ def _external(spec: Spec, read: ReadModel) -> External:
 
 def unresolved(spec: Spec) -> tuple[External, ...]:
     """Those of which a spec says only where they are."""
-    return tuple(one for one in externals(spec) if one.unresolved)
+    return tuple(external for external in externals(spec) if external.unresolved)

@@ -47,9 +47,9 @@ def can_be_read(model: type[BaseModel], path: str) -> bool:
 
 def fields_named(model: type[BaseModel], name: str, path: str = "") -> Iterator[str]:
     """Paths of all fields of that name; those of a list's entries stand behind `[].`."""
-    for own, field in model.model_fields.items():
-        here = f"{path}{own}"
-        if own == name:
+    for field_name, field in model.model_fields.items():
+        here = f"{path}{field_name}"
+        if field_name == name:
             yield here
         elif (below := model_in(field.annotation)) is not None:
             yield from fields_named(below, name, f"{here}[]." if get_origin(field.annotation) is list else f"{here}.")

@@ -57,7 +57,7 @@ class Rdma(SpecModel):
         },
         {
             "rule": "self.annotations.all(name, "
-            + " || ".join(f"name.startsWith('{one}')" for one in NETWORK_ANNOTATIONS)
+            + " || ".join(f"name.startsWith('{prefix}')" for prefix in NETWORK_ANNOTATIONS)
             + ")",
             "message": f"annotations are those of a network: {', '.join(NETWORK_ANNOTATIONS)}",
             "fieldPath": ".annotations",

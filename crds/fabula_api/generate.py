@@ -30,7 +30,7 @@ def outputs() -> dict[str, str]:
         for crd in crds()
     }
     files["crds/admission-policy.yaml"] = _HEADER + "---\n".join(
-        yaml.safe_dump(one, sort_keys=False, width=120) for one in installation()
+        yaml.safe_dump(document, sort_keys=False, width=120) for document in installation()
     )
     files["docs/api-reference.md"] = reference()
     files["docs/metrics.md"] = page(METRICS)

@@ -52,6 +52,6 @@ def gpu(product: str) -> Gpu | None:
     plain = product.removesuffix("-SHARED")
     if plain in GPUS:
         return GPUS[plain]
-    if found := _SLICE.search(plain) or _SIZE.search(plain):
-        return Gpu(float(found[1]))
+    if size := _SLICE.search(plain) or _SIZE.search(plain):
+        return Gpu(float(size[1]))
     return None

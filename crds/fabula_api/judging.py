@@ -26,7 +26,7 @@ def rubrics_of(spec: EvalRunSpec) -> dict[str, Rubric]:
     """All rubrics that a judge of the run may name: everybody's, its recipe's, its own; a later one goes first."""
     recipe = recipes().get(spec.recipe)
     brought = recipe.rubrics if recipe is not None else ()
-    return RUBRICS | {one.name: one for one in brought} | {one.name: one for one in spec.rubrics}
+    return RUBRICS | {rubric.name: rubric for rubric in brought} | {rubric.name: rubric for rubric in spec.rubrics}
 
 
 def rubric_of(spec: EvalRunSpec, judge: Judge) -> Rubric:
@@ -47,7 +47,7 @@ def pairs_of(spec: EvalRunSpec, judge: Judge) -> list[tuple[str, str]]:
     if judge.pairs == "baseline":
         return [(name, baseline) for name in names if name != baseline]
     # The baseline is what others are held against, wherever it stands.
-    return [(two, one) if one == baseline else (one, two) for one, two in combinations(names, 2)]
+    return [(second, first) if first == baseline else (first, second) for first, second in combinations(names, 2)]
 
 
 def judged_arms(spec: EvalRunSpec, judge: Judge) -> list[str]:
@@ -96,7 +96,7 @@ def judge_usd(spec: EvalRunSpec, judge: Judge) -> float | None:
     of them at the same part of their work; None without a budget."""
     if spec.budget.usd is None:
         return None
-    plans = {one.name: plan_of(spec, one).usd or 0.0 for one in spec.judges}
+    plans = {judge.name: plan_of(spec, judge).usd or 0.0 for judge in spec.judges}
     whole = sum(plans.values())
     return spec.budget.usd * (plans[judge.name] / whole if whole else 1 / len(plans))
 
@@ -106,12 +106,12 @@ def planned_words(spec: EvalRunSpec) -> str | None:
     if not spec.judges:
         return None
     plans = [plan_of(spec, judge) for judge in spec.judges]
-    each = ", ".join(f"{one.judge} {one.calls:,} calls, {_dollars(one.usd)}" for one in plans)
+    each = ", ".join(f"{plan.judge} {plan.calls:,} calls, {_dollars(plan.usd)}" for plan in plans)
     if len(plans) == 1:
         return f"judges: {each}"
-    known = [one.usd for one in plans if one.usd is not None]
+    known = [plan.usd for plan in plans if plan.usd is not None]
     whole = _dollars(sum(known) if len(known) == len(plans) else None)
-    return f"judges: {each}; in all {sum(one.calls for one in plans):,} calls, {whole}"
+    return f"judges: {each}; in all {sum(plan.calls for plan in plans):,} calls, {whole}"
 
 
 def _dollars(usd: float | None) -> str:

@@ -23,11 +23,11 @@ def once(most: int) -> Callable[[Callable[Concatenate[V, P], T]], Callable[Conca
 
         def remembered(value: V, /, *rest: P.args, **named: P.kwargs) -> T:
             key: tuple[Any, ...] = (id(value), *rest, *named.items()) if named else (id(value), *rest)
-            found = known.get(key)
+            kept = known.get(key)
             # The value is held, so that no other one gets its identity.
-            if found is not None:
+            if kept is not None:
                 known.move_to_end(key)
-                return found[1]
+                return kept[1]
             result = function(value, *rest, **named)
             known[key] = (value, result)
             if len(known) > most:

@@ -42,11 +42,11 @@ def without_secrets(text: str) -> str:
     An unforeseen exception quotes the request that failed, and a presigned URL is a credential.
     """
 
-    def address(found: re.Match[str]) -> str:
-        scheme, user, place, rest = found.groups()
+    def address(match: re.Match[str]) -> str:
+        scheme, user, place, rest = match.groups()
         return f"{scheme}{'***@' if user else ''}{place}{f'{rest[0]}***' if rest else ''}"
 
-    return _HEADER.sub(lambda found: f"{found[1]}{found[2]}***", _URL.sub(address, text))
+    return _HEADER.sub(lambda match: f"{match[1]}{match[2]}***", _URL.sub(address, text))
 
 
 _NO_REASON = re.compile("[^A-Za-z0-9_]+")
@@ -79,11 +79,11 @@ def read_json(data: str | bytes, depth: int = DEPTH) -> Any:
     level = [value]
     for _ in range(depth + 1):
         inner: list[Any] = []
-        for one in level:
-            if isinstance(one, dict):
-                inner += one.values()
-            elif isinstance(one, list):
-                inner += one
+        for node in level:
+            if isinstance(node, dict):
+                inner += node.values()
+            elif isinstance(node, list):
+                inner += node
         if not inner:
             return value
         level = inner
@@ -102,9 +102,9 @@ def _safe(value: Any) -> Any:
     if isinstance(value, str):
         return plain(value)
     if isinstance(value, dict):
-        return {plain(key): _safe(one) for key, one in value.items()}
+        return {plain(key): _safe(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_safe(one) for one in value]
+        return [_safe(item) for item in value]
     if isinstance(value, int) and abs(value) > MOST:
         raise ValueError(f"a whole number of {value.bit_length()} bits is none that JSON's readers agree on")
     return value

@@ -57,5 +57,5 @@ STORY = Rubric(
     ],
 )
 """The rubric of a judge that names none."""
-RUBRICS: dict[str, Rubric] = {one.name: one for one in (STORY,)}
+RUBRICS: dict[str, Rubric] = {rubric.name: rubric for rubric in (STORY,)}
 """Those of every recipe."""

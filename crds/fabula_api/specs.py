@@ -28,19 +28,19 @@ DEFAULT: str = RunSpec.model_fields["recipe"].default
 def spec_type(kind: Kind, recipe: str) -> type[DatasetBuildSpec] | type[FineTuneRunSpec] | type[EvalRunSpec]:
     """The model of a kind's spec under a recipe; of an unknown recipe, what every recipe has."""
     installed = recipes().get(recipe)
-    return _own(installed, kind) if installed else API_KINDS[kind].spec
+    return _spec_model(installed, kind) if installed else API_KINDS[kind].spec
 
 
-def _own(recipe: Recipe, kind: Kind) -> type[DatasetBuildSpec] | type[FineTuneRunSpec] | type[EvalRunSpec]:
-    own = recipe.specs.get(kind, API_KINDS[kind].spec)
-    if not issubclass(own, API_KINDS[kind].spec):  # as `problem_of` has seen to
-        raise TypeError(f"recipe {recipe.name}: {own.__name__} is no {API_KINDS[kind].spec.__name__}")
-    return own
+def _spec_model(recipe: Recipe, kind: Kind) -> type[DatasetBuildSpec] | type[FineTuneRunSpec] | type[EvalRunSpec]:
+    spec = recipe.specs.get(kind, API_KINDS[kind].spec)
+    if not issubclass(spec, API_KINDS[kind].spec):  # as `problem_of` has seen to
+        raise TypeError(f"recipe {recipe.name}: {spec.__name__} is no {API_KINDS[kind].spec.__name__}")
+    return spec
 
 
 def kind_of(spec: Spec) -> Kind:
     """The kind that has such a spec."""
-    return next(kind for kind, one in API_KINDS.items() if isinstance(spec, one.spec))
+    return next(kind for kind, definition in API_KINDS.items() if isinstance(spec, definition.spec))
 
 
 def parse_spec(kind: Kind, wire: Mapping[str, Any]) -> Spec:
@@ -55,9 +55,9 @@ def parse_spec(kind: Kind, wire: Mapping[str, Any]) -> Spec:
         raise ValidationError.from_exception_data(kind, [_twice(block, wire)])
     given = {key: value for key, value in wire.items() if key != PARAMETERS} | {block: wire[PARAMETERS]}
     try:
-        return _own(recipe, kind).model_validate(given)
+        return _spec_model(recipe, kind).model_validate(given)
     except ValidationError as error:
-        raise ValidationError.from_exception_data(kind, [_renamed(one, block) for one in error.errors()]) from None
+        raise ValidationError.from_exception_data(kind, [_renamed(flaw, block) for flaw in error.errors()]) from None
 
 
 def _twice(block: str, wire: Mapping[str, Any]) -> InitErrorDetails:

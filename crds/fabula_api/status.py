@@ -161,6 +161,6 @@ class RunStatus(StatusModel):
         """The JSON Schema, whose conditions are described with the kind's own."""
         schema = super().__get_pydantic_json_schema__(core, handler)
         conditions = handler.resolve_ref_schema(schema)["properties"]["conditions"]
-        own = "".join(f"; {name}: {about}" for name, about in cls.own_conditions.items())
-        conditions["description"] = f"{attribute_docs(cls)['conditions']}{own}."
+        meanings = "".join(f"; {name}: {about}" for name, about in cls.own_conditions.items())
+        conditions["description"] = f"{attribute_docs(cls)['conditions']}{meanings}."
         return schema

@@ -54,7 +54,7 @@ def _bounds(schema: Schema) -> str:
     low, high = schema.get("minimum"), schema.get("maximum")
     least = None if low is None else f"above {low}" if schema.get("exclusiveMinimum") else f"at least {low}"
     most = None if high is None else f"below {high}" if schema.get("exclusiveMaximum") else f"at most {high}"
-    words = ", ".join(one for one in (least, most) if one)
+    words = ", ".join(bound for bound in (least, most) if bound)
     return f"{words[:1].upper()}{words[1:]}." if words else ""
 
 

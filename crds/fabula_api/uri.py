@@ -41,14 +41,14 @@ def uris_of(spec: BaseModel) -> Iterator[tuple[str, str]]:
 
 def _uris(value: Any, field: str) -> Iterator[tuple[str, str]]:
     if isinstance(value, dict):
-        for key, one in value.items():
-            if key == "uri" and isinstance(one, str):
-                yield f"{field}{key}", one
-            elif isinstance(one, dict | list):
-                yield from _uris(one, f"{field}{key}.")
+        for key, item in value.items():
+            if key == "uri" and isinstance(item, str):
+                yield f"{field}{key}", item
+            elif isinstance(item, dict | list):
+                yield from _uris(item, f"{field}{key}.")
     elif isinstance(value, list):
-        for number, one in enumerate(value):
-            yield from _uris(one, f"{field.removesuffix('.')}[{number}].")
+        for number, item in enumerate(value):
+            yield from _uris(item, f"{field.removesuffix('.')}[{number}].")
 
 
 @lru_cache(maxsize=4096)

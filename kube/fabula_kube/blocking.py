@@ -63,13 +63,13 @@ class Client:
     def list(self, resource: Resource, namespace: str | None, labels: str | None = None) -> list[Obj]:
         """All objects, of one namespace or of all, with apiVersion and kind filled in."""
         params = {"limit": str(PAGE), **({"labelSelector": labels} if labels else {})}
-        found: list[Obj] = []
+        objects: list[Obj] = []
         while True:
             page = self.request("GET", resource.path(namespace), params=params)
             for item in page.get("items") or ():
-                found.append({"apiVersion": resource.api_version, "kind": resource.kind} | item)
+                objects.append({"apiVersion": resource.api_version, "kind": resource.kind} | item)
             if not (token := page["metadata"].get("continue")):
-                return found
+                return objects
             params["continue"] = token
 
     def review(self, resource: Resource, namespace: str | None, spec: Obj) -> Obj:

@@ -113,9 +113,9 @@ def _read(files: str) -> tuple[Named, Named, str | None]:
     for path in (Path(part).expanduser() for part in files.split(os.pathsep) if part):
         try:
             config = yaml.safe_load(path.read_text()) or {}
-            for found, many, one in ((contexts, "contexts", "context"), (users, "users", "user")):
+            for named, many, singular in ((contexts, "contexts", "context"), (users, "users", "user")):
                 for item in config.get(many) or ():
-                    found.setdefault(item["name"], item.get(one) or {})
+                    named.setdefault(item["name"], item.get(singular) or {})
         except FileNotFoundError:
             continue
         except (OSError, yaml.YAMLError, AttributeError, KeyError, TypeError) as error:

@@ -152,7 +152,7 @@ class WorkQueue(Generic[K]):
         self._taken += 1
         due = [lane for lane in self._lanes if len(lane)]
         # Empty lanes are left out, so each has one that is oldest.
-        lane = due[0] if self._taken % TURN else min(due, key=lambda one: one.oldest() or 0.0)
+        lane = due[0] if self._taken % TURN else min(due, key=lambda lane: lane.oldest() or 0.0)
         key = lane.pop()
         self._active.add(key)
         return key

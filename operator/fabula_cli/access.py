@@ -38,10 +38,10 @@ def _completed(ctx: typer.Context, incomplete: str) -> list[str]:
         runs = access(given.get("kubeconfig"), given.get("context"), given.get("namespace")).runs()
     except Exception:
         return []
-    found = [f"{API_KINDS[run.identity.kind].short}/{run.identity.name}" for run in runs]
+    offered = [f"{API_KINDS[run.identity.kind].short}/{run.identity.name}" for run in runs]
     if incomplete:
-        found += sorted({run.identity.name for run in runs})
-    return [name for name in found if name.startswith(incomplete)]
+        offered += sorted({run.identity.name for run in runs})
+    return [name for name in offered if name.startswith(incomplete)]
 
 
 Runs = Annotated[list[str] | None, typer.Argument(help="KIND/NAME or NAME. Default: all.", autocompletion=_completed)]
@@ -63,13 +63,13 @@ class Access:
         """The named runs, or all; oldest first. Raises CommandFailed for a name that no run has."""
         wanted = [named(name) for name in names]
         kinds = {kind for kind, _ in wanted if kind} if wanted and all(kind for kind, _ in wanted) else set(RESOURCES)
-        found: list[tuple[str, Run]] = []
+        dated: list[tuple[str, Run]] = []
         for kind, resource in RESOURCES.items():
             if kind not in kinds:
                 continue
             for obj in self.client.list(resource, None if self.everywhere else self.namespace):
-                found.append((str(obj["metadata"].get("creationTimestamp") or ""), Run.from_object(obj)))
-        runs = [run for _, run in sorted(found, key=lambda one: (one[0], one[1].identity.namespace))]
+                dated.append((str(obj["metadata"].get("creationTimestamp") or ""), Run.from_object(obj)))
+        runs = [run for _, run in sorted(dated, key=lambda dated_run: (dated_run[0], dated_run[1].identity.namespace))]
         if not wanted:
             return runs
         chosen = [run for run in runs if any(fits(run, kind, name) for kind, name in wanted)]

@@ -73,7 +73,10 @@ def install(kubeconfig: Path) -> None:
 
 def _established(client: Client, name: str) -> bool:
     status = client.get(kinds.CRD, None, name).get("status") or {}
-    return any(one["type"] == "Established" and one["status"] == "True" for one in status.get("conditions") or ())
+    return any(
+        condition["type"] == "Established" and condition["status"] == "True"
+        for condition in status.get("conditions") or ()
+    )
 
 
 def write_operator_kubeconfig(admin: Path, target: Path) -> None:

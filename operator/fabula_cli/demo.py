@@ -64,26 +64,26 @@ def prepare_input(artifact_root: str, tell: PlainDisplay, example: str = "quicks
 def applied(said: str) -> list[Named]:
     """The runs that kubectl says it has applied, a line each: `finetunerun.fabula.dev/stories created`."""
     kinds: dict[str, Kind] = {kind.lower(): kind for kind in API_KINDS}
-    found = re.findall(rf"^([a-z]+)\.{re.escape(GROUP)}/(\S+) ", said, re.MULTILINE)
-    return [(kinds[word], name) for word, name in found if word in kinds]
+    matches = re.findall(rf"^([a-z]+)\.{re.escape(GROUP)}/(\S+) ", said, re.MULTILINE)
+    return [(kinds[word], name) for word, name in matches if word in kinds]
 
 
 def with_needed(wanted: Iterable[Named], look: Callable[[Kind, str], Run | None]) -> list[Run]:
     """The runs, with those that they name and those that these name; what is needed stands before what needs it."""
-    found: dict[Named, Run | None] = {}
+    ordered: dict[Named, Run | None] = {}
 
-    def add(one: Named) -> None:
-        if one not in found:
-            found[one] = None  # a circle of names ends here
-            run = look(*one) or Run(*one, {"state": "Pending", "reason": "NotFound"})
+    def add(run_name: Named) -> None:
+        if run_name not in ordered:
+            ordered[run_name] = None  # a circle of names ends here
+            run = look(*run_name) or Run(*run_name, {"state": "Pending", "reason": "NotFound"})
             for needed in sorted(named_runs(run.kind, run.spec)):
                 add(needed)
-            del found[one]
-            found[one] = run
+            del ordered[run_name]
+            ordered[run_name] = run
 
-    for one in wanted:
-        add(one)
-    return [run for run in found.values() if run is not None]
+    for run_name in wanted:
+        add(run_name)
+    return [run for run in ordered.values() if run is not None]
 
 
 def follow(home: Home, namespace: str, show: Display, minutes: float, wanted: Iterable[Named]) -> list[Run]:

@@ -80,11 +80,11 @@ def judge(facts: Facts, now: datetime) -> list[Check]:
 
 def fields(schema: dict[str, Any], path: str = "") -> set[str]:
     """Every field of a schema, as a dotted path."""
-    found = set()
+    paths = set()
     for name, below in schema.get("properties", {}).items():
         inner = below.get("items", below) if below.get("type") == "array" else below
-        found |= {f"{path}{name}"} | fields(inner, f"{path}{name}.")
-    return found
+        paths |= {f"{path}{name}"} | fields(inner, f"{path}{name}.")
+    return paths
 
 
 def _kinds(facts: Facts) -> list[Check]:
@@ -98,7 +98,7 @@ def _kinds(facts: Facts) -> list[Check]:
             checks.append(Check(kind, "MISSING", "is not installed: helm install with crds.enabled, or apply crds/"))
             continue
         ours = crd(kind)["spec"]["versions"][0]
-        version = next((one for one in served["spec"]["versions"] if one["name"] == ours["name"]), None)
+        version = next((offered for offered in served["spec"]["versions"] if offered["name"] == ours["name"]), None)
         if version is None or not version.get("served"):
             checks.append(Check(kind, "MISSING", f"version {ours['name']} is not served: upgrade the CRDs"))
             continue
@@ -188,16 +188,16 @@ def _gpus(facts: Facts) -> Check:
     if not having:
         words = f"no node offers {GPU}: only runs with device cpu can start. Install NVIDIA's GPU operator"
         return Check("GPUs", "NOTE", words)
-    products = {(one["metadata"].get("labels") or {}).get(PRODUCT) for one in having}
-    count = sum(int(_allocatable(one)[GPU]) for one in having)
+    products = {(node["metadata"].get("labels") or {}).get(PRODUCT) for node in having}
+    count = sum(int(_allocatable(node)[GPU]) for node in having)
     if None in products:
         words = f"{count} on {len(having)} nodes, but a node has no label {PRODUCT}, by which topology.product selects"
         return Check("GPUs", "MISSING", f"{words}: install GPU feature discovery, or set the label")
-    unknown = sorted(one for one in products if one and gpu(one) is None)
+    unknown = sorted(product for product in products if product and gpu(product) is None)
     if unknown:
         words = f"{count}; the memory of {', '.join(unknown)} is not known, so preflight does not compare it"
         return Check("GPUs", "NOTE", words)
-    return Check("GPUs", "OK", f"{count} on {len(having)} nodes: {', '.join(sorted(one for one in products if one))}")
+    return Check("GPUs", "OK", f"{count} on {len(having)} nodes: {', '.join(sorted(filter(None, products)))}")
 
 
 def _quotas(facts: Facts) -> Check:
@@ -207,18 +207,18 @@ def _quotas(facts: Facts) -> Check:
     if not facts.quotas:
         return Check(about, "OK", f"no ResourceQuota bounds namespace {facts.namespace}")
     spent = []
-    for one in facts.quotas:
-        status = one.get("status") or {}
+    for quota in facts.quotas:
+        status = quota.get("status") or {}
         hard, used = status.get("hard") or {}, status.get("used") or {}
         spent += [
-            f"{one['metadata']['name']}: {used[name]} of {hard[name]} {name}"
+            f"{quota['metadata']['name']}: {used[name]} of {hard[name]} {name}"
             for name in sorted(hard)
             if name in used and _amount(used[name]) >= _amount(hard[name])
         ]
     if spent:
         words = "so pods that ask for more are refused (FailedCreate, exceeded quota). Finish or suspend runs, or"
         return Check(about, "MISSING", f"{'; '.join(spent)} are used, {words} raise it")
-    names = ", ".join(str(one["metadata"]["name"]) for one in facts.quotas)
+    names = ", ".join(str(quota["metadata"]["name"]) for quota in facts.quotas)
     return Check(about, "OK", f"there is room in {names}")
 
 
@@ -230,7 +230,7 @@ def _amount(text: object) -> Decimal:
 def gpus_of(facts: Facts) -> list[dict[str, Any]]:
     """The nodes that offer GPUs."""
     nodes = () if isinstance(facts.nodes, Unseen) else facts.nodes
-    return [one for one in nodes if int(_allocatable(one).get(GPU, 0)) > 0]
+    return [node for node in nodes if int(_allocatable(node).get(GPU, 0)) > 0]
 
 
 def _allocatable(node: dict[str, Any]) -> dict[str, Any]:

@@ -85,7 +85,7 @@ def too_narrow(names: Iterable[str], width: int) -> bool:
 
 def lines(told: Iterable[str]) -> Group:
     """Each on as many lines as it takes."""
-    return Group(*(Text(plain(one), overflow="fold") for one in told))
+    return Group(*(Text(plain(line), overflow="fold") for line in told))
 
 
 class LiveDisplay:
@@ -169,7 +169,7 @@ class Figures:
 
     def _lines(self) -> Iterator[Text]:
         headings, rows = self.rows[0][1:], self.rows[1:]
-        width = max((len(plain(one)) for one in headings), default=0)
+        width = max((len(plain(heading)) for heading in headings), default=0)
         if self.title:
             yield shown(self.title, "italic")
         for name, *cells in rows:

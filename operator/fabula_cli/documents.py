@@ -46,10 +46,10 @@ class Document:
                         yield key.value, key.start_mark.line + 1
                     names.add(str(key.value))
                     below.append(value)
-            for one in below:
-                if id(one) not in seen:  # an alias is the node that it names
-                    seen.add(id(one))
-                    blocks.append(one)
+            for inner in below:
+                if id(inner) not in seen:  # an alias is the node that it names
+                    seen.add(id(inner))
+                    blocks.append(inner)
 
 
 def _below(node: yaml.Node, part: str) -> tuple[int, yaml.Node] | None:
@@ -71,11 +71,13 @@ def read(files: Sequence[Path]) -> Iterator[Document]:
         if str(path) == "-":
             yield from documents("stdin", sys.stdin.read())
             continue
-        inside = sorted(one for one in path.iterdir() if one.suffix in (".yaml", ".yml")) if path.is_dir() else [path]
+        inside = (
+            sorted(file for file in path.iterdir() if file.suffix in (".yaml", ".yml")) if path.is_dir() else [path]
+        )
         if not inside:
             raise CommandFailed(Exit.ABSENT, f"there is no .yaml file in {path}")
-        for one in inside:
-            yield from documents(str(one), _text(one))
+        for file in inside:
+            yield from documents(str(file), _text(file))
 
 
 def _text(path: Path) -> str:
@@ -118,5 +120,5 @@ def _objects(file: str, node: yaml.Node, value: Any) -> Iterator[Document]:
     if not isinstance(items, list) or below is None:
         yield Document(file, node, value)
         return
-    for one, item in zip(below[1].value, items, strict=True):
-        yield Document(file, one, item)
+    for item_node, item in zip(below[1].value, items, strict=True):
+        yield Document(file, item_node, item)

@@ -46,15 +46,15 @@ def examine(reach: Access, root: str | None) -> Facts:
     release = _release(reach, deployments)
     return Facts(
         namespace=space,
-        crds=seen(lambda: {str(one["metadata"]["name"]): one for one in client.list(CRD, None)}),
-        user_rights=seen(lambda: [_own_right(reach, *one) for one in _wanted()]),
+        crds=seen(lambda: {str(crd["metadata"]["name"]): crd for crd in client.list(CRD, None)}),
+        user_rights=seen(lambda: [_own_right(reach, *right) for right in _wanted()]),
         account="/".join(account) if account else None,
         operator_rights=seen(lambda: _operator_rights(reach, account)) if account else (),
         leases=seen(lambda: _leases(reach, release)),
         deployments=deployments,
         nodes=seen(lambda: client.list(NODE, None)),
         local_queues=seen(lambda: _names(client.list(reach.served(_LOCAL_QUEUE), space))),
-        monitors=seen(lambda: [name for one in _MONITORS for name in _names(client.list(one, None, _LABELLED))]),
+        monitors=seen(lambda: [name for kind in _MONITORS for name in _names(client.list(kind, None, _LABELLED))]),
         secret=_secret(reach, release),
         quotas=_quotas(reach),
         cache=_cache(reach, release),
@@ -67,7 +67,7 @@ def examine(reach: Access, root: str | None) -> Facts:
 
 
 def _names(objects: list[Obj]) -> list[str]:
-    return sorted(str(one["metadata"]["name"]) for one in objects)
+    return sorted(str(obj["metadata"]["name"]) for obj in objects)
 
 
 def _leases(reach: Access, release: Installation | Unseen | None) -> list[dict[str, Any]]:
@@ -75,10 +75,14 @@ def _leases(reach: Access, release: Installation | Unseen | None) -> list[dict[s
     cluster that is called `fabula` have Leases of that name too."""
     if isinstance(release, Installation):
         return [
-            one for one in reach.client.list(LEASE, release.lease[0]) if one["metadata"]["name"] == release.lease[1]
+            lease
+            for lease in reach.client.list(LEASE, release.lease[0])
+            if lease["metadata"]["name"] == release.lease[1]
         ]
-    leases = [one for one in reach.client.list(LEASE, None) if not one["metadata"]["namespace"].startswith("kube-")]
-    return [one for one in leases if _OURS in str(one["metadata"]["name"])]
+    leases = [
+        lease for lease in reach.client.list(LEASE, None) if not lease["metadata"]["namespace"].startswith("kube-")
+    ]
+    return [lease for lease in leases if _OURS in str(lease["metadata"]["name"])]
 
 
 def _quotas(reach: Access) -> list[dict[str, Any]] | Unseen:
@@ -123,7 +127,9 @@ def _account(deployments: list[dict[str, Any]] | Unseen) -> tuple[str, str] | No
 def _wanted() -> list[tuple[str, str, str, str]]:
     """(verb, group, resource, subresource) of what this command and kubectl do for a user."""
     runs = [
-        (verb, GROUP, one.plural, "") for one in API_KINDS.values() for verb in ("create", "list", "patch", "delete")
+        (verb, GROUP, api_kind.plural, "")
+        for api_kind in API_KINDS.values()
+        for verb in ("create", "list", "patch", "delete")
     ]
     return [*runs, ("list", "", "pods", ""), ("get", "", "pods", "log")]
 
@@ -135,14 +141,14 @@ def _own_right(reach: Access, verb: str, group: str, resource: str, below: str) 
 
 
 def _operator_rights(reach: Access, account: tuple[str, str]) -> list[Right]:
-    found = []
+    rights = []
     for rule in CLUSTER_RULES:
         for group in rule["apiGroups"]:
             for resource in rule["resources"]:
                 for verb in rule["verbs"]:
                     names = rule.get("resourceNames", [None])
-                    found.append(_right_of(reach, account, verb, group, resource, names[0]))
-    return found
+                    rights.append(_right_of(reach, account, verb, group, resource, names[0]))
+    return rights
 
 
 def _right_of(reach: Access, account: tuple[str, str], verb: str, group: str, resource: str, name: str | None) -> Right:

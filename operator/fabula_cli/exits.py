@@ -49,9 +49,9 @@ def told() -> Iterator[None]:
     except CommandFailed as error:
         raise _ended(error.code, str(error)) from None
     except Exception as error:
-        if (found := _of_a_cluster(error)) is None:
+        if (end := _of_a_cluster(error)) is None:
             raise
-        raise _ended(*found) from None
+        raise _ended(*end) from None
     except KeyboardInterrupt:
         raise typer.Exit(Exit.INTERRUPTED) from None
 

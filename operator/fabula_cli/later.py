@@ -36,12 +36,12 @@ def group_of(laters: tuple[Later, ...]) -> type[TyperGroup]:
     class WithLaters(TyperGroup):
         def __init__(self, **settings: Any) -> None:
             super().__init__(**settings)
-            self.commands = {**{one.name: one for one in laters}, **self.commands}  # type: ignore[misc]
+            self.commands = {**{later.name: later for later in laters}, **self.commands}  # type: ignore[misc]
 
         def get_command(self, ctx: Any, cmd_name: str) -> Any:
-            found: Any = self.commands.get(cmd_name)
-            if isinstance(found, Later):
-                self.commands[cmd_name] = found = found.load()
-            return found
+            command: Any = self.commands.get(cmd_name)
+            if isinstance(command, Later):
+                self.commands[cmd_name] = command = command.load()
+            return command
 
     return WithLaters

@@ -50,7 +50,7 @@ def question(named: Sequence[Path], sample: str | None = None) -> Question:
     for path in named:
         place = path.expanduser()
         if place.is_dir():
-            inner = sorted(one for one in place.iterdir() if one.suffix.lower() in _PICTURES)
+            inner = sorted(file for file in place.iterdir() if file.suffix.lower() in _PICTURES)
             if not inner:
                 raise CommandFailed(Exit.ABSENT, f"{path} has no pictures ({' '.join(sorted(_PICTURES))})")
             files += inner
@@ -69,16 +69,16 @@ def listen(talk: Talk, complain: Callable[[str], None]) -> Iterator[Talk]:
         if words in ("/quit", "/exit"):
             return
         try:
-            found = heard(talk, words)
+            next_talk = heard(talk, words)
         except CommandFailed as error:
             complain(str(error))
             continue
-        if found is None:
+        if next_talk is None:
             if words:
                 complain(f"{words.split()[0]} is none of these")
                 sys.stderr.write(f"{HELP}\n")
             continue
-        talk = found
+        talk = next_talk
         if talk.question is None:
             complain("name pictures first")
             continue
@@ -104,13 +104,13 @@ def _paths(line: str) -> list[Path] | None:
         words = shlex.split(line)
     except ValueError:  # an apostrophe
         return None
-    found: list[Path] = []
+    paths: list[Path] = []
     for word in words:
         whole = str(Path(word).expanduser())
-        found += [Path(one) for one in sorted(glob.glob(whole))] or [Path(whole)]
-    there = [path.exists() for path in found]
-    alike = [path.suffix.lower() in _PICTURES for path in found]
-    return found if all(there) or any(alike) else None
+        paths += [Path(match) for match in sorted(glob.glob(whole))] or [Path(whole)]
+    there = [path.exists() for path in paths]
+    alike = [path.suffix.lower() in _PICTURES for path in paths]
+    return paths if all(there) or any(alike) else None
 
 
 def _lines() -> Iterator[str]:

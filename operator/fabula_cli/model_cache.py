@@ -91,10 +91,14 @@ def _filled(cache: CacheSeen) -> Check:
     if not cache.jobs:
         words = "no Job fills it (workers.modelCache.models): a model comes when a run first asks for it"
         return Check(ABOUT, "OK", words)
-    newest = max(cache.jobs, key=lambda one: str(one["metadata"].get("creationTimestamp") or ""))
+    newest = max(cache.jobs, key=lambda job: str(job["metadata"].get("creationTimestamp") or ""))
     name = newest["metadata"]["name"]
     models = ", ".join(newest["spec"]["template"]["spec"]["containers"][0].get("args") or ())
-    ends = {one["type"] for one in (newest.get("status") or {}).get("conditions") or () if one["status"] == "True"}
+    ends = {
+        condition["type"]
+        for condition in (newest.get("status") or {}).get("conditions") or ()
+        if condition["status"] == "True"
+    }
     if "Complete" in ends:
         return Check(ABOUT, "OK", f"Job {name} has filled it with {models}")
     last = _last_word(cache, name)

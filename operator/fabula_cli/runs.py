@@ -13,7 +13,7 @@ from fabula_kube.blocking import Client
 from fabula_kube.errors import ApiError
 from fabula_kube.resource import Resource
 
-RESOURCES = {kind: Resource(GROUP, VERSION, kind, one.plural) for kind, one in API_KINDS.items()}
+RESOURCES = {kind: Resource(GROUP, VERSION, kind, definition.plural) for kind, definition in API_KINDS.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Run:
     def condition(self, type_: str) -> dict[str, str]:
         """The condition of that type; empty where there is none."""
         conditions: list[dict[str, str]] = self.status.get("conditions") or []
-        return next((one for one in conditions if one.get("type") == type_), {})
+        return next((condition for condition in conditions if condition.get("type") == type_), {})
 
     def standing(self) -> str:
         """Why it is not at its end, in a line."""
@@ -82,8 +82,8 @@ class Run:
     def artifact(self) -> str | None:
         """URI of what the run made."""
         for made in ("artifact", "adapter", "model", "report"):
-            if found := self.status.get(made):
-                return str(found.get("uri"))
+            if artifact := self.status.get(made):
+                return str(artifact.get("uri"))
         return None
 
     def failure(self) -> list[str]:
@@ -104,13 +104,13 @@ class Run:
 def read(client: Client, kind: Kind, name: str, namespace: str) -> Run | None:
     """The run, or None when there is no such object."""
     try:
-        found = client.get(RESOURCES[kind], namespace, name)
+        obj = client.get(RESOURCES[kind], namespace, name)
     except ApiError as error:
         if error.not_found:
             return None
         raise
-    status, spec = dict(found.get("status") or {}), dict(found.get("spec") or {})
-    return Run(kind, name, status, spec, int(found["metadata"].get("generation") or 0))
+    status, spec = dict(obj.get("status") or {}), dict(obj.get("spec") or {})
+    return Run(kind, name, status, spec, int(obj["metadata"].get("generation") or 0))
 
 
 def read_all(kubeconfig: Path) -> list[Run]:

@@ -122,7 +122,9 @@ def _tuned(
 
     # A bare word is a run's name, even where a folder has it too that holds nothing tuned.
     folder = Path(named).expanduser()
-    told_as_path = named.startswith(("~", ".")) or "/" in named or any((folder / one).is_file() for one in _TUNED_FILES)
+    told_as_path = (
+        named.startswith(("~", ".")) or "/" in named or any((folder / file).is_file() for file in _TUNED_FILES)
+    )
     if "://" in named or (folder.exists() and told_as_path):
         return Tuned(named, name=named), root
     if named.startswith(("/", ".", "~")) or named.count("/") > 1:

@@ -34,8 +34,8 @@ def operators(reach: Access) -> list[dict[str, Any]]:
 
 def root_told(deployments: list[dict[str, Any]]) -> str | None:
     """The artifact root that an operator's Deployment gives it."""
-    for one in deployments:
-        for container in one["spec"]["template"]["spec"].get("containers", ()):
+    for deployment in deployments:
+        for container in deployment["spec"]["template"]["spec"].get("containers", ()):
             for word in (*container.get("command", ()), *container.get("args", ())):
                 if word.startswith(_OPTION):
                     return str(word.removeprefix(_OPTION))

@@ -9,7 +9,7 @@ from fabula_api.recipes import API_KINDS
 from fabula_operator.render.status_ca import CONFIG_MAP
 
 NAME = "fabula-operator"
-_RUNS = sorted(one.plural for one in API_KINDS.values())
+_RUNS = sorted(definition.plural for definition in API_KINDS.values())
 
 CLUSTER_RULES: tuple[dict[str, list[str]], ...] = (
     {"apiGroups": [GROUP], "resources": _RUNS, "verbs": ["get", "list", "watch", "delete"]},
@@ -52,16 +52,16 @@ def cluster_role(name: str = NAME, lease: str = NAME) -> dict[str, Any]:
     return _role("ClusterRole", {"name": name}, (*CLUSTER_RULES, *lease_rules(lease)))
 
 
-def namespaced(namespace: str, own: str, account: str = NAME, lease: str = NAME) -> list[dict[str, Any]]:
-    """Roles and bindings of an operator that watches one namespace and runs in its `own`: nothing reaches beyond the
+def namespaced(namespace: str, home: str, account: str = NAME, lease: str = NAME) -> list[dict[str, Any]]:
+    """Roles and bindings of an operator that watches one namespace and runs in `home`: nothing reaches beyond the
     two but TokenReviews, which have no namespace."""
     rules = tuple(rule for rule in CLUSTER_RULES if rule not in REVIEW_RULES)
     roles = [
         _role("Role", {"name": NAME, "namespace": namespace}, rules),
-        _role("Role", {"name": f"{NAME}-lease", "namespace": own}, lease_rules(lease)),
-        _role("ClusterRole", {"name": f"{NAME}-{own}-reviews"}, REVIEW_RULES),
+        _role("Role", {"name": f"{NAME}-lease", "namespace": home}, lease_rules(lease)),
+        _role("ClusterRole", {"name": f"{NAME}-{home}-reviews"}, REVIEW_RULES),
     ]
-    return [*roles, *(_binding(role, own, account) for role in roles)]
+    return [*roles, *(_binding(role, home, account) for role in roles)]
 
 
 def _role(kind: str, metadata: dict[str, str], rules: tuple[dict[str, list[str]], ...]) -> dict[str, Any]:
@@ -70,14 +70,14 @@ def _role(kind: str, metadata: dict[str, str], rules: tuple[dict[str, list[str]]
     }  # fmt: skip
 
 
-def _binding(role: dict[str, Any], own: str, account: str) -> dict[str, Any]:
+def _binding(role: dict[str, Any], home: str, account: str) -> dict[str, Any]:
     kind, metadata = role["kind"], role["metadata"]
     return {
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": f"{kind}Binding",
         "metadata": dict(metadata),
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": metadata["name"]},
-        "subjects": [{"kind": "ServiceAccount", "name": account, "namespace": own}],
+        "subjects": [{"kind": "ServiceAccount", "name": account, "namespace": home}],
     }
 
 

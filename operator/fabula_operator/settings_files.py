@@ -26,18 +26,18 @@ def groups_in(path: str) -> tuple[QuotaGroup, ...]:
 
 def places(text: str) -> tuple[str, ...]:
     """`URI,...` one by one."""
-    return tuple(filter(None, (one.strip() for one in text.split(","))))
+    return tuple(filter(None, (part.strip() for part in text.split(","))))
 
 
 def prices(text: str) -> dict[str, float]:
     """`PRODUCT=PRICE,...` as a map."""
-    found: dict[str, float] = {}
+    dollars: dict[str, float] = {}
     for part in places(text):
         product, equals, price = part.partition("=")
         try:
-            found[product.strip()] = float(price)
+            dollars[product.strip()] = float(price)
         except ValueError:
             equals = ""
-        if not equals or not product.strip() or not 0 <= found[product.strip()] < math.inf:
+        if not equals or not product.strip() or not 0 <= dollars[product.strip()] < math.inf:
             raise ValueError(f"{part!r} is not PRODUCT=DOLLARS")
-    return found
+    return dollars

@@ -31,7 +31,7 @@ class TrialFailed(Exception):
 def conditions(run: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     """The conditions that hold, by their type."""
     listed = (run.get("status") or {}).get("conditions") or ()
-    return {one["type"]: one for one in listed if one["status"] == "True"}
+    return {condition["type"]: condition for condition in listed if condition["status"] == "True"}
 
 
 def told(run: Mapping[str, Any]) -> str:

@@ -10,7 +10,7 @@ from fabula_api.metrics import records
 from fabula_api.metrics.record import Metric
 
 
-def _found() -> Iterator[Metric]:
+def _recorded() -> Iterator[Metric]:
     for module in pkgutil.iter_modules(records.__path__, records.__name__ + "."):
         metric = getattr(import_module(module.name), "METRIC", None)
         if not isinstance(metric, Metric):
@@ -18,7 +18,9 @@ def _found() -> Iterator[Metric]:
         yield metric
 
 
-METRICS: dict[str, Metric] = {metric.name: metric for metric in sorted(_found(), key=lambda one: (one.place, one.name))}
+METRICS: dict[str, Metric] = {
+    metric.name: metric for metric in sorted(_recorded(), key=lambda metric: (metric.place, metric.name))
+}
 """Fabula's own, by name."""
 NAMES: tuple[str, ...] = tuple(METRICS)
 NAME_PATTERN = rf"^({'|'.join(NAMES)}|[a-z0-9]([-a-z0-9]*[a-z0-9])?/[a-z0-9]([-a-z0-9]*[a-z0-9])?)$"

@@ -37,8 +37,8 @@ class ModelFacts:
     @property
     def linear_layers(self) -> frozenset[str]:
         """Last parts of the names of its linear layers, which are what a low-rank update can be put on."""
-        found = MIXTURE if self.experts else DENSE
-        return found if self.vision_parameters else found - _VISION
+        layers = MIXTURE if self.experts else DENSE
+        return layers if self.vision_parameters else layers - _VISION
 
     @property
     def parameters(self) -> int:

@@ -69,7 +69,7 @@ API_KINDS: dict[Kind, ApiKind] = {
 def named_of(kind: Kind, recipe: Recipe | None) -> tuple[NamedRun, ...]:
     """Where a spec of the kind may name other runs under a recipe."""
     read = recipe.models.get(kind, ()) if recipe is not None else ()
-    return (*API_KINDS[kind].names, *(NamedRun(camel(one.field), one.made_by) for one in read if one.made_by))
+    return (*API_KINDS[kind].names, *(NamedRun(camel(model.field), model.made_by) for model in read if model.made_by))
 
 
 def block_of(kind: Kind, recipe: Recipe) -> type[BaseModel] | None:

@@ -62,25 +62,25 @@ def _names(recipe: Recipe) -> Iterator[str]:
 
 
 def _specs(recipe: Recipe) -> Iterator[str]:
-    for kind, own in recipe.specs.items():
+    for kind, spec in recipe.specs.items():
         base = API_KINDS[kind].spec
-        if not issubclass(own, base):
-            yield f"its spec of a {kind} is {own.__name__}, which is no {base.__name__}"
+        if not issubclass(spec, base):
+            yield f"its spec of a {kind} is {spec.__name__}, which is no {base.__name__}"
             continue
         if recipe.block in base.model_fields:
             yield f"its block would be called {recipe.block}, which every {kind} has already; call the recipe otherwise"
-        if set(own.model_fields) - set(base.model_fields) != {recipe.block}:
-            yield f"{own.__name__} must add one field to {base.__name__}, and name it {recipe.block}"
+        if set(spec.model_fields) - set(base.model_fields) != {recipe.block}:
+            yield f"{spec.__name__} must add one field to {base.__name__}, and name it {recipe.block}"
         elif block_of(kind, recipe) is None:
-            yield f"{own.__name__}.{recipe.block} is no block of fields: make it a model"
-        for field in sorted(_declared(own, base) & base.model_fields.keys()):
-            yield f"{own.__name__} has {field} anew, which every {kind} has; put it into the block {recipe.block}"
+            yield f"{spec.__name__}.{recipe.block} is no block of fields: make it a model"
+        for field in sorted(_declared(spec, base) & base.model_fields.keys()):
+            yield f"{spec.__name__} has {field} anew, which every {kind} has; put it into the block {recipe.block}"
 
 
-def _declared(own: type[RunSpec], base: type[RunSpec]) -> set[str]:
+def _declared(spec: type[RunSpec], base: type[RunSpec]) -> set[str]:
     """Names that the classes from a spec up to the kind's own give a type."""
     above = set(base.__mro__)
-    return {name for one in own.__mro__ if one not in above for name in get_annotations(one)}
+    return {name for owner in spec.__mro__ if owner not in above for name in get_annotations(owner)}
 
 
 def _summaries(recipe: Recipe) -> Iterator[str]:

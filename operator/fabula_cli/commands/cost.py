@@ -67,7 +67,7 @@ def total(costs: Sequence[Cost]) -> Cost:
     """The sum of what is known."""
 
     def added(field: str) -> float | None:
-        known = [getattr(one, field) for one in costs if getattr(one, field) is not None]
+        known = [figure for run_cost in costs if (figure := getattr(run_cost, field)) is not None]
         return sum(known) if known else None
 
     calls, tokens = added("calls"), added("tokens")
@@ -106,6 +106,8 @@ def cost(
     with told():
         costs = [cost_of(run) for run in access(kubeconfig, context, namespace, everywhere).runs(runs or ())]
         if output == "json":
-            typer.echo(json.dumps({"runs": [asdict(one) for one in costs], "total": asdict(total(costs))}, indent=2))
+            document = {"runs": [asdict(run_cost) for run_cost in costs], "total": asdict(total(costs))}
+            typer.echo(json.dumps(document, indent=2))
             return
-        Console().print(Figures([HEADINGS, *(line(one, everywhere) for one in (*costs, total(costs)))], ruled=False))
+        lines = [line(run_cost, everywhere) for run_cost in (*costs, total(costs))]
+        Console().print(Figures([HEADINGS, *lines], ruled=False))

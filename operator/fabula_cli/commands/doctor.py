@@ -64,12 +64,12 @@ def doctor(
                 )
                 if value and bedrock_model
             ]  # fmt: skip
-            for found in _tried(reach, facts, gpus, bedrock, limit, keep):
-                show(found)
-                checks += found
+            for tried in _tried(reach, facts, gpus, bedrock, limit, keep):
+                show(tried)
+                checks += tried
         if output == "json":
-            typer.echo(json.dumps([asdict(one) for one in checks], indent=2))
-        if any(one.state in ("MISSING", "DIFFERS") for one in checks):
+            typer.echo(json.dumps([asdict(check) for check in checks], indent=2))
+        if any(check.state in ("MISSING", "DIFFERS") for check in checks):
             raise typer.Exit(Exit.BAD)
 
 
@@ -80,7 +80,7 @@ def _tried(reach: Access, facts: Facts, gpus: int, bedrock: Sequence[str], limit
     from fabula_cli.first_run.trying import all_of
 
     settings = _settings(facts)
-    products = [(one["metadata"].get("labels") or {}).get(PRODUCT) for one in gpus_of(facts)]
+    products = [(node["metadata"].get("labels") or {}).get(PRODUCT) for node in gpus_of(facts)]
     there = not isinstance(facts.crds, Unseen) and TRAINER in facts.crds
     queues = () if isinstance(facts.local_queues, Unseen) else facts.local_queues
     wanted = trials(products, there, queues, gpus, bedrock)
@@ -103,8 +103,8 @@ def _settings(facts: Facts) -> WorkerSettings:
 
 def _tell(checks: Sequence[Check]) -> None:
     console = Console(soft_wrap=True)
-    for one in checks:
-        line = shown(f"{one.state:8}", COLOURS[one.state]).append_text(shown(f"{one.about:18} {one.said}"))
+    for check in checks:
+        line = shown(f"{check.state:8}", COLOURS[check.state]).append_text(shown(f"{check.about:18} {check.said}"))
         console.print(line, highlight=False)
 
 

@@ -25,7 +25,7 @@ def template(kind: Kind, recipe: str, name: str, *, every: bool = True) -> str:
     lines = [f"# {line}" for line in wrap(root["description"], _WIDTH)]
     lines += [f"apiVersion: {API_VERSION}", f"kind: {kind}", "metadata:", f"  name: {name}", "spec:"]
     chosen = recipes()[recipe]
-    others = {camel(one.block) for one in recipes().values() if one is not chosen}
+    others = {camel(other.block) for other in recipes().values() if other is not chosen}
     spec = root["properties"]["spec"]
     left_out = {*others, PARAMETERS, *map(camel, unused_of(chosen, kind))}
     fields = {name: field for name, field in spec["properties"].items() if name not in left_out}
@@ -53,8 +53,8 @@ def _given(field: str, schema: dict[str, Any], value: Any, indent: str, every: b
         yield from _block(schema, value, indent + "  ", every)
     elif isinstance(value, list) and value and isinstance(value[0], dict):
         yield f"{indent}{field}:"
-        for position, one in enumerate(value):
-            item = list(_block(schema["items"], one, indent + "    ", every and position == 0))
+        for position, entry in enumerate(value):
+            item = list(_block(schema["items"], entry, indent + "    ", every and position == 0))
             start = next(at for at, line in enumerate(item) if not line.lstrip().startswith("#"))
             # Comments of the first field stand above its dash.
             yield from item[:start]
@@ -99,8 +99,12 @@ def _scalar(value: Any) -> str:
 
 
 def _kinds(incomplete: str) -> list[str]:
-    words = (word for one, named in API_KINDS.items() for word in (one, named.short))
-    return [word for word in words if word.startswith(incomplete)]
+    return [word for word in _called() if word.startswith(incomplete)]
+
+
+def _called() -> dict[str, Kind]:
+    """Each kind by its name, and by its short one."""
+    return {word: kind for kind, definition in API_KINDS.items() for word in (kind, definition.short)}
 
 
 def _recipes(incomplete: str) -> list[str]:
@@ -118,14 +122,13 @@ def init(
 ) -> None:
     """Write a commented YAML file for a kind: what has to be given, and every other field with its default."""
     with told():
-        words = {word.lower(): one for one, named in API_KINDS.items() for word in (one, named.short)}
-        chosen = words.get(kind.lower())
+        chosen = {word.lower(): called for word, called in _called().items()}.get(kind.lower())
         if chosen is None:
             raise CommandFailed(Exit.USAGE, f"{kind} is no kind of Fabula's; the kinds are {', '.join(API_KINDS)}")
         if recipe in broken():
             raise CommandFailed(Exit.BAD, broken()[recipe])
         if stages_of(recipe, chosen) is None:
-            known = ", ".join(sorted(one for one, found in recipes().items() if chosen in found.stages))
+            known = ", ".join(sorted(other for other, installed in recipes().items() if chosen in installed.stages))
             raise CommandFailed(Exit.USAGE, f"recipe {recipe} has no {chosen}; there is {known}")
         text = template(chosen, recipe, name, every=not short)
         if file is None:

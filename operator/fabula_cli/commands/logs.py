@@ -52,7 +52,7 @@ def source(pod: Mapping[str, Any]) -> Source:
     labels = pod["metadata"].get("labels") or {}
     stage = labels.get(STAGE, "?") + (f"/{labels[ARM]}" if ARM in labels else "")
     number = next((labels[key] for key in _INDEX if labels.get(key, "").isdigit()), None)
-    names = [one["name"] for one in pod["spec"]["containers"]]
+    names = [container["name"] for container in pod["spec"]["containers"]]
     ours = next((name for name in (WORKER_CONTAINER, PYTORCH_CONTAINER) if name in names), names[0])
     begun = (pod.get("status") or {}).get("phase") not in (None, "Pending")
     return Source(stage, None if number is None else int(number), pod["metadata"]["name"], ours, begun)
@@ -74,8 +74,8 @@ def stored_logs(paths: Iterable[str], attempt: int | None = None) -> list[Stored
         for path in paths
         if (match := _STORED.fullmatch(path)) is not None
     ]
-    wanted = max((one.attempt for one in logs), default=0) if attempt is None else attempt
-    return sorted((one for one in logs if one.attempt == wanted), key=lambda one: one.rank)
+    wanted = max((log.attempt for log in logs), default=0) if attempt is None else attempt
+    return sorted((log for log in logs if log.attempt == wanted), key=lambda log: log.rank)
 
 
 def folder(run: Run, root: str | None) -> str | None:
@@ -137,7 +137,7 @@ def logs(
 def _pods(reach: Access, run: Run) -> list[Source]:
     listed = reach.client.list(POD, run.identity.namespace, f"{RUN_UID}={run.identity.uid}")
     sources = [source(pod) for pod in listed]
-    return sorted(sources, key=lambda one: (one.stage, one.index or 0, one.pod))
+    return sorted(sources, key=lambda source: (source.stage, source.index or 0, source.pod))
 
 
 def _from_pods(reach: Access, run: Run, pods: list[Source], follow: bool, tail: int | None) -> None:
@@ -147,10 +147,10 @@ def _from_pods(reach: Access, run: Run, pods: list[Source], follow: bool, tail: 
         place = run.identity.namespace
         try:
             asked = {"container": pod.container, "follow": str(follow).lower()}
-            found = reach.client.lines(
+            lines = reach.client.lines(
                 POD.path(place, pod.pod, "log"), asked if tail is None else {**asked, "tailLines": str(tail)}
             )
-            _print(found, pod.label if len(pods) > 1 else "", lock)
+            _print(lines, pod.label if len(pods) > 1 else "", lock)
         except (ApiError, NoAnswer) as error:
             with lock:
                 typer.echo(f"fabula: the log of pod {pod.pod} was not read: {plain(str(error))}", err=True)
@@ -173,16 +173,16 @@ def _from_pods(reach: Access, run: Run, pods: list[Source], follow: bool, tail: 
 
 def _from_store(run: Run, root: str | None, index: int | None, attempt: int | None, tail: int | None) -> None:
     place = folder(run, root)
-    found: list[StoredLog] = []
+    stored: list[StoredLog] = []
     if place is not None:
         with opened(f"{place}/logs") as store:
             listed = stored_logs((entry.path for entry in store.list()), attempt)
-            found = [one for one in listed if index in (None, one.rank)]
-            for one in found:
-                text = store.read(one.path).decode(errors="replace").splitlines()
+            stored = [log for log in listed if index in (None, log.rank)]
+            for log in stored:
+                text = store.read(log.path).decode(errors="replace").splitlines()
                 lines = text if tail is None else text[len(text) - min(tail, len(text)) :]
-                _print(iter(lines), f"attempt {one.attempt} rank {one.rank}", threading.Lock())
-    if found:
+                _print(iter(lines), f"attempt {log.attempt} rank {log.rank}", threading.Lock())
+    if stored:
         return
     digest = run.status.failure
     for line in digest.log_tail if digest else ():

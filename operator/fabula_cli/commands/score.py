@@ -190,9 +190,9 @@ def _scores(scored: Scored) -> Figures:
 def _finite(value: Any) -> Any:
     """The same with null where a number is none: JSON has no word for that."""
     if isinstance(value, dict):
-        return {key: _finite(one) for key, one in value.items()}
+        return {key: _finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(one) for one in value]
+        return [_finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

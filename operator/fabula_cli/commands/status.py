@@ -41,7 +41,7 @@ class Node:
 
     def to_wire(self) -> dict[str, Any]:
         """For `--output json`."""
-        below = [one.to_wire() for one in self.needs]
+        below = [need.to_wire() for need in self.needs]
         return {"run": self.name, "state": self.state, "reason": self.reason, "why": self.why, "needs": below}
 
 
@@ -79,7 +79,7 @@ def cells(run: Run) -> tuple[str, ...]:
     """Progress and time left of a run at work; where its artifact is, of one that has succeeded."""
     status = run.status
     if status.state == "Succeeded":
-        return tuple(one for one in (artifact_uri(run),) if one)
+        return tuple(uri for uri in (artifact_uri(run),) if uri)
     progress = status.progress
     if progress is None or status.finished_at is not None:
         return ()
@@ -96,7 +96,7 @@ def artifact_uri(run: Run) -> str | None:
 
 def condition(status: RunStatus, type_: str) -> Condition | None:
     """The condition of that type."""
-    return next((one for one in status.conditions if one.type == type_), None)
+    return next((condition for condition in status.conditions if condition.type == type_), None)
 
 
 def why(run: Run) -> str | None:
@@ -152,8 +152,8 @@ def drawn(node: Node, into: Tree | None = None) -> Tree:
     if node.why:
         head.append("\n").append_text(shown(node.why, "dim"))
     branch = Tree(head, highlight=False) if into is None else into.add(head)
-    for one in node.needs:
-        drawn(one, branch)
+    for need in node.needs:
+        drawn(need, branch)
     return branch
 
 

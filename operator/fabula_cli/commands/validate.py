@@ -74,18 +74,18 @@ Beside = Mapping[tuple[str, Kind, str], Document]
 
 def runs_of(given: Iterable[Document]) -> Beside:
     """The documents that runs of the same files may name; of two with one name the first."""
-    found: dict[tuple[str, Kind, str], Document] = {}
+    by_key: dict[tuple[str, Kind, str], Document] = {}
     for document in given:
         if (key := _key(document.value)) is not None:
-            found.setdefault(key, document)
-    return found
+            by_key.setdefault(key, document)
+    return by_key
 
 
 def _key(obj: Any) -> tuple[str, Kind, str] | None:
     """Which run an object is; None for what is none."""
     if not isinstance(obj, dict) or not isinstance(obj.get("metadata"), dict) or not isinstance(obj.get("spec"), dict):
         return None
-    kind = next((one for one in API_KINDS if one == obj.get("kind") and obj.get("apiVersion") == API_VERSION), None)
+    kind = next((kind for kind in API_KINDS if kind == obj.get("kind") and obj.get("apiVersion") == API_VERSION), None)
     name, namespace = obj["metadata"].get("name"), obj["metadata"].get("namespace", "")
     return (str(namespace), kind, name) if kind is not None and isinstance(name, str) else None
 
@@ -99,7 +99,7 @@ def judge(document: Document, root: str, beside: Beside | None = None) -> Verdic
     meta = obj.get("metadata")
     name = meta.get("name") if isinstance(meta, dict) else None
     title = f"{obj.get('kind')}/{name}"
-    kind = next((one for one in API_KINDS if one == obj.get("kind")), None)
+    kind = next((kind for kind in API_KINDS if kind == obj.get("kind")), None)
     version = str(obj.get("apiVersion", ""))
     if version.partition("/")[0] != GROUP:
         if kind is not None:  # nobody else has kinds of these names
@@ -122,32 +122,32 @@ def judge(document: Document, root: str, beside: Beside | None = None) -> Verdic
     schema, rules = _checker(kind)
     key = _key(obj)
     twin = (beside or {}).get(key) if key is not None else None
-    found = [(path, _unknown(path, schema)) for path in prune(obj, schema)]
+    mistakes = [(path, _unknown(path, schema)) for path in prune(obj, schema)]
     if twin is not None and twin is not document:
         words = f"{title} stands in {twin.file}:{twin.line('')} already; the one that is applied last would replace it"
-        found.append(("metadata.name", words))
+        mistakes.append(("metadata.name", words))
     apply_defaults(obj, schema)
     wrong = against_schema(obj, schema)
     wrong += rules.check(obj, None, wrong)
     # What the server says beside the errors of having looked no further is none.
-    found += [(error.field, error.message) for error in wrong if error.field != "<nil>"]
+    mistakes += [(error.field, error.message) for error in wrong if error.field != "<nil>"]
     notes = []
-    if not found:
+    if not mistakes:
         seen = Observed(
             _as_run(obj, kind), Environment(artifact_root=root, pytorch_jobs=True),
             references=_references(obj, kind, beside or {}),
         )  # fmt: skip
         accepted = accept(seen)
         if isinstance(accepted, Refusal):
-            found.append(_placed(accepted.message))
+            mistakes.append(_placed(accepted.message))
         elif (awaited := KINDS[kind].awaits(seen, accepted.spec)) is not None:
-            found.append(_placed(awaited.message))
+            mistakes.append(_placed(awaited.message))
         else:
             if accepted.preflight is not None:
                 notes.append(accepted.preflight.message)
             if isinstance(accepted.spec, EvalRunSpec) and (planned := planned_words(accepted.spec)):
                 notes.append(planned)
-    return _verdict(document, title, found, tuple(notes))
+    return _verdict(document, title, mistakes, tuple(notes))
 
 
 def _misnamed(obj: dict[str, Any], name: Any) -> tuple[str, str] | None:
@@ -211,8 +211,8 @@ def _placed(message: str) -> tuple[str, str]:
 def _references(obj: dict[str, Any], kind: Kind, beside: Beside) -> dict[tuple[Kind, str], Reference]:
     """What the run names, as far as the same files have it."""
     space = str(obj["metadata"].get("namespace", ""))
-    named = ((one, beside.get((space, *one))) for one in named_runs(kind, obj["spec"]))
-    return {one: reference_to(*one, document.value) for one, document in named if document is not None}
+    named = ((run, beside.get((space, *run))) for run in named_runs(kind, obj["spec"]))
+    return {run: reference_to(*run, document.value) for run, document in named if document is not None}
 
 
 def _as_run(obj: dict[str, Any], kind: Kind) -> Run:
@@ -220,8 +220,8 @@ def _as_run(obj: dict[str, Any], kind: Kind) -> Run:
     return Run.from_object({"kind": kind, "metadata": meta, "spec": obj["spec"]})
 
 
-def _verdict(document: Document, title: str, found: Sequence[tuple[str, str]], notes: tuple[str, ...] = ()) -> Verdict:
-    problems = [Problem(path, message, document.line(path)) for path, message in found]
+def _verdict(document: Document, title: str, wrong: Sequence[tuple[str, str]], notes: tuple[str, ...] = ()) -> Verdict:
+    problems = [Problem(path, message, document.line(path)) for path, message in wrong]
     problems += [Problem(name, "stands twice in its block", line) for name, line in document.repeated()]
     return Verdict(document.file, title, document.line(""), tuple(problems), notes)
 
@@ -230,11 +230,11 @@ def lines(verdict: Verdict) -> list[str]:
     """The verdict for a terminal: `file:line: field: what is wrong`."""
     if verdict.problems:
         return [
-            f"{verdict.file}:{one.line}: {one.field + ': ' if one.field else ''}{one.message}"
-            for one in verdict.problems
+            f"{verdict.file}:{problem.line}: {problem.field + ': ' if problem.field else ''}{problem.message}"
+            for problem in verdict.problems
         ]
     said = ("valid", *verdict.notes) if verdict.ours else verdict.notes
-    return [f"{verdict.file}:{verdict.line}: {verdict.name}: {one}" for one in said]
+    return [f"{verdict.file}:{verdict.line}: {verdict.name}: {line}" for line in said]
 
 
 def validate(
@@ -249,15 +249,15 @@ def validate(
     with told():
         given = list(read(files))
         beside = runs_of(given)
-        verdicts = [judge(one, root, beside) for one in given]
+        verdicts = [judge(document, root, beside) for document in given]
         if not verdicts:
             named = ", ".join(map(str, files))
             raise CommandFailed(Exit.ABSENT, f"there is nothing in {named}: no document, or only comments")
         if output == "json":
-            typer.echo(json.dumps([asdict(one) for one in verdicts], indent=2))
+            typer.echo(json.dumps([asdict(verdict) for verdict in verdicts], indent=2))
         console = Console(soft_wrap=True)
         for verdict in verdicts if output == "text" else ():
             for line in lines(verdict):
                 console.print(shown(line, "red" if verdict.problems else ""), highlight=False)
-        if any(one.problems for one in verdicts):
+        if any(verdict.problems for verdict in verdicts):
             raise typer.Exit(Exit.BAD)

@@ -61,17 +61,17 @@ def row(run: Run) -> Row:
 
 def bars(rows: Sequence[Row], width: int) -> RenderableType:
     """The rows as a table with a bar in each; as lines, where so many columns hold none."""
-    if too_narrow((one.run for one in rows), width):
-        return lines(one.line() for one in rows)
+    if too_narrow((row.run for row in rows), width):
+        return lines(row.line() for row in rows)
     table = Table(box=None, pad_edge=False, show_header=False, expand=True)
     # Where it is narrow, what a run is doing takes several lines; what tells runs apart stays whole.
     for ratio in (None, None, 2, 5, None, None):
         table.add_column(no_wrap=ratio is None, overflow="fold", ratio=ratio)
-    for one in rows:
-        colour = COLOURS.get(one.state, "white")
-        bar = ProgressBar(total=100, completed=one.percent or 0, complete_style=colour, finished_style=colour)
-        cells = (shown(one.doing), shown(one.figure), shown(one.left))
-        table.add_row(shown(one.run), shown(one.state, colour), bar, *cells)
+    for row in rows:
+        colour = COLOURS.get(row.state, "white")
+        bar = ProgressBar(total=100, completed=row.percent or 0, complete_style=colour, finished_style=colour)
+        cells = (shown(row.doing), shown(row.figure), shown(row.left))
+        table.add_row(shown(row.run), shown(row.state, colour), bar, *cells)
     return table
 
 
@@ -106,9 +106,9 @@ def watch(
                 if live is not None:
                     live.update(bars(list(rows.values()), console.width))
                 else:
-                    for uid, one in rows.items():
-                        if last.get(uid) != one:
-                            _tell(console, one, output)
+                    for uid, current in rows.items():
+                        if last.get(uid) != current:
+                            _tell(console, current, output)
                 last = rows
                 if over(followed):
                     break

@@ -49,7 +49,7 @@ def child(trial: Trial, namespace: str, settings: WorkerSettings, uid: str) -> d
     if trial.suspended:
         spec["runPolicy"]["suspend"] = True
     templates = [spec["template"]] if trial.kind == "Job" else [
-        one["template"] for one in spec["pytorchReplicaSpecs"].values()
+        replica["template"] for replica in spec["pytorchReplicaSpecs"].values()
     ]  # fmt: skip
     for template in templates:
         _probe(template, trial, namespace, settings)
@@ -83,22 +83,22 @@ def _probe(template: dict[str, Any], trial: Trial, namespace: str, settings: Wor
     (container,) = template["spec"]["containers"]
     root = [f"--root={settings.artifact_root}", f"--folder={namespace}"]
     container["command"] = ["fabula-probe", *root, *([f"--gpus={trial.gpus}"] if trial.gpus else ()), *trial.arguments]
-    container["env"] = [one for one in container["env"] if one["name"] != CONFIG_VARIABLE]
+    container["env"] = [variable for variable in container["env"] if variable["name"] != CONFIG_VARIABLE]
 
 
 def trials(
     products: Sequence[str | None], pytorch_jobs: bool, queues: Sequence[str], gpus: int, bedrock: Sequence[str]
 ) -> list[Trial]:
     """What can be tried where nodes have these GPUs, and these LocalQueues are there."""
-    found = [Trial("cpu", "pod", "Job", arguments=tuple(bedrock))]
+    planned = [Trial("cpu", "pod", "Job", arguments=tuple(bedrock))]
     for number, product in enumerate(dict.fromkeys(products)):
         told = (f"--product={product}",) if product else ()
-        found.append(Trial(f"gpu-{number}", f"GPU pod, {product or 'no label'}", "Job", gpus=gpus, arguments=told))
+        planned.append(Trial(f"gpu-{number}", f"GPU pod, {product or 'no label'}", "Job", gpus=gpus, arguments=told))
     if pytorch_jobs:
-        found.append(Trial("trainer", "training operator", "PyTorchJob"))
-        found.append(Trial("held", "training operator", "PyTorchJob", suspended=True))
-    found += [Trial(f"queue-{number}", f"Kueue, {queue}", "Job", queue=queue) for number, queue in enumerate(queues)]
-    return found
+        planned.append(Trial("trainer", "training operator", "PyTorchJob"))
+        planned.append(Trial("held", "training operator", "PyTorchJob", suspended=True))
+    planned += [Trial(f"queue-{number}", f"Kueue, {queue}", "Job", queue=queue) for number, queue in enumerate(queues)]
+    return planned
 
 
 def on_product(settings: WorkerSettings, product: str | None) -> WorkerSettings:

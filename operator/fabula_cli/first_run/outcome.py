@@ -44,13 +44,13 @@ def judge(outcome: Outcome) -> list[Check]:
         return [_held(outcome)]
     if outcome.trial.queue and (missing := _not_admitted(outcome)):
         return [missing]
-    found = []
+    checks = []
     if outcome.trial.kind == "PyTorchJob":
-        found += _trainer(outcome)
+        checks += _trainer(outcome)
     if (stuck := _not_ended(outcome)) is not None:
-        return [*found, stuck]
+        return [*checks, stuck]
     if outcome.trial.kind == "PyTorchJob":
-        return found
+        return checks
     if outcome.trial.queue:
         words = f"a suspended Job was admitted, started and ended after {outcome.seconds:.0f} s"
         return [Check(about, "OK", words)]
@@ -87,11 +87,11 @@ def _not_ended(outcome: Outcome) -> Check | None:
 
 def _why(pod: dict[str, Any]) -> str:
     status = pod.get("status") or {}
-    for one in status.get("conditions") or ():
-        if one["type"] == "PodScheduled" and one["status"] == "False":
-            return plain(f"{one.get('reason')}: {one.get('message')}")
-    for one in status.get("containerStatuses") or ():
-        state = one.get("state") or {}
+    for condition in status.get("conditions") or ():
+        if condition["type"] == "PodScheduled" and condition["status"] == "False":
+            return plain(f"{condition.get('reason')}: {condition.get('message')}")
+    for container in status.get("containerStatuses") or ():
+        state = container.get("state") or {}
         if waiting := state.get("waiting"):
             return plain(f"{waiting.get('reason')}: {waiting.get('message') or ''}")
         if terminated := state.get("terminated"):
@@ -106,12 +106,12 @@ def _reported(outcome: Outcome) -> list[Check]:
         report = ProbeReport.model_validate_json(_last_word(outcome.pods[0]))
     except ValidationError:
         return [Check(about, "MISSING", "its pod left no report: is the image of this version?")]
-    return [Check(f"{about}: {one.about}", one.state, plain(one.said)) for one in report.findings]
+    return [Check(f"{about}: {finding.about}", finding.state, plain(finding.said)) for finding in report.findings]
 
 
 def _last_word(pod: dict[str, Any]) -> str:
-    for one in (pod.get("status") or {}).get("containerStatuses") or ():
-        return str(((one.get("state") or {}).get("terminated") or {}).get("message") or "")
+    for container in (pod.get("status") or {}).get("containerStatuses") or ():
+        return str(((container.get("state") or {}).get("terminated") or {}).get("message") or "")
     return ""
 
 
@@ -126,10 +126,10 @@ def _trainer(outcome: Outcome) -> list[Check]:
             differs.append("its pod has no label training.kubeflow.org/replica-type, by which ranks are told apart")
         if spec.get("initContainers"):
             differs.append(f"it adds the init container {spec['initContainers'][0]['name']} to a single pod")
-        given = {one["name"] for one in spec["containers"][0].get("env") or ()}
+        given = {variable["name"] for variable in spec["containers"][0].get("env") or ()}
         if lacking := [name for name in RANKED if name not in given]:
             differs.append(f"its pod is not given {', '.join(lacking)}, which torchrun needs")
-        owners = [one["kind"] for one in pod["metadata"].get("ownerReferences") or () if one.get("controller")]
+        owners = [owner["kind"] for owner in pod["metadata"].get("ownerReferences") or () if owner.get("controller")]
         if owners != ["PyTorchJob"]:
             differs.append("its pod is not owned by the PyTorchJob, so it would outlive it")
     if differs:

@@ -30,7 +30,7 @@ def carry_out(
     Raises NoAnswer.
     """
     resource = CHILDREN[trial.kind]
-    product = next((one.partition("=")[2] for one in trial.arguments if one.startswith("--product=")), None)
+    product = next((word.partition("=")[2] for word in trial.arguments if word.startswith("--product=")), None)
     manifest = child(trial, reach.namespace, on_product(settings, product), uuid.uuid4().hex[:6])
     name = manifest["metadata"]["name"]
     try:
@@ -62,12 +62,12 @@ def _look(reach: Access, trial: Trial, name: str) -> Outcome:
     workloads: list[dict[str, Any]] = []
     if trial.queue:
         listed = seen(lambda: reach.client.list(reach.served(WORKLOAD), reach.namespace))
-        workloads = [] if isinstance(listed, Unseen) else [one for one in listed if _is_for(one, uid)]
+        workloads = [] if isinstance(listed, Unseen) else [workload for workload in listed if _is_for(workload, uid)]
     return Outcome(trial, child=made, pods=its_pods, workloads=workloads)
 
 
 def _owner(pod: dict[str, Any]) -> str | None:
-    return next((str(one["uid"]) for one in pod["metadata"].get("ownerReferences") or ()), None)
+    return next((str(owner["uid"]) for owner in pod["metadata"].get("ownerReferences") or ()), None)
 
 
 def _is_for(workload: dict[str, Any], uid: str) -> bool:

@@ -62,14 +62,14 @@ def _buyer(reports: Reports, obj: Mapping[str, Any]) -> Buyer | None:
         uid,
         str(obj["metadata"]["namespace"]),
         spec,
-        told=[Told(one.body, one.pod) for one in reports.of(uid)],
+        told=[Told(report.body, report.pod) for report in reports.of(uid)],
         bills=KINDS[obj["kind"]].bills(status),
         at_work=tuple(stage.name for stage in status.stages if running and stage.state == "Running"),
     )
 
 
 def _at_work(cache: Cache, reports: Reports) -> Iterable[Buyer]:
-    for obj in (one for kind in API_KINDS for one in cache.runs(kind, "Running")):
+    for obj in (run for kind in API_KINDS for run in cache.runs(kind, "Running")):
         if (buyer := _buyer(reports, obj)) is not None and buyer.at_work:
             yield buyer
 

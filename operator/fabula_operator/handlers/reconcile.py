@@ -197,14 +197,14 @@ class Reconciler:
 
     async def _proven(self, key: Key, made: Made | None = None) -> Made | Again:
         """A plan that rests on nothing unread. What is read may change it, and so what it rests on."""
-        read, found = Evidence(), made or await self._plan(key)
-        while not isinstance(found, Again):
-            needed = read | evidence(*found)
-            if needed == read or self._quiet(key, found[1]):
+        read, planned = Evidence(), made or await self._plan(key)
+        while not isinstance(planned, Again):
+            needed = read | evidence(*planned)
+            if needed == read or self._quiet(key, planned[1]):
                 break
             await self._observer.confirm(key, needed)
-            read, found = needed, await self._plan(key)
-        return found
+            read, planned = needed, await self._plan(key)
+        return planned
 
     async def _unplanned(self, key: Key, raised: Exception) -> float:
         """No plan could be made of what is there. The second time in a row the run ends and says so: silently trying
@@ -232,8 +232,8 @@ class Reconciler:
             self._raised.pop(key, None)
             return None
         uid = obj["metadata"]["uid"]
-        found = see(self._cache, key, self._environment(), self._reports.of(uid), self._obstacles.get(uid))
-        return None if found is None else replace(found, warnings=self._warnings.known())
+        seen = see(self._cache, key, self._environment(), self._reports.of(uid), self._obstacles.get(uid))
+        return None if seen is None else replace(seen, warnings=self._warnings.known())
 
     def _quiet(self, key: Key, wanted: Plan) -> bool:
         return not wanted.actions and (wanted.status is None or self._applier.settled(key, wanted.status))

@@ -49,7 +49,7 @@ class Reports:
         run = self._reports.setdefault(uid, {})
         place = (body.stage, body.arm, body.shard, body.attempt)
         # A pod has one place. Where its labels are changed, what it told from the former one goes.
-        if pod is not None and (moved := [at for at, one in run.items() if one.pod == pod and at != place]):
+        if pod is not None and (moved := [at for at, report in run.items() if report.pod == pod and at != place]):
             del run[moved[0]]
         former = run.get(place)
         same_pod = former is not None and former.pod == pod and former.first_done <= body.done

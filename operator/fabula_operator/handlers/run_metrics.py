@@ -98,8 +98,8 @@ def _items(status: Mapping[str, Any], _: Obj) -> Series:
 
 
 def _outcomes(status: Mapping[str, Any], _: Obj) -> Series:
-    for one in status.get("items") or ():
-        yield (one["kind"], one["outcome"], one.get("reason") or ""), one["count"]
+    for item in status.get("items") or ():
+        yield (item["kind"], item["outcome"], item.get("reason") or ""), item["count"]
 
 
 def _calls(status: Mapping[str, Any], _: Obj) -> Series:

@@ -65,12 +65,12 @@ class RunSeries:
         self._written = written
         runs = [f"{RUNS}{{{_labels(RUNS_LABELS, labels)}}} {_number(count)}\n" for labels, count in counts.items()]
         made = [_head(RUNS, RUNS_ABOUT, counter=False), *runs]
-        for one, lines in zip(FAMILIES, families, strict=True):
-            made += (_head(_series(one), one.about, counter=one.counter), *lines)
+        for series, lines in zip(FAMILIES, families, strict=True):
+            made += (_head(_series(series), series.about, counter=series.counter), *lines)
         return "".join(made)
 
     def _calls(self, uid: str) -> Iterator[Line]:
-        if told := [one.body for one in self._reports(uid)]:
+        if told := [report.body for report in self._reports(uid)]:
             for number, call in enumerate(CALL_METRICS, len(RUN_METRICS)):
                 for values, figure in call.read(told):
                     yield number, _rest(call, values, figure)

@@ -37,7 +37,7 @@ REVIEWS_PER_SECOND, REVIEWS_AT_ONCE = 50.0, 1200.0
 """TokenReviews for the pods of one namespace: a child has at most 1024, and each token is reviewed once a minute."""
 NOT_YOURS = "there is no such run, or the token is none of its pods'"
 """One answer for both, so that nobody learns which runs other namespaces have."""
-KINDS: dict[str, Kind] = {one.plural: kind for kind, one in API_KINDS.items()}
+KINDS: dict[str, Kind] = {definition.plural: kind for kind, definition in API_KINDS.items()}
 OBJECT_PATH = "/v1alpha1/namespaces/{namespace}/{plural}/{name}/status"
 
 
@@ -106,7 +106,7 @@ class StatusServer:
             body = ProgressBody.model_validate(read_outside(await request.read()))
             place = Place.of(pod)
         except ValidationError as error:
-            return _refusal(400, "; ".join(f"{_path(one['loc'])}: {one['msg']}" for one in error.errors()[:5]))
+            return _refusal(400, "; ".join(f"{_path(flaw['loc'])}: {flaw['msg']}" for flaw in error.errors()[:5]))
         except ValueError as error:
             return _refusal(400, f"the report cannot be read: {plain(str(error))[:200]}")
         if request.transport is None or request.transport.is_closing():

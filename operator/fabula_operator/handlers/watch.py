@@ -56,7 +56,7 @@ class Watches:
     def follow(self, ranks: Iterable[Iterable[Resource]]) -> None:
         """Watch these kinds from now on and no others. A rank is listed once those before it have been."""
         wanted = [tuple(rank) for rank in ranks]
-        for resource in self._watches.keys() - {one for rank in wanted for one in rank}:
+        for resource in self._watches.keys() - {followed for rank in wanted for followed in rank}:
             self._watches.pop(resource).task.cancel()
         before: list[asyncio.Event] = []
         for rank in wanted:
@@ -70,16 +70,16 @@ class Watches:
 
     async def listed(self) -> None:
         """Wait until all that is watched has been told of."""
-        for one in list(self._watches.values()):
-            await one.listed.wait()
+        for watch in list(self._watches.values()):
+            await watch.listed.wait()
 
     async def close(self) -> None:
         """Stop watching."""
         watches = list(self._watches.values())
         self._watches.clear()
-        for one in watches:
-            one.task.cancel()
-        await asyncio.gather(*(one.task for one in watches), return_exceptions=True)
+        for watch in watches:
+            watch.task.cancel()
+        await asyncio.gather(*(watch.task for watch in watches), return_exceptions=True)
 
     async def _keep(self, resource: Resource, before: tuple[asyncio.Event, ...], listed: asyncio.Event) -> None:
         """Take a kind's events for ever. A stream that fails is begun anew, and its list tells what was missed."""

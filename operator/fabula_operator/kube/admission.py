@@ -31,26 +31,26 @@ class Admissions:
 
     def discovered(self, groups: Iterable[Obj]) -> None:
         """Take from the API groups of the cluster which version of Workloads is served."""
-        group = next((one for one in groups if one["name"] == KUEUE), {})
+        group = next((group for group in groups if group["name"] == KUEUE), {})
         version = (group.get("preferredVersion") or {}).get("version")
         self._resource = replace(WORKLOAD, version=version) if version else None
 
     async def told(self, namespace: str | None) -> dict[str, str]:
         """Messages for children that are not admitted, by their uid: one list for all of them."""
-        found: dict[str, str] = {}
+        messages: dict[str, str] = {}
         if self._resource is None:
-            return found
+            return messages
         try:
             async for page in self._api.pages(self._resource, namespace, JOB_UID):
                 for workload in page:
                     if message := told(workload):
-                        found[workload["metadata"]["labels"][JOB_UID]] = message
+                        messages[workload["metadata"]["labels"][JOB_UID]] = message
         except ApiError as error:
             if not self._complained:
                 self._complained = True
                 logger.warning("Kueue's Workloads cannot be read, so that runs cannot say why they wait: %s", error)
             return {}
-        return found
+        return messages
 
 
 def waits(child: Obj) -> bool:
@@ -64,7 +64,7 @@ def told(workload: Obj) -> str | None:
     """Why a Workload is not admitted, in Kueue's own words."""
     conditions = {condition["type"]: condition for condition in (workload.get("status") or {}).get("conditions") or ()}
     for type_ in TELLING:
-        one = conditions.get(type_)
-        if one is not None and one.get("status") == "False" and one.get("message"):
-            return str(one["message"])[:1000]
+        condition = conditions.get(type_)
+        if condition is not None and condition.get("status") == "False" and condition.get("message"):
+            return str(condition["message"])[:1000]
     return None

@@ -48,30 +48,30 @@ class Cache:
         """Take what a write for a run answered, as news."""
         if not self.comparable or not has_number(obj):
             self.own_writes.wrote(run, obj)
-        return self.put(obj, own=True)
+        return self.put(obj, ours=True)
 
-    def put(self, obj: Obj, *, own: bool = False) -> set[Key]:
+    def put(self, obj: Obj, *, ours: bool = False) -> set[Key]:
         """Take news of an object; the runs that may be affected. News older than what is known are ignored."""
         meta = obj["metadata"]
         if meta["uid"] in self.deletions:
             return set()
         if obj["kind"] in RUNS:
-            return self._put_run(obj, own=own)
+            return self._put_run(obj, ours=ours)
         uid = run_uid(obj)
         if uid is None:
             return set()
         owned = self._owned.setdefault((meta["namespace"], uid), {})
         known = owned.get((obj["kind"], meta["name"]))
-        echo = not own and self.own_writes.told(uid, obj)
+        echo = not ours and self.own_writes.told(uid, obj)
         if known is not None and not newer(obj, known):
             return self._affected(meta["namespace"], uid) if echo else set()
         owned[obj["kind"], meta["name"]] = Packed.of(obj, known)
         return self._affected(meta["namespace"], uid)
 
-    def _put_run(self, obj: Obj, *, own: bool) -> set[Key]:
+    def _put_run(self, obj: Obj, *, ours: bool) -> set[Key]:
         key, uid = key_of(obj), obj["metadata"]["uid"]
         known = self._runs.get(key)
-        echo = not own and self.own_writes.told(uid, obj)
+        echo = not ours and self.own_writes.told(uid, obj)
         if known is not None and not newer(obj, known):
             return {key} if echo else set()
         kept = Packed.of(obj, known)
@@ -128,12 +128,12 @@ class Cache:
 
     def admit(self, waiting: Mapping[str, str], told: Mapping[str, str]) -> set[Key]:
         """Take what Kueue says of the children that wait, by their uid; the runs for which that is news."""
-        found: dict[str, dict[str, str]] = {}
+        by_run: dict[str, dict[str, str]] = {}
         for child, uid in waiting.items():
             if child in told:
-                found.setdefault(uid, {})[child] = told[child]
-        changed = {uid for uid in {*found, *self._admissions} if found.get(uid) != self._admissions.get(uid)}
-        self._admissions = found
+                by_run.setdefault(uid, {})[child] = told[child]
+        changed = {uid for uid in {*by_run, *self._admissions} if by_run.get(uid) != self._admissions.get(uid)}
+        self._admissions = by_run
         return {self._keys[uid] for uid in changed if uid in self._keys}
 
     def admissions(self, uid: str) -> Mapping[str, str]:
@@ -164,36 +164,36 @@ class Cache:
 
     def runs(self, kind: Kind | None = None, state: str | None = None) -> Iterator[Obj]:
         """All runs as objects, or those of a kind, or in a state."""
-        for key, one in list(self._runs.items()):
-            if kind in (None, key.kind) and state in (None, one.state):
-                yield one.read()
+        for key, run in list(self._runs.items()):
+            if kind in (None, key.kind) and state in (None, run.state):
+                yield run.read()
 
     def uids(self, kind: str) -> dict[str, Packed]:
         """All objects of a kind by their uid."""
         if kind in RUNS:
-            return {one.uid: one for key, one in self._runs.items() if key.kind == kind}
-        owned = (one for all_ in self._owned.values() for one in all_.items())
-        return {one.uid: one for (owned_kind, _), one in owned if owned_kind == kind}
+            return {run.uid: run for key, run in self._runs.items() if key.kind == kind}
+        owned = (obj for all_ in self._owned.values() for obj in all_.items())
+        return {obj.uid: obj for (owned_kind, _), obj in owned if owned_kind == kind}
 
     def owned(self, uid: str) -> list[Obj]:
         """A run's children and pods as last heard of."""
-        return [one.open() for one in self._of(uid).values()]
+        return [obj.open() for obj in self._of(uid).values()]
 
     def pod(self, uid: str, name: str) -> Obj | None:
         """A pod of a run."""
-        found = self._of(uid).get(("Pod", name))
-        return found.open() if found is not None else None
+        pod = self._of(uid).get(("Pod", name))
+        return pod.open() if pod is not None else None
 
     def pods(self, uid: str) -> list[Obj]:
         """All pods of a run."""
-        return [one.open() for (kind, _), one in self._of(uid).items() if kind == "Pod"]
+        return [obj.open() for (kind, _), obj in self._of(uid).items() if kind == "Pod"]
 
     def child_uids(self, uid: str) -> set[str]:
         """Uids of a run's Jobs and PyTorchJobs."""
         return {
-            one.uid
-            for (kind, _), one in self._of(uid).items()
-            if kind in CHILDREN and controller_uid(one.open()["metadata"]) == uid
+            child.uid
+            for (kind, _), child in self._of(uid).items()
+            if kind in CHILDREN and controller_uid(child.open()["metadata"]) == uid
         }
 
     def _of(self, uid: str) -> Owned:
@@ -208,7 +208,7 @@ class Cache:
         if not names_runs(key.kind) and not has_groups(key.kind):
             # Nothing of it is kept here, so it need not be unpacked.
             return
-        before, after = (one.open() if one is not None else None for one in (old, new))
+        before, after = (run.open() if run is not None else None for run in (old, new))
         for obj, add in ((before, False), (after, True)):
             for kind, name in named_runs(key.kind, (obj or {}).get("spec") or {}):
                 waiting = self._named_by.setdefault(Key(kind, key.namespace, name), set())

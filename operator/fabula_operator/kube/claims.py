@@ -66,7 +66,7 @@ class Claims:
 
     def change(self, run: str, old: Obj | None, new: Obj | None) -> None:
         """Take news of a run: what was known of it, and what is."""
-        before, after = (claim_of(one) if one is not None else None for one in (old, new))
+        before, after = (claim_of(obj) if obj is not None else None for obj in (old, new))
         if before == after:
             return
         if before is not None and before.at_work:

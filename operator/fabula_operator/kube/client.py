@@ -139,7 +139,7 @@ class Api:
 
     async def list(self, resource: Resource, namespace: str | None, labels: str | None = None) -> list[Obj]:
         """All objects, with apiVersion and kind filled in."""
-        return [one async for page in self.pages(resource, namespace, labels) for one in page]
+        return [obj async for page in self.pages(resource, namespace, labels) for obj in page]
 
     async def create(self, resource: Resource, obj: Obj) -> Obj:
         """Create the object; the stored one."""

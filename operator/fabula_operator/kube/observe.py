@@ -43,7 +43,7 @@ class Observer:
 
     async def _serves(self, resource: Resource) -> bool:
         document = await self._api.get_path(f"/apis/{resource.group}/{resource.version}")
-        return resource.plural in {one["name"] for one in (document or {}).get("resources") or ()}
+        return resource.plural in {served["name"] for served in (document or {}).get("resources") or ()}
 
     async def confirm(self, key: Key, needed: Evidence) -> None:
         """Read what a plan for the run needs read by itself."""
@@ -62,7 +62,7 @@ class Observer:
         """Read the run's children by their names, those too that only its status tells of, and list its pods."""
         uid = run["metadata"]["uid"]
         known = [obj for obj in self._cache.owned(uid) if obj["kind"] in CHILDREN]
-        names = {(one["kind"], one["metadata"]["name"]) for one in known}
+        names = {(child["kind"], child["metadata"]["name"]) for child in known}
         kinds = ("Job", "PyTorchJob") if self.pytorch_jobs else ("Job",)
         names |= {(kind, name) for name in expected_children(Run.from_object(run)) for kind in kinds}
         before = self._cache.owned(uid)
@@ -70,7 +70,7 @@ class Observer:
         # Pods last: a child that says it has failed, with pods from before that, would look as if it had lost them.
         pods = await self._api.list(POD, key.namespace, f"{RUN_UID}={uid}")
         # What is created while the answers are on their way was not known before, and is in none of them.
-        self._cache.sync(before, [*(one for one in children if one is not None), *pods])
+        self._cache.sync(before, [*(child for child in children if child is not None), *pods])
 
     async def own_writes(self, key: Key, run: str) -> None:
         """Read by name what was written for a run and has not come back."""
@@ -116,8 +116,8 @@ class Observer:
             for obj in page:
                 missing.pop(obj["metadata"]["uid"], None)
                 changed |= self._news(resource.kind, self._cache.put(obj))
-        for one in missing.values():
-            changed |= self._news(resource.kind, self._cache.drop(one.read()))
+        for gone in missing.values():
+            changed |= self._news(resource.kind, self._cache.drop(gone.read()))
         return changed
 
     def _news(self, kind: str, changed: set[Key]) -> set[Key]:

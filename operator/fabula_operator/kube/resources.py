@@ -45,5 +45,7 @@ def request_of(method: str, path: str) -> Request:
 KUEUE = "kueue.x-k8s.io"
 WORKLOAD = Resource(KUEUE, "v1beta2", "Workload", "workloads")
 TOKEN_REVIEW = Resource("authentication.k8s.io", "v1", "TokenReview", "tokenreviews", namespaced=False)
-RUNS: dict[str, Resource] = {kind: Resource(GROUP, VERSION, kind, one.plural) for kind, one in API_KINDS.items()}
+RUNS: dict[str, Resource] = {
+    kind: Resource(GROUP, VERSION, kind, definition.plural) for kind, definition in API_KINDS.items()
+}
 CHILDREN: dict[str, Resource] = {"Job": JOB, "PyTorchJob": PYTORCH_JOB}

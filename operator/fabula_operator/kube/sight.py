@@ -29,17 +29,17 @@ def see(
         return None
     run = Run.from_object(obj)
     uid = run.identity.uid
-    owned = sorted(cache.owned(uid), key=lambda one: (one["kind"], one["metadata"]["name"]))
+    owned = sorted(cache.owned(uid), key=lambda obj: (obj["kind"], obj["metadata"]["name"]))
     # Labels can be forged: a child is controlled by the run, a pod by a child, which may be gone before its pods.
     children = _read(
         cache,
         Child.from_object,
-        (one for one in owned if one["kind"] in CHILDREN and controller_uid(one["metadata"]) == uid),
+        (child for child in owned if child["kind"] in CHILDREN and controller_uid(child["metadata"]) == uid),
     )
     pods = _read(
         cache,
         Pod.from_object,
-        (one for one in owned if one["kind"] == "Pod" and controller_kind(one["metadata"]) in CHILDREN),
+        (pod for pod in owned if pod["kind"] == "Pod" and controller_kind(pod["metadata"]) in CHILDREN),
     )
     references = {
         (kind, name): reference_to(kind, name, cache.get(Key(kind, key.namespace, name)))
@@ -53,13 +53,13 @@ def see(
 
 def _read(cache: Cache, read: Callable[[Obj], T], objects: Iterable[Obj]) -> tuple[T, ...]:
     """The objects as values. What does not parse was not made by us: it is left out, and the log says so once."""
-    found = []
+    values = []
     for obj in objects:
         try:
-            found.append(read(obj))
+            values.append(read(obj))
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             meta, why = obj["metadata"], str(error) or type(error).__name__
             if cache.foreign.get(meta["uid"]) != why:
                 cache.foreign[meta["uid"]] = why
                 logger.warning("%s %s/%s is left out: %s", obj["kind"], meta["namespace"], meta["name"], plain(why))
-    return tuple(found)
+    return tuple(values)

@@ -35,11 +35,13 @@ def _of_pod(status: Obj) -> Obj:
     kept: Obj = {name: status[name] for name in ("phase", "reason", "message", "conditions") if name in status}
     for name in ("containerStatuses", "initContainerStatuses"):
         if status.get(name):
-            kept[name] = [{"name": one.get("name"), "state": one.get("state")} for one in status[name]]
+            kept[name] = [
+                {"name": container.get("name"), "state": container.get("state")} for container in status[name]
+            ]
     return kept
 
 
 def _without_templates(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
-    return {name: _without_templates(one) for name, one in value.items() if name not in ("template", "selector")}
+    return {name: _without_templates(item) for name, item in value.items() if name not in ("template", "selector")}

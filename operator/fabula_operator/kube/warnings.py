@@ -137,14 +137,17 @@ class Warnings:
 
     async def settle(self) -> None:
         """Wait for the lists that are on their way."""
-        await asyncio.gather(*(one.reading for one in self._namespaces.values() if one.reading is not None))
+        await asyncio.gather(*self._reading())
 
     async def close(self) -> None:
         """Wait for nothing any more."""
-        reading = [one.reading for one in self._namespaces.values() if one.reading is not None]
+        reading = self._reading()
         for task in reading:
             task.cancel()
         await asyncio.gather(*reading, return_exceptions=True)
+
+    def _reading(self) -> list[asyncio.Task[None]]:
+        return [namespace.reading for namespace in self._namespaces.values() if namespace.reading is not None]
 
     def _may_ask_singly(self, place: _Namespace) -> bool:
         now = self._now()
@@ -159,7 +162,7 @@ class Warnings:
         at, said = self._now(), None
         try:
             selector = f"involvedObject.uid={subject.uid},type=Warning"
-            said = newest([one async for one in self._events(namespace, selector)])
+            said = newest([event async for event in self._events(namespace, selector)])
         except ApiError as error:
             if error.code != 403:
                 raise
@@ -228,7 +231,7 @@ def newest(events: Iterable[Obj]) -> Said | None:
     dated = [(_seen_at(event), event) for event in events]
     if not dated:
         return None
-    at, event = max(dated, key=lambda one: one[0] or _LONG_AGO)
+    at, event = max(dated, key=lambda dated_event: dated_event[0] or _LONG_AGO)
     return Said(plain(str(event.get("reason") or "Warning")), plain(str(event.get("message") or "")), at)
 
 

@@ -123,8 +123,8 @@ def pod_template(launch: Launch, settings: WorkerSettings, *, container: str = W
 def _tolerations(launch: Launch, place: Placement) -> list[dict[str, Any]]:
     """The spec's own, the installation's, and the taint that usually keeps pods without a GPU from nodes with them."""
     wanted = [*launch.spec.scheduling.tolerations, *place.tolerations]
-    tolerations = [one.model_dump(mode="json", by_alias=True, exclude_none=True) for one in wanted]
-    if launch.gpus and not any(one.get("key") == GPU for one in tolerations):
+    tolerations = [toleration.model_dump(mode="json", by_alias=True, exclude_none=True) for toleration in wanted]
+    if launch.gpus and not any(toleration.get("key") == GPU for toleration in tolerations):
         tolerations.append({"key": GPU, "operator": "Exists", "effect": "NoSchedule"})
     return tolerations
 
@@ -201,7 +201,7 @@ def _loads_models(launch: Launch, settings: WorkerSettings) -> bool:
     """Whether there is a cache of models and the launch's pods load one: others would only be bound to its volume."""
     if settings.defaults.model_cache is None:
         return False
-    return bool(launch.gpus) or any(one.name.lower().endswith("model") for one in launch.inputs)
+    return bool(launch.gpus) or any(stage_input.name.lower().endswith("model") for stage_input in launch.inputs)
 
 
 def _resources(launch: Launch, settings: WorkerSettings) -> dict[str, Any]:

@@ -29,7 +29,7 @@ class Placement(SpecModel):
         """A chart writes what is not given as an empty string."""
         if not isinstance(value, list):
             return value
-        return [{k: v for k, v in one.items() if v != ""} if isinstance(one, dict) else one for one in value]
+        return [{k: v for k, v in item.items() if v != ""} if isinstance(item, dict) else item for item in value]
 
 
 class ModelCache(SpecModel):

@@ -193,8 +193,8 @@ class AudioDescriptionBuildSpec(DatasetBuildSpec):
     @property
     def film_sources(self) -> list[tuple[str, str | None, str | None]]:
         """What decides how the films are cut into pictures and features, beside rows: names, films and photos."""
-        own = (one for one in self.audio_description.sources if one.format == OWN)
-        return [(one.name, one.films, one.photos) for one in own]
+        own_films = (source for source in self.audio_description.sources if source.format == OWN)
+        return [(source.name, source.films, source.photos) for source in own_films]
 
     @property
     def learns_who(self) -> bool:

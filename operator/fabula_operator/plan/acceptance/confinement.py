@@ -29,18 +29,18 @@ OUTPUT = "output.uri"
 class Bounds:
     """The places of one namespace, in the one spelling of `resolve_uri`."""
 
-    own: str
+    home: str
     shared: tuple[str, ...]
 
     @classmethod
     def of(cls, namespace: str, root: str, shared: tuple[str, ...]) -> Bounds:
         """The bounds of a namespace below the artifact root; `shared` are prefixes that every namespace may read."""
-        return cls(resolve_uri(namespace, root), tuple(resolve_uri(one, root) for one in shared))
+        return cls(resolve_uri(namespace, root), tuple(resolve_uri(prefix, root) for prefix in shared))
 
     def problem(self, place: str, *, written: bool) -> str | None:
         """Why a place is out of bounds; None when it is not."""
-        allowed = (self.own,) if written else (self.own, *self.shared)
-        if any(place == one or place.startswith(f"{one}/") for one in allowed):
+        allowed = (self.home,) if written else (self.home, *self.shared)
+        if any(place == folder or place.startswith(f"{folder}/") for folder in allowed):
             return None
         may = "write below" if written else "read below"
         return f"{place} is outside of what runs of this namespace may {may}: {', '.join(allowed)}"
@@ -55,10 +55,10 @@ def out_of_bounds(seen: Observed, spec: Spec) -> str | None:
     if problem := _spec_out_of_bounds(spec, namespace, root, environment.shared):
         return problem
     bounds = Bounds.of(namespace, root, environment.shared)
-    for one in externals(spec):
-        named = seen.references.get((one.made_by, one.ref)) if one.made_by and one.ref else None
+    for external in externals(spec):
+        named = seen.references.get((external.made_by, external.ref)) if external.made_by and external.ref else None
         if named is not None and named.uri and (problem := bounds.problem(named.uri, written=False)):
-            return f"spec: the {one.name} of {one.made_by} {named.name}: {problem}"
+            return f"spec: the {external.name} of {external.made_by} {named.name}: {problem}"
     return None
 
 
@@ -83,5 +83,5 @@ def _hub_names(value: Any, field: str) -> Iterator[tuple[str, str]]:
         for name, info in type(value).model_fields.items():
             yield from _hub_names(getattr(value, name), f"{field}.{info.alias or name}")
     elif isinstance(value, list | tuple):
-        for number, one in enumerate(value):
-            yield from _hub_names(one, f"{field}[{number}]")
+        for number, entry in enumerate(value):
+            yield from _hub_names(entry, f"{field}[{number}]")

@@ -50,8 +50,8 @@ def _contradictions(seen: Observed, spec: EvalRunSpec) -> Iterator[Contradiction
             yield from _adapter(spec, f"spec.arms[{position}]", arm, made)
 
 
-def _known(found: Reference | None) -> Reference | None:
-    return found if found is not None and found.exists else None
+def _known(reference: Reference | None) -> Reference | None:
+    return reference if reference is not None and reference.exists else None
 
 
 def _samples(spec: EvalRunSpec, made: Reference) -> Iterator[Contradiction]:
@@ -116,7 +116,7 @@ def _recipe(spec: EvalRunSpec, where: str, made: Reference, does: str) -> Iterat
 
 def _other_models(asked: ModelSource, trained: ModelSource) -> tuple[str, str] | None:
     """What both are called, where they are surely not the same: two names may be of one model."""
-    names = [one.name or one.uri or "" for one in (asked, trained)]
+    names = [source.name or source.uri or "" for source in (asked, trained)]
     first, second = map(model_facts, names)
     return (names[0], names[1]) if first is not None and second is not None and first != second else None
 

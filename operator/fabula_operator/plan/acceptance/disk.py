@@ -20,15 +20,15 @@ def no_room(environment: Environment, spec: Spec) -> str | None:
     room = environment.scratch_bytes
     if room is None:
         return None
-    for one in externals(spec):
-        model = one.model
+    for external in externals(spec):
+        model = external.model
         if model is None or (model.name and environment.model_cache):
             continue
         if (needed := fetched_bytes(model) * BESIDE_WEIGHTS) > room:
             cache = "give workers a cache of models (workers.modelCache), " if model.name else ""
             return (
-                f"spec.{one.field}: {model.name or model.uri} takes {needed / 2**30:.0f} GiB, which each pod would "
-                f"fetch to its /scratch, where it may have {room / 2**30:.0f}: {cache}raise workers.scratchLimit to "
-                f"{math.ceil(needed / 2**30)}Gi or more, or name a mounted folder as uri"
+                f"spec.{external.field}: {model.name or model.uri} takes {needed / 2**30:.0f} GiB, which each pod "
+                f"would fetch to its /scratch, where it may have {room / 2**30:.0f}: {cache}raise workers.scratchLimit "
+                f"to {math.ceil(needed / 2**30)}Gi or more, or name a mounted folder as uri"
             )
     return None

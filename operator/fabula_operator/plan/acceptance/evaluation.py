@@ -18,7 +18,7 @@ def infeasible_evaluation(spec: EvalRunSpec) -> Refusal | None:
 
 
 def _unread_layout(spec: EvalRunSpec) -> str | None:
-    formats = [one.name for one in recipes()[spec.recipe].sample_formats]
+    formats = [sample_format.name for sample_format in recipes()[spec.recipe].sample_formats]
     if sample_format(spec) in formats:
         return None
     return (

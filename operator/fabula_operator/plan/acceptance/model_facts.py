@@ -27,8 +27,8 @@ def model_facts(name: str) -> ModelFacts | None:
 def of_size(billions: float) -> ModelFacts:
     """A dense model of that size, with the shape that models of such a size usually have."""
     parameters = round(billions * 1e9)
-    like = [one for one in MODELS.values() if one.vision_parameters and not one.experts]
-    nearest = min(like, key=lambda one: abs(one.parameters - parameters))
+    like = [model for model in MODELS.values() if model.vision_parameters and not model.experts]
+    nearest = min(like, key=lambda model: abs(model.parameters - parameters))
     # Width and depth both grow with the cube root of the size.
     factor = (parameters / nearest.parameters) ** (1 / 3)
     return ModelFacts(

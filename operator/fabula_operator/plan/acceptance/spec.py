@@ -43,7 +43,7 @@ def unusable_recipe(recipe: str) -> str:
 
 def unknown_recipe(recipe: str, kind: Kind) -> str:
     """A sentence on a recipe that this installation does not have for the kind."""
-    known = ", ".join(sorted(name for name, found in recipes().items() if kind in found.stages))
+    known = ", ".join(sorted(name for name, recipe in recipes().items() if kind in recipe.stages))
     return f"spec.recipe: {recipe} has no {kind} in this installation; it knows {known}"
 
 

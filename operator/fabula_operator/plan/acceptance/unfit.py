@@ -51,13 +51,15 @@ def settled(seen: Observed) -> bool:
 
 def _earlier(seen: Observed, spec: FineTuneRunSpec) -> tuple[str, str] | None:
     """A training of another recipe, which this one would begin with."""
-    for one in externals(spec):
-        found = seen.references.get(("FineTuneRun", one.ref)) if one.made_by == "FineTuneRun" and one.ref else None
-        if found is not None and found.exists and found.recipe not in (None, spec.recipe):
+    for external in externals(spec):
+        if external.made_by != "FineTuneRun" or not external.ref:
+            continue
+        earlier = seen.references.get(("FineTuneRun", external.ref))
+        if earlier is not None and earlier.exists and earlier.recipe not in (None, spec.recipe):
             return (
                 "WrongRecipe",
-                f"spec.{one.field}.ref: FineTuneRun {found.name} trains for recipe {found.recipe}, but spec.recipe is "
-                f"{spec.recipe}; name a run of recipe {spec.recipe}",
+                f"spec.{external.field}.ref: FineTuneRun {earlier.name} trains for recipe {earlier.recipe}, but "
+                f"spec.recipe is {spec.recipe}; name a run of recipe {spec.recipe}",
             )
     return None
 

@@ -26,7 +26,7 @@ OPEN = ("Pending", "Running")
 @cache
 def group_name(kind: Kind, recipe: str) -> str | None:
     """Name of the stage in which a run of the kind has a group of ranks under the recipe."""
-    return next((one.name for one in stages_of(recipe, kind) or () if one.shape == "group"), None)
+    return next((stage.name for stage in stages_of(recipe, kind) or () if stage.shape == "group"), None)
 
 
 def group_of(obj: Mapping[str, Any]) -> str | None:
@@ -92,7 +92,7 @@ class Group:
     def superseded(self, number: int) -> Child | None:
         """The child of an attempt under a key that was edited away."""
         of_stage = (child for child in self.seen.children if child.stage == self.stage.name)
-        return next((one for one in of_stage if one.attempt == number), None)
+        return next((child for child in of_stage if child.attempt == number), None)
 
 
 def last_report(group: Group, child: Child) -> Report | None:
@@ -103,7 +103,7 @@ def last_report(group: Group, child: Child) -> Report | None:
             for report in group.seen.reports
             if report.body.attempt == child.attempt and report.body.stage == child.stage
         ),
-        key=lambda one: one.received_at,
+        key=lambda report: report.received_at,
         default=None,
     )
 

@@ -37,7 +37,7 @@ def next_attempt(group: Group) -> StageView:
 
 def _start(group: Group, attempt: Attempt) -> StageView:
     """Start a recorded attempt when no pod of a former one is left and the wait is over."""
-    former = [one for one in group.attempts if one.number < attempt.number]
+    former = [earlier for earlier in group.attempts if earlier.number < attempt.number]
     status = group.status
     if former and status.started_at:
         status = status.replace(state="Running")

@@ -101,7 +101,7 @@ def _at_work(group: Group, current: Attempt, child: Child, awaited: float | None
         unexplained=behind.subject,
         retrying=_starting(group, current) if unheard else None,
         attempts=changed(group.attempts, at_work),
-        requeue_after=min((one for one in waits if one is not None), default=None),
+        requeue_after=min((wait for wait in waits if wait is not None), default=None),
         retell_after=behind.look_again,
         health=health,
     )
@@ -118,7 +118,7 @@ def _adopted(group: Group) -> tuple[Attempt, ...]:
     attempts = group.attempts
     known = {attempt.number for attempt in attempts}
     forgotten = group.run.earlier.count if group.run.earlier else 0
-    for child in sorted(group.seen.children, key=lambda one: one.attempt):
+    for child in sorted(group.seen.children, key=lambda child: child.attempt):
         of_stage = child.stage == group.stage.name and child.key == group.launch.key
         if of_stage and child.attempt > forgotten and child.attempt not in known:
             attempts = changed(attempts, group.attempt(child.attempt, child.generation))
@@ -149,7 +149,7 @@ def _edited(group: Group, attempt: Attempt, child: Child) -> Attempt:
 
 def _starting(group: Group, attempt: Attempt) -> str | None:
     """What there is to say of a further attempt until it is heard of, which is once the model is loaded."""
-    former = next((one for one in reversed(group.attempts) if one.number < attempt.number), None)
+    former = next((earlier for earlier in reversed(group.attempts) if earlier.number < attempt.number), None)
     if former is None or former.reason is None:
         return None
     return f"attempt {attempt.number} is starting; the former one ended with {former.reason}"

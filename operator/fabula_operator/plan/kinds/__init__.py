@@ -15,7 +15,10 @@ KINDS: Mapping[Kind, RunKind[Any, Any]] = {
     "FineTuneRun": FineTuneRunKind(),
     "EvalRun": EvalRunKind(),
 }
-CONDITION_TYPES: tuple[str, ...] = (*TYPES, *(own for kind in API_KINDS.values() for own in kind.status.own_conditions))
+CONDITION_TYPES: tuple[str, ...] = (
+    *TYPES,
+    *(type_ for kind in API_KINDS.values() for type_ in kind.status.own_conditions),
+)
 """Types of all conditions: those of every kind, then each kind's own."""
 
 __all__ = ["CONDITION_TYPES", "KINDS", "RunKind"]

@@ -47,14 +47,14 @@ def billed(status: Billed, views: Sequence[StageView], unpriced_stages: frozense
         stage_bills = list(bills.values())
         update["bills"] = stage_bills
         update["tokens"] = TokenCount(
-            input=sum(one.input for one in stage_bills), output=sum(one.output for one in stage_bills)
+            input=sum(bill.input for bill in stage_bills), output=sum(bill.output for bill in stage_bills)
         )
         update["calls"] = CallCount(
-            paid=sum(one.paid for one in stage_bills),
-            saved=sum(one.saved for one in stage_bills),
-            lost=sum(one.lost for one in stage_bills),
+            paid=sum(bill.paid for bill in stage_bills),
+            saved=sum(bill.saved for bill in stage_bills),
+            lost=sum(bill.lost for bill in stage_bills),
         )
         # A sum without what was paid at an unknown price would be taken for the bill.
-        known = not any(one.paid and one.stage in unpriced_stages for one in stage_bills)
-        update["cost_usd"] = round(sum(one.cost_usd for one in stage_bills), 4) if known else None
+        known = not any(bill.paid and bill.stage in unpriced_stages for bill in stage_bills)
+        update["cost_usd"] = round(sum(bill.cost_usd for bill in stage_bills), 4) if known else None
     return update

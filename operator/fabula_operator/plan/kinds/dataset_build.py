@@ -59,16 +59,16 @@ class DatasetBuildKind(Plain[DatasetBuildSpec, DatasetBuildStatus]):
     def left(self, status: DatasetBuildStatus) -> Sequence[tuple[str, str]]:
         """What budget or target ended before it was begun."""
         return [
-            (one.reason or "", f"{one.reason}: {one.count} left in {one.kind}")
-            for one in status.items
-            if one.outcome == "left"
+            (tally.reason or "", f"{tally.reason}: {tally.count} left in {tally.kind}")
+            for tally in status.items
+            if tally.outcome == "left"
         ]
 
 
 def _folded(
     status: DatasetBuildStatus, views: Sequence[StageView], unpriced_stages: frozenset[str]
 ) -> DatasetBuildStatus:
-    tallies = {Counted(one.kind, one.outcome, one.reason): one.count for one in status.items}
+    tallies = {Counted(tally.kind, tally.outcome, tally.reason): tally.count for tally in status.items}
     figures, no_items = dict(status.figures), _only_in_figures(views)
     for view in views:
         counts = counts_of(view)
@@ -86,7 +86,9 @@ def _folded(
     update: dict[str, Any] = {
         "items": [
             Tally(kind=kind, outcome=name, reason=reason, count=count)
-            for (kind, name, reason), count in sorted(tallies.items(), key=lambda one: [part or "" for part in one[0]])
+            for (kind, name, reason), count in sorted(
+                tallies.items(), key=lambda item: [part or "" for part in item[0]]
+            )
         ][:64],
         **billed(status, views, unpriced_stages),
     }
@@ -114,16 +116,16 @@ def estimating() -> frozenset[str]:
 
 def _only_in_figures(views: Sequence[StageView]) -> set[str]:
     """Counts that are no outcome of an item."""
-    figures = [one for view in views for one in view.stage.figures]
-    named = {one.count for one in figures} | {one.per for one in figures if one.per}
+    figures = [figure for view in views for figure in view.stage.figures]
+    named = {figure.count for figure in figures} | {figure.per for figure in figures if figure.per}
     return {name for name in named if not name.endswith("/ok")}
 
 
 def _figures(view: StageView, counts: Mapping[str, float]) -> dict[str, float]:
     """The stage's figures, as far as its counts have them."""
-    found = {}
-    for one in view.stage.figures:
-        below = 1.0 if one.per is None else counts.get(one.per, 0.0)
-        if one.count in counts and below:
-            found[one.name] = round(counts[one.count] / below, 4)
-    return found
+    figures = {}
+    for figure in view.stage.figures:
+        below = 1.0 if figure.per is None else counts.get(figure.per, 0.0)
+        if figure.count in counts and below:
+            figures[figure.name] = round(counts[figure.count] / below, 4)
+    return figures

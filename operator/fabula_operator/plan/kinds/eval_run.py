@@ -41,13 +41,13 @@ class EvalRunKind(Plain[EvalRunSpec, EvalRunStatus]):
 
     def hopeless(self, seen: Observed, spec: EvalRunSpec, estimate: Preflight | None) -> Refusal | None:
         """Where it does not go with a run that it names, and that one stays as it is."""
-        found = contradiction(seen, spec)
-        return Refusal(found.reason, found.message) if found and found.lasting else None
+        clash = contradiction(seen, spec)
+        return Refusal(clash.reason, clash.message) if clash and clash.lasting else None
 
     def awaits(self, seen: Observed, spec: EvalRunSpec) -> Waiting | None:
         """Where it does not go with one that may still be edited."""
-        found = contradiction(seen, spec)
-        return Waiting(found.reason, found.message, stalled=True) if found else None
+        clash = contradiction(seen, spec)
+        return Waiting(clash.reason, clash.message, stalled=True) if clash else None
 
     def planned(self, spec: EvalRunSpec) -> str:
         """How many calls judges will take, and what they cost."""
@@ -56,7 +56,7 @@ class EvalRunKind(Plain[EvalRunSpec, EvalRunStatus]):
     def needs(self, spec: EvalRunSpec, stage: Stage, entry: Entry | None) -> Needs:
         """Of an arm, the GPUs of one shard and the model, unless a server holds it."""
         plain = needs_of(stage, spec, entry)
-        arm = next((one for one in spec.arms if one is entry), None)
+        arm = next((arm for arm in spec.arms if arm is entry), None)
         if arm is None:
             return plain
         engine = engine_of(arm, spec.engine)
@@ -134,9 +134,9 @@ def _folded(status: EvalRunStatus, spec: EvalRunSpec, views: Sequence[StageView]
     update: dict[str, Any] = {
         **billed(status, views, frozenset(unpriced(spec))),
         "shards": ShardCount(
-            done=sum(one.done for one in shards),
-            total=sum(one.total for one in shards),
-            failed=sum(one.failed for one in shards),
+            done=sum(shard.done for shard in shards),
+            total=sum(shard.total for shard in shards),
+            failed=sum(shard.failed for shard in shards),
         ),
         "arms": [arms[arm.name] for arm in spec.arms],
     }

@@ -14,24 +14,24 @@ from fabula_api.summary import GateAnswer
 def answered(spec: EvalRunSpec, answers: Sequence[GateAnswer]) -> list[GateStatus]:
     """A status for each gate of the spec, in its order. One that nobody answered has no figure, and has failed."""
     left = list(answers)
-    by_position = len(left) == len(spec.gates) and all(one.metric is None for one in left)
-    found = []
+    by_position = len(left) == len(spec.gates) and all(answer.metric is None for answer in left)
+    statuses = []
     for gate in spec.gates:
         answer = left.pop(0) if by_position else _take(left, gate)
         value = answer.value if answer is not None else None
         # Without a figure nothing can have kept a bound.
         passed = answer is not None and answer.passed and value is not None
         reason = answer.reason if answer is not None else None
-        found.append(
+        statuses.append(
             GateStatus(metric=gate.metric, arm=gate.arm, versus=gate.versus, value=value, passed=passed, reason=reason)
         )
-    return found
+    return statuses
 
 
 def _take(left: list[GateAnswer], gate: Gate) -> GateAnswer | None:
     """The first answer that speaks of the gate's figure, taken out of those that are left: two gates may bound one."""
     asked = (gate.metric, gate.arm, gate.versus)
-    position = next((at for at, one in enumerate(left) if (one.metric, one.arm, one.versus) == asked), None)
+    position = next((at for at, answer in enumerate(left) if (answer.metric, answer.arm, answer.versus) == asked), None)
     return None if position is None else left.pop(position)
 
 

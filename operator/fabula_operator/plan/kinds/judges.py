@@ -25,9 +25,9 @@ def judges(
     bills: Sequence[StageBill],
     answers: Sequence[JudgeFound] | None,
 ) -> list[JudgeStatus]:
-    """Each judge of the spec. `found` is what the report tells of them; None leaves what is known as it is."""
-    known = {one.name: one for one in status.judges}
-    told = None if answers is None else {one.name: one for one in answers}
+    """Each judge of the spec. `answers` is what the report tells of them; None leaves what is known as it is."""
+    known = {judge.name: judge for judge in status.judges}
+    told = None if answers is None else {answer.name: answer for answer in answers}
     at = {view.arm: view for view in views if view.stage.for_each == "judges"}
     bill_of = {bill.stage: bill for bill in bills}
     made = []
@@ -55,8 +55,8 @@ def judges(
 def trusted(status: EvalRunStatus) -> Told:
     """(status, reason, message) of the condition JudgesTrusted, of a run with judges."""
     tried = [judge for judge in status.judges if judge.trusted is not None]
-    if broken := [one for one in tried if not one.trusted]:
-        told = "; ".join(f"judge {one.name}: {one.self_test or 'it failed its self-test'}" for one in broken)
+    if broken := [judge for judge in tried if not judge.trusted]:
+        told = "; ".join(f"judge {judge.name}: {judge.self_test or 'it failed its self-test'}" for judge in broken)
         return "False", "SelfTestFailed", f"{told}. No gate rests on it"[:1000]
     if not tried:
         return "Unknown", "NotScored", ""

@@ -65,7 +65,7 @@ def succeed(seen: Observed, accepted: Accepted, status: RunStatus, now: datetime
         accepted,
         status,
         condition.succeeded(message, "DryRun" if kind.dry_run(spec) else "Succeeded"),
-        requeue_after=min((one for one in waits if one is not None), default=None),
+        requeue_after=min((wait for wait in waits if wait is not None), default=None),
         now=now,
     )
 

@@ -221,18 +221,20 @@ def _work(seen: Observed, accepted: Accepted, status: RunStatus, views: list[Sta
 
 
 def _first(seconds: Iterable[float | None]) -> float | None:
-    return min((one for one in seconds if one is not None), default=None)
+    return min((wait for wait in seconds if wait is not None), default=None)
 
 
 def _held(views: list[StageView]) -> Waiting | None:
     """What a worker says keeps it from going on, such as a provider that throttles; the first shard's of several."""
     for view in views:
-        told = {shard: one.body.condition for shard, one in view.reports.items() if one.body.condition is not None}
+        told = {
+            shard: report.body.condition for shard, report in view.reports.items() if report.body.condition is not None
+        }
         if not told:
             continue
         # A shard that has reached its budget is at its end; what holds up the others can pass.
         first = min(told, key=lambda shard: (not told[shard].reason.startswith("Provider"), shard))
-        same = sum(one.reason == told[first].reason for one in told.values())
+        same = sum(condition.reason == told[first].reason for condition in told.values())
         message = told[first].message
         if view.child is not None and view.child.size > 1:
             more = f" and {same - 1} more" if same > 1 else ""

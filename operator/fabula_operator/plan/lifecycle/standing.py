@@ -23,7 +23,7 @@ def standing(run: Run, group: str | None, stage: str, attempt: int) -> Standing:
     over = run.status.state in ("Succeeded", "Failed")
     suspended = bool(run.spec.get("suspend"))
     attempts = KINDS[run.identity.kind].attempts(run.status)
-    overtaken = stage == group and attempt < max((one.number for one in attempts), default=1)
+    overtaken = stage == group and attempt < max((known.number for known in attempts), default=1)
     if run.deleting or suspended:
         stop = True
     elif over:

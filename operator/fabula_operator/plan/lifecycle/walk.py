@@ -55,7 +55,7 @@ def instances(stage: Stage, spec: Spec) -> list[tuple[str, Entry | None]]:
     if stage.resolves and not unresolved(spec):
         return []
     if stage.for_each is not None:
-        return [(instance(stage.name, one.name), one) for one in entries(stage, spec)]
+        return [(instance(stage.name, entry.name), entry) for entry in entries(stage, spec)]
     return [(stage.name, None)]
 
 
@@ -130,14 +130,14 @@ def _startable(this: Walk, view: StageView) -> StageView:
 
 
 def _inputs(this: Walk, stage: Stage, arm: Entry | None, before: list[StageView]) -> tuple[StageInput, ...]:
-    found = []
+    inputs = []
     for view in before:
         if view.stage.name in stage.after and view.status.artifact is not None:
             artifact = view.status.artifact
-            found.append(StageInput(name=view.status.name, uri=artifact.uri, digest=artifact.digest))
+            inputs.append(StageInput(name=view.status.name, uri=artifact.uri, digest=artifact.digest))
     lineage = with_digests(this.lineage, resolved(before))
-    found += external_inputs(stage, arm.name if arm else None, this.spec, lineage)
-    return tuple(found)
+    inputs += external_inputs(stage, arm.name if arm else None, this.spec, lineage)
+    return tuple(inputs)
 
 
 def resolved(views: list[StageView]) -> dict[str, str]:

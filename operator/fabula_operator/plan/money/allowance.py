@@ -136,7 +136,7 @@ def _present(buyer: Buyer, asked: Asked, market: Market) -> list[StageReport]:
     work again."""
     pods = market.pods(buyer.uid)
     child = _child(pods, asked.pod)
-    return [one.body for one in buyer.told if child is None or _child(pods, one.pod) == child]
+    return [report.body for report in buyer.told if child is None or _child(pods, report.pod) == child]
 
 
 def _lease(
@@ -146,7 +146,7 @@ def _lease(
     now, report = asked.now, asked.report
     claims = _claims(claim, market) if claim.quota.group else [claim]
     pool, shard = pool_of(claim, claims), (claim.run, claim.stage, report.shard)
-    at_work = {(one.run, one.stage) for one in claims}
+    at_work = {(other.run, other.stage) for other in claims}
     others = {
         other: holding
         for other, holding in lent.items()
@@ -187,16 +187,16 @@ def _has_unheard(pods: Mapping[str, ShardPod], run: str, stage: str, heard: set[
 
 def _claims(wanted: Claim, market: Market) -> list[Claim]:
     """All claims on the pool of `wanted`."""
-    found = []
+    claims = []
     for buyer in market.buyers():
-        told = [one.body for one in buyer.told]
+        told = [report.body for report in buyer.told]
         for stage in buyer.at_work:
             claim = claim_of(buyer.uid, buyer.spec, stage, told, buyer.namespace, market.groups)
             if claim is not None and claim.pool == wanted.pool:
-                found.append(claim)
+                claims.append(claim)
     # The status may not say yet that this stage has started.
-    known = any((one.run, one.stage) == (wanted.run, wanted.stage) for one in found)
-    return found if known else [*found, wanted]
+    known = any((claim.run, claim.stage) == (wanted.run, wanted.stage) for claim in claims)
+    return claims if known else [*claims, wanted]
 
 
 def _dollars(
@@ -212,10 +212,10 @@ def _dollars(
     if total is None:
         return None, granted
     spent = {
-        one.body.shard: (calls := CallCounts.of(one.body.counts)).usd + calls.lost_usd
-        for one in buyer.told
-        if stage_of(one.body) == stage
+        report.body.shard: (calls := CallCounts.of(report.body.counts)).usd + calls.lost_usd
+        for report in buyer.told
+        if stage_of(report.body) == stage
     }
-    over = {one.shard for one in _present(buyer, asked, market) if stage_of(one) == stage and ended(one)}
+    over = {report.shard for report in _present(buyer, asked, market) if stage_of(report) == stage and ended(report)}
     usd = grant(total, spent, granted, over, report.shard, payers(buyer.spec)[stage].shards)
     return usd, {**granted, report.shard: usd}

@@ -19,13 +19,13 @@ OVER = ("Failed", "Suspended")
 def gpu_hours(attempts: Sequence[Attempt], gpus: int, seen_at: datetime | None) -> GpuHours:
     """Hours times GPUs. The attempt at work counts up to its last report, so that time alone changes nothing."""
     used, wasted = 0.0, 0.0
-    for position, one in enumerate(attempts):
+    for position, attempt in enumerate(attempts):
         after = attempts[position + 1] if position + 1 < len(attempts) else None
-        held = gpus if one.gpus is None else one.gpus
-        hours = _hours(one, seen_at)
+        held = gpus if attempt.gpus is None else attempt.gpus
+        hours = _hours(attempt, seen_at)
         used += held * hours
-        if one.state in OVER:
-            wasted += held * min(hours, _repeated_hours(one, after, hours))
+        if attempt.state in OVER:
+            wasted += held * min(hours, _repeated_hours(attempt, after, hours))
     return GpuHours(used=round(used, 4), wasted=round(wasted, 4))
 
 
@@ -90,7 +90,7 @@ def listed(
 
 def _with(earlier: EarlierAttempts, dropped: Sequence[Attempt], hours: GpuHours) -> EarlierAttempts:
     generation = dropped[-1].generation
-    charged = [one.budget for one in dropped if one.generation == generation]
+    charged = [attempt.budget for attempt in dropped if attempt.generation == generation]
     former = earlier if earlier.generation == generation else EarlierAttempts()
     return EarlierAttempts(
         count=dropped[-1].number,
@@ -101,5 +101,5 @@ def _with(earlier: EarlierAttempts, dropped: Sequence[Attempt], hours: GpuHours)
     )
 
 
-def _sum(one: GpuHours, other: GpuHours) -> GpuHours:
-    return GpuHours(used=round(one.used + other.used, 4), wasted=round(one.wasted + other.wasted, 4))
+def _sum(first: GpuHours, other: GpuHours) -> GpuHours:
+    return GpuHours(used=round(first.used + other.used, 4), wasted=round(first.wasted + other.wasted, 4))

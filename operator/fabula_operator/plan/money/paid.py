@@ -84,15 +84,15 @@ class Payer:
 @once(512)
 def payers(spec: Spec) -> Mapping[str, Payer]:
     """The run's stages that pay with this spec, by name, in their order."""
-    found = {}
+    paying = {}
     for stage in stages_of(spec.recipe, kind_of(spec)) or ():
         if stage.paid is None:
             continue
         for entry in entries(stage, spec) if stage.for_each else (None,):
             payer = Payer(spec, stage, stage.paid, entry)
             if payer.value(stage.paid.when[0]) in stage.paid.when[1]:
-                found[payer.name] = payer
-    return found
+                paying[payer.name] = payer
+    return paying
 
 
 def last_call_seconds(spec: Spec, stage: str) -> int:

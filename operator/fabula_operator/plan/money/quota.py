@@ -100,12 +100,12 @@ def weight(report: StageReport, concurrency: int) -> float:
 
 def pool_of(claim: Claim, claims: Iterable[Claim]) -> Pool:
     """The pool that `claim` is in. Where builds of a namespace's group disagree, the smallest figure counts."""
-    pool = [one for one in claims if one.pool == claim.pool] or [claim]
+    pool = [other for other in claims if other.pool == claim.pool] or [claim]
     if (declared := claim.declared) is not None:
-        return Pool(declared.requests_per_minute, declared.tokens_per_minute, sum(one.at_work for one in pool))
-    requests = [one.quota.requests_per_minute for one in pool if one.quota.requests_per_minute]
-    tokens = [allowed for one in pool if (allowed := one.quota.tokens_allowed)]
-    return Pool(min(requests, default=None), min(tokens, default=None), sum(one.at_work for one in pool))
+        return Pool(declared.requests_per_minute, declared.tokens_per_minute, sum(sharer.at_work for sharer in pool))
+    requests = [sharer.quota.requests_per_minute for sharer in pool if sharer.quota.requests_per_minute]
+    tokens = [allowed for sharer in pool if (allowed := sharer.quota.tokens_allowed)]
+    return Pool(min(requests, default=None), min(tokens, default=None), sum(sharer.at_work for sharer in pool))
 
 
 def stage_budget(spec: Spec, stage: str, bills: Iterable[StageBill]) -> float | None:

@@ -40,7 +40,7 @@ class QuotaGroup(SpecModel):
 def read_groups(wire: object) -> tuple[QuotaGroup, ...]:
     """The groups of a settings file. Raises ValueError, naming the field."""
     groups = TypeAdapter(tuple[QuotaGroup, ...]).validate_python(wire or ())
-    names = [one.name for one in groups]
+    names = [group.name for group in groups]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ValueError(f"{twice[0]} is declared twice")
     return groups

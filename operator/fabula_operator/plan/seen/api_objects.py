@@ -54,13 +54,13 @@ def _conditions(obj: Obj) -> dict[str, Obj]:
 
 def indexes(text: str | None, size: int) -> frozenset[int]:
     """The completion indexes below `size` in a Job's compressed list, such as `0,2-4`."""
-    found: set[int] = set()
+    completed: set[int] = set()
     for part in (text or "").split(","):
         first, _, last = part.partition("-")
         low, high = whole(first.strip()), whole((last or first).strip())
         if low is not None and high is not None:
-            found.update(range(low, min(high + 1, size)))
-    return frozenset(found)
+            completed.update(range(low, min(high + 1, size)))
+    return frozenset(completed)
 
 
 class Foreign(ValueError):
@@ -70,7 +70,7 @@ class Foreign(ValueError):
 def _size(*pods: object) -> int:
     """Pods that a child wants in all. Raises Foreign for a number that no launch asks for."""
     counts = [whole(count) for count in pods]
-    size = sum(one or 0 for one in counts)
+    size = sum(count or 0 for count in counts)
     if None in counts or not 1 <= size <= SHARDS:
         raise Foreign(f"it wants {plain(str(pods))[:80]} pods, and no run asks for more than {SHARDS}")
     return size
@@ -136,7 +136,7 @@ class Child:
             failed_indexes = indexes(status.get("failedIndexes"), size)
             retried = whole(status.get("failed")) or 0
         else:
-            size = _size(*(one.get("replicas", 1) for one in (spec.get("pytorchReplicaSpecs") or {}).values()))
+            size = _size(*(replica.get("replicas", 1) for replica in (spec.get("pytorchReplicaSpecs") or {}).values()))
             suspended = bool((spec.get("runPolicy") or {}).get("suspend"))
             done, broken = conditions.get("Succeeded"), conditions.get("Failed")
             failed_indexes = frozenset()
@@ -247,16 +247,18 @@ class Pod:
 def _beside(status: Obj) -> str | None:
     """A container that runs beside the worker's; those that Kubernetes itself ends with the pod are none."""
     others = (container for container in status.get("containerStatuses") or () if container.get("name") not in _OWN)
-    return next((str(one["name"]) for one in others if "terminated" not in (one.get("state") or {})), None)
+    return next(
+        (str(container["name"]) for container in others if "terminated" not in (container.get("state") or {})), None
+    )
 
 
 def _failed_before(status: Obj) -> str | None:
     """Which container before the worker's failed, so that it never ran."""
-    for one in status.get("initContainerStatuses") or ():
-        ended = (one.get("state") or {}).get("terminated") or {}
+    for container in status.get("initContainerStatuses") or ():
+        ended = (container.get("state") or {}).get("terminated") or {}
         if ended.get("exitCode"):
             what = f"{ended.get('reason') or 'Error'}, exit code {ended['exitCode']}"
-            return f"init container {one['name']} failed ({what})"
+            return f"init container {container['name']} failed ({what})"
     return None
 
 
@@ -281,8 +283,8 @@ def _waiting(status: Obj, state: Obj) -> tuple[str | None, str | None]:
             if condition.get("reason") == "SchedulingGated":
                 return "SchedulingGated", condition.get("message")
             return "Unschedulable", condition.get("message")
-    before = [one.get("state") or {} for one in status.get("initContainerStatuses") or ()]
-    for waiting in (one.get("waiting") or {} for one in (*before, state)):
+    before = [container.get("state") or {} for container in status.get("initContainerStatuses") or ()]
+    for waiting in (container.get("waiting") or {} for container in (*before, state)):
         if waiting.get("reason") in STUCK_REASONS:
             return waiting["reason"], waiting.get("message")
     return None, None

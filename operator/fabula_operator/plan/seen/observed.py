@@ -184,4 +184,4 @@ class Observed:
     def twin(self, key: str) -> str | None:
         """Another run that is at work on that stage key, and so on the same artifact."""
         this = f"{self.run.identity.namespace}/{self.run.identity.name}"
-        return next((one for one in sorted(self.claims.get(key, ())) if one != this), None)
+        return next((run for run in sorted(self.claims.get(key, ())) if run != this), None)

@@ -36,12 +36,12 @@ def late(seen: Observed, child: Child, now: datetime, *, all_needed: bool = Fals
     number = len({pod.index for pod in pods if not pod.deleting})
     if number < child.size if all_needed else not alive:
         return _unmade(seen, child, pods, now)
-    for pod in sorted(alive, key=lambda one: one.index):
+    for pod in sorted(alive, key=lambda pod: pod.index):
         if pod.waiting is not None and (not all_needed or pod.waiting != "SchedulingGated"):
             said = f"pod {pod.name}: {pod.waiting_message or pod.waiting}"
             return Late(Waiting(pod.waiting, said, since=pod.created_at))
     unborn = [pod for pod in alive if pod.phase == "Pending" and pod.scheduled_at is not None]
-    first = min(unborn, key=lambda one: (one.scheduled_at, one.index), default=None)
+    first = min(unborn, key=lambda pod: (pod.scheduled_at, pod.index), default=None)
     return Late() if first is None else _creating(seen, first, now)
 
 

@@ -22,13 +22,13 @@ from fabula_operator.plan.times import duration_text
 def reports_of(child: Child, pods: Sequence[Pod], reports: Sequence[Report]) -> dict[int, Report]:
     """The last report of each of the child's shards; those of pods that are not the child's are left out."""
     names = {pod.name for pod in pods}
-    found: dict[int, Report] = {}
-    for report in sorted(reports, key=lambda one: one.received_at):
+    last: dict[int, Report] = {}
+    for report in sorted(reports, key=lambda report: report.received_at):
         body = report.body
         belongs = body.stage == child.stage and body.arm == child.arm and body.attempt == child.attempt
         if belongs and (report.pod is None or report.pod in names):
-            found[body.shard] = report
-    return found
+            last[body.shard] = report
+    return last
 
 
 def seconds_left(report: Report, usual_seconds: float | None = None) -> float | None:
@@ -86,7 +86,7 @@ def figures(
     whole = heard == size
     known = [total for total in totals if total is not None]
     total = sum(known) if whole and len(known) == len(totals) else None
-    seconds = max((one for one in left if one is not None), default=None) if None not in left else None
+    seconds = max((duration for duration in left if duration is not None), default=None) if None not in left else None
     if stage.shared and left and total is not None:
         at_work = [report for shard, report in reports.items() if shard not in results]
         seconds = _together(max(0, total - done), at_work) or seconds
@@ -111,9 +111,9 @@ def _together(left: int, reports: Sequence[Report]) -> float | None:
 
 def items(result: WorkerResult, stage: Stage) -> tuple[int, int]:
     """(done, failed) items of a stage in a result's counts, which name them by its unit or by the stage."""
-    counts = [(found, value) for key, value in result.counts.items() if (found := Counted.parse(key)) is not None]
-    name = stage.unit if any(one.kind == stage.unit for one, _ in counts) else stage.name
-    counted = [(one.outcome, value) for one, value in counts if one.kind == name and one.outcome != "left"]
+    counts = [(count, value) for key, value in result.counts.items() if (count := Counted.parse(key)) is not None]
+    name = stage.unit if any(count.kind == stage.unit for count, _ in counts) else stage.name
+    counted = [(count.outcome, value) for count, value in counts if count.kind == name and count.outcome != "left"]
     return int(sum(value for _, value in counted)), int(sum(value for what, value in counted if what == "failed"))
 
 

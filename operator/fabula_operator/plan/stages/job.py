@@ -24,13 +24,13 @@ from fabula_operator.render.launch import Launch
 
 def job_stage(seen: Observed, stage: Stage, launch: Launch, status: StageStatus, now: datetime) -> StageView:
     """How the stage stands that `launch` carries out."""
-    child = next((one for one in seen.children if one.name == launch.child and one.key == launch.key), None)
+    child = next((child for child in seen.children if child.name == launch.child and child.key == launch.key), None)
     if child is None:
         return StageView(stage, launch.arm, status, launch=launch, retell_after=seen.environment.patience_seconds)
     if child.deleting:
         return StageView(stage, launch.arm, status, waiting=Waiting("Replacing", f"Job {child.name} is being deleted"))
     pods = seen.pods_of(child)
-    mistaken = next((pod for pod in sorted(pods, key=lambda one: one.index) if cannot_start(pod)), None)
+    mistaken = next((pod for pod in sorted(pods, key=lambda pod: pod.index) if cannot_start(pod)), None)
     if child.failed or mistaken is not None:
         if child.generation < seen.run.generation:
             # The spec was edited after the failure (or just before it), so the stage has its tries anew.
@@ -87,7 +87,7 @@ def _complete(
             failure=collected.failure,
         )
     result: WorkerResult = collected.result  # type: ignore[assignment]
-    if stage.resolves and (lacking := {one.name for one in unresolved(launch.spec)} - result.digests.keys()):
+    if stage.resolves and (lacking := {external.name for external in unresolved(launch.spec)} - result.digests.keys()):
         failed = status.replace(state="Failed", eta=None, finished_at=finished_at)
         return StageView(stage, launch.arm, failed, child=child, failure=_undigested(stage.name, lacking))
     status = succeeded_status(finished_figures(status, stage, result), launch, result, finished_at)

@@ -47,12 +47,12 @@ def _plain(value: Any, root: str) -> Any:
         value = value.model_dump(mode="json", by_alias=True)
     if isinstance(value, dict):
         return {
-            key: resolve_uri(one, root) if key == "uri" and isinstance(one, str) else _plain(one, root)
-            for key, one in value.items()
-            if key not in _UNDECISIVE and not (one is None and key in _LATER)
+            key: resolve_uri(item, root) if key == "uri" and isinstance(item, str) else _plain(item, root)
+            for key, item in value.items()
+            if key not in _UNDECISIVE and not (item is None and key in _LATER)
         }
     if isinstance(value, list | tuple):
-        return [_plain(one, root) for one in value]
+        return [_plain(item, root) for item in value]
     return value
 
 
@@ -84,7 +84,7 @@ def stage_key(work: Work) -> str:
             "version": stage.version,
             "spec": _read(stage, spec, work.entry, root) | _bounds(stage, spec, root),
             "arm": None if work.entry is None else _decisive(work, work.entry),
-            "inputs": {one.name: one.digest for one in work.inputs},
+            "inputs": {stage_input.name: stage_input.digest for stage_input in work.inputs},
         }
     )
 
@@ -94,7 +94,7 @@ def _decisive(work: Work, entry: Entry) -> Any:
     if work.stage.entry_key is not None:
         return _plain(named_function(work.stage.entry_key)(work.spec, entry), work.root)
     # Where model and adapter lie, and who made them, does not matter; their digests are among the inputs.
-    named = {one.name for one in work.inputs}
+    named = {stage_input.name for stage_input in work.inputs}
     return {key: value for key, value in _plain(entry, work.root).items() if key not in {"adapter", "model"} & named}
 
 
@@ -116,7 +116,8 @@ def place_key(work: Work, bounded: Set[str]) -> str:
     if not work.stage.extent:
         return stage_key(work)
     places = tuple(
-        one.replace(digest=one.uri.rpartition("/")[2]) if one.name in bounded else one for one in work.inputs
+        stage_input.replace(digest=stage_input.uri.rpartition("/")[2]) if stage_input.name in bounded else stage_input
+        for stage_input in work.inputs
     )
     return stage_key(replace(work, stage=replace(work.stage, extent=()), inputs=places))
 

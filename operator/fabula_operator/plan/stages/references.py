@@ -54,36 +54,37 @@ def resolve_externals(seen: Observed, spec: Spec) -> list[Lineage] | Waiting:
     status = seen.run.status
     started = status.started_at is not None and status.finished_at is None
     recorded = {entry.name: entry for entry in status.lineage}
-    found: list[Lineage] = []
-    for one in externals(spec):
-        if one.ref is None:
-            found.append(Lineage(name=one.name, uri=_place(one, seen.environment.artifact_root), digest=one.digest))
+    lineage: list[Lineage] = []
+    for external in externals(spec):
+        if external.ref is None:
+            place = _place(external, seen.environment.artifact_root)
+            lineage.append(Lineage(name=external.name, uri=place, digest=external.digest))
             continue
-        assert one.made_by is not None
-        run = f"{one.made_by}/{one.ref}"
-        reference = seen.references.get((one.made_by, one.ref))
-        entry = recorded.get(one.name)
+        assert external.made_by is not None
+        run = f"{external.made_by}/{external.ref}"
+        reference = seen.references.get((external.made_by, external.ref))
+        entry = recorded.get(external.name)
         known = entry if entry and entry.run == run and entry.digest else None
         if known and (started or reference is None or not reference.ready):
-            found.append(Lineage(name=one.name, uri=known.uri, digest=known.digest, run=run))
+            lineage.append(Lineage(name=external.name, uri=known.uri, digest=known.digest, run=run))
         elif reference is not None and reference.ready:
-            found.append(Lineage(name=one.name, uri=reference.uri, digest=reference.digest, run=run))
+            lineage.append(Lineage(name=external.name, uri=reference.uri, digest=reference.digest, run=run))
         else:
-            return _wait(one, reference)
-    return found
+            return _wait(external, reference)
+    return lineage
 
 
-def _place(one: External, root: str) -> str | None:
+def _place(external: External, root: str) -> str | None:
     """Folder of what no run makes; of a model on the Hub, its name there."""
-    if one.source.uri is not None:
-        return resolve_uri(one.source.uri, root)
-    return one.model.name if one.model is not None else None
+    if external.source.uri is not None:
+        return resolve_uri(external.source.uri, root)
+    return external.model.name if external.model is not None else None
 
 
-def _wait(one: External, reference: Reference | None) -> Waiting:
+def _wait(external: External, reference: Reference | None) -> Waiting:
     """Why it is not ready. What somebody has to mend is called by another reason than what only takes time."""
-    what = "Dataset" if one.made_by == "DatasetBuild" else "Adapter"
-    name = f"{one.made_by} {one.ref}"
+    what = "Dataset" if external.made_by == "DatasetBuild" else "Adapter"
+    name = f"{external.made_by} {external.ref}"
     if reference is None or not reference.exists:
         return Waiting(f"WaitingFor{what}", f"{name} does not exist yet")
     if reference.state == "Failed":
@@ -109,11 +110,11 @@ def with_digests(lineage: list[Lineage], digests: Mapping[str, str]) -> list[Lin
 def external_inputs(stage: Stage, arm: str | None, spec: Spec, lineage: list[Lineage]) -> list[StageInput]:
     """The inputs from outside that one stage (of one arm) reads."""
     entries = {entry.name: entry for entry in lineage}
-    found = []
-    for one in externals(spec):
-        if one.input in stage.external and one.arm in (None, arm):
-            entry = entries[one.name]
+    inputs = []
+    for external in externals(spec):
+        if external.input in stage.external and external.arm in (None, arm):
+            entry = entries[external.name]
             uri = entry.uri or ""
             # Where the content is not known, at least no two places are ever taken for one.
-            found.append(StageInput(name=one.input, uri=uri, digest=entry.digest or f"uri:{uri}"))
-    return found
+            inputs.append(StageInput(name=external.input, uri=uri, digest=entry.digest or f"uri:{uri}"))
+    return inputs

@@ -110,28 +110,28 @@ class Collected:
 def collect(child: Child, stage: Stage, pods: Sequence[Pod]) -> Collected:
     """One result for a complete child: counts added up; artifact, metrics and summary of the first shard."""
     ended: dict[int, Pod] = {pod.index: pod for pod in pods if pod.phase == "Succeeded"}
-    found: list[WorkerResult] = []
+    results: list[WorkerResult] = []
     for shard in range(child.size):  # which is at most SHARDS
         if shard not in ended:
             return Collected("lost", shard=shard)
         why, result = flaw(ended[shard], stage), result_of(ended[shard])
         if why is not None or result is None:
             return Collected("unreadable", shard=shard, failure=unreadable(stage.name, ended[shard], why or ""))
-        found.append(result)
-    return Collected("whole", merged(found))
+        results.append(result)
+    return Collected("whole", merged(results))
 
 
 def merged(results: Sequence[WorkerResult]) -> WorkerResult:
     """Results of all shards as one."""
     counts = add_up(result.counts for result in results)
     lineage = dict.fromkeys(entry for result in results for entry in result.lineage)
-    return results[0].replace(counts=counts, reused=all(one.reused for one in results), lineage=list(lineage))
+    return results[0].replace(counts=counts, reused=all(result.reused for result in results), lineage=list(lineage))
 
 
 def add_up(counts: Iterable[dict[str, float]]) -> dict[str, float]:
     """Sums by key."""
     total: dict[str, float] = {}
-    for one in counts:
-        for key, value in one.items():
+    for counted in counts:
+        for key, value in counted.items():
             total[key] = total.get(key, 0) + value
     return total

@@ -29,20 +29,20 @@ class Phase:
 
     def told(self) -> dict[str, Told]:
         """By type."""
-        return {one.name.capitalize(): getattr(self, one.name) for one in fields(self)}
+        return {field.name.capitalize(): getattr(self, field.name) for field in fields(self)}
 
 
-TYPES: tuple[str, ...] = tuple(one.name.capitalize() for one in fields(Phase))
+TYPES: tuple[str, ...] = tuple(field.name.capitalize() for field in fields(Phase))
 
 
 def conditions(old: Iterable[Condition], told: Mapping[str, Told], generation: int, now: datetime) -> list[Condition]:
     """The conditions as they are told, in that order; `lastTransitionTime` stays where the status stays."""
     before = {condition.type: condition for condition in old}
-    found = []
+    current = []
     for type_, (status, reason, message) in told.items():
         former = before.get(type_)
         unchanged = former is not None and former.status == status
-        found.append(
+        current.append(
             Condition(
                 type=type_,
                 status=status,
@@ -53,7 +53,7 @@ def conditions(old: Iterable[Condition], told: Mapping[str, Told], generation: i
                 last_transition_time=former.last_transition_time if former and unchanged else timestamp(now),
             )
         )
-    return found
+    return current
 
 
 _VALID: Told = ("True", "Valid", "")
