@@ -225,7 +225,10 @@ ENTRY = {"excerpt": "Speaker 1: A.", "scenes": ["one", "two"]}
 )
 def test_ways_to_write_an_excerpt(given: Any) -> None:
     reply = read_reply({"content": [{"toolUse": {"input": given}}], "stopReason": "tool_use"})
-    assert reply.kind == "ok" and (reply.found[0].text, reply.found[0].scenes) == ("Speaker 1: A.", ("one", "two"))
+    assert reply.kind == "ok" and (reply.excerpts[0].text, reply.excerpts[0].scenes) == (
+        "Speaker 1: A.",
+        ("one", "two"),
+    )
 
 
 @pytest.mark.parametrize(

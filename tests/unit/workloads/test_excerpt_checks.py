@@ -154,22 +154,22 @@ class TestReplies:
     )
     def test_json_is_found_in_whatever_text(self, text: str) -> None:
         found = reply({"text": text})
-        assert (found.kind, len(found.found), found.more) == ("ok", 3, True)
+        assert (found.kind, len(found.excerpts), found.more) == ("ok", 3, True)
 
     def test_the_tool_wins(self) -> None:
         found = reply({"text": "Let me see."}, {"toolUse": {"name": TOOL, "input": REPLY}}, stop="tool_use")
-        assert found.kind == "ok" and found.found[2].text == "Speaker 1: 2"
+        assert found.kind == "ok" and found.excerpts[2].text == "Speaker 1: 2"
 
     @pytest.mark.parametrize(("part", "whole"), [(0.2, 0), (0.5, 1), (0.8, 2), (0.97, 3)])
     def test_a_cut_reply_keeps_its_whole_excerpts(self, part: float, whole: int) -> None:
         text = json.dumps(REPLY)
         found = reply({"text": text[: int(len(text) * part)]}, stop="max_tokens")
         assert found.kind == "truncated" and found.more
-        assert [one.text for one in found.found] == [f"Speaker 1: {n}" for n in range(whole)]
+        assert [one.text for one in found.excerpts] == [f"Speaker 1: {n}" for n in range(whole)]
 
     def test_a_cut_tool_use_has_nothing(self) -> None:
         found = reply({"toolUse": {"name": TOOL, "input": {}}}, stop="max_tokens")
-        assert (found.kind, found.found) == ("truncated", [])
+        assert (found.kind, found.excerpts) == ("truncated", [])
 
     @pytest.mark.parametrize(
         ("blocks", "stop", "kind"),

@@ -44,7 +44,7 @@ def run(context: StageContext) -> StageResult:
     if block.learns_who:
         refined, _ = context.read_artifact("refine", REFINEMENT)
         chosen, measured = with_scores(chosen, read_scores(refined), block), read_measured(refined)
-    samples = [one.sample for one in chosen if one.sample is not None]
+    samples = [choice.sample for choice in chosen if choice.sample is not None]
     counts = _counts(chosen, samples)
     if not samples:
         raise InputInvalid(f"no row became a sample: {_reasons(chosen)}", "NoSamples")
@@ -69,23 +69,25 @@ def run(context: StageContext) -> StageResult:
 
 
 def _counts(chosen: Sequence[NarrationChosen], samples: Sequence[NarrationSample]) -> dict[str, int]:
-    skipped = Counter(one.reason for one in chosen if one.reason)
+    skipped = Counter(choice.reason for choice in chosen if choice.reason)
     counts = {"sample/ok": len(samples)} | {f"sample/skipped/{why}": count for why, count in sorted(skipped.items())}
     return counts | {
-        "sample/withPrevious": sum(one.previous is not None and one.previous.clip is not None for one in samples),
-        "sample/characters": sum(len(one.characters) for one in samples),
-        "description/words": sum(len(one.text.split()) for one in samples),
-        "character/named": sum(len(set(one.named)) for one in samples),
-        "character/toldAndNamed": sum(told_and_named(one) for one in samples),
+        "sample/withPrevious": sum(
+            sample.previous is not None and sample.previous.clip is not None for sample in samples
+        ),
+        "sample/characters": sum(len(sample.characters) for sample in samples),
+        "description/words": sum(len(sample.text.split()) for sample in samples),
+        "character/named": sum(len(set(sample.named)) for sample in samples),
+        "character/toldAndNamed": sum(told_and_named(sample) for sample in samples),
     }
 
 
 def _reasons(chosen: Sequence[NarrationChosen]) -> str:
     """The most frequent reasons, each with a row it befell and what would work."""
     first: dict[str, NarrationChosen] = {}
-    for one in chosen:
-        first.setdefault(one.reason or "", one)
-    counts = Counter(one.reason or "" for one in chosen)
+    for choice in chosen:
+        first.setdefault(choice.reason or "", choice)
+    counts = Counter(choice.reason or "" for choice in chosen)
     told = []
     for reason, count in counts.most_common(3):
         row = first[reason].row
@@ -111,11 +113,11 @@ def _shape(samples: Sequence[NarrationSample], outcomes: Mapping[str, Collected]
 def _check_faces(samples: Sequence[NarrationSample], faces: Mapping[str, Any], shape: Sequence[int]) -> None:
     """Raise InputInvalid for an exemplar that is not of the features' kind: of their width, and as many in a frame."""
     for sample in samples:
-        for one in sample.characters:
-            has = list(faces[one.exemplar].shape) if one.exemplar is not None else []
+        for character in sample.characters:
+            has = list(faces[character.exemplar].shape) if character.exemplar is not None else []
             if has and (has[-1] != shape[-1] or (len(shape) > 1 and has != list(shape))):
                 raise InputInvalid(
-                    f"sample {sample.id}: the exemplar {one.exemplar} has features {has}, but a frame's are "
+                    f"sample {sample.id}: the exemplar {character.exemplar} has features {has}, but a frame's are "
                     f"{list(shape)}; use exemplars and a bank of one model"
                 )
 
@@ -135,23 +137,23 @@ def _files(
 
     samples = [sample for members in splits.values() for sample in members]
     needed = {sample.features for sample in samples}
-    stored = sorted((one for one in outcomes.values() if one.path in needed), key=lambda film: film.path or "")
+    stored = sorted((film for film in outcomes.values() if film.path in needed), key=lambda film: film.path or "")
     for done, film in enumerate(stored, 1):
         context.check_stop()
-        for one in (film, film.pictures):
-            if one is not None and one.path is not None:
-                yield one.path, fetched_file(collected, one.path, one.sha256, scratch)
+        for part in (film, film.pictures):
+            if part is not None and part.path is not None:
+                yield part.path, fetched_file(collected, part.path, part.sha256, scratch)
         context.reporter.update(done=done, total=len(stored))
-    shown = {one.exemplar for sample in samples for one in sample.characters}
+    shown = {character.exemplar for sample in samples for character in sample.characters}
     yield EXEMPLARS, save({key: value for key, value in faces.items() if key in shown})
     for split, members in splits.items():
         yield f"{split}.jsonl", lines_of(members)
-    yield "rows.jsonl", "".join(_told(one) for one in chosen).encode()
+    yield "rows.jsonl", "".join(_told(choice) for choice in chosen).encode()
     yield "README.md", about.encode()
 
 
-def _told(one: NarrationChosen) -> str:
-    row = one.row
+def _told(choice: NarrationChosen) -> str:
+    row = choice.row
     told = {"id": row.id, "source": row.source, "place": row.place, "film": row.film, "entry": row.clip.entry,
-            "outcome": "used" if one.sample else "skipped", "reason": one.reason}  # fmt: skip
+            "outcome": "used" if choice.sample else "skipped", "reason": choice.reason}  # fmt: skip
     return json.dumps(told, ensure_ascii=False) + "\n"

@@ -76,8 +76,8 @@ def _outcome(
         pictures = outcome_of(Outcomes(cut, Pictures), item)
         assert pictures.path is not None  # its features were made of them
         tar, kept = fetched_file(cut, pictures.path, pictures.sha256, scratch), scratch / "shown.tar"
-        own = [clip for clip in clips if clip.key in told]
-        shown = keep_shown(tar, own, block.films.shown, block.films.fps, pictures.count, kept)
+        told_clips = [clip for clip in clips if clip.key in told]
+        shown = keep_shown(tar, told_clips, block.films.shown, block.films.fps, pictures.count, kept)
         path = f"pictures/{item}.tar"
         sha256 = keep_file(context.store, path, kept)
         return outcome.replace(pictures=ShownPictures(path=path, sha256=sha256, shown=shown))
@@ -90,11 +90,11 @@ def _collected(context: StageContext, item: str, clips: list[Clip], bank: Featur
     features: dict[str, Any] = {}
     rejected: dict[str, str] = {}
     for clip in clips:
-        found = bank.read(clip)
-        if isinstance(found, str):
-            rejected[clip.key] = found
+        read = bank.read(clip)
+        if isinstance(read, str):
+            rejected[clip.key] = read
         else:
-            features[clip.key] = found
+            features[clip.key] = read
     shapes = {tuple(array.shape[1:]) for array in features.values()}
     if len(shapes) > 1:
         raise InputInvalid(f"{item}: its clips have features of different shapes: {sorted(shapes)}; mend the bank")

@@ -23,9 +23,9 @@ def faces_of(context: StageContext, narration: Store, rows: Iterable[Row]) -> di
         return faces
     store = context.open_input("embed")
     films = {item_of(row): row for row in rows}
-    for item, found in Outcomes(store, Embedded).items():
+    for item, embedded in Outcomes(store, Embedded).items():
         film = films.get(item)
-        if film is not None and found.faces is not None:
-            seen = load(store.read(found.faces))
-            faces |= {f"{film.source}/{film.film}_{person}": one for person, one in seen.items()}
+        if film is not None and embedded.faces is not None:
+            seen = load(store.read(embedded.faces))
+            faces |= {f"{film.source}/{film.film}_{person}": face for person, face in seen.items()}
     return faces

@@ -70,10 +70,10 @@ def _found(shards: Shards, number: int, sample: NarrationSample, search: Search)
         tensors[_BEFORE] = shards.read(sample.features, previous.clip)
         previous = Previous(text=previous.text, clip=_BEFORE)
     characters = []
-    for one in sample.characters:
-        if one.exemplar is not None:
-            tensors[one.id] = shards.read(sample.exemplars, one.exemplar)
-        characters.append(one.replace(exemplar=None if one.exemplar is None else one.id))
+    for character in sample.characters:
+        if character.exemplar is not None:
+            tensors[character.id] = shards.read(sample.exemplars, character.exemplar)
+        characters.append(character.replace(exemplar=None if character.exemplar is None else character.id))
     pictures = _pictures(shards.folder, sample, name)
     record = NarrationEvaluationSample(
         id=name,

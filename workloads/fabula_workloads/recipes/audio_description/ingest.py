@@ -73,7 +73,7 @@ def run(context: StageContext) -> StageResult:
         (EXEMPLARS, save(exemplars)),
         (FILES, (json.dumps(films, sort_keys=True) + "\n").encode()),
         # Banks and films are not among the parts: their digests are, so that later stages' keys cover what they read.
-        ("sources.json", (json.dumps({one.name: one.digest for one in lineage}, sort_keys=True) + "\n").encode()),
+        ("sources.json", (json.dumps({file.name: file.digest for file in lineage}, sort_keys=True) + "\n").encode()),
     ]
     return commit_ingested(context, store, KIND, files, _counts(rows, bad), lineage)
 
@@ -109,13 +109,13 @@ def _own(
     casts = read_casts(read_file(context, source.cast), source.cast) if source.cast else {}
     titles = read_titles(read_file(context, source.titles), source.titles) if source.titles else {}
     read = read_spoken(spoken, source.name)
-    found = list(own_rows(read, source, films, casts, frozenset(photos), titles))
+    entries = list(own_rows(read, source, films, casts, frozenset(photos), titles))
     rows = [
-        row.replace(characters=tuple(one.replace(exemplar=_own_key(source, one.exemplar)) for one in row.characters))
-        for row in found
+        row.replace(characters=tuple(face.replace(exemplar=_own_key(source, face.exemplar)) for face in row.characters))
+        for row in entries
         if isinstance(row, Row)
     ]
-    bad = [one for one in found if isinstance(one, Unreadable)]
+    bad = [entry for entry in entries if isinstance(entry, Unreadable)]
     return rows, bad, {"films": films, "photos": photos}
 
 
@@ -124,7 +124,7 @@ def _own_key(source: NarrationSource, exemplar: str | None) -> str | None:
 
 
 def _files(context: StageContext, uri: str | None, suffixes: frozenset[str]) -> dict[str, str]:
-    return {} if uri is None else by_stem((one.path for one in open_store(context.resolve(uri)).list()), suffixes)
+    return {} if uri is None else by_stem((entry.path for entry in open_store(context.resolve(uri)).list()), suffixes)
 
 
 def _is_subtitle(path: str) -> bool:
@@ -134,26 +134,26 @@ def _is_subtitle(path: str) -> bool:
 def _read(context: StageContext, source: NarrationSource) -> tuple[list[Row], list[Unreadable], dict[str, Any]]:
     cast = read_cast(read_file(context, source.cast), source.cast) if source.cast else {}
     titles = read_titles(read_file(context, source.titles), source.titles) if source.titles else {}
-    found = list(read_rows(read_file(context, source.annotations), source, Tables(cast, titles)))
-    rows = [row for row in found if isinstance(row, Row)]
+    entries = list(read_rows(read_file(context, source.annotations), source, Tables(cast, titles)))
+    rows = [row for row in entries if isinstance(row, Row)]
     faces = read_exemplars(read_file(context, source.exemplars), source.exemplars) if source.exemplars else {}
     # Two sources may know one person by different features.
     needed = {face.exemplar for row in rows for face in row.characters} & faces.keys()
     kept = {f"{source.name}/{key}": faces[key] for key in needed if key is not None}
-    return [_with_faces(row, kept) for row in rows], [one for one in found if isinstance(one, Unreadable)], kept
+    return [_with_faces(row, kept) for row in rows], [entry for entry in entries if isinstance(entry, Unreadable)], kept
 
 
 def _with_faces(row: Row, known: dict[str, Any]) -> Row:
     """The row with keys of those exemplars that there are."""
     characters = tuple(
-        one.replace(exemplar=key if (key := f"{row.source}/{one.exemplar}") in known else None)
-        for one in row.characters
+        face.replace(exemplar=key if (key := f"{row.source}/{face.exemplar}") in known else None)
+        for face in row.characters
     )
     return row.replace(characters=characters)
 
 
 def _counts(rows: list[Row], bad: list[Unreadable]) -> dict[str, int]:
-    people = Counter(one.exemplar is not None for row in rows for one in row.characters)
+    people = Counter(face.exemplar is not None for row in rows for face in row.characters)
     counts = {"row/ok": len(rows), "row/skipped/Unreadable": len(bad)}
     counts |= {"character/ok": people[True], "character/skipped/NoExemplar": people[False]}
     return {name: count for name, count in counts.items() if count or name == "row/ok"}

@@ -44,13 +44,15 @@ def run(context: StageContext) -> StageResult:
     collected = context.open_input("collect")
     outcomes = dict(Outcomes(collected, Collected).items())
     samples = [
-        one.sample for one in choose(rows, outcomes, block, spec.target.samples, faces) if one.sample is not None
+        choice.sample
+        for choice in choose(rows, outcomes, block, spec.target.samples, faces)
+        if choice.sample is not None
     ]
     learned = {source.name for source in block.sources if source.chosen == "learned"}
     splits = by_split(samples, block.sources, block.split, lambda sample: sample.film)
     split_of = {sample.id: split for split, members in splits.items() for sample in members}
-    own = [sample for sample in samples if sample.source in learned]
-    examples = _examples(context, own, faces, collected, outcomes)
+    learning = [sample for sample in samples if sample.source in learned]
+    examples = _examples(context, learning, faces, collected, outcomes)
     if not examples.keys:
         raise InputInvalid(
             "audioDescription.sources: characters learned needs candidates with exemplars, and no clip has one; give "
@@ -109,22 +111,24 @@ def _examples(
         with context.scratch() as scratch:
             features = load_file(fetched_file(collected, file, digests[file], Path(scratch)))
         for sample in members:
-            seen = [one for one in sample.characters if one.exemplar is not None]
+            seen = [character for character in sample.characters if character.exemplar is not None]
             if not seen:
                 continue
-            examples.evidence += list(evidence(features[sample.clip], [faces[one.exemplar or ""] for one in seen]))
-            examples.named += [is_named(one, sample.text, sample.named) for one in seen]
+            shown = [faces[character.exemplar or ""] for character in seen]
+            examples.evidence += list(evidence(features[sample.clip], shown))
+            examples.named += [is_named(character, sample.text, sample.named) for character in seen]
             examples.films += [sample.film] * len(seen)
-            examples.keys += [(sample.id, one.id) for one in seen]
+            examples.keys += [(sample.id, character.id) for character in seen]
         context.reporter.update(done=done, total=len(by_file))
     return examples
 
 
 def _by_threshold(split: str, split_of: Mapping[str, str], examples: _Examples, scores: Any) -> list[Found]:
     places = [place for place, (name, _) in enumerate(examples.keys) if split_of[name] == split]
-    return (
-        [at(one, scores[places], [examples.named[place] for place in places]) for one in THRESHOLDS] if places else []
-    )
+    if not places:
+        return []
+    named = [examples.named[place] for place in places]
+    return [at(threshold, scores[places], named) for threshold in THRESHOLDS]
 
 
 def _files(
@@ -134,7 +138,7 @@ def _files(
         json.dumps({"sample": sample, "person": person, "score": round(float(score), 6), "named": named})
         for (sample, person), score, named in zip(examples.keys, scores, examples.named, strict=True)
     )
-    told = [one.model_dump() for one in measured]
+    told = [row.model_dump() for row in measured]
     weights = scorer.model_dump() | {"evidence": list(EVIDENCE)}
     return [
         (SCORES, "".join(f"{line}\n" for line in lines).encode()),

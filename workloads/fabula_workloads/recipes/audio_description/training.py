@@ -149,16 +149,16 @@ def build(job: TrainingJob, encoder: SampleEncoder) -> Trained:
 def _save(model: Any, config: NarratorConfig, folder: Path, *, writes: bool, gathered: Gathered) -> None:
     """The language model's adapter in peft's format where there is one, and all else that was trained beside it."""
     whole = gathered()
-    own: Mapping[str, torch.Tensor] = (
+    weights: Mapping[str, torch.Tensor] = (
         {name: value for name, value in model.named_parameters() if value.requires_grad} if whole is None else whole
     )
-    adapter = {name.removeprefix(_LANGUAGE): value for name, value in own.items() if ".lora_" in name}
+    adapter = {name.removeprefix(_LANGUAGE): value for name, value in weights.items() if ".lora_" in name}
     if hasattr(model.language, "peft_config"):
         # A pretrained update that stays as it is is no trained weight, and belongs to the narrator nevertheless.
         state = adapter if whole is not None and adapter else None
         save_adapter(model.language, folder, write=writes, gathered=lambda: state)
     if writes:
-        write(folder, config, {name: value for name, value in own.items() if ".lora_" not in name})
+        write(folder, config, {name: value for name, value in weights.items() if ".lora_" not in name})
 
 
 TRAINING = TrainingParts(

@@ -77,10 +77,10 @@ def add(work: Work, episode: Episode, spec: PodcastBuildSpec) -> None:
         )
         work.excerpts += len(rules.extract(episode).excerpts)
         return
-    parts, found = chunks(episode.turns), 0
+    parts, excerpts = chunks(episode.turns), 0
     most, mean_words = most_in_a_reply(asked, num_scenes), (words.min + words.max) / 2
     for number, part in enumerate(parts):
-        share = math.ceil((asked.max_excerpts - found) / (len(parts) - number))
+        share = math.ceil((asked.max_excerpts - excerpts) / (len(parts) - number))
         if share <= 0:
             continue
         text = written(part)
@@ -91,12 +91,12 @@ def add(work: Work, episode: Episode, spec: PodcastBuildSpec) -> None:
             user_text(text, words=(words.min, words.max), most=min(most, share), num_scenes=num_scenes),
             num_scenes=num_scenes, max_tokens=asked.max_tokens,
         )  # fmt: skip
-        found += here
+        excerpts += here
         work.calls += rounds
         work.tokens_in += rounds * likely_tokens(request)
-        one = likely_tokens_of_an_excerpt(mean_words * likely_tokens_of(text) / max(1, length), num_scenes)
-        work.tokens_out += min(rounds * asked.max_tokens, here * one)
-    work.excerpts += found
+        tokens_each = likely_tokens_of_an_excerpt(mean_words * likely_tokens_of(text) / max(1, length), num_scenes)
+        work.tokens_out += min(rounds * asked.max_tokens, here * tokens_each)
+    work.excerpts += excerpts
 
 
 def estimate(work: Work, spec: PodcastBuildSpec, sampled: int) -> BuildEstimate:

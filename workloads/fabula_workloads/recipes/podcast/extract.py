@@ -151,8 +151,8 @@ class _Shard:
 
     def _ended(self, known: frozenset[str]) -> dict[str, int]:
         """Excerpts of the episodes that any shard has ended, but for the known ones."""
-        found = self.ledger.items(self.ledger.ids() - known)
-        return {episode: len(outcome.excerpts) for episode, outcome in found if self._is_over(outcome)}
+        outcomes = self.ledger.items(self.ledger.ids() - known)
+        return {episode: len(outcome.excerpts) for episode, outcome in outcomes if self._is_over(outcome)}
 
     def _is_over(self, outcome: ExtractOutcome) -> bool:
         return outcome.is_finished(self.spec.retry_failed) and not outcome.partial
@@ -172,10 +172,10 @@ class _Shard:
 
     def _likely_total(self) -> int:
         """How many of its episodes the shard will do: as many as make its part of the target at the pace so far."""
-        wanted, found = self.spec.excerpts_wanted(), self.tallied["excerpt/ok"]
-        if wanted is None or not found or self.done >= self.total:
+        wanted, excerpts = self.spec.excerpts_wanted(), self.tallied["excerpt/ok"]
+        if wanted is None or not excerpts or self.done >= self.total:
             return self.total
-        part = math.ceil(self.done * wanted / (found * self.context.config.shards))
+        part = math.ceil(self.done * wanted / (excerpts * self.context.config.shards))
         return min(self.total, max(self.done + 1, part))
 
 

@@ -37,7 +37,7 @@ def run(context: StageContext) -> StageResult:
     decoded = context.open_input("decode")
     outcomes = dict(Outcomes(decoded, Decoded).items())
     chosen = choose(stored_rows(ingested, Row), outcomes, block, spec.target.samples)
-    samples = [one.sample for one in chosen if one.sample is not None]
+    samples = [choice.sample for choice in chosen if choice.sample is not None]
     if not samples:
         raise InputInvalid(f"no row became a sample: {_reasons(chosen)}", "NoSamples")
     splits = by_split(samples, block.sources, block.split, lambda sample: sample.video)
@@ -60,7 +60,7 @@ def run(context: StageContext) -> StageResult:
 
 
 def _counts(chosen: Sequence[VideoChosen], samples: Sequence[VideoSample]) -> dict[str, int]:
-    reasons = Counter(f"sample/skipped/{one.reason}" for one in chosen if one.reason is not None)
+    reasons = Counter(f"sample/skipped/{choice.reason}" for choice in chosen if choice.reason is not None)
     return {
         "sample/ok": len(samples),
         "sample/frames": sum(len(sample.frames) for sample in samples),
@@ -70,11 +70,11 @@ def _counts(chosen: Sequence[VideoChosen], samples: Sequence[VideoSample]) -> di
 
 
 def _reasons(chosen: Sequence[VideoChosen]) -> str:
-    found = Counter(one.reason for one in chosen)
-    first = {one.reason: one.row for one in reversed(chosen)}
+    reasons = Counter(choice.reason for choice in chosen)
+    first = {choice.reason: choice.row for choice in reversed(chosen)}
     return "; ".join(
         f"{count} for {reason}, such as {first[reason].source}, {first[reason].place} ({first[reason].video})"
-        for reason, count in found.most_common()
+        for reason, count in reasons.most_common()
     )
 
 
@@ -91,24 +91,26 @@ def _files(
     needed = {sample.shard for sample in samples}
     sheet = shown(sorted(samples, key=lambda sample: sample.id))
     kept = {sample.shard: scratch / hashlib.sha256(sample.shard.encode()).hexdigest() for sample in sheet}
-    shards = sorted((one for one in outcomes.values() if one.path in needed), key=lambda one: one.path or "")
+    shards = sorted(
+        (outcome for outcome in outcomes.values() if outcome.path in needed), key=lambda outcome: outcome.path or ""
+    )
     for done, outcome in enumerate(shards, 1):
         context.check_stop()
         path = outcome.path or ""
         yield path, fetched_file(decoded, path, outcome.sha256, scratch)
         context.reporter.update(done=done, total=len(shards))
     for path in kept:
-        fetched_file(decoded, path, next(one.sha256 for one in shards if one.path == path), scratch)
+        fetched_file(decoded, path, next(shard.sha256 for shard in shards if shard.path == path), scratch)
     if sheet:
         yield SHEET, moments_sheet(sheet, lambda sample, at: next(contents(kept[sample.shard], [frame_name(at)])))
     for split, members in splits.items():
         yield f"{split}.jsonl", lines_of(members)
-    yield "rows.jsonl", "".join(_told(one) for one in chosen).encode()
+    yield "rows.jsonl", "".join(_told(choice) for choice in chosen).encode()
     yield "README.md", card(chosen, splits, SHEET if sheet else None).encode()
 
 
-def _told(one: VideoChosen) -> str:
-    row = one.row
+def _told(choice: VideoChosen) -> str:
+    row = choice.row
     told = {"id": row.id, "source": row.source, "place": row.place, "video": row.video,
-            "outcome": "used" if one.sample else "skipped", "reason": one.reason}  # fmt: skip
+            "outcome": "used" if choice.sample else "skipped", "reason": choice.reason}  # fmt: skip
     return json.dumps(told, ensure_ascii=False) + "\n"

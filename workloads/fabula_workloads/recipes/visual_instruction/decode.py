@@ -95,8 +95,8 @@ def window_of(row: Row, seconds: float, asked: VideoFrames) -> Window | str:
     rate = max(asked.fps, asked.least / (end - row.start))
     if row.offline:  # nothing in it has a moment that could be missed: it is seen at a lower rate, as published
         rate = min(rate, asked.most / (end - row.start))
-    found = moments(row.start, end, rate)[: asked.most if row.offline else None]
-    return "TooLong" if len(found) > asked.most else Window(end=end, frames=tuple(found))
+    seen_at = moments(row.start, end, rate)[: asked.most if row.offline else None]
+    return "TooLong" if len(seen_at) > asked.most else Window(end=end, frames=tuple(seen_at))
 
 
 def _decoded(
@@ -115,9 +115,9 @@ def _decoded(
         return Decoded(outcome="rejected", reason="NoSound" if local.exists() else "NoVideo")
     except UnfitVideo as unfit:
         return Decoded(outcome="rejected", reason=unfit.reason)
-    found = {row.id: window_of(row, known.seconds, asked) for row in rows}
-    rejected = {name: one for name, one in found.items() if isinstance(one, str)}
-    windows = {name: one for name, one in found.items() if isinstance(one, Window)}
+    watched = {row.id: window_of(row, known.seconds, asked) for row in rows}
+    rejected = {name: reason for name, reason in watched.items() if isinstance(reason, str)}
+    windows = {name: window for name, window in watched.items() if isinstance(window, Window)}
     if not windows:
         return Decoded(outcome="ok", rejected=rejected, seconds=known.seconds)
     shard = scratch / "shard.tar"

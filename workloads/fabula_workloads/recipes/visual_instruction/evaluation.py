@@ -50,7 +50,7 @@ def _words(answer: str) -> str:
 def _as_file(sample: str, text: str, seconds: float) -> str:
     watched = read_answer(text)
     replies = watched.replies if watched is not None else ()
-    return "".join(f"{one.at:.3f} {one.text}\n" for one in replies) or "(silence)\n"
+    return "".join(f"{reply.at:.3f} {reply.text}\n" for reply in replies) or "(silence)\n"
 
 
 def open_engine(opening: Any) -> Any:

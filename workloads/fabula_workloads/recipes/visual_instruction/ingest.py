@@ -39,16 +39,16 @@ def run(context: StageContext) -> StageResult:
     counts: Counter[str] = Counter()
     for source in block.sources:
         context.check_stop()
-        found = list(read_rows(read_file(context, source.annotations), source))
-        readable = [one for one in found if isinstance(one, Row)]
-        bad += [one for one in found if isinstance(one, Unreadable)]
+        entries = list(read_rows(read_file(context, source.annotations), source))
+        readable = [entry for entry in entries if isinstance(entry, Row)]
+        bad += [entry for entry in entries if isinstance(entry, Unreadable)]
         taken = drawn(readable, source, block.split.seed)
         counts["row/skipped/NotDrawn"] += len(readable) - len(taken)
         rows += taken
     readable_rows = len(rows) + counts["row/skipped/NotDrawn"]
     check_unreadable(readable_rows, bad, block.max_bad_fraction, "visualInstruction.maxBadFraction")
     counts["row/ok"] = len(rows)
-    counts.update(f"row/skipped/{one.reason}" for one in bad)
+    counts.update(f"row/skipped/{entry.reason}" for entry in bad)
     kept = {name: count for name, count in sorted(counts.items()) if count or name == "row/ok"}
     return commit_ingested(context, store, KIND, row_files(rows, bad), kept, lineage)
 

@@ -32,21 +32,21 @@ def chosen(row: Annotation, layout: str, choice: Choice, threshold: float) -> Se
     elif choice == "refined" and row.candidates is not None and row.scores is not None:
         if len(row.scores) < len(row.candidates):
             raise NotInLayout(f"prob_data has {len(row.scores)} scores for {len(row.candidates)} records of char_pred")
-        return [one for one, score in zip(row.candidates, row.scores, strict=False) if score >= threshold]
+        return [record for record, score in zip(row.candidates, row.scores, strict=False) if score >= threshold]
     else:
         fields = {
             "refined": ("prob", row.chosen),
             "candidates": ("char_pred", row.candidates),
             "named": ("char", row.characters),
         }
-    field, found = fields[choice]
-    if found is None:
+    field, picked = fields[choice]
+    if picked is None:
         there = ", ".join(name for name, (_, records) in fields.items() if records is not None)
         raise NotInLayout(
             f"it has no {field}, which characters: {choice} asks for; "
             + (f"it has what characters: {there} takes" if there else "it has no characters at all")
         )
-    return found
+    return picked
 
 
 def named(row: Annotation, layout: str) -> tuple[str, ...]:
@@ -54,4 +54,4 @@ def named(row: Annotation, layout: str) -> tuple[str, ...]:
     if row.names is not None:
         return tuple(row.names)
     records = row.in_ad if layout == "mad-train" else row.characters
-    return tuple(one.short_name or one.role or "" for one in records or () if one.short_name or one.role)
+    return tuple(record.short_name or record.role or "" for record in records or () if record.short_name or record.role)

@@ -27,14 +27,14 @@ def first_name(role: str) -> str:
     return words[0] if words else role
 
 
-def spellings(one: Character) -> frozenset[str]:
+def spellings(character: Character) -> frozenset[str]:
     """The names by which a description may call a character: the short one, the role's, and its first name where no
     short one is known."""
-    found = {one.short_name or first_name(one.role or ""), one.role or ""}
-    return frozenset(found - {""})
+    names = {character.short_name or first_name(character.role or ""), character.role or ""}
+    return frozenset(names - {""})
 
 
-def is_named(one: Character, text: str, named: Iterable[str]) -> bool:
+def is_named(character: Character, text: str, named: Iterable[str]) -> bool:
     """Whether a description names a character: by the annotation's own list where it has one, or in its words."""
-    known = spellings(one)
+    known = spellings(character)
     return bool(known & set(named)) or bool(named_in(text, known))

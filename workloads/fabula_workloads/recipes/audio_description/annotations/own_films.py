@@ -32,15 +32,15 @@ Casts = Mapping[str, Sequence[CharacterRecord]]
 
 def by_stem(paths: Iterable[str], suffixes: Iterable[str]) -> dict[str, str]:
     """Paths by what they are called without suffix. Raises InputInvalid where two are called alike."""
-    found: dict[str, str] = {}
+    by_name: dict[str, str] = {}
     for path in sorted(paths):
         pure = PurePosixPath(path)
         if pure.suffix.lower() in suffixes:
             stem = str(pure.with_suffix(""))
-            if stem in found:
-                raise InputInvalid(f"{found[stem]} and {path} are two files of one name; rename one of them")
-            found[stem] = path
-    return found
+            if stem in by_name:
+                raise InputInvalid(f"{by_name[stem]} and {path} are two files of one name; rename one of them")
+            by_name[stem] = path
+    return by_name
 
 
 def read_casts(data: bytes, where: str) -> Casts:
@@ -82,18 +82,18 @@ def own_rows(
 ) -> Iterator[Row | Unreadable]:
     """Rows film by film, in the order of time. `films` are paths by name; `photos` the people of whom there is one."""
     told: dict[str, list[Spoken]] = defaultdict(list)
-    for one in islice(spoken, source.limit):
-        if isinstance(one, Unreadable):
-            yield one
+    for sentence in islice(spoken, source.limit):
+        if isinstance(sentence, Unreadable):
+            yield sentence
         else:
-            told[film_name(one.film, films)].append(one)
+            told[film_name(sentence.film, films)].append(sentence)
     number = 0
     for film in sorted(told):
         before: Spoken | None = None
-        cast = [_character(one, film, photos) for one in _cast_of(film, casts)]
-        for one in sorted(told[film], key=lambda said: (said.start, said.end)):
-            yield _row(one, before, number, film, source, cast, titles)
-            before, number = one, number + 1
+        cast = [_character(person, film, photos) for person in _cast_of(film, casts)]
+        for sentence in sorted(told[film], key=lambda said: (said.start, said.end)):
+            yield _row(sentence, before, number, film, source, cast, titles)
+            before, number = sentence, number + 1
 
 
 def film_name(said: str, films: Mapping[str, str]) -> str:
@@ -103,8 +103,8 @@ def film_name(said: str, films: Mapping[str, str]) -> str:
 
 
 def _cast_of(film: str, casts: Casts) -> Sequence[CharacterRecord]:
-    found = casts.get(film) or casts.get(PurePosixPath(film).name) or ()
-    return list({one.id: one for one in found}.values())[:CAST]
+    people = casts.get(film) or casts.get(PurePosixPath(film).name) or ()
+    return list({person.id: person for person in people}.values())[:CAST]
 
 
 def _character(record: CharacterRecord, film: str, photos: frozenset[str]) -> Character:
@@ -118,7 +118,7 @@ def _character(record: CharacterRecord, film: str, photos: frozenset[str]) -> Ch
 
 
 def _row(
-    one: Spoken,
+    sentence: Spoken,
     before: Spoken | None,
     number: int,
     film: str,
@@ -126,16 +126,16 @@ def _row(
     cast: Sequence[Character],
     titles: Mapping[str, str],
 ) -> Row:
-    in_words = [face for face in cast if is_named(face, one.text, one.named or ())]
-    names = one.named if one.named is not None else tuple(_called(face, one.text) for face in in_words)
+    in_words = [face for face in cast if is_named(face, sentence.text, sentence.named or ())]
+    names = sentence.named if sentence.named is not None else tuple(_called(face, sentence.text) for face in in_words)
     return Row(
         id=f"{source.name}-{number:06d}",
         source=source.name,
-        place=f"film {film}, {one.place}",
+        place=f"film {film}, {sentence.place}",
         film=film,
         title=titles.get(film),
-        text=one.text,
-        clip=Clip(start=one.start, end=one.end, entry=film),
+        text=sentence.text,
+        clip=Clip(start=sentence.start, end=sentence.end, entry=film),
         before=None
         if before is None
         else Before(text=before.text, clip=Clip(start=before.start, end=before.end, entry=film)),

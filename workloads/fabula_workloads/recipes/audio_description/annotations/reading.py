@@ -85,8 +85,8 @@ def _row(row: Annotation, number: int, place: str, film: str | None, source: Nar
     if source.layout == "clips":
         if clip_name is None:
             raise ValueError("it has no key_name, by which a bank of clips has its features")
-        found = _EPISODE.match(clip_name)
-        film = film or tables.titles.get(clip_name) or (found[1] if found else clip_name)
+        match = _EPISODE.match(clip_name)
+        film = film or tables.titles.get(clip_name) or (match[1] if match else clip_name)
         place = f"{place}, clip {clip_name}"
     elif film is None:
         raise ValueError("it has no movie_id, by which a bank of frames has its features")
@@ -103,7 +103,7 @@ def _row(row: Annotation, number: int, place: str, film: str | None, source: Nar
         before=None if before is None else Before(
             text=_one_line(before.ad), clip=_clip(before.start, before.end, film, clip_name, source)
         ),
-        characters=tuple(_character(one, film, source, tables) for one in _once(records)),
+        characters=tuple(_character(record, film, source, tables) for record in _once(records)),
         named=named(row, source.format),
     )  # fmt: skip
 

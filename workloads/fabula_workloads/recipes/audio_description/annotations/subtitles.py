@@ -41,10 +41,10 @@ class Spoken:
 
 def seconds_of(text: str) -> float:
     """Seconds, or hours, minutes and seconds with colons between them. Raises ValueError."""
-    found = _CLOCK.fullmatch(text.strip())
-    if found is None:
+    match = _CLOCK.fullmatch(text.strip())
+    if match is None:
         raise ValueError(f"{text.strip()!r} is no time: write seconds, or 00:01:02.500")
-    sign, *parts = found.groups()
+    sign, *parts = match.groups()
     hours, minutes, seconds = (float((part or "0").replace(",", ".")) for part in parts)
     return (-1 if sign else 1) * (3600 * hours + 60 * minutes + seconds)
 
@@ -57,10 +57,12 @@ def read_table(data: bytes, where: str) -> Iterator[Spoken | Unreadable]:
         rows = list(reader)
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputInvalid(f"{where} is no CSV in UTF-8: {error}") from None
-    places = {column: next((header[one] for one in names if one in header), None) for column, names in COLUMNS.items()}
+    places = {
+        column: next((header[name] for name in names if name in header), None) for column, names in COLUMNS.items()
+    }
     if missing := [column for column, place in places.items() if place is None]:
         raise InputInvalid(f"{where} has no column {', '.join(missing)}; it has {', '.join(header) or 'none'}")
-    named = next((header[one] for one in _NAMED if one in header), None)
+    named = next((header[name] for name in _NAMED if name in header), None)
     for number, row in enumerate(rows, 2):
         place = f"line {number}"
         film, start, end, text = ((row[name] or "").strip() for name in places.values() if name is not None)
@@ -85,7 +87,7 @@ def read_subtitles(data: bytes, suffix: str, film: str, where: str) -> Iterator[
     try:
         with av.open(content, "r", format=SUBTITLES[suffix]) as container:
             stream = container.streams.subtitles[0]
-            packets = [one for one in container.demux(stream) if one.size]
+            packets = [packet for packet in container.demux(stream) if packet.size]
             if not packets:
                 yield Unreadable(film, "it has no cues")
             for number, packet in enumerate(packets, 1):

@@ -15,14 +15,14 @@ from fabula_workloads.runtime.termination import validation_lines
 
 def read_cast(data: bytes, where: str) -> dict[str, CharacterRecord]:
     """`{id: {name, role, char_in_ad}}`. Raises InputInvalid naming the entry that is none."""
-    found = {}
+    cast = {}
     for person, record in object_of(data, where).items():
         try:
-            found[person] = CharacterRecord.model_validate({"id": person, **_fields(record)})
+            cast[person] = CharacterRecord.model_validate({"id": person, **_fields(record)})
         except (ValidationError, TypeError) as error:
             why = "; ".join(validation_lines(error)) if isinstance(error, ValidationError) else str(error)
             raise InputInvalid(f"{where}: {person}: {why}") from None
-    return found
+    return cast
 
 
 def read_titles(data: bytes, where: str) -> dict[str, str]:

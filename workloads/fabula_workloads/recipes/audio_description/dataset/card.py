@@ -31,8 +31,10 @@ def card(
         *(_split(name, members) for name, members in splits.items()),
         "",
     ]
-    outcomes = Counter((one.row.source, one.reason or "used") for one in chosen)
-    alone = Counter(one.row.source for one in chosen if one.sample is not None and one.sample.previous is None)
+    outcomes = Counter((choice.row.source, choice.reason or "used") for choice in chosen)
+    alone = Counter(
+        choice.row.source for choice in chosen if choice.sample is not None and choice.sample.previous is None
+    )
     lines += rows_became(
         outcomes, ((source, "used, no previous clip", count) for source, count in sorted(alone.items()))
     )
@@ -45,7 +47,7 @@ def card(
 
 def told_and_named(sample: NarrationSample) -> int:
     """How many of the characters that a narrator is told of its description names."""
-    return sum(is_named(one, sample.text, sample.named) for one in sample.characters)
+    return sum(is_named(character, sample.text, sample.named) for character in sample.characters)
 
 
 def _who(samples: Sequence[NarrationSample]) -> list[str]:
@@ -57,9 +59,12 @@ def _who(samples: Sequence[NarrationSample]) -> list[str]:
         "|---|---|---|---|---|---|",
     ]
     for source in sorted({sample.source for sample in samples}):
-        own = [sample for sample in samples if sample.source == source]
-        told, named = sum(len(one.characters) for one in own), sum(len(set(one.named)) for one in own)
-        both = sum(map(told_and_named, own))
+        of_source = [sample for sample in samples if sample.source == source]
+        told, named = (
+            sum(len(sample.characters) for sample in of_source),
+            sum(len(set(sample.named)) for sample in of_source),
+        )
+        both = sum(map(told_and_named, of_source))
         lines.append(f"| {source} | {told} | {named} | {both} | {_share(both, told)} | {_share(both, named)} |")
     return [*lines, ""]
 
@@ -76,13 +81,13 @@ def _learned(measured: Sequence[Measured]) -> list[str]:
         "| split | threshold | told of | precision | recall |",
         "|---|---|---|---|---|",
     ]
-    for one in measured:
+    for learned in measured:
         row = (
-            one.split,
-            f"{one.threshold:g}",
-            str(one.told),
-            _share(one.right, one.told),
-            _share(one.right, one.named),
+            learned.split,
+            f"{learned.threshold:g}",
+            str(learned.told),
+            _share(learned.right, learned.told),
+            _share(learned.right, learned.named),
         )
         lines.append(f"| {' | '.join(row)} |")
     return [*lines, ""]

@@ -61,7 +61,7 @@ def _sample(row: Row, film: Collected, block: AudioDescriptionBuild, faces: Cont
         features=film.path,
         clip=row.clip.key,
         previous=None if before is None else Previous(text=before.text, clip=before.clip.key if seen else None),
-        characters=tuple(one if one.exemplar in faces else one.replace(exemplar=None) for one in row.characters),
+        characters=tuple(face if face.exemplar in faces else face.replace(exemplar=None) for face in row.characters),
         named=row.named,
         pictures=film.pictures.path if film.pictures is not None else None,
         shown=film.pictures.shown.get(row.clip.key, ()) if film.pictures is not None else (),
@@ -74,11 +74,11 @@ def with_scores(
     """The same, where in sources with learned scores only those characters are told of whose score is high enough; one
     that has none is never told of."""
     least = {source.name: source.threshold for source in block.sources if source.chosen == "learned"}
-    found = []
-    for one in chosen:
-        sample = one.sample
+    rescored = []
+    for choice in chosen:
+        sample = choice.sample
         if sample is not None and (needed := least.get(sample.source)) is not None:
             told = tuple(face for face in sample.characters if scores.get((sample.id, face.id), -1.0) >= needed)
-            one = replace(one, sample=NarrationSample(**{**dict(sample), "characters": told}))
-        found.append(one)
-    return found
+            choice = replace(choice, sample=NarrationSample(**{**dict(sample), "characters": told}))
+        rescored.append(choice)
+    return rescored

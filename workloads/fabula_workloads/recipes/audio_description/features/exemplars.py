@@ -22,12 +22,12 @@ def read_exemplars(data: bytes, where: str) -> Exemplars:
         from safetensors.numpy import load
 
         try:
-            found: Mapping[str, Any] = load(data)
+            exemplars: Mapping[str, Any] = load(data)
         except SafetensorError as error:
             raise InputInvalid(f"{where} is no safetensors file: {error}") from None
     else:
-        found = _pickled(data, where)
-    return {key: _rows(value, f"{where}: {key}") for key, value in found.items()}
+        exemplars = _pickled(data, where)
+    return {key: _rows(value, f"{where}: {key}") for key, value in exemplars.items()}
 
 
 def _pickled(data: bytes, where: str) -> Mapping[str, Any]:

@@ -61,7 +61,7 @@ def run(context: StageContext) -> StageResult:
             item = item_of(row)
             sources[item] = row.source
             seen = people.setdefault(item, {})
-            seen.update(dict.fromkeys(one.id for one in row.characters if one.exemplar is not None))
+            seen.update(dict.fromkeys(character.id for character in row.characters if character.exemplar is not None))
     files, cut = read_files(store), context.open_input("frames")
     decoded = Outcomes(cut, Pictures)
     sight = cache(lambda: open_sight(context, block))  # only where a film is still to be encoded

@@ -81,8 +81,8 @@ class Files(Record):
 
 def read_files(store: Store) -> dict[str, Files]:
     """Files of each source of one's own films, as `ingest` found them."""
-    found: dict[str, Any] = json.loads(store.read(FILES))
-    return {name: Files.model_validate(one) for name, one in found.items()}
+    files: dict[str, Any] = json.loads(store.read(FILES))
+    return {name: Files.model_validate(listed) for name, listed in files.items()}
 
 
 FRAMES = "frames"

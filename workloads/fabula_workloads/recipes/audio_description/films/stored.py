@@ -36,9 +36,9 @@ class FilmFeatures:
 
 def outcome_of(ledger: Outcomes[KeptT], item: str) -> KeptT:
     """A film's outcome in the ledger of the stage before. Raises InputInvalid where it has none."""
-    if (found := ledger.get(item)) is None:
+    if (outcome := ledger.get(item)) is None:
         raise InputInvalid(f"the stage before has no outcome of film {item}; delete its folder to make it anew")
-    return found
+    return outcome
 
 
 def pictures_of(tar: Path) -> Iterator[Image]:

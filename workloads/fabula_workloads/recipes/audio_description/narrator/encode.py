@@ -67,7 +67,7 @@ class NarrationEncoder:
         previous = sample.previous
         frames, seen = self._frames(sample, epoch)
         told = self._writer.told(sample.characters)
-        faces = [self._face(sample, one.exemplar) for one in told if one.exemplar is not None]
+        faces = [self._face(sample, character.exemplar) for character in told if character.exemplar is not None]
         return {
             "prompt": prompt,
             "answer": self._writer.answer(sample.text),
@@ -96,17 +96,17 @@ class NarrationEncoder:
 
     def _frames(self, sample: NarrationSample, epoch: int | None) -> tuple[torch.Tensor, torch.Tensor]:
         """(clips, frames, parts, width), and which frames there are."""
-        own = self._chosen(sample, sample.clip, epoch)
+        current = self._chosen(sample, sample.clip, epoch)
         how, previous = self._tune.previous_clip, sample.previous
         before = previous.clip if previous is not None else None
         if how == "none" or (how == "apart" and before is None):
-            return own[None], torch.ones(1, len(own), dtype=torch.bool)
-        there = torch.ones(len(own), dtype=torch.bool)
+            return current[None], torch.ones(1, len(current), dtype=torch.bool)
+        there = torch.ones(len(current), dtype=torch.bool)
         # A clip that has none before it keeps its place behind the frames that are not there.
-        first = torch.zeros_like(own) if before is None else self._chosen(sample, before, epoch)
+        first = torch.zeros_like(current) if before is None else self._chosen(sample, before, epoch)
         if how == "apart":
-            return torch.stack([first, own]), torch.stack([there, there])
-        return torch.cat([first, own])[None], torch.cat([there if before else ~there, there])[None]
+            return torch.stack([first, current]), torch.stack([there, there])
+        return torch.cat([first, current])[None], torch.cat([there if before else ~there, there])[None]
 
     def _chosen(self, sample: NarrationSample, clip: str, epoch: int | None) -> torch.Tensor:
         read = self._shards.read(sample.features, clip)
@@ -151,12 +151,12 @@ class Collator:
     def __call__(self, rows: Sequence[Sequence[Encoded]]) -> dict[str, Any]:
         """The batch."""
         samples = [sample for row in rows for sample in row]
-        own = [(number, sample["answer"], True) for number, sample in enumerate(samples)]
+        answers = [(number, sample["answer"], True) for number, sample in enumerate(samples)]
         others = [(number, sample["other"], False) for number, sample in enumerate(samples) if sample["other"]]
-        texts = [(number, samples[number]["prompt"], answer, positive) for number, answer, positive in own + others]
+        texts = [(number, samples[number]["prompt"], answer, positive) for number, answer, positive in answers + others]
         ids = [torch.tensor(prompt + answer) for _, prompt, answer, _ in texts]
         targets = [torch.tensor([IGNORED] * len(prompt) + answer) for _, prompt, answer, _ in texts]
-        lengths = [len(one) for one in ids]
+        lengths = [len(sequence) for sequence in ids]
         order = [number for number, *_ in texts]
         batch: dict[str, Any] = {
             "input_ids": pad_sequence(ids, batch_first=True, padding_value=self._pad),
@@ -201,9 +201,9 @@ def shown(samples: Sequence[Encoded], order: Sequence[int], shape: tuple[int, ..
         "frames_seen": torch.cat([sample["seen"] for sample in samples]),
         "faces": torch.cat(given) if given else torch.zeros(1, *parts),
         "clip_of": torch.tensor(
-            [clip for one in order for clip in range(clips[one], clips[one + 1])], dtype=torch.long
+            [clip for number in order for clip in range(clips[number], clips[number + 1])], dtype=torch.long
         ),
         "face_of": torch.tensor(
-            [face for one in order for face in range(faces[one], faces[one + 1])], dtype=torch.long
+            [face for number in order for face in range(faces[number], faces[number + 1])], dtype=torch.long
         ),
     }

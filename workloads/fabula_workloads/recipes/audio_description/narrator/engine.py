@@ -93,9 +93,9 @@ class NarratorEngine:
     def answer(self, requests: Sequence[Request], interrupted: Interrupted) -> list[Answer | Failure]:
         """Describe a batch of clips."""
         prompts = [self._prompt(request) for request in requests]
-        fit = [one for one in prompts if isinstance(one, _Prompt)]
+        fit = [prompt for prompt in prompts if isinstance(prompt, _Prompt)]
         told = iter(self._answer(fit, interrupted) if fit else ())
-        return [one if isinstance(one, Failure) else next(told) for one in prompts]
+        return [prompt if isinstance(prompt, Failure) else next(told) for prompt in prompts]
 
     def _prompt(self, request: Request) -> _Prompt | Failure:
         sample = request.given
@@ -115,7 +115,7 @@ class NarratorEngine:
 
     def _answer(self, fit: Sequence[_Prompt], interrupted: Interrupted) -> list[Answer | Failure]:
         began = time.monotonic()
-        values, mask = self._embeddings([one.encoded for one in fit])
+        values, mask = self._embeddings([prompt.encoded for prompt in fit])
         check = FiniteLogits(len(fit) * self._tell.beams)
         with torch.inference_mode():
             output = self._model.generate(
@@ -149,9 +149,9 @@ class NarratorEngine:
 
     def _embeddings(self, samples: Sequence[Encoded]) -> tuple[torch.Tensor, torch.Tensor]:
         """Prompts side by side, each with its end at the end: a decoder goes on from the last position."""
-        longest = max(len(one["prompt"]) for one in samples)
-        ids = torch.tensor([[self._end] * (longest - len(one["prompt"])) + one["prompt"] for one in samples])
-        lengths = torch.tensor([len(one["prompt"]) for one in samples])
+        longest = max(len(sample["prompt"]) for sample in samples)
+        ids = torch.tensor([[self._end] * (longest - len(sample["prompt"])) + sample["prompt"] for sample in samples])
+        lengths = torch.tensor([len(sample["prompt"]) for sample in samples])
         mask = (torch.arange(longest) >= longest - lengths[:, None]).long()
         device = self._model.device
         with torch.inference_mode():

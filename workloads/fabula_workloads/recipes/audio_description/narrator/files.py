@@ -58,15 +58,15 @@ def load_weights(module: Any, folder: Path, where: str) -> None:
     from safetensors.torch import load_file
 
     stored = load_file(folder / WEIGHTS)
-    own = dict(module.named_parameters())
+    weights = dict(module.named_parameters())
     for name in sorted(stored):
-        if name not in own or own[name].shape != stored[name].shape:
-            there = list(own[name].shape) if name in own else "no such weight"
+        if name not in weights or weights[name].shape != stored[name].shape:
+            there = list(weights[name].shape) if name in weights else "no such weight"
             raise InputInvalid(
                 f"{where}: {name} has shape {list(stored[name].shape)}, and this narrator has {there}; it is of "
                 "another mapping or another language model"
             )
-    wanted = {name for name in own if not name.startswith("language.")}
+    wanted = {name for name in weights if not name.startswith("language.")}
     if missing := sorted(wanted - stored.keys()):
         raise InputInvalid(f"{where} lacks {len(missing)} weights, first {missing[0]}; it is of another mapping")
-    module.load_state_dict({name: value.to(own[name].dtype) for name, value in stored.items()}, strict=False)
+    module.load_state_dict({name: value.to(weights[name].dtype) for name, value in stored.items()}, strict=False)

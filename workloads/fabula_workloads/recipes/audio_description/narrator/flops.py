@@ -22,10 +22,10 @@ def needed(config: Any, model: Any) -> Needed | None:
     if layers is None or hidden is None or vocabulary is None:
         return None
     wide = text.num_attention_heads * getattr(text, "head_dim", hidden // text.num_attention_heads)
-    matrices = [one for one in model.causal.get_decoder().parameters() if len(shape(one)) > 1]
-    frozen = sum(elements(one) for one in matrices if not one.requires_grad)
+    matrices = [weight for weight in model.causal.get_decoder().parameters() if len(shape(weight)) > 1]
+    frozen = sum(elements(weight) for weight in matrices if not weight.requires_grad)
     frozen -= vocabulary * hidden  # looked up, not multiplied
-    trained = sum(elements(one) for one in matrices if one.requires_grad)
+    trained = sum(elements(weight) for weight in matrices if weight.requires_grad)
     new = 0 if model.heads is None else elements(model.heads.weight)
 
     def count(lengths: Sequence[int], labelled: int, pictures: Sequence[Sequence[int]]) -> float:

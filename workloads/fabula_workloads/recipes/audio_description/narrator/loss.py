@@ -12,10 +12,10 @@ def per_sample(outputs: Mapping[str, torch.Tensor], labels: Any, num_items_in_ba
     """Of each sample: mean cross entropy of its description, plus how much more that is than the mean of the
     description before it, where that is anything. Their sum, divided by the update's samples."""
     means = outputs["sums"] / outputs["counts"]
-    own = _by_sample(means, outputs, positive=True)
+    matching = _by_sample(means, outputs, positive=True)
     other = _by_sample(means, outputs, positive=False)
-    hinge = torch.where(outputs["contrasted"], torch.relu(own - other), torch.zeros_like(own))
-    total: torch.Tensor = (own + hinge).sum() / _samples(own, num_items_in_batch)
+    hinge = torch.where(outputs["contrasted"], torch.relu(matching - other), torch.zeros_like(matching))
+    total: torch.Tensor = (matching + hinge).sum() / _samples(matching, num_items_in_batch)
     return total
 
 
@@ -23,12 +23,12 @@ def paper_v1(outputs: Mapping[str, torch.Tensor], labels: Any, num_items_in_batc
     """As published: of means over all tokens of a pass, so that a sample weighs by its length, and one that is far too
     likely hides another. The pass counts by its samples."""
     positive = outputs["positive"]
-    own = outputs["sums"][positive].sum() / outputs["counts"][positive].sum()
+    loss = outputs["sums"][positive].sum() / outputs["counts"][positive].sum()
     if (~positive).any():
         other = outputs["sums"][~positive].sum() / outputs["counts"][~positive].sum()
-        own = own + torch.relu(own - other)
+        loss = loss + torch.relu(loss - other)
     number = positive.sum()
-    total: torch.Tensor = own * number / _samples(outputs["contrasted"], num_items_in_batch)
+    total: torch.Tensor = loss * number / _samples(outputs["contrasted"], num_items_in_batch)
     return total
 
 

@@ -40,7 +40,7 @@ def _matrices(part: nn.Module) -> int:
     """Elements of a module's matrices, wherever ZeRO-3 holds them."""
     from fabula_workloads.training.libraries.zero import elements, shape
 
-    return sum(elements(one) for one in part.parameters() if len(shape(one)) > 1)
+    return sum(elements(weight) for weight in part.parameters() if len(shape(weight)) > 1)
 
 
 class Perceiver(nn.Module):

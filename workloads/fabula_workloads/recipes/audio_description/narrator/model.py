@@ -64,8 +64,8 @@ class Narrator(nn.Module):
         known = self.tokens.vocabulary
         new = input_ids >= known
         values = self.causal.get_input_embeddings()(input_ids.masked_fill(new, 0))
-        own = self.heads((input_ids - known).clamp(min=0), embed=True)
-        values = torch.where(new[..., None], own.to(values.dtype), values)
+        added = self.heads((input_ids - known).clamp(min=0), embed=True)
+        values = torch.where(new[..., None], added.to(values.dtype), values)
         shown = self.clips(frames.to(values.dtype), frames_seen)[clip_of]
         values = _filled(values, input_ids == self.tokens.video, shown)
         # Without any face the mapping still takes part, weighted with nothing: all ranks have gradients of all weights.

@@ -59,7 +59,7 @@ class Writer:
 
     def told(self, characters: Sequence[Character]) -> list[Character]:
         """Those of them that the prompt can tell of, in order."""
-        return [one for one in characters if self._role(one) and (one.exemplar is not None or not self._faces)]
+        return [who for who in characters if self._role(who) and (who.exemplar is not None or not self._faces)]
 
     def prompt(self, characters: Sequence[Character], clips: int) -> list[int]:
         """Token ids up to where the description begins; `clips` are shown, of which each has its own vectors."""
@@ -67,8 +67,8 @@ class Writer:
         told = self.told(characters)
         if told:
             ids += self._words(self._profile.opening)
-        for place, one in enumerate(told, 1):
-            ids += self._words(self._said(one))
+        for place, who in enumerate(told, 1):
+            ids += self._words(self._said(who))
             if self._faces:
                 ids += self._places(self._tokens.character, self._per_character, self._tokens.character_marks)
             ids += self._words(self._profile.last if place == len(told) else self._profile.between)
@@ -100,13 +100,13 @@ class Writer:
         before, after = ([mark] if mark >= 0 else [] for mark in marks)
         return [*before, *[token] * count, *after]
 
-    def _role(self, one: Character) -> str:
-        name = (one.short_name if self._profile.short else one.role) or one.role or one.short_name or one.name or ""
+    def _role(self, who: Character) -> str:
+        name = (who.short_name if self._profile.short else who.role) or who.role or who.short_name or who.name or ""
         if self._profile.short and name in NO_NAMES:
             return ""
         return first_name(name) if self._tune.first_names else name
 
-    def _said(self, one: Character) -> str:
-        role = self._role(one)
-        with_actor = self._tune.character_prompt in ("role-actor-face", "role-actor") and one.name
-        return f"{role} played by {one.name}" if with_actor else role
+    def _said(self, who: Character) -> str:
+        role = self._role(who)
+        with_actor = self._tune.character_prompt in ("role-actor-face", "role-actor") and who.name
+        return f"{role} played by {who.name}" if with_actor else role

@@ -31,4 +31,4 @@ def read_scores(store: Store) -> dict[tuple[str, str], float]:
 
 def read_measured(store: Store) -> list[Measured]:
     """How thresholds do."""
-    return [Measured.model_validate(one) for one in json.loads(store.read(MEASURED))]
+    return [Measured.model_validate(row) for row in json.loads(store.read(MEASURED))]

@@ -35,7 +35,7 @@ class BertScorer:
         """Each sentence as the unit vectors of its tokens, and which of them are words of it and no marks."""
         import torch
 
-        found: list[tuple[Any, Any]] = []
+        embedded: list[tuple[Any, Any]] = []
         for start in range(0, len(sentences), _AT_ONCE):
             progress()
             batch = self._tokenizer(
@@ -46,10 +46,10 @@ class BertScorer:
             with torch.inference_mode():
                 hidden = self._model(**batch, output_hidden_states=True).hidden_states[self._layer]
             unit = torch.nn.functional.normalize(hidden, dim=-1)
-            found += [
+            embedded += [
                 (row[kept], (mark == 0)[kept]) for row, kept, mark in zip(unit, mask, special, strict=True)
             ]  # fmt: skip
-        return found
+        return embedded
 
 
 def f1(prediction: tuple[Any, Any], reference: tuple[Any, Any]) -> float:

@@ -43,13 +43,13 @@ class Means:
     @property
     def over_films(self) -> float | None:
         """The mean over films that have one."""
-        return over_films([one.mean for one in self.films])
+        return over_films([film.mean for film in self.films])
 
 
 def means(told: Told) -> Iterator[Means]:
     """Of every arm, profile and metric."""
     evaluation = told.evaluation
-    samples = [one for one in told.samples.values() if isinstance(one, NarrationEvaluationSample)]
+    samples = [sample for sample in told.samples.values() if isinstance(sample, NarrationEvaluationSample)]
     for profile in evaluation.profiles:
         for metric in evaluation.metrics_under(profile):
             for arm in evaluation.arms:
@@ -70,14 +70,18 @@ def _films(
         name = title_of(sample) if metric.name == CRITIC_METRIC else sample.film
         groups.setdefault(name, []).append(sample)
     for film, clips in groups.items():
-        ordered = sorted(clips, key=lambda one: (one.start, one.id))
+        ordered = sorted(clips, key=lambda sample: (sample.start, sample.id))
         weights = [1] * len(ordered)
         if metric.name == NEIGHBOURS and isinstance(told.spec, AudioDescriptionEvalSpec):
             asked = told.spec.audio_description.neighbours
             which: Windows = "published" if profile == "paper-v1" else asked.windows
             shown = [clip for window in windows(len(ordered), asked.clips, which) for clip in window]
             weights = [shown.count(place) for place in range(len(ordered))]
-        known = [(figures[one.id], weight) for one, weight in zip(ordered, weights, strict=True) if one.id in figures]
+        known = [
+            (figures[sample.id], weight)
+            for sample, weight in zip(ordered, weights, strict=True)
+            if sample.id in figures
+        ]
         whole = sum(weight for _, weight in known)
         mean = sum(figure * weight for figure, weight in known) / whole if whole else None
         yield FilmMean(film, len(known), mean)
@@ -88,26 +92,26 @@ def films_csv(told: Told) -> bytes:
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(["profile", "metric", "arm", "film", "clips", "mean"])
-    for one in means(told):
-        start = [one.profile, one.metric.name, one.arm]
-        clips = sum(film.clips for film in one.films)
-        rows = [("(clips)", clips, one.over_clips), ("(films)", clips, one.over_films)]
-        rows += [(film.film, film.clips, film.mean) for film in one.films]
+    for figure in means(told):
+        start = [figure.profile, figure.metric.name, figure.arm]
+        clips = sum(film.clips for film in figure.films)
+        rows = [("(clips)", clips, figure.over_clips), ("(films)", clips, figure.over_films)]
+        rows += [(film.film, film.clips, film.mean) for film in figure.films]
         writer.writerows([*start, name, count, "" if mean is None else repr(mean)] for name, count, mean in rows)
     return buffer.getvalue().encode()
 
 
 def films_table(told: Told) -> Markup:
     """Both means of every metric and arm under the report's own profile."""
-    own = [one for one in means(told) if one.profile == told.evaluation.profile]
+    shown = [figure for figure in means(told) if figure.profile == told.evaluation.profile]
     rows = [
         tag(
-            "tr", tag("th", one.metric.title), tag("td", one.arm),
-            *(tag("td", "\N{EN DASH}" if mean is None else format(mean, one.metric.shown), class_="number")
-              for mean in (one.over_clips, one.over_films)),
-            tag("td", str(sum(film.mean is not None for film in one.films)), class_="number"),
+            "tr", tag("th", figure.metric.title), tag("td", figure.arm),
+            *(tag("td", "\N{EN DASH}" if mean is None else format(mean, figure.metric.shown), class_="number")
+              for mean in (figure.over_clips, figure.over_films)),
+            tag("td", str(sum(film.mean is not None for film in figure.films)), class_="number"),
         )
-        for one in own
+        for figure in shown
     ]  # fmt: skip
     head = tag("tr", *(tag("th", name) for name in ("Figure", "Arm", "Over clips", "Over films", "Films")))
     return tag("div", tag("table", tag("thead", head), tag("tbody", *rows)), class_="card scroll")

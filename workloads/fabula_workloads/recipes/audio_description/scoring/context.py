@@ -32,7 +32,7 @@ def films(given: Materials, of: Callable[[NarrationEvaluationSample], str]) -> l
         if isinstance(sample, NarrationEvaluationSample):
             place = (answer.arm, answer.seed, of(sample))
             groups.setdefault(place, []).append((sample, answer.key, answer.text or ""))
-    return [sorted(clips, key=lambda one: (one[0].film, one[0].start, one[0].id)) for clips in groups.values()]
+    return [sorted(clips, key=lambda clip: (clip[0].film, clip[0].start, clip[0].id)) for clips in groups.values()]
 
 
 def neighbours(given: Materials) -> PerAnswer:
@@ -67,7 +67,9 @@ def _remembered(said: list[tuple[Any, Any]], meant: list[tuple[Any, Any]]) -> Ca
 def critic(given: Materials) -> PerAnswer:
     """CRITIC of each answer whose reference is about somebody: by the judges that have its rubric, else by F-COREF."""
     spec = given.spec
-    judges = [one.name for one in spec.judges if one.rubric == CRITIC.name] if isinstance(spec, EvalRunSpec) else []
+    judges = (
+        [judge.name for judge in spec.judges if judge.rubric == CRITIC.name] if isinstance(spec, EvalRunSpec) else []
+    )
     if not judges:
         return critic_by(given, FastCoref())
     points = given.points.get(CRITIC.name, {})
@@ -86,7 +88,7 @@ def critic_by(given: Materials, coreference: Coreference) -> PerAnswer:
         given.progress()
         cast = cast_of([sample for sample, _, _ in clips])
         lines = [Line(sample.id, sample.reference, text) for sample, _, text in clips]
-        found = agreement(lines, cast, coreference)
+        overlaps = agreement(lines, cast, coreference)
         for profile in given.profiles:
-            figures |= {(profile, key): found[sample.id] for sample, key, _ in clips}
+            figures |= {(profile, key): overlaps[sample.id] for sample, key, _ in clips}
     return PerAnswer(CRITIC_METRIC, figures)

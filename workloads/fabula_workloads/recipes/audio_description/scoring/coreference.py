@@ -29,7 +29,7 @@ class FastCoref:
 
     def chains(self, text: str) -> Chains:
         """Those of a text."""
-        (found,) = self._model.predict(texts=[text])
-        chains = found.get_clusters(as_strings=False)
+        (mentions,) = self._model.predict(texts=[text])
+        chains = mentions.get_clusters(as_strings=False)
         # What begins or ends within a word has no place in the text.
         return [[(int(span[0]), int(span[1])) for span in chain if span is not None] for chain in chains]

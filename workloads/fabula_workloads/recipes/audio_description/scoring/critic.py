@@ -40,7 +40,7 @@ def identities(sentences: Sequence[str], cast: Sequence[str], coreference: Coref
         text += " " + sentence
         places.append((at + 1, at + 1 + len(sentence)))
         at = len(text)
-    found: list[set[str]] = [set() for _ in sentences]
+    about: list[set[str]] = [set() for _ in sentences]
     names = set(cast)
     for chain in coreference.chains(text):
         said = {text[start:end] for start, end in chain} & names
@@ -48,10 +48,10 @@ def identities(sentences: Sequence[str], cast: Sequence[str], coreference: Coref
             continue
         (name,) = said
         for start, end in chain:
-            for own, (begin, stop) in zip(found, places, strict=True):
+            for whom, (begin, stop) in zip(about, places, strict=True):
                 if begin <= start and end <= stop:
-                    own.add(name)
-    return [frozenset(one) for one in found]
+                    whom.add(name)
+    return [frozenset(whom) for whom in about]
 
 
 def agreement(lines: Sequence[Line], cast: Sequence[str], coreference: Coreference) -> dict[str, float | None]:

@@ -34,15 +34,17 @@ _CHARACTER = "character-"
 def ask(spec: EvalRunSpec, judge: Judge, asked: Asked) -> Iterator[Question]:
     """All questions to a judge with the rubric `critic`."""
     left = judge.probes
-    for clips in by_title(one for one in asked.samples if isinstance(one, NarrationEvaluationSample)):
+    for clips in by_title(sample for sample in asked.samples if isinstance(sample, NarrationEvaluationSample)):
         cast = cast_of(clips)
         if not cast:
             continue
         rubric = _rubric(cast)
-        yield from _about(rubric, asked, clips, REFERENCE, spec.generation.seeds[0], [one.reference for one in clips])
+        yield from _about(
+            rubric, asked, clips, REFERENCE, spec.generation.seeds[0], [sample.reference for sample in clips]
+        )
         for arm in spec.arms:
             for seed in spec.generation.seeds:
-                said = [text_of(asked, arm.name, one.id, seed) for one in clips]
+                said = [text_of(asked, arm.name, sample.id, seed) for sample in clips]
                 yield from _about(rubric, asked, clips, arm.name, seed, said)
         probes = list(_probes(rubric, asked, clips, cast, spec.generation.seeds[0]))[: 2 * left]
         left -= len(probes) // 2
@@ -54,7 +56,7 @@ def _about(
 ) -> Iterator[Question]:
     for place, (sample, sentence) in enumerate(zip(clips, said, strict=True)):
         if sentence.strip():
-            before = [one for one in said[max(0, place - BEFORE) : place] if one.strip()]
+            before = [earlier for earlier in said[max(0, place - BEFORE) : place] if earlier.strip()]
             yield question(rubric, asked, sample, seed, (teller,), (_shown(sentence, before),))
 
 
@@ -70,7 +72,7 @@ def _probes(rubric: Rubric, asked: Asked, clips: Clips, cast: Sequence[str], see
 
 
 def _shown(sentence: str, before: Sequence[str]) -> str:
-    return "\n".join([*(" ".join(one.split()) for one in before), f">>> {' '.join(sentence.split())}"])
+    return "\n".join([*(" ".join(earlier.split()) for earlier in before), f">>> {' '.join(sentence.split())}"])
 
 
 def _rubric(cast: Sequence[str]) -> Rubric:
@@ -97,19 +99,19 @@ def _rubric(cast: Sequence[str]) -> Rubric:
 def read(ballots: Sequence[Ballot]) -> list[Ballot]:
     """A ballot for each answer whose reference is about somebody, with the overlap of both as its points; probes as
     they are."""
-    probes = [one for one in ballots if one.probe]
-    real = sorted((one for one in ballots if not one.probe), key=_place)
+    probes = [ballot for ballot in ballots if ballot.probe]
+    real = sorted((ballot for ballot in ballots if not ballot.probe), key=_place)
     told = {key: list(group) for key, group in groupby(real, key=_place)}
     meant = {sample: _characters(group) for (teller, sample, _), group in told.items() if teller == REFERENCE}
-    found = list(probes)
+    overlaps = list(probes)
     for (teller, sample, seed), group in told.items():
         theirs = meant.get(sample)
         if teller == REFERENCE or not theirs:
             continue
         ours = _characters(group)
         marks = None if ours is None else {OVERALL: len(theirs & ours) / len(theirs | ours)}
-        found.append(Ballot(sample, seed, (teller,), marks, reason=next((one.reason for one in group), "")))
-    return found
+        overlaps.append(Ballot(sample, seed, (teller,), marks, reason=next((ballot.reason for ballot in group), "")))
+    return overlaps
 
 
 def _place(ballot: Ballot) -> tuple[str, str, int]:
@@ -118,8 +120,8 @@ def _place(ballot: Ballot) -> tuple[str, str, int]:
 
 def _characters(ballots: Iterable[Ballot]) -> frozenset[str] | None:
     """Those whom at least half of the tries that could be read find; None where none could be read."""
-    marks = [one.marks for one in ballots if one.marks is not None]
+    marks = [ballot.marks for ballot in ballots if ballot.marks is not None]
     if not marks:
         return None
     names = (name for name in marks[0] if name.startswith(_CHARACTER))
-    return frozenset(name for name in names if fmean(one[name] for one in marks) >= _ABOUT)
+    return frozenset(name for name in names if fmean(points[name] for points in marks) >= _ABOUT)

@@ -12,7 +12,7 @@ from fabula_workloads.recipes.audio_description.held_out import NarrationEvaluat
 
 def names_of(sample: NarrationEvaluationSample) -> frozenset[str]:
     """Those that could be said of a clip: of everybody who may be seen there, and whom its reference names."""
-    told = (one.short_name or one.role for one in sample.characters)
+    told = (character.short_name or character.role for character in sample.characters)
     return frozenset(name for name in (*told, *sample.named) if name)
 
 

@@ -28,14 +28,14 @@ def windows(clips: int, size: int, which: Windows) -> list[range]:
 def hits(clips: int, similarity: Similarity, k: int, size: int, which: Windows) -> list[list[bool]]:
     """For each window, for each of its answers, whether its own reference is among the k most like it. Of equally
     alike references the earlier one comes first."""
-    found = []
+    rows = []
     for window in windows(clips, size, which):
         row = []
         for answer in window:
             ordered = sorted(window, key=lambda reference: (-similarity(answer, reference), reference))
             row.append(answer in ordered[:k])
-        found.append(row)
-    return found
+        rows.append(row)
+    return rows
 
 
 def recall(clips: int, similarity: Similarity, k: int, size: int, which: Windows) -> float | None:
@@ -50,7 +50,7 @@ def by_answer(clips: int, similarity: Similarity, k: int, size: int, which: Wind
     for window, row in zip(windows(clips, size, which), hits(clips, similarity, k, size, which), strict=True):
         for answer, hit in zip(window, row, strict=True):
             given[answer].append(hit)
-    return [sum(one) / len(one) if one else None for one in given]
+    return [sum(row) / len(row) if row else None for row in given]
 
 
 def over_films(figures: Sequence[float | None]) -> float | None:

@@ -23,13 +23,13 @@ _known: dict[str, tuple[str, ...]] = {"": ()}
 def tokens(text: str) -> list[str]:
     """The words of a caption. A line feed in it counts as a space; an empty caption has none."""
     line = text.replace("\n", " ")
-    found: list[str] = []
+    words: list[str] = []
     for piece in line.split(" "):
         known = _known.get(piece)
         if known is None:
             return _tokens(line)
-        found += known
-    return found
+        words += known
+    return words
 
 
 def _tokens(line: str) -> list[str]:
@@ -64,27 +64,27 @@ def _alike_everywhere(piece: str) -> bool:
 
 
 def _learned(piece: str) -> tuple[str, ...]:
-    found: list[str] = []
-    _read(piece, 0, len(piece), found)
+    words: list[str] = []
+    _read(piece, 0, len(piece), words)
     if len(_known) < _KNOWN_AT_MOST:
-        _known[piece] = tuple(found)
-    return tuple(found)
+        _known[piece] = tuple(words)
+    return tuple(words)
 
 
-def _read(line: str, at: int, stop: int, found: list[str]) -> int:
+def _read(line: str, at: int, stop: int, tokens: list[str]) -> int:
     """Read tokens from `at` until one ends at `stop` or behind it; the place where it ends."""
     behind = f"{line}\n\n"  # the end of a line is looked at like white space
     while at < stop:
         reach, best, token = at, None, ""
-        for one in CLASSES:
-            match = one.pattern.match(behind, at)
+        for token_class in CLASSES:
+            match = token_class.pattern.match(behind, at)
             if match is not None and match.end() > reach:
-                reach, best, token = match.end(), one, match[1]
+                reach, best, token = match.end(), token_class, match[1]
         if best is None:
             at += 1  # white space, or a character that no token has
             continue
         token = token[: len(token) - best.kept]
         if (written := best.written(token).lower()) not in LEFT_OUT:
-            found.append(written)
+            tokens.append(written)
         at += len(token)
     return at

@@ -34,11 +34,13 @@ def published(told: Told) -> Mapping[str, bytes]:
     for arm in told.evaluation.arms:
         lines = list(narrated(told, arm.name))
         for source in dict.fromkeys(sample.source for sample, _ in lines):
-            own = [(sample, said) for sample, said in lines if sample.source == source]
+            of_source = [(sample, said) for sample, said in lines if sample.source == source]
             start = f"published/{arm.name}/{source}"
-            files[f"{start}_ad_output_results.json"] = _by_film([(sample.film, said) for sample, said in own])
-            files[f"{start}_ad_output_gts.json"] = _by_film([(sample.film, sample.reference) for sample, _ in own])
-            files[f"{start}_critic.csv"] = _critic(own)
+            files[f"{start}_ad_output_results.json"] = _by_film([(sample.film, said) for sample, said in of_source])
+            files[f"{start}_ad_output_gts.json"] = _by_film(
+                [(sample.film, sample.reference) for sample, _ in of_source]
+            )
+            files[f"{start}_critic.csv"] = _critic(of_source)
     return files
 
 
@@ -53,7 +55,9 @@ def _critic(lines: Sequence[tuple[NarrationEvaluationSample, str]]) -> bytes:
     casts: dict[str, dict[str, None]] = {}
     for sample, _ in lines:
         cast = casts.setdefault(title_of(sample), {})
-        cast.update(dict.fromkeys(name for one in sample.characters if (name := one.short_name or one.role)))
+        cast.update(
+            dict.fromkeys(name for character in sample.characters if (name := character.short_name or character.role))
+        )
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(["imdbid", "text_gt", "text_gen", "char_list"])

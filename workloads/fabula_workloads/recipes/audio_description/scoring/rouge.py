@@ -22,14 +22,14 @@ def rouge_l(prediction: Sequence[str], reference: Sequence[str]) -> float:
     return (1 + BETA**2) * precision * recall / (recall + BETA**2 * precision)
 
 
-def common_words(one: Sequence[str], other: Sequence[str]) -> int:
+def common_words(said: Sequence[str], meant: Sequence[str]) -> int:
     """Length of the longest common subsequence, by whole numbers as sets of places (Hyyrö, 2004)."""
     places: defaultdict[str, int] = defaultdict(int)
-    for place, word in enumerate(one):
+    for place, word in enumerate(said):
         places[word] |= 1 << place
-    every = (1 << len(one)) - 1
+    every = (1 << len(said)) - 1
     free = every
-    for word in other:
+    for word in meant:
         met = free & places[word]
         free = ((free + met) | (free - met)) & every
-    return len(one) - free.bit_count()
+    return len(said) - free.bit_count()

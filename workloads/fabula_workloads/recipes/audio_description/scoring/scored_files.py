@@ -51,9 +51,9 @@ def scored_files(paths: Sequence[Path]) -> FoundAnswers | None:
     for path in paths[1:]:
         arm, said = _arm(path, answers), _lines(path)
         for film in references.keys() | said.keys():
-            meant, found = len(references.get(film, ())), len(said.get(film, ()))
-            if meant != found:
-                raise ValueError(f"{path}: film {film} has {found} sentences, and the references in {paths[0]} {meant}")
+            meant, given = len(references.get(film, ())), len(said.get(film, ()))
+            if meant != given:
+                raise ValueError(f"{path}: film {film} has {given} sentences, and the references in {paths[0]} {meant}")
         answers += [
             GivenAnswer(arm, samples[film, place].id, 0, text)
             for film, sentences in said.items()
@@ -121,7 +121,7 @@ def _lines(path: Path) -> Lines:
     if not isinstance(films, dict) or not films:
         raise ValueError(f"{path} is neither a list of sentences nor an object of such lists by film")
     for film, sentences in films.items():
-        if not isinstance(sentences, list) or not all(isinstance(one, str) for one in sentences):
+        if not isinstance(sentences, list) or not all(isinstance(sentence, str) for sentence in sentences):
             raise ValueError(f"{path}: film {film} has no list of sentences")
     return films
 

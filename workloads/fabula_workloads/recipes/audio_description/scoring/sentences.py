@@ -19,8 +19,8 @@ SHOWN = 100.0
 
 def words_of(text: str, profile: ProfileName) -> list[str]:
     """The words of a sentence. The published list of punctuation misses brackets, which `v2` leaves out."""
-    found = tokens(text)
-    return found if profile == "paper-v1" else [word for word in found if word not in _BRACKETS]
+    words = tokens(text)
+    return words if profile == "paper-v1" else [word for word in words if word not in _BRACKETS]
 
 
 def cider(given: Materials) -> PerAnswer:
@@ -28,7 +28,7 @@ def cider(given: Materials) -> PerAnswer:
 
     @cache
     def scorer(profile: ProfileName) -> Cider:
-        return Cider(DocumentFrequencies.of(words_of(one.reference, profile) for one in given.samples.values()))
+        return Cider(DocumentFrequencies.of(words_of(sample.reference, profile) for sample in given.samples.values()))
 
     @cache
     def reference(sample: str, profile: ProfileName) -> Vectors:

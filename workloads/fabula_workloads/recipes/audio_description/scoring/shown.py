@@ -43,20 +43,20 @@ def names_line(sample: NarrationEvaluationSample, said: str) -> Markup | None:
     names = names_of(sample)
     meant, spoken = named_in(sample.reference, names) | frozenset(sample.named), named_in(said, names)
     kinds = (("good", spoken & meant, "named"), ("bad", meant - spoken, "missed"), ("warn", spoken - meant, "added"))
-    badges = [badge(f"{name} {word}", kind) for kind, found, word in kinds for name in sorted(found)]
+    badges = [badge(f"{name} {word}", kind) for kind, whom, word in kinds for name in sorted(whom)]
     return tag("div", *badges) if badges else None
 
 
 def _counts(told: Told, arm: str) -> tuple[int, int, int]:
     """Characters named, missed and added by an arm."""
-    found = missed = added = 0
+    named = missed = added = 0
     for sample, said in narrated(told, arm):
         names = names_of(sample)
         meant, spoken = named_in(sample.reference, names) | frozenset(sample.named), named_in(said, names)
-        found += len(spoken & meant)
+        named += len(spoken & meant)
         missed += len(meant - spoken)
         added += len(spoken - meant)
-    return found, missed, added
+    return named, missed, added
 
 
 def too_fast(told: Told) -> Markup:
@@ -67,7 +67,7 @@ def too_fast(told: Told) -> Markup:
             pace = words_per_minute(said, unit * (sample.end - sample.start))
             if pace is not None and pace > COMFORTABLE:
                 fast.append((pace, arm.name, sample.id, said))
-    fast.sort(key=lambda one: (-one[0], one[1:]))
+    fast.sort(key=lambda sentence: (-sentence[0], sentence[1:]))
     if not fast:
         return tag("p", "Every sentence fits its clip.", class_="hint")
     items = [

@@ -42,20 +42,20 @@ def subtitles(told: Told) -> Mapping[str, bytes]:
 
 def web_vtt(cues: Iterable[Cue]) -> str:
     """Cues by time as WebVTT, in which a sentence's own marks are escaped."""
-    blocks = [f"{clock(one.start, '.')} --> {clock(one.end, '.')}\n{escape(_line(one), quote=False)}\n"
-              for one in _in_time(cues)]  # fmt: skip
+    blocks = [f"{clock(cue.start, '.')} --> {clock(cue.end, '.')}\n{escape(_line(cue), quote=False)}\n"
+              for cue in _in_time(cues)]  # fmt: skip
     return "\n".join(["WEBVTT\n", *blocks])
 
 
 def srt(cues: Iterable[Cue]) -> str:
     """Cues by time as SubRip."""
-    blocks = [f"{number}\n{clock(one.start, ',')} --> {clock(one.end, ',')}\n{_line(one)}\n"
-              for number, one in enumerate(_in_time(cues), 1)]  # fmt: skip
+    blocks = [f"{number}\n{clock(cue.start, ',')} --> {clock(cue.end, ',')}\n{_line(cue)}\n"
+              for number, cue in enumerate(_in_time(cues), 1)]  # fmt: skip
     return "\n".join(blocks)
 
 
 def _in_time(cues: Iterable[Cue]) -> list[Cue]:
-    return sorted(cues, key=lambda one: (one.start, one.end))
+    return sorted(cues, key=lambda cue: (cue.start, cue.end))
 
 
 def _line(cue: Cue) -> str:

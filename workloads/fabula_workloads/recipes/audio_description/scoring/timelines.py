@@ -32,7 +32,7 @@ def timelines(told: Told) -> Markup:
         if isinstance(sample, NarrationEvaluationSample):
             films.setdefault(sample.film, []).append(sample)
     said = _said(told)
-    shown = [_film(told, film, sorted(clips, key=lambda one: (one.start, one.id)), said)
+    shown = [_film(told, film, sorted(clips, key=lambda sample: (sample.start, sample.id)), said)
              for film, clips in list(films.items())[:FILMS]]  # fmt: skip
     left = len(films) - len(shown)
     return join(
@@ -53,7 +53,7 @@ def _film(told: Told, film: str, clips: Sequence[NarrationEvaluationSample], sai
 
 def _strips(told: Told, film: str, clips: Sequence[NarrationEvaluationSample]) -> Markup:
     """A rectangle for each clip where it stands in the film; without a figure only its outline."""
-    first, last = min(one.start for one in clips), max(one.end for one in clips)
+    first, last = min(sample.start for sample in clips), max(sample.end for sample in clips)
     length, arms = max(last - first, 1e-9), told.evaluation.arms
     margin = max(_LEFT, 20 + _LETTER * max(len(short(arm.name)) for arm in arms))
     key = (told.evaluation.profile, CIDER)
@@ -92,11 +92,11 @@ def worst_and_best(told: Told) -> Markup:
     said, key = _said(told), (told.evaluation.profile, CIDER)
     parts: list[Markup] = []
     for arm in told.evaluation.arms:
-        ordered = sorted(arm.samples.get(key, {}).items(), key=lambda one: (-one[1], one[0]))
+        ordered = sorted(arm.samples.get(key, {}).items(), key=lambda scored: (-scored[1], scored[0]))
         count = min(ENDS, len(ordered) // 2)
         ends = (("best", ordered[:count]), ("worst", list(reversed(ordered[len(ordered) - count :]))))
-        for word, found in ends:
-            items = [_item(told, sample, figure, said[arm.name]) for sample, figure in found]
+        for word, extremes in ends:
+            items = [_item(told, sample, figure, said[arm.name]) for sample, figure in extremes]
             if items:
                 parts.append(tag("details", tag("summary", f"{arm.name}: {word}"), *items))
     return join(*parts) if parts else tag("p", "No figure says which clips those are.", class_="hint")

@@ -22,7 +22,7 @@ def by_title(samples: Iterable[NarrationEvaluationSample]) -> list[Clips]:
     titles: dict[str, list[NarrationEvaluationSample]] = {}
     for sample in samples:
         titles.setdefault(title_of(sample), []).append(sample)
-    return [sorted(clips, key=lambda one: (one.film, one.start, one.id)) for clips in titles.values()]
+    return [sorted(clips, key=lambda sample: (sample.film, sample.start, sample.id)) for clips in titles.values()]
 
 
 def cast_of(clips: Clips) -> list[str]:

@@ -80,7 +80,7 @@ def parse_turn(record: dict[str, Any]) -> SpokenTurn:
     """A record of the turn layout. Raises BadRecord."""
     episode, url = _episode(record)
     count, start = (
-        next((found for field in fields if (found := number_of(record.get(field))) is not None), None)
+        next((number for field in fields if (number := number_of(record.get(field))) is not None), None)
         for fields in (_COUNTS, _STARTS)
     )
     speaker = speaker_of(record.get("speaker"))
@@ -161,10 +161,10 @@ def _list_in(text: str) -> Any:
 
 def _episode(record: dict[str, Any]) -> tuple[str, str]:
     """(id, audio URL) of a record's episode; Parquet rows have the corpus' own id and may have no URL."""
-    own = record.get("episode_id")
-    if isinstance(own, str) and _EPISODE_ID.fullmatch(own):
+    corpus_id = record.get("episode_id")
+    if isinstance(corpus_id, str) and _EPISODE_ID.fullmatch(corpus_id):
         url = record.get("mp3url") or record.get("mp3_url")
-        return own, url if isinstance(url, str) else own
+        return corpus_id, url if isinstance(url, str) else corpus_id
     url = _url(record)
     return episode_id(url), url
 

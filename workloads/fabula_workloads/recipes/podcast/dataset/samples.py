@@ -95,8 +95,8 @@ def samples_of(outcome: ExtractOutcome, episode: str, pictures: Mapping[str, Pic
     for excerpt in outcome.excerpts:
         scenes = tuple((scene.index, scene.prompt) for scene in excerpt.scenes)
         keys = [f"{episode}-{excerpt.index}-{scene}" for scene, _ in scenes]
-        found = tuple(pictures[key] for key in keys if key in pictures)
+        drawn = tuple(pictures[key] for key in keys if key in pictures)
         text = without_control_tokens(excerpt.text)
         cleaned = text != excerpt.text
-        samples.append(Sample(episode, outcome.podcast, excerpt.index, text, scenes, found, cleaned))
+        samples.append(Sample(episode, outcome.podcast, excerpt.index, text, scenes, drawn, cleaned))
     return samples

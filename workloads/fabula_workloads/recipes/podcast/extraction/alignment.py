@@ -22,7 +22,7 @@ class Alignment:
     """How an excerpt stands to its transcript, in word 5-grams."""
 
     grams: int
-    found: int
+    matched: int
     """Of these, how many stand in the transcript."""
     agreed: int
     """Of those, how many are said there by the speaker that the excerpt names."""
@@ -30,12 +30,12 @@ class Alignment:
     @property
     def verbatim_ratio(self) -> float:
         """Share that stands in the transcript; 0 for a text too short to tell."""
-        return self.found / self.grams if self.grams else 0.0
+        return self.matched / self.grams if self.grams else 0.0
 
     @property
     def speaker_agreement(self) -> float:
         """Share of what was found that the named speaker says; 0 when nothing was found."""
-        return self.agreed / self.found if self.found else 0.0
+        return self.agreed / self.matched if self.matched else 0.0
 
 
 class Transcript:
@@ -49,9 +49,9 @@ class Transcript:
     def align(self, turns: Sequence[Turn]) -> Alignment:
         """Compare an excerpt. Case, punctuation and the cut into turns do not count."""
         grams = list(_grams(turns))
-        found = [(gram, speaker) for gram, speaker in grams if gram in self._speakers]
-        agreed = sum(speaker in self._speakers[gram] for gram, speaker in found)
-        return Alignment(len(grams), len(found), agreed)
+        matched = [(gram, speaker) for gram, speaker in grams if gram in self._speakers]
+        agreed = sum(speaker in self._speakers[gram] for gram, speaker in matched)
+        return Alignment(len(grams), len(matched), agreed)
 
 
 def parse_dialogue(text: str) -> list[Turn] | None:

@@ -120,7 +120,7 @@ class BedrockExtractor:
             left = share - (len(work.excerpts) - had)
             text = user_text(
                 written(turns), words=(self._asked.words.min, self._asked.words.max), most=min(most, left),
-                num_scenes=self._num_scenes, found=openings, note=note,
+                num_scenes=self._num_scenes, known=openings, note=note,
             )  # fmt: skip
             try:
                 reply = self._ask(f"{place}-{number}", text, work)
@@ -145,11 +145,11 @@ class BedrockExtractor:
     def _keep(self, reply: Reply, labels: set[str], left: int, openings: list[str], work: _Work) -> bool:
         """Check what was found and keep what is good, at most `left`; whether anything in it was new."""
         fresh = False
-        for one in reply.found:
-            opening = " ".join(first_words(one.text, _OPENING_WORDS).split())
+        for quoted in reply.excerpts:
+            opening = " ".join(first_words(quoted.text, _OPENING_WORDS).split())
             fresh = fresh or opening not in openings
             openings.append(opening)
-            checked = work.checks.check(one.text, one.scenes, labels)
+            checked = work.checks.check(quoted.text, quoted.scenes, labels)
             if checked.excerpt is None:
                 work.rejected[checked.reason] += 1
             elif left == 0:
@@ -158,7 +158,7 @@ class BedrockExtractor:
                 left -= 1
                 work.excerpts.append(checked.excerpt)
                 work.grams += checked.alignment.grams
-                work.grams_found += checked.alignment.found
+                work.grams_found += checked.alignment.matched
         return fresh
 
     def _ask(self, place: str, text: str, work: _Work) -> Reply:
@@ -221,4 +221,4 @@ class BedrockExtractor:
 
 
 def _unreadable(reply: Reply) -> bool:
-    return reply.kind in _FAILED and not reply.found
+    return reply.kind in _FAILED and not reply.excerpts

@@ -22,14 +22,14 @@ def chunks(
     """
     pieces = [piece for turn in turns for piece in _pieces(turn, size)]
     lengths = [len(str(piece)) + _BETWEEN for piece in pieces]
-    found: list[tuple[Turn, ...]] = []
+    runs: list[tuple[Turn, ...]] = []
     start = 0
     while start < len(pieces):
         stop, length = start, 0
         while stop < len(pieces) and (stop == start or length + lengths[stop] <= size):
             length += lengths[stop]
             stop += 1
-        found.append(tuple(pieces[start:stop]))
+        runs.append(tuple(pieces[start:stop]))
         if stop == len(pieces):
             break
         back, shared = stop, 0
@@ -39,7 +39,7 @@ def chunks(
             back -= 1
             shared += lengths[back]
         start = back
-    return found
+    return runs
 
 
 def _pieces(turn: Turn, size: int) -> list[Turn]:

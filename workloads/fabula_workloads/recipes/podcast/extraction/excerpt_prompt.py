@@ -80,16 +80,16 @@ def tool(num_scenes: int) -> dict[str, Any]:
 
 
 def user_text(
-    transcript: str, *, words: tuple[int, int], most: int, num_scenes: int, found: Sequence[str] = (), note: str = ""
+    transcript: str, *, words: tuple[int, int], most: int, num_scenes: int, known: Sequence[str] = (), note: str = ""
 ) -> str:
-    """The request for one transcript. `found` are openings of excerpts that are known already."""
+    """The request for one transcript. `known` are openings of excerpts that are known already."""
     parts = [
         f'<limits words_min="{words[0]}" words_max="{words[1]}" excerpts_max="{most}" scenes="{num_scenes}"/>',
         f"<transcript>\n{transcript}\n</transcript>",
     ]
-    if found:
+    if known:
         parts.append("Excerpts that begin like these are known already. Return others, which overlap none of them.")
-        parts.append("<found>\n" + "\n".join(found) + "\n</found>")
+        parts.append("<found>\n" + "\n".join(known) + "\n</found>")
     return "\n\n".join([*parts, note] if note else parts)
 
 
@@ -106,5 +106,5 @@ def converse_request(text: str, *, num_scenes: int, max_tokens: int) -> dict[str
 
 def excerpt_prompt_digest() -> str:
     """`sha256:<hex>` of all words that the model is given beside the transcript."""
-    blank = user_text("", words=(0, 0), most=0, num_scenes=0, found=("",))
+    blank = user_text("", words=(0, 0), most=0, num_scenes=0, known=("",))
     return digest_of([SYSTEM, tool(0), ONCE_MORE, blank])

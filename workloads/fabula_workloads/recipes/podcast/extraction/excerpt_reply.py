@@ -25,7 +25,7 @@ class Reply:
     """What a reply says. `truncated` ones hold the excerpts that were whole."""
 
     kind: Kind
-    found: list[Found] = field(default_factory=list)
+    excerpts: list[Found] = field(default_factory=list)
     more: bool = False
     reason: str = ""
     """Of a negative reply, one CamelCase word."""
@@ -56,7 +56,7 @@ def read_reply(kept: dict[str, Any]) -> Reply:
         text = written
     if isinstance(document, dict) and isinstance(document.get("excerpts"), list):
         entries = [_parsed(entry) for entry in document["excerpts"]]
-        excerpts = [one for entry in entries if (one := _found(entry)) is not None]
+        excerpts = [excerpt for entry in entries if (excerpt := _found(entry)) is not None]
         if truncated:
             return Reply("truncated", excerpts, more=True)
         if excerpts:
@@ -102,7 +102,7 @@ def _within(document: dict[str, Any], written: str) -> dict[str, Any]:
     whole = _whole_excerpts(written)
     if not whole:
         return document
-    entries = [{"excerpt": one.text, "scenes": list(one.scenes)} for one in whole]
+    entries = [{"excerpt": excerpt.text, "scenes": list(excerpt.scenes)} for excerpt in whole]
     return document | {"excerpts": entries, "more": True}
 
 
@@ -122,13 +122,13 @@ def _object_in(text: str) -> Any:
 
 def _whole_excerpts(text: str) -> list[Found]:
     """The excerpts of a JSON text that ends too early, as far as they are complete."""
-    decoder, found = json.JSONDecoder(strict=False), []
+    decoder, excerpts = json.JSONDecoder(strict=False), []
     at = text.find("[", max(0, text.find('"excerpts"')))
     while at >= 0 and (at := text.find("{", at)) >= 0:
         try:
             entry, at = decoder.raw_decode(text, at)
         except ValueError:
             break
-        if (one := _found(entry)) is not None:
-            found.append(one)
-    return found
+        if (excerpt := _found(entry)) is not None:
+            excerpts.append(excerpt)
+    return excerpts

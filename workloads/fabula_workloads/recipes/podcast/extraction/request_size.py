@@ -67,5 +67,5 @@ def tokens_of_an_excerpt(words: float, num_scenes: int) -> float:
 
 def most_in_a_reply(asked: Extraction, num_scenes: int) -> int:
     """How many excerpts of the longest sort fit into one reply."""
-    one = tokens_of_an_excerpt(asked.words.max, num_scenes)
-    return max(1, min(asked.max_excerpts, int(asked.max_tokens * _FILL / one)))
+    longest = tokens_of_an_excerpt(asked.words.max, num_scenes)
+    return max(1, min(asked.max_excerpts, int(asked.max_tokens * _FILL / longest)))

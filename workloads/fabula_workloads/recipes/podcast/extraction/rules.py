@@ -74,11 +74,11 @@ class RulesExtractor:
         if not visual:
             known = any(num_known(turn.text) for turn in turns)
             return Extraction(reason="NotVisual" if known else "NoKnownWord")
-        found: list[tuple[int, Excerpt]] = []
+        accepted: list[tuple[int, Excerpt]] = []
         rejected: Counter[str] = Counter()
         taken: list[Window] = []
         for window in sorted(visual, key=lambda window: (-window.score, window.start, window.stop)):
-            if len(found) == self._max_excerpts:
+            if len(accepted) == self._max_excerpts:
                 break
             if any(window.overlaps(other) for other in taken):
                 continue
@@ -91,8 +91,8 @@ class RulesExtractor:
             if reason:
                 rejected[reason] += 1
             else:
-                found.append((window.start, excerpt))
-        excerpts = [excerpt for _, excerpt in sorted(found, key=lambda pair: pair[0])]
+                accepted.append((window.start, excerpt))
+        excerpts = [excerpt for _, excerpt in sorted(accepted, key=lambda pair: pair[0])]
         return Extraction(excerpts, rejected, None if excerpts else "NoValidExcerpt")
 
     def _excerpt(self, turns: Sequence[Turn]) -> Excerpt:

@@ -41,7 +41,7 @@ def drawing_prompt(sentence: str) -> str:
 
 def scenes(turns: Iterable[Turn], count: int) -> tuple[str, ...]:
     """The `count` most visual sentences of a dialogue in its order; fewer when fewer have anything to show."""
-    found: list[tuple[int, int, str]] = []
+    visual: list[tuple[int, int, str]] = []
     seen: set[str] = set()
     position = 0
     for turn in turns:
@@ -51,8 +51,8 @@ def scenes(turns: Iterable[Turn], count: int) -> tuple[str, ...]:
             value = _value(prompt)
             if value > 0 and num_words(prompt) >= _MIN_PROMPT_WORDS and prompt.lower() not in seen:
                 seen.add(prompt.lower())
-                found.append((-value, position, prompt))
-    best = sorted(found)[:count]
+                visual.append((-value, position, prompt))
+    best = sorted(visual)[:count]
     return tuple(prompt for _, _, prompt in sorted(best, key=lambda scene: scene[1]))
 
 

@@ -39,7 +39,7 @@ def illustrate(context: StageContext, open_painter: OpenPainter) -> StageResult:
     wanted = wanted_scenes(context, extracted, ledger)
     outcomes, unfinished = take_stock(context, ledger, scenes_of(extracted, images), wanted)
     pending = deque(wanted.among(unfinished))
-    tally, total = Counter(one.counted_as(IMAGE) for one in outcomes), len(outcomes) + len(pending)
+    tally, total = Counter(outcome.counted_as(IMAGE) for outcome in outcomes), len(outcomes) + len(pending)
     _report(context, tally, total)
     painter: Painter | None = None
     while batch := _next_batch(pending, images.batch_size or MOST_AT_ONCE, wanted):

@@ -45,7 +45,7 @@ def illustrate_paid(context: StageContext, clock: Clock | None = None) -> StageR
     wanted = wanted_scenes(context, extracted, ledger)
     outcomes, unfinished = take_stock(context, ledger, scenes_of(extracted, spec.podcast.images), wanted)
     pending = wanted.among(unfinished)
-    tally, total = Counter(one.counted_as(IMAGE) for one in outcomes), len(outcomes) + len(pending)
+    tally, total = Counter(outcome.counted_as(IMAGE) for outcome in outcomes), len(outcomes) + len(pending)
     painter, usage, refusals = _painter(context, spec, unfinished, outcomes, extracted, clock)
 
     def draw(scene: Scene) -> PictureOutcome | None:

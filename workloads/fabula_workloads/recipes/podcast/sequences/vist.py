@@ -70,9 +70,9 @@ def _annotations(store: Store, named: str | None) -> tuple[str, bytes]:
 
 def _photos(store: Store) -> dict[str, str]:
     """Path of each photo by its id, from one listing: asking for each of 80,000 alone would take an hour on S3."""
-    found: dict[str, Any] = {}
+    photos: dict[str, Any] = {}
     for entry in sorted(store.list(), key=lambda entry: entry.path):
         path = PurePosixPath(entry.path)
         if path.suffix.lower() in PHOTO_SUFFIXES:
-            found.setdefault(path.stem, entry.path)
-    return found
+            photos.setdefault(path.stem, entry.path)
+    return photos

@@ -69,7 +69,7 @@ class Conversation(Layout):
     @property
     def offline(self) -> bool:
         """Whether nothing in it has a time: it is asked once all has been seen."""
-        timed = [one for one in self.conversations if one.time is not None or one.timespan is not None]
+        timed = [turn for turn in self.conversations if turn.time is not None or turn.timespan is not None]
         return not timed and self.video_end_time is None
 
 

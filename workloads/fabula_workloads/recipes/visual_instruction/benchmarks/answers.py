@@ -24,13 +24,13 @@ def letter(text: str, options: Sequence[str] = ()) -> str | None:
     texts, in the order of A, B, ...) names that one. One that names two names none.
     """
     text = text.strip()
-    if found := _ALONE.match(text):
-        first, rest = found.group(1), text[found.end() :].strip()
+    if alone := _ALONE.match(text):
+        first, rest = alone.group(1), text[alone.end() :].strip()
         # "A man waves" and "I see ..." begin with a word; "A" and "A. a man" with a letter.
         if first not in "AI" or not rest or not rest[0].isalpha():
             return first
     for pattern in (_NAMED, _BRACKETED, _BY_ITSELF):
-        if letters := {one.upper() for one in pattern.findall(text)}:
+        if letters := {group.upper() for group in pattern.findall(text)}:
             return letters.pop() if len(letters) == 1 else None
     quoted = [chr(ord("A") + place) for place, option in enumerate(options) if _quotes(text, option)]
     return quoted[0] if len(quoted) == 1 else None
@@ -43,8 +43,8 @@ def _quotes(text: str, option: str) -> bool:
 
 def published_letter(text: str) -> str | None:
     """The published rule: the first capital A to E anywhere, so "Because" is B."""
-    found = re.search(r"[A-E]", text)
-    return found.group() if found else None
+    match = re.search(r"[A-E]", text)
+    return match.group() if match else None
 
 
 def yes_or_no(text: str) -> bool | None:

@@ -32,7 +32,7 @@ def constant_letter(wanted: Sequence[str]) -> tuple[str, float]:
     """The letter that is right most often, and the share in which it is. Raises ValueError where nothing is asked."""
     if not wanted:
         raise ValueError("no questions")
-    best, times = max(sorted(Counter(wanted).items()), key=lambda one: one[1])
+    best, times = max(sorted(Counter(wanted).items()), key=lambda counted: counted[1])
     return best, times / len(wanted)
 
 
@@ -40,4 +40,4 @@ def always_yes(wanted: Sequence[str]) -> float:
     """Share of yes-or-no questions that an everlasting yes gets right. Raises ValueError where nothing is asked."""
     if not wanted:
         raise ValueError("no questions")
-    return sum(one == "Yes" for one in wanted) / len(wanted)
+    return sum(answer == "Yes" for answer in wanted) / len(wanted)

@@ -62,10 +62,10 @@ def accuracies(probes: Iterable[Probe], profile: ProfileName) -> dict[str, float
     kept: Iterable[Probe] = probes
     if profile != "paper-v1":
         kept = {(probe.task, probe.question, probe.at): probe for probe in probes}.values()
-    found: dict[str, list[bool]] = {}
+    hits_of: dict[str, list[bool]] = {}
     for probe in kept:
-        found.setdefault(probe.task, []).append(right(probe, profile))
-    return {task: 100 * sum(hits) / len(hits) for task, hits in found.items()}
+        hits_of.setdefault(probe.task, []).append(right(probe, profile))
+    return {task: 100 * sum(hits) / len(hits) for task, hits in hits_of.items()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,10 +66,10 @@ def proactive(reply: Reply, wanted_at: float, wanted: str, margin: float = MARGI
 def pooled(tallies: Mapping[str, Tally]) -> dict[Group, Tally]:
     """All questions of a group together, for the groups of which there is a task. A KeyError names an unknown task."""
     group_of = {task: group for group, tasks in GROUPS.items() for task in tasks}
-    found: dict[Group, Tally] = {}
+    groups: dict[Group, Tally] = {}
     for task, tally in tallies.items():
-        found[group_of[task]] = found.get(group_of[task], Tally(0, 0)) + tally
-    return found
+        groups[group_of[task]] = groups.get(group_of[task], Tally(0, 0)) + tally
+    return groups
 
 
 def overall(groups: Mapping[Group, Tally]) -> float:

@@ -52,15 +52,15 @@ def subtask_figures(scored: Sequence[Scored]) -> SubtaskFigures:
     """Figures of one subtask. Raises ValueError for an empty one: a mean over nothing is no figure."""
     if not scored:
         raise ValueError("a subtask without replies has no figures")
-    on_time = [one for one in scored if one.on_time]
-    scores = [one.score for one in on_time if one.score is not None]
+    on_time = [answer for answer in scored if answer.on_time]
+    scores = [answer.score for answer in on_time if answer.score is not None]
     text = sum(scores) / len(scores) if scores else None
     return SubtaskFigures(len(scored), len(on_time), len(scores), text)
 
 
 def choice_figures(right: Iterable[bool]) -> SubtaskFigures:
     """Figures of visual reference: each reply is on time, and has 5 or 0."""
-    return subtask_figures([Scored(True, MOST if one else 0.0) for one in right])
+    return subtask_figures([Scored(True, MOST if hit else 0.0) for hit in right])
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +83,8 @@ def total(figures: Mapping[Subtask, SubtaskFigures]) -> Total:
     timed = [figures[name].time for name in SUBTASKS if name in figures and name != CHOICE]
     return Total(
         time=_mean(timed),
-        text=_mean([one.text for one in known]),
-        overall=_mean([one.overall for one in known]),
+        text=_mean([subtask.text for subtask in known]),
+        overall=_mean([subtask.overall for subtask in known]),
         missing=tuple(name for name in SUBTASKS if name not in figures),
     )
 

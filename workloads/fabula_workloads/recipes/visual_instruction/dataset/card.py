@@ -29,7 +29,7 @@ def card(chosen: Sequence[VideoChosen], splits: Mapping[str, Sequence[VideoSampl
         *(f"| {task} | {count} |" for task, count in sorted(Counter(sample.task for sample in samples).items())),
         "",
     ]
-    outcomes = Counter((one.row.source, one.reason or "used") for one in chosen)
+    outcomes = Counter((choice.row.source, choice.reason or "used") for choice in chosen)
     lines += rows_became(outcomes)
     lines += histogram("Seconds of a span", [(turn.end or 0.0) - (turn.start or 0.0) for turn in spans])
     lines += histogram(

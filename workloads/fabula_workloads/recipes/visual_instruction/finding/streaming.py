@@ -65,9 +65,9 @@ def streaming_bench(search: Search) -> Sequence[FoundSample]:
     if not asked:
         raise InputInvalid(f"samples.uri: {store.uri} has no questions of StreamingBench")
     cutter, clips = Cutter(search, store), list[FoundSample]()
-    for one in drawn(asked, search.spec.samples.count, search.spec.samples.seed):
+    for question in drawn(asked, search.spec.samples.count, search.spec.samples.seed):
         search.context.check_stop()
-        record = _sample(cutter, one, f"{len(clips) + 1:05d}-{one.code}")
+        record = _sample(cutter, question, f"{len(clips) + 1:05d}-{question.code}")
         if record is not None:
             clips.append(record)
     return clips
@@ -92,10 +92,10 @@ def questions(path: str, records: Sequence[Any], search: Search) -> Iterator[Ask
             earlier.append(question)
 
 
-def _sample(cutter: Cutter, one: Asked, name: str) -> FoundSample | None:
-    question, at = one.question, seconds_of(one.question.time_stamp)
+def _sample(cutter: Cutter, asked: Asked, name: str) -> FoundSample | None:
+    question, at = asked.question, seconds_of(asked.question.time_stamp)
     span = None
-    if one.code == PROACTIVE:
+    if asked.code == PROACTIVE:
         if question.ground_truth_time_stamp is None or question.ground_truth_output is None:
             cutter.left_out("Unreadable")
             return None
@@ -105,8 +105,8 @@ def _sample(cutter: Cutter, one: Asked, name: str) -> FoundSample | None:
     else:
         start, end = max(0.0, at - WINDOW), at
         options, answer = question.options, question.answer or ""
-        text = asked_in_words(question, one.before)
-    stretch = cutter.cut(one.video, start, end, name)
+        text = asked_in_words(question, asked.before)
+    stretch = cutter.cut(asked.video, start, end, name)
     if stretch is None:
         return None
     if span is not None and stretch.end < span[0]:
@@ -117,17 +117,17 @@ def _sample(cutter: Cutter, one: Asked, name: str) -> FoundSample | None:
     strip = strip_of(stretch.frames)
     record = ClipSample(
         id=name, images=[f"pictures/{name}/{place:02d}.jpg" for place in range(len(strip))], bench="streaming",
-        video=one.video, subtask=one.code, question=f"{one.place}-{question.time_stamp}", start=start, end=stretch.end,
-        shard=f"videos/{name}.tar", frames=stretch.frames, strip=strip, sound=stretch.sound, turns=(turn,),
-        unasked=span is not None, begins=turn.at, span=span, options=tuple(bare(option) for option in options),
-        answer=answer,
+        video=asked.video, subtask=asked.code, question=f"{asked.place}-{question.time_stamp}",
+        start=start, end=stretch.end, shard=f"videos/{name}.tar", frames=stretch.frames, strip=strip,
+        sound=stretch.sound, turns=(turn,), unasked=span is not None, begins=turn.at, span=span,
+        options=tuple(bare(option) for option in options), answer=answer,
     )  # fmt: skip
     return FoundSample(record, list(parts_of(record, stretch.shard)))
 
 
 def asked_in_words(question: Question, before: Sequence[Question] = ()) -> str:
     """A question with its options, after what was asked and is true of the video before."""
-    known = [f"{one.question} {one.answer}" for one in before if one.answer]
+    known = [f"{earlier.question} {earlier.answer}" for earlier in before if earlier.answer]
     told = f"What was asked before: {' '.join(known)} " if known else ""
     options = " ".join(f"{chr(ord('A') + place)}. {bare(option)}" for place, option in enumerate(question.options))
     return f"{told}{question.question} {options} Answer with the letter.".strip()

@@ -26,11 +26,11 @@ def vispeak_bench(search: Search) -> Sequence[FoundSample]:
         if task is None:
             continue
         source = VideoSource(name=task, annotations=path, videos=store.uri, task=task)
-        for one in read_rows(store.read(path), source):
-            if isinstance(one, Unreadable):
-                search.tally[f"clip/skipped/{one.reason}"] += 1
+        for entry in read_rows(store.read(path), source):
+            if isinstance(entry, Unreadable):
+                search.tally[f"clip/skipped/{entry.reason}"] += 1
             else:
-                rows.append(one)
+                rows.append(entry)
     if not rows:
         raise InputInvalid(
             f"samples.uri: {store.uri} has no annotations of ViSpeak-Bench, such as Gesture_Understanding.json"

@@ -51,15 +51,15 @@ def words(given: Materials) -> PerAnswer:
 
 def shared_words(said: str, meant: str) -> float:
     """F measure of the words of two texts, in any order."""
-    one, other = (Counter(_WORD.findall(text.lower())) for text in (said, meant))
-    both = sum((one & other).values())
-    return 2 * both / (one.total() + other.total()) if both else 0.0
+    spoken, wanted = (Counter(_WORD.findall(text.lower())) for text in (said, meant))
+    both = sum((spoken & wanted).values())
+    return 2 * both / (spoken.total() + wanted.total()) if both else 0.0
 
 
 def choice(sample: ClipSample, text: str, profile: ProfileName) -> bool:
     """Whether an answer names the right option."""
-    found = published_letter(text) if profile == "paper-v1" else letter(text, sample.options)
-    return found == (sample.answer or "").strip().upper()[:1]
+    chosen = published_letter(text) if profile == "paper-v1" else letter(text, sample.options)
+    return chosen == (sample.answer or "").strip().upper()[:1]
 
 
 def feedback(given: Materials) -> PerAnswer:
@@ -84,7 +84,7 @@ def feedback(given: Materials) -> PerAnswer:
 
 def _asks_judges(given: Materials) -> bool:
     spec = given.spec
-    return isinstance(spec, EvalRunSpec) and any(one.rubric == FEEDBACK.name for one in spec.judges)
+    return isinstance(spec, EvalRunSpec) and any(judge.rubric == FEEDBACK.name for judge in spec.judges)
 
 
 def right(given: Materials) -> PerAnswer:

@@ -35,7 +35,7 @@ def _shown(text: str) -> Markup:
     answer = read_answer(text)
     if answer is None or not answer.replies:
         return tag("p", "(silence)", class_="hint")
-    return join(*(tag("p", tag("b", f"{one.at:g} s "), one.text) for one in answer.replies))
+    return join(*(tag("p", tag("b", f"{reply.at:g} s "), reply.text) for reply in answer.replies))
 
 
 def _counted(text: str) -> str:
@@ -104,10 +104,12 @@ def _line(sample: ClipSample, name: str, at: float | None, seconds: float, text:
 
 def _tables(told: Told) -> Markup:
     first, *others = told.evaluation.profiles
-    found = _under(told, first)
-    if not found:
+    tables = _under(told, first)
+    if not tables:
         return tag("p", "No sample belongs to a benchmark.", class_="hint")
-    return join(*found, *(tag("details", tag("summary", f"Under {one}"), *_under(told, one)) for one in others))
+    return join(
+        *tables, *(tag("details", tag("summary", f"Under {profile}"), *_under(told, profile)) for profile in others)
+    )
 
 
 def _under(told: Told, profile: ProfileName) -> list[Markup]:

@@ -73,8 +73,8 @@ def build(job: TrainingJob, encoder: SampleEncoder) -> Trained:
     watcher = building.watcher_of(language, family, tune, words, hears=details.sound)
     if begin is not None:
         files.load_weights(watcher, begin, "visualInstruction.begin")
-    own = watcher.own_weights()
-    for value in own.values():
+    weights = watcher.own_weights()
+    for value in weights.values():
         value.requires_grad_(True)
     if spec.training.gradient_checkpointing:
         recompute_layers(base, spec.training.recompute_every, spec.training.keep_layers)
@@ -93,7 +93,7 @@ def build(job: TrainingJob, encoder: SampleEncoder) -> Trained:
         silence = Ears(family.sound_encoder).features(np.zeros((1, 16_000), np.int16))
     rate = tune.projector_learning_rate
     slower = ("projector.", "hearing.")
-    rates = {id(value): rate for name, value in own.items() if rate is not None and name.startswith(slower)}
+    rates = {id(value): rate for name, value in weights.items() if rate is not None and name.startswith(slower)}
     return Trained(
         base=base,
         model=watcher,

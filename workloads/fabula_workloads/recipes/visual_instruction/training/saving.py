@@ -23,7 +23,7 @@ def save(
     whole = gathered()
     names = {id(value): name for name, value in watcher.own_weights().items()}
     trained: Mapping[str, torch.Tensor] = dict(watcher.named_parameters())
-    own = {
+    weights = {
         names[id(value)]: value if whole is None else whole[name]
         for name, value in trained.items()
         if id(value) in names and (whole is None or name in whole)
@@ -35,7 +35,7 @@ def save(
         _save_update(watcher.language, folder, state, writes, NEW)
     if writes:
         files.keep_updates(before, folder)
-        files.write(folder, config, own)
+        files.write(folder, config, weights)
 
 
 def _save_update(language: Any, folder: Path, state: Any, writes: bool, beside: str) -> None:

@@ -49,10 +49,10 @@ class StreamWriter:
 
     def _asked(self, turn: Turn, after: Sequence[Turn]) -> Asked:
         """A turn of the user; what follows in the same moment waits for its answer."""
-        next_one = next((number for number, one in enumerate(after) if one.speaker == "user"), None)
+        next_one = next((number for number, turn in enumerate(after) if turn.speaker == "user"), None)
         wait = 0
         if next_one is not None and after[next_one].at == turn.at:
-            wait = sum(len(self.words.reply(one.text, unasked=one.unasked)) for one in after[:next_one])
+            wait = sum(len(self.words.reply(later.text, unasked=later.unasked)) for later in after[:next_one])
         return Asked(turn.at, self.words.ids_of(turn.text), wait)
 
     def streams(self, sample: VideoSample, sound: bool) -> Streams:
@@ -106,7 +106,7 @@ class WatcherEncoder:
             "targets": torch.tensor(streams.targets),
             "positions": self._writer.family.positions(streams.user),
             "pixels": self._writer.family.pixels(pictures),
-            "decisions": [(one.place, one.wanted) for one in streams.decisions],
+            "decisions": [(decision.place, decision.wanted) for decision in streams.decisions],
             "sound": self._ears.features(heard) if heard is not None and self._ears is not None else None,
         }
 
@@ -115,10 +115,10 @@ class WatcherEncoder:
         return self._ears is not None and sample.sound and end > first
 
 
-def _joined(one: Any, other: Any) -> Any:
+def _joined(first: Any, second: Any) -> Any:
     import numpy as np
 
-    return np.concatenate([one, other])
+    return np.concatenate([first, second])
 
 
 class Collator:
@@ -132,7 +132,7 @@ class Collator:
         """The batch."""
         samples = [sample for row in rows for sample in row]
         lengths = [len(sample["user"]) for sample in samples]
-        placed = [(row, *one) for row, sample in enumerate(samples) for one in sample["decisions"]]
+        placed = [(row, *decision) for row, sample in enumerate(samples) for decision in sample["decisions"]]
         sounds = [sample["sound"] for sample in samples if sample["sound"] is not None]
         batch: dict[str, Any] = {
             "user": in_rows([sample["user"] for sample in samples], self._quiet),

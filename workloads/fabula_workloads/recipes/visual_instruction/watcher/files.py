@@ -79,15 +79,15 @@ def load_weights(module: Any, folder: Path, where: str) -> None:
     import torch
     from safetensors.torch import load_file
 
-    own = module.own_weights()
+    weights = module.own_weights()
     for name, value in sorted(load_file(folder / WEIGHTS).items()):
         if name.startswith("head.") and module.head is None:
             continue
-        if name not in own or own[name].shape != value.shape:
-            there = list(own[name].shape) if name in own else "no such weight"
+        if name not in weights or weights[name].shape != value.shape:
+            there = list(weights[name].shape) if name in weights else "no such weight"
             raise InputInvalid(
                 f"{where}: {name} has shape {list(value.shape)}, and this watcher has {there}; it is of another "
                 "fusion, another model or another stage"
             )
         with torch.no_grad():
-            own[name].copy_(value.to(own[name].dtype))
+            weights[name].copy_(value.to(weights[name].dtype))

@@ -31,8 +31,8 @@ class Ears:
     def features(self, seconds: NDArray[np.int16]) -> torch.Tensor:
         """(seconds, steps, bands) of (seconds, 16,000)."""
         waves = [second.astype(np.float32) / 2**15 for second in seconds]
-        found: torch.Tensor = self._extractor(waves, sampling_rate=RATE, return_tensors="pt")["input_features"]
-        return found
+        features: torch.Tensor = self._extractor(waves, sampling_rate=RATE, return_tensors="pt")["input_features"]
+        return features
 
 
 class Hearing(nn.Module):

@@ -68,17 +68,17 @@ class Watcher(nn.Module):
 
     def own_weights(self) -> dict[str, torch.Tensor]:
         """What is a watcher's beside the language model and its updates, by name: `projector.` begins the base's."""
-        found: dict[str, torch.Tensor] = {
+        weights: dict[str, torch.Tensor] = {
             name: value
             for name, value in self.named_parameters()
             if not name.startswith(("language.", "hearing.encoder."))
         }
-        found |= {
+        weights |= {
             f"projector.{name}": value
             for name, value in self.base.named_parameters()
             if name.startswith(self.family.projector)
         }
-        return found
+        return weights
 
     def words(self, ids: torch.Tensor) -> torch.Tensor:
         """Embeddings of tokens, marks among them; places of vectors have the first mark's until they are filled."""
@@ -86,15 +86,15 @@ class Watcher(nn.Module):
         mark, number = matches.any(-1), matches.int().argmax(-1)
         foreign = mark | (ids < 0)
         values = self.base.get_input_embeddings()(ids.masked_fill(foreign, 0))
-        own = self.marks(number, embed=True).to(values.dtype)
-        return torch.where(foreign[..., None], own, values)
+        marks = self.marks(number, embed=True).to(values.dtype)
+        return torch.where(foreign[..., None], marks, values)
 
     def shown(self, pixels: torch.Tensor, sound: torch.Tensor | None = None) -> Shown:
         """Pictures and seconds of sound as vectors."""
         dtype = self.marks.weight.dtype
         seen = self.family.pictures(self.base, pixels.to(dtype))
         sounds = self.hearing(sound.to(dtype)).flatten(0, 1) if self.hearing is not None and sound is not None else None
-        return Shown(seen.values.flatten(0, 1), tuple(one.flatten(0, 1) for one in seen.deep), sounds)
+        return Shown(seen.values.flatten(0, 1), tuple(layer.flatten(0, 1) for layer in seen.deep), sounds)
 
     def fused(self, agent: torch.Tensor, user: torch.Tensor, shown: Shown) -> torch.Tensor:
         """What the language model reads: the one way, in training, prefill and every later step."""
@@ -148,7 +148,7 @@ class Watcher(nn.Module):
         logits = self.logits(states[wanted])
         size = logits.shape[-1] - len(self.marks.ids)
         losses = nn.functional.cross_entropy(logits.float(), self.place_of(targets[wanted], size), reduction="none")
-        found = {"text": _by_row(losses, row, rows), "tokens": wanted.sum(dim=1)}
+        sums = {"text": _by_row(losses, row, rows), "tokens": wanted.sum(dim=1)}
         decisions = states.new_zeros(rows, dtype=torch.float32)
         if self.head is not None:
             scores = self.head(states[decide_row, decide_place])
@@ -158,7 +158,7 @@ class Watcher(nn.Module):
                 decisions = decisions + 0.0 * self.head(states[:, 0]).float()
         counts = torch.zeros(rows, dtype=torch.long, device=states.device)
         counts = counts.index_add(0, decide_row, torch.ones_like(decide_row))
-        return found | {"decided": decisions, "decisions": counts}
+        return sums | {"decided": decisions, "decisions": counts}
 
 
 def _by_row(values: torch.Tensor, row: torch.Tensor, rows: int) -> torch.Tensor:

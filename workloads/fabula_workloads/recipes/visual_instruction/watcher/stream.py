@@ -96,10 +96,10 @@ def blocks_of(
     blocks = [Block("picture", at, (PICTURE,) * picture_tokens) for at in frames]
     # As published, the seconds of a gap follow its picture one after another, a tenth apart.
     blocks += [Block("sound", at + _SOUND_STEP, (SOUND,) * sound_tokens) for at in sounds]
-    for one in texts:
-        blocks.append(Block("text", one.at, tuple(one.ids)))
-        if one.wait:
-            blocks.append(Block("wait", one.at, (quiet,) * one.wait))
+    for text in texts:
+        blocks.append(Block("text", text.at, tuple(text.ids)))
+        if text.wait:
+            blocks.append(Block("wait", text.at, (quiet,) * text.wait))
     order = {"picture": 0, "sound": 1, "text": 2, "wait": 2}
     blocks.sort(key=lambda block: (block.at, order[block.kind]))
     return [Block("system", blocks[0].at if blocks else 0.0, tuple(system)), *blocks]
@@ -125,14 +125,15 @@ def begins_at(turn: Turn, turns: Sequence[Turn], segments: Sequence[Segment]) ->
     before it.
     """
     if not turn.unasked:
-        asked = [one for one in segments if one.kind == "text" and one.at <= turn.at]
-        place = next(number for number, one in enumerate(turns) if one is turn)
-        before = sum(one.speaker == "user" and one.at <= turn.at for one in turns[:place])
+        asked = [segment for segment in segments if segment.kind == "text" and segment.at <= turn.at]
+        place = next(number for number, other in enumerate(turns) if other is turn)
+        before = sum(other.speaker == "user" and other.at <= turn.at for other in turns[:place])
         if asked:
             return asked[before - 1] if before else asked[-1]
-    since = max((one.at for one in turns if one.speaker == "user" and one.at <= turn.at), default=float("-inf"))
-    seen = [one for one in segments if one.kind == "picture"]
-    fit = [one for one in seen if since < one.at <= turn.at] or [one for one in seen if one.at > since][:1]
+    since = max((other.at for other in turns if other.speaker == "user" and other.at <= turn.at), default=float("-inf"))
+    seen = [segment for segment in segments if segment.kind == "picture"]
+    fit = [picture for picture in seen if since < picture.at <= turn.at]
+    fit = fit or [picture for picture in seen if picture.at > since][:1]
     return fit[-1] if fit else (segments[-1] if segments else None)
 
 
@@ -146,7 +147,7 @@ def two_streams(
         segment = begins_at(reply.turn, turns, segments)
         if segment is not None:
             placed.append((segment.place + 1, reply))
-    placed.sort(key=lambda one: one[0])
+    placed.sort(key=lambda pair: pair[0])
     end = max([len(user), *(start + len(reply.ids) for start, reply in placed)])
     user += [marks.quiet] * (end - len(user))
     agent, targets = [marks.quiet] * end, [IGNORED] * end
@@ -170,15 +171,17 @@ def two_streams(
 
 def _decisions(segments: Sequence[Segment], turns: Sequence[Turn]) -> list[Decision]:
     """Every frame: whether it lies in the second half of the span of what is said unasked, after what was asked."""
-    seen = [one for one in segments if one.kind == "picture"]
+    seen = [picture for picture in segments if picture.kind == "picture"]
     due: set[int] = set()
     for turn in turns:
         if not turn.unasked or turn.start is None or turn.end is None:
             continue
-        asked = max((one.at for one in turns if one.speaker == "user" and one.at <= turn.at), default=float("-inf"))
+        asked = max(
+            (other.at for other in turns if other.speaker == "user" and other.at <= turn.at), default=float("-inf")
+        )
         middle = (turn.start + turn.end) / 2
-        fit = [one for one in seen if middle <= one.at <= turn.end and one.at > asked]
+        fit = [picture for picture in seen if middle <= picture.at <= turn.end and picture.at > asked]
         # A span between two frames would teach silence; the frame after it is the first that can show it.
-        fit = fit or [one for one in seen if one.at > turn.end and one.at > asked][:1]
-        due |= {one.place for one in fit}
-    return [Decision(one.place - 1, one.at, one.place in due) for one in seen]
+        fit = fit or [picture for picture in seen if picture.at > turn.end and picture.at > asked][:1]
+        due |= {picture.place for picture in fit}
+    return [Decision(picture.place - 1, picture.at, picture.place in due) for picture in seen]

@@ -51,5 +51,5 @@ class Words:
 
     def text(self, ids: list[int]) -> str:
         """What was said, in one line."""
-        kept = [one for one in ids if one not in self.ids.marks and one != self.ids.end]
+        kept = [token for token in ids if token not in self.ids.marks and token != self.ids.end]
         return " ".join(self.tokenizer.decode(kept, skip_special_tokens=True).split())

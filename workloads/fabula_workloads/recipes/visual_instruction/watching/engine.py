@@ -127,20 +127,20 @@ class WatcherEngine:
         if said is None:
             return Failure("NonFiniteLogits")
         words = self._loaded.writer.words
-        replies = tuple(reply_of(one, words.text(one.tokens)) for one in said)
-        tokens = sum(len(one.tokens) for one in said)
+        replies = tuple(reply_of(reply, words.text(reply.tokens)) for reply in said)
+        tokens = sum(len(reply.tokens) for reply in said)
         cut = bool(replies) and replies[0].finish == "length"
         return Answer(WatchedAnswer(replies=replies).written(), tokens, seconds, "length" if cut else "stop")
 
 
-def reply_of(one: Spoken, text: str) -> SaidAt:
+def reply_of(spoken: Spoken, text: str) -> SaidAt:
     """A reply as it is stored."""
     return SaidAt(
-        at=round(one.at, 3),
+        at=round(spoken.at, 3),
         text=text,
-        finish="interrupted" if one.interrupted else "stop" if one.ended else "length",
-        decision_seconds=round(one.decision_seconds, 4),
-        first_token_seconds=round(one.first_token_seconds, 4) if one.tokens or one.ended else None,
+        finish="interrupted" if spoken.interrupted else "stop" if spoken.ended else "length",
+        decision_seconds=round(spoken.decision_seconds, 4),
+        first_token_seconds=round(spoken.first_token_seconds, 4) if spoken.tokens or spoken.ended else None,
     )
 
 

@@ -59,10 +59,10 @@ class PolledEngine:
             return self._watched(request, interrupted)
 
         with closing(in_flight(requests(), watched, self._concurrency, threading.Event())) as at_work:
-            for request, found in at_work:
+            for request, answer in at_work:
                 if interrupted():
                     return
-                yield request, found
+                yield request, answer
 
     def _watched(self, request: Request, interrupted: Interrupted) -> Answer | Failure:
         sample = request.given
@@ -82,7 +82,7 @@ class PolledEngine:
     def _poll(
         self, request: Request, sample: ClipSample, paths: list[Path], interrupted: Interrupted
     ) -> Answer | Failure:
-        said = " ".join(f"{'Person' if one.speaker == 'user' else 'You'}: {one.text}" for one in sample.turns)
+        said = " ".join(f"{'Person' if turn.speaker == 'user' else 'You'}: {turn.text}" for turn in sample.turns)
         seconds, tokens, decided = 0.0, 0, None
         for at in self.moments(sample):
             if interrupted():
@@ -111,18 +111,18 @@ class PolledEngine:
     def _told(self, asked: Request) -> tuple[Answer | Failure, float | None]:
         """What it says, and seconds until its first word; None where it has none."""
         began, words = time.monotonic(), list[float]()
-        found = self._says.tell(asked, lambda _: words.append(time.monotonic() - began))
-        return found, words[0] if words else None
+        answer = self._says.tell(asked, lambda _: words.append(time.monotonic() - began))
+        return answer, words[0] if words else None
 
     def moments(self, sample: ClipSample) -> list[float]:
         """When it is asked: every so many seconds while there is something to see, or at the question."""
         if not sample.unasked:
             return [max(sample.begins, sample.frames[0])]
-        found, at = [], max(sample.begins, sample.start) + self._every
+        moments, at = [], max(sample.begins, sample.start) + self._every
         while at <= sample.end:
-            found.append(at)
+            moments.append(at)
             at += self._every
-        return found
+        return moments
 
 
 def asked_of(request: Request, seen: tuple[Path, ...], prompt: str) -> Request:
@@ -142,8 +142,8 @@ class Served:
 
     def tell(self, request: Request, say: Callable[[str], None]) -> Answer | Failure:
         """See `Chat`."""
-        found: Answer | Failure = self._engine.tell(request, say)
-        return found
+        answer: Answer | Failure = self._engine.tell(request, say)
+        return answer
 
 
 def poll_served(spec: EvalRunSpec, opened: Callable[[Generation], Any], concurrency: int) -> Engine:

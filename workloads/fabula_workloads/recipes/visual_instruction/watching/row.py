@@ -83,8 +83,8 @@ def row_of(view: View, frames: int) -> Row:
     script = {start + number: token for start, reply in view.script for number, token in enumerate(reply.ids)}
     scripted = {start - 1 for start, _ in view.script}
     decides = {
-        one.place: one
-        for one in view.segments
-        if one.kind in ("picture", "text") and one.at >= view.begins and one.place not in scripted
+        segment.place: segment
+        for segment in view.segments
+        if segment.kind in ("picture", "text") and segment.at >= view.begins and segment.place not in scripted
     }
     return Row(view, script, decides, deque(maxlen=frames))

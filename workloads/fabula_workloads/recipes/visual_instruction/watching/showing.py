@@ -22,10 +22,10 @@ def shown(watcher: Watcher, rows: Sequence[Row], user: Sequence[Sequence[int]]) 
         _encode(watcher, rows, pictures, sounds)
     seen, heard = [], []
     for row, ids in zip(rows, user, strict=True):
-        seen.append([one[: ids.count(PICTURE)] for one in row.seen])
-        row.seen = [one[ids.count(PICTURE) :] for one in row.seen]
-        heard += [one[: ids.count(SOUND)] for one in row.heard]
-        row.heard = [one[ids.count(SOUND) :] for one in row.heard]
+        seen.append([layer[: ids.count(PICTURE)] for layer in row.seen])
+        row.seen = [layer[ids.count(PICTURE) :] for layer in row.seen]
+        heard += [second[: ids.count(SOUND)] for second in row.heard]
+        row.heard = [second[ids.count(SOUND) :] for second in row.heard]
     layers = max(map(len, seen))
     weight = watcher.marks.weight
     whole = [torch.cat([row[layer] for row in seen if len(row) > layer]) for layer in range(layers)]
@@ -48,7 +48,7 @@ def _encode(watcher: Watcher, rows: Sequence[Row], pictures: Sequence[int], soun
         seen = watcher.family.pictures(watcher.base, torch.cat(pixels).to(weight))
         start = 0
         for row, count in zip(rows, pictures, strict=True):
-            new = [one[start : start + count].flatten(0, 1) for one in (seen.values, *seen.deep)]
+            new = [layer[start : start + count].flatten(0, 1) for layer in (seen.values, *seen.deep)]
             row.seen = [torch.cat(both) for both in zip(row.seen, new, strict=True)] if row.seen else new
             start += count
     if sum(sounds) and watcher.hearing is not None:

@@ -36,21 +36,21 @@ _HINT = (
 def feedback_figures(answers: Sequence[Given], profile: ProfileName) -> dict[Subtask, SubtaskFigures]:
     """Figures by subtask."""
     by: dict[Subtask, list[Given]] = {}
-    for one in answers:
-        if one.sample.bench == "feedback" and one.sample.task in SUBTASK_OF:
-            by.setdefault(SUBTASK_OF[one.sample.task], []).append(one)
+    for answer in answers:
+        if answer.sample.bench == "feedback" and answer.sample.task in SUBTASK_OF:
+            by.setdefault(SUBTASK_OF[answer.sample.task], []).append(answer)
     by_task: dict[Subtask, SubtaskFigures] = {}
     for name, members in by.items():
-        chosen = [one for one in members if one.sample.options]
+        chosen = [answer for answer in members if answer.sample.options]
         if chosen:
             by_task[name] = choice_figures(
-                choice(one.sample, one.sample.reply(one.text).text, profile) for one in chosen
+                choice(answer.sample, answer.sample.reply(answer.text).text, profile) for answer in chosen
             )
             continue
-        timed = [one for one in members if one.sample.span is not None]
+        timed = [answer for answer in members if answer.sample.span is not None]
         if timed:
             by_task[name] = subtask_figures(
-                [Scored(one.sample.on_time(one.sample.reply(one.text)), one.points) for one in timed]
+                [Scored(answer.sample.on_time(answer.sample.reply(answer.text)), answer.points) for answer in timed]
             )
     return by_task
 
@@ -59,11 +59,11 @@ def feedback_table(told: Told, profile: ProfileName) -> Markup | None:
     """The table; None without a sample of it."""
     arms = {arm.name: list(given_by(told, arm.name)) for arm in told.evaluation.arms}
     figures = {name: feedback_figures(answers, profile) for name, answers in arms.items()}
-    names = [name for name in SUBTASKS if any(name in found for found in figures.values())]
+    names = [name for name in SUBTASKS if any(name in subtasks for subtasks in figures.values())]
     if not names:
         return None
-    rows = [GridRow(name, _cells(names, found)) for name, found in figures.items()]
-    clips = {one.sample.id: one.sample for answers in arms.values() for one in answers}
+    rows = [GridRow(name, _cells(names, subtasks)) for name, subtasks in figures.items()]
+    clips = {answer.sample.id: answer.sample for answers in arms.values() for answer in answers}
     rows.append(GridRow(controls.ONE_SECOND_LATE, _cells(names, _early(list(clips.values()))), control=True))
     if chosen := [clip.answer or "" for clip in clips.values() if clip.bench == "feedback" and clip.options]:
         best, share = controls.constant_letter(chosen)

@@ -30,5 +30,5 @@ def given_by(told: Told, arm: str) -> Iterator[Given]:
     for measured in told.evaluation.answers:
         clip, text = told.samples.get(measured.answer.sample), measured.answer.text
         if measured.answer.arm == arm and isinstance(clip, ClipSample) and text is not None:
-            own = points.get(clip.id)
-            yield Given(clip, text, sum(own) / len(own) if own else None)
+            awarded = points.get(clip.id)
+            yield Given(clip, text, sum(awarded) / len(awarded) if awarded else None)

@@ -22,14 +22,18 @@ def ovo_table(told: Told, profile: ProfileName) -> Markup | None:
     """The table; None without a question of it."""
     rows: list[GridRow] = []
     asked: dict[str, ovo.Probe] = {}
-    found = {arm.name: [one for one in given_by(told, arm.name) if one.sample.bench == "ovo"]
+    by_arm = {arm.name: [answer for answer in given_by(told, arm.name) if answer.sample.bench == "ovo"]
              for arm in told.evaluation.arms}  # fmt: skip
-    names = [task for task in _TASKS if any(one.sample.subtask == task for own in found.values() for one in own)]
+    names = [
+        task
+        for task in _TASKS
+        if any(answer.sample.subtask == task for answers in by_arm.values() for answer in answers)
+    ]
     if not names:
         return None
-    for arm, own in found.items():
-        asked |= {one.sample.id: _probe(one) for one in own}
-        rows.append(GridRow(arm, _cells(names, ovo.accuracies([_probe(one) for one in own], profile))))
+    for arm, answers in by_arm.items():
+        asked |= {answer.sample.id: _probe(answer) for answer in answers}
+        rows.append(GridRow(arm, _cells(names, ovo.accuracies([_probe(answer) for answer in answers], profile))))
     rows += [GridRow(name, _cells(names, tasks), control=True) for name, tasks in _controls(list(asked.values()))]
     missing = [task for task in _TASKS if task not in names]
     lacks = f" There is no question of {', '.join(missing)}, and no mean without them." if missing else ""
@@ -37,32 +41,32 @@ def ovo_table(told: Told, profile: ProfileName) -> Markup | None:
     return grid("OVO-Bench", _HINT + lacks, columns, rows)
 
 
-def _probe(one: Given) -> ovo.Probe:
-    sample = one.sample
-    said = sample.reply(one.text).text
+def _probe(answer: Given) -> ovo.Probe:
+    sample = answer.sample
+    said = sample.reply(answer.text).text
     return ovo.Probe(sample.subtask, sample.question, sample.end, said, sample.answer or "", sample.options)
 
 
 def _controls(probes: Sequence[ovo.Probe]) -> Iterable[tuple[str, Mapping[str, float]]]:
-    lettered = [one for one in probes if one.task not in (*ovo.YES_OR_NO, ovo.COUNTING)]
+    lettered = [probe for probe in probes if probe.task not in (*ovo.YES_OR_NO, ovo.COUNTING)]
     if lettered:
-        best, _ = controls.constant_letter([one.wanted for one in lettered])
-        yield f"{controls.ONE_LETTER}: {best}", _shares((one.task, one.wanted == best) for one in lettered)
-    if asked := [one for one in probes if one.task in ovo.YES_OR_NO]:
-        yield controls.ALWAYS_YES, _shares((one.task, one.wanted == "Yes") for one in asked)
+        best, _ = controls.constant_letter([probe.wanted for probe in lettered])
+        yield f"{controls.ONE_LETTER}: {best}", _shares((probe.task, probe.wanted == best) for probe in lettered)
+    if asked := [probe for probe in probes if probe.task in ovo.YES_OR_NO]:
+        yield controls.ALWAYS_YES, _shares((probe.task, probe.wanted == "Yes") for probe in asked)
 
 
 def _shares(right: Iterable[tuple[str, bool]]) -> Mapping[str, float]:
     by: dict[str, list[bool]] = {}
-    for task, one in right:
-        by.setdefault(task, []).append(one)
+    for task, hit in right:
+        by.setdefault(task, []).append(hit)
     return {task: 100 * sum(hits) / len(hits) for task, hits in by.items()}
 
 
 def _cells(names: Sequence[str], tasks: Mapping[str, float]) -> list[str]:
     cells = [percent(tasks.get(name)) for name in names]
     for members in ovo.GROUPS.values():
-        own = [tasks[task] for task in members if task in tasks]
-        cells.append(percent(sum(own) / len(own) if len(own) == len(members) else None))
+        known = [tasks[task] for task in members if task in tasks]
+        cells.append(percent(sum(known) / len(known) if len(known) == len(members) else None))
     whole = ovo.means(tasks) if set(_TASKS) <= tasks.keys() else None
     return [*cells, percent(whole.of_tasks if whole else None), percent(whole.of_groups if whole else None)]

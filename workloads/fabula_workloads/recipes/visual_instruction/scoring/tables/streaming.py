@@ -27,10 +27,11 @@ def streaming_table(told: Told, profile: ProfileName) -> Markup | None:
     rows: list[tuple[str, Tallies, Tally, bool]] = []
     clips: dict[str, ClipSample] = {}
     for arm in told.evaluation.arms:
-        own = [one for one in given_by(told, arm.name) if one.sample.bench == "streaming"]
-        clips |= {one.sample.id: one.sample for one in own}
-        tallies = _tallies((one.sample.subtask, is_right(one.sample, one.text, profile)) for one in own)
-        rows.append((arm.name, tallies, _on_time((one.sample, one.sample.reply(one.text)) for one in own), False))
+        answers = [answer for answer in given_by(told, arm.name) if answer.sample.bench == "streaming"]
+        clips |= {answer.sample.id: answer.sample for answer in answers}
+        tallies = _tallies((answer.sample.subtask, is_right(answer.sample, answer.text, profile)) for answer in answers)
+        timed = _on_time((answer.sample, answer.sample.reply(answer.text)) for answer in answers)
+        rows.append((arm.name, tallies, timed, False))
     if not clips:
         return None
     rows += [(name, tallies, timed, True) for name, tallies, timed in _controls(list(clips.values()))]

@@ -51,10 +51,10 @@ class InternVl:
     def pixels(self, pictures: Sequence[Image]) -> torch.Tensor:
         """(pictures, 3, size, size)."""
         arrays = [
-            np.asarray(one.convert("RGB").resize((self._size, self._size), Resampling.BICUBIC), np.float32) / 255
-            for one in pictures
+            np.asarray(picture.convert("RGB").resize((self._size, self._size), Resampling.BICUBIC), np.float32) / 255
+            for picture in pictures
         ]
-        return torch.from_numpy(np.stack([((one - self._mean) / self._std).transpose(2, 0, 1) for one in arrays]))
+        return torch.from_numpy(np.stack([((array - self._mean) / self._std).transpose(2, 0, 1) for array in arrays]))
 
     def pictures(self, model: Any, pixels: torch.Tensor) -> Seen:
         """See `WatcherFamily`."""

@@ -43,8 +43,8 @@ class Qwen3Vl:
 
     def pixels(self, pictures: Sequence[Image.Image]) -> torch.Tensor:
         """(pictures, patches, values of a patch)."""
-        found = self._processor(images=list(pictures), return_tensors="pt")
-        values: torch.Tensor = found["pixel_values"]
+        processed = self._processor(images=list(pictures), return_tensors="pt")
+        values: torch.Tensor = processed["pixel_values"]
         return values.reshape(len(pictures), -1, values.shape[-1])
 
     def pictures(self, model: Any, pixels: torch.Tensor) -> Seen:
@@ -52,9 +52,9 @@ class Qwen3Vl:
         high, wide = self._whole
         merge = self._processor.merge_size
         grids = torch.tensor([[1, high * merge, wide * merge]] * len(pixels), device=pixels.device)
-        found = model.get_image_features(pixels.flatten(0, 1), grids)
-        values = [torch.stack(list(found.pooler_output)), *(torch.stack(list(one)) for one in found.deepstack_features)]
-        first, *deep = [pooled(one, (high, wide), self._pooling) for one in values]
+        features = model.get_image_features(pixels.flatten(0, 1), grids)
+        layers = [torch.stack(list(layer)) for layer in (features.pooler_output, *features.deepstack_features)]
+        first, *deep = [pooled(layer, (high, wide), self._pooling) for layer in layers]
         return Seen(first, tuple(deep))
 
     def positions(self, kinds: Sequence[int]) -> torch.Tensor:
