@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import ssl
 import time
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -17,7 +16,7 @@ from fabula_kube.connection import Connection
 from fabula_kube.lease import Leadership
 from fabula_kube.work_queue import Urgency, WorkQueue
 from fabula_operator.handlers import endpoints, watch
-from fabula_operator.handlers.certificates import ServedCertificate, keep
+from fabula_operator.handlers.certificates import keep, opened
 from fabula_operator.handlers.limits import Buckets
 from fabula_operator.handlers.loop import resync_forever, work
 from fabula_operator.handlers.metrics import Metrics
@@ -47,22 +46,6 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-RENEWAL_SECONDS = 30.0
-"""How often the certificate's files are looked at; the kubelet takes up to a minute to change them."""
-
-
-def certificate_of(settings: Settings) -> ServedCertificate | None:
-    """The status server's certificate; None where reports come over plain HTTP. Raises ValueError naming the files."""
-    if settings.insecure_status:
-        return None
-    assert settings.tls_cert is not None
-    assert settings.tls_key is not None
-    try:
-        return ServedCertificate(settings.tls_cert, settings.tls_key, settings.status_ca or settings.tls_cert)
-    except (OSError, ssl.SSLError, ValueError) as error:
-        raise ValueError(f"the status server's certificate {settings.tls_cert} cannot be used: {error}") from error
-
-
 class LeaseLost(Exception):
     """Another operator may be at work, so this one must end at once."""
 
@@ -87,7 +70,8 @@ class Operator:
         self._watches = watch.Watches(
             Streams(connection), self.cache, self._changed, self.metrics.heard, settings.namespace
         )
-        self._certificate = certificate_of(settings)
+        files = settings.certificate_files
+        self._certificate = opened(*files) if files else None
         authority = ""
         if (served := self._certificate) is not None:
             authority = served.authority
@@ -144,7 +128,7 @@ class Operator:
             await self._serve_endpoints()
             beside.append(watching := asyncio.create_task(self._watch(), name="watches"))
             if (served := self._certificate) is not None:
-                renewal = keep(served, self._take_authority, RENEWAL_SECONDS)
+                renewal = keep(served, self._take_authority)
                 beside.append(asyncio.create_task(renewal, name="renewal"))
             if await self._acquired(stop, beside):
                 await self._lead(stop, watching, beside)

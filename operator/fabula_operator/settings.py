@@ -102,6 +102,13 @@ class Settings(BaseModel):
         return self
 
     @property
+    def certificate_files(self) -> tuple[Path, Path, Path] | None:
+        """The status server's certificate, key and authority; None where reports come over plain HTTP."""
+        if self.insecure_status or self.tls_cert is None or self.tls_key is None:
+            return None
+        return self.tls_cert, self.tls_key, self.status_ca or self.tls_cert
+
+    @property
     def shared(self) -> tuple[str, ...] | None:
         """Prefixes that runs of every namespace may read; None where runs are not confined to their namespace."""
         confined = self.confine == "on" or (self.confine == "auto" and not self.namespace)

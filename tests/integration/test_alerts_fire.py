@@ -38,7 +38,7 @@ from tests.support.operator_process import (
 )
 from tests.support.panels import ELSEWHERE, empty
 from tests.support.patience import SECONDS, eventually
-from tests.support.prometheus import Prometheus, hasty, lint, needs_prometheus, of_release
+from tests.support.prometheus import RULES, Prometheus, hasty, lint, needs_prometheus, of_release
 from tests.support.scripted_cluster import Ending, ScriptedCluster, Task, failure, success
 
 from fabula_api.worker import WorkerResult
@@ -46,7 +46,6 @@ from fabula_operator.kube.client import Api
 from fabula_operator.kube.resources import POD, RUNS, Obj, Resource
 
 pytestmark = needs_prometheus
-RULES = Path(__file__).parents[2] / "charts" / "fabula" / "files" / "alerts.yaml"
 ALL = {rule["alert"] for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]}
 TEAM = "team"
 CLUSTER_ROLE = Resource("rbac.authorization.k8s.io", "v1", "ClusterRole", "clusterroles", namespaced=False)
@@ -204,6 +203,11 @@ async def test_each_alert_fires_from_what_it_is_for(
             # What the demonstration on CPUs cannot show is looked at here.
             assert await asyncio.to_thread(empty, prometheus, prometheus.began) & ELSEWHERE == set()
     assert bench.fired == ALL
+    assert await asyncio.to_thread(prometheus.failures) == 0
+    # What is told of a run names its own namespace, not the operator's.
+    for series in ("fabula_runs", 'ALERTS{name!=""}'):
+        found = await asyncio.to_thread(prometheus.since, prometheus.began, series)
+        assert {one["metric"]["namespace"] for one in found} == {TEAM}, series
     assert "Traceback" not in operator.log.read_text()
 
 

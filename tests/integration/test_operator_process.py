@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import shutil
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -31,6 +33,7 @@ from tests.support.operator_process import (
     trust,
 )
 from tests.support.patience import SECONDS, eventually
+from tests.support.prometheus import RULES, Prometheus, hasty, of_release
 from tests.support.scripted_cluster import Ending, ScriptedCluster, Task, success
 
 from fabula_operator.certificate import ends
@@ -73,6 +76,21 @@ def account(laptop: LaptopApi, tmp_path_factory: pytest.TempPathFactory) -> Path
 def refused(log: str) -> list[str]:
     """Places where the API's answer 403 is told; a time or a port may have these digits too."""
     return re.findall(r"(?<![\d,.:])403(?!\d).*", log)
+
+
+async def scraped(prometheus: Prometheus, query: str) -> None:
+    """Wait until Prometheus has it, and has judged its rules since."""
+
+    async def there() -> bool:
+        return bool(await asyncio.to_thread(prometheus.now, query))
+
+    await eventually(there, f"a scrape that brings {query}")
+    at = time.time()
+
+    async def judged() -> bool:
+        return await asyncio.to_thread(prometheus.judged, at)
+
+    await eventually(judged, "rules that are judged with it")
 
 
 async def until(question: Callable[[], Awaitable[bool]]) -> None:
@@ -132,7 +150,21 @@ async def test_one_namespace_needs_no_right_beyond_it(
     assert not refused(log), log
 
 
-async def test_two_operators_the_second_waits_and_takes_over(api: Api, account: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def prometheus(tmp_path: Path) -> Iterator[Prometheus | None]:
+    """Judges the rules of the release that leads by Lease `pair`; None where there is no Prometheus."""
+    if shutil.which("prometheus") is None:
+        yield None
+        return
+    # Before the first scrape nobody seems to lead.
+    rules = hasty(of_release(RULES.read_text(), "default/pair"), "FabulaOperatorWithoutLeader")
+    with Prometheus(tmp_path / "prometheus", rules) as running:
+        yield running
+
+
+async def test_two_operators_the_second_waits_and_takes_over_in_peace(
+    api: Api, account: Path, tmp_path: Path, prometheus: Prometheus | None
+) -> None:
     tls = certificates(tmp_path)
     first = OperatorProcess(account, tmp_path, tls, "first", "--lease-name", "pair")
     second = OperatorProcess(account, tmp_path, tls, "second", "--lease-name", "pair")
@@ -169,11 +201,20 @@ async def test_two_operators_the_second_waits_and_takes_over(api: Api, account: 
                 return await authority() == tls.authority.read_text()
 
             await until(starts)
+            if prometheus is not None:
+                prometheus.scrape(first.metrics_port, second.metrics_port)
+                await scraped(prometheus, "count(fabula_leader) == 2 and sum(fabula_leader) == 1")
             tls = certificates(tmp_path)
             assert not await starts()
             first.stop()
             await leading(second)
             await until(starts)
+            if prometheus is not None:
+                await scraped(prometheus, f"fabula_leader{{pod='fabula-{second.metrics_port}'}} == 1")
+                await scraped(prometheus, "sum(fabula_runs) == 1")
+                fired = await asyncio.to_thread(prometheus.since, prometheus.began, 'ALERTS{alertstate="firing"}')
+                assert [one["metric"] for one in fired] == []
+                assert await asyncio.to_thread(prometheus.failures) == 0
             assert f'fabula_run_info{{kind="DatasetBuild",namespace="{namespace}"' in await asyncio.to_thread(
                 second.metrics
             )

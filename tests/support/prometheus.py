@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import shutil
 import subprocess
 import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -20,7 +24,12 @@ from tests.support.patience import SECONDS, until
 needs_prometheus = pytest.mark.skipif(
     shutil.which("prometheus") is None, reason="prometheus is not here: install Debian's package prometheus"
 )
+needs_promtool = pytest.mark.skipif(
+    shutil.which("promtool") is None, reason="promtool is not here: install Debian's package prometheus"
+)
 INTERVAL = "500ms"
+RULES = Path(__file__).parents[2] / "charts" / "fabula" / "files" / "alerts.yaml"
+MONITORS = Path(__file__).parents[1] / "unit" / "chart" / "golden" / "monitors.yaml"
 
 
 class Prometheus:
@@ -39,8 +48,9 @@ class Prometheus:
             "global": {"scrape_interval": INTERVAL, "scrape_timeout": INTERVAL, "evaluation_interval": INTERVAL},
             "scrape_configs": [
                 {
-                    # As the chart's ServiceMonitor has it: Prometheus' operator names a job by its Service.
-                    "job_name": "fabula",
+                    # What Prometheus' operator makes of the chart's ServiceMonitor: it names a job by its Service.
+                    "job_name": "fabula-metrics",
+                    "honor_labels": _endpoint().get("honorLabels", False),
                     "file_sd_configs": [{"files": [str(self._targets)], "refresh_interval": "1s"}],
                 }
             ],
@@ -53,7 +63,8 @@ class Prometheus:
     def scrape(self, *ports: int) -> None:
         """From now on scrape these ports of this machine, and no others."""
         fresh = self._targets.with_suffix(".new")
-        fresh.write_text(json.dumps([{"targets": [f"127.0.0.1:{port}" for port in ports]}]))
+        found = [{"targets": [f"127.0.0.1:{port}"], "labels": _labels(f"fabula-{port}")} for port in ports]
+        fresh.write_text(json.dumps(found))
         fresh.replace(self._targets)
 
     def __enter__(self) -> Prometheus:
@@ -87,6 +98,18 @@ class Prometheus:
         alerts = self._data("/api/v1/alerts")["alerts"]
         return {str(one["labels"]["alertname"]) for one in alerts if one["state"] == "firing"}
 
+    def judged(self, since: float) -> bool:
+        """Whether all rules have been judged anew since then."""
+        groups = self._data("/api/v1/rules")["groups"]
+        return all(datetime.fromisoformat(one["lastEvaluation"]).timestamp() > since for one in groups)
+
+    def failures(self) -> float:
+        """How often a rule could not be judged, since Prometheus began."""
+        text = self._get("/metrics").text
+        counted = re.findall(r"^prometheus_rule_evaluation_failures_total{.*} (.*)$", text, re.MULTILINE)
+        assert counted, "Prometheus has no rules"
+        return sum(map(float, counted))
+
     def now(self, query: str) -> list[dict[str, Any]]:
         """The series of an instant query that have a number for a value."""
         found = self._data("/api/v1/query", query=query)["result"]
@@ -106,6 +129,46 @@ class Prometheus:
 
     def _get(self, path: str, **params: str) -> httpx2.Response:
         return httpx2.get(f"http://127.0.0.1:{self._port}{path}", params=params, trust_env=False, timeout=SECONDS)
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What a query must bring after a while: values by their labels, as promtool writes them."""
+
+    query: str
+    after: str
+    samples: Mapping[str, float]
+
+
+def promtool(folder: Path, rules: str | None, tests: Iterable[tuple[Mapping[str, str], Sequence[Expected]]]) -> None:
+    """Have promtool hold queries to series, of which values are given a minute; fails with what it objects to."""
+    if rules is not None:
+        (folder / "rules.yaml").write_text(rules)
+    suite = {
+        "rule_files": [] if rules is None else ["rules.yaml"],
+        "evaluation_interval": "1m",
+        "tests": [
+            {
+                "interval": "1m",
+                "input_series": [{"series": name, "values": values} for name, values in series.items()],
+                "promql_expr_test": [
+                    {
+                        "expr": one.query,
+                        "eval_time": one.after,
+                        "exp_samples": [{"labels": labels, "value": value} for labels, value in one.samples.items()],
+                    }
+                    for one in expected
+                ],
+            }
+            for series, expected in tests
+        ],
+    }
+    (folder / "tests.yaml").write_text(yaml.safe_dump(suite))
+    done = subprocess.run(
+        ["promtool", "test", "rules", str(folder / "tests.yaml")],
+        capture_output=True, text=True, check=False, timeout=SECONDS,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def lint(metrics: str) -> str:
@@ -128,6 +191,21 @@ def hasty(rules: str, *patient: str) -> str:
         if rule["alert"] not in patient:
             rule["for"] = "0s"
     return str(yaml.safe_dump(groups))
+
+
+def _endpoint() -> dict[str, Any]:
+    """How the chart's ServiceMonitor has the operator scraped."""
+    (monitor,) = (one for one in yaml.safe_load_all(MONITORS.read_text()) if one["kind"] == "ServiceMonitor")
+    (endpoint,) = monitor["spec"]["endpoints"]
+    return dict(endpoint)
+
+
+def _labels(pod: str) -> dict[str, str]:
+    """What Prometheus' operator tells of a pod that a ServiceMonitor selects."""
+    return {
+        "namespace": "fabula-system", "service": "fabula-metrics", "endpoint": "metrics", "pod": pod,
+        "container": "operator",
+    }  # fmt: skip
 
 
 def _is_number(sample: list[Any]) -> bool:

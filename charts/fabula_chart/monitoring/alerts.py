@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from fabula_chart.monitoring.series import told
+
 PER_RUN = "{{ $labels.kind }} {{ $labels.namespace }}/{{ $labels.name }}"
+RUNNING = 'state="Running"'
 LEASE = "@LEASE@"
 """Stands for the Lease of the release whose alert it is, as `namespace/name`: no other release may lead in its place."""
 
@@ -36,7 +39,7 @@ class Alert:
 ALERTS: tuple[Alert, ...] = (
     Alert(
         "FabulaRunStalled",
-        "fabula_run_stalled == 1",
+        told("fabula_run_stalled") + " == 1",
         "10m",
         "warning",
         PER_RUN + " waits for somebody to mend something",
@@ -53,7 +56,7 @@ ALERTS: tuple[Alert, ...] = (
     ),
     Alert(
         "FabulaTrainingUnhealthy",
-        "fabula_training_unhealthy == 1",
+        told("fabula_training_unhealthy") + " == 1",
         "5m",
         "warning",
         "{{ $labels.namespace }}/{{ $labels.name }}: {{ $labels.reason }}",
@@ -73,8 +76,8 @@ ALERTS: tuple[Alert, ...] = (
     ),
     Alert(
         "FabulaRetriesSpent",
-        'fabula_run_info{kind="FineTuneRun",state="Failed"} == 1'
-        " and on (kind, namespace, name) fabula_training_attempts > 1",
+        told("fabula_run_info", 'kind="FineTuneRun"', 'state="Failed"')
+        + f" == 1 and on (kind, namespace, name) {told('fabula_training_attempts')} > 1",
         "0m",
         "warning",
         "{{ $labels.namespace }}/{{ $labels.name }} failed after all its attempts: {{ $labels.reason }}",
@@ -91,7 +94,7 @@ ALERTS: tuple[Alert, ...] = (
     ),
     Alert(
         "FabulaCheckpointTooOld",
-        "time() - fabula_training_unsaved_timestamp_seconds > 7200",
+        f"time() - {told('fabula_training_unsaved_timestamp_seconds')} > 7200",
         "10m",
         "warning",
         "{{ $labels.namespace }}/{{ $labels.name }}: no checkpoint for {{ $value | humanizeDuration }}",
@@ -141,8 +144,8 @@ ALERTS: tuple[Alert, ...] = (
     ),
     Alert(
         "FabulaBudgetNearlySpent",
-        "fabula_run_cost_usd / on (kind, namespace, name) (fabula_run_budget_usd > 0) > 0.9"
-        ' and on (kind, namespace, name) fabula_run_info{state="Running"} == 1',
+        f"{told('fabula_run_cost_usd')} / ({told('fabula_run_budget_usd')} > 0) > 0.9"
+        f" and on (kind, namespace, name) {told('fabula_run_info', RUNNING)} == 1",
         "0m",
         "warning",
         PER_RUN + " has spent {{ $value | humanizePercentage }} of its budget",

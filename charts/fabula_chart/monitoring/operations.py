@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fabula_chart.monitoring.panels import RUN, Board, Panel, Query, Row, panel
+from fabula_chart.monitoring.series import told
 
 OPERATIONS = Board(
     "fabula-operator",
@@ -71,7 +72,7 @@ OPERATIONS = Board(
                       f"sum by (stage) (rate(fabula_provider_wait_seconds_total{{{RUN}}}[5m]))"
                       f' / sum by (stage) (rate(fabula_provider_calls_total{{{RUN},outcome="paid"}}[5m]))', "{{stage}}",
                       "Mean of the calls that were answered.", "s"),
-                panel("Quota held", f"fabula_provider_quota_share{{{RUN}}}", "{{namespace}}/{{name}} {{stage}}",
+                panel("Quota held", told("fabula_provider_quota_share", RUN), "{{namespace}}/{{name}} {{stage}}",
                       "Of a group's quota, all runs together hold 1 at most.", "percentunit"),
             ),
         ),

@@ -12,6 +12,8 @@ from pathlib import Path
 from fabula_operator.certificate import ends
 
 logger = logging.getLogger(__name__)
+RENEWAL_SECONDS = 30.0
+"""How often the certificate's files are looked at; the kubelet takes up to a minute to change them."""
 
 
 class ServedCertificate:
@@ -68,9 +70,17 @@ class ServedCertificate:
         return certificate, key, authority
 
 
-async def keep(served: ServedCertificate, changed: Callable[[], Awaitable[None]], seconds: float) -> None:
-    """Look at the files every so many seconds, for ever; `changed` is awaited after each renewal."""
+def opened(certificate: Path, key: Path, authority: Path) -> ServedCertificate:
+    """The certificate of these files. Raises ValueError naming them when they cannot be used."""
+    try:
+        return ServedCertificate(certificate, key, authority)
+    except (OSError, ssl.SSLError, ValueError) as error:
+        raise ValueError(f"the status server's certificate {certificate} cannot be used: {error}") from error
+
+
+async def keep(served: ServedCertificate, changed: Callable[[], Awaitable[None]]) -> None:
+    """Look at the files every now and then, for ever; `changed` is awaited after each renewal."""
     while True:
-        await asyncio.sleep(seconds)
+        await asyncio.sleep(RENEWAL_SECONDS)
         if await served.look():
             await changed()
