@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import itertools
 import json
+import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
@@ -149,6 +152,20 @@ def test_a_failing_server_is_told_once_and_stops_nothing(caplog: pytest.LogCaptu
     assert [record.levelname for record in caplog.records].count("WARNING") == 1
 
 
+def test_a_report_that_nobody_has_is_made_again_without_news() -> None:
+    posts, lost = Posts(), iter([True, True])
+
+    def post(body: bytes) -> Allowance:
+        if next(lost, False):
+            raise TimeoutError("the operator's node is gone")
+        return posts(body)
+
+    reporter = Reporter(CONFIG, post=post, interval_seconds=0.01)
+    reporter.update(done=7)
+    posts.wait_for(lambda bodies: [body.fabula.done for body in bodies if body.fabula] == [7])
+    reporter.close()
+
+
 @contextmanager
 def status_server(answer: bytes = b"{}", status: int = 200) -> Iterator[tuple[str, bytes, list[dict[str, Any]]]]:
     """An HTTPS server: (url, CA in PEM, requests seen)."""
@@ -200,6 +217,28 @@ def test_over_https_with_the_token_of_the_moment(monkeypatch: pytest.MonkeyPatch
     assert {request["token"] for request in seen} == {"Bearer first", "Bearer rotated"}
     assert seen[0]["path"] == "/status"
     assert seen[0]["body"]["fabula"]["done"] == 1
+
+
+def test_of_several_operators_the_one_that_listens_is_found(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A Service sends each connection to any of them, and those that wait for the lease refuse it."""
+    ca, token = tmp_path / "ca.crt", tmp_path / "token"
+    token.write_text("t")
+    connect, met = socket.create_connection, itertools.cycle((False, False, False, True))
+
+    def through_the_service(*arguments: Any, **options: Any) -> socket.socket:
+        if not next(met):
+            raise ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
+        return connect(*arguments, **options)
+
+    monkeypatch.setattr(socket, "create_connection", through_the_service)
+    with status_server() as (url, pem, seen):
+        ca.write_bytes(pem)
+        for _ in range(3):
+            assert report_once(monkeypatch, url, ca, token).heard
+    assert len(seen) == 3
+    assert caplog.text == ""
 
 
 def test_an_unknown_server_gets_no_token(

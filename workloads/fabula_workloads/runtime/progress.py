@@ -1,14 +1,14 @@
 """Progress to the status server, in the body of Kubeflow Trainer's protocol (KEP-2779) with our fields beside it.
 
 Reporting never stops the work: posts go from a thread of their own, at most one every few seconds, and a lost one loses
-nothing. The reply brings what the run may spend next, and whether it should stop.
+nothing: it is made again with what there is to say by then. The reply brings what the run may spend next, and whether
+it should stop.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-import ssl
 import threading
 import time
 import urllib.error
@@ -34,6 +34,7 @@ from fabula_api.worker import (
     WorkerConfig,
 )
 from fabula_workloads.runtime import metrics as prometheus
+from fabula_workloads.runtime import status_server
 
 INTERVAL_VARIABLE = "FABULA_PROGRESS_SECONDS"
 _TIMEOUT_SECONDS = 5
@@ -174,6 +175,9 @@ class Reporter:
             self._changed.wait(None if lease is None else max(0.0, lease.renew_seconds - self._interval))
             self._changed.clear()
             answered = self._send()
+            if not answered and self.connected:
+                # Nobody has it yet: with the next figures, or in a while without any.
+                self._changed.set()
             lease = self.allowance.lease
             soon = lease is not None and answered and lease.renew_seconds < self._interval
             if self._closing.wait(lease.renew_seconds if lease is not None and soon else self._interval):
@@ -213,10 +217,7 @@ def http_post(url: str) -> Post:
         request = urllib.request.Request(url, body, {"Content-Type": "application/json"}, method="POST")  # noqa: S310
         if token_file:
             request.add_header("Authorization", f"Bearer {Path(token_file).read_text().strip()}")
-        handlers: list[urllib.request.BaseHandler] = [urllib.request.ProxyHandler({})]
-        if url.startswith("https://"):
-            handlers.append(urllib.request.HTTPSHandler(context=ssl.create_default_context(cafile=ca_file)))
-        with urllib.request.build_opener(*handlers).open(request, timeout=_TIMEOUT_SECONDS) as reply:
+        with status_server.answer(request, Path(ca_file) if ca_file else None, _TIMEOUT_SECONDS) as reply:
             content = reply.read()
         return Allowance.model_validate_json(content) if content.strip() else Allowance()
 
