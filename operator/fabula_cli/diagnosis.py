@@ -52,6 +52,7 @@ class Facts:
     nodes: Sequence[dict[str, Any]] | Unseen = ()
     local_queues: Sequence[str] | Unseen = ()
     monitors: Sequence[str] | Unseen = ()
+    """ServiceMonitors and PodMonitors of the installation, each with its kind before its name."""
     secret: SecretSeen | Unseen | None = None
     """None where the installation names none."""
     quotas: Sequence[dict[str, Any]] | Unseen = ()
@@ -152,12 +153,17 @@ def _operator(facts: Facts, now: datetime) -> Check:
     if silent > 10 * DURATION_SECONDS:
         words = f"{holder} last renewed the Lease {where} {silent:.0f} s ago: look at the operator's pods and log"
         return Check(about, "MISSING", words)
-    ready = ""
-    if not isinstance(facts.deployments, Unseen) and facts.deployments:
-        deployment = facts.deployments[0]
-        count = (deployment.get("status") or {}).get("readyReplicas") or 0
-        ready = f"; {count} of {deployment['spec'].get('replicas', 1)} are ready"
-    return Check(about, "OK", f"{holder} holds the Lease {where}{ready}")
+    said = f"{holder} holds the Lease {where}"
+    if isinstance(facts.deployments, Unseen) or not facts.deployments:
+        return Check(about, "OK", said)
+    deployment = facts.deployments[0]
+    count, wanted = (deployment.get("status") or {}).get("readyReplicas") or 0, deployment["spec"].get("replicas", 1)
+    if count < wanted:
+        todo = (
+            f"see kubectl -n {deployment['metadata']['namespace']} get pods. One that is not ready takes nothing over"
+        )
+        return Check(about, "NOTE", f"{said}, but {count} of {wanted} are ready: {todo}")
+    return Check(about, "OK", f"{said}; {count} of {wanted} are ready")
 
 
 def _operator_rights(facts: Facts) -> Check:
@@ -275,4 +281,8 @@ def _prometheus(facts: Facts) -> Check:
     if not facts.monitors:
         words = "nothing scrapes Fabula: set monitoring.serviceMonitor.enabled and monitoring.podMonitor.enabled"
         return Check("Prometheus", "MISSING", words)
-    return Check("Prometheus", "OK", f"scraped by {', '.join(facts.monitors)}")
+    scraped = f"scraped by {', '.join(facts.monitors)}"
+    if not any(monitor.startswith("ServiceMonitor ") for monitor in facts.monitors):
+        words = "but the operator, which has all figures of runs, is not: set monitoring.serviceMonitor.enabled"
+        return Check("Prometheus", "MISSING", f"{scraped}, {words}")
+    return Check("Prometheus", "OK", scraped)

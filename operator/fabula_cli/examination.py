@@ -54,7 +54,7 @@ def examine(reach: Access, root: str | None) -> Facts:
         deployments=deployments,
         nodes=seen(lambda: client.list(NODE, None)),
         local_queues=seen(lambda: _names(client.list(reach.served(_LOCAL_QUEUE), space))),
-        monitors=seen(lambda: [name for kind in _MONITORS for name in _names(client.list(kind, None, _LABELLED))]),
+        monitors=seen(lambda: _monitors(reach)),
         secret=_secret(reach, release),
         quotas=_quotas(reach),
         cache=_cache(reach, release),
@@ -68,6 +68,14 @@ def examine(reach: Access, root: str | None) -> Facts:
 
 def _names(objects: list[Obj]) -> list[str]:
     return sorted(str(obj["metadata"]["name"]) for obj in objects)
+
+
+def _monitors(reach: Access) -> list[str]:
+    return [
+        f"{resource.kind} {name}"
+        for resource in _MONITORS
+        for name in _names(reach.client.list(resource, None, _LABELLED))
+    ]
 
 
 def _leases(reach: Access, release: Installation | Unseen | None) -> list[dict[str, Any]]:

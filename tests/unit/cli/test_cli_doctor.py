@@ -26,6 +26,11 @@ def lease(holder: str = "one", renewed: str = "2026-01-31T11:59:58.000000Z") -> 
     }
 
 
+def deployment(ready: int) -> dict[str, Any]:
+    """The operator's, of two replicas."""
+    return {"metadata": {"namespace": "fabula"}, "spec": {"replicas": 2}, "status": {"readyReplicas": ready}}
+
+
 def node(gpus: int, product: str | None) -> dict[str, Any]:
     labels = {"nvidia.com/gpu.product": product} if product else {}
     return {"metadata": {"labels": labels}, "status": {"allocatable": {"nvidia.com/gpu": str(gpus)}}}
@@ -63,7 +68,7 @@ def facts(**changed: Any) -> Facts:
     has: dict[str, Any] = {
         "namespace": "default", "crds": FULL, "user_rights": [right], "account": "fabula/operator",
         "operator_rights": [right], "leases": [lease()], "nodes": [node(8, "NVIDIA-H200")], "local_queues": ["team"],
-        "monitors": ["fabula-workers"], "root": "s3://bucket/root",
+        "monitors": ["ServiceMonitor fabula"], "root": "s3://bucket/root",
         "cache": CacheSeen(CLAIM, BOUND, [filling("Complete")]),
     }  # fmt: skip
     return Facts(**(has | changed))
@@ -93,6 +98,8 @@ OLD = {
         ("operator", {"leases": [lease(renewed="2026-01-31T11:00:00Z")]}, "MISSING", "3600 s ago"),
         ("operator", {"leases": [lease(renewed="2026-01-31T11:00:00Z"), lease("two")]}, "OK", "two holds"),
         ("operator", {"leases": FORBIDDEN}, "NOTE", "Forbidden"),
+        ("operator", {"deployments": [deployment(2)]}, "OK", "one holds the Lease fabula/fabula; 2 of 2 are ready"),
+        ("operator", {"deployments": [deployment(1)]}, "NOTE", "but 1 of 2 are ready: see kubectl -n fabula get pods"),
         ("operator's rights", {"operator_rights": [Right("create", "batch", "jobs", False)]}, "MISSING", "jobs.batch"),
         ("operator's rights", {"account": None}, "NOTE", "not found"),
         ("store", {"root": None}, "NOTE", "--artifact-root"),
@@ -147,6 +154,7 @@ OLD = {
         ("Kueue", {"local_queues": []}, "MISSING", "no LocalQueue in default"),
         ("Prometheus", {"crds": CRDS}, "NOTE", "not installed"),
         ("Prometheus", {"monitors": []}, "MISSING", "nothing scrapes"),
+        ("Prometheus", {"monitors": ["PodMonitor fabula-workers"]}, "MISSING", "the operator, which has all figures"),
     ],
 )
 def test_each_line_says_what_to_do(about: str, changed: dict[str, Any], state: str, words: str) -> None:
