@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
-# What is in requirements/ and nothing else; then this package over it, built by what is there.
-LOCKED := $(PIP) --require-hashes -r
+# What is in requirements/ and nothing else, sources built apart, as pip does from 25.3 on; then this package over it, built by
+# what is there.
+LOCKED := $(PIP) --use-pep517 --require-hashes -r
 ITSELF := $(PIP) --no-deps --no-build-isolation -e .
 SUPPLY := $(VENV)/supply/bin
 ROLES := operator cpu gpu gpu-vllm
@@ -124,7 +125,7 @@ $(VENV)/.torch:
 	@command -v $(PYTHON) >/dev/null || { echo "no $(PYTHON) here: install Python 3.11 or newer"; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "$(PYTHON) is $$($(PYTHON) -V 2>&1): Fabula needs Python 3.11 or newer (make PYTHON=python3.11 ...)"; exit 1; }
-	@echo "making $(VENV) (about 2 minutes, 2 GB)"
+	@echo "making $(VENV): torch, then the other libraries (some minutes; 6 GB with PyPI's torch, 2 GB with one for CPUs)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(PIP) torch==2.13.0
 	@$(PIP) --no-deps torchvision==0.28.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -132,9 +133,17 @@ def run_demo(
         plain.tell(f"  {line}")
     if made.returncode != 0:
         raise DemoFailed(f"kubectl apply failed:\n{made.stderr.strip()}")
-    with display(console) as show:
+    with display(console, plain) as show:
         runs = follow(home, namespace, show, minutes, applied(made.stdout))
     return conclude(runs, console, time.monotonic() - began, stays_up=stays_up)
+
+
+def activation() -> str:
+    """What to run before `fabula` is a command, such as after `make demo`; empty where it is one."""
+    if shutil.which("fabula"):
+        return ""
+    home, here = Path(sys.prefix), Path.cwd()
+    return f"`source {home.relative_to(here) if home.is_relative_to(here) else home}/bin/activate`, "
 
 
 def made(runs: list[Run]) -> list[tuple[str, str]]:
@@ -179,6 +188,6 @@ def conclude(runs: list[Run], console: Console, seconds: float, *, stays_up: boo
         console.print(shown(f"{label:{width}}  {where}"), highlight=False, soft_wrap=True)
     console.print(f"\nDone in {seconds:.0f} s.", highlight=False)
     if stays_up:
-        words = 'The cluster is still up: `eval "$(fabula env)"`, then kubectl; `fabula down` ends it.'
+        words = f'The cluster is still up: {activation()}`eval "$(fabula env)"`, then kubectl; `fabula down` ends it.'
         console.print(words, markup=False, highlight=False)
     return 0 if gates.get("status") == "True" else 1

@@ -130,9 +130,9 @@ class LiveDisplay:
         self._live.stop()
 
 
-def display(console: Console) -> Display:
-    """A live table where there is a terminal, plain lines where there is none."""
-    return LiveDisplay(console) if console.is_terminal else PlainDisplay(console)
+def display(console: Console, otherwise: PlainDisplay) -> Display:
+    """A live table where there is a terminal; where there is none, the plain lines go on, by the same clock."""
+    return LiveDisplay(console) if console.is_terminal else otherwise
 
 
 @dataclass(frozen=True, slots=True)

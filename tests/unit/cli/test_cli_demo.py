@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,8 +12,8 @@ import yaml
 from rich.console import Console
 
 from fabula_api.recipes import Kind
-from fabula_cli.demo import FOLDERS, applied, conclude, made, with_needed
-from fabula_cli.display import Figures, LiveDisplay
+from fabula_cli.demo import FOLDERS, activation, applied, conclude, made, with_needed
+from fabula_cli.display import Figures, LiveDisplay, PlainDisplay, display
 from fabula_cli.home import checkout
 from fabula_cli.runs import Run, score_table
 
@@ -111,6 +113,23 @@ def test_what_several_runs_have_made_is_told_by_their_names() -> None:
     ]  # fmt: skip
     whole = Run("FineTuneRun", "whole", {"model": {"uri": "file:///root/4"}})
     assert made([first, whole]) == [("adapter", "file:///root/1"), ("model", "file:///root/4")]
+
+
+def test_who_has_no_fabula_on_the_path_is_told_how_to_have_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(Path(sys.prefix) / "bin"))
+    assert activation() == ""
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.chdir(tmp_path)
+    assert activation() == f"`source {sys.prefix}/bin/activate`, "
+    monkeypatch.chdir(Path(sys.prefix).parent)
+    assert activation() == f"`source {Path(sys.prefix).name}/bin/activate`, "
+
+
+def test_lines_without_a_terminal_go_on_by_the_clock_of_those_before() -> None:
+    before = PlainDisplay(console := Console(file=io.StringIO()))
+    assert display(console, before) is before
+    live = display(Console(file=io.StringIO(), force_terminal=True), before)
+    assert isinstance(live, LiveDisplay)
 
 
 METRICS = [

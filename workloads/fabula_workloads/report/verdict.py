@@ -83,7 +83,7 @@ def _differences(evaluation: Evaluation, others: Sequence[ArmFigures]) -> Iterat
             yield f"{arm.name} against {evaluation.baseline} is {told}"
         else:
             metrics = "1 metric" if compared == 1 else f"{compared} metrics"
-            alike.setdefault(f"no difference in {metrics}" if compared else "", []).append(arm.name)
+            alike.setdefault(f"no difference beyond chance in {metrics}" if compared else "", []).append(arm.name)
     for words, names in alike.items():
         several, many = len(names) > 1, len(names) > _NAMED
         who = f"{len(names)} arms" if many else _joined(names)

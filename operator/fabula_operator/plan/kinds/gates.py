@@ -42,7 +42,8 @@ def gates(status: EvalRunStatus, spec: EvalRunSpec) -> tuple[ConditionStatus, st
     if not status.gates:
         return "Unknown", "NotScored", ""
     if all(gate.passed for gate in status.gates):
-        return "True", "AllPassed", f"{len(status.gates)} gates passed"
+        count = len(status.gates)
+        return "True", "AllPassed", f"{count} of {count} gates passed"
     broken = [(position, gate) for position, gate in enumerate(status.gates) if not gate.passed]
     return "False", "GateFailed", "; ".join(_broken(gate, position, status, spec) for position, gate in broken)
 
