@@ -30,7 +30,8 @@ from fabula_workloads.inference.request import Answer, Answers, Interrupted, Wor
 from fabula_workloads.runtime.artifact import add_parts, commit
 from fabula_workloads.runtime.ledger import Ledger
 from fabula_workloads.runtime.open_store import open_store
-from fabula_workloads.runtime.work_queue import LEASE_SECONDS, Holder, WorkQueue
+from fabula_workloads.runtime.shares import Holder
+from fabula_workloads.runtime.work_queue import LEASE_SECONDS, WorkQueue
 from fabula_workloads.stages import infer
 
 LOAD_SECONDS = 45.0

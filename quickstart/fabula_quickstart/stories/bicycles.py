@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from fabula_quickstart.drawing import (
+from fabula_quickstart.drawing import Canvas, Story
+from fabula_quickstart.palette import (
     BLUE,
     CREAM,
     DAWN_SKY,
@@ -16,8 +17,6 @@ from fabula_quickstart.drawing import (
     RED,
     STONE,
     YELLOW,
-    Canvas,
-    Story,
 )
 
 

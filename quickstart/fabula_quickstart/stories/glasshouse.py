@@ -2,22 +2,8 @@
 
 from __future__ import annotations
 
-from fabula_quickstart.drawing import (
-    BROWN,
-    DAY_SKY,
-    GREEN,
-    INK,
-    LEAF,
-    PINK,
-    PURPLE,
-    RAIN_SKY,
-    RED,
-    SAND,
-    WHITE,
-    YELLOW,
-    Canvas,
-    Story,
-)
+from fabula_quickstart.drawing import Canvas, Story
+from fabula_quickstart.palette import BROWN, DAY_SKY, GREEN, INK, LEAF, PINK, PURPLE, RAIN_SKY, RED, SAND, WHITE, YELLOW
 
 
 def _glasshouse_rain(seed: int) -> Canvas:

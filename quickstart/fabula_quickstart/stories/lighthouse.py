@@ -2,19 +2,8 @@
 
 from __future__ import annotations
 
-from fabula_quickstart.drawing import (
-    DAY_SKY,
-    GREY,
-    INK,
-    LEAF,
-    NIGHT_SKY,
-    ORANGE,
-    RED,
-    SAND,
-    YELLOW,
-    Canvas,
-    Story,
-)
+from fabula_quickstart.drawing import Canvas, Story
+from fabula_quickstart.palette import DAY_SKY, GREY, INK, LEAF, NIGHT_SKY, ORANGE, RED, SAND, YELLOW
 
 
 def _island_path(seed: int) -> Canvas:

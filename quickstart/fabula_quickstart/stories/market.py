@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from fabula_quickstart.drawing import (
+from fabula_quickstart.drawing import Canvas, Story
+from fabula_quickstart.palette import (
     BLUE,
     BROWN,
     CREAM,
@@ -19,8 +20,6 @@ from fabula_quickstart.drawing import (
     STONE,
     WHITE,
     YELLOW,
-    Canvas,
-    Story,
 )
 
 

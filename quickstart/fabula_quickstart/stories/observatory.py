@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from fabula_quickstart.drawing import BLUE, DAWN_SKY, NIGHT, NIGHT_SKY, ORANGE, RED, WHITE, Canvas, Story
+from fabula_quickstart.drawing import Canvas, Story
+from fabula_quickstart.palette import BLUE, DAWN_SKY, NIGHT, NIGHT_SKY, ORANGE, RED, WHITE
 
 
 def _dome(seed: int) -> Canvas:

@@ -2,19 +2,8 @@
 
 from __future__ import annotations
 
-from fabula_quickstart.drawing import (
-    BLUE,
-    DAY_SKY,
-    GREEN,
-    GREY,
-    LEAF,
-    NIGHT_SKY,
-    RAIN_SKY,
-    RED,
-    YELLOW,
-    Canvas,
-    Story,
-)
+from fabula_quickstart.drawing import Canvas, Story
+from fabula_quickstart.palette import BLUE, DAY_SKY, GREEN, GREY, LEAF, NIGHT_SKY, RAIN_SKY, RED, YELLOW
 
 
 def _engine_shed(seed: int) -> Canvas:

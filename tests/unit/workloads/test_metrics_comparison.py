@@ -12,8 +12,7 @@ from tests.support.examples import examples
 
 from fabula_workloads.metrics.bootstrap import estimate
 from fabula_workloads.metrics.statistics.effect import samples_needed, standardized
-from fabula_workloads.metrics.statistics.many import holm
-from fabula_workloads.metrics.statistics.paired import compare, corrected
+from fabula_workloads.metrics.statistics.paired import compare, corrected, holm
 from fabula_workloads.metrics.statistics.permutation import EXACT_UP_TO, sign_flip_p
 
 FIGURES = st.lists(st.floats(-100, 100).map(lambda value: round(value, 3)), min_size=2, max_size=9)

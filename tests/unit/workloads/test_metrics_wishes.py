@@ -107,7 +107,7 @@ def test_the_index_finds_what_a_set_of_tuples_does(corpus: list[str], asked: lis
     index = NgramIndex([" ".join(corpus)], words=3)
     known = {tuple(corpus[at : at + 3]) for at in range(len(corpus) - 2)}
     expected = [tuple(asked[at : at + 3]) in known for at in range(len(asked) - 2)]
-    assert index.found(asked).tolist() == expected
+    assert index.contains(asked).tolist() == expected
     assert len(index) == len(known)
 
 

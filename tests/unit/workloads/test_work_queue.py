@@ -13,15 +13,8 @@ from tests.support.memory_store import MemoryStore
 
 from fabula_workloads.runtime.ledger import Ledger
 from fabula_workloads.runtime.pace import Beat, Pace, Stopwatch, faster_without, share
-from fabula_workloads.runtime.work_queue import (
-    Heart,
-    Holder,
-    WorkQueue,
-    counts_for,
-    in_order,
-    portion,
-    share_of,
-)
+from fabula_workloads.runtime.shares import Holder, counts_for, in_order, portion, share_of
+from fabula_workloads.runtime.work_queue import Heart, WorkQueue
 
 LEASE = 100.0
 RUN, OTHER = "run-a", "run-b"

@@ -133,10 +133,10 @@ def setup_error(
         return CredentialsRefused(f"{clock} ({code}): set the node's clock (NTP)", "ClockSkew")
     for cause in _SETUP:
         if cause.sts == (operation in STS) and re.fullmatch(cause.code, code) and re.search(cause.words, message):
-            found = _LIMIT.search(message)
+            limit = _LIMIT.search(message)
             remedy = cause.remedy.format(
                 code=code, field=place.field, name=place.model_field, model=place.model,
-                region=place.region or "this region", limit=f", {found[1]}" if found else "",
+                region=place.region or "this region", limit=f", {limit[1]}" if limit else "",
             )  # fmt: skip
             return cause.kind(remedy, cause.reason)
     return None

@@ -104,7 +104,7 @@ class BedrockClient:
         """Why there is no host of this region's name: nobody knows the region. Called where it cannot be reached."""
         # Of the runtime botocore lists none; a region has EC2 before it has Bedrock.
         partitions = self._session.get_available_partitions()
-        known = sorted({one for name in partitions for one in self._session.get_available_regions("ec2", name)})
+        known = sorted({region for name in partitions for region in self._session.get_available_regions("ec2", name)})
         if not known or self._place.region in known:
             return None
         near = difflib.get_close_matches(self._place.region, known, 3, 0.5)

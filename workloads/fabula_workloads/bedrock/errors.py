@@ -97,8 +97,8 @@ def classify(error: Exception, place: Place) -> Transient | Rejected | WorkerErr
         )
     if isinstance(error, _UNREACHED):
         return Transient("ProviderUnavailable", f"{place} cannot be reached ({kind})")
-    if found := _misconfigured(error, place):
-        return found
+    if setup := _misconfigured(error, place):
+        return setup
     # Whether the request had been sent is not known, and then it may be on the bill.
     return Transient("ProviderUnavailable", f"the call to {place} did not go through ({kind})", lost=True)
 
@@ -173,8 +173,8 @@ def _answered(error: ClientError, place: Place) -> Transient | Rejected | Worker
     wait = _seconds(headers.get("retry-after"))
     if code in _THROTTLED or (status == 429 and code != "ModelNotReadyException"):
         return Transient("ProviderThrottled", f"the provider turns calls away ({code or status})", wait)
-    if status < 500 and (found := setup_error(code, message, str(error.operation_name), headers, place)):
-        return found
+    if status < 500 and (failure := setup_error(code, message, str(error.operation_name), headers, place)):
+        return failure
     if status in (401, 407):
         what = "Bedrock refuses the credentials" if status == 401 else "the proxy of HTTPS_PROXY wants credentials"
         return CredentialsRefused(f"{what} ({code or status}); renew or correct them")

@@ -60,8 +60,8 @@ def open_engine(context: StageContext) -> Engine:
 
 def _transformers(context: StageContext, spec: EvalRunSpec, arm: Arm) -> Engine:
     def load(model: Path, adapter: Path | None, held: Held) -> Engine:
-        if (own := evaluation_of(spec.recipe).open_engine) is not None:
-            engine: Engine = own(Opening(spec, arm, model, adapter, _device(arm)))
+        if (open_own := evaluation_of(spec.recipe).open_engine) is not None:
+            engine: Engine = open_own(Opening(spec, arm, model, adapter, _device(arm)))
             return engine
         from fabula_workloads.inference.transformers_engine import TransformersEngine
 

@@ -75,9 +75,9 @@ class TransformersEngine:
     def answer(self, requests: Sequence[Request], interrupted: Interrupted) -> list[Answer | Failure]:
         """Answer a batch of requests. One whose pictures cannot be used is a Failure, and costs the others nothing."""
         pictures = [opened(request) for request in requests]
-        fit = [(request, found) for request, found in zip(requests, pictures, strict=True) if isinstance(found, list)]
+        fit = [(request, seen) for request, seen in zip(requests, pictures, strict=True) if isinstance(seen, list)]
         answers = iter(self._in_memory(fit, interrupted))
-        return [found if isinstance(found, Failure) else next(answers) for found in pictures]
+        return [seen if isinstance(seen, Failure) else next(answers) for seen in pictures]
 
     def in_tokens(self, most: int) -> TransformersEngine:
         """The same loaded model for answers of at most so many tokens."""

@@ -152,8 +152,8 @@ class VllmEngine:
             return Failure("RequestRefused")
         return None
 
-    def _answer(self, found: Any, seconds: float) -> Answer:
-        ids = list(found.token_ids)
+    def _answer(self, completion: Any, seconds: float) -> Answer:
+        ids = list(completion.token_ids)
         ended = bool(ids) and ids[-1] in self._ends
         text = self._tokenizer.decode(ids[:-1] if ended else ids, skip_special_tokens=True).strip()
         return Answer(text, len(ids) - ended, seconds, "stop" if ended else "length")

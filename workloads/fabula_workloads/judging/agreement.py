@@ -22,21 +22,22 @@ Item = tuple[str, str, str, int]
 class Agreement:
     """Of two who judged the same items."""
 
-    one: str
+    judge: str
     other: str
+    """Another judge, or people."""
     kappa: Estimate
     """None where both said one and the same of all."""
     share: float
     """Items on which they say the same."""
 
 
-def agreement(one: str, ours: Mapping[Item, str], other: str, theirs: Mapping[Item, str]) -> Agreement | None:
+def agreement(judge: str, ours: Mapping[Item, str], other: str, theirs: Mapping[Item, str]) -> Agreement | None:
     """Agreement on the items that both judged; None where there is none."""
     both = sorted(ours.keys() & theirs.keys())
     if not both:
         return None
     kappa = cohens_kappa([ours[item] for item in both], [theirs[item] for item in both])
-    return Agreement(one, other, kappa, sum(ours[item] == theirs[item] for item in both) / len(both))
+    return Agreement(judge, other, kappa, sum(ours[item] == theirs[item] for item in both) / len(both))
 
 
 def cohens_kappa(ours: Sequence[str], theirs: Sequence[str]) -> Estimate:

@@ -78,7 +78,7 @@ class Bedrock:
 
     def send(self, asked: Prompt, pictures: Sequence[bytes], call: str) -> tuple[dict[str, Any], str, int, int]:
         """See `Provider`."""
-        shown = [{"image": {"format": "jpeg", "source": {"bytes": one}}} for one in pictures]
+        shown = [{"image": {"format": "jpeg", "source": {"bytes": picture}}} for picture in pictures]
         limits: dict[str, Any] = {"maxTokens": self._judge.max_tokens}
         if self._judge.temperature is not None:
             limits["temperature"] = self._judge.temperature
@@ -109,8 +109,8 @@ class OpenAI:
     def send(self, asked: Prompt, pictures: Sequence[bytes], call: str) -> tuple[dict[str, Any], str, int, int]:
         """See `Provider`."""
         shown = [
-            {"type": "image_url", "image_url": {"url": f"data:image/jpeg;base64,{base64.b64encode(one).decode()}"}}
-            for one in pictures
+            {"type": "image_url", "image_url": {"url": f"data:image/jpeg;base64,{base64.b64encode(picture).decode()}"}}
+            for picture in pictures
         ]
         content = [{"type": "text", "text": asked.before}, *shown, {"type": "text", "text": asked.after}]
         request: dict[str, Any] = {
@@ -150,7 +150,7 @@ class Asker:
             for turned in orders:
                 ballots.append(self._ballot(question, attempt, turned, usage))
         outcome = VerdictOutcome(outcome="ok", ballots=tuple(ballots), usage=usage.record())
-        unread = next((one.failure for one in ballots if one.failure is not None), None)
+        unread = next((ballot.failure for ballot in ballots if ballot.failure is not None), None)
         return outcome if unread is None else outcome.replace(outcome="failed", reason=unread)
 
     def _ballot(self, question: Question, attempt: int, turned: bool, usage: Usage) -> KeptBallot:
@@ -169,7 +169,7 @@ class Asker:
         return ballot.replace(failure=UNREADABLE)
 
     def _pay(self, question: Question, place: str, asked: Prompt, usage: Usage) -> Mapping[str, Any]:
-        pictures = [self._content[one] for one in question.pictures]
+        pictures = [self._content[path] for path in question.pictures]
         settings = [JUDGE_PROMPT_VERSION, self._judge.max_tokens, self._judge.temperature]
         digest = digest_of([self._judge.model, asked.system, asked.before, pictures, asked.after, settings])
         call_id = f"{question.id}-{place}-{digest.removeprefix('sha256:')[:12]}"
@@ -183,7 +183,7 @@ class Asker:
         return record.reply
 
     def _send(self, question: Question, asked: Prompt, call: str) -> Answer:
-        pictures = [self._jpeg(one) for one in question.pictures]
+        pictures = [self._jpeg(path) for path in question.pictures]
         kept, identity, tokens_in, tokens_out = self._provider.send(asked, pictures, call)
         return Answer(
             reply=kept,

@@ -61,14 +61,18 @@ class Verdict:
 
 def pair_verdicts(ballots: Iterable[Ballot], arm: str, versus: str) -> list[Verdict]:
     """The verdicts on a pair of arms, in order of sample and seed."""
-    own = [one for one in ballots if not one.probe and set(one.shown) == {arm, versus} and len(one.shown) == 2]
-    own.sort(key=_item)
-    return [_of_orders(list(group), arm, versus) for _, group in groupby(own, key=_item)]
+    on_pair = [
+        ballot
+        for ballot in ballots
+        if not ballot.probe and set(ballot.shown) == {arm, versus} and len(ballot.shown) == 2
+    ]
+    on_pair.sort(key=_item)
+    return [_of_orders(list(group), arm, versus) for _, group in groupby(on_pair, key=_item)]
 
 
 def scored_verdicts(ballots: Iterable[Ballot], arm: str, versus: str) -> list[Verdict]:
     """The verdicts that points imply: the answer with more of them is better."""
-    points = {one: scores(ballots, one) for one in (arm, versus)}
+    points = {each: scores(ballots, each) for each in (arm, versus)}
     verdicts = []
     for key in sorted(points[arm].keys() & points[versus].keys()):
         ours, theirs = points[arm][key], points[versus][key]
@@ -82,12 +86,12 @@ def scored_verdicts(ballots: Iterable[Ballot], arm: str, versus: str) -> list[Ve
 
 def scores(ballots: Iterable[Ballot], arm: str) -> dict[tuple[str, int], dict[str, float] | None]:
     """An arm's points by sample and seed, and criterion; several tries are averaged."""
-    own = sorted((one for one in ballots if not one.probe and one.shown == (arm,)), key=_item)
-    found: dict[tuple[str, int], dict[str, float] | None] = {}
-    for key, group in groupby(own, key=_item):
-        read = [one.marks for one in group if one.marks is not None]
-        found[key] = {name: fmean(marks[name] for marks in read) for name in read[0]} if read else None
-    return found
+    on_arm = sorted((ballot for ballot in ballots if not ballot.probe and ballot.shown == (arm,)), key=_item)
+    points: dict[tuple[str, int], dict[str, float] | None] = {}
+    for key, group in groupby(on_arm, key=_item):
+        read = [ballot.marks for ballot in group if ballot.marks is not None]
+        points[key] = {name: fmean(marks[name] for marks in read) for name in read[0]} if read else None
+    return points
 
 
 def _item(ballot: Ballot) -> tuple[str, int]:
@@ -97,21 +101,21 @@ def _item(ballot: Ballot) -> tuple[str, int]:
 def _of_orders(ballots: Sequence[Ballot], arm: str, versus: str) -> Verdict:
     sample, seed = ballots[0].sample, ballots[0].seed
     values: list[dict[str, float]] = []
-    for attempt in sorted({one.attempt for one in ballots}):
-        sides = {one.shown: one.marks for one in ballots if one.attempt == attempt}
+    for attempt in sorted({ballot.attempt for ballot in ballots}):
+        sides = {ballot.shown: ballot.marks for ballot in ballots if ballot.attempt == attempt}
         straight, turned = sides.get((arm, versus)), sides.get((versus, arm))
         if straight is not None and turned is not None:
             values.append({name: _agreed(straight[name], FIRST - turned[name]) for name in straight})
-    reasons = tuple(one.reason for one in ballots if one.reason)
+    reasons = tuple(ballot.reason for ballot in ballots if ballot.reason)
     if not values:
         return Verdict(sample, seed, arm, versus, None, reasons=reasons)
-    criteria = {name: fmean(one[name] for one in values) for name in values[0]}
+    criteria = {name: fmean(marks[name] for marks in values) for name in values[0]}
     return Verdict(sample, seed, arm, versus, criteria[OVERALL], criteria, reasons)
 
 
-def _agreed(one: float, other: float) -> float:
+def _agreed(straight: float, turned: float) -> float:
     """What both orders say of the arm, else a tie: also where one prefers it and the other cannot tell."""
-    return one if one == other else TIE
+    return straight if straight == turned else TIE
 
 
 def _above(ours: float, theirs: float) -> float:

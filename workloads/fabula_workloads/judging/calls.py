@@ -34,13 +34,13 @@ def pair_calls(ballots: Sequence[Ballot], arm: str, versus: str, words: Mapping[
     """The calls on a pair; `words` is the length of each answer. None with fewer than eight samples."""
     rows: list[tuple[float, float, float]] = []
     samples: list[str] = []
-    for one in ballots:
-        if one.mark is None or one.probe or set(one.shown) != {arm, versus} or len(one.shown) != 2:
+    for ballot in ballots:
+        if ballot.mark is None or ballot.probe or set(ballot.shown) != {arm, versus} or len(ballot.shown) != 2:
             continue
-        straight = one.shown[0] == arm
-        longer = words[arm, one.sample, one.seed] - words[versus, one.sample, one.seed]
-        rows.append((one.mark if straight else 1 - one.mark, 0.5 if straight else -0.5, float(longer)))
-        samples.append(one.sample)
+        straight = ballot.shown[0] == arm
+        longer = words[arm, ballot.sample, ballot.seed] - words[versus, ballot.sample, ballot.seed]
+        rows.append((ballot.mark if straight else 1 - ballot.mark, 0.5 if straight else -0.5, float(longer)))
+        samples.append(ballot.sample)
     if len(set(samples)) < _FEWEST:
         return None
     data = np.array(rows)

@@ -69,16 +69,16 @@ class JudgeFigures:
 
     def pair(self, arm: str, versus: str) -> PairFigures | None:
         """The figures of a pair, as it was asked."""
-        return next((one for one in self.pairs if (one.arm, one.versus) == (arm, versus)), None)
+        return next((pair for pair in self.pairs if (pair.arm, pair.versus) == (arm, versus)), None)
 
     @property
     def outcomes(self) -> dict[Item, str]:
         """Outcome of each item that was judged."""
         return {
-            (one.arm, one.versus, one.sample, one.seed): one.outcome
+            (verdict.arm, verdict.versus, verdict.sample, verdict.seed): verdict.outcome
             for pair in self.pairs
-            for one in pair.verdicts
-            if one.outcome is not None
+            for verdict in pair.verdicts
+            if verdict.outcome is not None
         }
 
 
@@ -91,7 +91,7 @@ class Judged:
 
     def of(self, name: str) -> JudgeFigures | None:
         """The figures of one judge."""
-        return next((one for one in self.judges if one.name == name), None)
+        return next((judge for judge in self.judges if judge.name == name), None)
 
 
 def points_of(judged: Judged) -> dict[str, dict[str, dict[str, float]]]:
@@ -121,18 +121,18 @@ def judge_figures(
     calls: int = 0,
 ) -> JudgeFigures:
     """The figures of a judge; `words` has the length of each answer."""
-    found = [_pair(rubric, ballots, pair, words) for pair in pairs]
-    verdicts = [one for pair in found for one in pair.verdicts]
+    compared = [_pair(rubric, ballots, pair, words) for pair in pairs]
+    verdicts = [verdict for pair in compared for verdict in pair.verdicts]
     points = {arm: _points(ballots, arm) for arm in arms} if rubric.scale is not None else {}
-    real = [one for one in ballots if not one.probe]
-    decided = [one.mark for one in real if len(one.shown) == 2 and one.mark in (FIRST, SECOND)]
+    real = [ballot for ballot in ballots if not ballot.probe]
+    decided = [ballot.mark for ballot in real if len(ballot.shown) == 2 and ballot.mark in (FIRST, SECOND)]
     said: dict[tuple[str, int], list[Ballot]] = {}
-    for one in real:
-        said.setdefault((one.sample, one.seed), []).append(one)
+    for ballot in real:
+        said.setdefault((ballot.sample, ballot.seed), []).append(ballot)
     return JudgeFigures(
         name=name,
         rubric=rubric,
-        pairs=found,
+        pairs=compared,
         points=points,
         means={arm: estimate(list(values.values())) for arm, values in points.items()},
         strengths=(strengths(verdicts, arms) or {}) if len(arms) > 2 else {},
@@ -149,13 +149,13 @@ def judge_figures(
 
 def agreements(judges: Sequence[JudgeFigures], people: Mapping[Item, str]) -> list[Agreement]:
     """Each two judges, and each judge with people, on what both judged."""
-    found = [
-        agreement(one.name, one.outcomes, other.name, other.outcomes)
-        for position, one in enumerate(judges)
+    compared = [
+        agreement(judge.name, judge.outcomes, other.name, other.outcomes)
+        for position, judge in enumerate(judges)
         for other in judges[position + 1 :]
     ]
-    found += [agreement(one.name, one.outcomes, "people", people) for one in judges]
-    return [one for one in found if one is not None]
+    compared += [agreement(judge.name, judge.outcomes, "people", people) for judge in judges]
+    return [agreed for agreed in compared if agreed is not None]
 
 
 def _pair(rubric: Rubric, ballots: Sequence[Ballot], pair: Pair, words: Mapping[Key, int]) -> PairFigures:
@@ -167,7 +167,11 @@ def _pair(rubric: Rubric, ballots: Sequence[Ballot], pair: Pair, words: Mapping[
         versus=versus,
         win_rate=win_rate(verdicts),
         outcomes=outcomes(verdicts),
-        criteria={one.name: win_rate(verdicts, one.name) for one in rubric.criteria if one.name != OVERALL},
+        criteria={
+            criterion.name: win_rate(verdicts, criterion.name)
+            for criterion in rubric.criteria
+            if criterion.name != OVERALL
+        },
         controlled=None if scaled else length_control(ballots, arm, versus, words),
         habits=None if scaled else habits(ballots, arm, versus, words),
         longer=_longer(verdicts, words),
@@ -176,25 +180,33 @@ def _pair(rubric: Rubric, ballots: Sequence[Ballot], pair: Pair, words: Mapping[
 
 
 def _points(ballots: Sequence[Ballot], arm: str) -> dict[str, float]:
-    found = scores(ballots, arm)
-    return by_sample((sample, marks[OVERALL]) for (sample, _), marks in found.items() if marks is not None)
+    points = scores(ballots, arm)
+    return by_sample((sample, marks[OVERALL]) for (sample, _), marks in points.items() if marks is not None)
 
 
 def _longer(verdicts: Sequence[Verdict], words: Mapping[Key, int]) -> Estimate:
     """Decided verdicts on answers of different lengths, by whether the longer one won."""
     won = []
-    for one in verdicts:
-        more = words[one.arm, one.sample, one.seed] - words[one.versus, one.sample, one.seed]
-        if more and one.value is not None and one.value != TIE:
-            won.append((one.value > TIE) == (more > 0))
+    for verdict in verdicts:
+        more = words[verdict.arm, verdict.sample, verdict.seed] - words[verdict.versus, verdict.sample, verdict.seed]
+        if more and verdict.value is not None and verdict.value != TIE:
+            won.append((verdict.value > TIE) == (more > 0))
     return wilson(sum(won), len(won))
 
 
 def _consistent(ballots: Sequence[Ballot]) -> Estimate:
     sides: dict[tuple[object, ...], list[Ballot]] = {}
-    for one in ballots:
-        if len(one.shown) == 2 and one.mark is not None:
-            sides.setdefault((frozenset(one.shown), one.sample, one.seed, one.attempt), []).append(one)
-    both = [(one, two) for one, two in (found for found in sides.values() if len(found) == 2) if one.shown != two.shown]
-    same = sum(one.mark == FIRST - two.mark for one, two in both if one.mark is not None and two.mark is not None)
+    for ballot in ballots:
+        if len(ballot.shown) == 2 and ballot.mark is not None:
+            sides.setdefault((frozenset(ballot.shown), ballot.sample, ballot.seed, ballot.attempt), []).append(ballot)
+    both = [
+        (straight, turned)
+        for straight, turned in (orders for orders in sides.values() if len(orders) == 2)
+        if straight.shown != turned.shown
+    ]
+    same = sum(
+        straight.mark == FIRST - turned.mark
+        for straight, turned in both
+        if straight.mark is not None and turned.mark is not None
+    )
     return wilson(same, len(both))

@@ -50,9 +50,9 @@ def _complement(rate: Estimate | None) -> Estimate | None:
     return Estimate(1 - rate.mean, 1 - rate.high, 1 - rate.low, rate.count)
 
 
-def _why_not(judge: JudgeFigures, found: Estimate | None) -> str | None:
-    if found is None:
+def _why_not(judge: JudgeFigures, rate: Estimate | None) -> str | None:
+    if rate is None:
         return "a win rate at equal lengths needs pairs, and eight samples"
-    if found.mean is not None:
+    if rate.mean is not None:
         return None
     return "the budget left all questions" if judge.left else "no verdict could be read"

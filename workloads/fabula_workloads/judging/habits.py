@@ -74,8 +74,8 @@ def _rate(rate: float, variance: float, left: float, count: int) -> Estimate:
     most = count * left**2
     spread = rate * (1 - rate)
     worth = min(most, spread / variance) if variance > 0 and spread > 0 else most
-    found = wilson(rate * worth, worth)
-    return Estimate(rate, found.low, found.high, count)
+    interval = wilson(rate * worth, worth)
+    return Estimate(rate, interval.low, interval.high, count)
 
 
 def _share(effect: float, variance: float, count: int) -> Estimate:

@@ -43,13 +43,13 @@ def _rows(name: str, content: bytes) -> Iterable[tuple[int, dict[str, str]]]:
 def _read(
     row: Mapping[str, str | None], pairs: Sequence[tuple[str, str]], seed: int, where: str
 ) -> tuple[Item | None, float]:
-    sample, one, other, verdict = ((row.get(column) or "").strip() for column in _NEEDED)
-    if verdict not in (one, other, "tie"):
-        raise InputInvalid(f"humanVerdicts: {where}: verdict is {verdict!r}; write {one}, {other} or tie")
+    sample, arm, versus, verdict = ((row.get(column) or "").strip() for column in _NEEDED)
+    if verdict not in (arm, versus, "tie"):
+        raise InputInvalid(f"humanVerdicts: {where}: verdict is {verdict!r}; write {arm}, {versus} or tie")
     given = (row.get("seed") or "").strip() or str(seed)
     if not given.isdigit():
         raise InputInvalid(f"humanVerdicts: {where}: seed is {given!r}, which is no number")
-    value = TIE if verdict == "tie" else float(verdict == one)
-    if (one, other) in pairs:
-        return (one, other, sample, int(given)), value
-    return ((other, one, sample, int(given)) if (other, one) in pairs else None), 1 - value
+    value = TIE if verdict == "tie" else float(verdict == arm)
+    if (arm, versus) in pairs:
+        return (arm, versus, sample, int(given)), value
+    return ((versus, arm, sample, int(given)) if (versus, arm) in pairs else None), 1 - value

@@ -51,12 +51,16 @@ def _form(rubric: Rubric, pair: bool) -> str:
     lines = [
         "Reply with a JSON object of these keys:",
         '- "reason": one to three sentences on what decided, written first;',
-        *(f'- "{one.name}": {mark}; {one.about}' for one in rubric.criteria if one.name != OVERALL),
+        *(
+            f'- "{criterion.name}": {mark}; {criterion.about}'
+            for criterion in rubric.criteria
+            if criterion.name != OVERALL
+        ),
         f'- "{OVERALL}": {mark}; {_overall(rubric, pair)}',
     ]
     return "\n".join(lines)
 
 
 def _overall(rubric: Rubric, pair: bool) -> str:
-    own = next((one.about for one in rubric.criteria if one.name == OVERALL), None)
-    return own or ("which answer is better as a whole." if pair else "how good the answer is as a whole.")
+    about = next((criterion.about for criterion in rubric.criteria if criterion.name == OVERALL), None)
+    return about or ("which answer is better as a whole." if pair else "how good the answer is as a whole.")

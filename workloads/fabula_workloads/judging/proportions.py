@@ -29,22 +29,22 @@ def by_sample(values: Iterable[tuple[str, float]]) -> dict[str, float]:
     grouped: dict[str, list[float]] = {}
     for sample, value in values:
         grouped.setdefault(sample, []).append(value)
-    return {sample: fmean(found) for sample, found in sorted(grouped.items())}
+    return {sample: fmean(figures) for sample, figures in sorted(grouped.items())}
 
 
 def win_rate(verdicts: Iterable[Verdict], criterion: str | None = None) -> Estimate:
     """Share of samples that the arm wins, a tie being half a win; None counts where nothing could be read."""
     values = by_sample(
-        (one.sample, one.value if criterion is None else one.criteria[criterion])
-        for one in verdicts
-        if one.value is not None and (criterion is None or criterion in one.criteria)
+        (verdict.sample, verdict.value if criterion is None else verdict.criteria[criterion])
+        for verdict in verdicts
+        if verdict.value is not None and (criterion is None or criterion in verdict.criteria)
     )
     return wilson(sum(values.values()), len(values))
 
 
 def outcomes(verdicts: Iterable[Verdict]) -> Mapping[str, int]:
     """Samples that the arm wins, ties and loses."""
-    values = by_sample((one.sample, one.value) for one in verdicts if one.value is not None).values()
+    values = by_sample((verdict.sample, verdict.value) for verdict in verdicts if verdict.value is not None).values()
     return {
         "win": sum(value > 0.5 for value in values),
         "tie": sum(value == 0.5 for value in values),

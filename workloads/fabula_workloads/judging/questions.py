@@ -7,6 +7,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 from fabula_api.artifact import digest_of
 from fabula_api.eval_run import EvalRunSpec
@@ -61,7 +62,7 @@ class Asked:
     """An answer without anything that tells whose it is."""
     content: Mapping[str, str]
     """Hash of each picture, by its path."""
-    own: OwnQuestions | None = None
+    own_questions: OwnQuestions | None = None
     """How the judge's rubric is asked, where its recipe has a way of its own."""
 
 
@@ -78,11 +79,11 @@ class OwnQuestions:
 def questions(spec: EvalRunSpec, judge: Judge, asked: Asked) -> list[Question]:
     """All questions to a judge, probes among them, in one order whoever asks."""
     rubric = rubric_of(spec, judge)
-    if asked.own is not None:
-        found = list(asked.own.ask(spec, judge, asked))
+    if asked.own_questions is not None:
+        every = list(asked.own_questions.ask(spec, judge, asked))
     else:
-        found = [*_questions(spec, judge, rubric, asked), *_probes(spec, judge, rubric, asked)]
-    return sorted(found, key=lambda one: one.id)
+        every = [*_questions(spec, judge, rubric, asked), *_probes(spec, judge, rubric, asked)]
+    return sorted(every, key=attrgetter("id"))
 
 
 def _questions(spec: EvalRunSpec, judge: Judge, rubric: Rubric, asked: Asked) -> Iterator[Question]:
@@ -91,9 +92,9 @@ def _questions(spec: EvalRunSpec, judge: Judge, rubric: Rubric, asked: Asked) ->
         for seed in spec.generation.seeds:
             for shown in groups:
                 texts = tuple(text_of(asked, arm, sample.id, seed) for arm in shown)
-                own = _rubric(rubric, asked, sample, shown, seed) if all(texts) else None
-                if own is not None:
-                    yield question(own, asked, sample, seed, shown, texts)
+                asked_by = _rubric(rubric, asked, sample, shown, seed) if all(texts) else None
+                if asked_by is not None:
+                    yield question(asked_by, asked, sample, seed, shown, texts)
 
 
 def _probes(spec: EvalRunSpec, judge: Judge, rubric: Rubric, asked: Asked) -> Iterator[Question]:
@@ -101,20 +102,20 @@ def _probes(spec: EvalRunSpec, judge: Judge, rubric: Rubric, asked: Asked) -> It
     arms, left, seed = judged_arms(spec, judge), judge.probes, spec.generation.seeds[0]
     for number, sample in enumerate(asked.samples):
         turn = number % max(1, len(arms))
-        found = _probed(rubric, asked, sample, [*arms[turn:], *arms[:turn]], seed) if left else None
-        if found is None:
+        probed = _probed(rubric, asked, sample, [*arms[turn:], *arms[:turn]], seed) if left else None
+        if probed is None:
             continue
-        text, own = found
+        text, asked_by = probed
         left -= 1
         damaged = {SCRAMBLED: scrambled(text, sample.id)}
         if rubric.scale is None:
             damaged[PADDED] = f"{text}\n\n{text}"
         for probe, worse in damaged.items():
             if rubric.scale is None:
-                yield question(own, asked, sample, seed, (ORIGINAL, DAMAGED), (text, worse), probe)
+                yield question(asked_by, asked, sample, seed, (ORIGINAL, DAMAGED), (text, worse), probe)
             else:
-                yield question(own, asked, sample, seed, (ORIGINAL,), (text,), probe)
-                yield question(own, asked, sample, seed, (DAMAGED,), (worse,), probe)
+                yield question(asked_by, asked, sample, seed, (ORIGINAL,), (text,), probe)
+                yield question(asked_by, asked, sample, seed, (DAMAGED,), (worse,), probe)
 
 
 def _probed(
@@ -124,9 +125,9 @@ def _probed(
     an arm may have said nothing that is judged."""
     for arm in arms:
         text = text_of(asked, arm, sample.id, seed)
-        own = _rubric(rubric, asked, sample, (arm,), seed) if len(text.split()) >= _FEWEST_WORDS else None
-        if own is not None:
-            return text, own
+        asked_by = _rubric(rubric, asked, sample, (arm,), seed) if len(text.split()) >= _FEWEST_WORDS else None
+        if asked_by is not None:
+            return text, asked_by
     return None
 
 
@@ -153,7 +154,8 @@ def question(
     """A question about a sample, with an id of its content."""
     pictures = tuple(sample.images) if rubric.pictures else ()
     reference = sample.reference if rubric.reference else ""
-    content = [rubric.model_dump(mode="json"), shown, texts, [asked.content[one] for one in pictures], reference, probe]
+    hashes = [asked.content[path] for path in pictures]
+    content = [rubric.model_dump(mode="json"), shown, texts, hashes, reference, probe]
     digest = digest_of(content).removeprefix("sha256:")[:12]
     name = f"{sample.id[:100]}-{seed}-{digest}"
     return Question(name, sample.id, seed, shown, texts, pictures, reference, probe, rubric)

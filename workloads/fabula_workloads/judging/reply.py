@@ -27,7 +27,7 @@ def read_reply(text: str, rubric: Rubric) -> Read | None:
     """The reply's meaning; None where a mark is missing or none that was asked for: it is never guessed."""
     for document in _objects(text):
         marks = {}
-        for name in dict.fromkeys([*(one.name for one in rubric.criteria), OVERALL]):
+        for name in dict.fromkeys([*(criterion.name for criterion in rubric.criteria), OVERALL]):
             mark = _mark(document.get(name), rubric.scale)
             if mark is None:
                 break
@@ -52,7 +52,7 @@ def _mark(value: Any, scale: Scale | None) -> float | None:
 
 def _objects(text: str) -> Iterator[dict[str, Any]]:
     """JSON objects in a text, the last first: models that think aloud end with what they mean."""
-    decoder, found, at = json.JSONDecoder(), [], text.find("{")
+    decoder, documents, at = json.JSONDecoder(), [], text.find("{")
     for _ in range(_MOST_OPENINGS):
         if at < 0:
             break
@@ -62,6 +62,6 @@ def _objects(text: str) -> Iterator[dict[str, Any]]:
             end = at + 1
         else:
             if isinstance(document, dict):
-                found.append(document)
+                documents.append(document)
         at = text.find("{", end)
-    yield from reversed(found)
+    yield from reversed(documents)

@@ -35,8 +35,8 @@ class SelfTestOutcome:
 def self_test(ballots: Iterable[Ballot]) -> SelfTestOutcome:
     """The outcome, from the probes and from all other calls."""
     every = list(ballots)
-    probes = [one for one in every if one.probe]
-    pairs = [one for one in every if len(one.shown) == 2]
+    probes = [ballot for ballot in every if ballot.probe]
+    pairs = [ballot for ballot in every if len(ballot.shown) == 2]
     right, tried = _right(probes)
     seen = f"{right} of {tried} probes right"
     if habit := _habit(pairs):
@@ -45,7 +45,7 @@ def self_test(ballots: Iterable[Ballot]) -> SelfTestOutcome:
         return SelfTestOutcome(False, "it was not tried: no probe could be read", right, tried)
     if right >= LEAST_RIGHT * tried:
         return SelfTestOutcome(True, seen, right, tried)
-    padded = [one for one in probes if one.probe == PADDED]
+    padded = [ballot for ballot in probes if ballot.probe == PADDED]
     longer, of = _right(padded, better=DAMAGED)
     if of and longer >= LEAST_RIGHT * of:
         return SelfTestOutcome(False, f"it takes the longer answer, be it the same said twice; {seen}", right, tried)
@@ -57,11 +57,13 @@ def self_test(ballots: Iterable[Ballot]) -> SelfTestOutcome:
 def _right(probes: Sequence[Ballot], better: str = ORIGINAL) -> tuple[int, int]:
     """Probes in which `better` was found better, of those that could be read."""
     right = tried = 0
-    for one in probes:
-        if len(one.shown) == 2 and one.mark is not None:
+    for ballot in probes:
+        if len(ballot.shown) == 2 and ballot.mark is not None:
             tried += 1
-            right += one.mark == (FIRST if one.shown[0] == better else SECOND)
-    points = {(one.probe, one.sample, one.shown[0]): one.mark for one in probes if len(one.shown) == 1}
+            right += ballot.mark == (FIRST if ballot.shown[0] == better else SECOND)
+    points = {
+        (ballot.probe, ballot.sample, ballot.shown[0]): ballot.mark for ballot in probes if len(ballot.shown) == 1
+    }
     for (probe, sample, shown), mark in points.items():
         other = points.get((probe, sample, DAMAGED))
         if shown == ORIGINAL and mark is not None and other is not None:
@@ -72,7 +74,7 @@ def _right(probes: Sequence[Ballot], better: str = ORIGINAL) -> tuple[int, int]:
 
 def _habit(pairs: Sequence[Ballot]) -> str:
     """What the judge does whatever it is shown; empty where it does not."""
-    decided = [mark for one in pairs if (mark := one.mark) in (FIRST, SECOND)]
+    decided = [mark for ballot in pairs if (mark := ballot.mark) in (FIRST, SECOND)]
     if len(decided) < _FEWEST_CALLS:
         return ""
     first = decided.count(FIRST) / len(decided)
@@ -82,5 +84,5 @@ def _habit(pairs: Sequence[Ballot]) -> str:
 
 
 def _constant(probes: Sequence[Ballot]) -> bool:
-    marks = {one.mark for one in probes if one.mark is not None}
+    marks = {ballot.mark for ballot in probes if ballot.mark is not None}
     return len(marks) == 1

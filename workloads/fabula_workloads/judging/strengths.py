@@ -24,27 +24,27 @@ def strengths(verdicts: Sequence[Verdict], arms: Sequence[str], seed: int = 0) -
 
     The difference of two is the log odds that one beats the other. None where not all arms are linked by pairs.
     """
-    read = [one for one in verdicts if one.value is not None]
+    read = [verdict for verdict in verdicts if verdict.value is not None]
     place = {arm: index for index, arm in enumerate(arms)}
-    samples = {sample: index for index, sample in enumerate(sorted({one.sample for one in read}))}
+    samples = {sample: index for index, sample in enumerate(sorted({verdict.sample for verdict in read}))}
     won = np.zeros((len(samples), len(arms), len(arms)))
-    for one in read:
-        assert one.value is not None
-        row, column = place[one.arm], place[one.versus]
-        won[samples[one.sample], row, column] += one.value
-        won[samples[one.sample], column, row] += 1 - one.value
+    for verdict in read:
+        assert verdict.value is not None
+        row, column = place[verdict.arm], place[verdict.versus]
+        won[samples[verdict.sample], row, column] += verdict.value
+        won[samples[verdict.sample], column, row] += 1 - verdict.value
     whole = won.sum(axis=0)
     met = (whole + whole.T) > 0
     if len(arms) < 2 or not _linked(met):
         return None
     added = met * 0.5
-    found = fit((whole + added)[None])[0]
+    fitted = fit((whole + added)[None])[0]
     generator = np.random.default_rng(seed)
     times = generator.multinomial(len(samples), np.full(len(samples), 1 / len(samples)), size=_RESAMPLES)
     again = fit(np.tensordot(times.astype(float), won, axes=1) + added)
     low, high = np.quantile(again, (0.025, 0.975), axis=0)
     return {
-        arm: Estimate(float(found[index]), float(low[index]), float(high[index]), len(samples))
+        arm: Estimate(float(fitted[index]), float(low[index]), float(high[index]), len(samples))
         for arm, index in place.items()
     }
 

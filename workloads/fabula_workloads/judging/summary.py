@@ -19,15 +19,17 @@ _SELF_TEST_CHARACTERS = 120
 def judges_found(judged: Judged, limit: int = LIMIT) -> list[dict[str, Any]]:
     """Each judge as in EvalRun's status. Where that is too long, what the report tells anyway goes first: words, kappas
     and habits, then intervals; the win rates and whether the judge is to be trusted stay."""
-    judges = [_found(one, judged) for one in judged.judges]
+    judges = [_found(judge, judged) for judge in judged.judges]
     for dropped in (("selfTest",), ("agreement", "longer", "consistent", "first"), ("arms",)):
         if wire_size(judges) <= limit:
             return judges
-        judges = [_without(one, dropped) for one in judges]
+        judges = [_without(judge, dropped) for judge in judges]
     if wire_size(judges) > limit:
-        judges = [{**one, "pairs": [_without(pair, _INTERVALS) for pair in one.get("pairs", ())]} for one in judges]
+        judges = [
+            {**judge, "pairs": [_without(pair, _INTERVALS) for pair in judge.get("pairs", ())]} for judge in judges
+        ]
     if wire_size(judges) > limit:
-        judges = [{**one, "pairs": [_kept(pair) for pair in one.get("pairs", ())]} for one in judges]
+        judges = [{**judge, "pairs": [_kept(pair) for pair in judge.get("pairs", ())]} for judge in judges]
     return judges
 
 
@@ -35,33 +37,33 @@ def _kept(pair: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in pair.items() if key in ("arm", "versus", "winRate", "low", "high")}
 
 
-def _found(one: JudgeFigures, judged: Judged) -> dict[str, Any]:
+def _found(judge: JudgeFigures, judged: Judged) -> dict[str, Any]:
     kappas = {
-        (two.other if two.one == one.name else two.one): rounded(two.kappa.mean)
+        (two.other if two.judge == judge.name else two.judge): rounded(two.kappa.mean)
         for two in judged.agreements
-        if one.name in (two.one, two.other) and two.kappa.mean is not None
+        if judge.name in (two.judge, two.other) and two.kappa.mean is not None
     }
     arms = [
         JudgedArm(
             arm=arm,
-            points=rounded(one.means[arm].mean) if arm in one.means else None,
-            low=rounded(one.means[arm].low) if arm in one.means else None,
-            high=rounded(one.means[arm].high) if arm in one.means else None,
-            strength=rounded(one.strengths[arm].mean) if arm in one.strengths else None,
+            points=rounded(judge.means[arm].mean) if arm in judge.means else None,
+            low=rounded(judge.means[arm].low) if arm in judge.means else None,
+            high=rounded(judge.means[arm].high) if arm in judge.means else None,
+            strength=rounded(judge.strengths[arm].mean) if arm in judge.strengths else None,
         )
-        for arm in dict.fromkeys([*one.means, *one.strengths])
+        for arm in dict.fromkeys([*judge.means, *judge.strengths])
     ]
     wire = JudgeFound(
-        name=one.name,
-        pairs=[_pair(pair) for pair in one.pairs],
+        name=judge.name,
+        pairs=[_pair(pair) for pair in judge.pairs],
         arms=arms,
-        unread=one.unread,
-        first=_mean(one.first),
-        consistent=_mean(one.consistent),
-        longer=_mean(one.pairs[0].longer) if len(one.pairs) == 1 else None,
+        unread=judge.unread,
+        first=_mean(judge.first),
+        consistent=_mean(judge.consistent),
+        longer=_mean(judge.pairs[0].longer) if len(judge.pairs) == 1 else None,
         agreement={name: value for name, value in kappas.items() if value is not None},
-        trusted=one.self_test.passed,
-        self_test=one.self_test.message[:_SELF_TEST_CHARACTERS],
+        trusted=judge.self_test.passed,
+        self_test=judge.self_test.message[:_SELF_TEST_CHARACTERS],
     ).to_wire()
     return {key: value for key, value in wire.items() if value not in ([], {})}
 
@@ -88,8 +90,8 @@ def _pair(pair: PairFigures) -> JudgedPair:
     )
 
 
-def _mean(found: Estimate) -> float | None:
-    return rounded(found.mean)
+def _mean(estimate: Estimate) -> float | None:
+    return rounded(estimate.mean)
 
 
 def _without(entry: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:

@@ -45,8 +45,8 @@ def text_files(folder: Path, text_of: Callable[[str], str]) -> FoundAnswers:
     answers: list[GivenAnswer] = []
     pictures: dict[str, list[Path]] = {}
     for inner in sorted(path for path in folder.iterdir() if path.is_dir()):
-        found = [(path, match["arm"]) for path in sorted(inner.iterdir()) if (match := _ARM.fullmatch(path.name))]
-        answers += [GivenAnswer(arm_name(arm), inner.name, 0, text_of(_read(path))) for path, arm in found]
+        by_arm = [(path, match["arm"]) for path in sorted(inner.iterdir()) if (match := _ARM.fullmatch(path.name))]
+        answers += [GivenAnswer(arm_name(arm), inner.name, 0, text_of(_read(path))) for path, arm in by_arm]
         if shown := pictures_in(inner):
             pictures[inner.name] = shown
     for path in sorted(folder.glob("*.txt")):
@@ -71,8 +71,8 @@ def arms_in(answers: Sequence[GivenAnswer]) -> list[str]:
 
 def _sample(stem: str) -> tuple[str, int]:
     """Sample and seed by a file's name."""
-    found = _SEED.fullmatch(stem)
-    return (found["sample"], int(found["seed"])) if found else (stem, 0)
+    match = _SEED.fullmatch(stem)
+    return (match["sample"], int(match["seed"])) if match else (stem, 0)
 
 
 def _read(path: Path) -> str:

@@ -69,7 +69,7 @@ def measure_answer(
     if answer.text is None:
         return Measured(answer, nothing, {}, None)
     values: dict[str, Values] = {}
-    over_all = {one.metric: one for one in computed}
+    over_all = {figures.metric: figures for figures in computed}
     readings = {profile: form.read(answer.text, profile) for profile in profiles}
     for profile, reading in readings.items():
         alone = measure(reading, profile, metrics, asked)

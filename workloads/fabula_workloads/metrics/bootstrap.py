@@ -51,7 +51,7 @@ def per_sample(values: Mapping[tuple[str, int], float | None]) -> dict[str, floa
     for (sample, _seed), value in sorted(values.items()):
         if value is not None:
             grouped.setdefault(sample, []).append(value)
-    return {sample: fmean(found) for sample, found in grouped.items()}
+    return {sample: fmean(figures) for sample, figures in grouped.items()}
 
 
 def paired_difference(ours: Mapping[str, float], theirs: Mapping[str, float], seed: int = 0) -> Estimate:

@@ -53,8 +53,8 @@ def ground(
     The control threshold is one for all arms, so that coverage compares them.
     """
     partner = other_samples(list(pictures), seed)
-    own = {key: best_passages(pictures[key[1]], text) for key, text in answers.items() if len(text)}
-    control = {key: best_passages(pictures[partner[key[1]]], answers[key]) for key in own if key[1] in partner}
+    own_scores = {key: best_passages(pictures[key[1]], text) for key, text in answers.items() if len(text)}
+    control = {key: best_passages(pictures[partner[key[1]]], answers[key]) for key in own_scores if key[1] in partner}
     threshold = float(np.quantile(np.concatenate(list(control.values())), CONTROL_QUANTILE)) if control else None
     return {
         key: Grounding(
@@ -62,7 +62,7 @@ def ground(
             control=float(control[key].mean()) if key in control else None,
             coverage=float((scores > threshold).mean()) if threshold is not None else None,
         )
-        for key, scores in own.items()
+        for key, scores in own_scores.items()
     }
 
 

@@ -86,15 +86,15 @@ def measure_coherence(
 
 
 def _neighbours(passages: Sequence[Vectors]) -> float:
-    return fmean(float(one @ other) for one, other in pairwise(passages))
+    return fmean(float(first @ second) for first, second in pairwise(passages))
 
 
 def _controls(vectors: Mapping[Key, Sequence[Vectors]]) -> dict[str, str]:
     """For each arm, in a sentence, the mean cosine of passages at one place in answers to two samples."""
     partner = other_samples(sorted({sample for _, sample, _ in vectors}))
-    found: dict[str, list[float]] = {}
+    cosines_of: dict[str, list[float]] = {}
     for (arm, sample, seed), passages in vectors.items():
         other = vectors.get((arm, partner.get(sample, ""), seed))
         if other is not None:
-            found.setdefault(arm, []).extend(float(a @ b) for a, b in zip(passages, other, strict=False))
-    return {arm: f"{fmean(cosines):.2f} between turns of different samples" for arm, cosines in found.items()}
+            cosines_of.setdefault(arm, []).extend(float(a @ b) for a, b in zip(passages, other, strict=False))
+    return {arm: f"{fmean(cosines):.2f} between turns of different samples" for arm, cosines in cosines_of.items()}

@@ -87,7 +87,7 @@ class Evaluation:
     @property
     def clip(self) -> ClipFigures | None:
         """What CLIP says, which has more to tell than its score."""
-        return next((one for one in self.computed if isinstance(one, ClipFigures)), None)
+        return next((figures for figures in self.computed if isinstance(figures, ClipFigures)), None)
 
     def metrics_under(self, profile: ProfileName) -> list[Metric]:
         """The metrics that the profile defines."""
@@ -95,7 +95,7 @@ class Evaluation:
 
     def label(self, metric: Metric) -> str | None:
         """What to know before believing the metric."""
-        return next((one.label for one in self.computed if one.metric == metric.name), None)
+        return next((figures.label for figures in self.computed if figures.metric == metric.name), None)
 
     def difference(self, profile: str, arm: str, metric: str) -> Difference | None:
         """The arm against the baseline; None for the baseline itself."""
@@ -114,10 +114,12 @@ def evaluate(
     profiles, metrics = list(dict.fromkeys(design.measures.profiles)), design.metrics()
     measured = [measure_answer(answer, form, profiles, metrics, computed, design.measures.asked) for answer in answers]
     defined = [(profile, metric) for profile in profiles for metric in metrics if profile in metric.definitions]
-    clip = next((one for one in computed if isinstance(one, ClipFigures)), None)
+    clip = next((figures for figures in computed if isinstance(figures, ClipFigures)), None)
     arms = [_arm(name, design, measured, profiles, defined, clip) for name in design.arms]
-    tests = _self_tests(form, profiles, [one for one in metrics if not design.lacks(one)], defined, arms, measured)
-    tests += [test for one in computed for test in one.tests]
+    tests = _self_tests(
+        form, profiles, [metric for metric in metrics if not design.lacks(metric)], defined, arms, measured
+    )
+    tests += [test for figures in computed for test in figures.tests]
     evaluation = Evaluation(
         profiles=profiles,
         metrics=metrics,
@@ -145,8 +147,8 @@ def _evidence(evaluation: Evaluation, gate: Gate) -> Evidence:
     distrust = "the metric failed a self-test" if gate.metric in broken else None
     if gate.versus is None:
         return Evidence(ours.means[key], ours.lacking.get(key), distrust)
-    found = _difference(ours, arms[gate.versus], profile, gate.metric)
-    return Evidence(found.estimate, found.reason, distrust)
+    difference = _difference(ours, arms[gate.versus], profile, gate.metric)
+    return Evidence(difference.estimate, difference.reason, distrust)
 
 
 Defined = Sequence[tuple[ProfileName, Metric]]
@@ -161,11 +163,11 @@ def _arm(
     defined: Defined,
     clip: ClipFigures | None,
 ) -> ArmFigures:
-    own = [m for m in measured if m.answer.arm == name]
-    given = [m for m in own if m.answer.text is not None]
+    answers = [m for m in measured if m.answer.arm == name]
+    given = [m for m in answers if m.answer.text is not None]
     samples: dict[tuple[str, str], dict[str, float]] = {
         (profile, metric.name): per_sample(
-            {(m.answer.sample, m.answer.seed): m.values[profile][metric.name] for m in own}
+            {(m.answer.sample, m.answer.seed): m.values[profile][metric.name] for m in answers}
         )
         for profile, metric in defined
     }
@@ -173,13 +175,13 @@ def _arm(
     return ArmFigures(
         name=name,
         done=len(given),
-        failed=len(own) - len(given),
+        failed=len(answers) - len(given),
         unparseable={profile: sum(not m.parseable[profile] for m in given) for profile in profiles},
         violations=dict(sorted(Counter(m.violation for m in given if m.violation).items())),
         means={key: estimate(list(values.values())) for key, values in samples.items()},
         samples=samples,
         lacking={
-            (profile, metric.name): _why_none(own, profile, design.lacks(metric))
+            (profile, metric.name): _why_none(answers, profile, design.lacks(metric))
             for profile, metric in defined
             if not samples[profile, metric.name]
         },
@@ -188,28 +190,28 @@ def _arm(
     )
 
 
-def _why_none(own: Sequence[Measured], profile: str, lacks: str | None) -> str:
+def _why_none(answers: Sequence[Measured], profile: str, lacks: str | None) -> str:
     """Why none of an arm's answers has a figure."""
     if lacks is not None:
         return f"it needs {lacks}"
     counts = {
-        "not generated": sum(m.answer.text is None for m in own),
-        "unparseable": sum(m.answer.text is not None and not m.parseable[profile] for m in own),
+        "not generated": sum(m.answer.text is None for m in answers),
+        "unparseable": sum(m.answer.text is not None and not m.parseable[profile] for m in answers),
     }
-    counts["without what it measures"] = len(own) - sum(counts.values())
+    counts["without what it measures"] = len(answers) - sum(counts.values())
     return ", ".join(f"{count} {what}" for what, count in counts.items() if count) or "no answers"
 
 
 def _differences(arms: Sequence[ArmFigures], baseline: str, defined: Defined) -> list[Difference]:
     """Each arm against the baseline, corrected for how many comparisons a profile has."""
     base = next(arm for arm in arms if arm.name == baseline)
-    found = []
+    differences = []
     for profile in dict.fromkeys(profile for profile, _ in defined):
         names = [metric.name for of, metric in defined if of == profile]
         some = [_difference(arm, base, profile, name) for arm in arms if arm.name != baseline for name in names]
-        several = corrected([one.paired for one in some])
-        found += [replace(one, paired=paired) for one, paired in zip(some, several, strict=True)]
-    return found
+        several = corrected([difference.paired for difference in some])
+        differences += [replace(difference, paired=paired) for difference, paired in zip(some, several, strict=True)]
+    return differences
 
 
 def _difference(ours: ArmFigures, theirs: ArmFigures, profile: str, metric: str) -> Difference:

@@ -34,11 +34,11 @@ def judge(gate: Gate, evidence: Evidence) -> GateStatus:
     return _status(gate, value, kept_min and kept_max and evidence.distrust is None, evidence.distrust)
 
 
-def _ends(gate: Gate, found: Evidence) -> tuple[float, float] | str:
+def _ends(gate: Gate, evidence: Evidence) -> tuple[float, float] | str:
     """The figures that have to keep the lower and the upper bound, or why there are none."""
-    estimate = found.estimate
+    estimate = evidence.estimate
     if estimate is None or estimate.mean is None:
-        return found.reason or "there is no figure"
+        return evidence.reason or "there is no figure"
     if gate.figure != "interval":
         return estimate.mean, estimate.mean
     if estimate.low is None or estimate.high is None:

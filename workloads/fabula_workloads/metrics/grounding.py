@@ -83,11 +83,11 @@ def _by_sample(
     encode: Callable[[Iterable[Path]], Vectors], pictures: Mapping[str, Sequence[Path]]
 ) -> dict[str, Vectors]:
     flat = encode([path for paths in pictures.values() for path in paths])
-    found, at = {}, 0
+    by_sample, at = {}, 0
     for sample, paths in pictures.items():
-        found[sample] = flat[at : at + len(paths)]
+        by_sample[sample] = flat[at : at + len(paths)]
         at += len(paths)
-    return found
+    return by_sample
 
 
 def _passages(

@@ -26,14 +26,14 @@ class NgramIndex:
     def __init__(self, texts: Iterable[str], words: int = WORDS) -> None:
         self.words = words
         self._ids: dict[str, int] = {}
-        found = [self._hashes(tokens_of(text), grow=True) for text in texts]
-        self._known = np.unique(np.concatenate([*found, np.zeros(0, dtype=np.uint64)]))
+        hashes = [self._hashes(tokens_of(text), grow=True) for text in texts]
+        self._known = np.unique(np.concatenate([*hashes, np.zeros(0, dtype=np.uint64)]))
 
     def __len__(self) -> int:
         """Different n-grams."""
         return len(self._known)
 
-    def found(self, tokens: Sequence[str]) -> npt.NDArray[np.bool_]:
+    def contains(self, tokens: Sequence[str]) -> npt.NDArray[np.bool_]:
         """For each n-gram of a text, in order, whether it stands in the corpus. Empty for a text that has none."""
         asked = self._hashes(tokens, grow=False)
         if not len(self._known):

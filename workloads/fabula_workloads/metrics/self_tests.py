@@ -39,7 +39,7 @@ def probe_text_metrics(form: AnswerForm, profile: ProfileName, metrics: Sequence
         if metric.over == "answer" and profile in metric.definitions:
             texts = metric.probes or PROBES
             read = [form.read(text, profile) for text in texts]
-            first, second = (measure(one, profile, (metric,), PROBES_ASKED)[metric.name] for one in read)
+            first, second = (measure(reading, profile, (metric,), PROBES_ASKED)[metric.name] for reading in read)
             tried.append(probe(metric, profile, first, second))
     return tried
 
@@ -66,15 +66,15 @@ def compare_arms(
     """
     arms = sorted(figures)
     pairs = [
-        (figures[one][sample], figures[other][sample])
-        for index, one in enumerate(arms)
+        (figures[arm][sample], figures[other][sample])
+        for index, arm in enumerate(arms)
         for other in arms[index + 1 :]
-        for sample in sorted(figures[one].keys() & figures[other].keys())
-        if texts[one].get(sample) != texts[other].get(sample)
+        for sample in sorted(figures[arm].keys() & figures[other].keys())
+        if texts[arm].get(sample) != texts[other].get(sample)
     ]
     if not metric.continuous or len(pairs) < _FEWEST_PAIRS:
         return None
-    equal = sum(one == other for one, other in pairs)
+    equal = sum(first == second for first, second in pairs)
     known = metric.definitions[profile].defect is not None
     message = f"{equal} of {len(pairs)} pairs of different answers have the same figure"
     failed = equal == len(pairs)

@@ -119,7 +119,7 @@ def _drop_intervals(summary: Summary) -> Summary:
 
 def _keep_comparisons(metrics: set[str]) -> Callable[[Summary], Summary]:
     def shorten(summary: Summary) -> Summary:
-        return {**summary, "comparisons": [one for one in summary["comparisons"] if one["metric"] in metrics]}
+        return {**summary, "comparisons": [entry for entry in summary["comparisons"] if entry["metric"] in metrics]}
 
     return shorten
 
@@ -144,7 +144,7 @@ def _without_interval(entry: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in entry.items() if key not in _DETAILS}
 
 
-def wire_size(found: object) -> int:
+def wire_size(figures: object) -> int:
     """Bytes of figures in the message, where what is long is packed."""
-    whole = json.dumps(found, separators=(",", ":")).encode()
+    whole = json.dumps(figures, separators=(",", ":")).encode()
     return min(len(whole), len(packed(whole)))

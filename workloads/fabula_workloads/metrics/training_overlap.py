@@ -49,7 +49,7 @@ def measure_overlap(texts: Iterable[str], answers: Sequence[GivenAnswer], form: 
     for answer in answers:
         if not answer.text:
             continue
-        hits = [index.found(tokens_of(passage)) for passage in form.read(answer.text, "v2").passages]
+        hits = [index.contains(tokens_of(passage)) for passage in form.read(answer.text, "v2").passages]
         if total := sum(map(len, hits)):
             values[answer.key] = sum(int(passage.sum()) for passage in hits) / total
             runs = [len(list(run)) for passage in hits for known, run in groupby(passage.tolist()) if known]
@@ -64,6 +64,6 @@ def _tried(index: NgramIndex, corpus: Sequence[str]) -> Tried:
     text = max((tokens_of(passage) for passage in corpus), key=len, default=[])
     if len(text) < WORDS:
         return Tried(METRIC.name, "v2", "finds a text that was learned", False, f"no training text has {WORDS} words")
-    forward, backward = (float(index.found(words).mean()) for words in (text, text[::-1]))
+    forward, backward = (float(index.contains(words).mean()) for words in (text, text[::-1]))
     message = f"{forward:.0%} of a training text and {backward:.0%} of its words in reverse stand in the training set"
     return Tried(METRIC.name, "v2", "finds a text that was learned", forward == 1 and backward < 0.5, message)

@@ -92,8 +92,8 @@ def _kept(model: Any) -> float:
             continue
         for name in layer.active_adapters:
             update = layer.get_delta_weight(name).float()
-            found = (weight.float() + update).to(weight.dtype).float() - weight.float()
-            kept += float((found * update).sum())
+            applied = (weight.float() + update).to(weight.dtype).float() - weight.float()
+            kept += float((applied * update).sum())
             whole += float(update.square().sum())
     return kept / whole if whole else 1.0
 

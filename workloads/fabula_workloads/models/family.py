@@ -91,13 +91,13 @@ class ModelFamily:
 @cache
 def families() -> Mapping[str, ModelFamily]:
     """The installed families by name. Raises ConfigInvalid for an entry point that is none."""
-    found: dict[str, ModelFamily] = {}
+    installed: dict[str, ModelFamily] = {}
     for point in entry_points(group=ENTRY_POINTS):
         family = point.load()
         if not isinstance(family, ModelFamily) or family.name != point.name:
             raise ConfigInvalid(f"entry point {ENTRY_POINTS} {point.name}: {point.value} is no family of that name")
-        found[point.name] = family
-    return found
+        installed[point.name] = family
+    return installed
 
 
 def trainable() -> tuple[str, ...]:
@@ -107,10 +107,10 @@ def trainable() -> tuple[str, ...]:
 
 def family_of(model_type: str) -> ModelFamily:
     """The family of a model by its config's `model_type`. Raises ConfigInvalid for one that belongs to none."""
-    found = next((family for family in families().values() if model_type in family.model_types), None)
-    if found is None:
+    family = next((family for family in families().values() if model_type in family.model_types), None)
+    if family is None:
         raise ConfigInvalid(f"a {model_type} is of no installed model family; there are {', '.join(trainable())}")
-    return found
+    return family
 
 
 def prepare(model: Any) -> None:
@@ -131,11 +131,11 @@ def otherwise_in_vllm(config: Mapping[str, Any]) -> str | None:
 def family_of_processor(processor: Any) -> ModelFamily:
     """The family whose samples this processor encodes. Raises ConfigInvalid where there is none."""
     name = type(processor).__name__
-    found = next((family for family in families().values() if name in family.processors), None)
-    if found is None:
-        known = ", ".join(one for family in families().values() for one in family.processors)
+    family = next((family for family in families().values() if name in family.processors), None)
+    if family is None:
+        known = ", ".join(name for family in families().values() for name in family.processors)
         raise ConfigInvalid(f"no installed model family encodes samples with a {name}; known are {known}")
-    return found
+    return family
 
 
 def liger_missing() -> bool:

@@ -41,8 +41,8 @@ def _with_updates(layer: Any, hidden: torch.Tensor) -> torch.Tensor:
     for name in names:
         if name in layer.lora_A:
             dropped = layer.lora_dropout[name](hidden.float())
-            own = layer.lora_B[name](layer.lora_A[name](dropped)) * layer.scaling[name]
-            update = own if update is None else update + own
+            low_rank = layer.lora_B[name](layer.lora_A[name](dropped)) * layer.scaling[name]
+            update = low_rank if update is None else update + low_rank
     result: torch.Tensor = layer.base_layer(hidden, update)
     return result
 

@@ -40,10 +40,10 @@ def hub_commit(source: ModelSource, field: str) -> str:
     from huggingface_hub import HfApi
 
     with _named(source, field) as name:
-        found = HfApi().model_info(name, revision=source.revision).sha
-    if not found:
+        commit = HfApi().model_info(name, revision=source.revision).sha
+    if not commit:
         raise TryAgain(f"{field}: the Hub names no commit of {name}", "HubUnavailable")
-    return COMMIT + found
+    return COMMIT + commit
 
 
 def from_hub(source: ModelSource, field: str, cache: Path, digest: str | None, file: str | None = None) -> str:
@@ -63,15 +63,15 @@ def _fetch(cache: Path, name: str, revision: str | None, field: str) -> Path:
     from huggingface_hub import HfApi, snapshot_download, try_to_load_from_cache
 
     info = HfApi().model_info(name, revision=revision, files_metadata=True)
-    sizes = {one.rfilename: one.size or 0 for one in info.siblings or ()}
+    sizes = {sibling.rfilename: sibling.size or 0 for sibling in info.siblings or ()}
     wanted = needed_files(sizes)
     cache.mkdir(parents=True, exist_ok=True)
     absent = [
-        one
-        for one in wanted
-        if not isinstance(try_to_load_from_cache(name, one, cache_dir=cache, revision=info.sha), str)
+        file
+        for file in wanted
+        if not isinstance(try_to_load_from_cache(name, file, cache_dir=cache, revision=info.sha), str)
     ]
-    missing, free = sum(sizes[one] for one in absent), shutil.disk_usage(cache).free
+    missing, free = sum(sizes[file] for file in absent), shutil.disk_usage(cache).free
     if missing > free and (copies := shared_folder()) is not None and copies.is_relative_to(cache):
         free = room(copies, missing)
     if missing > free:
@@ -81,7 +81,7 @@ def _fetch(cache: Path, name: str, revision: str | None, field: str) -> Path:
             "NoSpace",
         )
     folder = snapshot_download(
-        name, revision=info.sha, cache_dir=cache, allow_patterns=[glob.escape(one) for one in wanted]
+        name, revision=info.sha, cache_dir=cache, allow_patterns=[glob.escape(file) for file in wanted]
     )
     _note_whole(cache, name, str(info.sha), wanted)
     return Path(folder)
@@ -94,7 +94,7 @@ def _whole(cache: Path, name: str, revision: str | None) -> Path | None:
     except (OSError, ValueError):
         return None
     folder = cache / f"models--{name.replace('/', '--')}" / "snapshots" / str(revision)
-    return folder if all((folder / one).is_file() for one in wanted) else None
+    return folder if all((folder / file).is_file() for file in wanted) else None
 
 
 def _note_whole(cache: Path, name: str, commit: str, files: list[str]) -> None:

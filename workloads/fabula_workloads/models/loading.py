@@ -107,8 +107,8 @@ def check_loaded(told: Mapping[str, Any]) -> None:
         instead = f", and it has {len(has)} that the model has no place for, first {has[0]}" if has else ""
         raise UnfitWeights(f"its files lack {len(missing)} weights, first {missing[0]}{instead}")
     if mismatched := sorted(told["mismatched_keys"]):
-        name, found, expected = mismatched[0]
-        raise UnfitWeights(f"{name} has shape {list(found)}, and config.json tells of {list(expected)}")
+        name, shape, expected = mismatched[0]
+        raise UnfitWeights(f"{name} has shape {list(shape)}, and config.json tells of {list(expected)}")
 
 
 def _from_pretrained(

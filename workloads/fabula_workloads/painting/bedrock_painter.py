@@ -105,9 +105,9 @@ class BedrockPainter:
         call_id = f"{scene.key}-{attempt.number}-{digest.removeprefix('sha256:')[:12]}"
         path = picture_path(scene)
         call = Call(call_id, self.model, digest, tokens=0, usd=self._price.per_image, round=scene.retry)
-        found = path in self._stored and call_id not in self._caller.known
+        unrecorded = path in self._stored and call_id not in self._caller.known
         # A picture without a record was stored in the moment before the worker died: its call is on the bill.
-        if found:
+        if unrecorded:
             record = self._caller.adopt(call, self._found(path))
         else:
             record = self._caller.make(call, lambda: self._send(call_id, body, path))

@@ -105,4 +105,4 @@ class DiffusersPainter:
 
 def _bytes(parts: Mapping[str, Any]) -> dict[str, int]:
     """Of each part's weights."""
-    return {name: sum(one.nbytes for one in part.parameters()) for name, part in parts.items()}
+    return {name: sum(weight.nbytes for weight in part.parameters()) for name, part in parts.items()}

@@ -53,9 +53,9 @@ def without_metadata(png: bytes) -> bytes:
 
 def chunks_of(png: bytes) -> list[bytes]:
     """Chunk types of a PNG, in order."""
-    found, at = [], len(SIGNATURE)
+    kinds, at = [], len(SIGNATURE)
     while at + 8 <= len(png):
         length, kind = struct.unpack(">I4s", png[at : at + 8])
-        found.append(kind)
+        kinds.append(kind)
         at += 12 + length
-    return found
+    return kinds

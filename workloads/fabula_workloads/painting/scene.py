@@ -10,6 +10,9 @@ from typing import Protocol
 from fabula_workloads.bedrock.usage import UsageRecord
 from fabula_workloads.runtime.outcomes import Kept
 
+BEDROCK_SIZES = {"16:9": (1344, 768), "1:1": (1024, 1024)}
+"""Width and height by the aspect ratio that Stable Diffusion 3.5 takes on Bedrock, about one megapixel each."""
+
 
 @dataclass(frozen=True, slots=True)
 class Scene:

@@ -104,10 +104,10 @@ def _opened(source: Path | bytes) -> Iterator[Image.Image]:
     except MemoryError:
         raise
     except Exception as error:
-        found = _meaning(error, source)
-        if isinstance(found, UnfitPicture) and isinstance(source, Path):
-            found.path = source
-        raise found from error
+        meaning = _meaning(error, source)
+        if isinstance(meaning, UnfitPicture) and isinstance(source, Path):
+            meaning.path = source
+        raise meaning from error
 
 
 def _meaning(error: Exception, source: Path | bytes) -> UnfitPicture | WorkerError:

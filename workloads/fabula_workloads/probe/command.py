@@ -49,10 +49,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from fabula_workloads.probe.provider import bedrock
 
         findings.append(bedrock(given.bedrock_model, given.bedrock_region, given.bedrock_endpoint))
-    found = [one for one in findings if one is not None]
-    for one in found:
-        _log.info("%s %s: %s", one.state, one.about, one.said)
-    leave(found)
+    report = [finding for finding in findings if finding is not None]
+    for finding in report:
+        _log.info("%s %s: %s", finding.state, finding.about, finding.said)
+    leave(report)
     return 0
 
 
@@ -60,7 +60,7 @@ def leave(findings: Sequence[Finding]) -> None:
     """Write the report where the kubelet looks, each line as long as 4 KiB allow for all."""
     most = 600
     while True:
-        short = [one.replace(said=one.said[:most]) for one in findings]
+        short = [finding.replace(said=finding.said[:most]) for finding in findings]
         text = ProbeReport(findings=tuple(short)).model_dump_json(by_alias=True)
         if len(text.encode()) <= TERMINATION_LIMIT:
             break

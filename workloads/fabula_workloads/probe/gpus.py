@@ -96,14 +96,14 @@ def judge(seen: Seen, wanted: int, product: str | None) -> list[Finding]:
     if seen.problem:
         said = f"{built} cannot use the GPU that the pod has: {seen.problem}. A driver older than 580 needs a torch"
         return [Finding(about="GPU", state="MISSING", said=f"{said} for CUDA 12 (TORCH in images/README.md)"[:600])]
-    found = [_counted(seen, wanted, built)]
-    found += [_held(card, product) for card in dict.fromkeys(seen.cards)]
+    findings = [_counted(seen, wanted, built)]
+    findings += [_held(card, product) for card in dict.fromkeys(seen.cards)]
     if seen.compiles:
         said = f"no kernel can be compiled ({seen.compiles}): Liger and torch.compile fail in this image"
-        found.append(Finding(about="Triton", state="DIFFERS", said=said[:600]))
+        findings.append(Finding(about="Triton", state="DIFFERS", said=said[:600]))
     else:
-        found.append(Finding(about="Triton", state="OK", said="a kernel was compiled and run"))
-    return found
+        findings.append(Finding(about="Triton", state="OK", said="a kernel was compiled and run"))
+    return findings
 
 
 def _counted(seen: Seen, wanted: int, built: str) -> Finding:

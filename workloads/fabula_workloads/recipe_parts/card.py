@@ -21,13 +21,13 @@ def bars(counts: Mapping[str, int]) -> list[str]:
 def histogram(title: str, values: Iterable[float]) -> list[str]:
     """Markdown: how many of the values are in each of at most 20 equal parts, by whole numbers from 0; a part takes
     what is less than its end. Nothing for no values."""
-    found = Counter(int(max(value, 0.0)) for value in values)
-    if not found:
+    counts = Counter(int(max(value, 0.0)) for value in values)
+    if not counts:
         return []
-    last = max(found)
+    last = max(counts)
     step = -(-(last + 1) // _BINS)
     parts = {
-        str(start) if step == 1 else f"{start}-{start + step - 1}": sum(found[start + n] for n in range(step))
+        str(start) if step == 1 else f"{start}-{start + step - 1}": sum(counts[start + n] for n in range(step))
         for start in range(0, last + 1, step)
     }
     return [f"## {title}", "", "```", *bars(parts), "```", ""]

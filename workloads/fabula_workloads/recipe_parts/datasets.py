@@ -63,12 +63,12 @@ def by_split(
     """The samples of each split: their source's own; of the others about the drawn share of the groups (films, videos)
     go to validation, and never one group to both."""
     samples = list(samples)
-    own = {source.name: source.split for source in sources}
-    free = {group(sample) for sample in samples if own[sample.source] not in (TRAIN, VALIDATION)}
+    split_of = {source.name: source.split for source in sources}
+    free = {group(sample) for sample in samples if split_of[sample.source] not in (TRAIN, VALIDATION)}
     validation = validation_groups(free, draw.validation, draw.seed)
     splits: dict[str, list[Sourced]] = {TRAIN: [], VALIDATION: []}
     for sample in samples:
-        named = own[sample.source]
+        named = split_of[sample.source]
         drawn = VALIDATION if group(sample) in validation else TRAIN
         splits[named if named in splits else drawn].append(sample)
     return splits

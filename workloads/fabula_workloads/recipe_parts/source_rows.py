@@ -63,7 +63,7 @@ def lines_of(records: Iterable[BaseModel]) -> bytes:
 def row_files(rows: Iterable[BaseModel], bad: Iterable[Unreadable]) -> Iterator[tuple[str, bytes]]:
     """The rows as later stages read them, and for people what is none."""
     yield ROWS, lines_of(rows)
-    yield UNREADABLE, "".join(f"{one.place}: {one.why}\n" for one in bad).encode()
+    yield UNREADABLE, "".join(f"{entry.place}: {entry.why}\n" for entry in bad).encode()
 
 
 def stored_rows(store: Store, model: type[RowT]) -> list[RowT]:
@@ -75,7 +75,7 @@ def check_unreadable(readable: int, bad: Sequence[Unreadable], most: float, fiel
     """Raise InputInvalid where more than the share `most`, which the field gives, cannot be read, or nothing can."""
     total = readable + len(bad)
     if not readable or len(bad) > most * total:
-        shown = "; ".join(f"{one.place}: {one.why}" for one in bad[:_SHOWN_BAD]) or "the files have no rows"
+        shown = "; ".join(f"{entry.place}: {entry.why}" for entry in bad[:_SHOWN_BAD]) or "the files have no rows"
         raise InputInvalid(f"{len(bad)} of {total} rows cannot be read, more than {field} {most:g} allows: {shown}")
 
 

@@ -19,8 +19,8 @@ def answers_shown(told: Told, parts: ReportParts) -> Markup:
     order = {arm.name: index for index, arm in enumerate(told.evaluation.arms)}
     chosen = filters(told)
     cards = []
-    for number, (sample, found) in enumerate(by_sample.items(), 1):
-        ordered = sorted(found, key=lambda m: (order[m.answer.arm], m.answer.seed))
+    for number, (sample, answers) in enumerate(by_sample.items(), 1):
+        ordered = sorted(answers, key=lambda m: (order[m.answer.arm], m.answer.seed))
         cards.append(_card(told, parts, number, sample, ordered, order, classes(chosen, sample)))
     return join(bar(chosen, len(cards)), *cards)
 

@@ -25,10 +25,10 @@ def evaluated_card(card: str, told: Told, arm: str, *, samples: str, code: str, 
     the baseline's, in its text. `samples` is the digest of what was asked about. Raises ValueError for a card that is
     none."""
     evaluation = told.evaluation
-    ours = next(one for one in evaluation.arms if one.name == arm)
+    ours = next(figures for figures in evaluation.arms if figures.name == arm)
     asked = f"{len(told.samples)} {parts.items if len(told.samples) != 1 else parts.item}"
-    found = ModelCard(card)
-    data = found.data
+    evaluated = ModelCard(card)
+    data = evaluated.data
     assert isinstance(data, ModelCardData)
     data.model_name = arm
     data.eval_results = [
@@ -52,18 +52,18 @@ def evaluated_card(card: str, told: Told, arm: str, *, samples: str, code: str, 
         *_judges(told, ours.name, parts.items),
         "",
     ]
-    return str(found).rstrip("\n") + "\n" + "\n".join(lines)
+    return str(evaluated).rstrip("\n") + "\n" + "\n".join(lines)
 
 
 def _trusted(evaluation: Evaluation) -> list[Metric]:
     """Metrics whose figures say something."""
     broken = distrusted(evaluation.self_tests, evaluation.profile)
     known = evaluation.metrics_under(evaluation.profile)
-    return [one for one in known if one.name not in broken and evaluation.label(one) is None]
+    return [metric for metric in known if metric.name not in broken and evaluation.label(metric) is None]
 
 
 def _table(evaluation: Evaluation, ours: ArmFigures) -> Iterator[str]:
-    base = next(one for one in evaluation.arms if one.name == evaluation.baseline)
+    base = next(figures for figures in evaluation.arms if figures.name == evaluation.baseline)
     alone = base is ours
     yield f"| | {ours.name} |" + ("" if alone else f" {base.name} | difference | p |")
     yield "|---|---|" + ("" if alone else "---|---|---|")
@@ -71,8 +71,8 @@ def _table(evaluation: Evaluation, ours: ArmFigures) -> Iterator[str]:
         key = evaluation.profile, metric.name
         row = f"| {metric.title}: {metric.unit} | {_written(metric, ours.means[key])} |"
         if not alone:
-            found = evaluation.difference(evaluation.profile, ours.name, metric.name)
-            row += f" {_written(metric, base.means[key])} | {_difference(metric, found)} |"
+            difference = evaluation.difference(evaluation.profile, ours.name, metric.name)
+            row += f" {_written(metric, base.means[key])} | {_difference(metric, difference)} |"
         yield row
     yield f"| Answers that cannot be read | {_unread(evaluation, ours)} |" + (
         "" if alone else f" {_unread(evaluation, base)} | | |"

@@ -27,7 +27,7 @@ class Filter:
 def filters(told: Told) -> list[Filter]:
     """Those that leave some samples out and some in."""
     evaluation = told.evaluation
-    found = [
+    offered = [
         Filter("judges", "judges disagree", _disagreed(told)),
         Filter("lost", "no readable answer", _of(evaluation, lost=True)),
         Filter("broken", "breaks a rule", _of(evaluation, lost=False)),
@@ -35,13 +35,13 @@ def filters(told: Told) -> list[Filter]:
     base = next(arm for arm in evaluation.arms if arm.name == evaluation.baseline)
     for number, metric in enumerate(evaluation.metrics_under(evaluation.profile)):
         samples = _largest(evaluation, base, metric.name)
-        found.append(Filter(f"m{number}", f"largest differences in {in_sentence(metric.title)}", samples))
-    return [one for one in found if 0 < len(one.samples) < len(told.samples)]
+        offered.append(Filter(f"m{number}", f"largest differences in {in_sentence(metric.title)}", samples))
+    return [offer for offer in offered if 0 < len(offer.samples) < len(told.samples)]
 
 
-def classes(found: list[Filter], sample: str) -> str:
+def classes(filters: list[Filter], sample: str) -> str:
     """Classes of a sample's card."""
-    return " ".join(f"in-{one.name}" for one in found if sample in one.samples)
+    return " ".join(f"in-{kept.name}" for kept in filters if sample in kept.samples)
 
 
 def bar(filters: list[Filter], total: int) -> Markup:
@@ -50,7 +50,7 @@ def bar(filters: list[Filter], total: int) -> Markup:
         return Markup("")
     style = "".join(f"main:has(#show-{f.name}:checked) .sample:not(.in-{f.name}){{display:none}}" for f in filters)
     buttons = [_button("all", f"all {total}", checked=True)]
-    buttons += [_button(one.name, f"{one.title} ({len(one.samples)})") for one in filters]
+    buttons += [_button(kept.name, f"{kept.title} ({len(kept.samples)})") for kept in filters]
     # Names are ours, so the style holds no foreign text.
     return join(tag("style", Markup(style)), tag("fieldset", tag("legend", "Show"), *buttons, class_="filters"))
 

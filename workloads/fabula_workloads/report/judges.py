@@ -30,7 +30,7 @@ def judges(judged: Judged) -> Markup:
     return join(
         tag("h2", "Judges"),
         tag("p", _HINT, class_="hint"),
-        *(tag("p", one, class_="notice") for one in warnings(judged)),
+        *(tag("p", warning, class_="notice") for warning in warnings(judged)),
         _verdicts(judged),
         _points(judged),
         _habits(judged),
@@ -41,52 +41,53 @@ def judges(judged: Judged) -> Markup:
 def warnings(judged: Judged) -> list[str]:
     """What to know before believing a judge."""
     told = []
-    for one in judged.judges:
-        if not one.self_test.passed:
-            told.append(f"{one.name} failed its self-test, and no gate rests on it: {one.self_test.message}.")
-        if one.first.low is not None and one.first.high is not None and not one.first.low <= 0.5 <= one.first.high:
+    for judge in judged.judges:
+        if not judge.self_test.passed:
+            told.append(f"{judge.name} failed its self-test, and no gate rests on it: {judge.self_test.message}.")
+        first = judge.first
+        if first.low is not None and first.high is not None and not first.low <= 0.5 <= first.high:
             told.append(
-                f"{one.name} took the answer that was shown first in {one.first.mean:.0%} of its decided calls; both "
-                "orders make up for it, at the price of more ties."
+                f"{judge.name} took the answer that was shown first in {first.mean:.0%} of its decided calls; "
+                "both orders make up for it, at the price of more ties."
             )
-        for pair in one.pairs:
+        for pair in judge.pairs:
             length = pair.controlled.length if pair.controlled else None
             if length is not None and length.low is not None and length.low > 0:
                 told.append(
-                    f"{one.name} prefers longer answers ({pair.arm} against {pair.versus}): read its win rate at equal "
-                    "lengths."
+                    f"{judge.name} prefers longer answers ({pair.arm} against {pair.versus}): read its win rate at "
+                    "equal lengths."
                 )
             if pair.habits is not None and (share := _habitual(pair.habits)) > _MANY_CALLS:
                 told.append(
-                    f"{one.name} looks at nothing but place or length in about {share:.0%} of its calls ({pair.arm} "
+                    f"{judge.name} looks at nothing but place or length in about {share:.0%} of its calls ({pair.arm} "
                     f"against {pair.versus}), which pulls its win rate towards a half: read the one without habits."
                 )
-        if one.unread:
-            told.append(f"{one.unread} replies of {one.name} could not be read and are in no figure.")
-        if one.left:
-            told.append(f"{one.left} questions to {one.name} were not asked: the budget was used up.")
+        if judge.unread:
+            told.append(f"{judge.unread} replies of {judge.name} could not be read and are in no figure.")
+        if judge.left:
+            told.append(f"{judge.left} questions to {judge.name} were not asked: the budget was used up.")
     return told
 
 
-def _habitual(found: Habits) -> float:
+def _habitual(habits: Habits) -> float:
     """Share of calls that surely follow a habit: of those that the intervals tell from none."""
-    seen = [one for one in (found.place, found.length) if one.low is not None and one.high is not None]
-    return sum(abs(one.mean or 0.0) for one in seen if not (one.low or 0.0) <= 0 <= (one.high or 0.0))
+    seen = [habit for habit in (habits.place, habits.length) if habit.low is not None and habit.high is not None]
+    return sum(abs(habit.mean or 0.0) for habit in seen if not (habit.low or 0.0) <= 0 <= (habit.high or 0.0))
 
 
 def _verdicts(judged: Judged) -> Markup:
     head = ("Judge", "Arms", "Win rate", "At equal lengths", "Without habits", "Won, tied, lost", "By criterion")
-    rows = [_row(one, pair) for one in judged.judges for pair in one.pairs]
+    rows = [_row(judge, pair) for judge in judged.judges for pair in judge.pairs]
     return _table(head, rows) if rows else Markup("")
 
 
-def _row(one: JudgeFigures, pair: PairFigures) -> Markup:
+def _row(judge: JudgeFigures, pair: PairFigures) -> Markup:
     controlled = pair.controlled.win_rate if pair.controlled else None
-    criteria = ", ".join(f"{name} {found.mean:.0%}" for name, found in pair.criteria.items() if found.mean is not None)
+    criteria = ", ".join(f"{name} {rate.mean:.0%}" for name, rate in pair.criteria.items() if rate.mean is not None)
     outcomes = f"{pair.outcomes['win']}, {pair.outcomes['tie']}, {pair.outcomes['loss']}"
     return tag(
         "tr",
-        tag("th", one.name, _trust(one)),
+        tag("th", judge.name, _trust(judge)),
         tag("td", f"{pair.arm} against {pair.versus}"),
         _share(pair.win_rate),
         _share(controlled),
@@ -98,10 +99,12 @@ def _row(one: JudgeFigures, pair: PairFigures) -> Markup:
 
 def _points(judged: Judged) -> Markup:
     rows = []
-    for one in judged.judges:
-        for arm in dict.fromkeys([*one.means, *one.strengths]):
-            points, strength = one.means.get(arm), one.strengths.get(arm)
-            rows.append(tag("tr", tag("th", one.name), tag("td", arm), _number(points), _number(strength, signed=True)))
+    for judge in judged.judges:
+        for arm in dict.fromkeys([*judge.means, *judge.strengths]):
+            points, strength = judge.means.get(arm), judge.strengths.get(arm)
+            rows.append(
+                tag("tr", tag("th", judge.name), tag("td", arm), _number(points), _number(strength, signed=True))
+            )
     return _table(("Judge", "Arm", "Points", "Bradley-Terry strength"), rows) if rows else Markup("")
 
 
@@ -110,15 +113,15 @@ def _habits(judged: Judged) -> Markup:
     rows = [
         tag(
             "tr",
-            tag("th", one.name, tag("span", f"rubric {one.rubric.name}")),
-            tag("td", one.self_test.message),
-            _share(one.first),
-            _share(one.consistent),
-            _share(one.pairs[0].longer if len(one.pairs) == 1 else None),
-            tag("td", f"{one.calls:,}", class_="number"),
-            tag("td", f"{one.usd:,.2f}", class_="number"),
+            tag("th", judge.name, tag("span", f"rubric {judge.rubric.name}")),
+            tag("td", judge.self_test.message),
+            _share(judge.first),
+            _share(judge.consistent),
+            _share(judge.pairs[0].longer if len(judge.pairs) == 1 else None),
+            tag("td", f"{judge.calls:,}", class_="number"),
+            tag("td", f"{judge.usd:,.2f}", class_="number"),
         )
-        for one in judged.judges
+        for judge in judged.judges
     ]
     return _table(head, rows)
 
@@ -127,13 +130,13 @@ def _agreement(agreements: Any) -> Markup:
     rows = [
         tag(
             "tr",
-            tag("th", f"{one.one} and {one.other}"),
-            _number(one.kappa),
-            tag("td", f"{one.share:.0%}", class_="number"),
-            tag("td", str(one.kappa.count), class_="number"),
+            tag("th", f"{agreement.judge} and {agreement.other}"),
+            _number(agreement.kappa),
+            tag("td", f"{agreement.share:.0%}", class_="number"),
+            tag("td", str(agreement.kappa.count), class_="number"),
         )
-        for one in agreements
-        if isinstance(one, Agreement)
+        for agreement in agreements
+        if isinstance(agreement, Agreement)
     ]
     return _table(("Agreement", "Cohen's kappa", "Same verdict", "Items"), rows) if rows else Markup("")
 
@@ -141,18 +144,19 @@ def _agreement(agreements: Any) -> Markup:
 def reasons(judged: Judged, sample: str) -> Markup:
     """What the judges said of one sample, folded away."""
     rows = []
-    for one in judged.judges:
-        said = [ballot for (name, _), ballots in one.reasons.items() if name == sample for ballot in ballots]
+    for judge in judged.judges:
+        said = [ballot for (name, _), ballots in judge.reasons.items() if name == sample for ballot in ballots]
         for ballot in said:
             shown = " before ".join(ballot.shown)
-            rows.append(tag("tr", tag("th", one.name), tag("td", shown), tag("td", _mark(ballot.shown, ballot.mark)),
+            rows.append(tag("tr", tag("th", judge.name), tag("td", shown), tag("td", _mark(ballot.shown, ballot.mark)),
                             tag("td", ballot.reason)))  # fmt: skip
     if not rows:
         return Markup("")
     outcomes = [
-        f"{one.name}: " + ", ".join(f"{v.outcome or 'unread'} of {v.arm}" for v in pair.verdicts if v.sample == sample)
-        for one in judged.judges
-        for pair in one.pairs
+        f"{judge.name}: "
+        + ", ".join(f"{v.outcome or 'unread'} of {v.arm}" for v in pair.verdicts if v.sample == sample)
+        for judge in judged.judges
+        for pair in judge.pairs
     ]
     return tag(
         "details",
@@ -169,8 +173,8 @@ def _mark(shown: tuple[str, ...], mark: float | None) -> str:
     return "tie" if mark == 0.5 else shown[0] if mark > 0.5 else shown[1]
 
 
-def _trust(one: JudgeFigures) -> Markup:
-    return join(" ", badge("trusted", "good") if one.self_test.passed else badge("not trusted", "bad"))
+def _trust(judge: JudgeFigures) -> Markup:
+    return join(" ", badge("trusted", "good") if judge.self_test.passed else badge("not trusted", "bad"))
 
 
 def _share(estimate: Estimate | None) -> Markup:
@@ -197,7 +201,7 @@ def _minus(text: str) -> str:
 
 
 def _table(head: tuple[str, ...], rows: list[Markup]) -> Markup:
-    titles = tag("tr", *(tag("th", one) for one in head))
+    titles = tag("tr", *(tag("th", title) for title in head))
     return tag("div", tag("table", tag("thead", titles), tag("tbody", *rows)), class_="card scroll")
 
 
@@ -206,12 +210,12 @@ def verdicts_csv(judged: Judged) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["judge", "sample", "seed", "arm", "versus", "verdict", "value"])
-    for one in judged.judges:
-        for pair in one.pairs:
+    for judge in judged.judges:
+        for pair in judge.pairs:
             for verdict in pair.verdicts:
                 named = {"win": verdict.arm, "loss": verdict.versus, "tie": "tie", None: ""}[verdict.outcome]
                 value = "" if verdict.value is None else f"{verdict.value:g}"
-                writer.writerow([one.name, verdict.sample, verdict.seed, verdict.arm, verdict.versus, named, value])
+                writer.writerow([judge.name, verdict.sample, verdict.seed, verdict.arm, verdict.versus, named, value])
     return out.getvalue()
 
 
@@ -219,17 +223,17 @@ def judges_document(judged: Judged) -> list[dict[str, Any]]:
     """The judges as data, for `report.json`."""
     return [
         {
-            "name": one.name,
-            "rubric": one.rubric.model_dump(mode="json", by_alias=True, exclude_none=True),
-            "selfTest": {"passed": one.self_test.passed, "message": one.self_test.message},
-            "first": _data(one.first),
-            "consistent": _data(one.consistent),
-            "unread": one.unread,
-            "left": one.left,
-            "calls": one.calls,
-            "costUsd": round(one.usd, 6),
-            "points": {arm: _data(estimate) for arm, estimate in one.means.items()},
-            "strengths": {arm: _data(estimate) for arm, estimate in one.strengths.items()},
+            "name": judge.name,
+            "rubric": judge.rubric.model_dump(mode="json", by_alias=True, exclude_none=True),
+            "selfTest": {"passed": judge.self_test.passed, "message": judge.self_test.message},
+            "first": _data(judge.first),
+            "consistent": _data(judge.consistent),
+            "unread": judge.unread,
+            "left": judge.left,
+            "calls": judge.calls,
+            "costUsd": round(judge.usd, 6),
+            "points": {arm: _data(estimate) for arm, estimate in judge.means.items()},
+            "strengths": {arm: _data(estimate) for arm, estimate in judge.strengths.items()},
             "pairs": [
                 {
                     "arm": pair.arm,
@@ -245,15 +249,19 @@ def judges_document(judged: Judged) -> list[dict[str, Any]]:
                     "placeHabit": _data(pair.habits.place) if pair.habits else None,
                     "lengthHabit": _data(pair.habits.length) if pair.habits else None,
                 }
-                for pair in one.pairs
+                for pair in judge.pairs
             ],
             "agreement": [
-                {"with": two.other if two.one == one.name else two.one, "kappa": _data(two.kappa), "share": two.share}
+                {
+                    "with": two.other if two.judge == judge.name else two.judge,
+                    "kappa": _data(two.kappa),
+                    "share": two.share,
+                }
                 for two in judged.agreements
-                if one.name in (two.one, two.other)
+                if judge.name in (two.judge, two.other)
             ],
         }
-        for one in judged.judges
+        for judge in judged.judges
     ]
 
 

@@ -187,9 +187,9 @@ def remarks(evaluation: Evaluation) -> Markup:
     """What metrics over a whole evaluation have to say of each arm beside their figures."""
     titles = {metric.name: metric.title for metric in evaluation.metrics}
     said_of = [
-        (titles[one.metric], "; ".join(f"{arm} {remark}" for arm, remark in said.items()))
-        for one in evaluation.computed
-        if (said := getattr(one, "remarks", None))
+        (titles[figures.metric], "; ".join(f"{arm} {remark}" for arm, remark in said.items()))
+        for figures in evaluation.computed
+        if (said := getattr(figures, "remarks", None))
     ]
     return join(*(tag("p", f"{title}: {said}.", class_="hint") for title, said in said_of))
 

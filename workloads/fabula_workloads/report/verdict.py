@@ -26,7 +26,7 @@ def verdict(evaluation: Evaluation, judged: Judged = NOBODY) -> str:
 def _bounds(evaluation: Evaluation) -> str:
     if not evaluation.gates:
         return ""
-    failed = sum(not found.passed for _, found in evaluation.gates)
+    failed = sum(not outcome.passed for _, outcome in evaluation.gates)
     total = len(evaluation.gates)
     if not failed:
         return "The gate passed" if total == 1 else f"All {total} gates passed"

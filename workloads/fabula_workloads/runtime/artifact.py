@@ -150,9 +150,9 @@ def read_manifest(store: Store) -> Manifest | None:
         first = error.errors(include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         raise InputInvalid(f"{store.uri}/{MANIFEST} is no manifest: {where}: {first['msg']}") from None
-    if (found := artifact_digest(manifest.kind, manifest.parts)) != manifest.digest:
+    if (digest := artifact_digest(manifest.kind, manifest.parts)) != manifest.digest:
         raise InputInvalid(
-            f"{store.uri}/{MANIFEST} says that its digest is {manifest.digest}, but its parts come to {found}; it has "
+            f"{store.uri}/{MANIFEST} says that its digest is {manifest.digest}, but its parts come to {digest}; it has "
             "been altered",
             "ArtifactAltered",
         )

@@ -53,17 +53,17 @@ def file_digest(uri: str, cache: Path) -> str:
             raise from_os_error(error, uri) from error
     from fabula_workloads.runtime.s3_store import S3Store
 
-    found = next((one for one in S3Store(folder).list_tagged(name) if one[0].path == name), None)
-    if found is None:
+    tagged = next((entry for entry in S3Store(folder).list_tagged(name) if entry[0].path == name), None)
+    if tagged is None:
         raise NotFound(uri)
-    return digest_of([name, found[0].size, found[1]])
+    return digest_of([name, tagged[0].size, tagged[1]])
 
 
-def require_content(uri: str, found: str, given: str | None) -> None:
+def require_content(uri: str, digest: str, given: str | None) -> None:
     """Raise InputInvalid where an input is not what it was when the run began; without `given` nothing was promised."""
-    if given is not None and given != found:
+    if given is not None and given != digest:
         raise InputInvalid(
-            f"{uri} holds {found}, but the run was given {given}: it has changed. Put back what was there, or start a "
+            f"{uri} holds {digest}, but the run was given {given}: it has changed. Put back what was there, or start a "
             "new run",
             "InputChanged",
         )
@@ -108,12 +108,12 @@ def file_sha256(file: Path, cache: Path) -> str:
     except FileNotFoundError:
         pass
     with file.open("rb") as content:
-        found = sha256_of(content)
+        digest = sha256_of(content)
         after = os.fstat(content.fileno())
     unchanged = (after.st_ino, after.st_size, after.st_ctime_ns) == (before.st_ino, before.st_size, before.st_ctime_ns)
     if unchanged and time.time() - before.st_ctime > _SETTLED_SECONDS:
         note.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         temporary = note.with_name(f"{note.name}.{os.getpid()}")
-        temporary.write_text(found)
+        temporary.write_text(digest)
         os.replace(temporary, note)
-    return found
+    return digest

@@ -114,7 +114,7 @@ class StageContext:
 
     def given(self, name: str) -> str | None:
         """The digest that an input was resolved to; None where the config names no such input, or only its place."""
-        digest = next((one.digest for one in self.config.inputs if one.name == name), None)
+        digest = next((known.digest for known in self.config.inputs if known.name == name), None)
         return digest if digest is not None and digest.startswith(("sha256:", COMMIT)) else None
 
     def local(self, uri: str) -> Path:

@@ -159,19 +159,19 @@ def _run_stage(
 ) -> WorkerResult:
     store = open_store(resolve_uri(config.output, config.root))
     context = StageContext(config, shard, store, reporter, termination.stopping, cache_folder())
-    if (found := _reuse(context)) is not None:
+    if (reused := _reuse(context)) is not None:
         _log.info("%s is committed already; nothing to do", store.uri)
-        return found
+        return reused
     context.check_stop()
     _log.info("stage %s, shard %d of %d, attempt %d", config.stage, shard, config.shards, config.attempt)
     try:
         result = find(config)(context)
     except Overtaken:
         # For a stage that one pod makes, the artifact that won is the answer; a sharded stage has no single one.
-        if (found := _reuse(context)) is None:
+        if (reused := _reuse(context)) is None:
             raise
         _log.info("%s was committed by another worker; its artifact is taken", store.uri)
-        return found
+        return reused
     return result.to_worker_result(store.uri)
 
 

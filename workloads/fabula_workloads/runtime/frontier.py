@@ -84,10 +84,10 @@ class Frontier:
         """
         with self._changed:
             while not (self._stopping.is_set() or self._closed):
-                found, open_here, open_elsewhere = self._state(position, key)
-                if found >= self._wanted:
+                yielded, open_here, open_elsewhere = self._state(position, key)
+                if yielded >= self._wanted:
                     return False
-                if found + self._most * (open_here + max(0, open_elsewhere - self._forgiven)) < self._wanted:
+                if yielded + self._most * (open_here + max(0, open_elsewhere - self._forgiven)) < self._wanted:
                     self._own[key] = self._own.get(key, 0) + 1
                     return True
                 if not wait:
@@ -112,13 +112,13 @@ class Frontier:
         finally:
             self._changed.acquire()
             self._looking, self._looked = False, time.monotonic()
-        found = self._note(news)
+        anything_new = self._note(news)
         self._changed.notify_all()
-        return found
+        return anything_new
 
     def _state(self, position: int, key: str) -> tuple[int, int, int]:
         """(what the units before yield as far as known, how many of them are at work here, how many elsewhere)."""
-        ended, here = bisect_left(self._keys, key), sum(own < key for own in self._own)
+        ended, here = bisect_left(self._keys, key), sum(begun < key for begun in self._own)
         return self._found(key), here, position - ended - here
 
     def _found(self, key: str) -> int:
@@ -141,9 +141,9 @@ class Frontier:
 
 def needed(units: Iterable[tuple[Unit, int]], wanted: int | None) -> Iterator[Unit]:
     """Of (unit, yield) in order the units that are needed; all of them where nothing bounds what is wanted."""
-    found = 0
+    yielded = 0
     for unit, amount in units:
-        if wanted is not None and found >= wanted:
+        if wanted is not None and yielded >= wanted:
             return
-        found += amount
+        yielded += amount
         yield unit

@@ -69,8 +69,8 @@ class Ledger:
             # No thread outlives a batch: who stops in the middle leaves this generator to the garbage collector, and in
             # whichever thread that runs, it must not have to wait for others.
             with ThreadPoolExecutor(_READERS) as readers:
-                found = list(readers.map(lambda item: self._parse(item_path(item)), batch))
-            yield from zip(batch, found, strict=True)
+                outcomes = list(readers.map(lambda item: self._parse(item_path(item)), batch))
+            yield from zip(batch, outcomes, strict=True)
 
     def _parse(self, path: str) -> dict[str, Any]:
         data = self._store.read(path)

@@ -64,8 +64,8 @@ class Outcomes(Generic[KeptT]):
 
     def get(self, item: str) -> KeptT | None:
         """What is kept of the item; None where it is still to be done."""
-        found = self._ledger.get(item)
-        return None if found is None else self._read(item, found)
+        kept = self._ledger.get(item)
+        return None if kept is None else self._read(item, kept)
 
     def put(self, item: str, kept: KeptT) -> None:
         """Keep it for good; after this returns, a crash cannot lose it."""
@@ -85,11 +85,11 @@ class Outcomes(Generic[KeptT]):
 
     def items(self, among: Iterable[str] | None = None) -> Iterator[tuple[str, KeptT]]:
         """(id, what is kept) of all items, by id, or of those `among` them that the caller knows to be there."""
-        return ((item, self._read(item, found)) for item, found in self._ledger.items(among))
+        return ((item, self._read(item, kept)) for item, kept in self._ledger.items(among))
 
-    def _read(self, item: str, found: Mapping[str, object]) -> KeptT:
+    def _read(self, item: str, kept: Mapping[str, object]) -> KeptT:
         try:
-            return self.model.model_validate(found)
+            return self.model.model_validate(kept)
         except ValidationError as error:
             raise InputInvalid(
                 f"{self._uri}/{item_path(item)} is no outcome of this stage: {'; '.join(validation_lines(error))}; "

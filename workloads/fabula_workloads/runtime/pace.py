@@ -83,18 +83,18 @@ def faster_without(free: int, mine: Pace, others: Sequence[Pace]) -> bool:
     """Whether the others will have ended `free` items sooner without this shard's help. Nobody knows how much work is
     next: a long item, begun by the fastest of them when all before it are begun, should end before this shard ends one
     that it takes now."""
-    alike = [one for one in others if one.hands == mine.hands]
+    alike = [pace for pace in others if pace.hands == mine.hands]
     if not alike:
         return False
     seen = [mine, *alike]
-    longest, mean = max(one.longest for one in seen), sum(one.mean for one in seen) / len(seen)
-    begun = free * mean / sum(one.rate for one in alike)
-    return longest / mine.rate > begun + longest / max(one.rate for one in alike)
+    longest, mean = max(pace.longest for pace in seen), sum(pace.mean for pace in seen) / len(seen)
+    begun = free * mean / sum(pace.rate for pace in alike)
+    return longest / mine.rate > begun + longest / max(pace.rate for pace in alike)
 
 
 def share(mine: Pace | None, others: Sequence[Pace]) -> float:
     """Part of what is one shard's usual portion that a slow one takes: 1 of one that is as fast as the mean."""
-    rates = [one.rate for one in others if mine is not None and one.hands == mine.hands]
+    rates = [pace.rate for pace in others if mine is not None and pace.hands == mine.hands]
     if mine is None or not rates:
         return 1.0
     return min(1.0, mine.rate * (1 + len(rates)) / (mine.rate + sum(rates)))

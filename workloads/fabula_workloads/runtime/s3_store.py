@@ -18,38 +18,16 @@ from pathlib import Path
 from typing import Any, cast
 
 from botocore.config import Config
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-    IncompleteReadError,
-    NoCredentialsError,
-    NoRegionError,
-    PartialCredentialsError,
-    TokenRetrievalError,
-)
-from botocore.exceptions import ConnectionError as BotoConnectionError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from fabula_api.uri import S3
 from fabula_workloads.runtime.aws_session import new_session
-from fabula_workloads.runtime.failures import (
-    ConfigInvalid,
-    CredentialsRefused,
-    InputInvalid,
-    NotFound,
-    TryAgain,
-    WorkerError,
-    from_os_error,
-)
+from fabula_workloads.runtime.failures import NotFound, TryAgain, from_os_error
+from fabula_workloads.runtime.s3_errors import REFUSED, code_of, from_s3_error
 from fabula_workloads.runtime.store import Entry, checked_path
 
 _ATTEMPTS = 5
 _CONFLICTS = 8
-_NOT_THERE = frozenset({"NoSuchKey", "NoSuchBucket", "404", "NotFound"})
-_NO_PERMISSION = frozenset({"AccessDenied", "403", "Forbidden", "AllAccessDisabled", "AccountProblem"})
-_REFUSED = frozenset(
-    {"InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "TokenRefreshRequired", "401"}
-)
-_NO_SPACE = frozenset({"QuotaExceeded", "InsufficientStorage", "XMinioStorageFull", "507"})
 _TAKEN = frozenset({"PreconditionFailed", "412"})
 _TRANSFER_FAILED = {
     "RetriesExceededError": "was cut off in the middle again and again",
@@ -115,7 +93,7 @@ class S3Store:
                 try:
                     self._s3.put_object(Bucket=self._bucket, Key=key, Body=data, IfNoneMatch="*")
                 except ClientError as error:
-                    code = _code(error)
+                    code = code_of(error)
                     if code in _TAKEN:
                         # A retry of our own PUT whose answer was lost is refused too: what is there is then ours.
                         return self._lost_answer(error) and self.read(path) == data
@@ -198,12 +176,12 @@ class S3Store:
 
     def _explained(self, error: BotoCoreError | ClientError, path: str) -> BotoCoreError | ClientError:
         """An answer to HEAD has no body, so a 403 does not say whether keys are wrong or lack a right: a GET does."""
-        if not isinstance(error, ClientError) or error.operation_name != "HeadObject" or _code(error) != "403":
+        if not isinstance(error, ClientError) or error.operation_name != "HeadObject" or code_of(error) != "403":
             return error
         try:
             self._s3.get_object(Bucket=self._bucket, Key=self._key(path), Range="bytes=0-0")["Body"].close()
         except ClientError as said:
-            return said if _code(said) in _REFUSED else error
+            return said if code_of(said) in REFUSED else error
         except BotoCoreError:
             pass
         return error
@@ -266,47 +244,3 @@ def download_tree(uri: str, cache: Path) -> Path:
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return target
-
-
-def _code(error: ClientError) -> str:
-    return str(error.response.get("Error", {}).get("Code", ""))
-
-
-def from_s3_error(error: BotoCoreError | ClientError, uri: str, bucket: str) -> WorkerError:
-    """The named failure behind an S3 error on `uri`. Messages carry the error's code and no request detail."""
-    if isinstance(error, (NoCredentialsError, PartialCredentialsError, TokenRetrievalError)):
-        return CredentialsRefused(
-            f"{uri}: no credentials for S3 were found; give the pods a ServiceAccount with a role, or spec.secretRef"
-        )
-    if isinstance(error, NoRegionError):
-        return ConfigInvalid(f"{uri}: no AWS region is set; set AWS_REGION on the workers")
-    if isinstance(error, (BotoConnectionError, IncompleteReadError)):
-        return TryAgain(f"{uri} cannot be reached: {type(error).__name__}", "StoreUnavailable")
-    if not isinstance(error, ClientError):
-        kind = type(error).__name__
-        if kind in ("ParamValidationError", "InvalidS3AddressingStyleError", "UnsupportedS3ConfigurationError"):
-            return ConfigInvalid(f"{uri} is no valid S3 location: {kind}")
-        return TryAgain(f"{uri} cannot be reached: {kind}", "StoreUnavailable")
-    code = _code(error)
-    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-    if code == "NoSuchBucket":
-        return NotFound(uri, f"there is no bucket {bucket}")
-    if code in _NOT_THERE:
-        return NotFound(uri)
-    if code in _REFUSED:
-        return CredentialsRefused(
-            f"{uri}: the store refuses the credentials ({code}); correct them in the Secret that secretRef or the "
-            "installation names, or the identity of the ServiceAccount"
-        )
-    if code in _NO_PERMISSION or status == 403:
-        return CredentialsRefused(
-            f"{uri}: the credentials have no permission for this ({code}); allow reading, writing and listing",
-            "NoPermission",
-        )
-    if code in _NO_SPACE or status == 507:
-        return TryAgain(f"{uri} cannot be written: {code}. Free space or raise the quota.", "NoSpace")
-    if code in ("InvalidBucketName", "InvalidURI", "KeyTooLongError"):
-        return ConfigInvalid(f"{uri} is no valid S3 location: {code}")
-    if status is not None and 400 <= status < 500 and code not in ("SlowDown", "RequestTimeout", "TooManyRequests"):
-        return InputInvalid(f"{uri}: the store refuses the request ({code or status})")
-    return TryAgain(f"{uri}: the store answers {code or status}", "StoreUnavailable")

@@ -62,9 +62,9 @@ def verify(
     parts = [part for part in manifest.parts if not (but_pictures and is_picture(part))]
     for part in parts:
         if there.get(part.path) != part.size:
-            found = "is not there" if part.path not in there else f"has {there[part.path]} bytes"
+            what = "is not there" if part.path not in there else f"has {there[part.path]} bytes"
             raise InputInvalid(
-                f"{store.uri}/{part.path} {found}, but {part.size} were committed; it has changed", ALTERED
+                f"{store.uri}/{part.path} {what}, but {part.size} were committed; it has changed", ALTERED
             )
     if store.uri.startswith(FILE):
         _nothing_planted(store, manifest, there)
@@ -78,11 +78,11 @@ def verify(
             pass
 
 
-def require_hash(uri: str, part: Part, found: str) -> None:
+def require_hash(uri: str, part: Part, sha256: str) -> None:
     """Raise InputInvalid where a part's content is not what its manifest says."""
-    if found != part.sha256:
+    if sha256 != part.sha256:
         raise InputInvalid(
-            f"{uri} has changed since it was committed (SHA-256 {found[:12]}..., manifest {part.sha256[:12]}...)",
+            f"{uri} has changed since it was committed (SHA-256 {sha256[:12]}..., manifest {part.sha256[:12]}...)",
             ALTERED,
         )
 

@@ -12,19 +12,17 @@ faster ones will have ended sooner.
 from __future__ import annotations
 
 import json
-import math
 import threading
 import time
-import uuid
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Any
 
 from fabula_api.artifact import canonical_json
 from fabula_workloads.runtime.failures import NotFound
 from fabula_workloads.runtime.ledger import Ledger, item_path
 from fabula_workloads.runtime.pace import Beat, Pace, Stopwatch, faster_without, share
+from fabula_workloads.runtime.shares import Holder, in_order, portion
 from fabula_workloads.runtime.store import Store
 
 _FOLDER, _BEATS = "queue/claims", "queue/beats"
@@ -35,47 +33,6 @@ _NEAR_END = 4
 """Items left for each shard from which on paces count: one shard may be so many times slower than the others."""
 _MOST_HEARD = 32
 """Beats of others that are read at once."""
-
-
-@dataclass(frozen=True, slots=True)
-class Holder:
-    """Who claims: one start of one shard of a run."""
-
-    run: str
-    """Uid of the run: another one may work in the same folder at the same time."""
-    shards: int
-    shard: int
-    start: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
-
-    @property
-    def place(self) -> str:
-        """The shard, whichever of its starts: the one before is dead when the next begins."""
-        return f"{self.run}.{self.shards}.{self.shard}"
-
-    @property
-    def name(self) -> str:
-        """This start of it."""
-        return f"{self.place}.{self.start}"
-
-
-def in_order(items: Sequence[str], shard: int, shards: int) -> list[str]:
-    """The order in which a shard looks for work: its own share first, then the others' from their end.
-
-    So shards rarely reach for the same item, and `items` should begin with those that take longest.
-    """
-    own = list(items[shard::shards])
-    return own + [item for place, item in reversed(list(enumerate(items))) if place % shards != shard]
-
-
-def share_of(items: Sequence[str], me: Holder) -> frozenset[str]:
-    """What the shard does where all are equally fast."""
-    return frozenset(items[me.shard :: me.shards])
-
-
-def portion(free: int, shards: int, most: int, part: float = 1.0) -> int:
-    """How many items to take at once: near the end no more than the others need to have work as well. A slow shard
-    takes a `part` of that."""
-    return max(1, min(most, math.ceil(free * part / shards)))
 
 
 class WorkQueue:
@@ -226,8 +183,8 @@ class WorkQueue:
     def _hear(self) -> list[Pace]:
         """Paces of this run's other shards, but of those that are known to be dead."""
         names = sorted(entry.path.rsplit("/", 1)[1].removesuffix(".json") for entry in self._store.list(_BEATS))
-        ours, own = f"{self._me.run}.{self._me.shards}.", f"{self._me.place}."
-        others = [name for name in names if name.startswith(ours) and not name.startswith(own)]
+        ours, mine = f"{self._me.run}.{self._me.shards}.", f"{self._me.place}."
+        others = [name for name in names if name.startswith(ours) and not name.startswith(mine)]
         heard = []
         for name in others[:_MOST_HEARD]:
             if self._lives(name) and (pace := Beat.pace_in(self._beats[name][0])) is not None:
@@ -247,8 +204,8 @@ class WorkQueue:
 
     def _holder(self, item: str) -> str | None:
         """Who has the item's last claim; None where it was given back, or its claim was changed by hand."""
-        found = self._read(self._path(item, self._numbers[item]))
-        name = found.get("holder") if isinstance(found, dict) else None
+        claim = self._read(self._path(item, self._numbers[item]))
+        name = claim.get("holder") if isinstance(claim, dict) else None
         return name if isinstance(name, str) else None
 
     def _lives(self, name: str) -> bool:
@@ -295,13 +252,3 @@ class Heart:
         while not self._ended.wait(self._pause):
             with suppress(Exception):
                 self._beat()
-
-
-def counts_for(me: Holder, share: Set[str], item: str, by: str) -> bool:
-    """Whether this shard has to count an outcome, so that each is counted by one shard of the run.
-
-    `by` is the place of the shard that made it. What another run made, or this one with another number of shards,
-    counts for the shard in whose share it is.
-    """
-    ours = by.startswith(f"{me.run}.{me.shards}.")
-    return by == me.place if ours else item in share

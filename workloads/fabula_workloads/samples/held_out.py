@@ -33,7 +33,7 @@ def _lines(store: Store) -> list[dict[str, Any]]:
             f"samples.uri: the dataset {store.uri} has no {SPLIT}: it held nothing out; build it with a validation "
             "split, or name another"
         ) from None
-    found = []
+    records = []
     for number, line in enumerate(data.split(b"\n"), 1):
         if not line.strip():
             continue
@@ -43,8 +43,8 @@ def _lines(store: Store) -> list[dict[str, Any]]:
             record = None
         if not isinstance(record, dict) or not record.get("id"):
             raise InputInvalid(f"samples.uri: {store.uri}/{SPLIT} line {number} is no sample: an object with an id")
-        found.append(record)
-    return found
+        records.append(record)
+    return records
 
 
 def _found(store: Store, number: int, line: dict[str, Any], search: Search) -> FoundSample:

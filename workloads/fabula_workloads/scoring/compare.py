@@ -35,7 +35,7 @@ def read_table(path: Path) -> Table:
 
     Raises ValueError, naming file, row and column.
     """
-    found: Table = {}
+    table: Table = {}
     with path.open(newline="", encoding="utf-8") as lines:
         rows = csv.DictReader(lines)
         if _NAME not in (rows.fieldnames or ()):
@@ -44,10 +44,10 @@ def read_table(path: Path) -> Table:
         for number, row in enumerate(rows, 2):
             for name, (column, arm) in places.items():
                 cell = (row[name] or "").strip()
-                figures = found.setdefault(arm, {}).setdefault(column, {})
+                figures = table.setdefault(arm, {}).setdefault(column, {})
                 if cell and cell.lower() != "nan":
                     figures[row[_NAME]] = _number(cell, f"{path}: row {number}, column {name}")
-    return found
+    return table
 
 
 def merged(tables: Sequence[tuple[str, Table]]) -> Table:
@@ -71,8 +71,8 @@ def compared(table: Table, baseline: str | None = None) -> list[Line]:
     pairs = [(arm, column) for arm in table if arm != base for column in table[arm] if column in table[base]]
     if not pairs:
         raise ValueError(f"no column of {', '.join(arm for arm in table if arm != base)} is among those of {base}")
-    found = corrected([compare(table[arm][column], table[base][column]) for arm, column in pairs])
-    return [_line(table, arm, base, column, paired) for (arm, column), paired in zip(pairs, found, strict=True)]
+    corrections = corrected([compare(table[arm][column], table[base][column]) for arm, column in pairs])
+    return [_line(table, arm, base, column, paired) for (arm, column), paired in zip(pairs, corrections, strict=True)]
 
 
 def _line(table: Table, arm: str, base: str, column: str, paired: Paired) -> Line:

@@ -95,12 +95,12 @@ def _found(
     answers: list[GivenAnswer] = []
     pictures: dict[str, list[Path]] = {}
     for folder in paths:
-        found = parts.answer_files(folder, parts.answers.from_file)
+        given = parts.answer_files(folder, parts.answers.from_file)
         taken = set(arms_in(answers))
-        if twice := taken & set(arms_in(found.answers)):
+        if twice := taken & set(arms_in(given.answers)):
             raise ValueError(f"{folder}: arm {min(twice)} is there twice; rename one of the folders")
-        answers += found.answers
-        pictures |= found.pictures
+        answers += given.answers
+        pictures |= given.pictures
     return answers, pictures, {}
 
 
@@ -114,8 +114,8 @@ def files_of(scored: Scored, name: str) -> Iterator[tuple[str, str]]:
     settings = dict(scored.settings)
     told = Told(evaluation, known, shown, recipe=scored.recipe)
     yield "report.html", page(told, name=name, lineage=[], settings=settings, parts=scored.parts.report)
-    found = document(evaluation, [], settings)
-    yield "report.json", json.dumps(found, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
+    report = document(evaluation, [], settings)
+    yield "report.json", json.dumps(report, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
     yield "results.csv", results_csv(evaluation)
     for profile in evaluation.profiles:
         suffix = "" if profile == evaluation.profile else f"-{profile}"
@@ -135,8 +135,8 @@ def _measures(wishes: Wishes, with_references: bool) -> Measures:
     if lacking := [name for name in wishes.metrics if name in given and given[name] is None]:
         raise ValueError(f"the metric {lacking[0]} needs a model or data set: see --help for the option that names it")
     # What a recipe measures over a whole evaluation, it holds against its samples, which files need not have.
-    own = {name for name, metric in known.items() if "/" in name and metric.over == "evaluation"}
-    by_samples = set[str]() if with_references else own
+    over_evaluation = {name for name, metric in known.items() if "/" in name and metric.over == "evaluation"}
+    by_samples = set[str]() if with_references else over_evaluation
     if beyond := [name for name in wishes.metrics if name in by_samples]:
         raise ValueError(f"the metric {beyond[0]} reads the samples with their references: it needs an EvalRun")
     usual = [name for name in default_metrics(wishes.recipe) if name not in given and name not in by_samples]
@@ -169,7 +169,7 @@ def _computed(
     wishes: Wishes,
     parts: EvaluationParts,
 ) -> list[Computed]:
-    found = []
+    computed = []
     for metric in design.metrics():
         profiles = [profile for profile in design.measures.profiles if profile in metric.definitions]
         if metric.over != "evaluation" or not profiles:
@@ -183,8 +183,8 @@ def _computed(
         )  # fmt: skip
         measure = function_of(metric, profiles[0])
         with brought(label(metric, profiles[0])):
-            found.append(measure(given))
-    return found
+            computed.append(measure(given))
+    return computed
 
 
 def _training_texts(path: Path | None) -> Iterator[str]:

@@ -18,8 +18,9 @@ from fabula_workloads.recipe_parts import parts_of
 from fabula_workloads.recipe_parts.evaluation import evaluation_of
 from fabula_workloads.runtime.context import StageContext, StageResult
 from fabula_workloads.runtime.outcomes import Outcomes
+from fabula_workloads.runtime.shares import Holder, counts_for, share_of
 from fabula_workloads.runtime.store import Store
-from fabula_workloads.runtime.work_queue import LEASE_SECONDS, Heart, Holder, WorkQueue, counts_for, share_of
+from fabula_workloads.runtime.work_queue import LEASE_SECONDS, Heart, WorkQueue
 from fabula_workloads.samples.sample_set import read_sample_set
 from fabula_workloads.stages.answers import AnswerOutcome
 from fabula_workloads.stages.origins import keep_origin
@@ -85,8 +86,8 @@ class _Made:
     def __init__(self, context: StageContext, me: Holder, share: Set[str], done: Set[str]) -> None:
         self._context, self._me, self._share = context, me, share
         self._ledger = Outcomes(context.store, AnswerOutcome)
-        found = self._ledger.items(done)
-        self._outcomes = {key: outcome for key, outcome in found if counts_for(me, share, key, outcome.by)}
+        finished = self._ledger.items(done)
+        self._outcomes = {key: outcome for key, outcome in finished if counts_for(me, share, key, outcome.by)}
         self._report()
 
     def add(self, key: str, outcome: AnswerOutcome) -> None:

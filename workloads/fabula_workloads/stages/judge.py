@@ -48,12 +48,12 @@ def run(context: StageContext, clock: Clock | None = None) -> StageResult:
     select, chosen = context.open_artifact("select", "sample-set")
     folder = context.fetch_artifact(select, chosen)
     asked = asked_of(context, spec, judge, chosen)
-    every = {one.id: one for one in questions(spec, judge, asked)}
-    own = own_items(list(every), context.shard, context.config.shards)
+    every = {question.id: question for question in questions(spec, judge, asked)}
+    mine = own_items(list(every), context.shard, context.config.shards)
     ledger = Outcomes(context.store, VerdictOutcome)
     known = ledger.ids()
-    finished = {key: outcome for key in own if key in known and (outcome := ledger.get(key)) is not None}
-    pending = [every[key] for key in own if key not in finished]
+    finished = {key: outcome for key in mine if key in known and (outcome := ledger.get(key)) is not None}
+    pending = [every[key] for key in mine if key not in finished]
     asker, usage, refusals = _asker(context, spec, judge, folder, asked.content, pending, finished, clock)
     tally = Counter(outcome.counted_as(VERDICT) for outcome in finished.values())
 
@@ -67,7 +67,7 @@ def run(context: StageContext, clock: Clock | None = None) -> StageResult:
 
     def report() -> None:
         failed = tally.total() - tally[f"{VERDICT}/ok"]
-        context.reporter.update(done=tally.total(), total=len(own), failed=failed, counts=counts())
+        context.reporter.update(done=tally.total(), total=len(mine), failed=failed, counts=counts())
 
     report()  # with what earlier starts spent, by which the operator divides the budget
     over = False
@@ -84,15 +84,15 @@ def run(context: StageContext, clock: Clock | None = None) -> StageResult:
         raise
     except BudgetReached:
         over = True
-    left, final = len(own) - tally.total(), counts()
+    left, final = len(mine) - tally.total(), counts()
     if left and not over:
         context.check_stop()
     if left:
         final[left_of("judge", BUDGET_REACHED)] = float(left)
-        message = f"{left} of this shard's {len(own)} questions were left: the next call could pass the budget"
+        message = f"{left} of this shard's {len(mine)} questions were left: the next call could pass the budget"
         context.reporter.tell(StageCondition(reason=BUDGET_REACHED, message=message))
         context.reporter.update(counts=final)
-    _log.info("%d questions in this shard, %d asked now, %d left", len(own), len(pending) - left, left)
+    _log.info("%d questions in this shard, %d asked now, %d left", len(mine), len(pending) - left, left)
     return StageResult(counts=final)
 
 
@@ -107,15 +107,19 @@ def asked_of(context: StageContext, spec: EvalRunSpec, judge: Judge, chosen: Man
         for answer in read_answers(context, spec, arm, samples)
     }
     # A rubric of the run's own takes the place of the recipe's.
-    own = None if judge.rubric in {one.name for one in spec.rubrics} else parts.own_questions.get(judge.rubric)
-    return Asked(samples, answers, parts.answers.blind, {part.path: part.sha256 for part in chosen.parts}, own)
+    replaced = judge.rubric in {rubric.name for rubric in spec.rubrics}
+    own_questions = None if replaced else parts.own_questions.get(judge.rubric)
+    content = {part.path: part.sha256 for part in chosen.parts}
+    return Asked(samples, answers, parts.answers.blind, content, own_questions)
 
 
 def _spec(context: StageContext) -> tuple[EvalRunSpec, Judge]:
     spec = context.spec_of(EvalRunSpec)
-    judge = next((one for one in spec.judges if one.name == context.config.arm), None)
+    judge = next((judge for judge in spec.judges if judge.name == context.config.arm), None)
     if judge is None:
-        raise ConfigInvalid(f"there is no judge {context.config.arm!r}; there are {[one.name for one in spec.judges]}")
+        raise ConfigInvalid(
+            f"there is no judge {context.config.arm!r}; there are {[judge.name for judge in spec.judges]}"
+        )
     return spec, judge
 
 
@@ -129,7 +133,7 @@ def _asker(
     finished: Mapping[str, VerdictOutcome],
     clock: Clock | None,
 ) -> tuple[Asker, Usage, Refusals | None]:
-    field, to_do = f"judges[{judge.name}]", {one.id for one in pending}
+    field, to_do = f"judges[{judge.name}]", {question.id for question in pending}
     price, provider = known_price(judge.model, spec.prices, spec.budget.usd), _provider(judge, field)
     caller = open_caller(
         context,

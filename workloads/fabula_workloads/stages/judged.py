@@ -22,8 +22,8 @@ from fabula_workloads.text.words import num_words
 
 def read_judges(context: StageContext, spec: EvalRunSpec) -> Judged:
     """The figures of the run's judges; those of questions that the budget left are missing, and are counted."""
-    found = [_figures(context, spec, judge) for judge in spec.judges]
-    return Judged(found, agreements(found, _people(context, spec)))
+    judges = [_figures(context, spec, judge) for judge in spec.judges]
+    return Judged(judges, agreements(judges, _people(context, spec)))
 
 
 def _figures(context: StageContext, spec: EvalRunSpec, judge: Judge) -> JudgeFigures:
@@ -32,20 +32,22 @@ def _figures(context: StageContext, spec: EvalRunSpec, judge: Judge) -> JudgeFig
     every = questions(spec, judge, asked)
     ledger = Outcomes(context.open_input(f"judge/{judge.name}"), VerdictOutcome)
     known = ledger.ids()
-    outcomes = dict(ledger.items(one.id for one in every if one.id in known))
+    outcomes = dict(ledger.items(question.id for question in every if question.id in known))
     words: dict[Key, int] = {key: num_words(asked.blind(text)) for key, text in asked.answers.items() if text}
-    real = [one for one in every if not one.probe]
+    real = [question for question in every if not question.probe]
     usages = [outcome.usage for outcome in outcomes.values()]
-    ballots = [ballot for one in every if one.id in outcomes for ballot in _ballots(one, outcomes[one.id])]
+    ballots = [
+        ballot for question in every if question.id in outcomes for ballot in _ballots(question, outcomes[question.id])
+    ]
     return judge_figures(
         judge.name,
         rubric_of(spec, judge),
-        ballots if asked.own is None else asked.own.read(ballots),
+        ballots if asked.own_questions is None else asked.own_questions.read(ballots),
         pairs_of(spec, judge),
         judged_arms(spec, judge),
         words,
-        unread=sum(not outcomes[one.id].ok for one in real if one.id in outcomes),
-        left=sum(one.id not in outcomes for one in every),
+        unread=sum(not outcomes[question.id].ok for question in real if question.id in outcomes),
+        left=sum(question.id not in outcomes for question in every),
         usd=sum(usage.usd for usage in usages),
         calls=sum(usage.calls for usage in usages),
     )
@@ -54,9 +56,9 @@ def _figures(context: StageContext, spec: EvalRunSpec, judge: Judge) -> JudgeFig
 def _ballots(question: Question, outcome: VerdictOutcome) -> list[Ballot]:
     return [
         Ballot(
-            question.sample, question.seed, one.shown, one.marks, one.attempt, one.reason, question.probe,
+            question.sample, question.seed, kept.shown, kept.marks, kept.attempt, kept.reason, question.probe,
         )
-        for one in outcome.ballots
+        for kept in outcome.ballots
     ]  # fmt: skip
 
 

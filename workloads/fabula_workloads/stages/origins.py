@@ -70,21 +70,21 @@ def _card(store: Store, manifest: Manifest) -> str:
 
 def read_origins(context: StageContext, spec: EvalRunSpec) -> dict[str, list[Origin]]:
     """The origins of each arm's answers; none of those from before origins were kept. Raises InputInvalid."""
-    found: dict[str, list[Origin]] = {}
+    origins: dict[str, list[Origin]] = {}
     for arm in spec.arms:
         store = context.open_input(f"infer/{arm.name}")
         for entry in sorted(store.list(ORIGINS), key=lambda entry: entry.path):
             try:
-                found.setdefault(arm.name, []).append(Origin.model_validate_json(store.read(entry.path)))
+                origins.setdefault(arm.name, []).append(Origin.model_validate_json(store.read(entry.path)))
             except ValidationError as error:
                 raise InputInvalid(f"{store.uri}/{entry.path} cannot be read: {error}") from error
-    return found
+    return origins
 
 
 def behind(origins: Mapping[str, Sequence[Origin]]) -> list[Lineage]:
     """What all arms were given, once each, under the arm's name."""
     told = (
-        made.replace(name=f"{arm}: {made.name}") for arm, found in origins.items() for origin in found
+        made.replace(name=f"{arm}: {made.name}") for arm, of_arm in origins.items() for origin in of_arm
         for made in origin.lineage
     )  # fmt: skip
     return list({(made.name, made.uri, made.digest): made for made in told}.values())

@@ -28,32 +28,32 @@ def run(context: StageContext) -> StageResult:
     wanted = unresolved(context.config.spec)
     digests: dict[str, str] = {}
     known: dict[str, str] = {}
-    for one in wanted:
+    for external in wanted:
         context.check_stop()
-        same = one.source.model_dump_json()
+        same = external.source.model_dump_json()
         if same not in known:
-            known[same] = _digest(context, one)
-            _log.info("%s is %s", one.field, known[same])
-        digests[one.name] = known[same]
+            known[same] = _digest(context, external)
+            _log.info("%s is %s", external.field, known[same])
+        digests[external.name] = known[same]
         context.reporter.update(done=len(digests), total=len(wanted))
     return StageResult(counts={"input/ok": float(len(digests))}, digests=digests)
 
 
-def _digest(context: StageContext, one: External) -> str:
-    source = one.source
+def _digest(context: StageContext, external: External) -> str:
+    source = external.source
     if isinstance(source, ModelSource) and source.uri is None:
-        return hub_commit(source, one.field)
+        return hub_commit(source, external.field)
     uri = context.resolve(source.uri or "")
     if not isinstance(source, ModelSource | HumanVerdicts):
         try:
-            return _artifact(uri, *KINDS[one.made_by or "FineTuneRun"])
+            return _artifact(uri, *KINDS[external.made_by or "FineTuneRun"])
         except InputInvalid as error:
-            raise InputInvalid(f"{one.field}.uri: {error.message}") from error
+            raise InputInvalid(f"{external.field}.uri: {error.message}") from error
     try:
         return content_digest(uri, context.cache, context.check_stop)
     except NotFound as error:
         what = "model folder" if isinstance(source, ModelSource) else "folder with files"
-        raise InputInvalid(f"{one.field}.uri: there is no {what} at {error.uri}") from error
+        raise InputInvalid(f"{external.field}.uri: there is no {what} at {error.uri}") from error
 
 
 def _artifact(uri: str, *kinds: str) -> str:

@@ -77,7 +77,9 @@ def _score(context: StageContext, spec: EvalRunSpec, trackers: Trackers) -> Stag
         evaluation = evaluate(spec, answers, computed, parts.answers)
         context.check_stop()
         context.reporter.update(done=len(spec.metrics), total=len(spec.metrics))
-        gates = [(gate, judged_gate(gate, judged, evaluation.baseline) or found) for gate, found in evaluation.gates]
+        gates = [
+            (gate, judged_gate(gate, judged, evaluation.baseline) or outcome) for gate, outcome in evaluation.gates
+        ]
         evaluation = replace(evaluation, gates=gates)
         result = _commit(context, spec, evaluation, judged, pictures, by_id, parts)
         trackers.log({"step": 0, **tracked_figures(evaluation, judged)})
@@ -104,7 +106,7 @@ def _computed(
 
     learned = partial(_training_texts, context, parts_of(spec.recipe)) if spec.training_set else None
     known = metrics_of(spec.recipe)
-    found: list[Computed] = []
+    computed: list[Computed] = []
     for metric in (known[name] for name in dict.fromkeys(spec.metrics)):
         profiles = [profile for profile in dict.fromkeys(spec.profiles) if profile in metric.definitions]
         if metric.over == "evaluation" and profiles:
@@ -113,8 +115,8 @@ def _computed(
                 spec, profiles, answers, pictures, samples, parts.answers, model, context.check_stop, learned, points
             )
             with brought(label(metric, profiles[0])):
-                found.append(measure(given))
-    return found
+                computed.append(measure(given))
+    return computed
 
 
 def _training_texts(context: StageContext, parts: RecipeParts) -> Iterator[str]:
@@ -151,10 +153,10 @@ def _commit(
     told = Told(evaluation, samples, thumbnails, judged, spec, recipe=spec.recipe)
     shown = [*lineage, *behind(origins)]
     html = page(told, name=context.config.run.name, lineage=shown, settings=settings, parts=parts.report)
-    found = document(evaluation, shown, settings) | ({"judges": judges_document(judged)} if judged.judges else {})
+    report = document(evaluation, shown, settings) | ({"judges": judges_document(judged)} if judged.judges else {})
     files = {
         "report.html": html,
-        "report.json": json.dumps(found, ensure_ascii=False, indent=1, allow_nan=False) + "\n",
+        "report.json": json.dumps(report, ensure_ascii=False, indent=1, allow_nan=False) + "\n",
     }
     files["results.csv"] = results_csv(evaluation)
     for profile in evaluation.profiles:
@@ -190,7 +192,7 @@ def _cards(
 ) -> dict[str, bytes]:
     """The card of each arm that was tuned, with its figures."""
     cards = {arm: next((origin.card for origin in made if origin.card), "") for arm, made in origins.items()}
-    found: dict[str, bytes] = {}
+    written: dict[str, bytes] = {}
     for arm, card in cards.items():
         if not card:
             continue
@@ -201,8 +203,8 @@ def _cards(
         except (ValueError, YAMLError) as error:
             _log.warning("arm %s: its adapter's README.md is no model card, so none is written: %s", arm, error)
             continue
-        found[f"cards/{arm}.md"] = text.encode()
-    return found
+        written[f"cards/{arm}.md"] = text.encode()
+    return written
 
 
 def _made_with(spec: EvalRunSpec, origins: Iterable[Origin]) -> dict[str, str | int | float | bool]:

@@ -102,7 +102,7 @@ def _commit(
 def _contents(samples: Sequence[FoundSample]) -> list[tuple[str, bytes | Path]]:
     """The parts of the samples: their files, and the lines of samples.jsonl."""
     files = [file for sample in samples for file in sample.files]
-    records = (one.record.model_dump(mode="json", exclude_defaults=True) for one in samples)
+    records = (sample.record.model_dump(mode="json", exclude_defaults=True) for sample in samples)
     lines = "".join(f"{json.dumps(record, ensure_ascii=False)}\n" for record in records)
     return [*files, (LINES, lines.encode())]
 

@@ -55,9 +55,9 @@ class Teller:
         of an evaluation's sample give its answer. Raises UnfitFile, and what the engine raises.
         """
         self._told += 1
-        own = self._scratch / str(self._told)
-        own.mkdir()
-        shown = self._parts.told_from(files, own)
+        folder = self._scratch / str(self._told)
+        folder.mkdir()
+        shown = self._parts.told_from(files, folder)
         asked = prompt or shown.prompt or self._parts.inference_prompt()
         request = Request(sample, seed, shown.pictures, f"{asked}\n\n{wish}" if wish else asked)
         with memory_named():

@@ -165,8 +165,8 @@ def _model(text: str, root: str | None) -> Path:
             return _stored(resolve_uri(text, root))
         except NotFound:
             pass
-    if found := _OF_THE_HUB.fullmatch(text):
-        source = ModelSource(name=found["name"], revision=found["revision"])
+    if match := _OF_THE_HUB.fullmatch(text):
+        source = ModelSource(name=match["name"], revision=match["revision"])
         try:
             return Path(from_hub(source, "--model", _hub_cache(), None))
         except InputInvalid as error:

@@ -25,7 +25,7 @@ class Labelled:
 
 def labelled(line: str) -> Labelled | None:
     """The label at the start of a line, and the rest of it; None where it opens no turn."""
-    if (found := _LABEL.fullmatch(line)) is None:
+    if (match := _LABEL.fullmatch(line)) is None:
         return None
-    speaker, colon, space, text = found.groups()
+    speaker, colon, space, text = match.groups()
     return Labelled(speaker, text, speaker[8] != "0" and (colon == "：" or bool(space) or not text))

@@ -24,6 +24,6 @@ def without_control_tokens(text: str) -> str:
 
     A transcript that holds one would open a turn or ask for a picture where there is none.
     """
-    while (plain := _CONTROL.sub(lambda found: found[1].strip("|/"), text)) != text:
+    while (plain := _CONTROL.sub(lambda bracketed: bracketed[1].strip("|/"), text)) != text:
         text = plain
     return text

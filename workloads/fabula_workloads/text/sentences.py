@@ -36,7 +36,7 @@ def passages(text: str, size: int) -> list[str]:
 def _last_cut(text: str, size: int) -> int:
     """Where to cut, from 1 to `size`. One character more is looked at, which may be the white space to cut at."""
     head = text[: size + 1]
-    if ends := [end for found in _END.finditer(head) if (end := min(found.end(), size)) > 0]:
+    if ends := [end for match in _END.finditer(head) if (end := min(match.end(), size)) > 0]:
         return ends[-1]
     if (space := head.rstrip().rfind(" ")) > 0:
         return space

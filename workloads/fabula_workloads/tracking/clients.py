@@ -70,8 +70,8 @@ class MLflow:
         if experiment is None:
             return None
         wanted = f"tags.`{RUN_TAG}` = '{self._about.run.uid}'"
-        found = client.search_runs([experiment.experiment_id], filter_string=wanted, max_results=1)
-        return str(found[0].info.run_id) if found else None
+        runs = client.search_runs([experiment.experiment_id], filter_string=wanted, max_results=1)
+        return str(runs[0].info.run_id) if runs else None
 
     def _experiment_id(self, client: Any) -> str:
         experiment = client.get_experiment_by_name(self._experiment)

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 from fabula_workloads.metrics.bootstrap import Estimate, estimate
 from fabula_workloads.metrics.statistics.effect import ALPHA, samples_needed, standardized
-from fabula_workloads.metrics.statistics.many import holm
 from fabula_workloads.metrics.statistics.permutation import sign_flip_p
 
 
@@ -41,7 +40,22 @@ def compare(ours: Mapping[str, float], theirs: Mapping[str, float], seed: int = 
     return Paired(estimate(differences, seed), sign_flip_p(differences, seed), effect, samples_needed(effect))
 
 
-def corrected(found: Sequence[Paired]) -> list[Paired]:
+def corrected(comparisons: Sequence[Paired]) -> list[Paired]:
     """The same with p-values adjusted for each other."""
-    adjusted = holm([one.p_value for one in found])
-    return [replace(one, adjusted=value) for one, value in zip(found, adjusted, strict=True)]
+    adjusted = holm([comparison.p_value for comparison in comparisons])
+    return [replace(comparison, adjusted=value) for comparison, value in zip(comparisons, adjusted, strict=True)]
+
+
+def holm(p_values: Sequence[float | None]) -> list[float | None]:
+    """The p-values adjusted for how many there are, so that the chance of any false alarm stays where it is.
+
+    Holm's step-down method (1979), which holds however the comparisons hang together. What is None stays so, and does
+    not count.
+    """
+    known = [(value, place) for place, value in enumerate(p_values) if value is not None]
+    adjusted: list[float | None] = [None] * len(p_values)
+    highest = 0.0
+    for rank, (value, place) in enumerate(sorted(known)):
+        highest = max(highest, min(1.0, (len(known) - rank) * value))
+        adjusted[place] = highest
+    return adjusted

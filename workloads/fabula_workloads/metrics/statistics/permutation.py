@@ -33,11 +33,11 @@ def sign_flip_p(differences: Sequence[float], seed: int = 0) -> float | None:
         return float(_as_large(data, _all_signs(len(data)), least) / 2 ** len(data))
     generator = np.random.default_rng(seed)
     rows = max(1, _BLOCK // len(data))
-    found = sum(
+    as_large = sum(
         _as_large(data, generator.integers(0, 2, (min(rows, RESAMPLES - start), len(data)), dtype=np.int8), least)
         for start in range(0, RESAMPLES, rows)
     )
-    return (found + 1) / (RESAMPLES + 1)
+    return (as_large + 1) / (RESAMPLES + 1)
 
 
 def _as_large(data: npt.NDArray[np.float64], turned: npt.NDArray[np.int8], least: float) -> int:

@@ -33,8 +33,8 @@ def handed_over(processor: Any, picture: Image.Image) -> Image.Image:
     from qwen_vl_utils.vision_process import fetch_image
 
     asked = {"image": picture, "min_pixels": least, "max_pixels": most}
-    found: Image.Image = fetch_image(asked, image_patch_size=seen.patch_size)
-    return found
+    fetched: Image.Image = fetch_image(asked, image_patch_size=seen.patch_size)
+    return fetched
 
 
 def encode(processor: Any, prompt: str, answer_ids: Sequence[int], pictures: Sequence[Image.Image]) -> Encoded:

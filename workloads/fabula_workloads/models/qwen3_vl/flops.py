@@ -46,9 +46,13 @@ class ModelFlops:
         hidden, inner = text["hidden_size"], text["intermediate_size"]
         heads, shared, width = text["num_attention_heads"], text["num_key_value_heads"], text["head_dim"]
         attention = 2 * hidden * heads * width + 2 * hidden * shared * width
-        own, own_inner, merged = vision["hidden_size"], vision["intermediate_size"], vision["spatial_merge_size"] ** 2
+        tower, tower_inner, merged = (
+            vision["hidden_size"],
+            vision["intermediate_size"],
+            vision["spatial_merge_size"] ** 2,
+        )
         patch = vision.get("in_channels", 3) * vision["temporal_patch_size"] * vision["patch_size"] ** 2
-        joined = own * merged
+        joined = tower * merged
         mergers = 1 + len(vision["deepstack_visual_indexes"])
         return cls(
             layers=text["num_hidden_layers"],
@@ -56,9 +60,9 @@ class ModelFlops:
             lora=lora,
             attention_width=heads * width,
             head=hidden * text["vocab_size"],
-            vision=patch * own + vision["depth"] * (4 * own * own + 2 * own * own_inner),
+            vision=patch * tower + vision["depth"] * (4 * tower * tower + 2 * tower * tower_inner),
             vision_depth=vision["depth"],
-            vision_width=own,
+            vision_width=tower,
             merger=mergers * (joined * joined + joined * vision["out_hidden_size"]),
             merged=merged,
             full=full,
@@ -73,8 +77,8 @@ class ModelFlops:
         """Of products with weights. The vision tower is frozen and first, so nothing flows back through it."""
         patches = sum(time * height * width for time, height, width in grids)
         seen = _FORWARD * patches * (self.vision + self.merger / self.merged)
-        own = _TRAINED if self.full else _FROZEN
-        return (own * self.language + _TRAINED * self.lora) * tokens + own * self.head * labelled + seen
+        passes = _TRAINED if self.full else _FROZEN
+        return (passes * self.language + _TRAINED * self.lora) * tokens + passes * self.head * labelled + seen
 
     def attention(self, lengths: Sequence[int]) -> float:
         """Of causal attention: two products of length x length x width a layer, half of each; backward twice that."""

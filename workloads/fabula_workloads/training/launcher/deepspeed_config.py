@@ -78,10 +78,10 @@ def _casts(spec: FineTuneRunSpec) -> bool:
 def problems(config: dict[str, Any], spec: FineTuneRunSpec) -> list[str]:
     """What the spec asks for and `config` would not do: field, both values, and what to change. Empty when nothing."""
     training = spec.training
-    found: list[str] = []
+    unmet: list[str] = []
     clipping = config.get("gradient_clipping", 0)
     if clipping != training.max_grad_norm:
-        found.append(
+        unmet.append(
             f"training.maxGradNorm is {training.max_grad_norm:g}, but the DeepSpeed config has "
             f"gradient_clipping {clipping!r}: set it to {training.max_grad_norm:g}"
         )
@@ -89,47 +89,47 @@ def problems(config: dict[str, Any], spec: FineTuneRunSpec) -> list[str]:
     micro, accumulation = config.get("train_micro_batch_size_per_gpu"), config.get("gradient_accumulation_steps")
     wanted = (training.per_device_batch_size, training.gradient_accumulation_steps)
     if (micro, accumulation) != wanted:
-        found.append(
+        unmet.append(
             f"training asks for batches of {wanted[0]} with {wanted[1]} accumulations, but the DeepSpeed config has "
             f"train_micro_batch_size_per_gpu {micro!r} and gradient_accumulation_steps {accumulation!r}"
         )
     elif config.get("train_batch_size") != wanted[0] * wanted[1] * world_size:
-        found.append(
+        unmet.append(
             f"train_batch_size is {config.get('train_batch_size')!r}, but {wanted[0]} x {wanted[1]} accumulations x "
             f"{world_size} ranks is {wanted[0] * wanted[1] * world_size}"
         )
     bf16, fp16 = (bool(config.get(name, {}).get("enabled")) for name in ("bf16", "fp16"))
     if bf16 != _casts(spec) or fp16:
         update = f" and lora.precision {spec.lora.precision}" if spec.lora.precision else ""
-        found.append(
+        unmet.append(
             f"training.precision is {training.precision}{update}, but the DeepSpeed config has bf16 {bf16} and fp16 "
             f"{fp16}: set bf16 to {_casts(spec)} and fp16 to False"
         )
     if training.precision == "bf16":
         accumulated, sent = config.get("data_types", {}).get("grad_accum_dtype"), config.get("communication_data_type")
         if (accumulated, sent) != ("fp32", "fp32"):
-            found.append(
+            unmet.append(
                 f"training.precision is bf16, whose gradients are added up in fp32, but the DeepSpeed config has "
                 f"data_types.grad_accum_dtype {accumulated!r} and communication_data_type {sent!r}: set both to fp32"
             )
     zero = config.get("zero_optimization", {})
     stage = zero.get("stage")
     if stage != spec.deepspeed.stage:
-        found.append(
+        unmet.append(
             f"deepspeed.stage is {spec.deepspeed.stage}, but the config's zero_optimization.stage is {stage!r}"
         )
     within = spec.topology.gpus_per_node if spec.deepspeed.within_node else 1
     if zero.get("zero_hpz_partition_size", 1) != within:
-        found.append(
+        unmet.append(
             f"deepspeed.withinNode is {str(spec.deepspeed.within_node).lower()}, but the config's "
             f"zero_hpz_partition_size is {zero.get('zero_hpz_partition_size')!r}: set it to {within}"
         )
     offload = spec.deepspeed.offload
     if offload == "all" and stage != 3:
-        found.append("deepspeed.offload is all, but only stage 3 moves weights; use offload optimizer, or stage 3")
+        unmet.append("deepspeed.offload is all, but only stage 3 moves weights; use offload optimizer, or stage 3")
     for name, wanted_there in (("offload_optimizer", offload != "none"), ("offload_param", offload == "all")):
         if (zero.get(name, {}).get("device", "none") != "none") != wanted_there:
-            found.append(
+            unmet.append(
                 f"deepspeed.offload is {offload}, but the config's zero_optimization.{name} is {zero.get(name)!r}"
             )
-    return found
+    return unmet

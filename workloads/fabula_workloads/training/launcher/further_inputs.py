@@ -21,26 +21,26 @@ _OF_EVERY_RUN = ("dataset", "model")
 
 def further_inputs(context: StageContext, spec: FineTuneRunSpec) -> dict[str, Path]:
     """Local folders of them by input, compared with what the run was given. Raises InputInvalid."""
-    return {one.input: _folder(context, one) for one in _further(spec)}
+    return {further.input: _folder(context, further) for further in _further(spec)}
 
 
 def further_lineage(context: StageContext, spec: FineTuneRunSpec) -> Iterator[Lineage]:
     """The same for the record."""
-    for one in _further(spec):
-        if isinstance(one.source, ModelSource):
-            uri = context.resolve(one.source.uri) if one.source.uri else one.source.name or ""
-            yield Lineage(name=one.name, uri=uri, digest=context.given(one.input))
+    for further in _further(spec):
+        if isinstance(further.source, ModelSource):
+            uri = context.resolve(further.source.uri) if further.source.uri else further.source.name or ""
+            yield Lineage(name=further.name, uri=uri, digest=context.given(further.input))
         else:
-            uri = context.resolve(context.config.input(one.input).uri)
-            yield Lineage(name=one.name, uri=uri, digest=require_manifest(open_store(uri)).digest)
+            uri = context.resolve(context.config.input(further.input).uri)
+            yield Lineage(name=further.name, uri=uri, digest=require_manifest(open_store(uri)).digest)
 
 
 def _further(spec: FineTuneRunSpec) -> Iterator[External]:
-    return (one for one in externals(spec) if one.input not in _OF_EVERY_RUN)
+    return (external for external in externals(spec) if external.input not in _OF_EVERY_RUN)
 
 
-def _folder(context: StageContext, one: External) -> Path:
-    if isinstance(one.source, ModelSource):
-        return model_folder(context, one.source, one.field, one.input)
-    store, manifest = context.open_artifact(one.input, *KINDS[one.made_by or "FineTuneRun"])
+def _folder(context: StageContext, further: External) -> Path:
+    if isinstance(further.source, ModelSource):
+        return model_folder(context, further.source, further.field, further.input)
+    store, manifest = context.open_artifact(further.input, *KINDS[further.made_by or "FineTuneRun"])
     return context.fetch_artifact(store, manifest)

@@ -153,7 +153,7 @@ class Group:
 
     def first_failure(self) -> RankFailure:
         """Why the group failed: the rank that began it."""
-        left = [found for rank in self._ranks if (found := RankFailure.read(self._job.failure_file(rank)))]
+        left = [told for rank in self._ranks if (told := RankFailure.read(self._job.failure_file(rank)))]
         spoken = {failure.rank for failure in left}
         with contextlib.suppress(OSError, ValueError):
             verdict = json.loads(self._verdict.read_text())

@@ -74,15 +74,15 @@ def model_card(
 
 def _settings(spec: FineTuneRunSpec, steps: int) -> list[str]:
     training, lora = spec.training, spec.lora
-    found: dict[str, object] = {"steps": steps}
+    rows: dict[str, object] = {"steps": steps}
     if training.method == "lora":
-        found |= {
+        rows |= {
             "rank, alpha, dropout": f"{lora.rank}, {lora.alpha}, {lora.dropout:g}",
             "layers": ", ".join(lora.target_modules),
             "base held in": lora.quantization,
             **({"update computed in": lora.precision} if lora.precision else {}),
         }
-    found |= {
+    rows |= {
         "learning rate": f"{training.learning_rate:g}",
         "epochs": f"{training.epochs:g}",
         "batch of a rank, accumulation": f"{training.per_device_batch_size}, {training.gradient_accumulation_steps}",
@@ -91,7 +91,7 @@ def _settings(spec: FineTuneRunSpec, steps: int) -> list[str]:
         "precision": training.precision,
         "seed": training.seed,
     }
-    return [f"| {name} | {value} |" for name, value in found.items()]
+    return [f"| {name} | {value} |" for name, value in rows.items()]
 
 
 def _thinned(curve: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -133,12 +133,12 @@ def _other_run(checkpoint: Manifest, spec: FineTuneRunSpec, base_digest: str) ->
     batch = told.global_batch_size
     if batch not in (None, spec.global_batch_size):
         return f"was made with {batch} samples an optimizer step, but the run's are {spec.global_batch_size}"
-    for field, other, own in (
+    for field, theirs, ours in (
         ("method", told.method, spec.training.method),
         ("quantization", told.quantization, spec.lora.quantization),
     ):
-        if other != own:
-            return f"was made with {field} {other}, but the run's is {own}"
+        if theirs != ours:
+            return f"was made with {field} {theirs}, but the run's is {ours}"
     return None
 
 

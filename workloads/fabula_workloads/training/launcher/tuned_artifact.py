@@ -50,8 +50,8 @@ def made_files(folder: Path) -> list[tuple[str, Path]]:
     """What ranks left there, folders in it included, by the path that it gets in the artifact. Without what is written
     anew: card and config."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
-    found = [(path.relative_to(folder).as_posix(), path) for path in paths]
-    return [(name, path) for name, path in found if name not in (CARD, _CONFIG)]
+    files = [(path.relative_to(folder).as_posix(), path) for path in paths]
+    return [(name, path) for name, path in files if name not in (CARD, _CONFIG)]
 
 
 def commit_tuned(

@@ -14,9 +14,9 @@ WRITTEN_AGAINST = {"deepspeed": "0.19", "transformers": "5.23"}
 def check_versions(version_of: Callable[[str], str] = version) -> None:
     """Raise ConfigInvalid for an image with another version of a library whose inside is touched."""
     for package, expected in WRITTEN_AGAINST.items():
-        found = version_of(package)
-        if ".".join(found.split(".")[:2]) != expected:
+        installed = version_of(package)
+        if ".".join(installed.split(".")[:2]) != expected:
             raise ConfigInvalid(
-                f"this image has {package} {found}, and training is written against {package} {expected}: it touches "
-                f"what that version has inside; install {package} {expected}.*, as requirements/ has it"
+                f"this image has {package} {installed}, and training is written against {package} {expected}: it "
+                f"touches what that version has inside; install {package} {expected}.*, as requirements/ has it"
             )

@@ -69,8 +69,8 @@ def from_exception(rank: int, error: BaseException) -> RankFailure:
 
 def from_exit_code(rank: int, code: int, at: float = 0.0, said: str = "") -> RankFailure:
     """The failure of a rank that left no word: killed by a signal, or gone with an exit code. `said` ends its log."""
-    if code == -signal.SIGABRT and (found := _NCCL_ENDED.search(said)):
-        return _ended_by_nccl(rank, found[1], said[found.start() :].lower(), at)
+    if code == -signal.SIGABRT and (match := _NCCL_ENDED.search(said)):
+        return _ended_by_nccl(rank, match[1], said[match.start() :].lower(), at)
     if code < 0:
         name = signal.Signals(-code).name
         hint = "; often the kernel's out-of-memory killer, or the node going away" if -code == signal.SIGKILL else ""

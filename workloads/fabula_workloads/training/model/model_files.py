@@ -92,8 +92,8 @@ def check_language_model(data: bytes, name: str) -> dict[str, Any]:
         raise InputInvalid(
             f"model: {name} has a config.json that is no config of a language model: {error!r}"
         ) from None
-    architectures = [str(one) for one in config.get("architectures") or ()]
-    if min(sizes) < 1 or (architectures and not any(one.endswith("ForCausalLM") for one in architectures)):
+    architectures = [str(kind) for kind in config.get("architectures") or ()]
+    if min(sizes) < 1 or (architectures and not any(kind.endswith("ForCausalLM") for kind in architectures)):
         raise InputInvalid(
             f"model: {name} is a {config.get('model_type')} ({', '.join(architectures)}), and no causal language model"
             "; use one, such as meta-llama/Llama-2-7b-hf"
@@ -114,14 +114,14 @@ def _read(
     folder: Path, data: bytes, config: dict[str, Any], name: str, needed: Mapping[str, Iterable[str]]
 ) -> ModelFiles:
     for what, names in needed.items():
-        if not any((folder / one).is_file() for one in names):
+        if not any((folder / file).is_file() for file in names):
             raise InputInvalid(f"model: {name} has no {what}: none of {', '.join(names)} is in its folder")
     try:
         check_folder(folder)
         shapes = weight_shapes(folder)
     except DamagedFile as error:
         raise InputInvalid(f"model: {name} is damaged: {error}") from None
-    if shapes is None and not any((folder / one).is_file() for one in _PICKLED):
+    if shapes is None and not any((folder / file).is_file() for file in _PICKLED):
         raise InputInvalid(f"model: {name} has no weights: neither {SINGLE} nor {INDEX} is in its folder")
     digest = "sha256:" + hashlib.sha256(data).hexdigest()
     # Quantised weights are stored in other shapes, which tell nothing of the layers.
@@ -140,13 +140,13 @@ def widest_target(lora: Lora, files: ModelFiles) -> int:
 
 
 def _linear_layers(shapes: dict[str, list[int]]) -> dict[str, int]:
-    found: dict[str, int] = {}
+    layers: dict[str, int] = {}
     for tensor, shape in shapes.items():
         layer, _, kind = tensor.rpartition(".")
         name = layer.rpartition(".")[2]
         if kind == "weight" and name and name not in _NO_LINEAR_LAYERS and len(shape) == 2:
-            found[name] = max(found.get(name, 0), *shape)
-    return found
+            layers[name] = max(layers.get(name, 0), *shape)
+    return layers
 
 
 def hidden_size_of(model_config: dict[str, Any]) -> int:

@@ -44,10 +44,10 @@ def loading(spec: FineTuneRunSpec, environment: Mapping[str, str], scratch: Path
     if (folder := environment.get(FORK_SERVERS_VARIABLE)) and (running := Path(folder) / name).exists():
         yield Libraries(running)
         return
-    with tempfile.TemporaryDirectory(prefix="libraries-", dir=scratch, ignore_cleanup_errors=True) as own:
-        server = start(Path(own) / name, environment)
+    with tempfile.TemporaryDirectory(prefix="libraries-", dir=scratch, ignore_cleanup_errors=True) as place:
+        server = start(Path(place) / name, environment)
         try:
-            yield Libraries(Path(own) / name, server)
+            yield Libraries(Path(place) / name, server)
         finally:
             server.kill()
             server.wait()

@@ -215,15 +215,15 @@ def look_also_in(path: str) -> None:
 
 def _ended() -> list[tuple[int, int]]:
     """Copies that have ended, with their status."""
-    found: list[tuple[int, int]] = []
+    ended: list[tuple[int, int]] = []
     while True:
         try:
             copy, status = os.waitpid(-1, os.WNOHANG)
         except ChildProcessError:
-            return found
+            return ended
         if copy == 0:
-            return found
-        found.append((copy, status))
+            return ended
+        ended.append((copy, status))
 
 
 def _tell(client: socket.socket, number: int) -> None:

@@ -81,9 +81,9 @@ def join(job: TrainingJob) -> None:
     # Also where that is slower, and with an error for what cannot be computed so.
     torch.use_deterministic_algorithms(job.spec.training.deterministic)
     deepspeed.init_distributed("nccl" if cuda else "gloo", auto_mpi_discovery=False)
-    found: list[str | None] = [None] * dist.get_world_size()
-    dist.all_gather_object(found, job.resume.name if job.resume else "no checkpoint")
-    if len(different := sorted({str(one) for one in found})) > 1:
+    begins: list[str | None] = [None] * dist.get_world_size()
+    dist.all_gather_object(begins, job.resume.name if job.resume else "no checkpoint")
+    if len(different := sorted({str(begin) for begin in begins})) > 1:
         raise TryAgain(f"nodes would begin from different places: {', '.join(different)}", "CheckpointsDiffer")
 
 

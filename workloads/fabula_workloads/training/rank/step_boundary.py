@@ -79,8 +79,8 @@ class StepBoundary(TrainerCallback):  # type: ignore[misc]
         """Agree over all ranks whether to stop, so that none waits in a collective that another has left."""
         assert self._trainer is not None
         now, row = time.monotonic(), self._trainer.measures.row()
-        own = [after - before for after, before in zip(row, self._before, strict=True)]
-        shared = torch.tensor([float(self._job.stop_file.exists()), *own], device=args.device, dtype=torch.float64)
+        gained = [after - before for after, before in zip(row, self._before, strict=True)]
+        shared = torch.tensor([float(self._job.stop_file.exists()), *gained], device=args.device, dtype=torch.float64)
         if dist.is_initialized():
             dist.all_reduce(shared)
         stop, *sums = shared.tolist()
@@ -206,6 +206,6 @@ def peak_of(spec: FineTuneRunSpec, device_name: str | None) -> float | None:
     if device_name is None or spec.training.precision != "bf16":
         return None
     for product in (device_name.replace(" ", "-"), spec.topology.product):
-        if product and (found := gpu(product)) and found.teraflops:
-            return found.teraflops * 1e12
+        if product and (known := gpu(product)) and known.teraflops:
+            return known.teraflops * 1e12
     return None

@@ -167,10 +167,10 @@ class FineTuner(OpenTrainer):
 
 def _by_rate(group: dict[str, Any], names: Mapping[int, str], rates: Mapping[str, float]) -> list[dict[str, Any]]:
     """A group of the optimizer, cut by the rates of its weights; the first has those without one of their own."""
-    found: dict[float, list[Any]] = {group["lr"]: []}
+    by_rate: dict[float, list[Any]] = {group["lr"]: []}
     for value in group["params"]:
-        found.setdefault(rates.get(names.get(id(value), ""), group["lr"]), []).append(value)
-    return [{**group, "lr": rate, "params": values} for rate, values in found.items() if values]
+        by_rate.setdefault(rates.get(names.get(id(value), ""), group["lr"]), []).append(value)
+    return [{**group, "lr": rate, "params": values} for rate, values in by_rate.items() if values]
 
 
 def training_arguments(job: TrainingJob, plan: StepPlan) -> TrainingArguments:

@@ -44,10 +44,10 @@ class Encoder:
     @property
     def pad_token_id(self) -> int:
         """Token that fills short sequences of a batch."""
-        found = self._processor.tokenizer.pad_token_id
-        if found is None:
+        token = self._processor.tokenizer.pad_token_id
+        if token is None:
             raise ConfigInvalid("the model's tokenizer has no padding token")
-        return int(found)
+        return int(token)
 
     def render(self, sample: Sample) -> Rendered:
         """Prompt and answer as the model's own chat template writes them.
@@ -55,8 +55,8 @@ class Encoder:
         Raises InputInvalid for a text with a control token in it, ConfigInvalid for a template that rewrites answers.
         """
         for field, text in (("prompt", sample.prompt), ("response", sample.response)):
-            if found := next((token for token in self._reserved if token in text), None):
-                raise InputInvalid(f"sample {sample.id}: its {field} contains the model's control token {found!r}")
+            if control := next((token for token in self._reserved if token in text), None):
+                raise InputInvalid(f"sample {sample.id}: its {field} contains the model's control token {control!r}")
         template = self._processor.apply_chat_template
         number = len(sample.images)
         prompt = template(self._messages(number, sample.prompt), tokenize=False, add_generation_prompt=True)

@@ -57,9 +57,9 @@ def usable(folder: Path, split: Split, encoder: SampleEncoder, training: Trainin
     skip = training.bad_samples == "skip"
     bad: list[str] = []
     samples = read_samples(folder, split, left_out=bad if skip else None, kind=kind)
-    own = [_length(sample, encoder, skip=skip) for sample in samples[rank::world]]
+    share = [_length(sample, encoder, skip=skip) for sample in samples[rank::world]]
     shares: list[list[int | str | None]] = [[] for _ in range(world)]
-    dist.all_gather_object(shares, own)
+    dist.all_gather_object(shares, share)
     lengths = [shares[index % world][index // world] for index in range(len(samples))]
     kept = [(sample, length) for sample, length in zip(samples, lengths, strict=True) if isinstance(length, int)]
     unreadable = bad + [problem for problem in lengths if isinstance(problem, str)]

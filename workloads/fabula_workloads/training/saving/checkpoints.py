@@ -48,12 +48,12 @@ class Checkpoints:
 
     def steps(self) -> list[int]:
         """Steps of all committed checkpoints, ascending."""
-        found = []
+        steps = []
         for entry in self._store.list():
             folder, _, name = entry.path.rpartition("/")
             if name == MANIFEST and (match := _STEP.fullmatch(folder)):
-                found.append(int(match[1]))
-        return sorted(found)
+                steps.append(int(match[1]))
+        return sorted(steps)
 
     def uri(self, step: int) -> str:
         """Folder of a checkpoint."""
@@ -156,12 +156,12 @@ class Checkpoints:
 
     def _written(self) -> set[tuple[int, str]]:
         """(step, what lies in its folder), committed or not."""
-        found = set()
+        written = set()
         for entry in self._store.list():
             folder, _, rest = entry.path.partition("/")
             if rest and rest != MANIFEST and (match := _STEP.fullmatch(folder)):
-                found.add((int(match[1]), rest.partition("/")[0]))
-        return found
+                written.add((int(match[1]), rest.partition("/")[0]))
+        return written
 
     def _folder(self, step: int) -> Store:
         return self._store.child(_name(step))

@@ -41,35 +41,36 @@ class Fence:
 
     def writer_of(self, node: int) -> str:
         """That of another node's newest start in this attempt."""
-        turns = [one.turn for one in self._starts() if (one.attempt, one.node) == (self._own.attempt, node)]
+        turns = [start.turn for start in self._starts() if (start.attempt, start.node) == (self._own.attempt, node)]
         return self._writer(Announced(self._own.attempt, node, max(turns, default=1)))
 
     def former(self, writer: str) -> bool:
         """Whether a folder was written by a start of this run that this one has overtaken."""
         return any(
-            self._writer(one) == writer
-            for one in self._starts()
-            if one.attempt < self._own.attempt or (one.node == self._own.node and one.turn < self._own.turn)
+            self._writer(start) == writer
+            for start in self._starts()
+            if start.attempt < self._own.attempt or (start.node == self._own.node and start.turn < self._own.turn)
         )
 
     def enter(self) -> None:
         """Announce this start. Raises Overtaken when a later attempt was announced already."""
         self.ensure_current()
         attempt, node = self._own.attempt, self._own.node
-        turn = max((one.turn for one in self._starts() if (one.attempt, one.node) == (attempt, node)), default=0) + 1
+        turns = [start.turn for start in self._starts() if (start.attempt, start.node) == (attempt, node)]
+        turn = max(turns, default=0) + 1
         while not self._store.write_if_absent(f"{_FOLDER}/{self._run}/{attempt:06d}/{node}/{turn:04d}", b""):
             turn += 1
         self._own = Announced(attempt, node, turn)
 
     def ensure_current(self) -> None:
         """Raise Overtaken when a later start was announced: this one may write nothing more."""
-        own = self._own
+        mine = self._own
         starts = self._starts()
-        if (latest := max((one.attempt for one in starts), default=0)) > own.attempt:
-            raise Overtaken(f"attempt {own.attempt} was overtaken by attempt {latest} and writes nothing more")
-        turns = [one.turn for one in starts if (one.attempt, one.node) == (own.attempt, own.node)]
-        if max(turns, default=0) > own.turn:
-            raise Overtaken(f"attempt {own.attempt} was started again on this node; this start writes nothing more")
+        if (latest := max((start.attempt for start in starts), default=0)) > mine.attempt:
+            raise Overtaken(f"attempt {mine.attempt} was overtaken by attempt {latest} and writes nothing more")
+        turns = [start.turn for start in starts if (start.attempt, start.node) == (mine.attempt, mine.node)]
+        if max(turns, default=0) > mine.turn:
+            raise Overtaken(f"attempt {mine.attempt} was started again on this node; this start writes nothing more")
 
     def _writer(self, start: Announced) -> str:
         again = f".{start.turn}" if start.turn > 1 else ""
@@ -77,8 +78,8 @@ class Fence:
 
     def _starts(self) -> list[Announced]:
         folder = f"{_FOLDER}/{self._run}"
-        found = []
+        starts = []
         for entry in self._store.list(folder):
             attempt, node, turn = entry.path.removeprefix(f"{folder}/").split("/")
-            found.append(Announced(int(attempt), int(node), int(turn)))
-        return found
+            starts.append(Announced(int(attempt), int(node), int(turn)))
+        return starts

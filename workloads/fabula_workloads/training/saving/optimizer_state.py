@@ -46,9 +46,9 @@ def save(engine: Any, folder: Path, *, rank: int, file_bytes: int = FILE_BYTES) 
     number, held, size = 0, dict[str, torch.Tensor](), 0
     for name, parameter in _trained(engine) if is_needed(zero, rank) else ():
         for key in _KEYS:
-            if own := own_part(zero, parameter, key):
-                held[f"{name}@{own.start}/{key}"] = own.tensor.detach().to("cpu", copy=True)
-                size += own.tensor.nbytes
+            if part := own_part(zero, parameter, key):
+                held[f"{name}@{part.start}/{key}"] = part.tensor.detach().to("cpu", copy=True)
+                size += part.tensor.nbytes
         if size >= file_bytes:
             save_file(held, target / f"rank-{rank:05d}-{number:05d}.safetensors", metadata=metadata)
             number, held, size = number + 1, {}, 0
@@ -68,8 +68,8 @@ def restore(engine: Any, folder: Path) -> None:
         with rewriting(engine):
             for name, parameter in _trained(engine):
                 for key in _KEYS:
-                    if own := own_part(zero, parameter, key):
-                        saved.read(name, key, own)
+                    if part := own_part(zero, parameter, key):
+                        saved.read(name, key, part)
 
 
 class _Cut(NamedTuple):
@@ -100,23 +100,23 @@ class Saved:
 
     def differs_from(self, names: dict[str, int]) -> str | None:
         """What is there of other parameters than these (by name, with their number of elements), or not whole."""
-        found = {name for name, _ in self._cuts}
-        if different := sorted(found ^ names.keys()):
+        saved = {name for name, _ in self._cuts}
+        if different := sorted(saved ^ names.keys()):
             return f"{different[0]} and {len(different) - 1} more are in one of them only"
         for (name, key), cuts in self._cuts.items():
-            joined = all(one.end == other.start for one, other in itertools.pairwise(cuts))
+            joined = all(cut.end == following.start for cut, following in itertools.pairwise(cuts))
             if cuts[0].start != 0 or cuts[-1].end != names[name] or not joined:
                 return f"its {key} of {name} does not have the run's {names[name]} elements"
         return None
 
-    def read(self, name: str, key: str, own: Part) -> None:
+    def read(self, name: str, key: str, part: Part) -> None:
         """Fill a rank's part from the cuts that it overlaps."""
-        end = own.start + own.tensor.numel()
+        end = part.start + part.tensor.numel()
         for cut in self._cuts[name, key]:
-            first, last = max(own.start, cut.start), min(end, cut.end)
+            first, last = max(part.start, cut.start), min(end, cut.end)
             if first < last:
                 piece = cut.file.get_slice(cut.entry)[first - cut.start : last - cut.start]
-                own.tensor[first - own.start : last - own.start].copy_(piece)
+                part.tensor[first - part.start : last - part.start].copy_(piece)
 
 
 def _trained(engine: Any) -> Iterator[tuple[str, Any]]:

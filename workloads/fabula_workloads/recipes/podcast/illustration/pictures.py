@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from fabula_api.recipes.podcast.build import Images, PodcastBuildSpec
 from fabula_workloads.painting.png import flaw_of
 from fabula_workloads.painting.scene import (
+    BEDROCK_SIZES,
     Picture,
     Refusal,
     Scene,
@@ -16,7 +17,6 @@ from fabula_workloads.painting.scene import (
     picture_path,
     scene_seed,
 )
-from fabula_workloads.painting.sizes import BEDROCK_SIZES
 from fabula_workloads.painting.style import STYLE_VERSION, full_prompt, prompt_digest
 from fabula_workloads.recipes.podcast.dataset.candidates import Extracted, candidates
 from fabula_workloads.recipes.podcast.illustration.outcome import PictureOutcome
