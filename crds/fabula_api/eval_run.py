@@ -8,15 +8,30 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from fabula_api.arms import Arm, ArmStatus, Engine, Generation, ShardCount
-from fabula_api.base import LongText, Name, Rule, Text
+from fabula_api.base import LongText, Name, ObjectName, Rule, SpecModel, Text, Uri
 from fabula_api.bills import Billed
 from fabula_api.eval_measures import Measures
 from fabula_api.eval_results import Comparison, GateStatus, SelfTest
 from fabula_api.judge_results import JudgeStatus
 from fabula_api.judges import Judging
-from fabula_api.samples import Samples
 from fabula_api.shared_spec import PixelWindow, Resources, Retries, RunSpec
 from fabula_api.status import ArtifactStatus, RunStatus
+
+
+class Samples(SpecModel):
+    cel: ClassVar[tuple[Rule, ...]] = (
+        {"rule": "has(self.uri) != has(self.ref)", "message": "give exactly one of uri and ref"},
+    )
+    uri: Uri | None = None
+    """Where they lie, in one of the recipe's layouts."""
+    ref: ObjectName | None = None
+    """Name of the DatasetBuild, in this namespace, whose dataset they are taken from. This run waits for it."""
+    format: Name | None = None
+    """Layout, by a name of the recipe's. Default: the recipe's first."""
+    count: int = Field(50, ge=1, le=10_000)
+    """Samples to evaluate."""
+    seed: int = Field(42, ge=0, le=2**31 - 1)
+    """Changes which of them those are."""
 
 
 class EvalRunSpec(Measures, Judging, RunSpec):

@@ -16,10 +16,9 @@ from fabula_api.base import GROUP
 from fabula_api.recipes import API_KINDS, Kind
 from fabula_cli import laptop
 from fabula_cli.choice import choose
-from fabula_cli.cluster import connect
+from fabula_cli.cluster import connect, kubectl
 from fabula_cli.display import Display, Figures, PlainDisplay, display, shown
 from fabula_cli.home import Home, checkout
-from fabula_cli.kubectl import kubectl
 from fabula_cli.runs import Run, read, score_table
 from fabula_operator.plan.stages.references import named_runs
 

@@ -27,7 +27,7 @@ from fabula_api.arms import Arm
 from fabula_api.eval_run import EvalRunSpec
 from fabula_api.recipes import stages_of
 from fabula_api.worker import StageInput
-from fabula_cli.kubectl import kubectl
+from fabula_cli.cluster import kubectl
 from fabula_operator.kube.client import Api
 from fabula_operator.kube.resources import POD, RUNS, Obj, Resource
 from fabula_operator.plan.stages.key import Work, stage_key

@@ -1,7 +1,21 @@
 """The contract between the operator and a worker pod: config in, progress, result and exit code out."""
 
 from fabula_api.specs import Spec
-from fabula_api.worker.config import RunReference, StageInput, WorkerConfig
+from fabula_api.worker.config import (
+    ARTIFACT_CACHE_VARIABLE,
+    CONFIG_VARIABLE,
+    FORK_SERVERS_VARIABLE,
+    METRICS_PORT_VARIABLE,
+    MODEL_CACHE_VARIABLE,
+    SERVER_CA_VARIABLE,
+    SERVER_TOKEN_VARIABLE,
+    SERVER_URL_VARIABLE,
+    SHARD_VARIABLE,
+    TERMINATION_LOG_VARIABLE,
+    RunReference,
+    StageInput,
+    WorkerConfig,
+)
 from fabula_api.worker.ends import (
     FINAL_EXIT_CODES,
     GRACE_TOO_SHORT,
@@ -29,18 +43,6 @@ from fabula_api.worker.reports import (
     TrainerStatus,
 )
 from fabula_api.worker.result import PACKED_LIMIT, TERMINATION_LIMIT, WorkerResult, packed, unpacked
-from fabula_api.worker.variables import (
-    ARTIFACT_CACHE_VARIABLE,
-    CONFIG_VARIABLE,
-    FORK_SERVERS_VARIABLE,
-    METRICS_PORT_VARIABLE,
-    MODEL_CACHE_VARIABLE,
-    SERVER_CA_VARIABLE,
-    SERVER_TOKEN_VARIABLE,
-    SERVER_URL_VARIABLE,
-    SHARD_VARIABLE,
-    TERMINATION_LOG_VARIABLE,
-)
 
 __all__ = [
     "ARTIFACT_CACHE_VARIABLE", "CONFIG_VARIABLE", "FIGURES", "FINAL_EXIT_CODES", "FORK_SERVERS_VARIABLE",

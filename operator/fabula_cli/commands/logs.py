@@ -137,7 +137,7 @@ def logs(
 def _pods(reach: Access, run: Run) -> list[Source]:
     listed = reach.client.list(POD, run.identity.namespace, f"{RUN_UID}={run.identity.uid}")
     sources = [source(pod) for pod in listed]
-    return sorted(sources, key=lambda source: (source.stage, source.index or 0, source.pod))
+    return sorted(sources, key=lambda log: (log.stage, log.index or 0, log.pod))
 
 
 def _from_pods(reach: Access, run: Run, pods: list[Source], follow: bool, tail: int | None) -> None:

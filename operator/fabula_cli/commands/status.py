@@ -96,7 +96,7 @@ def artifact_uri(run: Run) -> str | None:
 
 def condition(status: RunStatus, type_: str) -> Condition | None:
     """The condition of that type."""
-    return next((condition for condition in status.conditions if condition.type == type_), None)
+    return next((listed for listed in status.conditions if listed.type == type_), None)
 
 
 def why(run: Run) -> str | None:

@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from fabula_operator.kube.packed import Packed
-from fabula_operator.kube.trim import trimmed
+from fabula_operator.kube.packed import Packed, trimmed
 
 
 def run(**status: Any) -> dict[str, Any]:

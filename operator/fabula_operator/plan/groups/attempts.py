@@ -81,7 +81,7 @@ def cause_of(child: Child, pods: Sequence[Pod]) -> Cause | None:
     if mistaken is not None:
         return Cause(pod_failure(mistaken, child.stage), "failure", True)
     digests = [(pod, pod_failure(pod, child.stage)) for pod in judged]
-    first, digest = min(digests, key=lambda ended: (ended[1].reason == PEER_LOST, *_end_of(ended[0])))
+    first, digest = min(digests, key=lambda entry: (entry[1].reason == PEER_LOST, *_end_of(entry[0])))
     if digest.reason == PEER_LOST and (len(pods) < child.size or any(pod.deleting for pod in pods)):
         return _lost(child, "PodLost", f"{child.kind} {child.name}: a pod was deleted or its node is gone")
     if first.exit_code in (ExitCode.RETRY, None) or first.not_started or digest.reason == GRACE_TOO_SHORT:

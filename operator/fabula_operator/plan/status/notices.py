@@ -90,27 +90,27 @@ def _message(status: RunStatus) -> str:
 
 def _stages(old: RunStatus, new: RunStatus, generation: int) -> list[Notice]:
     before = {stage.name: stage for stage in old.stages}
-    notices = []
+    news = []
     for stage in new.stages:
         former = before.get(stage.name)
         if former is not None and former.state == stage.state and former.key == stage.key:
             continue
         name = stage.name.replace("/", " of arm ", 1)
         if stage.state == "Running":
-            notices.append(Notice("Normal", "StageStarted", name, f"{generation}/start/{stage.name}/{stage.key}"))
+            news.append(Notice("Normal", "StageStarted", name, f"{generation}/start/{stage.name}/{stage.key}"))
         elif stage.state == "Succeeded":
             what = "found finished, taken as it is" if stage.reused else f"{stage.done} done"
             if stage.failed:
                 what += f", {stage.failed} failed"
-            notices.append(
+            news.append(
                 Notice("Normal", "StageFinished", f"{name}: {what}", f"{generation}/end/{stage.name}/{stage.key}")
             )
-    return notices
+    return news
 
 
 def _attempts(old: Sequence[Attempt], new: Sequence[Attempt]) -> list[Notice]:
     before = {attempt.number: attempt for attempt in old}
-    notices = []
+    news = []
     for attempt in new:
         former = before.get(attempt.number)
         if attempt.state == "Failed" and (former is None or former.state != "Failed"):
@@ -119,5 +119,5 @@ def _attempts(old: Sequence[Attempt], new: Sequence[Attempt]) -> list[Notice]:
                 message += f", {attempt.message}"
             if attempt.budget:
                 message += f" (charged to retries.{attempt.budget})"
-            notices.append(Notice("Warning", "AttemptFailed", message, f"attempt/{attempt.number}"))
-    return notices
+            news.append(Notice("Warning", "AttemptFailed", message, f"attempt/{attempt.number}"))
+    return news

@@ -1,0 +1,60 @@
+"""A thing has the name that the field has for it: `one`, `found` and `own` say nothing about what they stand for.
+
+In a comprehension `one` may stand where the element has no name; everywhere else it has.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("crds", "kube", "operator")
+SAYING_NOTHING = frozenset({"one", "found", "own"})
+
+
+def names(tree: ast.AST) -> Iterator[tuple[str, int]]:
+    """What a file names, with the line: variables, parameters, attributes, functions and classes."""
+    elements = {
+        id(name) for node in ast.walk(tree) if isinstance(node, ast.comprehension) for name in ast.walk(node.target)
+    }
+    for node in ast.walk(tree):
+        match node:
+            case ast.Name(id=name, ctx=ast.Store(), lineno=line) if not (name == "one" and id(node) in elements):
+                yield name, line
+            case ast.Attribute(attr=name, lineno=line) | ast.arg(arg=name, lineno=line):
+                yield name, line
+            case ast.FunctionDef(name=name, lineno=line) | ast.AsyncFunctionDef(name=name, lineno=line):
+                yield name, line
+            case ast.ClassDef(name=name, lineno=line):
+                yield name, line
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "one = 1", "for one in runs: pass", "def f(one): pass", "def one(): pass", "lambda one: one", "run.own",
+        "class C:\n    own: str", "if found := f(): pass", "[found for found in runs]", "with f() as (found, _): pass",
+    ],
+)  # fmt: skip
+def test_a_name_that_says_nothing_is_seen(source: str) -> None:
+    assert SAYING_NOTHING & {name for name, _ in names(ast.parse(source))}
+
+
+def test_an_element_without_a_name_may_be_called_one() -> None:
+    assert not SAYING_NOTHING & {name for name, _ in names(ast.parse("first = min(one for one in seconds if one)"))}
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_what_is_named_is_named_for_what_it_is(package: str) -> None:
+    files = sorted((ROOT / package).rglob("*.py"))
+    assert files
+    assert [
+        f"{path.relative_to(ROOT)}:{line}: {name}"
+        for path in files
+        for name, line in names(ast.parse(path.read_text()))
+        if name in SAYING_NOTHING
+    ] == []
