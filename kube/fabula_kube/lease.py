@@ -84,15 +84,15 @@ class Leadership:
 
     async def acquire(self) -> None:
         """Wait until the Lease is ours."""
-        told = ""
+        named = ""
         while True:
             holder = await self._try()
             if holder == self._identity:
                 logger.info("leading as %s", self._identity)
                 return
-            if holder != told:
+            if holder != named:
                 logger.info("waiting for the lease %s/%s, held by %s", self._namespace, self._name, holder or "nobody")
-                told = holder
+                named = holder
             await asyncio.sleep(self._pace.watch)
 
     async def keep(self) -> None:

@@ -127,13 +127,13 @@ def run_demo(
     laptop.start(home, choice=choose(home, None, outside), tell=plain.tell)
     prepare_input(str(home.read_state()["artifactRoot"]), plain, example)
     plain.tell(f"kubectl apply -f {folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder}")
-    made = kubectl(home.kubeconfig, "apply", "-n", namespace, "-f", str(folder))
-    for line in made.stdout.splitlines():
+    applying = kubectl(home.kubeconfig, "apply", "-n", namespace, "-f", str(folder))
+    for line in applying.stdout.splitlines():
         plain.tell(f"  {line}")
-    if made.returncode != 0:
-        raise DemoFailed(f"kubectl apply failed:\n{made.stderr.strip()}")
+    if applying.returncode != 0:
+        raise DemoFailed(f"kubectl apply failed:\n{applying.stderr.strip()}")
     with display(console, plain) as show:
-        runs = follow(home, namespace, show, minutes, applied(made.stdout))
+        runs = follow(home, namespace, show, minutes, applied(applying.stdout))
     return conclude(runs, console, time.monotonic() - began, stays_up=stays_up)
 
 
@@ -178,8 +178,8 @@ def conclude(runs: list[Run], console: Console, seconds: float, *, stays_up: boo
         metrics = run.status.get("metrics") or {}
         if "firstLoss" in metrics and "loss" in metrics:
             whose = f" of {run.name}" if len(trainings) > 1 else ""
-            told = f"training loss{whose} {metrics['firstLoss']:.3f} -> {metrics['loss']:.3f}"
-            console.print(shown(told), highlight=False)
+            losses = f"training loss{whose} {metrics['firstLoss']:.3f} -> {metrics['loss']:.3f}"
+            console.print(shown(losses), highlight=False)
     gates = evaluation.condition("GatesPassed")
     places = [*made(runs), ("gates", f"{gates.get('reason', '-')}: {gates.get('message', '')}")]
     width = max(len(label) for label, _ in places)

@@ -83,9 +83,9 @@ def too_narrow(names: Iterable[str], width: int) -> bool:
     return max((len(plain(name)) for name in names), default=0) + _BESIDE > width
 
 
-def lines(told: Iterable[str]) -> Group:
+def lines(texts: Iterable[str]) -> Group:
     """Each on as many lines as it takes."""
-    return Group(*(Text(plain(line), overflow="fold") for line in told))
+    return Group(*(Text(plain(line), overflow="fold") for line in texts))
 
 
 class LiveDisplay:

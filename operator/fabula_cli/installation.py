@@ -33,7 +33,7 @@ class Installation:
 def installation(reach: Access, deployment: dict[str, Any]) -> Installation:
     """Read one. Raises ApiError where its settings may not be read, ValueError where they cannot be understood."""
     meta, pod = deployment["metadata"], deployment["spec"]["template"]["spec"]
-    given = told(deployment)
+    options = _options(deployment)
     defaults = WorkerDefaults()
     for volume in pod.get("volumes", ()):
         if name := (volume.get("configMap") or {}).get("name"):
@@ -42,20 +42,20 @@ def installation(reach: Access, deployment: dict[str, Any]) -> Installation:
                 defaults = _defaults(data[_WORKERS], f"ConfigMap {name}")
     return Installation(
         meta["namespace"], meta["name"], pod.get("serviceAccountName") or "default",
-        (given.get("lease-namespace", "default"), given.get("lease-name", "fabula-operator")),
+        (options.get("lease-namespace", "default"), options.get("lease-name", "fabula-operator")),
         WorkerSettings(
-            artifact_root=given["artifact-root"],
-            status_url=given.get("status-url", ""),
-            image_cpu=given.get("image-cpu", ""),
-            image_gpu=given.get("image-gpu", ""),
+            artifact_root=options["artifact-root"],
+            status_url=options.get("status-url", ""),
+            image_cpu=options.get("image-cpu", ""),
+            image_gpu=options.get("image-gpu", ""),
             metrics_port=None,
-            artifact_claim=given.get("artifact-claim"),
+            artifact_claim=options.get("artifact-claim"),
             defaults=defaults,
         ),
     )  # fmt: skip
 
 
-def told(deployment: dict[str, Any]) -> dict[str, str]:
+def _options(deployment: dict[str, Any]) -> dict[str, str]:
     """The operator's options: `--artifact-root=s3://b/f` is `artifact-root`."""
     words = [
         word

@@ -141,8 +141,8 @@ def tuned_by(run: Run) -> tuple[str, str]:
     status = run.status
     if not isinstance(status, FineTuneRunStatus):
         raise CommandFailed(Exit.USAGE, f"{title(run)} tunes nothing; a FineTuneRun does")
-    if (made := status.adapter or status.model) is None:
+    if (weights := status.adapter or status.model) is None:
         state = status.state or "Pending"
         code = Exit.BAD if state == "Failed" else Exit.UNFINISHED
         raise CommandFailed(code, f"{title(run)} is {state} and has tuned nothing yet; see `fabula status`")
-    return made.uri, made.digest
+    return weights.uri, weights.digest

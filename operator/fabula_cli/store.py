@@ -48,8 +48,8 @@ def artifact_root(reach: Access, given: str | None) -> str | None:
         return known
     # Most users may not list Deployments of all namespaces.
     with contextlib.suppress(ApiError, NoAnswer):
-        if told := root_told(operators(reach)):
-            return told
+        if root := root_told(operators(reach)):
+            return root
     home = Home(default_home())
     try:
         state = home.read_state()

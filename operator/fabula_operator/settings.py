@@ -145,7 +145,7 @@ def _option(field: str) -> str:
 
 def parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     """The command line; what is not given comes from the environment. Values are text, which `Settings` reads."""
-    made = argparse.ArgumentParser(
+    command_line = argparse.ArgumentParser(
         prog=PROGRAM,
         description="Turns DatasetBuilds, FineTuneRuns and EvalRuns into Jobs and tells on them how far they are.",
         epilog="Every option can be set by an environment variable: --status-url by FABULA_STATUS_URL.",
@@ -153,12 +153,14 @@ def parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     for name, field in Settings.model_fields.items():
         given = environment.get(f"FABULA_{name.upper()}")
         if field.annotation is bool:
-            made.add_argument(_option(name), action="store_const", const="true", default=given, help=field.description)
+            command_line.add_argument(
+                _option(name), action="store_const", const="true", default=given, help=field.description
+            )
             continue
         shown = isinstance(field.default, str | int | float | Path)
         default = f" [default: {field.default}]" if shown else ""
-        made.add_argument(_option(name), default=given, help=f"{field.description}{default}".replace("%", "%%"))
-    return made
+        command_line.add_argument(_option(name), default=given, help=f"{field.description}{default}".replace("%", "%%"))
+    return command_line
 
 
 def read(arguments: Sequence[str] | None = None, environment: Mapping[str, str] | None = None) -> Settings:

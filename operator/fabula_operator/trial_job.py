@@ -34,7 +34,7 @@ def conditions(run: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     return {condition["type"]: condition for condition in listed if condition["status"] == "True"}
 
 
-def told(run: Mapping[str, Any]) -> str:
+def last_word(run: Mapping[str, Any]) -> str:
     """What a run says of itself, in one line."""
     holds = conditions(run)
     for kind in ("Failed", "Stalled", "Succeeded", "Reconciling"):
@@ -66,7 +66,7 @@ async def try_run(api: Api, run: Obj, limit_seconds: float) -> str:
         obj = await api.get(resource, namespace, name)
         if obj is None:
             raise TrialFailed(f"{resource.plural}/{name} was deleted by somebody")
-        if (now := told(obj)) != last:
+        if (now := last_word(obj)) != last:
             logger.info("%s", now)
             last = now
         if "Failed" in (holds := conditions(obj)):

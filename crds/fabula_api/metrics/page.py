@@ -55,5 +55,5 @@ def _definitions(metrics: Mapping[str, Metric]) -> Iterator[str]:
     yield f"| metric | {' | '.join(f'`{name}`' for name in PROFILES)} |"
     yield f"|---|{'---|' * len(PROFILES)}"
     for metric in metrics.values():
-        told = [metric.definitions[name].about if name in metric.definitions else "" for name in PROFILES]
-        yield f"| `{metric.name}` | {' | '.join(told)} |"
+        meanings = [metric.definitions[name].about if name in metric.definitions else "" for name in PROFILES]
+        yield f"| `{metric.name}` | {' | '.join(meanings)} |"

@@ -90,8 +90,8 @@ def cells(run: Run) -> tuple[str, ...]:
 
 def artifact_uri(run: Run) -> str | None:
     """Folder of what the run made."""
-    made = KINDS[run.identity.kind].made(run.status)
-    return made.uri if made is not None else None
+    artifact = KINDS[run.identity.kind].artifact(run.status)
+    return artifact.uri if artifact is not None else None
 
 
 def condition(status: RunStatus, type_: str) -> Condition | None:

@@ -39,13 +39,13 @@ class Trial:
 
 def child(trial: Trial, namespace: str, settings: WorkerSettings, uid: str) -> dict[str, Any]:
     """The manifest of a trial. It has no owner, and none of the labels by which the operator knows its own."""
-    made: dict[str, Any] = dict(manifest(_launch(trial, namespace), settings))
-    made["metadata"] = {
+    obj: dict[str, Any] = dict(manifest(_launch(trial, namespace), settings))
+    obj["metadata"] = {
         "name": f"fabula-first-run-{trial.name}-{uid}",
         "namespace": namespace,
         "labels": _labels(trial) | ({QUEUE: trial.queue} if trial.queue else {}),
     }
-    spec = made["spec"]
+    spec = obj["spec"]
     if trial.suspended:
         spec["runPolicy"]["suspend"] = True
     templates = [spec["template"]] if trial.kind == "Job" else [
@@ -53,7 +53,7 @@ def child(trial: Trial, namespace: str, settings: WorkerSettings, uid: str) -> d
     ]  # fmt: skip
     for template in templates:
         _probe(template, trial, namespace, settings)
-    return made
+    return obj
 
 
 def _labels(trial: Trial) -> dict[str, str]:
@@ -92,8 +92,10 @@ def trials(
     """What can be tried where nodes have these GPUs, and these LocalQueues are there."""
     planned = [Trial("cpu", "pod", "Job", arguments=tuple(bedrock))]
     for number, product in enumerate(dict.fromkeys(products)):
-        told = (f"--product={product}",) if product else ()
-        planned.append(Trial(f"gpu-{number}", f"GPU pod, {product or 'no label'}", "Job", gpus=gpus, arguments=told))
+        arguments = (f"--product={product}",) if product else ()
+        planned.append(
+            Trial(f"gpu-{number}", f"GPU pod, {product or 'no label'}", "Job", gpus=gpus, arguments=arguments)
+        )
     if pytorch_jobs:
         planned.append(Trial("trainer", "training operator", "PyTorchJob"))
         planned.append(Trial("held", "training operator", "PyTorchJob", suspended=True))

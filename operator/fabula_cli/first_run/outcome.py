@@ -13,8 +13,7 @@ from fabula_api.probe import ProbeReport
 from fabula_cli.checks import Check
 from fabula_cli.first_run.manifests import Trial
 from fabula_kube.errors import ApiError
-from fabula_operator.kube.admission import JOB_UID
-from fabula_operator.kube.admission import told as kueue_told
+from fabula_operator.kube.admission import JOB_UID, message_of
 
 RANKED = ("MASTER_ADDR", "MASTER_PORT", "WORLD_SIZE", "RANK")
 """What the training operator gives each pod, and torchrun reads."""
@@ -158,6 +157,6 @@ def _not_admitted(outcome: Outcome) -> Check | None:
         words = f"its Workload has no label {JOB_UID} with the Job's uid, so runs cannot say why they wait"
         return Check(about, "DIFFERS", words)
     if (outcome.child or {})["spec"].get("suspend"):
-        words = kueue_told(outcome.workloads[0]) or "Kueue does not say why"
+        words = message_of(outcome.workloads[0]) or "Kueue does not say why"
         return Check(about, "MISSING", f"not admitted within {outcome.seconds:.0f} s: {plain(words)}")
     return None

@@ -55,15 +55,15 @@ def carry_out(
 
 
 def _look(reach: Access, trial: Trial, name: str) -> Outcome:
-    made = reach.client.get(CHILDREN[trial.kind], reach.namespace, name)
+    obj = reach.client.get(CHILDREN[trial.kind], reach.namespace, name)
     pods = reach.client.list(POD, reach.namespace, f"{LABEL}={trial.name}")
-    uid = made["metadata"]["uid"]
+    uid = obj["metadata"]["uid"]
     its_pods = [pod for pod in pods if _owner(pod) in (uid, None)]
     workloads: list[dict[str, Any]] = []
     if trial.queue:
         listed = seen(lambda: reach.client.list(reach.served(WORKLOAD), reach.namespace))
         workloads = [] if isinstance(listed, Unseen) else [workload for workload in listed if _is_for(workload, uid)]
-    return Outcome(trial, child=made, pods=its_pods, workloads=workloads)
+    return Outcome(trial, child=obj, pods=its_pods, workloads=workloads)
 
 
 def _owner(pod: dict[str, Any]) -> str | None:

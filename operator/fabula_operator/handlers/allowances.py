@@ -15,7 +15,17 @@ from fabula_operator.kube.cache import Cache
 from fabula_operator.plan.acceptance.refusal import Refusal
 from fabula_operator.plan.acceptance.spec import parsed
 from fabula_operator.plan.kinds import KINDS
-from fabula_operator.plan.money.allowance import Asked, Books, Buyer, Market, ShardPod, Told, allow, child_of, claimed
+from fabula_operator.plan.money.allowance import (
+    Asked,
+    Books,
+    Buyer,
+    Market,
+    PodReport,
+    ShardPod,
+    allow,
+    child_of,
+    claimed,
+)
 from fabula_operator.plan.money.quota import stage_of
 from fabula_operator.plan.money.quota_groups import QuotaGroup
 from fabula_operator.plan.seen.api_objects import INDEX_ANNOTATION, controller_uid
@@ -62,7 +72,7 @@ def _buyer(reports: Reports, obj: Mapping[str, Any]) -> Buyer | None:
         uid,
         str(obj["metadata"]["namespace"]),
         spec,
-        told=[Told(report.body, report.pod) for report in reports.of(uid)],
+        reports=[PodReport(report.body, report.pod) for report in reports.of(uid)],
         bills=KINDS[obj["kind"]].bills(status),
         at_work=tuple(stage.name for stage in status.stages if running and stage.state == "Running"),
     )

@@ -56,7 +56,7 @@ class Again:
     """There may be something new to tell then, and nothing to do."""
 
 
-Made = tuple[Observed, Plan]
+Planned = tuple[Observed, Plan]
 """What is seen, and the plan that was made of it."""
 
 
@@ -130,10 +130,10 @@ class Reconciler:
     async def _look(self, key: Key) -> Again:
         if (wait := await self._own_writes(key)) is not None:
             return Again(act=wait)
-        made = await self._plan(key)
-        if isinstance(made, Again):
-            return made
-        seen, wanted = made
+        planned = await self._plan(key)
+        if isinstance(planned, Again):
+            return planned
+        seen, wanted = planned
         if self._quiet(key, wanted):
             self._forget_if_finished(seen.run.identity.uid, seen.run.status)
             return Again(wanted.requeue_after, wanted.retell_after)
@@ -141,20 +141,20 @@ class Reconciler:
         if self._progress_only(seen, wanted) and (left := self._too_soon(uid)) > 0:
             return Again(wanted.requeue_after, min(left, wanted.retell_after or left))
         if not wanted.starts_group:
-            made = await self._proven(key, made)
-        if isinstance(made, Again):
-            return made
-        if made[1].starts_group:
+            planned = await self._proven(key, planned)
+        if isinstance(planned, Again):
+            return planned
+        if planned[1].starts_group:
             # One at a time until the status says what it makes, so that of two runs that would make the same the second
             # one sees the first one's claim.
             async with self._starting:
-                made = await self._proven(key)
-                if isinstance(made, Again):
-                    return made
-                await self._applier.tell(key, made[1], made[0].run.version)
+                planned = await self._proven(key)
+                if isinstance(planned, Again):
+                    return planned
+                await self._applier.tell(key, planned[1], planned[0].run.version)
         else:
-            await self._applier.tell(key, made[1], made[0].run.version)
-        wanted = made[1]
+            await self._applier.tell(key, planned[1], planned[0].run.version)
+        wanted = planned[1]
         await self._applier.act(key, wanted)
         self._written[uid] = self._now()
         if self._obstacles.pop(uid, None) is not None:
@@ -180,7 +180,7 @@ class Reconciler:
             await self._observer.own_writes(key, uid)
         return None
 
-    async def _plan(self, key: Key) -> Made | Again:
+    async def _plan(self, key: Key) -> Planned | Again:
         """What is seen and wanted; only when to look again where there is no such run, or its events are on their
         way."""
         if (seen := self._observe(key)) is None:
@@ -195,9 +195,9 @@ class Reconciler:
             wanted = plan(seen, self._now())
         return seen, wanted
 
-    async def _proven(self, key: Key, made: Made | None = None) -> Made | Again:
+    async def _proven(self, key: Key, first: Planned | None = None) -> Planned | Again:
         """A plan that rests on nothing unread. What is read may change it, and so what it rests on."""
-        read, planned = Evidence(), made or await self._plan(key)
+        read, planned = Evidence(), first or await self._plan(key)
         while not isinstance(planned, Again):
             needed = read | evidence(*planned)
             if needed == read or self._quiet(key, planned[1]):
@@ -209,13 +209,13 @@ class Reconciler:
     async def _unplanned(self, key: Key, raised: Exception) -> float:
         """No plan could be made of what is there. The second time in a row the run ends and says so: silently trying
         again would hold up whoever waits for it, for good."""
-        told = f"{type(raised).__name__} in {_place(raised)}"
+        what = f"{type(raised).__name__} in {_place(raised)}"
         # Neither the message nor a whole traceback: both may quote what a worker said.
-        logger.error("%s %s/%s: no plan can be made: %s", *key, told)
+        logger.error("%s %s/%s: no plan can be made: %s", *key, what)
         try:
             if (seen := self._observe(key)) is None or seen.run.status.finished_at is not None:
                 return MAX_ERROR_SECONDS
-            mark = (seen.run.identity.uid, seen.run.generation, told)
+            mark = (seen.run.identity.uid, seen.run.generation, what)
             if self._raised.get(key) != mark:
                 self._raised[key] = mark
                 return SOON_SECONDS

@@ -64,15 +64,15 @@ class RunSeries:
                 await asyncio.sleep(0)
         self._written = written
         runs = [f"{RUNS}{{{_labels(RUNS_LABELS, labels)}}} {_number(count)}\n" for labels, count in counts.items()]
-        made = [_head(RUNS, RUNS_ABOUT, counter=False), *runs]
+        page = [_head(RUNS, RUNS_ABOUT, counter=False), *runs]
         for series, lines in zip(FAMILIES, families, strict=True):
-            made += (_head(_series(series), series.about, counter=series.counter), *lines)
-        return "".join(made)
+            page += (_head(_series(series), series.about, counter=series.counter), *lines)
+        return "".join(page)
 
     def _calls(self, uid: str) -> Iterator[Line]:
-        if told := [report.body for report in self._reports(uid)]:
+        if reports := [report.body for report in self._reports(uid)]:
             for number, call in enumerate(CALL_METRICS, len(RUN_METRICS)):
-                for values, figure in call.read(told):
+                for values, figure in call.read(reports):
                     yield number, _rest(call, values, figure)
 
 

@@ -83,19 +83,19 @@ class Watches:
 
     async def _keep(self, resource: Resource, before: tuple[asyncio.Event, ...], listed: asyncio.Event) -> None:
         """Take a kind's events for ever. A stream that fails is begun anew, and its list tells what was missed."""
-        for event in before:
-            await event.wait()
+        for earlier in before:
+            await earlier.wait()
         labels = None if resource in RUNS.values() else RUN_UID
         pause = FIRST_PAUSE
         while True:
             try:
                 async with aclosing(self._streams.events(resource, self._namespace, labels)) as events:
-                    async for told in events:
+                    async for event in events:
                         pause = FIRST_PAUSE
-                        if isinstance(told, Mark):
+                        if isinstance(event, Mark):
                             listed.set()
                         else:
-                            self._take(*told)
+                            self._take(*event)
             except Exception as error:
                 logger.warning("the watch of %s failed, again in %.1f s: %r", resource.plural, pause, error)
             # Not all at once, when a server comes back.

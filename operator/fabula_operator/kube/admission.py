@@ -35,7 +35,7 @@ class Admissions:
         version = (group.get("preferredVersion") or {}).get("version")
         self._resource = replace(WORKLOAD, version=version) if version else None
 
-    async def told(self, namespace: str | None) -> dict[str, str]:
+    async def messages(self, namespace: str | None) -> dict[str, str]:
         """Messages for children that are not admitted, by their uid: one list for all of them."""
         messages: dict[str, str] = {}
         if self._resource is None:
@@ -43,7 +43,7 @@ class Admissions:
         try:
             async for page in self._api.pages(self._resource, namespace, JOB_UID):
                 for workload in page:
-                    if message := told(workload):
+                    if message := message_of(workload):
                         messages[workload["metadata"]["labels"][JOB_UID]] = message
         except ApiError as error:
             if not self._complained:
@@ -60,7 +60,7 @@ def waits(child: Obj) -> bool:
     return bool(held) and QUEUE in (child["metadata"].get("labels") or {})
 
 
-def told(workload: Obj) -> str | None:
+def message_of(workload: Obj) -> str | None:
     """Why a Workload is not admitted, in Kueue's own words."""
     conditions = {condition["type"]: condition for condition in (workload.get("status") or {}).get("conditions") or ()}
     for type_ in TELLING:

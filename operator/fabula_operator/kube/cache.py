@@ -62,7 +62,7 @@ class Cache:
             return set()
         owned = self._owned.setdefault((meta["namespace"], uid), {})
         known = owned.get((obj["kind"], meta["name"]))
-        echo = not ours and self.own_writes.told(uid, obj)
+        echo = not ours and self.own_writes.heard(uid, obj)
         if known is not None and not newer(obj, known):
             return self._affected(meta["namespace"], uid) if echo else set()
         owned[obj["kind"], meta["name"]] = Packed.of(obj, known)
@@ -71,7 +71,7 @@ class Cache:
     def _put_run(self, obj: Obj, *, ours: bool) -> set[Key]:
         key, uid = key_of(obj), obj["metadata"]["uid"]
         known = self._runs.get(key)
-        echo = not ours and self.own_writes.told(uid, obj)
+        echo = not ours and self.own_writes.heard(uid, obj)
         if known is not None and not newer(obj, known):
             return {key} if echo else set()
         kept = Packed.of(obj, known)
@@ -126,12 +126,12 @@ class Cache:
         """Uids of children that a queue has not admitted, with the uids of their runs."""
         return {child.uid: uid for (_, uid), owned in self._owned.items() for child in owned.values() if child.queued}
 
-    def admit(self, waiting: Mapping[str, str], told: Mapping[str, str]) -> set[Key]:
+    def admit(self, waiting: Mapping[str, str], messages: Mapping[str, str]) -> set[Key]:
         """Take what Kueue says of the children that wait, by their uid; the runs for which that is news."""
         by_run: dict[str, dict[str, str]] = {}
         for child, uid in waiting.items():
-            if child in told:
-                by_run.setdefault(uid, {})[child] = told[child]
+            if child in messages:
+                by_run.setdefault(uid, {})[child] = messages[child]
         changed = {uid for uid in {*by_run, *self._admissions} if by_run.get(uid) != self._admissions.get(uid)}
         self._admissions = by_run
         return {self._keys[uid] for uid in changed if uid in self._keys}

@@ -106,7 +106,7 @@ class Observer:
     async def admitted(self, namespace: str | None) -> set[Key]:
         """Ask Kueue about the children that wait in its queues, if there are any; the runs for which that is news."""
         waiting = self._cache.waiting()
-        return self._cache.admit(waiting, await self.admissions.told(namespace) if waiting else {})
+        return self._cache.admit(waiting, await self.admissions.messages(namespace) if waiting else {})
 
     async def _all(self, resource: Resource, namespace: str | None, labels: str | None = None) -> set[Key]:
         changed: set[Key] = set()

@@ -37,7 +37,7 @@ class OwnWrites:
         self._versions.setdefault(run, {})[written] = obj["metadata"]["resourceVersion"]
         self._last[run] = self._clock()
 
-    def told(self, run: str, obj: Obj) -> bool:
+    def heard(self, run: str, obj: Obj) -> bool:
         """Whether a watch or a list brings what was waited for."""
         written = Written(obj["kind"], obj["metadata"]["name"])
         if self._versions.get(run, {}).get(written) != obj["metadata"].get("resourceVersion"):
@@ -69,7 +69,7 @@ class OwnWrites:
 def comparable(version: Obj | None) -> bool:
     """Whether a server that says this at /version documents that versions of one resource compare as integers."""
     try:
-        told = (int(str((version or {})["major"])), int(str((version or {})["minor"]).rstrip("+")))
+        numbers = (int(str((version or {})["major"])), int(str((version or {})["minor"]).rstrip("+")))
     except (KeyError, ValueError):
         return False
-    return told >= COMPARABLE_FROM
+    return numbers >= COMPARABLE_FROM

@@ -75,9 +75,9 @@ class Streams:
         # What a list names once holds for each of its items.
         named = {"apiVersion": resource.api_version, "kind": resource.kind}
         where = NamespaceName(namespace) if namespace else None
-        told = infinite_watch(settings=_settings(theirs, labels), resource=theirs, namespace=where)
+        stream = infinite_watch(settings=_settings(theirs, labels), resource=theirs, namespace=where)
         # While a page is taken in, the server is at work on the next one.
-        async with aclosing(ahead(told, PAGE)) as events:
+        async with aclosing(ahead(stream, PAGE)) as events:
             async for event in events:
                 if isinstance(event, Bookmark):
                     yield Mark.LISTED
@@ -86,36 +86,36 @@ class Streams:
 
 
 def _settings(resource: KopfResource, labels: str | None) -> kopf.OperatorSettings:
-    made = kopf.OperatorSettings()
-    made.watching.server_timeout = SERVER_TIMEOUT
-    made.watching.client_timeout = CLIENT_TIMEOUT
-    made.watching.connect_timeout = 10
-    made.watching.chunk_size = PAGE
-    made.networking.request_timeout = 30
+    settings = kopf.OperatorSettings()
+    settings.watching.server_timeout = SERVER_TIMEOUT
+    settings.watching.client_timeout = CLIENT_TIMEOUT
+    settings.watching.connect_timeout = 10
+    settings.watching.chunk_size = PAGE
+    settings.networking.request_timeout = 30
     # kopf's own go up to four minutes, and nothing would be heard meanwhile.
-    made.networking.error_backoffs = (0.5, 1, 2, 4)
+    settings.networking.error_backoffs = (0.5, 1, 2, 4)
     if labels:
-        made.watching.label_selectors[resource.group, resource.version, resource.plural] = labels
-    return made
+        settings.watching.label_selectors[resource.group, resource.version, resource.plural] = labels
+    return settings
 
 
 async def ahead(source: AsyncIterator[T], most: int) -> AsyncGenerator[T]:
     """The same in the same order, asked for up to so many before they are taken. Raises what the source raises, in its
     place."""
-    told: asyncio.Queue[T | _End] = asyncio.Queue(most)
+    queue: asyncio.Queue[T | _End] = asyncio.Queue(most)
 
     async def fill() -> None:
         error: Exception | None = None
         try:
             async for item in source:
-                await told.put(item)
+                await queue.put(item)
         except Exception as raised:
             error = raised
-        await told.put(_End(error))
+        await queue.put(_End(error))
 
     filling = asyncio.create_task(fill())
     try:
-        while not isinstance(item := await told.get(), _End):
+        while not isinstance(item := await queue.get(), _End):
             yield item
         if item.error is not None:
             raise item.error

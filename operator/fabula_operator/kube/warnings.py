@@ -171,12 +171,12 @@ class Warnings:
 
     async def _all(self, namespace: str, place: _Namespace) -> None:
         """One list for all that wait. Where it fails, they are told what is known, and ask again in a while."""
-        at, told = self._now(), dict[str, list[Obj]]()
+        at, by_subject = self._now(), dict[str, list[Obj]]()
         try:
             async with self._lists:
                 async for event in self._events(namespace, "type=Warning"):
-                    told.setdefault(str((event.get("involvedObject") or {}).get("uid")), []).append(event)
-            place.newest = {uid: said for uid, events in told.items() if (said := newest(events)) is not None}
+                    by_subject.setdefault(str((event.get("involvedObject") or {}).get("uid")), []).append(event)
+            place.newest = {uid: said for uid, events in by_subject.items() if (said := newest(events)) is not None}
         except ApiError as error:
             self._complain(error)
         finally:

@@ -19,7 +19,7 @@ from fabula_operator.render.names import (
 
 def labels(launch: Launch) -> dict[str, str]:
     """Labels of a child and of its pods."""
-    made = {
+    values = {
         "app.kubernetes.io/name": "fabula-worker",
         "app.kubernetes.io/component": launch.stage,
         "app.kubernetes.io/managed-by": "fabula-operator",
@@ -32,8 +32,8 @@ def labels(launch: Launch) -> dict[str, str]:
         ATTEMPT: str(launch.attempt),
     }
     if launch.arm:
-        made[ARM] = label_value(launch.arm)
-    return made
+        values[ARM] = label_value(launch.arm)
+    return values
 
 
 def metadata(launch: Launch) -> dict[str, object]:

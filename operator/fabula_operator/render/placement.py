@@ -20,11 +20,11 @@ def topology_annotations(launch: Launch) -> dict[str, str]:
     required, preferred = _domains(launch)
     if launch.queue is None:
         return {}
-    told = ({REQUIRED: required} if required else {}) | ({PREFERRED: preferred} if preferred else {})
-    if told and launch.backend == "PyTorchJob" and launch.shards > 1:
+    annotations = ({REQUIRED: required} if required else {}) | ({PREFERRED: preferred} if preferred else {})
+    if annotations and launch.backend == "PyTorchJob" and launch.shards > 1:
         # Master and workers are two pod sets to Kueue; ungrouped, each would get a domain of its own.
-        told |= {GROUP: RANKS}
-    return told
+        annotations |= {GROUP: RANKS}
+    return annotations
 
 
 def affinity(launch: Launch) -> dict[str, Any] | None:

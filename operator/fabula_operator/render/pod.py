@@ -109,14 +109,14 @@ def pod_template(launch: Launch, settings: WorkerSettings, *, container: str = W
         template["affinity"] = near
     metadata: dict[str, Any] = {"labels": {**labels(launch), **NO_SIDECARS_LABELS}}
     rdma = rdma_of(launch)
-    told = {**(rdma.annotations if rdma else {}), **NO_SIDECARS, **topology_annotations(launch)}
+    annotations = {**(rdma.annotations if rdma else {}), **NO_SIDECARS, **topology_annotations(launch)}
     if settings.metrics_port:
-        told |= {
+        annotations |= {
             "prometheus.io/scrape": "true",
             "prometheus.io/port": str(settings.metrics_port),
             "prometheus.io/path": "/metrics",
         }
-    metadata["annotations"] = told
+    metadata["annotations"] = annotations
     return {"metadata": metadata, "spec": template}
 
 

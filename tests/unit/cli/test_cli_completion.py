@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typer._completion_shared import get_completion_script
+from zlib import crc32
+
+from typer._completion_shared import COMPLETION_SCRIPT_ZSH, get_completion_script
 
 import fabula_cli.main
 
@@ -15,3 +17,8 @@ def test_zsh_completes_at_the_first_tab_of_a_session() -> None:
         "compdef _fabula_completion fabula",
         '[[ $zsh_eval_context[-1] != loadautofunc ]] || _fabula_completion "$@"',
     ]
+
+
+def test_the_script_that_a_line_is_added_to_is_the_one_that_it_was_written_for() -> None:
+    """The script is typer's own affair. Where this fails, see whether zsh still needs the line; note the sum."""
+    assert crc32(COMPLETION_SCRIPT_ZSH.encode()) == 4246724378

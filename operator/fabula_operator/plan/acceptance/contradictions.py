@@ -54,34 +54,34 @@ def _known(reference: Reference | None) -> Reference | None:
     return reference if reference is not None and reference.exists else None
 
 
-def _samples(spec: EvalRunSpec, made: Reference) -> Iterator[Contradiction]:
+def _samples(spec: EvalRunSpec, run: Reference) -> Iterator[Contradiction]:
     where = "spec.samples.ref"
-    yield from _recipe(spec, where, made, "builds")
-    if made.ready and made.samples is not None and made.samples == made.train_samples:
+    yield from _recipe(spec, where, run, "builds")
+    if run.ready and run.samples is not None and run.samples == run.train_samples:
         yield Contradiction(
-            made,
+            run,
             "EmptySplit",
-            f"{where}: DatasetBuild {made.name} held nothing out that could be asked about; build it with a validation "
+            f"{where}: DatasetBuild {run.name} held nothing out that could be asked about; build it with a validation "
             "split, or name another",
         )
 
 
-def _adapter(spec: EvalRunSpec, where: str, arm: Arm, made: Reference) -> Iterator[Contradiction]:
-    yield from _recipe(spec, f"{where}.adapter.ref", made, "trains")
-    trained = parsed(made.spec, "FineTuneRun")
+def _adapter(spec: EvalRunSpec, where: str, arm: Arm, run: Reference) -> Iterator[Contradiction]:
+    yield from _recipe(spec, f"{where}.adapter.ref", run, "trains")
+    trained = parsed(run.spec, "FineTuneRun")
     if isinstance(trained, Refusal) or not isinstance(trained, FineTuneRunSpec) or trained.template.foreign:
         return  # a run that cannot begin, or whose command decides what is trained, and how
-    name = f"FineTuneRun {made.name}"
+    name = f"FineTuneRun {run.name}"
     if trained.pixels != spec.pixels:
         yield Contradiction(
-            made,
+            run,
             "PixelsDiffer",
             f"spec.pixels: {_window(spec.pixels)}, but the adapter of arm {arm.name} is trained with "
             f"{_window(trained.pixels)} (spec.pixels of {name}); give both the same window",
         )
     if labels := _other_models(arm.model, trained.model):
         yield Contradiction(
-            made,
+            run,
             "BaseModelDiffers",
             f"{where}.model: {labels[0]}, but the adapter of arm {arm.name} is trained on {labels[1]} (spec.model of "
             f"{name}); name the model that it is trained on",
@@ -89,7 +89,7 @@ def _adapter(spec: EvalRunSpec, where: str, arm: Arm, made: Reference) -> Iterat
     held = trained.lora.quantization
     if arm.quantization is not None and arm.quantization != held:
         yield Contradiction(
-            made,
+            run,
             "QuantizationDiffers",
             f"{where}.quantization: {arm.quantization}, but the adapter of arm {arm.name} is trained on a base in "
             f"{held} (spec.lora.quantization of {name}); leave it out",
@@ -97,20 +97,20 @@ def _adapter(spec: EvalRunSpec, where: str, arm: Arm, made: Reference) -> Iterat
     how = beyond_vllm(held, trained.lora.precision)
     if how is not None and engine_of(arm, spec.engine) == "vllm":
         yield Contradiction(
-            made,
+            run,
             "EngineUnfit",
             f"{where}.engine: vllm, but {name} trains the adapter of arm {arm.name} {how}, which vllm is not asked "
             "for; set engine: transformers for this arm",
         )
 
 
-def _recipe(spec: EvalRunSpec, where: str, made: Reference, does: str) -> Iterator[Contradiction]:
-    if made.recipe is not None and made.recipe != spec.recipe:
+def _recipe(spec: EvalRunSpec, where: str, run: Reference, does: str) -> Iterator[Contradiction]:
+    if run.recipe is not None and run.recipe != spec.recipe:
         yield Contradiction(
-            made,
+            run,
             "WrongRecipe",
-            f"{where}: {made.kind} {made.name} {does} for recipe {made.recipe}, but spec.recipe is {spec.recipe}; set "
-            f"spec.recipe to {made.recipe}, or name a run of recipe {spec.recipe}",
+            f"{where}: {run.kind} {run.name} {does} for recipe {run.recipe}, but spec.recipe is {spec.recipe}; set "
+            f"spec.recipe to {run.recipe}, or name a run of recipe {spec.recipe}",
         )
 
 

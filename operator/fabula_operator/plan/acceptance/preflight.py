@@ -55,10 +55,10 @@ def preflight(spec: FineTuneRunSpec, samples: int | None = None) -> Preflight | 
         hours=hours(spec, model, card, samples),
         note=_note(spec, model, memory),
     )
-    made = _judged(spec, model, memory, card, estimate)
+    judged = _judged(spec, model, memory, card, estimate)
     if step is None or not (slow := between_nodes(spec, model, card, step)):
-        return made
-    return replace(made, message=f"{made.message}; {slow}")
+        return judged
+    return replace(judged, message=f"{judged.message}; {slow}")
 
 
 def _judged(

@@ -44,7 +44,7 @@ class DatasetBuildKind(Plain[DatasetBuildSpec, DatasetBuildStatus]):
             return f"dry run: {expected.calls:,} calls, {usd}, {expected.minutes:,.0f} minutes"
         return f"{status.samples} samples" if status.samples is not None else "dataset committed"
 
-    def made(self, status: DatasetBuildStatus) -> ArtifactStatus | None:
+    def artifact(self, status: DatasetBuildStatus) -> ArtifactStatus | None:
         """The dataset."""
         return status.artifact
 
@@ -74,8 +74,8 @@ def _folded(
         counts = counts_of(view)
         if view.result is not None:
             # These counts are whole, and what failed or was left before may be done by now.
-            told = {view.stage.name, *(key.partition("/")[0] for key in counts)}
-            tallies = {entry: count for entry, count in tallies.items() if entry.kind not in told}
+            counted = {view.stage.name, *(key.partition("/")[0] for key in counts)}
+            tallies = {entry: count for entry, count in tallies.items() if entry.kind not in counted}
         figures |= _figures(view, counts)
         for key, value in counts.items():
             entry = Counted.parse(key)

@@ -73,8 +73,8 @@ class EvalRunKind(Plain[EvalRunSpec, EvalRunStatus]):
         self, spec: EvalRunSpec | None, status: EvalRunStatus, at_work: Sequence[StageView] | None
     ) -> Mapping[str, Told]:
         """What the gates say, and where there are judges whether they can judge."""
-        told = {"GatesPassed": gates(status, spec) if spec is not None else ("Unknown", "NotScored", "")}
-        return told | ({"JudgesTrusted": trusted(status)} if status.judges else {})
+        conditions = {"GatesPassed": gates(status, spec) if spec is not None else ("Unknown", "NotScored", "")}
+        return conditions | ({"JudgesTrusted": trusted(status)} if status.judges else {})
 
     def fold(
         self, status: EvalRunStatus, spec: EvalRunSpec, views: Sequence[StageView], prices: Mapping[str, float]
@@ -82,7 +82,7 @@ class EvalRunKind(Plain[EvalRunSpec, EvalRunStatus]):
         """With arms, shards, judges, the bill and the score."""
         return _folded(status, spec, views)
 
-    def made(self, status: EvalRunStatus) -> ArtifactStatus | None:
+    def artifact(self, status: EvalRunStatus) -> ArtifactStatus | None:
         """The report."""
         return status.report
 
@@ -181,9 +181,9 @@ def _score(spec: EvalRunSpec, arms: Sequence[ArmStatus]) -> str | None:
     """The headline metric of each arm, as `base 12% finetuned 88%`."""
     known = metrics_of(spec.recipe)
     headline = next((name for name in spec.metrics if name in known and known[name].headline), None)
-    told = []
+    cells = []
     for arm in arms:
         mean = next((metric.mean for metric in arm.metrics if metric.name == headline), None)
         if mean is not None:
-            told.append(f"{arm.name} {mean:.0%}")
-    return " ".join(told) or None
+            cells.append(f"{arm.name} {mean:.0%}")
+    return " ".join(cells) or None

@@ -106,12 +106,12 @@ class FineTuneRunKind(Plain[FineTuneRunSpec, FineTuneRunStatus]):
     def outcome(self, status: FineTuneRunStatus) -> str:
         """What was committed, and the loss."""
         loss = status.metrics.loss if status.metrics else None
-        made = "trained, without an adapter"
+        words = "trained, without an adapter"
         if status.adapter or status.model:
-            made = "adapter committed" if status.adapter else "model committed"
-        return f"{made}, loss {loss:.4g}" if loss is not None else made
+            words = "adapter committed" if status.adapter else "model committed"
+        return f"{words}, loss {loss:.4g}" if loss is not None else words
 
-    def made(self, status: FineTuneRunStatus) -> ArtifactStatus | None:
+    def artifact(self, status: FineTuneRunStatus) -> ArtifactStatus | None:
         """The adapter, or the model."""
         return status.adapter or status.model
 
@@ -153,17 +153,17 @@ def _folded(
     status: FineTuneRunStatus, spec: FineTuneRunSpec, views: Sequence[StageView], prices: Mapping[str, float]
 ) -> FineTuneRunStatus:
     view = result_view(views)
-    made = view.status.artifact if view.status.state == "Succeeded" else None
+    artifact = view.status.artifact if view.status.state == "Succeeded" else None
     full = spec.training.method == "full"
-    update: dict[str, Any] = {"adapter": None if full else made, "model": made if full else None}
+    update: dict[str, Any] = {"adapter": None if full else artifact, "model": artifact if full else None}
     report = view.reports.get(0)
     figures = dict(report.body.metrics) if report else {}
     if view.result is not None:
         figures |= view.result.metrics
     if report or view.result:
         update["metrics"] = _metrics(status.metrics, figures, report)
-    if report and status.estimate and (told := _measured(update["metrics"], report)) is not None:
-        update["estimate"] = status.estimate.replace(**told)
+    if report and status.estimate and (measured := _measured(update["metrics"], report)) is not None:
+        update["estimate"] = status.estimate.replace(**measured)
     checkpoint = report.body.checkpoint if report else None
     if view.result is not None:
         checkpoint = _last_checkpoint(view, checkpoint or status.checkpoint)
@@ -190,16 +190,16 @@ def _measured(metrics: Metrics, report: Report) -> dict[str, Any] | None:
     return {"step_seconds": seconds, "hours": float(f"{metrics.steps * seconds / 3600:.2g}"), "basis": "steps"}
 
 
-def _last_checkpoint(view: StageView, told: CheckpointStatus | None) -> CheckpointStatus | None:
-    """The checkpoint that a training ended with; `told` is the last one that was reported."""
+def _last_checkpoint(view: StageView, reported: CheckpointStatus | None) -> CheckpointStatus | None:
+    """The checkpoint that a training ended with; `reported` is the last one of a report."""
     assert view.result is not None
     last = summary_of(TrainSummary, view.result).checkpoint
-    if last is None or (told is not None and (told.step, told.digest) == (last.step, last.digest)):
-        return told
+    if last is None or (reported is not None and (reported.step, reported.digest) == (last.step, last.digest)):
+        return reported
     # Where its own time is not known, it was committed before the training ended.
     at = last.committed_at or view.status.finished_at
     if at is None:
-        return told
+        return reported
     return CheckpointStatus(uri=last.uri, step=last.step, digest=last.digest, committed_at=at)
 
 

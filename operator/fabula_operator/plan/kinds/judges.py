@@ -27,17 +27,17 @@ def judges(
 ) -> list[JudgeStatus]:
     """Each judge of the spec. `answers` is what the report tells of them; None leaves what is known as it is."""
     known = {judge.name: judge for judge in status.judges}
-    told = None if answers is None else {answer.name: answer for answer in answers}
+    answered = None if answers is None else {answer.name: answer for answer in answers}
     at = {view.arm: view for view in views if view.stage.for_each == "judges"}
     bill_of = {bill.stage: bill for bill in bills}
-    made = []
+    statuses = []
     for judge in spec.judges:
         old = known.get(judge.name) or JudgeStatus(name=judge.name)
-        base = old if told is None else told.get(judge.name) or JudgeFound(name=judge.name)
+        base = old if answered is None else answered.get(judge.name) or JudgeFound(name=judge.name)
         plan, bill = plan_of(spec, judge), bill_of.get(instance(_STAGE, judge.name)) or StageBill(stage=_STAGE)
         view = at.get(judge.name)
         unasked = old.left if view is None or view.result is None else int(counts_of(view).get(_LEFT, 0))
-        made.append(
+        statuses.append(
             JudgeStatus.model_validate(
                 base.model_dump()
                 | {
@@ -49,7 +49,7 @@ def judges(
                 }
             )
         )
-    return made
+    return statuses
 
 
 def trusted(status: EvalRunStatus) -> Told:

@@ -78,7 +78,7 @@ class RunKind(Protocol[SpecT, StatusT]):
     def left(self, status: StatusT) -> Sequence[tuple[str, str]]:
         """What a successful run left undone, as (reason, what): nothing for most kinds."""
 
-    def made(self, status: StatusT) -> ArtifactStatus | None:
+    def artifact(self, status: StatusT) -> ArtifactStatus | None:
         """What it made, and what other runs name it for."""
 
     def figure(self, status: StatusT) -> str | None:

@@ -17,7 +17,7 @@ def reference_to(kind: Kind, name: str, obj: Mapping[str, Any] | None) -> Refere
         return Reference(kind, name, exists=False)
     status, spec = read_status(kind, obj.get("status")), obj.get("spec") or {}
     definition = KINDS[kind]
-    artifact, (samples, train_samples) = definition.made(status), definition.samples(status)
+    artifact, (samples, train_samples) = definition.artifact(status), definition.samples(status)
     return Reference(
         kind,
         name,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from fabula_api.status import RunStatus
 from fabula_operator.plan.acceptance.refusal import Accepted
-from fabula_operator.plan.actions import Action, Plan
+from fabula_operator.plan.actions import Plan
 from fabula_operator.plan.kinds import KINDS, RunKind
 from fabula_operator.plan.money import unpriced
 from fabula_operator.plan.seen.observed import Observed
@@ -22,21 +22,18 @@ _FITS = {"may not fit": "MayNotFit", "does not fit": "DoesNotFit"}
 def conclude(
     seen: Observed,
     accepted: Accepted | None,
-    status: RunStatus,
+    draft: Plan,
     phase: Phase,
-    *,
     now: datetime,
     at_work: Sequence[StageView] | None = None,
-    actions: tuple[Action, ...] = (),
-    requeue_after: float | None = None,
-    retell_after: float | None = None,
 ) -> Plan:
-    """The plan with conditions set and the events that follow from what changed.
+    """The draft, which has a status, with conditions set and the events that follow from what changed.
 
     `accepted` is None for a run whose spec is refused or could not be looked at, `at_work` where nothing of it is.
     """
+    assert draft.status is not None
     run, kind = seen.run, KINDS[seen.run.identity.kind]
-    status = kind.timed(status)
+    status = kind.timed(draft.status)
     spec = accepted.spec if accepted else None
     told = {**phase.told(), **kind.conditions(spec, status, at_work)}
     if accepted is not None:
@@ -45,8 +42,8 @@ def conclude(
         observed_generation=run.generation,
         conditions=conditions(run.status.conditions, told, run.generation, now),
     )
-    heard = notices(run.status, status, run.generation, kind.attempts(run.status), kind.attempts(status))
-    return Plan(status, actions, heard, requeue_after, retell_after)
+    news = notices(run.status, status, run.generation, kind.attempts(run.status), kind.attempts(status))
+    return replace(draft, status=status, notices=news)
 
 
 def _accepted(kind: RunKind[Any, Any], accepted: Accepted, phase: Phase) -> Told:
@@ -57,6 +54,6 @@ def _accepted(kind: RunKind[Any, Any], accepted: Accepted, phase: Phase) -> Told
         return "True", unpriced.REASON, doubt
     if planned := kind.planned(accepted.spec):
         return "True", "Valid", planned
-    if (made := accepted.preflight) is not None:
-        return "True", _FITS.get(made.verdict, "Valid"), made.message
+    if (preflight := accepted.preflight) is not None:
+        return "True", _FITS.get(preflight.verdict, "Valid"), preflight.message
     return phase.accepted

@@ -39,7 +39,7 @@ def refuse(seen: Observed, refusal: Refusal, now: datetime) -> Plan:
         )
     )
     phase = condition.refused(refusal.reason, refusal.message)
-    return conclude(seen, None, status, phase, actions=halt(seen), now=now)
+    return conclude(seen, None, Plan(status, halt(seen)), phase, now)
 
 
 def succeed(seen: Observed, accepted: Accepted, status: RunStatus, now: datetime) -> Plan:
@@ -55,19 +55,14 @@ def succeed(seen: Observed, accepted: Accepted, status: RunStatus, now: datetime
         started_at=former.started_at if again else status.started_at,
         finished_at=former.finished_at if again else timestamp(now),
     )
-    made = kind.outcome(status)
-    message = "; ".join([made, *(what for _, what in left)])
+    outcome = kind.outcome(status)
+    message = "; ".join([outcome, *(what for _, what in left)])
     # What was left has a column of its own, the reason.
-    status = status.replace(progress=Progress(percent=100, summary=made[:120]))
+    status = status.replace(progress=Progress(percent=100, summary=outcome[:120]))
     waits = [seconds_to_live(spec), STRAGGLER_SECONDS if _left_over(seen) else None]
-    return conclude(
-        seen,
-        accepted,
-        status,
-        condition.succeeded(message, "DryRun" if kind.dry_run(spec) else "Succeeded"),
-        requeue_after=min((wait for wait in waits if wait is not None), default=None),
-        now=now,
-    )
+    draft = Plan(status, requeue_after=min((wait for wait in waits if wait is not None), default=None))
+    phase = condition.succeeded(message, "DryRun" if kind.dry_run(spec) else "Succeeded")
+    return conclude(seen, accepted, draft, phase, now)
 
 
 def fail(seen: Observed, accepted: Accepted | None, status: RunStatus, failure: FailureDigest, now: datetime) -> Plan:
@@ -87,7 +82,7 @@ def fail(seen: Observed, accepted: Accepted | None, status: RunStatus, failure: 
     )
     phase = condition.failed(failure.reason, failure.message)
     due = None if accepted is None else seconds_to_live(accepted.spec)
-    return conclude(seen, accepted, status, phase, actions=halt(seen), requeue_after=due, now=now)
+    return conclude(seen, accepted, Plan(status, halt(seen), requeue_after=due), phase, now)
 
 
 def end_unreadable(seen: Observed, error: str, now: datetime) -> Plan:

@@ -120,9 +120,9 @@ def _wait(seen: Observed, accepted: Accepted, waiting: Waiting, now: datetime) -
     )
     if accepted.spec.suspend:
         status = status.replace(state="Suspended", reason="SuspendedBySpec")
-        return conclude(seen, accepted, status, condition.suspended(waiting.message), now=now)
+        return conclude(seen, accepted, Plan(status), condition.suspended(waiting.message), now)
     phase = condition.waiting(waiting.reason, waiting.message, stalled=waiting.stalled)
-    return conclude(seen, accepted, status, phase, now=now)
+    return conclude(seen, accepted, Plan(status), phase, now)
 
 
 def _hold(seen: Observed, refusal: Refusal, now: datetime) -> Plan:
@@ -135,7 +135,7 @@ def _hold(seen: Observed, refusal: Refusal, now: datetime) -> Plan:
     )
     phase = condition.waiting(refusal.reason, refusal.message, stalled=True)
     phase = replace(phase, accepted=("Unknown", refusal.reason, refusal.message))
-    return conclude(seen, None, status, phase, now=now)
+    return conclude(seen, None, Plan(status), phase, now)
 
 
 def _suspend(seen: Observed, accepted: Accepted, status: RunStatus, views: list[StageView], now: datetime) -> Plan:
@@ -158,15 +158,8 @@ def _suspend(seen: Observed, accepted: Accepted, status: RunStatus, views: list[
     message = f"waiting for {count} to finish what is in hand" if alive else "no pod runs"
     progress = (status.progress or Progress()).replace(eta=None)
     status = status.replace(state="Suspended", reason="SuspendedBySpec", failure=None, progress=progress)
-    return conclude(
-        seen,
-        accepted,
-        status,
-        condition.suspended(message),
-        actions=tuple(actions),
-        requeue_after=seconds_left(accepted.spec, status, now),
-        now=now,
-    )
+    draft = Plan(status, tuple(actions), requeue_after=seconds_left(accepted.spec, status, now))
+    return conclude(seen, accepted, draft, condition.suspended(message), now)
 
 
 def _work(seen: Observed, accepted: Accepted, status: RunStatus, views: list[StageView], now: datetime) -> Plan:
@@ -206,18 +199,14 @@ def _work(seen: Observed, accepted: Accepted, status: RunStatus, views: list[Sta
         phase = replace(phase, stalled=still.condition)
     due = [*(view.requeue_after for view in views), seconds_left(accepted.spec, status, now)]
     untold = [*(view.retell_after for view in views), still.look_again]
-    concluded = conclude(
-        seen,
-        accepted,
+    draft = Plan(
         status,
-        phase,
-        at_work=views,
-        actions=tuple(actions),
+        tuple(actions),
         requeue_after=_first(due),
         retell_after=_first(untold),
-        now=now,
+        unexplained=tuple(view.unexplained for view in views if view.unexplained),
     )
-    return replace(concluded, unexplained=tuple(view.unexplained for view in views if view.unexplained))
+    return conclude(seen, accepted, draft, phase, now, at_work=views)
 
 
 def _first(seconds: Iterable[float | None]) -> float | None:
@@ -227,19 +216,19 @@ def _first(seconds: Iterable[float | None]) -> float | None:
 def _held(views: list[StageView]) -> Waiting | None:
     """What a worker says keeps it from going on, such as a provider that throttles; the first shard's of several."""
     for view in views:
-        told = {
+        conditions = {
             shard: report.body.condition for shard, report in view.reports.items() if report.body.condition is not None
         }
-        if not told:
+        if not conditions:
             continue
         # A shard that has reached its budget is at its end; what holds up the others can pass.
-        first = min(told, key=lambda shard: (not told[shard].reason.startswith("Provider"), shard))
-        same = sum(condition.reason == told[first].reason for condition in told.values())
-        message = told[first].message
+        first = min(conditions, key=lambda shard: (not conditions[shard].reason.startswith("Provider"), shard))
+        same = sum(other.reason == conditions[first].reason for other in conditions.values())
+        message = conditions[first].message
         if view.child is not None and view.child.size > 1:
             more = f" and {same - 1} more" if same > 1 else ""
             message = f"shard {first}{more} of {view.child.size}: {message}"
-        return Waiting(camel_reason(told[first].reason), message)
+        return Waiting(camel_reason(conditions[first].reason), message)
     return None
 
 

@@ -50,7 +50,7 @@ class ShardPod:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class PodReport:
     """A shard's last report, and the pod that it came from where its token said so."""
 
     body: StageReport
@@ -64,7 +64,7 @@ class Buyer:
     uid: str
     namespace: str
     spec: Spec
-    told: Sequence[Told] = ()
+    reports: Sequence[PodReport] = ()
     bills: Sequence[StageBill] = ()
     at_work: tuple[str, ...] = ()
     """Its stages at work, by its status, each with the judge where it is one's."""
@@ -136,7 +136,7 @@ def _present(buyer: Buyer, asked: Asked, market: Market) -> list[StageReport]:
     work again."""
     pods = market.pods(buyer.uid)
     child = _child(pods, asked.pod)
-    return [report.body for report in buyer.told if child is None or _child(pods, report.pod) == child]
+    return [report.body for report in buyer.reports if child is None or _child(pods, report.pod) == child]
 
 
 def _lease(
@@ -189,9 +189,9 @@ def _claims(wanted: Claim, market: Market) -> list[Claim]:
     """All claims on the pool of `wanted`."""
     claims = []
     for buyer in market.buyers():
-        told = [report.body for report in buyer.told]
+        bodies = [report.body for report in buyer.reports]
         for stage in buyer.at_work:
-            claim = claim_of(buyer.uid, buyer.spec, stage, told, buyer.namespace, market.groups)
+            claim = claim_of(buyer.uid, buyer.spec, stage, bodies, buyer.namespace, market.groups)
             if claim is not None and claim.pool == wanted.pool:
                 claims.append(claim)
     # The status may not say yet that this stage has started.
@@ -213,7 +213,7 @@ def _dollars(
         return None, granted
     spent = {
         report.body.shard: (calls := CallCounts.of(report.body.counts)).usd + calls.lost_usd
-        for report in buyer.told
+        for report in buyer.reports
         if stage_of(report.body) == stage
     }
     over = {report.shard for report in _present(buyer, asked, market) if stage_of(report) == stage and ended(report)}

@@ -42,12 +42,12 @@ def seconds_left(report: Report, usual_seconds: float | None = None) -> float | 
     if body.total is None:
         return None
     elapsed = (report.received_at - report.first_at).total_seconds()
-    made = body.done - report.first_done
+    done_since = body.done - report.first_done
     if body.done >= body.total:
         return 0.0
-    if elapsed <= 0 or made <= 0:
+    if elapsed <= 0 or done_since <= 0:
         return None if usual_seconds is None else (body.total - body.done) * usual_seconds
-    return (body.total - body.done) * elapsed / made
+    return (body.total - body.done) * elapsed / done_since
 
 
 def figures(

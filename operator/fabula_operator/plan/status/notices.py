@@ -21,25 +21,25 @@ def notices(
     attempts: Sequence[Attempt] = (),
 ) -> tuple[Notice, ...]:
     """What a person would want to read in `kubectl describe`, in order."""
-    told: list[Notice] = [*_attempts(old_attempts, attempts), *_stages(old, new, generation)]
+    news: list[Notice] = [*_attempts(old_attempts, attempts), *_stages(old, new, generation)]
     before, after = old.state, new.state
     reason, message = new.reason, _message(new)
     if after == "Failed" and (before != "Failed" or old.observed_generation != generation):
-        told.append(Notice("Warning", reason or "Failed", message, f"{generation}/failed/{reason}"))
+        news.append(Notice("Warning", reason or "Failed", message, f"{generation}/failed/{reason}"))
     elif after == "Succeeded" and before != "Succeeded":
-        told.append(Notice("Normal", "Succeeded", message, f"{generation}/succeeded"))
+        news.append(Notice("Normal", "Succeeded", message, f"{generation}/succeeded"))
     elif after == "Suspended" and before != "Suspended":
-        told.append(
+        news.append(
             Notice("Normal", "Suspended", "stopped by spec.suspend; what is finished stays", f"{generation}/on")
         )
     elif before == "Suspended" and after in ("Running", "Pending"):
-        told.append(Notice("Normal", "Resumed", "goes on from what is finished", f"{generation}/off"))
-    told += _preflight(old, new, generation)
-    told += _health(old, new, attempts)
+        news.append(Notice("Normal", "Resumed", "goes on from what is finished", f"{generation}/off"))
+    news += _preflight(old, new, generation)
+    news += _health(old, new, attempts)
     if after in ("Pending", "Running") and reason and reason != old.reason:
         kind = "Normal" if reason.startswith(("Waiting", "Replacing", "Restarting", "Suspending")) else "Warning"
-        told.append(Notice(kind, reason, message, f"{generation}/wait/{reason}/{message}"))  # type: ignore[arg-type]
-    return tuple(told)
+        news.append(Notice(kind, reason, message, f"{generation}/wait/{reason}/{message}"))  # type: ignore[arg-type]
+    return tuple(news)
 
 
 def _preflight(old: RunStatus, new: RunStatus, generation: int) -> list[Notice]:
