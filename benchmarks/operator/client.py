@@ -41,12 +41,12 @@ BODY = json.dumps(
 CLIENTS = 8
 IMPORTS = {
     "operator": ("fabula_operator.main",),
-    "node": ("fabula_local.process_node",),
-    "control plane": ("fabula_local.controlplane",),
-    "command": ("fabula_cli.main", "fabula_cli.commands.status"),
+    "laptop's node": ("fabula_local.process_node",),
+    "laptop's cluster": ("fabula_local.controlplane",),
+    "fabula status": ("fabula_cli.main", "fabula_cli.commands.status"),
 }
 """What a process of each part has loaded when it begins."""
-CALLING = ("operator", "node")
+CALLING = ("operator", "laptop's node")
 """Parts whose client is asked for objects."""
 
 
