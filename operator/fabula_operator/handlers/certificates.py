@@ -24,9 +24,7 @@ class ServedCertificate:
         self._files = (certificate, key, authority)
         self._content = self._read()
         self._complaint = ""
-        self.context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        self.context.minimum_version = ssl.TLSVersion.TLSv1_2
-        self.context.load_cert_chain(certificate, key)
+        self.context = self._loaded()
 
     @property
     def authority(self) -> str:
@@ -47,6 +45,8 @@ class ServedCertificate:
         if content == self._content:
             return False
         ends(content[0])
+        # A context drops its key for a certificate that the next one does not fit, so these are tried in another first.
+        self._loaded()
         self.context.load_cert_chain(self._files[0], self._files[1])
         self._content = content
         return True
@@ -64,6 +64,12 @@ class ServedCertificate:
         if renewed:
             logger.info("the status server's certificate was renewed, to %s", self.ends.date())
         return renewed
+
+    def _loaded(self) -> ssl.SSLContext:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.load_cert_chain(self._files[0], self._files[1])
+        return context
 
     def _read(self) -> tuple[bytes, bytes, bytes]:
         certificate, key, authority = (path.read_bytes() for path in self._files)

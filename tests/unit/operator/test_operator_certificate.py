@@ -129,13 +129,17 @@ async def test_renewed_files_are_served_without_a_restart(tmp_path: Path) -> Non
     assert served.ends == ends(renewed.certificate)
 
 
-def test_files_that_do_not_fit_leave_the_former_certificate(tmp_path: Path) -> None:
+@pytest.mark.parametrize("renewed", ["tls.crt", "tls.key"])
+async def test_files_that_do_not_fit_leave_the_former_certificate(tmp_path: Path, renewed: str) -> None:
     now = datetime.now(UTC)
     authority = make_authority(now)
     server = issue(NAMES, authority, now)
     write(tmp_path, authority, server)
     served = ServedCertificate(tmp_path / "tls.crt", tmp_path / "tls.key", tmp_path / "ca.crt")
-    (tmp_path / "tls.key").write_bytes(issue(NAMES, authority, now).key)
+    before = await seen_by_a_client(served)
+    other = issue(NAMES, authority, now)
+    (tmp_path / renewed).write_bytes(other.certificate if renewed == "tls.crt" else other.key)
     with pytest.raises(ssl.SSLError):
         served.take()
     assert served.ends == ends(server.certificate)
+    assert await seen_by_a_client(served) == before
