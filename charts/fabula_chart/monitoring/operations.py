@@ -5,6 +5,9 @@ from __future__ import annotations
 from fabula_chart.monitoring.panels import RUN, Board, Panel, Query, Row, panel
 from fabula_chart.monitoring.series import told
 
+OPERATORS = "and on (job, instance) fabula_leader"
+"""Of operators, those that wait too, whatever the release is called; workers tell of their processes as well."""
+
 OPERATIONS = Board(
     "fabula-operator",
     "Fabula: operator",
@@ -18,9 +21,9 @@ OPERATIONS = Board(
                       shape="number", width=4, height=4),
                 panel("Version", "max by (version) (fabula_build_info)", "{{version}}", "What runs.", shape="table",
                       width=8, height=4),
-                panel("Memory", 'process_resident_memory_bytes{job=~".*fabula.*"}', "{{instance}}",
+                panel("Memory", f"process_resident_memory_bytes {OPERATORS}", "{{instance}}",
                       "Grows with the number of runs.", "bytes", width=6, height=4),
-                panel("CPU", 'rate(process_cpu_seconds_total{job=~".*fabula.*"}[5m])', "{{instance}}", "Cores.",
+                panel("CPU", f"rate(process_cpu_seconds_total[5m]) {OPERATORS}", "{{instance}}", "Cores.",
                       width=6, height=4),
                 panel("Certificate ends in", "min by (job) (fabula_certificate_expiry_timestamp_seconds) - time()", "{{job}}",
                       "A helm upgrade renews it.", "s", shape="number", width=4, height=4),
