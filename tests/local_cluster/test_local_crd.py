@@ -10,7 +10,7 @@ import pytest
 
 from fabula_local.schema.builtin import builtin_resources
 from fabula_local.schema.crd import resources_of, validate_crd
-from fabula_local.schema.openapi import openapi_v2, openapi_v3_group, openapi_v3_paths
+from fabula_local.schema.openapi import openapi_v3_group, openapi_v3_paths
 
 CRD: dict[str, Any] = {
     "metadata": {"name": "runs.x.dev"},
@@ -180,8 +180,6 @@ def test_every_reference_of_every_document_is_defined() -> None:
         document = json.loads(json.dumps(openapi_v3_group(resources, group, version)))
         known = {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
         assert references(document) <= known
-    swagger = json.loads(json.dumps(openapi_v2(resources)))
-    assert references(swagger) <= {f"#/definitions/{name}" for name in swagger["definitions"]}
 
 
 def test_the_patch_of_a_built_in_kind_may_be_strategic() -> None:

@@ -233,8 +233,13 @@ TEMPLATE = {"spec": {"containers": [{"name": "c", "image": "i"}, {"name": "d", "
             },
         ),
         (
-            "events.events.k8s.io",
-            {"note": "n", "regarding": {"kind": "Job", "name": "j"}, "eventTime": BORN, "reportingController": "op"},
+            "events",
+            {
+                "message": "n",
+                "involvedObject": {"kind": "Job", "name": "j"},
+                "eventTime": BORN,
+                "reportingComponent": "op",
+            },
             {"Last Seen": "3m12s", "Object": "job/j", "Message": "n", "Source": "op"},
         ),
         (
@@ -244,14 +249,6 @@ TEMPLATE = {"spec": {"containers": [{"name": "c", "image": "i"}, {"name": "d", "
         ),
         ("services", {"spec": {"type": "LoadBalancer"}}, {"External-IP": "<pending>"}),
         ("secrets", {"type": "Opaque", "data": {"a": "", "b": ""}}, {"Type": "Opaque", "Data": 2}),
-        (
-            "rolebindings.rbac.authorization.k8s.io",
-            {
-                "roleRef": {"kind": "Role", "name": "r"},
-                "subjects": [{"kind": "ServiceAccount", "namespace": "n", "name": "s"}, {"kind": "User", "name": "u"}],
-            },
-            {"Role": "Role/r", "Users": "u", "Groups": "", "ServiceAccounts": "n/s"},
-        ),
         (
             "persistentvolumeclaims",
             {

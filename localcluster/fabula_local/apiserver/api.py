@@ -15,7 +15,7 @@ from fabula_local.apiserver.kubelet_logs import kubelet_log
 from fabula_local.apiserver.listing import Lister, select
 from fabula_local.apiserver.logs import log_request, read_log, writer_ended
 from fabula_local.apiserver.patching import check_name, patch
-from fabula_local.apiserver.pods import bind, evict
+from fabula_local.apiserver.pods import bind
 from fabula_local.apiserver.registry import storage_key
 from fabula_local.apiserver.representation import PLAIN, Form, encode, negotiate, shaped
 from fabula_local.apiserver.scaling import scale_of, set_scale
@@ -184,8 +184,6 @@ class Api:
                 return self._patch_scale(call, resource, stored)
             case "binding", "create":
                 return _reply(bind(self.writer, call, resource, stored, self._body(call)), None, PLAIN)
-            case "eviction", "create":
-                return _reply(evict(self.writer, call, resource, stored, self._body(call)), None, PLAIN)
             case "finalize", "update":
                 return _reply(self._finalize(call, resource, stored), resource, form)
         raise method_not_allowed()

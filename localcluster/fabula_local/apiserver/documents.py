@@ -6,7 +6,7 @@ from typing import Any
 from fabula_local.apiserver import discovery
 from fabula_local.apiserver.registry import Registry
 from fabula_local.apiserver.representation import encode
-from fabula_local.schema.openapi import openapi_v2, openapi_v3_group, openapi_v3_paths
+from fabula_local.schema.openapi import openapi_v3_group, openapi_v3_paths
 
 _HEALTH = ("healthz", "livez", "readyz")
 _V2_PROTOBUF_MARK = "proto-openapi.spec.v2"
@@ -44,8 +44,6 @@ class Documents:
     def _maker(self, parts: list[str], accept: str) -> Callable[[], Any] | None:
         registry = self._registry
         match parts:
-            case []:
-                return lambda: {"paths": self._paths()}
             case ["version"]:
                 return lambda: discovery.VERSION
             case ["api"] if _wants_aggregated(accept):
@@ -62,8 +60,6 @@ class Documents:
                 return lambda: discovery.group(registry, group)
             case ["apis", group, version]:
                 return lambda: discovery.resource_list(registry, group, version)
-            case ["openapi", "v2"]:
-                return lambda: openapi_v2(registry.all())
             case ["openapi", "v3"]:
                 return lambda: openapi_v3_paths(registry.all())
             case ["openapi", "v3", "api", version]:
@@ -76,23 +72,6 @@ class Documents:
         if version not in self._registry.groups().get(group, ()):
             return None
         return openapi_v3_group(self._registry.all(), group, version)
-
-    def _paths(self) -> list[str]:
-        groups = self._registry.groups()
-        group_paths = [f"/apis/{group}" for group in groups if group]
-        group_paths += [
-            f"/apis/{group}/{version}" for group, versions in groups.items() if group for version in versions
-        ]
-        fixed = [
-            "/api",
-            "/api/v1",
-            "/apis",
-            "/openapi/v2",
-            "/openapi/v3",
-            "/version",
-            *(f"/{name}" for name in _HEALTH),
-        ]
-        return sorted([*group_paths, *fixed])
 
     def _cached(self, key: str, make: Callable[[], Any]) -> bytes:
         known = self._made.get(key)

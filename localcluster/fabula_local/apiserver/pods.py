@@ -1,9 +1,8 @@
-"""What only pods have: binding to a node, and eviction."""
+"""What only pods have: binding to a node."""
 
 from typing import Any
 
 from fabula_local.apiserver.call import Answer, Call
-from fabula_local.apiserver.deleting import delete
 from fabula_local.apiserver.errors import bad_request, conflict
 from fabula_local.apiserver.metadata import timestamp
 from fabula_local.apiserver.store import Stored
@@ -46,10 +45,4 @@ def bind(writer: Writer, call: Call, resource: Resource, stored: Stored, binding
         {"type": "PodScheduled", "status": "True", "lastProbeTime": None, "lastTransitionTime": timestamp()}
     )
     writer.save(call, resource, pod)
-    return Answer(dict(_CREATED), 201)
-
-
-def evict(writer: Writer, call: Call, resource: Resource, stored: Stored, eviction: Object) -> Answer:
-    """Delete the pod with the eviction's options; disruption budgets do not count on one machine."""
-    delete(writer, call, resource, stored, eviction.get("deleteOptions") or {})
     return Answer(dict(_CREATED), 201)

@@ -7,14 +7,10 @@ from fabula_local.resource import Resource
 from fabula_local.schema.cel import CelRules
 from fabula_local.schema.crd import resources_of
 
-_SHARED_STORAGE = {"events.events.k8s.io": "events"}
-"""The two event APIs are two views of the same objects."""
-
 
 def storage_key(resource: Resource) -> str:
     """The store's key for objects of this kind, the same for all its versions."""
-    name = resource.group_resource
-    return _SHARED_STORAGE.get(name, name)
+    return resource.group_resource
 
 
 class Registry:
@@ -40,24 +36,13 @@ class Registry:
                 return item
         return None
 
-    def by_kind(self, api_version: str, kind: str) -> Resource | None:
-        """The kind an object's own apiVersion and kind name."""
-        for item in self._served.values():
-            if item.kind == kind and item.api_version == api_version:
-                return item
-        return None
-
     def all(self) -> list[Resource]:
         """Every served kind and version."""
         return list(self._served.values())
 
     def stored(self) -> list[Resource]:
         """One version of each kind whose objects are kept."""
-        return [
-            item
-            for item in self._served.values()
-            if item.storage and item.storage_version and item.group_resource not in _SHARED_STORAGE
-        ]
+        return [item for item in self._served.values() if item.storage and item.storage_version]
 
     def groups(self) -> dict[str, list[str]]:
         """Versions of each group, the preferred one first, in the order of discovery."""

@@ -43,7 +43,6 @@ _FIELDS: dict[str, tuple[str, ...]] = {
     "jobs.batch": ("status.successful",),
     "replicasets.apps": ("status.replicas",),
 }
-_FIELDS["events.events.k8s.io"] = _FIELDS["events"]
 
 
 @dataclass(frozen=True)

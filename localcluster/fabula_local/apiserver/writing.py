@@ -139,7 +139,7 @@ class Writer:
         return unknown
 
     def _kept(self, resource: Resource, obj: Object) -> Object:
-        return to_storage(resource, obj, self.registry.stored_version(resource))
+        return to_storage(obj, self.registry.stored_version(resource))
 
     def _name(self, kind: str, resource: Resource, obj: Object) -> None:
         meta = obj["metadata"]

@@ -49,7 +49,6 @@ class PodRuntime:
         self._stop_started: float | None = None
         self._killed = False
         self._shutdown_grace: float | None = None
-        self._refresh_at: float | None = None
         self._adopted = False
 
     def update(self, pod: Obj) -> None:

@@ -20,7 +20,7 @@ _SCALE = {"specReplicasPath": ".spec.replicas", "statusReplicasPath": ".status.r
 # group/version | Kind plural | N(amespaced) or C(luster) | short names | subresources | categories
 _KINDS = """
 v1 | Namespace namespaces | C | ns | status finalize |
-v1 | Pod pods | N | po | status log binding eviction ephemeralcontainers | all
+v1 | Pod pods | N | po | status log binding | all
 v1 | Service services | N | svc | status | all
 v1 | Endpoints endpoints | N | ep | |
 v1 | ConfigMap configmaps | N | cm | |
@@ -29,7 +29,6 @@ v1 | ServiceAccount serviceaccounts | N | sa | token |
 v1 | Event events | N | ev | |
 v1 | Node nodes | C | no | status |
 v1 | PersistentVolumeClaim persistentvolumeclaims | N | pvc | status |
-v1 | Binding bindings | N | | |
 apps/v1 | Deployment deployments | N | deploy | status scale | all
 apps/v1 | ReplicaSet replicasets | N | rs | status scale | all
 batch/v1 | Job jobs | N | | status | all
@@ -42,14 +41,11 @@ networking.k8s.io/v1 | NetworkPolicy networkpolicies | N | netpol | |
 policy/v1 | PodDisruptionBudget poddisruptionbudgets | N | pdb | status |
 scheduling.k8s.io/v1 | PriorityClass priorityclasses | C | pc | |
 discovery.k8s.io/v1 | EndpointSlice endpointslices | N | | |
-events.k8s.io/v1 | Event events | N | ev | |
 apiextensions.k8s.io/v1 | CustomResourceDefinition customresourcedefinitions | C | crd crds | status | api-extensions
 authentication.k8s.io/v1 | TokenReview tokenreviews | C | | |
 authentication.k8s.io/v1 | SelfSubjectReview selfsubjectreviews | C | | |
 authorization.k8s.io/v1 | SubjectAccessReview subjectaccessreviews | C | | |
-authorization.k8s.io/v1 | LocalSubjectAccessReview localsubjectaccessreviews | N | | |
 authorization.k8s.io/v1 | SelfSubjectAccessReview selfsubjectaccessreviews | C | | |
-authorization.k8s.io/v1 | SelfSubjectRulesReview selfsubjectrulesreviews | C | | |
 """
 
 
@@ -62,7 +58,7 @@ def _resource(line: str) -> Resource:
     api_version, names, scope, short, subresources, categories = (part.strip() for part in line.split("|"))
     kind, plural = names.split()
     group, _, version = api_version.rpartition("/")
-    review = kind.endswith("Review") or kind == "Binding"
+    review = kind.endswith("Review")
     parts = frozenset(subresources.split())
     return Resource(
         group=group,

@@ -52,33 +52,20 @@ def node_cells(obj: Object, now: datetime) -> list[Any]:
 
 
 def event_cells(obj: Object, now: datetime) -> list[Any]:
-    """When, what and about whom of an Event of either group."""
-    about = obj.get("involvedObject") or obj.get("regarding") or {}
-    source = obj.get("source") or obj.get("deprecatedSource") or {}
+    """When, what and about whom of an Event."""
+    about = obj.get("involvedObject") or {}
+    source = obj.get("source") or {}
     series = obj.get("series") or {}
-    event_time = obj.get("eventTime")
-    first = obj.get("firstTimestamp") or obj.get("deprecatedFirstTimestamp") or event_time
-    last = series.get("lastObservedTime") or obj.get("lastTimestamp") or obj.get("deprecatedLastTimestamp") or first
-    component = source.get("component") or obj.get("reportingComponent") or obj.get("reportingController") or ""
+    first = obj.get("firstTimestamp") or obj.get("eventTime")
+    last = series.get("lastObservedTime") or obj.get("lastTimestamp") or first
+    component = source.get("component") or obj.get("reportingComponent") or ""
     origin = ", ".join(filter(None, (component, source.get("host") or obj.get("reportingInstance"))))
-    count = series.get("count") or obj.get("count") or obj.get("deprecatedCount") or 1
+    count = series.get("count") or obj.get("count") or 1
     target = f"{about.get('kind', '').lower()}/{about.get('name', '')}"
-    message = (obj.get("message") or obj.get("note") or "").strip()
+    message = (obj.get("message") or "").strip()
     wide = [age(first, now), count, obj["metadata"]["name"]]
     head = [age(last, now), obj.get("type", ""), obj.get("reason", ""), target]
     return [*head, about.get("fieldPath", ""), origin, message, *wide]
-
-
-def binding_cells(obj: Object, now: datetime) -> list[Any]:
-    """The role of a binding and whom it is given to."""
-    role, subjects = obj.get("roleRef") or {}, obj.get("subjects") or []
-
-    def names(kind: str) -> str:
-        of_kind = [subject for subject in subjects if subject.get("kind") == kind]
-        return ", ".join("/".join(filter(None, (subject.get("namespace"), subject["name"]))) for subject in of_kind)
-
-    parts = [names(kind) for kind in ("User", "Group", "ServiceAccount")]
-    return [obj["metadata"]["name"], f"{role.get('kind')}/{role.get('name')}", object_age(obj, now), *parts]
 
 
 def claim_cells(obj: Object, now: datetime) -> list[Any]:
@@ -106,13 +93,3 @@ def claim_cells(obj: Object, now: datetime) -> list[Any]:
 def _modes(modes: list[str] | None) -> str:
     short = {"ReadWriteOnce": "RWO", "ReadOnlyMany": "ROX", "ReadWriteMany": "RWX", "ReadWriteOncePod": "RWOP"}
     return ",".join(short.get(mode, mode) for mode in modes or [])
-
-
-def endpoints_cells(obj: Object, now: datetime) -> list[Any]:
-    """The first addresses of Endpoints."""
-    points = []
-    for subset in obj.get("subsets") or []:
-        for address in subset.get("addresses") or []:
-            points += [f"{address['ip']}:{port['port']}" for port in subset.get("ports") or []] or [address["ip"]]
-    more = f" + {len(points) - 3} more..." if len(points) > 3 else ""
-    return [obj["metadata"]["name"], (",".join(points[:3]) + more) or NONE, object_age(obj, now)]

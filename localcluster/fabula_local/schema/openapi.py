@@ -4,7 +4,7 @@ What kubectl 1.32 to 1.37 asks: /openapi/v3 (JSON), then one /openapi/v3/<group 
 client-side `apply` of built-in kinds (PATCH must name application/strategic-merge-patch+json) and to see whether
 `fieldValidation` is declared; it then leaves validation to the server. /openapi/v2 is asked only where v3 fails or by
 `explain --output plaintext-openapiv2`, always as protobuf (application/com.github.proto-openapi.spec.v2@v1.0+protobuf)
-and without a fallback to JSON: this module gives no protobuf, and JSON to everybody else who asks for v2.
+and without a fallback to JSON: there is no such document here (apiserver/documents.py has an empty one).
 """
 
 import hashlib
@@ -68,7 +68,7 @@ def _fingerprint(resource: Resource) -> bytes:
 
 def openapi_v3_group(resources: Iterable[Resource], group: str, version: str) -> Object:
     """The OpenAPI 3 document of one group version; its paths are empty where nothing is served in it."""
-    builder = _Components("#/components/schemas/", version=3)
+    builder = _Components()
     served = [resource for resource in resources if (resource.group, resource.version) == (group, version)]
     paths: Object = {}
     for resource in served:
@@ -78,20 +78,6 @@ def openapi_v3_group(resources: Iterable[Resource], group: str, version: str) ->
         "info": {"title": "Kubernetes", "version": _VERSION},
         "paths": paths,
         "components": {"schemas": dict(sorted(builder.done.items()))},
-    }
-
-
-def openapi_v2(resources: Iterable[Resource]) -> Object:
-    """The Swagger 2.0 document of all kinds, as JSON. kubectl asks for it as protobuf only; see the module's words."""
-    builder = _Components("#/definitions/", version=2)
-    paths: Object = {}
-    for resource in resources:
-        _add_paths(paths, resource, builder)
-    return {
-        "swagger": "2.0",
-        "info": {"title": "Kubernetes", "version": _VERSION},
-        "paths": paths,
-        "definitions": dict(sorted(builder.done.items())),
     }
 
 
@@ -105,8 +91,7 @@ def model_name(resource: Resource) -> str:
 class _Components:
     """Named schemas, converted once each; fields of a named type become references."""
 
-    def __init__(self, prefix: str, *, version: int) -> None:
-        self.prefix, self.version = prefix, version
+    def __init__(self) -> None:
         self.done: dict[str, Object] = {}
 
     def kind(self, resource: Resource) -> str:
@@ -121,7 +106,7 @@ class _Components:
         return name
 
     def reference(self, name: str) -> Object:
-        return {"$ref": self.prefix + name}
+        return {"$ref": f"#/components/schemas/{name}"}
 
     def _list(self, resource: Resource, name: str) -> Object:
         meta = self._named(type_schema("meta_v1", "ListMeta"), component_name("meta_v1", "ListMeta"))
@@ -148,8 +133,6 @@ class _Components:
         return self.reference(name)
 
     def _wrapped(self, reference: Object, description: str, extra: Object) -> Object:
-        if self.version == 2:
-            return {**reference, "description": description} if description else reference
         return {"allOf": [reference], **({"description": description} if description else {}), **extra}
 
     def convert(self, schema: Object) -> Object:
@@ -170,14 +153,11 @@ class _Components:
                 result[key] = self.convert(value)
             elif key in ("oneOf", "anyOf", "allOf"):
                 result[key] = [self.convert(sub) for sub in value]
-            elif key != DECODED_AS and (key != "nullable" or self.version == 3):
+            elif key != DECODED_AS:
                 result[key] = value
         if root:
             self._root(result)
-        if self.version == 2:
-            for key in ("oneOf", "anyOf", "not"):
-                result.pop(key, None)
-        elif result.get("x-kubernetes-int-or-string") and "oneOf" not in result and "anyOf" not in result:
+        if result.get("x-kubernetes-int-or-string") and "oneOf" not in result and "anyOf" not in result:
             result["oneOf"] = [{"type": "integer"}, {"type": "string"}]
         return result
 
@@ -245,34 +225,21 @@ class _Operations:
             "x-kubernetes-action": action,
             "x-kubernetes-group-version-kind": self.gvk,
         }
-        if self.builder.version == 3:
-            if verb in ("post", "put", "patch"):
-                body = {"type": "object"} if verb == "patch" else reference
-                content = {media_type: {"schema": body} for media_type in types}
-                result["requestBody"] = {"required": True, "content": content}
-            content = {media_type: {"schema": reference} for media_type in _BODY_TYPES}
-            result["responses"] = {"200": {"description": "OK", "content": content}}
-        else:
-            result["consumes"], result["produces"] = list(types), list(_BODY_TYPES)
-            if verb in ("post", "put", "patch"):
-                body = {"type": "object"} if verb == "patch" else reference
-                parameters.append({"name": "body", "in": "body", "required": True, "schema": body})
-            result["responses"] = {"200": {"description": "OK", "schema": reference}}
+        if verb in ("post", "put", "patch"):
+            body = {"type": "object"} if verb == "patch" else reference
+            content = {media_type: {"schema": body} for media_type in types}
+            result["requestBody"] = {"required": True, "content": content}
+        content = {media_type: {"schema": reference} for media_type in _BODY_TYPES}
+        result["responses"] = {"200": {"description": "OK", "content": content}}
         return result
 
     def path_parameters(self, *, named: bool) -> list[Object]:
         """The parameters in the path itself."""
         names = [*(["name"] if named else []), *(["namespace"] if self.resource.namespaced else [])]
-        if self.builder.version == 2:
-            return [
-                {"name": name, "in": "path", "required": True, "type": "string", "uniqueItems": True} for name in names
-            ]
         return [
             {"name": name, "in": "path", "required": True, "schema": {"type": "string", "uniqueItems": True}}
             for name in names
         ]
 
     def _query(self, name: str, kind: str) -> Object:
-        if self.builder.version == 2:
-            return {"name": name, "in": "query", "type": kind, "uniqueItems": True}
         return {"name": name, "in": "query", "schema": {"type": kind, "uniqueItems": True}}

@@ -1,4 +1,4 @@
-"""Printers of the built-in kinds, by resource and group."""
+"""Printers of the built-in kinds that people look at, by resource and group; of others name and age are shown."""
 
 from . import core_printers as core
 from . import workload_printers as workload
@@ -21,8 +21,6 @@ _EVENT_COLUMNS: list[Column] = [
     ("Count", "integer", 1, "", ""),
     ("Name", "string", 1, "", "name"),
 ]
-_RBAC = ".rbac.authorization.k8s.io"
-
 
 PRINTERS: dict[str, Printer] = {
     "pods": Printer(columns("Name|Ready|Status|Restarts|Age", _POD_WIDE), pod_cells),
@@ -30,10 +28,8 @@ PRINTERS: dict[str, Printer] = {
     "deployments.apps": Printer(columns("Name|Ready|Up-to-date|Available|Age", _WORKLOAD), workload.deployment_cells),
     "replicasets.apps": Printer(columns("Name|Desired|Current|Ready|Age", _WORKLOAD), workload.replicas_cells),
     "services": Printer(columns("Name|Type|Cluster-IP|External-IP|Port(s)|Age", "Selector"), core.service_cells),
-    "endpoints": Printer(columns("Name|Endpoints|Age"), core.endpoints_cells),
     "nodes": Printer(columns("Name|Status|Roles|Age|Version", _NODE_WIDE), core.node_cells),
     "events": Printer(_EVENT_COLUMNS, core.event_cells),
-    "events.events.k8s.io": Printer(_EVENT_COLUMNS, core.event_cells),
     "namespaces": simple_printer("Name|Status|Age", lambda obj: (obj.get("status") or {}).get("phase", "Active")),
     "configmaps": simple_printer(
         "Name|Data|Age", lambda obj: len(obj.get("data") or {}) + len(obj.get("binaryData") or {})
@@ -46,12 +42,6 @@ PRINTERS: dict[str, Printer] = {
         "Name|Holder|Age", lambda obj: (obj.get("spec") or {}).get("holderIdentity", "")
     ),
     "customresourcedefinitions.apiextensions.k8s.io": simple_printer("Name|Created At", created_at),
-    f"roles{_RBAC}": simple_printer("Name|Created At", created_at),
-    f"clusterroles{_RBAC}": simple_printer("Name|Created At", created_at),
-    f"rolebindings{_RBAC}": Printer(columns("Name|Role|Age", "Users|Groups|ServiceAccounts"), core.binding_cells),
-    f"clusterrolebindings{_RBAC}": Printer(
-        columns("Name|Role|Age", "Users|Groups|ServiceAccounts"), core.binding_cells
-    ),
     "persistentvolumeclaims": Printer(
         columns("Name|Status|Volume|Capacity|Access Modes|StorageClass|VolumeAttributesClass|Age", "VolumeMode"),
         core.claim_cells,

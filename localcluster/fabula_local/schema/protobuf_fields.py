@@ -75,15 +75,11 @@ MESSAGES: dict[str, str] = {
     "RoleRef": "apiGroup=1 kind=2 name=3",
     "SelfSubjectAccessReview": "metadata=1:ObjectMeta spec=2:AccessReviewSpec status=3:AccessReviewStatus",
     "SubjectAccessReview": "metadata=1:ObjectMeta spec=2:AccessReviewSpec status=3:AccessReviewStatus",
-    "LocalSubjectAccessReview": "metadata=1:ObjectMeta spec=2:AccessReviewSpec status=3:AccessReviewStatus",
     "AccessReviewSpec": "resourceAttributes=1:ResourceAttributes nonResourceAttributes=2:NonResourceAttributes"
     " user=3 groups=4:[str] uid=6",
     "AccessReviewStatus": "allowed=1:bool reason=2 evaluationError=3 denied=4:bool",
     "ResourceAttributes": "namespace=1 verb=2 group=3 version=4 resource=5 subresource=6 name=7",
     "NonResourceAttributes": "path=1 verb=2",
-    "SelfSubjectRulesReview": "metadata=1:ObjectMeta spec=2:SelfSubjectRulesReviewSpec status=3:RulesReviewStatus",
-    "SelfSubjectRulesReviewSpec": "namespace=1",
-    "RulesReviewStatus": "incomplete=3:bool evaluationError=4",
     "SelfSubjectReview": "metadata=1:ObjectMeta status=2:SelfSubjectReviewStatus",
     "SelfSubjectReviewStatus": "userInfo=1:UserInfo",
     "UserInfo": "username=1 uid=2 groups=3:[str]",
@@ -94,7 +90,6 @@ MESSAGES: dict[str, str] = {
     "TokenRequestSpec": "audiences=1:[str] boundObjectRef=3:BoundObjectReference expirationSeconds=4:int?",
     "TokenRequestStatus": "token=1 expirationTimestamp=2:Time",
     "BoundObjectReference": "kind=1 apiVersion=2 name=3 uid=4",
-    # policy/v1 and scheduling/v1
-    "Eviction": "metadata=1:ObjectMeta deleteOptions=2:DeleteOptions",
+    # scheduling/v1
     "PriorityClass": "metadata=1:ObjectMeta value=2:int? globalDefault=3:bool description=4 preemptionPolicy=5",
 }

@@ -18,7 +18,6 @@ _WORKLOADS: list[tuple[str, list[str]]] = [
     ),
     ("apps", ["deployments", "deployments/scale", "replicasets"]),
     ("batch", ["jobs", "jobs/status"]),
-    ("events.k8s.io", ["events"]),
 ]
 
 
@@ -52,7 +51,7 @@ _ROLES: dict[str, list[Object]] = {
     "system:basic-user": [
         {
             "apiGroups": ["authorization.k8s.io"],
-            "resources": ["selfsubjectaccessreviews", "selfsubjectrulesreviews"],
+            "resources": ["selfsubjectaccessreviews"],
             "verbs": ["create"],
         },
         {"apiGroups": ["authentication.k8s.io"], "resources": ["selfsubjectreviews"], "verbs": ["create"]},

@@ -54,15 +54,6 @@ class Authorizer:
                 return grant.reason
         return None
 
-    def rules(self, user: User, namespace: str) -> list[Rule]:
-        """Every rule that the user has in a namespace, cluster-wide ones included."""
-        if user.is_admin:
-            return [
-                {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]},
-                {"verbs": ["*"], "nonResourceURLs": ["*"]},
-            ]
-        return [rule for grant in self._of(user) if grant.namespace in ("", namespace) for rule in grant.rules]
-
     def _of(self, user: User) -> Iterator[_Grant]:
         self._refresh()
         for subject in (f"User:{user.name}", *(f"Group:{group}" for group in user.groups)):

@@ -30,18 +30,13 @@ class Reviews:
             "TokenReview": self._token,
             "SelfSubjectReview": self._self,
             "SubjectAccessReview": self._access,
-            "LocalSubjectAccessReview": self._access,
             "SelfSubjectAccessReview": self._self_access,
-            "SelfSubjectRulesReview": self._self_rules,
         }
 
     def answer(self, call: Call, resource: Resource, obj: Object) -> Object:
         """The review with its status."""
-        answer = self._answers.get(resource.kind)
-        if answer is None:
-            raise bad_request(f"{resource.kind} is not answered here")
         obj["metadata"].setdefault("creationTimestamp", None)
-        obj["status"] = answer(call, obj.get("spec") or {})
+        obj["status"] = self._answers[resource.kind](call, obj.get("spec") or {})
         return obj
 
     def _token(self, call: Call, spec: Object) -> Object:
@@ -77,17 +72,6 @@ class Reviews:
             wanted = Attributes(**{key: resource.get(key) or "" for key in keys})
         reason = self._authorizer.allows(user, wanted)
         return {"allowed": True, "reason": reason} if reason else {"allowed": False}
-
-    def _self_rules(self, call: Call, spec: Object) -> Object:
-        namespace = spec.get("namespace")
-        if not namespace:
-            raise bad_request("no namespace on request")
-        rules = self._authorizer.rules(call.user, namespace)
-        return {
-            "resourceRules": [rule for rule in rules if not rule.get("nonResourceURLs")],
-            "nonResourceRules": [rule for rule in rules if rule.get("nonResourceURLs")],
-            "incomplete": False,
-        }
 
 
 def request_token(

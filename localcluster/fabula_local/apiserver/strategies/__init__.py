@@ -30,7 +30,6 @@ _STRATEGIES: dict[str, Strategy] = {
     "deployments.apps": DeploymentStrategy(),
     "replicasets.apps": ReplicaSetStrategy(),
     "events": EventStrategy(),
-    "events.events.k8s.io": EventStrategy(),
     "leases.coordination.k8s.io": LeaseStrategy(),
     "priorityclasses.scheduling.k8s.io": PriorityClassStrategy(),
     "customresourcedefinitions.apiextensions.k8s.io": DefinitionStrategy(),

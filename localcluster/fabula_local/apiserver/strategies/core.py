@@ -73,7 +73,7 @@ class SecretStrategy(_DataStrategy):
 
 
 class EventStrategy(Strategy):
-    """core/v1 and events.k8s.io/v1 Event."""
+    """core/v1 Event."""
 
     def validate(self, obj: Object) -> list[FieldError]:
         """The namespace of what it tells of."""
