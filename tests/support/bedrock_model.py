@@ -55,20 +55,20 @@ def num_tokens(text: str) -> int:
 
 def tagged(text: str, name: str) -> str | None:
     """What stands between `<name>` and `</name>`; None without them."""
-    found = re.search(_TAG.format(name), text, re.DOTALL)
-    return found.group(1) if found else None
+    match = re.search(_TAG.format(name), text, re.DOTALL)
+    return match.group(1) if match else None
 
 
 def limits(text: str) -> dict[str, int]:
     """The numbers of the prompt's `<limits .../>`, with those of the published run where it has none."""
-    found = re.search(r"<limits [^>]*>", text)
-    asked = {name: int(value) for name, value in _LIMIT.findall(found.group(0))} if found else {}
+    match = re.search(r"<limits [^>]*>", text)
+    asked = {name: int(value) for name, value in _LIMIT.findall(match.group(0))} if match else {}
     return {"words_min": 600, "words_max": 800, "excerpts_max": 100, "scenes": 5} | asked
 
 
 def turns_of(transcript: str) -> list[tuple[str, str]]:
     """(label, text) of each turn of a transcript."""
-    return [(found.group(1), found.group(2)) for found in _TURN.finditer(transcript)]
+    return [(match.group(1), match.group(2)) for match in _TURN.finditer(transcript)]
 
 
 def answer(prompt: str, manner: Manner) -> dict[str, Any]:
@@ -92,7 +92,7 @@ def answer(prompt: str, manner: Manner) -> dict[str, Any]:
 
 def _windows(turns: list[tuple[str, str]], asked: dict[str, int]) -> list[str]:
     """Runs of whole turns of the asked length, with a stretch left out between two of them."""
-    found: list[str] = []
+    windows: list[str] = []
     start = 0
     goal = (asked["words_min"] + asked["words_max"]) // 2
     while start < len(turns):
@@ -102,7 +102,7 @@ def _windows(turns: list[tuple[str, str]], asked: dict[str, int]) -> list[str]:
             stop += 1
         window = turns[start:stop]
         if asked["words_min"] <= length <= asked["words_max"] and len({label for label, _ in window}) > 1:
-            found.append("\n\n".join(f"{label}: {text}" for label, text in window))
+            windows.append("\n\n".join(f"{label}: {text}" for label, text in window))
             skipped = 0
             while stop < len(turns) and skipped < _WORDS_BETWEEN_EXCERPTS:
                 skipped += len(turns[stop][1].split())
@@ -110,7 +110,7 @@ def _windows(turns: list[tuple[str, str]], asked: dict[str, int]) -> list[str]:
             start = stop
         else:
             start += 1
-    return found
+    return windows
 
 
 def _opening(text: str) -> str:

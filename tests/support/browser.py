@@ -69,8 +69,8 @@ class Page:
             while (message := await self._next()).get("id") != number:
                 pass
         assert "error" not in message, message
-        found: dict[str, Any] = message["result"]
-        return found
+        result: dict[str, Any] = message["result"]
+        return result
 
     async def _next(self) -> dict[str, Any]:
         message: dict[str, Any] = await self._socket.receive_json()
@@ -111,11 +111,11 @@ async def browser(home: Path) -> AsyncIterator[Browser]:
     assert process.stderr is not None
     try:
         async with asyncio.timeout(SECONDS):
-            while (found := _LISTENS.search(line := await process.stderr.readline())) is None:
+            while (listening := _LISTENS.search(line := await process.stderr.readline())) is None:
                 assert line, "Chromium ended before it listened"
         draining = asyncio.create_task(process.stderr.read())
         async with aiohttp.ClientSession() as session:
-            yield Browser(found[1].decode(), session)
+            yield Browser(listening[1].decode(), session)
         draining.cancel()
     finally:
         with contextlib.suppress(ProcessLookupError):

@@ -89,8 +89,8 @@ class BuildBench:
                 return self.wire.ok("GET", BUILD.path("default", name))
             return None
 
-        found: Obj = until(look, "the API server answers")
-        return found
+        build: Obj = until(look, "the API server answers")
+        return build
 
     def status(self, name: str) -> Obj:
         """The build's status; empty before the operator has seen it."""
@@ -103,8 +103,8 @@ class BuildBench:
             status = self.status(name)
             return status if holds(status) else None
 
-        found: Obj = until(look, lambda: f"{what}; it is {self.status(name).get('progress')}")
-        return found
+        seen: Obj = until(look, lambda: f"{what}; it is {self.status(name).get('progress')}")
+        return seen
 
     def over(self, name: str) -> Obj | None:
         """The status if the build has ended with the spec as it is now."""

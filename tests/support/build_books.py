@@ -52,11 +52,11 @@ class Books:
     def unrecorded(self) -> list[Charge]:
         """Charges that no record answers for: those whose answer nobody lived to write down."""
         known = {str(record["requestId"]) for record in self.records.values()}
-        found = [charge for charge in self.bill.paid if charge.request_id not in known]
+        unrecorded = [charge for charge in self.bill.paid if charge.request_id not in known]
         # A picture that was stored without its record is found again; its record does not know the request.
         kept = {call for call, record in self.records.items() if record["requestId"] == "unknown"}
         for call in kept:
-            own = [charge for charge in found if charge.item == call and charge.delivered]
-            if own:
-                found.remove(own[-1])
-        return found
+            delivered = [charge for charge in unrecorded if charge.item == call and charge.delivered]
+            if delivered:
+                unrecorded.remove(delivered[-1])
+        return unrecorded

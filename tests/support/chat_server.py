@@ -68,8 +68,8 @@ def chat_server() -> Iterator[ChatServer]:
                 "index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": " ".join(words)},
             }  # fmt: skip
             usage = {"completion_tokens": len(words), "prompt_tokens": 9, "total_tokens": 9 + len(words)}
-            found = {"id": "1", "object": "chat.completion", "created": 0, "model": body["model"]}
-            self._send(200, json.dumps({**found, "choices": [choice], "usage": usage}).encode(), {})
+            completion = {"id": "1", "object": "chat.completion", "created": 0, "model": body["model"]}
+            self._send(200, json.dumps({**completion, "choices": [choice], "usage": usage}).encode(), {})
 
         def _send(self, status: int, data: bytes, headers: dict[str, str]) -> None:
             self.send_response(status)

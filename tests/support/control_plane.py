@@ -123,8 +123,8 @@ class Cluster:
         """Wait for an object to be as wanted; it."""
 
         async def look() -> dict[str, Any] | None:
-            found = await self.api.find(kind, name, self.namespace)
-            return found if found is not None and holds(found) else None
+            obj = await self.api.find(kind, name, self.namespace)
+            return obj if obj is not None and holds(obj) else None
 
         return await eventually(look, f"{kind.kind} {name}")
 

@@ -12,8 +12,8 @@ def cost_beside(act: Callable[[], object], reference: Callable[[], object]) -> f
     """How many times as long `act` takes as `reference`, each at its best of many rounds in turn."""
     best = [float("inf"), float("inf")]
     for _ in range(_ROUNDS):
-        for number, one in enumerate((act, reference)):
+        for number, measured in enumerate((act, reference)):
             begin = time.perf_counter()
-            one()
+            measured()
             best[number] = min(best[number], time.perf_counter() - begin)
     return best[0] / best[1]

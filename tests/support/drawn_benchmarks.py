@@ -32,11 +32,11 @@ def write(folder: Path) -> None:
     }
     for name in ("sets", "tasks"):
         (folder / name).mkdir()
-    for name, (own, split) in TASKS.items():
+    for name, (included, split) in TASKS.items():
         rows = folder / f"sets/{name}.parquet"
         sets[name].to_parquet(str(rows))
         (folder / f"tasks/{name}.yaml").write_text(
-            f"include: {known / own}\ntask: {name}\ndataset_path: parquet\ndataset_name: null\n"
+            f"include: {known / included}\ntask: {name}\ndataset_path: parquet\ndataset_name: null\n"
             f"dataset_kwargs: {{data_files: {{{split}: {rows}}}}}\n"
         )
 

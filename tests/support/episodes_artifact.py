@@ -29,7 +29,7 @@ def episode(number: int, turns: int = 40, words: int = 30) -> dict[str, object]:
 def write_episodes(root: Path, episodes: list[dict[str, object]], name: str = "ingest") -> str:
     """Commit the artifact below `root`; its folder's name."""
     store = open_store(f"file://{root}/{name}")
-    lines = "".join(json.dumps(one) + "\n" for one in episodes)
+    lines = "".join(json.dumps(record) + "\n" for record in episodes)
     part = add_part(store, "episodes.jsonl", lines.encode())
     commit(store, kind="episodes", parts=[part], counts={"episode/ok": len(episodes)})
     return name

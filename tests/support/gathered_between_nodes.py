@@ -92,9 +92,9 @@ def ranks_of(folder: Path, within: bool, went_on: bool) -> dict[str, Any]:
         if not (child := os.fork()):
             os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank % RANKS)}
             try:
-                found = case(rank, folder, within, went_on)
+                gathered = case(rank, folder, within, went_on)
                 if rank == 0:
-                    told.write_text(json.dumps(found))
+                    told.write_text(json.dumps(gathered))
             except BaseException:
                 traceback.print_exc()
                 os._exit(1)
@@ -102,8 +102,8 @@ def ranks_of(folder: Path, within: bool, went_on: bool) -> dict[str, Any]:
         children.append(child)
     if any(os.waitpid(child, 0)[1] for child in children):
         raise SystemExit("a rank failed")
-    found: dict[str, Any] = json.loads(told.read_text())
-    return found
+    gathered: dict[str, Any] = json.loads(told.read_text())
+    return gathered
 
 
 def main() -> None:

@@ -41,8 +41,8 @@ class Hub(BaseHTTPRequestHandler):
             siblings = [{"rfilename": name, "size": len(content)} for name, content in FILES.items()]
             body = json.dumps({"id": "some/model", "modelId": "some/model", "sha": SHA, "siblings": siblings}).encode()
             return self._answer(body, {"Content-Type": "application/json"})
-        if (found := re.fullmatch(rf"/some/model/resolve/{SHA}/(.+)", self.path)) and found[1] in FILES:
-            return self._file(found[1])
+        if (asked := re.fullmatch(rf"/some/model/resolve/{SHA}/(.+)", self.path)) and asked[1] in FILES:
+            return self._file(asked[1])
         missing = "RepoNotFound" if self.path.startswith("/api/models/") else "EntryNotFound"
         return self._answer(b"", {"X-Error-Code": missing}, status=404)
 

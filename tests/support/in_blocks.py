@@ -13,9 +13,9 @@ def in_blocks(kind: str, spec: Mapping[str, Any]) -> dict[str, Any]:
     """The spec with the podcast's fields in its block; what is there already stays."""
     if kind != "DatasetBuild" or "podcast" in spec:
         return dict(spec)
-    own = {name: spec[name] for name in PODCAST if name in spec}
+    podcast = {name: spec[name] for name in PODCAST if name in spec}
     shared = {name: value for name, value in spec.items() if name not in PODCAST}
-    return {**shared, "podcast": own} if own else shared
+    return {**shared, "podcast": podcast} if podcast else shared
 
 
 def changed(kind: str, spec: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -68,7 +68,7 @@ class JudgeServer:
             return "A"
         if habit == "random":
             return "AB"[int(content[:8], 16) % 2]
-        measure = [len(one.split()) if habit == "longer" else self.quality(one) for one in answers]
+        measure = [len(answer.split()) if habit == "longer" else self.quality(answer) for answer in answers]
         return "tie" if measure[0] == measure[1] else "AB"[measure[1] > measure[0]]
 
     def quality(self, answer: str) -> int:

@@ -50,15 +50,15 @@ def unknown(obj: Mapping[str, Any], types: Types) -> list[str]:
 
 def _below(value: Any, name: str, types: Types, path: str) -> Iterator[str]:
     if isinstance(value, list):
-        for one in value:
-            yield from _below(one, name, types, path)
+        for item in value:
+            yield from _below(item, name, types, path)
     elif name.startswith("{}"):
-        for key, one in value.items():
-            yield from _below(one, name[2:], types, f"{path}[{key}]")
+        for key, item in value.items():
+            yield from _below(item, name[2:], types, f"{path}[{key}]")
     elif name and isinstance(value, dict):
-        for key, one in value.items():
+        for key, item in value.items():
             if key in types[name]:
-                yield from _below(one, types[name][key], types, f"{path}.{key}")
+                yield from _below(item, types[name][key], types, f"{path}.{key}")
             else:
                 yield f"{path}.{key}"
 
@@ -70,23 +70,23 @@ def fields_of(folder: Path) -> dict[str, dict[str, str]]:
         for node in ast.parse(file.read_text()).body:
             if isinstance(node, ast.ClassDef):
                 read[f"{file.stem}.{node.name}"] = dict(_fields(node, file.stem))
-    found: dict[str, dict[str, str]] = {}
+    fields: dict[str, dict[str, str]] = {}
     todo = list(ROOTS.values())
     while todo:
-        if (name := todo.pop()) not in found:
-            found[name] = {key: below if below.removeprefix("{}") in read else "" for key, below in read[name].items()}
-            todo += [below.removeprefix("{}") for below in found[name].values() if below]
-    return dict(sorted(found.items()))
+        if (name := todo.pop()) not in fields:
+            fields[name] = {key: below if below.removeprefix("{}") in read else "" for key, below in read[name].items()}
+            todo += [below.removeprefix("{}") for below in fields[name].values() if below]
+    return dict(sorted(fields.items()))
 
 
 def _fields(node: ast.ClassDef, module: str) -> Iterator[tuple[str, str]]:
-    for one in node.body:
-        if isinstance(one, ast.AnnAssign) and isinstance(one.target, ast.Name):
-            written = re.search(r"metadata=\{'json': '([^']+)'\}", ast.unparse(one.value) if one.value else "")
-            kind = re.sub(r"'", "", ast.unparse(one.annotation))
+    for member in node.body:
+        if isinstance(member, ast.AnnAssign) and isinstance(member.target, ast.Name):
+            written = re.search(r"metadata=\{'json': '([^']+)'\}", ast.unparse(member.value) if member.value else "")
+            kind = re.sub(r"'", "", ast.unparse(member.annotation))
             below = re.findall(r"[\w.]+", kind)[-1]
             mark = "{}" if "dict" in kind.lower() else ""
-            yield written[1] if written else one.target.id, mark + (below if "." in below else f"{module}.{below}")
+            yield written[1] if written else member.target.id, mark + (below if "." in below else f"{module}.{below}")
 
 
 def main(version: str) -> None:

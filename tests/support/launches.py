@@ -27,9 +27,9 @@ def launch_of(kind: Kind, stage: str, spec: dict[str, Any] | None = None, *, crd
     seen = observed(kind, spec, environment=Environment("s3://bucket/fabula", crd))
     for _ in range(6):
         seen, made = step(complete(seen))
-        found = [launch for launch in launches(made) if launch.stage == stage]
-        if found:
-            return found[-1]
+        of_stage = [launch for launch in launches(made) if launch.stage == stage]
+        if of_stage:
+            return of_stage[-1]
     raise AssertionError(f"no launch of {stage}")
 
 

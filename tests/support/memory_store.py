@@ -46,10 +46,10 @@ class MemoryStore:
 
     def list(self, prefix: str = "") -> Iterator[Entry]:
         below = f"{prefix}/" if prefix else ""
-        found = [
+        entries = [
             Entry(path, len(data)) for path, data in self.files.items() if path == prefix or path.startswith(below)
         ]
-        yield from sorted(found, key=lambda entry: entry.path)
+        yield from sorted(entries, key=lambda entry: entry.path)
 
     def delete(self, prefix: str) -> None:
         for path in [path for path in self.files if path == prefix or path.startswith(f"{prefix}/")]:

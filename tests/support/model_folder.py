@@ -37,8 +37,8 @@ def safetensors(tensors: dict[str, list[int]]) -> bytes:
 def write_model(folder: Path, **config: Any) -> Path:
     """A model folder with all its files; none of them is of use but to be looked at."""
     folder.mkdir(parents=True)
-    found = {"model_type": "qwen3_vl", "architectures": ["Qwen3VL"], "text_config": {"hidden_size": 4}, **config}
-    (folder / "config.json").write_text(json.dumps(found))
+    settings = {"model_type": "qwen3_vl", "architectures": ["Qwen3VL"], "text_config": {"hidden_size": 4}, **config}
+    (folder / "config.json").write_text(json.dumps(settings))
     (folder / SINGLE).write_bytes(safetensors(TENSORS))
     for name in ("preprocessor_config.json", "tokenizer.json"):
         (folder / name).write_text("{}")

@@ -39,8 +39,8 @@ def write_clips(folder: Path, rows: list[dict[str, Any]], layout: str = "tvad") 
     (folder / "tvad.json").write_text(json.dumps({layout: rows}))
     with h5py.File(folder / "tvad.h5", "w") as bank:
         for row in rows:
-            for one in (row, row.get("content") or row.get("context")):
-                name = f"{row['key_name']}_{one['start']}_{one['end']}" if one else ""
+            for clip in (row, row.get("content") or row.get("context")):
+                name = f"{row['key_name']}_{clip['start']}_{clip['end']}" if clip else ""
                 if name and name not in bank:
                     bank[name] = np.full((6, FEATURES, WIDTH), len(bank), dtype=np.float16)
     faces = {f"{person['id']}.jpg": np.ones((1, FEATURES, WIDTH), np.float32) for person in (JOEY, ROSS)}

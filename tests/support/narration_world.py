@@ -36,8 +36,8 @@ def records(
         clip = direction[who] + direction[len(PEOPLE) + deed]
         features[f"clip-{number}"] = clip + 0.1 * noise.normal(size=(frames, parts, WIDTH)).astype(np.float32)
         name = f"s{seed}-{number:03d}"
-        told = [{"id": one, "name": PEOPLE[one][1], "role": PEOPLE[one][0], "short_name": PEOPLE[one][0],
-                 "exemplar": f"face-{one}"} for one in sorted(PEOPLE)]  # fmt: skip
+        told = [{"id": key, "name": PEOPLE[key][1], "role": PEOPLE[key][0], "short_name": PEOPLE[key][0],
+                 "exemplar": f"face-{key}"} for key in sorted(PEOPLE)]  # fmt: skip
         previous = None
         if number % 3:
             previous = {"text": lines[-1]["text"], "clip": f"clip-{number - 1}" if number % 3 == 1 else None}
@@ -49,7 +49,7 @@ def records(
                 "named": [PEOPLE[person][0]],
             }
         )  # fmt: skip
-    faces = {f"face-{one}": direction[place] for place, one in enumerate(sorted(PEOPLE))}
+    faces = {f"face-{key}": direction[place] for place, key in enumerate(sorted(PEOPLE))}
     return lines, features, faces
 
 
@@ -63,7 +63,7 @@ def write_narration(folder: Path, train: int = 24, validation: int = 6, *, parts
         if parts == 1:
             features = {key: value[:, 0] for key, value in features.items()}
         made.append(add_part(store, f"features/film-{seed}.safetensors", save(features)))
-        made.append(add_part(store, f"{split}.jsonl", "".join(json.dumps(one) + "\n" for one in lines).encode()))
+        made.append(add_part(store, f"{split}.jsonl", "".join(json.dumps(line) + "\n" for line in lines).encode()))
     made.append(add_part(store, "exemplars.safetensors", save(faces)))
     shape = (WIDTH,) if parts == 1 else (parts, WIDTH)
     details = NarrationDatasetDetails(

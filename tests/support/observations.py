@@ -155,12 +155,12 @@ def reported(seen: Observed, seconds: float, done: int, first: int = 0, **body: 
     """The observation with a report of the last pod, `seconds` after its first one."""
     child, pod = seen.children[-1], seen.pods[-1]
     report = StageReport(stage=child.stage, arm=child.arm, shard=pod.index, attempt=child.attempt, done=done, **body)
-    one = Report(report, NOW + timedelta(seconds=seconds), first, NOW, pod.name)
-    return replace(seen, reports=(*seen.reports, one))
+    told = Report(report, NOW + timedelta(seconds=seconds), first, NOW, pod.name)
+    return replace(seen, reports=(*seen.reports, told))
 
 
 def condition(status: RunStatus | None, type_: str) -> tuple[str, str]:
     """(status, reason) of a condition."""
     assert status is not None
-    found = next(one for one in status.conditions if one.type == type_)
-    return found.status, found.reason
+    condition = next(entry for entry in status.conditions if entry.type == type_)
+    return condition.status, condition.reason

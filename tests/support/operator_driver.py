@@ -76,19 +76,19 @@ class Feed:
 
     async def snapshot(self) -> list[Obj]:
         """All objects, as a list at start-up would give them."""
-        return [one for resource in self._resources for one in await self._api.list(resource, self._namespace)]
+        return [obj for resource in self._resources for obj in await self._api.list(resource, self._namespace)]
 
     async def events(self) -> list[Event]:
         """What changed since the last call."""
-        now = {one["metadata"]["uid"]: one for one in await self.snapshot()}
-        found: list[Event] = []
+        now = {obj["metadata"]["uid"]: obj for obj in await self.snapshot()}
+        events: list[Event] = []
         for uid, obj in now.items():
             before = self._known.get(uid)
             if before is None or before["metadata"]["resourceVersion"] != obj["metadata"]["resourceVersion"]:
-                found.append(("MODIFIED" if before else "ADDED", obj))
-        found += [("DELETED", obj) for uid, obj in self._known.items() if uid not in now]
+                events.append(("MODIFIED" if before else "ADDED", obj))
+        events += [("DELETED", obj) for uid, obj in self._known.items() if uid not in now]
         self._known = now
-        return self._fault(found) if self._fault else found
+        return self._fault(events) if self._fault else events
 
 
 class Driver:
@@ -137,7 +137,7 @@ class Driver:
             key = next(iter(self.due))
             del self.due[key]
             again = await self.reconciler.look(key)
-            waits = [one for one in (again.act, again.tell) if one is not None]
+            waits = [seconds for seconds in (again.act, again.tell) if seconds is not None]
             if waits and min(waits) <= 0.5:
                 self.due[key] = None
             elif waits:

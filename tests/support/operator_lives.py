@@ -133,8 +133,8 @@ class Stage:
     async def status(self) -> Obj:
         run = await self.admin.get(RUNS[self.life.kind], self.namespace, "run")
         assert run is not None
-        found: Obj = run.get("status") or {}
-        return found
+        status: Obj = run.get("status") or {}
+        return status
 
 
 class Recorder:
@@ -202,9 +202,9 @@ async def ended(stage: Stage, gates: list[CrashGate]) -> End:
     def plain(value: Any) -> Any:
         if isinstance(value, dict):
             times = {"startedAt", "finishedAt", "lastTransitionTime", "committedAt", "duration"}
-            return {key: plain(one) for key, one in value.items() if key not in times}
+            return {key: plain(member) for key, member in value.items() if key not in times}
         if isinstance(value, list):
-            return [plain(one) for one in value]
+            return [plain(item) for item in value]
         # Pods have a serial number, which depends on how often anything was started.
         return re.sub(r"-\d{5}\b", "-POD", value.replace(stage.namespace, "NS")) if isinstance(value, str) else value
 
@@ -212,8 +212,8 @@ async def ended(stage: Stage, gates: list[CrashGate]) -> End:
     events = await stage.admin.list(EVENT, stage.namespace)
     return End(
         plain(await stage.status()),
-        sorted(one["metadata"]["name"] for one in children),
-        sorted((one["reason"], plain(one["message"])) for one in events),
+        sorted(job["metadata"]["name"] for job in children),
+        sorted((event["reason"], plain(event["message"])) for event in events),
         dict(stage.cluster.runs),
         [f"{write.verb} {write.resource}" for gate in gates for write in gate.writes],
     )
@@ -270,7 +270,7 @@ async def with_crash(admin: Api, life: Life, at: int, after: bool, expected: End
         await live(stage, driver, feed)
     second = CrashGate()
     driver = operator(stage, second)
-    driver.feed(("ADDED", one) for one in old)
+    driver.feed(("ADDED", obj) for obj in old)
     await driver.drain()
     await live(stage, driver, feed_of(stage))
     compare(await ended(stage, [first, second]), expected, stage)
@@ -280,7 +280,7 @@ async def each(cases: Sequence[Callable[[], Coroutine[Any, Any, None]]]) -> None
     """Run cases side by side, and tell of every one that failed."""
     gate = asyncio.Semaphore(AT_ONCE)
 
-    async def one(case: Callable[[], Coroutine[Any, Any, None]]) -> BaseException | None:
+    async def guarded(case: Callable[[], Coroutine[Any, Any, None]]) -> BaseException | None:
         async with gate:
             try:
                 await case()
@@ -288,5 +288,5 @@ async def each(cases: Sequence[Callable[[], Coroutine[Any, Any, None]]]) -> None
                 return error
             return None
 
-    failures = [error for error in await asyncio.gather(*map(one, cases)) if error is not None]
+    failures = [error for error in await asyncio.gather(*map(guarded, cases)) if error is not None]
     assert not failures, f"{len(failures)} of {len(cases)} lives ended otherwise; the first: {failures[0]}"

@@ -38,10 +38,10 @@ async def account_kubeconfig(
     for lease in () if watched else LEASES:
         name = f"fabula-operator-{lease}"
         objects += [cluster_role(name, lease), cluster_role_binding(namespace, name=name)]
-    for one in objects:
-        kind, place = one["kind"], one["metadata"].get("namespace")
+    for manifest in objects:
+        kind, place = manifest["kind"], manifest["metadata"].get("namespace")
         resource = Resource("rbac.authorization.k8s.io", "v1", kind, f"{kind.lower()}s", namespaced=place is not None)
-        await admin.request("POST", resource.path(place), body=one)
+        await admin.request("POST", resource.path(place), body=manifest)
     request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 3600}}
     answer = await admin.request("POST", ACCOUNT.path(namespace, "fabula-operator", "token"), body=request)
     config = yaml.safe_load(kubeconfig.read_text())
@@ -64,11 +64,11 @@ def certificates(folder: Path) -> Certificates:
     """A certificate authority and a certificate for 127.0.0.1."""
     authority = trustme.CA()
     issued = authority.issue_cert("127.0.0.1", "localhost")
-    found = Certificates(folder / "tls.crt", folder / "tls.key", folder / "ca.crt")
-    issued.cert_chain_pems[0].write_to_path(str(found.cert))
-    issued.private_key_pem.write_to_path(str(found.key))
-    authority.cert_pem.write_to_path(str(found.authority))
-    return found
+    files = Certificates(folder / "tls.crt", folder / "tls.key", folder / "ca.crt")
+    issued.cert_chain_pems[0].write_to_path(str(files.cert))
+    issued.private_key_pem.write_to_path(str(files.key))
+    authority.cert_pem.write_to_path(str(files.authority))
+    return files
 
 
 def free_ports(count: int) -> list[int]:
@@ -89,7 +89,7 @@ def free_ports(count: int) -> list[int]:
                 continue
             held.append(probe)
             if len(held) == count:
-                return [int(one.getsockname()[1]) for one in held]
+                return [int(taken.getsockname()[1]) for taken in held]
     finally:
         for probe in held:
             probe.close()

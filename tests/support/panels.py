@@ -35,7 +35,7 @@ def panels() -> Iterator[Shown]:
     """Every query of the generated dashboards but those of others' exporters."""
     for file in sorted(BOARDS.glob("*.json")):
         board = json.loads(file.read_text())
-        names = [one["name"] for one in board["templating"]["list"]]
+        names = [variable["name"] for variable in board["templating"]["list"]]
         for panel in _flat(board["panels"]):
             for target in panel.get("targets", ()):
                 if not _FOREIGN.search(target["expr"]):
@@ -46,14 +46,14 @@ def panels() -> Iterator[Shown]:
 
 def empty(prometheus: Prometheus, start: float) -> set[str]:
     """Titles of the panels that show no number: now, or, of a panel with lines, at no time since `start`."""
-    found = set()
-    for one in panels():
-        if not (prometheus.now(one.query) if one.instant else prometheus.since(start, one.query)):
-            found.add(one.title)
-    return found
+    titles = set()
+    for panel in panels():
+        if not (prometheus.now(panel.query) if panel.instant else prometheus.since(start, panel.query)):
+            titles.add(panel.title)
+    return titles
 
 
 def _flat(panels: list[dict[str, object]]) -> Iterator[dict[str, object]]:
-    for one in panels:
-        yield one
-        yield from _flat(one.get("panels") or [])  # type: ignore[arg-type]
+    for panel in panels:
+        yield panel
+        yield from _flat(panel.get("panels") or [])  # type: ignore[arg-type]

@@ -23,18 +23,18 @@ def until(
     `pause_seconds` is for what may be over in a moment, or costs much to look at.
     """
     began = time.monotonic()
-    while not (found := holds()):
+    while not (awaited := holds()):
         pause = _pause(began, what)
         time.sleep(pause if pause_seconds is None else pause_seconds)
-    return found
+    return awaited
 
 
 async def eventually(look: Callable[[], Awaitable[Found | None]], what: str | Callable[[], str]) -> Found:
     """The first true value that `look` returns. AssertionError, which names what was awaited, when there is none."""
     began = time.monotonic()
-    while not (found := await look()):
+    while not (awaited := await look()):
         await asyncio.sleep(_pause(began, what))
-    return found
+    return awaited
 
 
 def _pause(began: float, what: str | Callable[[], str]) -> float:

@@ -64,9 +64,9 @@ class PlanWorld:
 
     @property
     def status(self) -> FineTuneRunStatus:
-        found = self.seen.run.status
-        assert isinstance(found, FineTuneRunStatus)
-        return found
+        status = self.seen.run.status
+        assert isinstance(status, FineTuneRunStatus)
+        return status
 
     @property
     def finished(self) -> bool:
@@ -80,7 +80,7 @@ class PlanWorld:
         """The child with pods at work, else the newest that is not over."""
         owners = {pod.owner_uid for pod in self.alive()}
         open_ones = [child for child in self.seen.children if child.uid in owners or not child.terminal]
-        return max(open_ones, key=lambda one: (one.uid in owners, one.attempt), default=None)
+        return max(open_ones, key=lambda child: (child.uid in owners, child.attempt), default=None)
 
     def charge(self, payer: Charge) -> None:
         """Note that something happened to the attempt at work."""
@@ -108,7 +108,7 @@ class PlanWorld:
         return made
 
     def _create(self, child: Child) -> None:
-        if child.name in {one.name for one in self.seen.children}:
+        if child.name in {other.name for other in self.seen.children}:
             return
         new = replace(child, uid=f"uid-{next(self._serial)}")
         self.seen = replace(self.seen, children=(*self.seen.children, new))
@@ -122,12 +122,12 @@ class PlanWorld:
                 self.change_pod(pod, deleting=True)
 
     def _change_child(self, uid: str, **changes: Any) -> None:
-        children = (replace(one, **changes) if one.uid == uid else one for one in self.seen.children)
+        children = (replace(child, **changes) if child.uid == uid else child for child in self.seen.children)
         self.seen = replace(self.seen, children=tuple(children))
 
     def change_pod(self, pod: Pod, **changes: Any) -> None:
         """Change a pod, found by its uid."""
-        pods = (replace(one, **changes) if one.uid == pod.uid else one for one in self.seen.pods)
+        pods = (replace(other, **changes) if other.uid == pod.uid else other for other in self.seen.pods)
         self.seen = replace(self.seen, pods=tuple(pods))
 
     def restart_operator(self) -> None:
@@ -174,11 +174,11 @@ class PlanWorld:
 
     def _remove(self, pod: Pod) -> None:
         self.lost.discard(pod.uid)
-        self.seen = replace(self.seen, pods=tuple(one for one in self.seen.pods if one.uid != pod.uid))
+        self.seen = replace(self.seen, pods=tuple(other for other in self.seen.pods if other.uid != pod.uid))
 
     def _stop(self, pod: Pod) -> None:
         """SIGTERM: the ranks save, and the launcher asks to be tried again."""
-        child = next((one for one in self.seen.children if one.uid == pod.owner_uid), None)
+        child = next((owner for owner in self.seen.children if owner.uid == pod.owner_uid), None)
         if child is not None and self.step.get(child.uid):
             self.committed[child.key].add(self.step[child.uid])
             self._report(child, self.step[child.uid])
@@ -189,17 +189,17 @@ class PlanWorld:
         self.change_pod(pod, phase=phase, finished_at=self.now, **how)
 
     def _reconcile(self, child: Child) -> None:
-        own = [pod for pod in self.seen.pods if pod.owner_uid == child.uid]
+        pods = [pod for pod in self.seen.pods if pod.owner_uid == child.uid]
         if child.terminal:
             return
         if child.suspended:
-            for pod in own:
+            for pod in pods:
                 self.change_pod(pod, deleting=True)
             return
-        if any(pod.phase == "Failed" and not pod.deleting for pod in own):
+        if any(pod.phase == "Failed" and not pod.deleting for pod in pods):
             self._change_child(child.uid, failed=True, finished_at=self.now)
             return
-        if any(pod.phase == "Succeeded" and pod.index == 0 for pod in own):
+        if any(pod.phase == "Succeeded" and pod.index == 0 for pod in pods):
             self._change_child(child.uid, complete=True, finished_at=self.now)
             return
         if child.started_at is None:
@@ -215,12 +215,12 @@ class PlanWorld:
     def work(self, steps: int, *, heard: bool = True) -> None:
         """Let the ranks make steps, where a whole group is up; `heard`: their reports arrive."""
         child = self.current()
-        own = [pod for pod in self.alive() if child is not None and pod.owner_uid == child.uid]
-        own = [pod for pod in own if pod.uid not in self.lost]
+        pods = [pod for pod in self.alive() if child is not None and pod.owner_uid == child.uid]
+        pods = [pod for pod in pods if pod.uid not in self.lost]
         if child is not None and child.key in self.done:
-            self._succeed(child, own)  # each worker looks for the artifact first
+            self._succeed(child, pods)  # each worker looks for the artifact first
             return
-        if child is None or len(own) < child.size:
+        if child is None or len(pods) < child.size:
             return
         if child.uid not in self.step:
             self.resumed[child.uid] = max(self.committed[child.key], default=0)
@@ -237,7 +237,7 @@ class PlanWorld:
             self._report(child, at)
         if at >= STEPS:
             self.done.add(child.key)
-            self._succeed(child, own)
+            self._succeed(child, pods)
 
     def _succeed(self, child: Child, pods: list[Pod]) -> None:
         artifact = {"uri": f"file:///artifacts/{child.key[-16:]}", "digest": digest_of(child.key)}
@@ -247,7 +247,8 @@ class PlanWorld:
             self._end(pod, exit_code=0, termination_message=message)
 
     def _report(self, child: Child, at: int) -> None:
-        pod = next((one for one in self.seen.pods if one.owner_uid == child.uid and one.index == 0), None)
+        of_child = (pod for pod in self.seen.pods if pod.owner_uid == child.uid)
+        first = next((pod for pod in of_child if pod.index == 0), None)
         resumed = self.resumed.get(child.uid, 0)
         metrics = {"loss": 2.0 - at / 10} | ({RESUMED_METRIC: float(resumed)} if resumed else {})
         saved = [step for step in self.committed[child.key] if resumed < step <= at]
@@ -258,18 +259,18 @@ class PlanWorld:
         body = StageReport(
             stage="train", attempt=child.attempt, done=at, total=STEPS, metrics=metrics, checkpoint=checkpoint
         )
-        others = tuple(one for one in self.seen.reports if one.body.attempt != child.attempt)
-        report = Report(body, self.now, resumed, self.now, pod.name if pod else None)
+        others = tuple(report for report in self.seen.reports if report.body.attempt != child.attempt)
+        report = Report(body, self.now, resumed, self.now, first.name if first else None)
         self.seen = replace(self.seen, reports=(*others, report))
 
     def fail(self, pick: int, **how: Any) -> None:
         """A rank dies; those on the other node follow."""
-        own = [pod for pod in self.alive() if pod.uid not in self.lost]
-        if not own:
+        pods = [pod for pod in self.alive() if pod.uid not in self.lost]
+        if not pods:
             return
-        first = own[pick % len(own)]
+        first = pods[pick % len(pods)]
         self._end(first, **how)
-        for pod in own:
+        for pod in pods:
             if pod.uid != first.uid and pod.owner_uid == first.owner_uid:
                 self._end(pod, exit_code=1, termination_message=failed_saying(PEER_LOST))
 

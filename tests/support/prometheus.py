@@ -63,8 +63,8 @@ class Prometheus:
     def scrape(self, *ports: int) -> None:
         """From now on scrape these ports of this machine, and no others."""
         fresh = self._targets.with_suffix(".new")
-        found = [{"targets": [f"127.0.0.1:{port}"], "labels": _labels(f"fabula-{port}")} for port in ports]
-        fresh.write_text(json.dumps(found))
+        groups = [{"targets": [f"127.0.0.1:{port}"], "labels": _labels(f"fabula-{port}")} for port in ports]
+        fresh.write_text(json.dumps(groups))
         fresh.replace(self._targets)
 
     def __enter__(self) -> Prometheus:
@@ -96,12 +96,12 @@ class Prometheus:
     def firing(self) -> set[str]:
         """Names of the alerts that fire now."""
         alerts = self._data("/api/v1/alerts")["alerts"]
-        return {str(one["labels"]["alertname"]) for one in alerts if one["state"] == "firing"}
+        return {str(alert["labels"]["alertname"]) for alert in alerts if alert["state"] == "firing"}
 
     def judged(self, since: float) -> bool:
         """Whether all rules have been judged anew since then."""
         groups = self._data("/api/v1/rules")["groups"]
-        return all(datetime.fromisoformat(one["lastEvaluation"]).timestamp() > since for one in groups)
+        return all(datetime.fromisoformat(group["lastEvaluation"]).timestamp() > since for group in groups)
 
     def failures(self) -> float:
         """How often a rule could not be judged, since Prometheus began."""
@@ -112,15 +112,15 @@ class Prometheus:
 
     def now(self, query: str) -> list[dict[str, Any]]:
         """The series of an instant query that have a number for a value."""
-        found = self._data("/api/v1/query", query=query)["result"]
-        return [one for one in found if _is_number(one["value"])]
+        series = self._data("/api/v1/query", query=query)["result"]
+        return [point for point in series if _is_number(point["value"])]
 
     def since(self, start: float, query: str) -> list[dict[str, Any]]:
         """The series of a query over all of the time since `start` that have a number for a value at any time."""
         end = time.time()
         step = max(0.5, (end - start) / 1000)
-        found = self._data("/api/v1/query_range", query=query, start=str(start), end=str(end), step=str(step))
-        return [one for one in found["result"] if any(map(_is_number, one["values"]))]
+        answer = self._data("/api/v1/query_range", query=query, start=str(start), end=str(end), step=str(step))
+        return [series for series in answer["result"] if any(map(_is_number, series["values"]))]
 
     def _data(self, path: str, **params: str) -> dict[str, Any]:
         answer = self._get(path, **params)
@@ -153,11 +153,11 @@ def promtool(folder: Path, rules: str | None, tests: Iterable[tuple[Mapping[str,
                 "input_series": [{"series": name, "values": values} for name, values in series.items()],
                 "promql_expr_test": [
                     {
-                        "expr": one.query,
-                        "eval_time": one.after,
-                        "exp_samples": [{"labels": labels, "value": value} for labels, value in one.samples.items()],
+                        "expr": query.query,
+                        "eval_time": query.after,
+                        "exp_samples": [{"labels": labels, "value": value} for labels, value in query.samples.items()],
                     }
-                    for one in expected
+                    for query in expected
                 ],
             }
             for series, expected in tests
@@ -195,7 +195,8 @@ def hasty(rules: str, *patient: str) -> str:
 
 def _endpoint() -> dict[str, Any]:
     """How the chart's ServiceMonitor has the operator scraped."""
-    (monitor,) = (one for one in yaml.safe_load_all(MONITORS.read_text()) if one["kind"] == "ServiceMonitor")
+    manifests = yaml.safe_load_all(MONITORS.read_text())
+    (monitor,) = (manifest for manifest in manifests if manifest["kind"] == "ServiceMonitor")
     (endpoint,) = monitor["spec"]["endpoints"]
     return dict(endpoint)
 

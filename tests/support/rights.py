@@ -55,14 +55,14 @@ def granted(rules: Iterable[Mapping[str, Any]]) -> set[Right]:
 
 def seen(audit: Path) -> dict[str, set[Right]]:
     """What each ServiceAccount asked for, by its short name; whoever is none of ours is named in full."""
-    found: dict[str, set[Right]] = {}
+    asked: dict[str, set[Right]] = {}
     for line in audit.read_text().splitlines() if audit.exists() else ():
         entry = json.loads(line)
         if entry["user"].startswith(_ACCOUNT):
             name = ACCOUNTS.get(entry["user"].rpartition(":")[2], entry["user"])
             resource = "/".join(part for part in (entry["resource"], entry["subresource"]) if part)
-            found.setdefault(name, set()).add(_right(entry["verb"], entry["apiGroup"], resource))
-    return found
+            asked.setdefault(name, set()).add(_right(entry["verb"], entry["apiGroup"], resource))
+    return asked
 
 
 def kept() -> dict[str, set[Right]]:

@@ -88,8 +88,8 @@ def success(task: Task) -> Ending:
         summary = {"samplesBySplit": {"train": 20}}
     if task.stage == "resolve":
         named = unresolved(WorkerConfig.model_validate(config).spec)
-        found = {one.name: digest(one.source.model_dump_json()) for one in named}
-        return Ending(message=WorkerResult(outcome="Succeeded", digests=found).encode().decode())
+        digests = {external.name: digest(external.source.model_dump_json()) for external in named}
+        return Ending(message=WorkerResult(outcome="Succeeded", digests=digests).encode().decode())
     sharded = task.stage in ("extract", "illustrate", "infer")
     result = WorkerResult.model_validate(
         {
@@ -138,14 +138,14 @@ class ScriptedCluster:
 
     async def step(self) -> bool:
         """Move every child by one; whether anything moved."""
-        children = [(JOB, one) for one in await self.api.list(JOB, self.namespace)]
+        children = [(JOB, job) for job in await self.api.list(JOB, self.namespace)]
         if self.pytorch_jobs:
-            children += [(PYTORCH_JOB, one) for one in await self.api.list(PYTORCH_JOB, self.namespace)]
+            children += [(PYTORCH_JOB, job) for job in await self.api.list(PYTORCH_JOB, self.namespace)]
         pods = await self.api.list(POD, self.namespace)
-        moved = await self._collect_garbage({one["metadata"]["uid"] for _, one in children}, pods)
+        moved = await self._collect_garbage({child["metadata"]["uid"] for _, child in children}, pods)
         for resource, child in children:
-            own = [pod for pod in pods if _owner(pod) == child["metadata"]["uid"]]
-            moved |= await self._child(resource, child, own)
+            owned = [pod for pod in pods if _owner(pod) == child["metadata"]["uid"]]
+            moved |= await self._child(resource, child, owned)
         self._check_overlap(pods, children)
         return moved
 
@@ -222,7 +222,7 @@ class ScriptedCluster:
         await self._set_pod(name, {"phase": "Running"})
 
     async def _finish(self, child: Obj, pod: Obj, tries: int) -> bool:
-        environment = {one["name"]: one.get("value", "") for one in pod["spec"]["containers"][0]["env"]}
+        environment = {variable["name"]: variable.get("value", "") for variable in pod["spec"]["containers"][0]["env"]}
         config = json.loads(environment["FABULA_CONFIG"])
         labels = child["metadata"]["labels"]
         task = Task(
@@ -250,8 +250,8 @@ class ScriptedCluster:
         }
         if ending.beside is not None:
             status["phase"] = "Running"
-            own = status["containerStatuses"][0]
-            status["containerStatuses"] = [{**own, "name": ending.beside, "state": {"running": {}}}, own]
+            container = status["containerStatuses"][0]
+            status["containerStatuses"] = [{**container, "name": ending.beside, "state": {"running": {}}}, container]
         if ending.disrupted:
             status["conditions"] = [
                 {
@@ -327,7 +327,7 @@ def _index(pod: Obj) -> int:
 
 
 def _replicas(spec: Obj) -> int:
-    return sum(one["replicas"] for one in spec["pytorchReplicaSpecs"].values())
+    return sum(role["replicas"] for role in spec["pytorchReplicaSpecs"].values())
 
 
 def _template(spec: Obj) -> Obj:

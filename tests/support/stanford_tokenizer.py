@@ -42,5 +42,5 @@ def original_tokens(lines: Sequence[str], scratch: Path) -> list[list[str]]:
          "-lowerCase", str(file)],
         cwd=folder(), capture_output=True, check=True,
     )  # fmt: skip
-    found = done.stdout.decode().split("\n")[: 2 * len(lines) : 2]
-    return [[word for word in line.rstrip().split(" ") if word and word not in PUNCTUATION] for line in found]
+    tokenized = done.stdout.decode().split("\n")[: 2 * len(lines) : 2]
+    return [[word for word in line.rstrip().split(" ") if word and word not in PUNCTUATION] for line in tokenized]

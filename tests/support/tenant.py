@@ -45,23 +45,23 @@ def report(**fields: Any) -> dict[str, Any]:
 
 def reports() -> dict[str, dict[str, Any]]:
     """Bodies of reports, by what is wrong with them."""
-    found: dict[str, dict[str, Any]] = {}
+    bodies: dict[str, dict[str, Any]] = {}
     for name, value in FIGURES.items():
         for field in ("done", "total", "failed", "etaSeconds", "shard", "attempt"):
-            found[f"{field}: {name}"] = report(**{field: value})
-        found[f"counts: {name}"] = report(counts={"step/ok": value})
+            bodies[f"{field}: {name}"] = report(**{field: value})
+        bodies[f"counts: {name}"] = report(counts={"step/ok": value})
         for metric in ("step", "steps", "uniqueSamples", "resumedFromStep", "loss"):
-            found[f"metrics.{metric}: {name}"] = report(metrics={metric: value})
+            bodies[f"metrics.{metric}: {name}"] = report(metrics={metric: value})
         at = {"uri": "file:///c", "step": value, "digest": DIGEST, "committedAt": "2026-03-01T12:00:00Z"}
-        found[f"checkpoint.step: {name}"] = report(checkpoint=at)
+        bodies[f"checkpoint.step: {name}"] = report(checkpoint=at)
     for name, text in TEXTS.items():
-        found[f"condition: {name}"] = report(condition={"reason": text, "message": text})
-        found[f"stage: {name}"] = report(stage=text)
-        found[f"counts are called: {name}"] = report(counts={text: 1})
+        bodies[f"condition: {name}"] = report(condition={"reason": text, "message": text})
+        bodies[f"stage: {name}"] = report(stage=text)
+        bodies[f"counts are called: {name}"] = report(counts={text: 1})
     at = {"uri": "file:///c", "step": 1, "digest": DIGEST, "committedAt": "tomorrow"}
-    found["checkpoint.committedAt is no time"] = report(checkpoint=at)
-    found["two thousand counts"] = report(counts={f"a/{n}": 1 for n in range(2000)})
-    return found
+    bodies["checkpoint.committedAt is no time"] = report(checkpoint=at)
+    bodies["two thousand counts"] = report(counts={f"a/{n}": 1 for n in range(2000)})
+    return bodies
 
 
 def result(**fields: Any) -> str:
@@ -71,7 +71,7 @@ def result(**fields: Any) -> str:
 
 def results() -> dict[str, str]:
     """Termination messages, by what is wrong with them."""
-    found = {"deep": '{"summary":' + '{"a":' * 600 + "1" + "}" * 600 + "}", "no JSON": "]", "a number": "7"}
+    messages = {"deep": '{"summary":' + '{"a":' * 600 + "1" + "}" * 600 + "}", "no JSON": "]", "a number": "7"}
     for name, value in FIGURES.items():
         for count in (
             "sample/ok",
@@ -83,28 +83,28 @@ def results() -> dict[str, str]:
             "cost/usd",
             "x/y",
         ):
-            found[f"counts {count}: {name}"] = result(counts={count: value})
+            messages[f"counts {count}: {name}"] = result(counts={count: value})
         for metric in ("step", "steps", "loss", "uniqueSamples"):
-            found[f"metrics.{metric}: {name}"] = result(metrics={metric: value})
-        found[f"resumedFromStep: {name}"] = result(summary={"resumedFromStep": value})
-        found[f"samplesBySplit: {name}"] = result(summary={"samplesBySplit": {"train": value}})
-        found[f"samplesBySplit itself: {name}"] = result(summary={"samplesBySplit": value})
-        found[f"estimate: {name}"] = result(summary={"estimate": {"calls": value, "minutes": value}})
-        found[f"arms: {name}"] = result(summary={"arms": [{"name": "base", "done": value}], "score": value})
-        found[f"gates: {name}"] = result(
+            messages[f"metrics.{metric}: {name}"] = result(metrics={metric: value})
+        messages[f"resumedFromStep: {name}"] = result(summary={"resumedFromStep": value})
+        messages[f"samplesBySplit: {name}"] = result(summary={"samplesBySplit": {"train": value}})
+        messages[f"samplesBySplit itself: {name}"] = result(summary={"samplesBySplit": value})
+        messages[f"estimate: {name}"] = result(summary={"estimate": {"calls": value, "minutes": value}})
+        messages[f"arms: {name}"] = result(summary={"arms": [{"name": "base", "done": value}], "score": value})
+        messages[f"gates: {name}"] = result(
             summary={"gates": [{"metric": "m", "arm": "base", "value": value, "passed": False}]}
         )
     for name, text in TEXTS.items():
-        found[f"a reason: {name}"] = json.dumps(
+        messages[f"a reason: {name}"] = json.dumps(
             {"outcome": "Failed", "failure": {"reason": text, "message": text, "exception": text, "logTail": [text]}}
         )
-        found[f"a lineage: {name}"] = result(lineage=[{"name": text, "uri": text or "x", "run": text}])
-        found[f"a self-test: {name}"] = result(
+        messages[f"a lineage: {name}"] = result(lineage=[{"name": text, "uri": text or "x", "run": text}])
+        messages[f"a self-test: {name}"] = result(
             summary={"selfTests": [{"name": text, "passed": False, "message": text}], "score": text}
         )
-        found[f"counts are called: {name}"] = result(counts={f"episode/skipped/{text}": 1, f"{text}/ok": 2})
-    found["a hundred inputs"] = result(lineage=[{"name": f"source-{n}"} for n in range(100)])
-    return found
+        messages[f"counts are called: {name}"] = result(counts={f"episode/skipped/{text}": 1, f"{text}/ok": 2})
+    messages["a hundred inputs"] = result(lineage=[{"name": f"source-{n}"} for n in range(100)])
+    return messages
 
 
 def owned(
@@ -135,7 +135,7 @@ def _changed(obj: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
 def forged() -> dict[str, dict[str, Any]]:
     """Jobs and pods with a run's labels that are none of its own, by what gives them away."""
     index = "batch.kubernetes.io/job-completion-index"
-    found = {
+    objects = {
         "a Job of another namespace": owned("Job", "job", RUN, namespace="elsewhere"),
         "a Job that the run does not control": owned("Job", "job", "u-somebody"),
         "a pod of another namespace": owned("Pod", "pod", "u-team-own", namespace="elsewhere", owner_kind="Job"),
@@ -145,23 +145,23 @@ def forged() -> dict[str, dict[str, Any]]:
         ),
     }
     for text in ("-1", str(HUGE), "1e300", "\u0663", "", "x", "300000000000000000000"):
-        found[f"a Job of attempt {text[:9]!r}"] = _changed(
+        objects[f"a Job of attempt {text[:9]!r}"] = _changed(
             owned("Job", "job", RUN), "metadata>labels>fabula.dev/attempt", text
         )
-        found[f"a Job of generation {text[:9]!r}"] = _changed(
+        objects[f"a Job of generation {text[:9]!r}"] = _changed(
             owned("Job", "job", RUN), "metadata>annotations", {"fabula.dev/generation": text}
         )
-        found[f"a pod of index {text[:9]!r}"] = _changed(
+        objects[f"a pod of index {text[:9]!r}"] = _changed(
             owned("Pod", "pod", "u-team-own", owner_kind="Job"), "metadata>annotations", {index: text or "-"}
         )
     for number in (300_000_000, 0, -3, 1025, HUGE):
-        found[f"a Job of {str(number)[:9]} pods"] = _changed(owned("Job", "job", RUN), "spec>completions", number)
+        objects[f"a Job of {str(number)[:9]} pods"] = _changed(owned("Job", "job", RUN), "spec>completions", number)
         roles = {"Master": {"replicas": 1}, "Worker": {"replicas": number}}
         if number != 0:
-            found[f"a PyTorchJob of {str(number)[:9]} workers"] = _changed(
+            objects[f"a PyTorchJob of {str(number)[:9]} workers"] = _changed(
                 owned("PyTorchJob", "job", RUN), "spec>pytorchReplicaSpecs", roles
             )
-    return found
+    return objects
 
 
 def token(namespace: str = "team", pod: str | None = "pod-0", *, audience: str, signed: bool = True) -> str:

@@ -59,13 +59,13 @@ class Scene:
 
     def stored(self) -> dict[str, int]:
         """Files of this attempt by checkpoint that is not committed."""
-        found: dict[str, int] = {}
+        stored: dict[str, int] = {}
         for folder in (self.output / "checkpoints").glob("step-*"):
-            own = [path for path in folder.glob(f"attempt-{self.launcher.attempt}-*/**/*") if path.is_file()]
-            whole = [path for path in own if not path.name.endswith(".fabula-tmp")]
+            files = [path for path in folder.glob(f"attempt-{self.launcher.attempt}-*/**/*") if path.is_file()]
+            whole = [path for path in files if not path.name.endswith(".fabula-tmp")]
             if whole and not (folder / MANIFEST).exists():
-                found[folder.name] = len(whole)
-        return found
+                stored[folder.name] = len(whole)
+        return stored
 
     def local(self) -> set[str]:
         """Checkpoints that the ranks have written to the scratch folder, by the name they get in the store."""
@@ -102,8 +102,8 @@ def _last(scene: Scene, kind: str) -> int:
 
 
 def _loading(scene: Scene) -> bool:
-    ranks = [one for one in training(*_run(scene)) if one.role == "rank"]
-    return len(ranks) == 2 and all(_resident_mib(one.pid) > 250 for one in ranks)
+    ranks = [process for process in training(*_run(scene)) if process.role == "rank"]
+    return len(ranks) == 2 and all(_resident_mib(process.pid) > 250 for process in ranks)
 
 
 def _run(scene: Scene) -> tuple[Path, str, str]:
@@ -197,11 +197,12 @@ def attempt_after(root: Path, namespace: str, name: str, former: int) -> tuple[P
     """The launcher of the next attempt, and its scratch folder, once it has one. No process of a former one is left."""
 
     def look() -> tuple[Process, Path] | None:
-        found = list(training(root, namespace, name))
-        attempts = {one.attempt for one in found}
-        assert len(attempts) <= 1, f"two attempts are alive at once: {found}"
-        launcher = next((one for one in found if one.role == "launcher" and one.attempt > former), None)
-        job = next((one.job for one in found if one.job is not None), None)
+        processes = list(training(root, namespace, name))
+        attempts = {process.attempt for process in processes}
+        assert len(attempts) <= 1, f"two attempts are alive at once: {processes}"
+        launchers = (process for process in processes if process.role == "launcher")
+        launcher = next((process for process in launchers if process.attempt > former), None)
+        job = next((process.job for process in processes if process.job is not None), None)
         return None if launcher is None or job is None else (launcher, job.parent)
 
     return until(look, f"an attempt after {former}", 0.1)
@@ -222,11 +223,11 @@ def strike(moment: Moment, scene: Scene) -> None:
     until(come, moment.name, 0.002)
     victims = [scene.launcher]
     if moment.victim != "launcher":
-        victims = [one for one in training(*_run(scene)) if _named(one) == moment.victim]
+        victims = [process for process in training(*_run(scene)) if _named(process) == moment.victim]
     if not send(victims):
         raise Missed(f"nobody was left to kill: {moment.name}")
     until(
-        lambda: all(one.attempt != scene.launcher.attempt for one in training(*_run(scene))),
+        lambda: all(process.attempt != scene.launcher.attempt for process in training(*_run(scene))),
         "the end of every process of a killed attempt",
     )
     if not moment.left(scene):

@@ -111,15 +111,15 @@ def training(root: Path, namespace: str, name: str | None = None) -> Iterator[Pr
             continue
         if not isinstance(config, dict):
             continue  # somebody else's, or one that is to be refused
-        if (found := _process(entry.name, config)) is not None:
-            if found.role == "client":
+        if (process := _process(entry.name, config)) is not None:
+            if process.role == "client":
                 _asked[_log(entry.name)] = config
             if _is_of(config, root, namespace, name):
-                yield found
+                yield process
     for pid in copies:
         config = _asked.get(_log(pid), {})
-        if _is_of(config, root, namespace, name) and (found := _process(pid, config)) is not None:
-            yield found
+        if _is_of(config, root, namespace, name) and (process := _process(pid, config)) is not None:
+            yield process
 
 
 def _is_of(config: dict[str, Any], root: Path, namespace: str, name: str | None) -> bool:
@@ -133,9 +133,9 @@ def _is_of(config: dict[str, Any], root: Path, namespace: str, name: str | None)
 
 
 def _process(pid: str, config: dict[str, Any]) -> Process | None:
-    if config.get("stage") != "train" or (found := _role(pid)) is None:
+    if config.get("stage") != "train" or (known := _role(pid)) is None:
         return None
-    role, rank = found
+    role, rank = known
     work = work_of(pid) if role == "rank" else None
     return Process(int(pid), role, rank, config, work / "job.json" if work else None)
 

@@ -115,8 +115,8 @@ class World:
 
     def checkpoints(self, name: str) -> dict[int, Manifest]:
         """Committed checkpoints by step."""
-        found = (self.output(name) / "checkpoints").glob(f"step-*/{MANIFEST}")
-        return {int(file.parent.name[5:]): Manifest.model_validate_json(file.read_text()) for file in sorted(found)}
+        manifests = (self.output(name) / "checkpoints").glob(f"step-*/{MANIFEST}")
+        return {int(file.parent.name[5:]): Manifest.model_validate_json(file.read_text()) for file in sorted(manifests)}
 
     def curve(self, name: str) -> list[dict[str, Any]]:
         lines = (self.output(name) / "loss.jsonl").read_text().splitlines()
@@ -125,7 +125,7 @@ class World:
     def board(self, name: str, tag: str) -> list[tuple[int, float]]:
         """What TensorBoard shows of a run."""
         (folder,) = (self.folder / "board").glob(f"test.{name}-*")
-        return [(one.step, one.value) for one in EventAccumulator(str(folder)).Reload().Scalars(tag)]
+        return [(event.step, event.value) for event in EventAccumulator(str(folder)).Reload().Scalars(tag)]
 
     def hold(self, process: copies.Process, steps: int) -> int:
         """Stop every rank of a run once it has made so many steps, until `let_go`. Returns the step that it is at."""
@@ -140,7 +140,7 @@ class World:
             except FileNotFoundError:
                 return 0
             told = [json.loads(line) for line in lines]
-            return max((int(one["metrics"]["step"]) for one in told if one["event"] == "step"), default=0)
+            return max((int(event["metrics"]["step"]) for event in told if event["event"] == "step"), default=0)
 
         wait_for(lambda: step() >= steps, process, pause_seconds=0.001)
         for rank in ranks.values():
@@ -162,7 +162,7 @@ class World:
 
     def ranks(self) -> dict[int, int]:
         """Process ids of the running ranks, by rank."""
-        found = {}
+        ranks = {}
         for process in Path("/proc").iterdir():
             try:
                 name = (process / "comm").read_text().strip() if process.name.isdigit() else ""
@@ -170,8 +170,8 @@ class World:
             except OSError:
                 continue
             if log.startswith(str(self.folder)):
-                found[int(name.rpartition("-")[2])] = int(process.name)
-        return found
+                ranks[int(name.rpartition("-")[2])] = int(process.name)
+        return ranks
 
 
 def wait_for(condition: Callable[[], bool], process: copies.Process, pause_seconds: float = 0.02) -> None:
@@ -189,4 +189,4 @@ def wait_for(condition: Callable[[], bool], process: copies.Process, pause_secon
 def stopped(process: int) -> bool:
     """Whether none of its threads goes on; a signal that stops them takes a moment."""
     threads = Path(f"/proc/{process}/task").glob("*/stat")
-    return all(one.read_text().rpartition(")")[2].split()[0] == "T" for one in threads)
+    return all(stat.read_text().rpartition(")")[2].split()[0] == "T" for stat in threads)

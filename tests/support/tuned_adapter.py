@@ -30,7 +30,7 @@ def write_adapter(root: Path, name: str, model: str, pixels: dict[str, int], **d
     tuned.save_pretrained(made)
     digest = "sha256:" + hashlib.sha256((root / model / "config.json").read_bytes()).hexdigest()
     store = open_store(f"file://{root}/{name}")
-    files = [(one.name, one) for one in sorted(made.iterdir()) if one.name != "README.md"]
+    files = [(file.name, file) for file in sorted(made.iterdir()) if file.name != "README.md"]
     told = {
         "pixels": pixels, "promptVersion": parts_of("podcast").prompt_version, "recipe": "podcast",
         "base": {"uri": model, "digest": digest},

@@ -31,9 +31,9 @@ def environment(scratch: Path) -> dict[str, str]:
     site = next((CHECKOUT / ".venv").glob("lib/python*/site-packages"))
     known = scratch / "metadata"
     known.mkdir(exist_ok=True)
-    for found in site.glob("fabula-*.dist-info"):
-        if not (known / found.name).exists():
-            (known / found.name).symlink_to(found)
+    for metadata in site.glob("fabula-*.dist-info"):
+        if not (known / metadata.name).exists():
+            (known / metadata.name).symlink_to(metadata)
     paths = [known, *(CHECKOUT / name for name in PACKAGES)]
     folder = vllm_folder()
     assert folder is not None

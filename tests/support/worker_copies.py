@@ -79,8 +79,8 @@ def load() -> None:
     from fabula_workloads.training.preloaded.server import build_models
 
     files = [file.read_text() for file in (CHECKOUT / "tests").rglob("*.py")]
-    found = {line for text in files for line in _IMPORT.findall(text) if not line[0].startswith(_NOT)}
-    for module, names in sorted(found):
+    imports = {line for text in files for line in _IMPORT.findall(text) if not line[0].startswith(_NOT)}
+    for module, names in sorted(imports):
         with contextlib.suppress(Exception):
             imported = importlib.import_module(module)
             for name in names.split(", ") if names else ():
