@@ -46,7 +46,7 @@ def test_every_path_is_there() -> None:
 def test_every_room_of_a_plan_is_there_and_every_room_stands_in_it() -> None:
     plans = PLAN.findall(PAGE)
     assert [package for package, _ in plans] == [
-        "fabula_workloads", "fabula_operator", "fabula_operator.plan", "fabula_api",
+        "fabula_workloads", "fabula_operator", "fabula_operator.plan", "fabula_api", "fabula_local",
     ]  # fmt: skip
     for package, plan in plans:
         head, *below = package.split(".")
