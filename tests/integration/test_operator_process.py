@@ -211,7 +211,7 @@ async def test_two_operators_the_second_waits_and_takes_over_in_peace(
             await until(starts)
             if prometheus is not None:
                 await scraped(prometheus, f"fabula_leader{{pod='fabula-{second.metrics_port}'}} == 1")
-                await scraped(prometheus, "sum(fabula_runs) == 1")
+                await scraped(prometheus, f"sum(fabula_runs{{namespace='{namespace}'}}) == 1")
                 fired = await asyncio.to_thread(prometheus.since, prometheus.began, 'ALERTS{alertstate="firing"}')
                 assert [one["metric"] for one in fired] == []
                 assert await asyncio.to_thread(prometheus.failures) == 0
