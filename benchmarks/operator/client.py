@@ -152,7 +152,7 @@ def server(folder: Path) -> Iterator[Path]:
             process.terminate()
 
 
-def one(part: str, path: Sequence[str], config: Path, count: int) -> Cost:
+def measure_apart(part: str, path: Sequence[str], config: Path, count: int) -> Cost:
     """The part's figures, measured in a process with that path."""
     command = [sys.executable, __file__, "--part", part, "--kubeconfig", str(config), "--requests", str(count)]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(path), "PYTHONDONTWRITEBYTECODE": ""}
@@ -191,14 +191,14 @@ def main() -> None:
         checkout, *more = places.split(os.pathsep)
         paths[name] = [*more, *(str(Path(checkout).resolve() / package) for package in PACKAGES)]
     paths["now"] = [str(HERE / package) for package in PACKAGES]
-    found: dict[tuple[str, str], list[Cost]] = {}
+    measured: dict[tuple[str, str], list[Cost]] = {}
     with tempfile.TemporaryDirectory() as folder, server(Path(folder)) as config:
         for _, part, name in itertools.product(range(chosen.rounds), IMPORTS, paths):
-            found.setdefault((part, name), []).append(one(part, paths[name], config, chosen.requests))
+            measured.setdefault((part, name), []).append(measure_apart(part, paths[name], config, chosen.requests))
     print(f"load average {os.getloadavg()[0]:.1f} at the end")
     print("| | MB after imports | CPU s of start and imports | CPU us of a request (median) | requests/s (median) |")
     print("|---|---|---|---|---|")
-    for (part, name), costs in found.items():
+    for (part, name), costs in measured.items():
         print(f"| {part}, {name} | {' | '.join(cells(costs))} |")
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("crds", "kube", "operator")
+PACKAGES = ("crds", "kube", "operator", "localcluster", "benchmarks", "images", "tests/support")
 SAYING_NOTHING = frozenset({"one", "found", "own"})
 
 
