@@ -55,7 +55,8 @@ SPECS: dict[str, tuple[str, dict[str, Any]]] = {
     "data": ("DatasetBuild", {**DATASET_SPEC, "ttl": "1s"}),
     "eval": ("EvalRun", {**EVAL_SPEC, "arms": [BASE_ARM], "gates": [], "ttl": "1s"}),
     "job": ("FineTuneRun", {**TUNE, "backend": "Job", "topology": {"nodes": 2, "gpusPerNode": 1, "device": "cpu"}}),
-    "torch": ("FineTuneRun", {**TUNE, "backend": "PyTorchJob"}),
+    # By another seed it is other work, or whichever of the two came second would take what the first one makes.
+    "torch": ("FineTuneRun", {**TUNE, "backend": "PyTorchJob", "seed": 7}),
 }
 
 
@@ -229,7 +230,7 @@ async def a_suspension(api: Api, cluster: ScriptedCluster, faults: Faults, name:
         run = await api.get(path, TEAM, name)
         status = (run or {}).get("status") or {}
         attempts = status.get("attempts") or ()
-        pods = await api.list(POD, TEAM, f"fabula.dev/attempt={attempt}")
+        pods = await api.list(POD, TEAM, f"fabula.dev/attempt={attempt},fabula.dev/run-name={name}")
         at_work = bool(pods) or wanted != "Running"
         return bool(status.get("state") == wanted and attempts and attempts[-1]["number"] == attempt and at_work)
 
