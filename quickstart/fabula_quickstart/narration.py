@@ -52,12 +52,12 @@ def write(folder: Path, seed: int = 0) -> None:
 
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
-    directions = {one: rng.normal(size=(PARTS, WIDTH)).astype(np.float32) for one in (*CAST, *DEEDS)}
+    directions = {what: rng.normal(size=(PARTS, WIDTH)).astype(np.float32) for what in (*CAST, *DEEDS)}
     made = list(rows(seed))
     (folder / "tvad.json").write_text(json.dumps({"tvad": made}, indent=1))
     with h5py.File(folder / "bank.h5", "w", track_order=True) as bank:
         for row in made:
-            deed = next(one for one in DEEDS if row["ad"].endswith(f"{one}."))
+            deed = next(deed for deed in DEEDS if row["ad"].endswith(f"{deed}."))
             clip = directions[row["char"][0]["id"]] + directions[deed]
             frames = clip + NOISE * rng.normal(size=(rng.integers(6, 12), PARTS, WIDTH))
             bank[f"{row['key_name']}_{row['start']}_{row['end']}"] = frames.astype(np.float16)

@@ -135,7 +135,7 @@ def pieces(scripts: list[Script]) -> list[Piece]:
     data = episodes_gz(scripts)
     libraries = _versions("torch", "transformers", "diffusers")
     tiny = digest_of([_sources(_HERE / "tiny"), _sources(*map(Path, models.__path__)), libraries, texts])
-    drawn = _sources(_HERE / "drawing.py", _HERE / "pictures.py", _HERE / "stories")
+    drawn = _sources(_HERE / "drawing", _HERE / "pictures.py", _HERE / "stories")
     pictures = [drawn, _versions("pillow", "scikit-image")]
 
     def qwen(path: Path) -> None:
@@ -262,18 +262,18 @@ def _stored(store: Store, path: str) -> bytes | None:
 
 def _sources(*places: Path) -> str:
     """Digest of the code that makes a piece: files, or all below folders."""
-    found = [file for place in places for file in ([place] if place.is_file() else sorted(place.rglob("*.py")))]
-    return digest_of([[path.name, _hex(path.read_bytes())] for path in found])
+    files = [file for place in places for file in ([place] if place.is_file() else sorted(place.rglob("*.py")))]
+    return digest_of([[path.name, _hex(path.read_bytes())] for path in files])
 
 
 def _versions(*packages: str) -> list[str | None]:
-    found: list[str | None] = []
+    versions: list[str | None] = []
     for package in packages:
         try:
-            found.append(version(package))
+            versions.append(version(package))
         except PackageNotFoundError:
-            found.append(None)
-    return found
+            versions.append(None)
+    return versions
 
 
 def _hex(data: bytes) -> str:

@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("crds", "kube", "operator", "localcluster", "benchmarks", "images", "tests/support")
+PACKAGES = (
+    "crds", "kube", "operator", "workloads", "quickstart", "localcluster", "benchmarks", "images", "tests/support",
+)  # fmt: skip
 SAYING_NOTHING = frozenset({"one", "found", "own"})
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fabula_quickstart.drawing import Canvas, Story
-from fabula_quickstart.palette import (
+from fabula_quickstart.drawing.palette import (
     BLUE,
     CREAM,
     DAWN_SKY,

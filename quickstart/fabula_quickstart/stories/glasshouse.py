@@ -3,7 +3,20 @@
 from __future__ import annotations
 
 from fabula_quickstart.drawing import Canvas, Story
-from fabula_quickstart.palette import BROWN, DAY_SKY, GREEN, INK, LEAF, PINK, PURPLE, RAIN_SKY, RED, SAND, WHITE, YELLOW
+from fabula_quickstart.drawing.palette import (
+    BROWN,
+    DAY_SKY,
+    GREEN,
+    INK,
+    LEAF,
+    PINK,
+    PURPLE,
+    RAIN_SKY,
+    RED,
+    SAND,
+    WHITE,
+    YELLOW,
+)
 
 
 def _glasshouse_rain(seed: int) -> Canvas:

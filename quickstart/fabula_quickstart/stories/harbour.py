@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fabula_quickstart.drawing import Canvas, Story
-from fabula_quickstart.palette import BLUE, DAWN_SKY, DAY_SKY, GREEN, INK, LEAF, ORANGE, RED, STONE, YELLOW
+from fabula_quickstart.drawing.palette import BLUE, DAWN_SKY, DAY_SKY, GREEN, INK, LEAF, ORANGE, RED, STONE, YELLOW
 
 
 def _harbour_dawn(seed: int) -> Canvas:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fabula_quickstart.drawing import Canvas, Story
-from fabula_quickstart.palette import BLUE, BROWN, CREAM, DAY_SKY, GREY, ORANGE, PINK, PURPLE, RED, WHITE
+from fabula_quickstart.drawing.palette import BLUE, BROWN, CREAM, DAY_SKY, GREY, ORANGE, PINK, PURPLE, RED, WHITE
 
 
 def _kitchen_table(seed: int) -> Canvas:

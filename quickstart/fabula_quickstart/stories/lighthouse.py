@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fabula_quickstart.drawing import Canvas, Story
-from fabula_quickstart.palette import DAY_SKY, GREY, INK, LEAF, NIGHT_SKY, ORANGE, RED, SAND, YELLOW
+from fabula_quickstart.drawing.palette import DAY_SKY, GREY, INK, LEAF, NIGHT_SKY, ORANGE, RED, SAND, YELLOW
 
 
 def _island_path(seed: int) -> Canvas:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fabula_quickstart.drawing import Canvas, Story
-from fabula_quickstart.palette import BLUE, DAWN_SKY, NIGHT, NIGHT_SKY, ORANGE, RED, WHITE
+from fabula_quickstart.drawing.palette import BLUE, DAWN_SKY, NIGHT, NIGHT_SKY, ORANGE, RED, WHITE
 
 
 def _dome(seed: int) -> Canvas:

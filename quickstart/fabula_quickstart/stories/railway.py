@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fabula_quickstart.drawing import Canvas, Story
-from fabula_quickstart.palette import BLUE, DAY_SKY, GREEN, GREY, LEAF, NIGHT_SKY, RAIN_SKY, RED, YELLOW
+from fabula_quickstart.drawing.palette import BLUE, DAY_SKY, GREEN, GREY, LEAF, NIGHT_SKY, RAIN_SKY, RED, YELLOW
 
 
 def _engine_shed(seed: int) -> Canvas:

@@ -25,6 +25,7 @@ from fabula_workloads.recipes.podcast.extraction.excerpt_prompt import (
     user_text,
 )
 from fabula_workloads.recipes.podcast.extraction.excerpt_reply import kept_reply, read_reply
+from fabula_workloads.recipes.podcast.extraction.outcome import ExtractOutcome, Verbatim
 
 
 def talk(num_turns: int = 40, words: int = 20, seed: int = 1) -> list[Turn]:
@@ -210,6 +211,14 @@ class TestPrompt:
         scenes = schema["properties"]["excerpts"]["items"]["properties"]["scenes"]
         assert (scenes["minItems"], scenes["maxItems"]) == (4, 4)
         assert request["toolConfig"]["toolChoice"] == {"tool": {"name": TOOL}}
+
+
+def test_ledgers_keep_their_words() -> None:
+    outcome = ExtractOutcome(outcome="ok", verbatim=Verbatim(grams=9, matched=8))
+    kept = outcome.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    assert kept == {"outcome": "ok", "verbatim": {"grams": 9, "found": 8}}
+    assert ExtractOutcome.model_validate(kept) == outcome
+    assert outcome.tally() == {"extract/ok": 1, "verbatim/grams": 9, "verbatim/found": 8}
 
 
 PINNED = "sha256:833bef47860bf72da9567c73895839a4f5f0f8717dc718661aa7a13c7c270284"

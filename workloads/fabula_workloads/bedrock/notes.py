@@ -50,7 +50,7 @@ class Notes:
     now: Callable[[], float] = time.time
     given_up: set[str] = field(default_factory=set)
     """Calls of other workers whose answer never came."""
-    _own: set[str] = field(default_factory=set)
+    _claimed: set[str] = field(default_factory=set)
     """Calls whose note is this worker's."""
     _began: float = field(init=False)
 
@@ -62,15 +62,15 @@ class Notes:
 
         That worker may have stored the answer since this one looked for it, so who catches that looks again.
         """
-        if call not in self._own | self.given_up:
+        if call not in self._claimed | self.given_up:
             if self.ledger.put_if_absent(call, self._note(sent, usd)):
-                self._own.add(call)
+                self._claimed.add(call)
                 return
             other = self.ledger.get(call)
             if other is not None and other.sent:
                 raise SentElsewhere(other.sent, self._answered_until(other))
         self.write(call, sent, usd)
-        self._own.add(call)
+        self._claimed.add(call)
 
     def write(self, call: str, sent: int, usd: float) -> None:
         """Note how many tries of a call may be on the bill, and what each of them costs at most."""

@@ -23,18 +23,18 @@ class FiniteLogits(LogitsProcessor):  # type: ignore[misc]
 
     def __init__(self, rows: int) -> None:
         self._rows = rows
-        self._found: torch.Tensor | None = None
+        self._broken: torch.Tensor | None = None
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         missing = torch.isnan(scores)
         rows = missing.any(dim=-1)
-        self._found = rows if self._found is None else self._found | rows  # on the device: no token waits to be told
+        self._broken = rows if self._broken is None else self._broken | rows  # on the device: no token waits to be told
         return scores.masked_fill(missing, torch.finfo(scores.dtype).min)
 
     @property
     def broken(self) -> list[bool]:
         """For each row, whether any of its logits so far was no number."""
-        return [False] * self._rows if self._found is None else self._found.tolist()
+        return [False] * self._rows if self._broken is None else self._broken.tolist()
 
 
 class InverseCdf(LogitsProcessor):  # type: ignore[misc]

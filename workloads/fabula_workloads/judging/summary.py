@@ -19,7 +19,7 @@ _SELF_TEST_CHARACTERS = 120
 def judges_found(judged: Judged, limit: int = LIMIT) -> list[dict[str, Any]]:
     """Each judge as in EvalRun's status. Where that is too long, what the report tells anyway goes first: words, kappas
     and habits, then intervals; the win rates and whether the judge is to be trusted stay."""
-    judges = [_found(judge, judged) for judge in judged.judges]
+    judges = [_in_status(judge, judged) for judge in judged.judges]
     for dropped in (("selfTest",), ("agreement", "longer", "consistent", "first"), ("arms",)):
         if wire_size(judges) <= limit:
             return judges
@@ -37,7 +37,7 @@ def _kept(pair: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in pair.items() if key in ("arm", "versus", "winRate", "low", "high")}
 
 
-def _found(judge: JudgeFigures, judged: Judged) -> dict[str, Any]:
+def _in_status(judge: JudgeFigures, judged: Judged) -> dict[str, Any]:
     kappas = {
         (two.other if two.judge == judge.name else two.judge): rounded(two.kappa.mean)
         for two in judged.agreements

@@ -108,7 +108,7 @@ class BedrockPainter:
         unrecorded = path in self._stored and call_id not in self._caller.known
         # A picture without a record was stored in the moment before the worker died: its call is on the bill.
         if unrecorded:
-            record = self._caller.adopt(call, self._found(path))
+            record = self._caller.adopt(call, self._stored_answer(path))
         else:
             record = self._caller.make(call, lambda: self._send(call_id, body, path))
         usage.add(usage_of(record))
@@ -149,6 +149,6 @@ class BedrockPainter:
         kept = {"finish": reasons[0], "sha256": hashlib.sha256(whole).hexdigest()}
         return Answer(kept, request_id, usd=self._price.per_image, attach=lambda: self._store.write(path, whole))
 
-    def _found(self, path: str) -> Answer:
+    def _stored_answer(self, path: str) -> Answer:
         kept = {"finish": None, "sha256": hashlib.sha256(self._store.read(path)).hexdigest()}
         return Answer(kept, "unknown", usd=self._price.per_image)

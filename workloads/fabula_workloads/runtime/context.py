@@ -42,7 +42,7 @@ def cache_folder() -> Path:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
         raise from_os_error(error, str(folder)) from error
-    if not named and not _own(folder):
+    if not named and not _is_private(folder):
         raise ConfigInvalid(
             f"{folder} was made by somebody else, or others may write to it: remove it, or name a folder of your own "
             f"in {CACHE_VARIABLE}"
@@ -50,7 +50,7 @@ def cache_folder() -> Path:
     return folder
 
 
-def _own(folder: Path) -> bool:
+def _is_private(folder: Path) -> bool:
     """Whether the folder is a real one, this user's, and closed to others."""
     status = folder.lstat()
     return stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid() and not status.st_mode & 0o077

@@ -47,7 +47,7 @@ class Frontier:
         self._keys: list[str] = []
         self._amounts: list[int] = []
         """Of the ended units, in order."""
-        self._own: dict[str, int] = {}
+        self._at_work: dict[str, int] = {}
         """Units at work here that have not ended, and by how many threads."""
         self._forgiven = 0
         """Units of others that were waited for in vain."""
@@ -59,8 +59,8 @@ class Frontier:
     def ended(self, key: str, amount: int | None) -> None:
         """What was admitted is done. `amount` is the unit's yield, or None where others have a part in it yet."""
         with self._changed:
-            if (threads := self._own.pop(key, 0) - 1) > 0:
-                self._own[key] = threads
+            if (threads := self._at_work.pop(key, 0) - 1) > 0:
+                self._at_work[key] = threads
             if amount is not None:
                 self._note({key: amount})
             self._changed.notify_all()
@@ -74,7 +74,7 @@ class Frontier:
     def enough(self, key: str) -> bool:
         """Whether the units before this one are known to yield what is wanted."""
         with self._changed:
-            return self._found(key) >= self._wanted
+            return self._yielded(key) >= self._wanted
 
     def admit(self, position: int, key: str, wait: bool = True) -> bool:
         """Whether to do the unit, of which `position` others stand before. Waits until that is certain.
@@ -88,7 +88,7 @@ class Frontier:
                 if yielded >= self._wanted:
                     return False
                 if yielded + self._most * (open_here + max(0, open_elsewhere - self._forgiven)) < self._wanted:
-                    self._own[key] = self._own.get(key, 0) + 1
+                    self._at_work[key] = self._at_work.get(key, 0) + 1
                     return True
                 if not wait:
                     return False
@@ -118,10 +118,10 @@ class Frontier:
 
     def _state(self, position: int, key: str) -> tuple[int, int, int]:
         """(what the units before yield as far as known, how many of them are at work here, how many elsewhere)."""
-        ended, here = bisect_left(self._keys, key), sum(begun < key for begun in self._own)
-        return self._found(key), here, position - ended - here
+        ended, here = bisect_left(self._keys, key), sum(begun < key for begun in self._at_work)
+        return self._yielded(key), here, position - ended - here
 
-    def _found(self, key: str) -> int:
+    def _yielded(self, key: str) -> int:
         return sum(self._amounts[: bisect_left(self._keys, key)])
 
     def _note(self, ended: Mapping[str, int]) -> bool:
@@ -132,7 +132,7 @@ class Frontier:
                 continue
             self._keys.insert(place, key)
             self._amounts.insert(place, amount)
-            self._own.pop(key, None)
+            self._at_work.pop(key, None)
             news = True
         if news:
             self._progress = time.monotonic()

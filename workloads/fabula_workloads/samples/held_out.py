@@ -22,7 +22,7 @@ def held_out(search: Search) -> Sequence[FoundSample]:
     store, manifest = search.artifact("dataset")
     verify(store, manifest, search.context.cache, search.context.check_stop)
     lines = fair_draw(_lines(store), asked.count, asked.seed, lambda line: str(line.get("id")))
-    return [_found(store, number, line, search) for number, line in enumerate(lines, 1)]
+    return [_sample(store, number, line, search) for number, line in enumerate(lines, 1)]
 
 
 def _lines(store: Store) -> list[dict[str, Any]]:
@@ -47,7 +47,7 @@ def _lines(store: Store) -> list[dict[str, Any]]:
     return records
 
 
-def _found(store: Store, number: int, line: dict[str, Any], search: Search) -> FoundSample:
+def _sample(store: Store, number: int, line: dict[str, Any], search: Search) -> FoundSample:
     search.context.check_stop()
     name = sample_name(number, str(line["id"]), digits=4)
     sources = [str(path) for path in line.get("images") or ()]

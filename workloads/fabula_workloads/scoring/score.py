@@ -71,7 +71,7 @@ def score(folders: Sequence[Path], wishes: Wishes) -> Scored:
         unknown = f"there is no recipe {wishes.recipe}; installed are {', '.join(sorted(recipes()))}"
         raise ValueError(broken().get(wishes.recipe, unknown))
     parts = evaluation_of(wishes.recipe)
-    answers, pictures, given = _found(folders, parts)
+    answers, pictures, given = _answers_in(folders, parts)
     arms = arms_in(answers)
     if wishes.baseline is not None and wishes.baseline not in arms:
         raise ValueError(f"baseline {wishes.baseline} is none of the arms {', '.join(arms)}")
@@ -85,7 +85,7 @@ def score(folders: Sequence[Path], wishes: Wishes) -> Scored:
     return Scored(wishes.recipe, evaluation, parts, pictures, settings, given)
 
 
-def _found(
+def _answers_in(
     paths: Sequence[Path], parts: EvaluationParts
 ) -> tuple[list[GivenAnswer], dict[str, list[Path]], Mapping[str, EvaluationSample]]:
     """Answers, pictures, and samples with references where there are any."""

@@ -55,10 +55,10 @@ def held_out(search: Search) -> Sequence[FoundSample]:
     folder, drawn = drawn_from_validation(search, NarrationSample, "audioDescription.split.validation")
     taken = sorted(drawn, key=lambda sample: (sample.source, sample.film, sample.start, sample.id))
     shards = Shards(folder)
-    return [_found(shards, number, sample, search) for number, sample in enumerate(taken, 1)]
+    return [_sample(shards, number, sample, search) for number, sample in enumerate(taken, 1)]
 
 
-def _found(shards: Shards, number: int, sample: NarrationSample, search: Search) -> FoundSample:
+def _sample(shards: Shards, number: int, sample: NarrationSample, search: Search) -> FoundSample:
     from safetensors.torch import save
 
     search.context.check_stop()

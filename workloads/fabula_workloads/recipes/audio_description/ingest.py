@@ -58,7 +58,7 @@ def run(context: StageContext) -> StageResult:
     for source in block.sources:
         context.check_stop()
         if source.format == OWN:
-            readable, unreadable, films[source.name] = _own(context, source)
+            readable, unreadable, films[source.name] = _own_films(context, source)
             rows, bad = rows + readable, bad + unreadable
             continue
         readable, unreadable, faces = _read(context, source)
@@ -95,7 +95,7 @@ def _is_folder(context: StageContext, source: NarrationSource) -> bool:
     return source.format == OWN and PurePosixPath(source.annotations).suffix.lower() not in {".csv", *SUBTITLES}
 
 
-def _own(
+def _own_films(
     context: StageContext, source: NarrationSource
 ) -> tuple[list[Row], list[Unreadable], dict[str, dict[str, str]]]:
     """Rows of one's own films, and where files of films and photos of people lie."""

@@ -22,7 +22,7 @@ from fabula_workloads.recipes.audio_description.films.records import Collected
 from fabula_workloads.recipes.audio_description.ingest import KIND as NARRATION
 from fabula_workloads.recipes.audio_description.refinement.evidence import EVIDENCE, evidence
 from fabula_workloads.recipes.audio_description.refinement.records import KIND, MEASURED, SCORER, SCORES, Measured
-from fabula_workloads.recipes.audio_description.refinement.scorer import Found, Scorer, at, scored_unseen
+from fabula_workloads.recipes.audio_description.refinement.scorer import AtThreshold, Scorer, at, scored_unseen
 from fabula_workloads.recipes.audio_description.sample import NarrationSample
 from fabula_workloads.runtime.artifact import add_parts, commit
 from fabula_workloads.runtime.context import StageContext, StageResult
@@ -123,7 +123,7 @@ def _examples(
     return examples
 
 
-def _by_threshold(split: str, split_of: Mapping[str, str], examples: _Examples, scores: Any) -> list[Found]:
+def _by_threshold(split: str, split_of: Mapping[str, str], examples: _Examples, scores: Any) -> list[AtThreshold]:
     places = [place for place, (name, _) in enumerate(examples.keys) if split_of[name] == split]
     if not places:
         return []

@@ -68,7 +68,7 @@ class _Shard:
         stopped_by = None
         try:
             at_work = in_flight(
-                self._to_do(), lambda place: self._one(extracting, *place), extracting.concurrency,
+                self._to_do(), lambda place: self._extract(extracting, *place), extracting.concurrency,
                 self.context.stopping,
             )  # fmt: skip
             with closing(at_work):
@@ -130,7 +130,7 @@ class _Shard:
             if episode.id in self.pending:
                 yield shard + number * shards, episode
 
-    def _one(self, extracting: Extracting, position: int, episode: Episode) -> ExtractOutcome | None:
+    def _extract(self, extracting: Extracting, position: int, episode: Episode) -> ExtractOutcome | None:
         """The episode's outcome; None where the target does not need it."""
         if self.target is not None and not self.target.admit(position, episode.id):
             return None

@@ -32,39 +32,39 @@ class Fence:
     def __init__(self, store: Store, run: str, attempt: int, node: int = 0) -> None:
         """`store` is rooted at the run's `checkpoints` folder; `run` is the run's uid."""
         self._store, self._run = store, run
-        self._own = Announced(attempt, node, turn=1)
+        self._start = Announced(attempt, node, turn=1)
 
     @property
     def writer(self) -> str:
         """Name of the folder that this start writes its files to, and no other start does."""
-        return self._writer(self._own)
+        return self._writer(self._start)
 
     def writer_of(self, node: int) -> str:
         """That of another node's newest start in this attempt."""
-        turns = [start.turn for start in self._starts() if (start.attempt, start.node) == (self._own.attempt, node)]
-        return self._writer(Announced(self._own.attempt, node, max(turns, default=1)))
+        turns = [start.turn for start in self._starts() if (start.attempt, start.node) == (self._start.attempt, node)]
+        return self._writer(Announced(self._start.attempt, node, max(turns, default=1)))
 
     def former(self, writer: str) -> bool:
         """Whether a folder was written by a start of this run that this one has overtaken."""
         return any(
             self._writer(start) == writer
             for start in self._starts()
-            if start.attempt < self._own.attempt or (start.node == self._own.node and start.turn < self._own.turn)
+            if start.attempt < self._start.attempt or (start.node == self._start.node and start.turn < self._start.turn)
         )
 
     def enter(self) -> None:
         """Announce this start. Raises Overtaken when a later attempt was announced already."""
         self.ensure_current()
-        attempt, node = self._own.attempt, self._own.node
+        attempt, node = self._start.attempt, self._start.node
         turns = [start.turn for start in self._starts() if (start.attempt, start.node) == (attempt, node)]
         turn = max(turns, default=0) + 1
         while not self._store.write_if_absent(f"{_FOLDER}/{self._run}/{attempt:06d}/{node}/{turn:04d}", b""):
             turn += 1
-        self._own = Announced(attempt, node, turn)
+        self._start = Announced(attempt, node, turn)
 
     def ensure_current(self) -> None:
         """Raise Overtaken when a later start was announced: this one may write nothing more."""
-        mine = self._own
+        mine = self._start
         starts = self._starts()
         if (latest := max((start.attempt for start in starts), default=0)) > mine.attempt:
             raise Overtaken(f"attempt {mine.attempt} was overtaken by attempt {latest} and writes nothing more")

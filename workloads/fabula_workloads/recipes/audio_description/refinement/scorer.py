@@ -106,7 +106,7 @@ def _fitted(rows: Any, wanted: Any) -> Scorer:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class AtThreshold:
     """How a threshold does."""
 
     threshold: float
@@ -118,9 +118,9 @@ class Found:
     """All candidates that are named."""
 
 
-def at(threshold: float, scores: Any, named: Any) -> Found:
+def at(threshold: float, scores: Any, named: Any) -> AtThreshold:
     """What precision and recall at a threshold are made of."""
     import numpy as np
 
     told, wanted = np.asarray(scores) >= threshold, np.asarray(named).astype(bool)
-    return Found(threshold, int(told.sum()), int((told & wanted).sum()), int(wanted.sum()))
+    return AtThreshold(threshold, int(told.sum()), int((told & wanted).sum()), int(wanted.sum()))

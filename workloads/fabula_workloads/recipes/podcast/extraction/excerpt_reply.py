@@ -13,7 +13,7 @@ _FILTERED = frozenset({"refusal", "content_filtered", "guardrail_intervened"})
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class QuotedExcerpt:
     """An excerpt as the model gave it, yet to be checked."""
 
     text: str
@@ -25,7 +25,7 @@ class Reply:
     """What a reply says. `truncated` ones hold the excerpts that were whole."""
 
     kind: Kind
-    excerpts: list[Found] = field(default_factory=list)
+    excerpts: list[QuotedExcerpt] = field(default_factory=list)
     more: bool = False
     reason: str = ""
     """Of a negative reply, one CamelCase word."""
@@ -56,7 +56,7 @@ def read_reply(kept: dict[str, Any]) -> Reply:
         text = written
     if isinstance(document, dict) and isinstance(document.get("excerpts"), list):
         entries = [_parsed(entry) for entry in document["excerpts"]]
-        excerpts = [excerpt for entry in entries if (excerpt := _found(entry)) is not None]
+        excerpts = [excerpt for entry in entries if (excerpt := _excerpt_of(entry)) is not None]
         if truncated:
             return Reply("truncated", excerpts, more=True)
         if excerpts:
@@ -74,12 +74,12 @@ def read_reply(kept: dict[str, Any]) -> Reply:
     return Reply("malformed" if "{" in text or document is not None else "refused")
 
 
-def _found(entry: Any) -> Found | None:
+def _excerpt_of(entry: Any) -> QuotedExcerpt | None:
     if not isinstance(entry, dict) or not isinstance(entry.get("excerpt"), str):
         return None
     scenes = _parsed(entry.get("scenes"))
     plain = [scene for scene in scenes if isinstance(scene, str)] if isinstance(scenes, list) else []
-    return Found(entry["excerpt"], tuple(plain))
+    return QuotedExcerpt(entry["excerpt"], tuple(plain))
 
 
 def _parsed(value: Any) -> Any:
@@ -120,7 +120,7 @@ def _object_in(text: str) -> Any:
     return None
 
 
-def _whole_excerpts(text: str) -> list[Found]:
+def _whole_excerpts(text: str) -> list[QuotedExcerpt]:
     """The excerpts of a JSON text that ends too early, as far as they are complete."""
     decoder, excerpts = json.JSONDecoder(strict=False), []
     at = text.find("[", max(0, text.find('"excerpts"')))
@@ -129,6 +129,6 @@ def _whole_excerpts(text: str) -> list[Found]:
             entry, at = decoder.raw_decode(text, at)
         except ValueError:
             break
-        if (excerpt := _found(entry)) is not None:
+        if (excerpt := _excerpt_of(entry)) is not None:
             excerpts.append(excerpt)
     return excerpts

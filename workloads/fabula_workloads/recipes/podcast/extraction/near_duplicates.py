@@ -38,7 +38,7 @@ class NearDuplicates:
         ordered = sorted(grams)
         # The small term is for products such as 0.7 * 10 that binary puts above the whole number.
         prefix = ordered[: len(ordered) - math.ceil(self._threshold * len(ordered) - 1e-9) + 1]
-        if any(self._similar(grams, self._kept[number]) for number in {*self._found(prefix)}):
+        if any(self._similar(grams, self._kept[number]) for number in {*self._sharing(prefix)}):
             return True
         for gram in prefix:
             self._hold(gram, len(self._kept))
@@ -49,7 +49,7 @@ class NearDuplicates:
         common = sum(gram in grams for gram in other)
         return common / (len(grams) + len(other) - common) >= self._threshold
 
-    def _found(self, prefix: list[int]) -> Iterator[int]:
+    def _sharing(self, prefix: list[int]) -> Iterator[int]:
         for gram in prefix:
             holders = self._holders.get(gram, ())
             yield from (holders,) if isinstance(holders, int) else holders

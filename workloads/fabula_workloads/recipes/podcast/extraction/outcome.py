@@ -35,7 +35,7 @@ class Verbatim(Kept):
     """Word 5-grams of the accepted excerpts, and those of them that stand in the transcript."""
 
     grams: int = 0
-    found: int = 0
+    matched: int = Field(0, alias="found")
 
 
 class ExtractOutcome(Outcome):
@@ -62,7 +62,7 @@ class ExtractOutcome(Outcome):
         counts.update({f"excerpt/rejected/{name}": count for name, count in self.rejected.items()})
         counts.update({f"reply/{name}": count for name, count in self.replies.items()})
         if self.verbatim is not None:
-            counts.update({"verbatim/grams": self.verbatim.grams, "verbatim/found": self.verbatim.found})
+            counts.update({"verbatim/grams": self.verbatim.grams, "verbatim/found": self.verbatim.matched})
         return +counts
 
 
@@ -85,7 +85,7 @@ def outcome_of(extraction: Extraction, podcast: str) -> ExtractOutcome:
         prompt_digest=asked.prompt_digest,
         usage=asked.usage,
         replies=dict(sorted(asked.replies.items())),
-        verbatim=Verbatim(grams=asked.grams, found=asked.grams_found),
+        verbatim=Verbatim(grams=asked.grams, matched=asked.grams_found),
     )
 
 

@@ -59,10 +59,10 @@ def _find(search: Search, read: Callable[[str], Read]) -> list[FoundSample]:
     search.tally.update(tally)
     chosen = _Choosing(search, store).choose(sequences)
     asked = search.spec.samples.count
-    return [_found(sequence, photos, number, asked) for number, (sequence, photos) in enumerate(chosen, 1)]
+    return [_sample(sequence, photos, number, asked) for number, (sequence, photos) in enumerate(chosen, 1)]
 
 
-def _found(sequence: Sequence, photos: list[Path], number: int, asked: int) -> FoundSample:
+def _sample(sequence: Sequence, photos: list[Path], number: int, asked: int) -> FoundSample:
     sample = sequence.sample_id(number, asked)
     paths = [f"pictures/{sample}/image_{place}.jpg" for place in range(1, len(photos) + 1)]
     record = PictureSequence(id=sample, images=paths, story=sequence.story)

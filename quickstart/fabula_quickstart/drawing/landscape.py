@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from PIL import Image, ImageDraw
 
-from fabula_quickstart.palette import BLUE, INK, WHITE, YELLOW, Color, mixed
+from fabula_quickstart.drawing.palette import BLUE, INK, WHITE, YELLOW, Color, mixed
 
 Point = tuple[float, float]
 WIDTH, HEIGHT = 1000, 750

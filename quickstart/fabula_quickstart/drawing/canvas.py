@@ -1,15 +1,12 @@
-"""A small kit to draw scenes with Pillow: what may stand in a landscape.
-
-The quickstart's picture sequences are made with it at set-up, so that no picture has to be downloaded or licensed.
-"""
+"""A picture in the making: the things that may stand in a landscape."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
 
-from fabula_quickstart.landscape import HEIGHT, WIDTH, Landscape
-from fabula_quickstart.palette import BROWN, GREEN, GREY, INK, NIGHT, RED, WHITE, YELLOW, Color, mixed
+from fabula_quickstart.drawing.landscape import HEIGHT, WIDTH, Landscape
+from fabula_quickstart.drawing.palette import BROWN, GREEN, GREY, INK, NIGHT, RED, WHITE, YELLOW, Color, mixed
 
 
 class Canvas(Landscape):
