@@ -15,7 +15,7 @@ from fabula_api.recipes import API_KINDS, Kind
 from fabula_cli.cluster import MANAGER
 from fabula_cli.exits import CommandFailed, Exit
 from fabula_cli.home import Home, default_home
-from fabula_cli.runs import RESOURCES
+from fabula_cli.runs import RESOURCES, title
 from fabula_kube.blocking import Client
 from fabula_kube.credentials import NoCredentials, from_kubeconfig
 from fabula_kube.resource import Resource
@@ -112,11 +112,6 @@ def named(text: str) -> tuple[Kind | None, str]:
 def fits(run: Run, kind: Kind | None, name: str) -> bool:
     """Whether a run has that name, and that kind where one is asked for."""
     return run.identity.name == name and kind in (None, run.identity.kind)
-
-
-def title(run: Run) -> str:
-    """`FineTuneRun/stories`."""
-    return f"{run.identity.kind}/{run.identity.name}"
 
 
 def access(kubeconfig: Path | None, context: str | None, namespace: str | None, everywhere: bool = False) -> Access:

@@ -13,13 +13,16 @@ from pathlib import Path
 from rich.console import Console
 
 from fabula_api.base import GROUP
+from fabula_api.fine_tune_status import FineTuneRunStatus
 from fabula_api.recipes import API_KINDS, Kind
 from fabula_cli import laptop
 from fabula_cli.choice import choose
 from fabula_cli.cluster import connect, kubectl
-from fabula_cli.display import Display, Figures, PlainDisplay, display, shown
+from fabula_cli.display import Figures, shown
+from fabula_cli.following import Display, PlainDisplay, display
 from fabula_cli.home import Home, checkout
-from fabula_cli.runs import Run, read, score_table
+from fabula_cli.runs import artifact_uri, condition, failure, finished, hopeless, read, score_table, standing, title
+from fabula_operator.plan.seen.observed import Run
 from fabula_operator.plan.stages.references import named_runs
 
 FOLDERS = {
@@ -68,15 +71,15 @@ def applied(said: str) -> list[Named]:
     return [(kinds[word], name) for word, name in matches if word in kinds]
 
 
-def with_needed(wanted: Iterable[Named], look: Callable[[Kind, str], Run | None]) -> list[Run]:
+def with_needed(wanted: Iterable[Named], look: Callable[[Kind, str], Run]) -> list[Run]:
     """The runs, with those that they name and those that these name; what is needed stands before what needs it."""
     ordered: dict[Named, Run | None] = {}
 
     def add(run_name: Named) -> None:
         if run_name not in ordered:
             ordered[run_name] = None  # a circle of names ends here
-            run = look(*run_name) or Run(*run_name, {"state": "Pending", "reason": "NotFound"})
-            for needed in sorted(named_runs(run.kind, run.spec)):
+            run = look(*run_name)
+            for needed in sorted(named_runs(run.identity.kind, dict(run.spec))):
                 add(needed)
             del ordered[run_name]
             ordered[run_name] = run
@@ -103,10 +106,10 @@ def follow(home: Home, namespace: str, show: Display, minutes: float, wanted: It
             time.sleep(2)
             continue
         show.show(runs)
-        if all(run.over for run in runs) or any(run.hopeless for run in runs):
+        if all(map(finished, runs)) or any(map(hopeless, runs)):
             return runs
         time.sleep(_LOOK_SECONDS)
-    left = "".join(f"\n  {run.standing()}" for run in runs if not run.over)
+    left = "".join(f"\n  {standing(run)}" for run in runs if not finished(run))
     raise DemoFailed(f"not finished after {minutes:g} minutes; --minutes gives it more. What is left:{left}")
 
 
@@ -147,41 +150,48 @@ def activation() -> str:
 
 def made(runs: list[Run]) -> list[tuple[str, str]]:
     """What each run made, and its place: (`adapter`, URI), with the run's name where several made such a thing."""
-    called = [_CALLED.get(run.kind) or ("model" if run.status.get("model") else "adapter") for run in runs]
+    called = [_called(run) for run in runs]
     labels = [
-        f"{what} of {run.name}" if called.count(what) > 1 else what for what, run in zip(called, runs, strict=True)
+        f"{what} of {run.identity.name}" if called.count(what) > 1 else what
+        for what, run in zip(called, runs, strict=True)
     ]
-    ends = ["/report.html" if run.kind == "EvalRun" else "" for run in runs]
-    return [(label, (run.artifact() or "-") + end) for label, run, end in zip(labels, runs, ends, strict=True)]
+    ends = ["/report.html" if run.identity.kind == "EvalRun" else "" for run in runs]
+    return [(label, (artifact_uri(run) or "-") + end) for label, run, end in zip(labels, runs, ends, strict=True)]
+
+
+def _called(run: Run) -> str:
+    if isinstance(run.status, FineTuneRunStatus):
+        return "model" if run.status.model else "adapter"
+    return _CALLED[run.identity.kind]
 
 
 def conclude(runs: list[Run], console: Console, seconds: float, *, stays_up: bool) -> int:
     """Print how it ended and where things are; the exit code."""
-    hopeless = [run for run in runs if run.hopeless]
-    for run in hopeless:
-        for line in run.failure():
+    lost = [run for run in runs if hopeless(run)]
+    for run in lost:
+        for line in failure(run):
             console.print(shown(line, "red"), highlight=False)
-    if hopeless:
+    if lost:
         for run in runs:
-            if not run.over and not run.hopeless:
-                console.print(shown(run.standing()), highlight=False)
-        failed = " ".join(f"{run.kind}/{run.name}" for run in hopeless if run.state == "Failed")
+            if not finished(run) and not hopeless(run):
+                console.print(shown(standing(run)), highlight=False)
+        failed = " ".join(title(run) for run in lost if run.status.state == "Failed")
         again = f", `fabula retry {failed}`" if failed else ""
         words = f"`fabula status` and `fabula logs RUN` tell more. Mend it{again}, and `fabula demo` goes on from here."
         console.print(shown(words), highlight=False)
         return 1
-    (evaluation,) = [run for run in runs if run.kind == "EvalRun"]
+    (evaluation,) = [run for run in runs if run.identity.kind == "EvalRun"]
     console.print()
     console.print(Figures(score_table(evaluation), "Base model against fine-tuned model (mean, 95 % interval)"))
-    trainings = [run for run in runs if run.kind == "FineTuneRun"]
-    for run in trainings:
-        metrics = run.status.get("metrics") or {}
-        if "firstLoss" in metrics and "loss" in metrics:
-            whose = f" of {run.name}" if len(trainings) > 1 else ""
-            losses = f"training loss{whose} {metrics['firstLoss']:.3f} -> {metrics['loss']:.3f}"
+    trainings = [(run.identity.name, run.status) for run in runs if isinstance(run.status, FineTuneRunStatus)]
+    for name, status in trainings:
+        metrics = status.metrics
+        if metrics is not None and metrics.first_loss is not None and metrics.loss is not None:
+            whose = f" of {name}" if len(trainings) > 1 else ""
+            losses = f"training loss{whose} {metrics.first_loss:.3f} -> {metrics.loss:.3f}"
             console.print(shown(losses), highlight=False)
-    gates = evaluation.condition("GatesPassed")
-    places = [*made(runs), ("gates", f"{gates.get('reason', '-')}: {gates.get('message', '')}")]
+    gates = condition(evaluation.status, "GatesPassed")
+    places = [*made(runs), ("gates", f"{gates.reason}: {gates.message}" if gates else "-: ")]
     width = max(len(label) for label, _ in places)
     for label, where in places:
         console.print(shown(f"{label:{width}}  {where}"), highlight=False, soft_wrap=True)
@@ -189,4 +199,4 @@ def conclude(runs: list[Run], console: Console, seconds: float, *, stays_up: boo
     if stays_up:
         words = f'The cluster is still up: {activation()}`eval "$(fabula env)"`, then kubectl; `fabula down` ends it.'
         console.print(words, markup=False, highlight=False)
-    return 0 if gates.get("status") == "True" else 1
+    return 0 if gates is not None and gates.status == "True" else 1

@@ -1,24 +1,18 @@
-"""Showing runs while they work: a live table on a terminal, a line for each change everywhere else."""
+"""What a cluster says, as a terminal may show it: texts, lines, and tables of figures that nothing is cut from."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from types import TracebackType
-from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, Self
+from typing import Literal
 
 from rich.box import HEAVY_HEAD
 from rich.console import Console, ConsoleOptions, Group, RenderResult
-from rich.live import Live
 from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
 from fabula_api.outside import plain
-
-if TYPE_CHECKING:
-    from fabula_cli.runs import Run
 
 _ENDLESS = 10_000
 """Columns: wider than any table."""
@@ -29,49 +23,6 @@ _NAME = 24
 def shown(text: str, style: str = "") -> Text:
     """Text from a cluster as a terminal may show it: no markup, no control or bidirectional characters."""
     return Text(plain(text), style=style)
-
-
-class Display(Protocol):
-    """Where progress goes."""
-
-    def show(self, runs: Sequence[Run]) -> None:
-        """The runs as they are now."""
-
-    def tell(self, line: str) -> None:
-        """Something that happened beside the runs."""
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
-
-
-class PlainDisplay:
-    """One line for each change, with the seconds since the start: for logs and pipes."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._began = time.monotonic()
-        self._last: dict[tuple[str, str], str] = {}
-
-    def show(self, runs: Sequence[Run]) -> None:
-        for run in runs:
-            line = run.line()
-            if self._last.get((run.kind, run.name)) != line:
-                self._last[(run.kind, run.name)] = line
-                self.tell(line)
-
-    def tell(self, line: str) -> None:
-        self._console.print(shown(f"[{time.monotonic() - self._began:6.1f}s] {line}"), highlight=False)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        return None
 
 
 _BESIDE = 44
@@ -86,53 +37,6 @@ def too_narrow(names: Iterable[str], width: int) -> bool:
 def lines(texts: Iterable[str]) -> Group:
     """Each on as many lines as it takes."""
     return Group(*(Text(plain(line), overflow="fold") for line in texts))
-
-
-class LiveDisplay:
-    """A table that redraws itself."""
-
-    _COLOURS: ClassVar = {"Running": "cyan", "Succeeded": "green", "Failed": "red", "Suspended": "yellow"}
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._live = Live(console=console, refresh_per_second=4, transient=False)
-
-    def show(self, runs: Sequence[Run]) -> None:
-        if too_narrow((f"{run.kind}/{run.name}" for run in runs), self._console.width):
-            self._live.update(lines(run.line() for run in runs))
-            return
-        table = Table(box=None, pad_edge=False)
-        for heading in ("RUN", "STATE", "PROGRESS", "LOSS / SCORE", "ETA"):
-            # Where it is narrow, what a run is doing takes several lines; its name stays whole.
-            table.add_column(heading, no_wrap=heading in ("RUN", "STATE", "ETA"), overflow="fold")
-        for run in runs:
-            progress = run.status.get("progress") or {}
-            metrics = run.status.get("metrics") or {}
-            loss = metrics.get("loss") if isinstance(metrics, dict) else None
-            figure = f"{loss:.3f}" if loss is not None else str(run.status.get("score") or "")
-            colour = self._COLOURS.get(run.state, "white")
-            doing = str(progress.get("summary") or run.status.get("reason") or "")
-            eta = "" if run.finished else str(progress.get("eta") or "")
-            cells = (f"{run.kind}/{run.name}", run.state, doing, figure, eta)
-            table.add_row(*(shown(cell, colour if cell is run.state else "") for cell in cells))
-        self._live.update(table)
-
-    def tell(self, line: str) -> None:
-        self._console.print(shown(line), highlight=False)
-
-    def __enter__(self) -> Self:
-        self._live.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._live.stop()
-
-
-def display(console: Console, otherwise: PlainDisplay) -> Display:
-    """A live table where there is a terminal; where there is none, the plain lines go on, by the same clock."""
-    return LiveDisplay(console) if console.is_terminal else otherwise
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,7 +130,14 @@ def laptop_parts(home: HomeOption = None, output: Output = "text") -> None:
         problem = error, Exit.CLUSTER
     if output == "json":
         told = {name: state.get(name) for name in ("kubeconfig", "artifactRoot", "problem", "parts")}
-        seen = [{"kind": run.kind, "name": run.name, "status": run.status} for run in listed]
+        seen = [
+            {
+                "kind": run.identity.kind,
+                "name": f"{run.identity.namespace}/{run.identity.name}",
+                "status": run.status.model_dump(mode="json", by_alias=True, exclude_unset=True),
+            }
+            for run in listed
+        ]
         typer.echo(json.dumps({"home": str(place.root), "ready": ready, **told, "runs": seen}, indent=2))
     else:
         _console.print(f"home           {place.root}", markup=False, highlight=False)
@@ -142,7 +149,7 @@ def laptop_parts(home: HomeOption = None, output: Output = "text") -> None:
             again = f", started {part['starts']} times" if part.get("starts", 0) > 1 else ""
             _console.print(f"{name:14} {alive}{again}, log {part['log']}", markup=False, highlight=False)
         for run in listed:
-            _console.print(shown(f"  {run.line()}"), highlight=False)
+            _console.print(shown(f"  {runs.line(run, everywhere=True)}"), highlight=False)
     if not ready:
         problem = RuntimeError(state.get("problem") or "the operator is not ready yet"), Exit.BAD
     if problem is not None:

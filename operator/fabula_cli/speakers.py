@@ -12,9 +12,10 @@ from fabula_api.arms import Generation
 from fabula_api.artifact import MANIFEST
 from fabula_api.fine_tune_status import FineTuneRunStatus
 from fabula_api.shared_spec import PixelWindow
-from fabula_cli.access import access, title
+from fabula_cli.access import access
 from fabula_cli.display import shown
 from fabula_cli.exits import CommandFailed, Exit
+from fabula_cli.runs import title
 from fabula_cli.store import artifact_root
 from fabula_cli.story import aside
 from fabula_operator.plan.seen.observed import Run

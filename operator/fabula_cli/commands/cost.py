@@ -13,10 +13,11 @@ from fabula_api.bills import Billed
 from fabula_api.dataset_build import DatasetBuildStatus
 from fabula_api.eval_run import EvalRunStatus
 from fabula_api.fine_tune_status import FineTuneRunStatus
-from fabula_cli.access import Context, Everywhere, Kubeconfig, Namespace, Runs, access, title
+from fabula_cli.access import Context, Everywhere, Kubeconfig, Namespace, Runs, access
 from fabula_cli.display import Figures
 from fabula_cli.exits import told
 from fabula_cli.output import Output
+from fabula_cli.runs import title
 from fabula_operator.plan.seen.observed import Run
 
 

@@ -10,9 +10,10 @@ from typing import Any
 import typer
 
 from fabula_api.dataset_build import DatasetBuildStatus
-from fabula_cli.access import Access, Context, Kubeconfig, Names, Namespace, access, title
+from fabula_cli.access import Access, Context, Kubeconfig, Names, Namespace, access
 from fabula_cli.exits import CommandFailed, Exit, told
 from fabula_cli.output import Output
+from fabula_cli.runs import title
 from fabula_operator.plan.seen.observed import Run
 
 

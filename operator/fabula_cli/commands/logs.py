@@ -14,8 +14,9 @@ import typer
 from fabula_api.fine_tune_status import FineTuneRunStatus
 from fabula_api.outside import plain
 from fabula_api.specs import DEFAULT, parse_spec
-from fabula_cli.access import Access, Context, Kubeconfig, Name, Namespace, access, title
+from fabula_cli.access import Access, Context, Kubeconfig, Name, Namespace, access
 from fabula_cli.exits import CommandFailed, Exit, told
+from fabula_cli.runs import title
 from fabula_cli.store import ArtifactRoot, artifact_root, opened
 from fabula_kube.connection import NoAnswer
 from fabula_kube.errors import ApiError

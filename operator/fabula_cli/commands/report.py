@@ -12,9 +12,10 @@ import typer
 from fabula_api.eval_run import EvalRunStatus
 from fabula_api.outside import plain
 from fabula_api.uri import FILE, path_problem
-from fabula_cli.access import Context, Kubeconfig, Name, Namespace, access, title
+from fabula_cli.access import Context, Kubeconfig, Name, Namespace, access
 from fabula_cli.exits import CommandFailed, Exit, told
 from fabula_cli.output import Output
+from fabula_cli.runs import title
 from fabula_cli.store import opened
 from fabula_operator.plan.seen.observed import Run
 

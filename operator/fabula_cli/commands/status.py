@@ -13,12 +13,11 @@ from rich.text import Text
 from rich.tree import Tree
 
 from fabula_api.recipes import Kind
-from fabula_api.status import Condition, RunStatus
-from fabula_cli.access import Access, Context, Everywhere, Kubeconfig, Namespace, Runs, access, title
+from fabula_cli.access import Access, Context, Everywhere, Kubeconfig, Namespace, Runs, access
 from fabula_cli.display import shown
 from fabula_cli.exits import Exit, told
 from fabula_cli.output import Output
-from fabula_operator.plan.kinds import KINDS
+from fabula_cli.runs import artifact_uri, condition, stalled, state, title
 from fabula_operator.plan.seen.observed import Run
 from fabula_operator.plan.stages.references import named_runs
 
@@ -72,7 +71,7 @@ def _node(run: Run, known: Mapping[Key, Run]) -> Node:
         else:
             below.append(_node(needed, known))
     status = run.status
-    return Node(title(run), status.state or "Pending", cells(run), why(run), tuple(below), status.reason)
+    return Node(title(run), state(run), cells(run), why(run), tuple(below), status.reason)
 
 
 def cells(run: Run) -> tuple[str, ...]:
@@ -88,17 +87,6 @@ def cells(run: Run) -> tuple[str, ...]:
     return tuple(part for part in parts if part)
 
 
-def artifact_uri(run: Run) -> str | None:
-    """Folder of what the run made."""
-    artifact = KINDS[run.identity.kind].artifact(run.status)
-    return artifact.uri if artifact is not None else None
-
-
-def condition(status: RunStatus, type_: str) -> Condition | None:
-    """The condition of that type."""
-    return next((listed for listed in status.conditions if listed.type == type_), None)
-
-
 def why(run: Run) -> str | None:
     """Why a run is not simply at work: a sentence, or None where there is nothing to say."""
     status = run.status
@@ -110,9 +98,9 @@ def why(run: Run) -> str | None:
         digest = status.failure
         failed = condition(status, "Failed")
         return digest.message if digest else (failed.message if failed else status.reason)
-    stalled = condition(status, "Stalled")
-    if stalled is not None and stalled.status == "True" and stalled.message:
-        return f"stands still: {stalled.message}"
+    held = condition(status, "Stalled")
+    if stalled(run) and held is not None and held.message:
+        return f"stands still: {held.message}"
     working = condition(status, "Suspended" if status.state == "Suspended" else "Running")
     if status.state in ("Pending", "Suspended") or status.reason:
         return (working.message if working and working.message else status.reason) or None
@@ -123,8 +111,7 @@ def stands(runs: Iterable[Run]) -> Exit:
     """How the runs are, as an exit code: failed or standing still, still at work, or all succeeded."""
     code = Exit.OK
     for run in runs:
-        stalled = condition(run.status, "Stalled")
-        if run.status.state == "Failed" or (stalled is not None and stalled.status == "True"):
+        if run.status.state == "Failed" or stalled(run):
             return Exit.BAD
         if run.status.state != "Succeeded":
             code = Exit.UNFINISHED

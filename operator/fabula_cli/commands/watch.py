@@ -15,12 +15,12 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-from fabula_cli.access import Context, Everywhere, Kubeconfig, Namespace, Runs, access, title
-from fabula_cli.commands.status import COLOURS, artifact_uri, stands, why
+from fabula_cli.access import Context, Everywhere, Kubeconfig, Namespace, Runs, access
+from fabula_cli.commands.status import COLOURS, stands, why
 from fabula_cli.display import lines, shown, too_narrow
 from fabula_cli.exits import CommandFailed, Exit, told
 from fabula_cli.output import Output
-from fabula_operator.plan.kinds import KINDS
+from fabula_cli.runs import artifact_uri, figure, finished, state, title
 from fabula_operator.plan.seen.observed import Run
 
 
@@ -46,17 +46,15 @@ class Row:
 def row(run: Run) -> Row:
     """The cells of a run."""
     status = run.status
-    finished = status.finished_at is not None
     progress = status.progress
-    figure = KINDS[run.identity.kind].figure(status) or ""
     doing = why(run) or (progress.summary if progress else None) or ""
     if status.state == "Succeeded":
         doing = artifact_uri(run) or ""
     elif status.state == "Running" and progress and progress.summary:
         doing = progress.summary + (f" ({status.reason})" if status.reason else "")
     percent = 100 if status.state == "Succeeded" else progress.percent if progress else None
-    left = "" if finished or progress is None else progress.eta or ""
-    return Row(title(run), status.state or "Pending", percent, doing, figure, left)
+    left = "" if status.finished_at is not None or progress is None else progress.eta or ""
+    return Row(title(run), state(run), percent, doing, figure(run), left)
 
 
 def bars(rows: Sequence[Row], width: int) -> RenderableType:
@@ -77,7 +75,7 @@ def bars(rows: Sequence[Row], width: int) -> RenderableType:
 
 def over(runs: Sequence[Run]) -> bool:
     """Whether every run has finished, with the spec that it has now."""
-    return all(run.status.finished_at is not None and run.status.observed_generation == run.generation for run in runs)
+    return all(map(finished, runs))
 
 
 def watch(

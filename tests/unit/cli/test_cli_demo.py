@@ -10,12 +10,15 @@ from typing import Any
 import pytest
 import yaml
 from rich.console import Console
+from tests.support.told_runs import TIME, condition
 
 from fabula_api.recipes import Kind
 from fabula_cli.demo import FOLDERS, activation, applied, conclude, made, with_needed
-from fabula_cli.display import Figures, LiveDisplay, PlainDisplay, display
+from fabula_cli.display import Figures
+from fabula_cli.following import LiveDisplay, PlainDisplay, display
 from fabula_cli.home import checkout
-from fabula_cli.runs import Run, score_table
+from fabula_cli.runs import absent, finished, hopeless, score_table
+from fabula_operator.plan.seen.observed import Run
 
 SAID = """datasetbuild.fabula.dev/visual-instruction created
 evalrun.fabula.dev/visual-instruction configured
@@ -30,15 +33,26 @@ def of(example: str) -> dict[tuple[Kind, str], Run]:
     root = checkout()
     assert root is not None
     files = sorted((root / "examples" / FOLDERS[example]).glob("*.yaml"))
-    objects = [one for file in files for one in yaml.safe_load_all(file.read_text())]
-    runs = (Run(one["kind"], one["metadata"]["name"], {}, one["spec"], 1) for one in objects)
-    return {(run.kind, run.name): run for run in runs}
+    objects = [obj for file in files for obj in yaml.safe_load_all(file.read_text())]
+    runs = (run(obj["kind"], obj["metadata"]["name"], {}, obj["spec"]) for obj in objects)
+    return {named(run): run for run in runs}
 
 
-def told(state: str, generation: int = 1, **conditions: tuple[str, str]) -> dict[str, Any]:
-    """A status as the operator writes it, of conditions as (status, message)."""
-    listed = [{"type": type_, "status": status, "message": words} for type_, (status, words) in conditions.items()]
-    return {"state": state, "observedGeneration": generation, "conditions": listed}
+def run(kind: Kind, name: str, status: dict[str, Any], spec: dict[str, Any] | None = None, generation: int = 1) -> Run:
+    """The run, as a cluster gives it."""
+    meta = {"namespace": "default", "name": name, "uid": f"{kind}-{name}", "generation": generation}
+    return Run.from_object({"kind": kind, "metadata": meta, "spec": spec or {}, "status": status})
+
+
+def named(run: Run) -> tuple[Kind, str]:
+    return run.identity.kind, run.identity.name
+
+
+def told(state: str, **conditions: tuple[str, str]) -> dict[str, Any]:
+    """A status as the operator writes it, of conditions as (status, message); over where `Finished` is among them."""
+    listed = [condition(type_, status, "Because", words) for type_, (status, words) in conditions.items()]
+    end = {"finishedAt": TIME} if "Finished" in conditions else {}
+    return {"state": state, "observedGeneration": 1, "conditions": listed, **end}
 
 
 def said(runs: list[Run], width: int = 100) -> tuple[int, str]:
@@ -50,9 +64,8 @@ def said(runs: list[Run], width: int = 100) -> tuple[int, str]:
 @pytest.mark.parametrize("example", FOLDERS)
 def test_every_run_that_was_applied_is_followed_and_what_is_needed_stands_first(example: str) -> None:
     runs = of(example)
-    found = with_needed(reversed(list(runs)), lambda kind, name: runs.get((kind, name)))
-    assert {(run.kind, run.name) for run in found} == set(runs)
-    order = [(run.kind, run.name) for run in found]
+    order = [named(run) for run in with_needed(reversed(list(runs)), lambda kind, name: runs[kind, name])]
+    assert set(order) == set(runs)
     assert order[0][0] == "DatasetBuild" and order[-1][0] == "EvalRun"
     if example == "visual-instruction":
         assert [name for kind, name in order if kind == "FineTuneRun"] == [f"{example}-align", example]
@@ -68,10 +81,14 @@ def test_what_was_applied_is_what_kubectl_says() -> None:
 
 
 def test_runs_that_only_others_name_are_followed_too_and_a_circle_of_names_ends() -> None:
-    build = Run("FineTuneRun", "a", {}, {"recipe": "visual-instruction", "dataset": {"ref": "elsewhere"},
-                                         "visualInstruction": {"begin": {"ref": "a"}}})  # fmt: skip
-    found = with_needed([("FineTuneRun", "a")], lambda kind, name: build if kind == "FineTuneRun" else None)
-    assert [(run.kind, run.name, run.status.get("reason")) for run in found] == [
+    training = run("FineTuneRun", "a", {}, {"recipe": "visual-instruction", "dataset": {"ref": "elsewhere"},
+                                            "visualInstruction": {"begin": {"ref": "a"}}})  # fmt: skip
+
+    def look(kind: Kind, name: str) -> Run:
+        return training if kind == "FineTuneRun" else absent(kind, name, "default")
+
+    followed = with_needed([("FineTuneRun", "a")], look)
+    assert [(*named(run), run.status.reason) for run in followed] == [
         ("DatasetBuild", "elsewhere", "NotFound"), ("FineTuneRun", "a", None),
     ]  # fmt: skip
 
@@ -79,11 +96,11 @@ def test_runs_that_only_others_name_are_followed_too_and_a_circle_of_names_ends(
 def test_a_failed_run_ends_it_with_its_condition_s_message_and_what_waits_for_it() -> None:
     failed = told("Failed", Failed=("True", "spec.training.maxSteps: is too many"), Finished=("True", ""))
     runs = [
-        Run("DatasetBuild", "v", told("Succeeded", Finished=("True", "")), {}, 1),
-        Run("FineTuneRun", "v-align", failed | {"reason": "InvalidSpec"}, {}, 1),
-        Run("FineTuneRun", "v", told("Pending", Running=("False", "FineTuneRun v-align has failed")), {}, 1),
+        run("DatasetBuild", "v", told("Succeeded", Finished=("True", "")), {}, 1),
+        run("FineTuneRun", "v-align", failed | {"reason": "InvalidSpec"}, {}, 1),
+        run("FineTuneRun", "v", told("Pending", Running=("False", "FineTuneRun v-align has failed")), {}, 1),
     ]
-    assert runs[1].hopeless
+    assert hopeless(runs[1])
     code, words = said(runs)
     assert code == 1
     assert "FineTuneRun/v-align failed: InvalidSpec" in words
@@ -96,22 +113,22 @@ def test_a_run_that_somebody_has_to_mend_ends_it_and_one_that_was_edited_since_d
     status = told(
         "Pending", Stalled=("True", "spec.pixels: 1 to 2, but"), Running=("False", "spec.pixels: 1 to 2, but")
     )
-    assert Run("EvalRun", "v", status, {}, 1).hopeless
-    assert "EvalRun/v is Pending: spec.pixels: 1 to 2, but" in said([Run("EvalRun", "v", status, {}, 1)])[1]
+    assert hopeless(run("EvalRun", "v", status, {}, 1))
+    assert "EvalRun/v is Pending: spec.pixels: 1 to 2, but" in said([run("EvalRun", "v", status, {}, 1)])[1]
     old = told("Failed", Failed=("True", "x"), Finished=("True", "x"))
-    assert not Run("EvalRun", "v", old, {}, 2).hopeless
-    assert not Run("EvalRun", "v", old, {}, 2).over
+    assert not hopeless(run("EvalRun", "v", old, {}, 2))
+    assert not finished(run("EvalRun", "v", old, {}, 2))
 
 
 def test_what_several_runs_have_made_is_told_by_their_names() -> None:
-    first = Run("FineTuneRun", "align", {"adapter": {"uri": "file:///root/1"}})
-    second = Run("FineTuneRun", "watcher", {"adapter": {"uri": "file:///root/2"}})
-    report = Run("EvalRun", "watcher", {"report": {"uri": "file:///root/3"}})
+    first = run("FineTuneRun", "align", {"adapter": {"uri": "file:///root/1", "digest": "x"}})
+    second = run("FineTuneRun", "watcher", {"adapter": {"uri": "file:///root/2", "digest": "x"}})
+    report = run("EvalRun", "watcher", {"report": {"uri": "file:///root/3", "digest": "x"}})
     assert made([first, report]) == [("adapter", "file:///root/1"), ("report", "file:///root/3/report.html")]
     assert made([first, second, report])[:2] == [
         ("adapter of align", "file:///root/1"), ("adapter of watcher", "file:///root/2"),
     ]  # fmt: skip
-    whole = Run("FineTuneRun", "whole", {"model": {"uri": "file:///root/4"}})
+    whole = run("FineTuneRun", "whole", {"model": {"uri": "file:///root/4", "digest": "x"}})
     assert made([first, whole]) == [("adapter", "file:///root/1"), ("model", "file:///root/4")]
 
 
@@ -136,7 +153,7 @@ METRICS = [
     {"name": "visual-instruction/time-accuracy-of-replies", "mean": 0.0167, "low": 0.0, "high": 0.05},
     {"name": "visual-instruction/time-accuracy-of-words", "mean": 0.81, "low": 0.7, "high": 0.92},
 ]
-EVALUATED = Run("EvalRun", "visual-instruction", {
+EVALUATED = run("EvalRun", "visual-instruction", {
     "arms": [{"name": name, "done": 30, "metrics": METRICS} for name in ("base", "watcher-instruct")],
 })  # fmt: skip
 
@@ -159,7 +176,7 @@ def test_two_runs_at_work_can_be_told_apart_on_a_narrow_terminal(width: int) -> 
     console = Console(file=out, force_terminal=True, width=width, color_system=None)
     doing = {"state": "Running", "progress": {"summary": "step 12/40 of a training that takes long", "eta": "2m10s"}}
     with LiveDisplay(console) as display:
-        display.show([Run("FineTuneRun", name, doing) for name in ("visual-instruction-align", "visual-instruction")])
+        display.show([run("FineTuneRun", name, doing) for name in ("visual-instruction-align", "visual-instruction")])
     last = out.getvalue().rpartition("RUN")[2]
     assert "FineTuneRun/visual-instruction-align" in last and "…" not in last
     assert "2m10s" in last

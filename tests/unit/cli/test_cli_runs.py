@@ -5,13 +5,15 @@ from typing import Any
 
 import pytest
 from rich.console import Console
+from tests.support.told_runs import TIME, told
 
-from fabula_cli.display import PlainDisplay
-from fabula_cli.runs import Run, score_table
+from fabula_cli.following import PlainDisplay
+from fabula_cli.runs import absent, failure, line, score_table
+from fabula_operator.plan.seen.observed import Run
 
 
 def training(**status: Any) -> Run:
-    return Run("FineTuneRun", "tale", status)
+    return told("FineTuneRun", "tale", status)
 
 
 @pytest.mark.parametrize(
@@ -32,8 +34,8 @@ def training(**status: Any) -> Run:
             "it is done",
             training(
                 state="Succeeded",
-                adapter={"uri": "file:///a"},
-                conditions=[{"type": "Finished", "status": "True"}],
+                adapter={"uri": "file:///a", "digest": "x"},
+                finishedAt=TIME,
                 progress={"summary": "done", "eta": "0s"},
             ),
             "FineTuneRun/tale  Succeeded  file:///a",
@@ -41,7 +43,15 @@ def training(**status: Any) -> Run:
     ],
 )
 def test_the_line_says_what_a_run_does(situation: str, run: Run, words: str) -> None:
-    assert run.line() == words, situation
+    assert line(run) == words, situation
+
+
+def test_among_runs_of_everywhere_a_line_has_the_namespace() -> None:
+    assert line(training(state="Running"), everywhere=True) == "FineTuneRun/default/tale  Running"
+
+
+def test_a_run_that_is_not_there_says_so() -> None:
+    assert line(absent("FineTuneRun", "tale", "default")) == "FineTuneRun/tale  Pending  NotFound"
 
 
 def test_a_failure_names_place_class_and_the_end_of_the_log() -> None:
@@ -56,7 +66,7 @@ def test_a_failure_names_place_class_and_the_end_of_the_log() -> None:
             "logTail": ["first", "last"],
         },
     )
-    lines = run.failure()
+    lines = failure(run)
     assert lines[0] == "FineTuneRun/tale failed: RankFailed (stage train, rank 1, exception ValueError)"
     assert lines[1:] == ["  rank 1 ended", "  | first", "  | last"]
 
@@ -86,7 +96,7 @@ def test_a_metric_without_a_figure_shows_a_dash_and_never_a_zero() -> None:
             ],
         },
     ]
-    rows = score_table(Run("EvalRun", "e", {"arms": arms}))
+    rows = score_table(told("EvalRun", "e", {"arms": arms}))
     assert rows == [
         ["metric", "base", "tuned"],
         ["answers", "8", "8"],

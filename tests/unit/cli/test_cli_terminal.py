@@ -7,20 +7,26 @@ import io
 import pytest
 from rich.console import Console
 from tests.support import tenant
+from tests.support.told_runs import told
 
 from fabula_api.outside import plain
-from fabula_cli.display import Figures, LiveDisplay, PlainDisplay
-from fabula_cli.runs import Run, score_table
+from fabula_cli.display import Figures
+from fabula_cli.following import LiveDisplay, PlainDisplay
+from fabula_cli.runs import failure, score_table
+from fabula_operator.plan.seen.observed import Run
 
 
-def run(text: str) -> Run:
+def run(text: str, state: str = "Running") -> Run:
     metrics = [{"name": text, "mean": 0.5, "label": text}]
     status = {
-        "state": text, "reason": text, "score": text, "progress": {"summary": text, "eta": text},
+        "state": state, "reason": text, "score": text, "progress": {"summary": text, "eta": text},
         "arms": [{"name": text, "done": 1, "metrics": metrics}],
         "failure": {"reason": text, "message": text, "exception": text, "logTail": [text]},
     }  # fmt: skip
-    return Run("EvalRun", "eval", status)
+    run = told("EvalRun", "eval", status)
+    # What no JSON text can hold is in no status either.
+    assert run.status.reason == text or "\ud800" in text
+    return run
 
 
 @pytest.mark.parametrize("terminal", [True, False], ids=["live", "plain"])
@@ -32,7 +38,7 @@ def test_texts_of_others_are_shown_as_they_are_and_do_nothing(text: str, termina
     with LiveDisplay(console) if terminal else PlainDisplay(console) as display:
         display.show([one])
         display.tell(text)
-        for line in one.failure():
+        for line in failure(run(text, "Failed")):
             display.tell(line)
         display.show([one])
     console.print(Figures(score_table(one), "scores"))
