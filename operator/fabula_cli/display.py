@@ -14,6 +14,8 @@ from rich.text import Text
 
 from fabula_api.outside import plain
 
+COLOURS = {"Running": "cyan", "Succeeded": "green", "Failed": "red", "Suspended": "yellow", "Missing": "red"}
+"""Of a run's state."""
 _ENDLESS = 10_000
 """Columns: wider than any table."""
 _NAME = 24

@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from types import TracebackType
-from typing import ClassVar, Protocol, Self
+from typing import Protocol, Self
 
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from fabula_cli.display import lines, shown, too_narrow
+from fabula_cli.display import COLOURS, lines, shown, too_narrow
 from fabula_cli.runs import figure, line, state, title
 from fabula_operator.plan.seen.observed import Run
 
@@ -62,8 +62,6 @@ class PlainDisplay:
 class LiveDisplay:
     """A table that redraws itself."""
 
-    _COLOURS: ClassVar = {"Running": "cyan", "Succeeded": "green", "Failed": "red", "Suspended": "yellow"}
-
     def __init__(self, console: Console) -> None:
         self._console = console
         self._live = Live(console=console, refresh_per_second=4, transient=False)
@@ -78,9 +76,10 @@ class LiveDisplay:
             table.add_column(heading, no_wrap=heading in ("RUN", "STATE", "ETA"), overflow="fold")
         for run in runs:
             status, progress = run.status, run.status.progress
-            colour = self._COLOURS.get(state(run), "white")
+            colour = COLOURS.get(state(run), "white")
             doing = (progress.summary if progress else None) or status.reason or ""
             eta = progress.eta if progress and progress.eta and status.finished_at is None else ""
+            # Its heading says what the figure is.
             cells = (title(run), state(run), doing, figure(run).removeprefix("loss "), eta)
             table.add_row(*(shown(cell, colour if column == 1 else "") for column, cell in enumerate(cells)))
         self._live.update(table)

@@ -14,14 +14,13 @@ from rich.tree import Tree
 
 from fabula_api.recipes import Kind
 from fabula_cli.access import Access, Context, Everywhere, Kubeconfig, Namespace, Runs, access
-from fabula_cli.display import shown
+from fabula_cli.display import COLOURS, shown
 from fabula_cli.exits import Exit, told
 from fabula_cli.output import Output
 from fabula_cli.runs import artifact_uri, condition, stalled, state, title
 from fabula_operator.plan.seen.observed import Run
 from fabula_operator.plan.stages.references import named_runs
 
-COLOURS = {"Running": "cyan", "Succeeded": "green", "Failed": "red", "Suspended": "yellow", "Missing": "red"}
 Key = tuple[str, Kind, str]
 
 

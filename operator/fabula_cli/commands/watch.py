@@ -16,8 +16,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 
 from fabula_cli.access import Context, Everywhere, Kubeconfig, Namespace, Runs, access
-from fabula_cli.commands.status import COLOURS, stands, why
-from fabula_cli.display import lines, shown, too_narrow
+from fabula_cli.commands.status import stands, why
+from fabula_cli.display import COLOURS, lines, shown, too_narrow
 from fabula_cli.exits import CommandFailed, Exit, told
 from fabula_cli.output import Output
 from fabula_cli.runs import artifact_uri, figure, finished, state, title
