@@ -20,7 +20,7 @@ from fabula_operator.handlers.certificates import keep, opened
 from fabula_operator.handlers.limits import Buckets
 from fabula_operator.handlers.loop import resync_forever, work
 from fabula_operator.handlers.metrics import Metrics
-from fabula_operator.handlers.reconcile import Reconciler
+from fabula_operator.handlers.reconcile import Reconciler, Sources
 from fabula_operator.handlers.reports import Reports
 from fabula_operator.handlers.run_series import RunSeries
 from fabula_operator.handlers.status_server import REVIEWS_AT_ONCE, REVIEWS_PER_SECOND, StatusServer
@@ -81,12 +81,8 @@ class Operator:
         )
         self._warnings = Warnings(self.api, utc_now, settings.patience, lambda key: self._changed(key, Urgency.NOTED))
         self.reconciler = Reconciler(
-            self.cache,
-            self.observer,
+            Sources(self.cache, self.observer, self.reports, self._warnings, self.environment),
             self._applier,
-            self.reports,
-            self._warnings,
-            self.environment,
             utc_now,
             progress_seconds=settings.progress_interval,
             watcher=self.metrics,

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import yaml
 from tests.support.in_blocks import in_blocks
 
-from fabula_operator.handlers.reconcile import Reconciler
+from fabula_operator.handlers.reconcile import Reconciler, Sources
 from fabula_operator.handlers.reports import Reports
 from fabula_operator.kube.apply import Applier
 from fabula_operator.kube.cache import Cache, Key
@@ -107,12 +107,8 @@ class Driver:
         self.warnings = Warnings(api, now, 60.0, self.due.setdefault)
         applier = Applier(api, self.cache, WORKERS, CERTIFICATE, now, self.due.setdefault)
         self.reconciler = Reconciler(
-            self.cache,
-            self.observer,
+            Sources(self.cache, self.observer, self.reports, self.warnings, self.environment),
             applier,
-            self.reports,
-            self.warnings,
-            self.environment,
             now,
             progress_seconds=progress_seconds,
         )

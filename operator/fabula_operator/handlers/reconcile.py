@@ -60,28 +60,40 @@ Planned = tuple[Observed, Plan]
 """What is seen, and the plan that was made of it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where a look has it from what there is."""
+
+    cache: Cache
+    """What watches told of."""
+    observer: Observer
+    """Reads by name, of what the cache may be late with."""
+    reports: Reports
+    """What workers report."""
+    warnings: Warnings
+    """Events of what is late."""
+    environment: Callable[[], Environment]
+    """The installation."""
+
+
 class Reconciler:
     """Looks at runs, one call for each look; calls for one key must not overlap."""
 
     def __init__(
         self,
-        cache: Cache,
-        observer: Observer,
+        sources: Sources,
         applier: Applier,
-        reports: Reports,
-        warnings: Warnings,
-        environment: Callable[[], Environment],
         now: Callable[[], datetime],
         *,
         progress_seconds: float = 10.0,
         watcher: Watcher | None = None,
     ) -> None:
-        self._cache = cache
-        self._observer = observer
+        self._cache = sources.cache
+        self._observer = sources.observer
+        self._reports = sources.reports
+        self._warnings = sources.warnings
+        self._environment = sources.environment
         self._applier = applier
-        self._reports = reports
-        self._warnings = warnings
-        self._environment = environment
         self._now = now
         self._progress_seconds = progress_seconds
         self._watcher = watcher
