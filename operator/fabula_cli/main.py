@@ -129,8 +129,8 @@ def laptop_parts(home: HomeOption = None, output: Output = "text") -> None:
     except Exception as error:
         problem = error, Exit.CLUSTER
     if output == "json":
-        told = {name: state.get(name) for name in ("kubeconfig", "artifactRoot", "problem", "parts")}
-        seen = [
+        cluster = {name: state.get(name) for name in ("kubeconfig", "artifactRoot", "problem", "parts")}
+        told = [
             {
                 "kind": run.identity.kind,
                 "name": f"{run.identity.namespace}/{run.identity.name}",
@@ -138,7 +138,7 @@ def laptop_parts(home: HomeOption = None, output: Output = "text") -> None:
             }
             for run in listed
         ]
-        typer.echo(json.dumps({"home": str(place.root), "ready": ready, **told, "runs": seen}, indent=2))
+        typer.echo(json.dumps({"home": str(place.root), "ready": ready, **cluster, "runs": told}, indent=2))
     else:
         _console.print(f"home           {place.root}", markup=False, highlight=False)
         _console.print(f"kubeconfig     {state.get('kubeconfig')}", markup=False, highlight=False)

@@ -72,10 +72,10 @@ Beside = Mapping[tuple[str, Kind, str], Document]
 """Documents with runs by namespace, kind and name."""
 
 
-def runs_of(given: Iterable[Document]) -> Beside:
+def runs_of(documents: Iterable[Document]) -> Beside:
     """The documents that runs of the same files may name; of two with one name the first."""
     by_key: dict[tuple[str, Kind, str], Document] = {}
-    for document in given:
+    for document in documents:
         if (key := _key(document.value)) is not None:
             by_key.setdefault(key, document)
     return by_key
@@ -247,9 +247,9 @@ def validate(
     """Check files without a cluster: schema, rules between fields, what a training run needs, and runs of the files
     that name each other. Exit 1 when one is not valid. What a cluster's runs or the store hold is not looked at."""
     with told():
-        given = list(read(files))
-        beside = runs_of(given)
-        verdicts = [judge(document, root, beside) for document in given]
+        documents = list(read(files))
+        beside = runs_of(documents)
+        verdicts = [judge(document, root, beside) for document in documents]
         if not verdicts:
             named = ", ".join(map(str, files))
             raise CommandFailed(Exit.ABSENT, f"there is nothing in {named}: no document, or only comments")

@@ -42,12 +42,12 @@ def contradiction(seen: Observed, spec: EvalRunSpec) -> Contradiction | None:
 
 
 def _contradictions(seen: Observed, spec: EvalRunSpec) -> Iterator[Contradiction]:
-    if spec.samples.ref and (made := _known(seen.references.get(("DatasetBuild", spec.samples.ref)))):
-        yield from _samples(spec, made)
+    if spec.samples.ref and (run := _known(seen.references.get(("DatasetBuild", spec.samples.ref)))):
+        yield from _samples(spec, run)
     for position, arm in enumerate(spec.arms):
         named = arm.adapter.ref if arm.adapter is not None else None
-        if named and (made := _known(seen.references.get(("FineTuneRun", named)))):
-            yield from _adapter(spec, f"spec.arms[{position}]", arm, made)
+        if named and (run := _known(seen.references.get(("FineTuneRun", named)))):
+            yield from _adapter(spec, f"spec.arms[{position}]", arm, run)
 
 
 def _known(reference: Reference | None) -> Reference | None:
