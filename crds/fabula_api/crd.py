@@ -109,11 +109,11 @@ def crd(kind: Kind) -> Schema:
     """The CustomResourceDefinition of a kind."""
     installed = recipes()
     if kind not in _kept or _kept[kind][0] is not installed:
-        _kept[kind] = installed, _made(kind)
+        _kept[kind] = installed, _generated(kind)
     return copy.deepcopy(_kept[kind][1])
 
 
-def _made(kind: Kind) -> Schema:
+def _generated(kind: Kind) -> Schema:
     named = API_KINDS[kind]
     spec_model, status_model = named.spec, named.status
     spec = spec_schema(kind)

@@ -42,7 +42,7 @@ def explained(schema: Schema, *, given: bool) -> Schema:
     if "description" in out:
         out["description"] = " ".join(str(out["description"]).split())
     if given and "description" in out and "properties" not in out:
-        out = _told(out)
+        out = _with_default(out)
         out["description"] = f"{out['description']} {_bounds(out)}".rstrip()
     if "properties" in out:
         out["properties"] = {key: explained(value, given=given) for key, value in out["properties"].items()}
@@ -160,11 +160,11 @@ def _entry(schema: Schema) -> Schema:
     defaults = {name: _literal(field) for name, field in out["properties"].items() if "default" in field}
     if _RULES in out:
         out[_RULES] = [{**rule, "rule": _filled_in(rule["rule"], defaults)} for rule in out[_RULES]]
-    out["properties"] = {name: _entry(_told(field)) for name, field in out["properties"].items()}
+    out["properties"] = {name: _entry(_with_default(field)) for name, field in out["properties"].items()}
     return out
 
 
-def _told(field: Schema) -> Schema:
+def _with_default(field: Schema) -> Schema:
     about = str(field.get("description", ""))
     default = field.get("default")
     if default in (None, [], {}) or "Default:" in about:

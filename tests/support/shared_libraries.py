@@ -43,7 +43,7 @@ class Servers:
         # Of all servers: a pod takes the best that there is, also one that its own test has not asked for.
         self._users: IO[str] = (folder / "users").open("w")
         fcntl.flock(self._users, fcntl.LOCK_SH)
-        self._own: dict[str, subprocess.Popen[bytes]] = {}
+        self._started: dict[str, subprocess.Popen[bytes]] = {}
 
     def need(self, *kinds: str) -> Path:
         """The folder, with servers of these kinds. Who needs one first has it loaded."""
@@ -55,16 +55,16 @@ class Servers:
                     # A server ends with the thread that started it.
                     assert threading.current_thread() is threading.main_thread(), f"{kind} is needed by a thread first"
                     loading = load_platform if kind == PLATFORM else load_libraries
-                    self._own[kind] = loading(self.folder / kind, kept | {"OPENBLAS_NUM_THREADS": "1"})
+                    self._started[kind] = loading(self.folder / kind, kept | {"OPENBLAS_NUM_THREADS": "1"})
         return self.folder
 
     def close(self) -> None:
-        """Need none any more, and end the own ones when no test process does."""
+        """Need none any more, and end those that it started when no test process does."""
         with self._users:
             fcntl.flock(self._users, fcntl.LOCK_UN)
-            if self._own:
+            if self._started:
                 fcntl.flock(self._users, fcntl.LOCK_EX)
-            for kind, server in self._own.items():
+            for kind, server in self._started.items():
                 (self.folder / kind).unlink()
                 server.kill()
                 server.wait()

@@ -37,7 +37,7 @@ def _block(schema: dict[str, Any], given: dict[str, Any], indent: str, every: bo
     for field, below in schema["properties"].items():
         if field in given:
             yield from _about(below, indent)
-            yield from _given(field, below, given[field], indent, every)
+            yield from _filled(field, below, given[field], indent, every)
         elif field in schema.get("required", ()):
             yield from _about(below, indent)
             yield f"{indent}{field}: <{_kind(below)}>"  # no example: `validate` names it until it is filled in
@@ -46,7 +46,7 @@ def _block(schema: dict[str, Any], given: dict[str, Any], indent: str, every: bo
             yield from _commented(field, below, indent, "# ")
 
 
-def _given(field: str, schema: dict[str, Any], value: Any, indent: str, every: bool) -> Iterator[str]:
+def _filled(field: str, schema: dict[str, Any], value: Any, indent: str, every: bool) -> Iterator[str]:
     """A field that is set, with what else its block has, commented out."""
     if isinstance(value, dict) and "properties" in schema:
         yield f"{indent}{field}:"

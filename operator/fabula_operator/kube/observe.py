@@ -48,13 +48,13 @@ class Observer:
     async def confirm(self, key: Key, needed: Evidence) -> None:
         """Read what a plan for the run needs read by itself."""
         if needed.run:
-            await self._one(key)
+            await self._read(key)
         obj = self._cache.get(key)
         if obj is None:
             return
         if needed.references:
             for kind, name in sorted(named_runs(key.kind, obj.get("spec") or {})):
-                await self._one(Key(kind, key.namespace, name))
+                await self._read(Key(kind, key.namespace, name))
         if needed.pods:
             await self._children(key, obj)
 
@@ -81,7 +81,7 @@ class Observer:
             if obj is not None:
                 self._cache.put(obj)
 
-    async def _one(self, key: Key) -> None:
+    async def _read(self, key: Key) -> None:
         known = self._cache.get(key)
         obj = await self._api.get(RUNS[key.kind], key.namespace, key.name)
         if known is not None and (obj is None or obj["metadata"]["uid"] != known["metadata"]["uid"]):

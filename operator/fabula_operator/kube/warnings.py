@@ -125,7 +125,7 @@ class Warnings:
             if self._now() - place.read < self._interval:
                 self._remember(subject.uid, place.read, place.newest.get(subject.uid))
             elif place.reading is None and self._may_ask_singly(place):
-                await self._one(run.namespace, subject)
+                await self._ask_singly(run.namespace, subject)
             else:
                 place.waiting[subject.uid] = run
                 place.reading = place.reading or asyncio.create_task(self._all(run.namespace, place))
@@ -158,7 +158,7 @@ class Warnings:
         place.singly.append(now)
         return True
 
-    async def _one(self, namespace: str, subject: Subject) -> None:
+    async def _ask_singly(self, namespace: str, subject: Subject) -> None:
         at, said = self._now(), None
         try:
             selector = f"involvedObject.uid={subject.uid},type=Warning"
