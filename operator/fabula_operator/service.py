@@ -16,7 +16,7 @@ from fabula_kube.connection import Connection
 from fabula_kube.lease import Leadership
 from fabula_kube.work_queue import Urgency, WorkQueue
 from fabula_operator.handlers import endpoints, watch
-from fabula_operator.handlers.certificates import keep, opened
+from fabula_operator.handlers.certificates import keep, opened, publish
 from fabula_operator.handlers.limits import Buckets
 from fabula_operator.handlers.loop import resync_forever, work
 from fabula_operator.handlers.metrics import Metrics
@@ -72,6 +72,7 @@ class Operator:
         )
         files = settings.certificate_files
         self._certificate = opened(*files) if files else None
+        self._renewed = asyncio.Event()
         authority = ""
         if (served := self._certificate) is not None:
             authority = served.authority
@@ -172,7 +173,7 @@ class Operator:
         lease = asyncio.create_task(self.leadership.keep(), name="lease")
         self._at_work = True
         if (served := self._certificate) is not None and await served.look():
-            self._applier.change_authority(served.authority)
+            self._take_authority()
         await self._serve_status()
         tasks = [asyncio.create_task(self._work(watching), name="work")]
         tasks += (task for task in beside if task is not watching)
@@ -210,7 +211,7 @@ class Operator:
             )
             group.create_task(self._warnings.keep_asking())
             # A new authority may have come while nobody led.
-            group.create_task(self._publish_authority())
+            group.create_task(publish(self._applier.publish_authority, self._renewed))
             for _ in range(settings.workers):
                 group.create_task(work(queue, self.reconciler, self.leadership.led))
 
@@ -226,17 +227,10 @@ class Operator:
         """Watch what the cluster serves."""
         self._watches.follow(watch.kinds(pytorch_jobs=self.observer.pytorch_jobs))
 
-    async def _take_authority(self) -> None:
+    def _take_authority(self) -> None:
         assert self._certificate is not None
         self._applier.change_authority(self._certificate.authority)
-        if self._at_work:
-            await self._publish_authority()
-
-    async def _publish_authority(self) -> None:
-        try:
-            await self._applier.publish_authority()
-        except ApiError as error:
-            logger.warning("some workers do not know the new authority before their next start: %s", error)
+        self._renewed.set()
 
     async def _serve_status(self) -> None:
         settings = self.settings

@@ -163,7 +163,8 @@ ALERTS: tuple[Alert, ...] = (
         (
             "`kubectl -n fabula-system get pods`: whether any operator runs; its log says why it ended.",
             "`kubectl -n fabula-system get lease`: who holds it, and since when it was not renewed.",
-            "Whether Prometheus still reaches /metrics (network policy: `networkPolicy.metricsFrom`).",
+            "Whether Prometheus scrapes each of its pods (`monitoring.serviceMonitor`; network policy:"
+            " `networkPolicy.metricsFrom`).",
         ),
         (
             "Crash at the start: see the first lines of the log; a value of the chart is most often the cause.",

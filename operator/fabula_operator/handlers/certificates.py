@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 
@@ -84,9 +85,27 @@ def opened(certificate: Path, key: Path, authority: Path) -> ServedCertificate:
         raise ValueError(f"the status server's certificate {certificate} cannot be used: {error}") from error
 
 
-async def keep(served: ServedCertificate, changed: Callable[[], Awaitable[None]]) -> None:
-    """Look at the files every now and then, for ever; `changed` is awaited after each renewal."""
+async def keep(served: ServedCertificate, changed: Callable[[], object]) -> None:
+    """Look at the files every now and then, for ever; `changed` is called after each renewal."""
     while True:
         await asyncio.sleep(RENEWAL_SECONDS)
         if await served.look():
-            await changed()
+            changed()
+
+
+async def publish(tell: Callable[[], Awaitable[Mapping[str, str]]], renewed: asyncio.Event) -> None:
+    """Have workers that are at work told of the authority, now and after each renewal, until all of them are.
+
+    `tell` returns the namespaces where that did not work, and why.
+    """
+    known: Mapping[str, str] = {}
+    while True:
+        renewed.clear()
+        untold = await tell()
+        if untold and untold != known:
+            why = next(iter(untold.values()))
+            logger.warning("workers in %s are not told of the authority yet: %s", ", ".join(untold), why)
+        known = untold
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(RENEWAL_SECONDS if untold else None):
+                await renewed.wait()

@@ -238,11 +238,16 @@ class Applier:
         """From now on new workers are told of this authority."""
         self._authority.change(certificate)
 
-    async def publish_authority(self) -> None:
-        """Tell workers of runs that are at work of the authority too. Raises ApiError."""
+    async def publish_authority(self) -> dict[str, str]:
+        """Tell workers of runs that are at work of the authority too; why that did not work, by namespace."""
+        refused = {}
         unfinished = {obj["metadata"]["namespace"] for obj in self._cache.runs() if not over(obj)}
         for namespace in sorted(unfinished):
-            await self._authority.ensure(namespace)
+            try:
+                await self._authority.ensure(namespace)
+            except ApiError as error:
+                refused[namespace] = str(error)
+        return refused
 
     async def _emit(self, run: Obj, notice: Notice) -> None:
         """Create the event under a name that follows from what it says, so that it is there once."""

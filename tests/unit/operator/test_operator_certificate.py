@@ -8,12 +8,18 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from tests.support.operator_driver import DATASET_SPEC, run_object
+from tests.support.patience import eventually
 
 from fabula_operator.certificate import LIFE, Pair, ends, issue, make_authority, may_sign, why_renew
 from fabula_operator.certificate_job import ensure
+from fabula_operator.handlers import certificates
 from fabula_operator.handlers.certificates import ServedCertificate
+from fabula_operator.kube.apply import Applier
+from fabula_operator.kube.cache import Cache
 from fabula_operator.kube.client import Api, ApiError
 from fabula_operator.kube.resources import SECRET, Obj, Resource
+from fabula_operator.render import WorkerSettings
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 NAMES = ["fabula-status.fabula-system.svc", "127.0.0.1"]
@@ -143,3 +149,54 @@ async def test_files_that_do_not_fit_leave_the_former_certificate(tmp_path: Path
         served.take()
     assert served.ends == ends(server.certificate)
     assert await seen_by_a_client(served) == before
+
+
+class Namespaces(Api):
+    """ConfigMaps in memory; those of one namespace are refused as long as it is asked for."""
+
+    def __init__(self, refused: str) -> None:
+        self.refused = refused
+        self.authorities: dict[str, str] = {}
+
+    async def get(self, resource: Resource, namespace: str | None, name: str) -> Obj | None:
+        return None
+
+    async def create(self, resource: Resource, obj: Obj) -> Obj:
+        namespace = obj["metadata"]["namespace"]
+        if namespace == self.refused:
+            raise ApiError(503, "NoAnswer", "the server is away")
+        self.authorities[namespace] = obj["data"]["ca.crt"]
+        return obj
+
+
+async def test_a_namespace_that_refuses_the_authority_keeps_it_from_no_other_and_is_told_later(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    api, cache = Namespaces(refused="a"), Cache()
+    for namespace in ("a", "b"):
+        run = run_object("DatasetBuild", namespace, "data", DATASET_SPEC)
+        run["metadata"] |= {"uid": namespace, "resourceVersion": "1"}
+        cache.put(run)
+    worker = WorkerSettings(artifact_root="file:///r", status_url="https://s")
+    applier = Applier(api, cache, worker, "authority", lambda: NOW, lambda key: None, "one")
+    assert await applier.publish_authority() == {"a": "503 NoAnswer: the server is away"}
+    assert api.authorities == {"b": "authority"}
+
+    monkeypatch.setattr(certificates, "RENEWAL_SECONDS", 0)
+    asked = 0
+
+    async def tell() -> dict[str, str]:
+        nonlocal asked
+        asked += 1
+        if asked == 3:
+            api.refused = ""
+        return await applier.publish_authority()
+
+    publishing = asyncio.create_task(certificates.publish(tell, asyncio.Event()))
+
+    async def known() -> bool:
+        return "a" in api.authorities
+
+    await eventually(known, "an authority that all know")
+    publishing.cancel()
+    assert caplog.text.count("not told of the authority yet") == 1
