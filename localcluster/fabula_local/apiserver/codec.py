@@ -84,10 +84,10 @@ def _require_type(obj: Object, resource: Resource, body: str) -> None:
 
 def check_custom_type(obj: Object, resource: Resource) -> None:
     """422 for a custom resource of another kind; after a patch, of another version too."""
-    given = str(obj.get("apiVersion") or ""), str(obj.get("kind") or "")
-    for field, value, wanted in zip(("apiVersion", "kind"), given, (resource.api_version, resource.kind), strict=True):
+    version, kind = str(obj.get("apiVersion") or ""), str(obj.get("kind") or "")
+    for field, value, wanted in (("apiVersion", version, resource.api_version), ("kind", kind, resource.kind)):
         if value != wanted:
-            named = replace(resource, group=given[0].rpartition("/")[0], kind=given[1])
+            named = replace(resource, group=version.rpartition("/")[0], kind=kind)
             name = str((obj.get("metadata") or {}).get("name") or "")
             raise invalid(named, name, [errors.invalid(field, value, f"must be {wanted}")])
 

@@ -168,14 +168,14 @@ def _check_applied_type(applied: Object) -> None:
 
 def _check_applied_fields(applied: Object, resource: Resource) -> None:
     """500 for a configuration of a custom kind that its schema cannot type: nobody could own its fields."""
-    given = f"{applied['apiVersion']}, Kind={applied['kind']}"
+    object_type = f"{applied['apiVersion']}, Kind={applied['kind']}"
     if (applied["apiVersion"], applied["kind"]) != (resource.api_version, resource.kind):
-        raise bad_request(f"invalid object type: {given}")
+        raise bad_request(f"invalid object type: {object_type}")
     if problem := first_mistake(applied, resource.schema):
         meta = applied.get("metadata")
         meta = meta if isinstance(meta, dict) else {}
         name = f"{meta.get('namespace') or ''}/{meta.get('name') or ''}"
-        raise ApiError(500, "", f"failed to create typed patch object ({name}; {given}): {problem}")
+        raise ApiError(500, "", f"failed to create typed patch object ({name}; {object_type}): {problem}")
 
 
 def _own_part(applied: Object, resource: Resource, subresource: str) -> Object:

@@ -204,8 +204,8 @@ class Writer:
         """
         codec.refuse_undecodable(resource, schema_errors)
         ruled = [] if subresource else strategy_of(resource).validate(new)
-        told = {error.field for error in ruled}
-        return [e for e in schema_errors if e.reason != "FieldValueDuplicate" and e.field not in told] + ruled
+        ruled_fields = {error.field for error in ruled}
+        return [e for e in schema_errors if e.reason != "FieldValueDuplicate" and e.field not in ruled_fields] + ruled
 
     def _track(self, call: Call, resource: Resource, old: Object | None, new: Object, subresource: str) -> None:
         track_update(

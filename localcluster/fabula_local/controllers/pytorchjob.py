@@ -51,8 +51,8 @@ class PyTorchJobController(ParentController):
                 self._event(job, "Normal", "SuccessfulDeletePod", f"Deleted pod: {name}")
         # All Services first: a pod finds its master's name only if that exists when it starts.
         named = [await self._create_service(job, kind, index) for kind, index in plan.create]
-        made = all(named) and all([await self._create_pod(job, kind, index) for kind, index in plan.create])
-        if not made:
+        created = all(named) and all([await self._create_pod(job, kind, index) for kind, index in plan.create])
+        if not created:
             again = RETRY_SECONDS if again is None else min(again, RETRY_SECONDS)
         if plan.status != (job.get("status") or {}):
             job = await self.api.replace(PYTORCH_JOB, {**job, "status": plan.status}, "status")

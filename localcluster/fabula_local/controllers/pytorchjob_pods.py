@@ -24,15 +24,15 @@ def pod_name(job: Obj, kind: str, index: int) -> str:
 
 def labels(job: Obj, kind: str, index: int) -> dict[str, str]:
     """Labels of one replica; they are also its Service's selector."""
-    made = {
+    replica_labels = {
         f"{PREFIX}/job-name": job["metadata"]["name"],
         f"{PREFIX}/operator-name": "pytorchjob-controller",
         f"{PREFIX}/replica-type": kind.lower(),
         f"{PREFIX}/replica-index": str(index),
     }
     if kind == "Master" or ("Master" not in replicas(job) and index == 0):
-        made[f"{PREFIX}/job-role"] = "master"
-    return made
+        replica_labels[f"{PREFIX}/job-role"] = "master"
+    return replica_labels
 
 
 def master_port(job: Obj) -> int:
@@ -76,8 +76,8 @@ def render_pod(job: Obj, kind: str, index: int) -> Obj:
     template["spec"]["restartPolicy"] = "Never" if policy == "ExitCode" else policy
     env = replica_env(job, kind, index)
     for container in template["spec"]["containers"]:
-        given = {entry["name"] for entry in container.get("env") or ()}
-        added = [{"name": name, "value": value} for name, value in env.items() if name not in given]
+        declared = {entry["name"] for entry in container.get("env") or ()}
+        added = [{"name": name, "value": value} for name, value in env.items() if name not in declared]
         container["env"] = [*(container.get("env") or ()), *added]
     return {
         "apiVersion": "v1",

@@ -59,8 +59,8 @@ class KubeletAccess:
 
     async def check(self, request: web.Request) -> None:
         """401 for who proves nothing, 403 for a certificate whose owner may not read nodes."""
-        scheme, _, given = request.headers.get("Authorization", "").partition(" ")
-        if scheme.lower() == "bearer" and compare_digest(given.strip().encode(), self._token.encode()):
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() == "bearer" and compare_digest(token.strip().encode(), self._token.encode()):
             return
         certificate = request.transport.get_extra_info("peercert") if request.transport else None
         if not certificate:

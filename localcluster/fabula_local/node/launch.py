@@ -70,7 +70,7 @@ def build_launch(container: Obj, pod: Obj, around: Surroundings, folder: PodFold
         )
     argv = [rewrite_paths(around.services.rewrite_argument(word), mounts) for word in argv]
     variables = {name: rewrite_paths(value, mounts) for name, value in around.services.rewrite_env(variables).items()}
-    env = {**_given(pod, around), **variables}
+    env = {**_pod_variables(pod, around), **variables}
     env["PATH"] = os.pathsep.join([str(Path(sys.prefix) / "bin"), env.get("PATH", os.defpath)])
     message_path = container.get("terminationMessagePath") or TERMINATION_LOG
     env["FABULA_TERMINATION_LOG"] = mounts[message_path]
@@ -117,9 +117,9 @@ def mount_paths(
     return paths
 
 
-def _given(pod: Obj, around: Surroundings) -> dict[str, str]:
+def _pod_variables(pod: Obj, around: Surroundings) -> dict[str, str]:
     """Variables that the author did not ask for: inherited ones, and those that every pod has."""
-    given = {
+    variables = {
         **around.inherited,
         "HOSTNAME": pod["spec"].get("hostname") or pod["metadata"]["name"],
         "KUBERNETES_SERVICE_HOST": around.api_host,
@@ -127,5 +127,5 @@ def _given(pod: Obj, around: Surroundings) -> dict[str, str]:
     }
     if around.node_has_gpus or around.devices:
         # Without this a pod that asked for none would see all of them.
-        given["CUDA_VISIBLE_DEVICES"] = ",".join(str(device) for device in around.devices)
-    return given
+        variables["CUDA_VISIBLE_DEVICES"] = ",".join(str(device) for device in around.devices)
+    return variables

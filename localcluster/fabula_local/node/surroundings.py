@@ -36,7 +36,7 @@ async def surroundings(host: Host, pod: Obj, volumes: Volumes, folder: PodFolder
     devices = host.devices.take(meta["uid"], wanted, folder.path)
     if devices is None:
         raise VolumeError(f"{wanted} {GPU} are not free yet")
-    made = await volumes.make()
+    volume_paths = await volumes.make()
     token_folder = await default_token(host.api, pod, volumes, folder.volumes)
     sources = await _sources(host.api, pod)
     services, _ = await host.api.list(SERVICE)
@@ -44,7 +44,7 @@ async def surroundings(host: Host, pod: Obj, volumes: Volumes, folder: PodFolder
     url = host.api.base_url
     return Surroundings(
         sources=sources,
-        volumes=made,
+        volumes=volume_paths,
         services=ServiceHosts(services, meta["namespace"], host.ports.port_of),
         inherited=host.inherited,
         api_host=url.host or "",

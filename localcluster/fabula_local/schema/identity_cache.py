@@ -20,8 +20,8 @@ class IdentityCache(Generic[T]):
         known = self._known.get(id(source))
         if known is not None:
             return known[1]
-        made = make(source)
+        result = make(source)
         if len(self._known) >= _LIMIT:
             self._known.clear()
-        self._known[id(source)] = (source, made)
-        return made
+        self._known[id(source)] = (source, result)
+        return result

@@ -34,17 +34,17 @@ def variable_rules(variables: Sequence[Object], path: str) -> Iterator[FieldErro
 
 
 def _source(source: Object, has_value: bool, path: str) -> Iterator[FieldError]:
-    given = [kind for kind in _SOURCES if source.get(kind) is not None]
+    kinds = [kind for kind in _SOURCES if source.get(kind) is not None]
     for kind in _KEYED:
         if (reference := source.get(kind)) is not None:
             yield from _key_reference(reference, f"{path}.{kind}")
     if (field := source.get("fieldRef")) is not None:
         yield from _field_reference(field, f"{path}.fieldRef")
-    if not given:
+    if not kinds:
         yield invalid(path, "", _ONE_SOURCE)
-    if has_value and given:
+    if has_value and kinds:
         yield invalid(path, "", "may not be specified when `value` is not empty")
-    elif len(given) > 1:
+    elif len(kinds) > 1:
         yield invalid(path, "", "may not have more than one field specified at a time")
 
 
@@ -75,14 +75,14 @@ def source_rules(sources: Sequence[Object], path: str) -> Iterator[FieldError]:
         here = f"{path}[{index}]"
         if (prefix := source.get("prefix")) and (why := environment_error(prefix)):
             yield invalid(f"{here}.prefix", prefix, why)
-        given = [kind for kind in ("configMapRef", "secretRef") if source.get(kind) is not None]
-        for kind in given:
+        kinds = [kind for kind in ("configMapRef", "secretRef") if source.get(kind) is not None]
+        for kind in kinds:
             name = source[kind].get("name")
             if not name:
                 yield required(f"{here}.{kind}.name")
             elif why := subdomain_error(name):
                 yield invalid(f"{here}.{kind}.name", name, why)
-        if not given:
+        if not kinds:
             yield invalid(here, "", "must specify one of: `configMapRef` or `secretRef`")
-        elif len(given) > 1:
+        elif len(kinds) > 1:
             yield invalid(here, "", "may not have more than one field specified at a time")

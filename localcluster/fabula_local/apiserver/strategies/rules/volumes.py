@@ -39,12 +39,12 @@ def volume_rules(volumes: Sequence[Object], path: str) -> Iterator[FieldError]:
 
 
 def _sources(volume: Object, path: str) -> Iterator[FieldError]:
-    given = [kind for kind in volume if kind != "name" and volume[kind] is not None]
-    if not given:
+    kinds = [kind for kind in volume if kind != "name" and volume[kind] is not None]
+    if not kinds:
         yield required(path, "must specify a volume type")
-    for kind in given[1:]:
+    for kind in kinds[1:]:
         yield forbidden(f"{path}.{kind}", "may not specify more than 1 volume type")
-    for kind in given[:1]:
+    for kind in kinds[:1]:
         source, here = volume[kind], f"{path}.{kind}"
         for needed in (needed for owner, needed in _NEEDED if owner == kind and not source.get(needed)):
             yield required(f"{here}.{needed}")
