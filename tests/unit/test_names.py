@@ -13,7 +13,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = (
-    "crds", "kube", "operator", "workloads", "quickstart", "localcluster", "benchmarks", "images", "tests/support",
+    "crds", "kube", "operator", "workloads", "quickstart", "localcluster", "charts", "benchmarks", "images",
+    "tests/support",
 )  # fmt: skip
 SAYING_NOTHING = frozenset({"one", "found", "own"})
 

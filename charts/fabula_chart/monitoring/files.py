@@ -38,8 +38,8 @@ def board_json(board: Board) -> str:
     )
     for row in board.rows:
         made = made.with_row(dashboard.Row(row.title))
-        for one in row.panels:
-            made = made.with_panel(_panel(one))
+        for panel in row.panels:
+            made = made.with_panel(_panel(panel))
     return json.dumps(json.loads(JSONEncoder(sort_keys=True).encode(made.build())), indent=1, sort_keys=True) + "\n"
 
 
@@ -56,71 +56,71 @@ def _choice(name: str, label: str, query: str) -> dashboard.QueryVariable:
     )
 
 
-def _panel(one: Panel) -> Any:
+def _panel(panel: Panel) -> Any:
     kinds: dict[str, Any] = {"lines": timeseries, "number": stat, "table": table}
     made = (
-        (kinds[one.shape].Panel().title(one.title).description(one.about).datasource(SOURCE).unit(one.unit))
-        .height(one.height)
-        .span(one.width)
+        (kinds[panel.shape].Panel().title(panel.title).description(panel.about).datasource(SOURCE).unit(panel.unit))
+        .height(panel.height)
+        .span(panel.width)
     )
-    if one.shape == "lines":
+    if panel.shape == "lines":
         legend = common.VizLegendOptions().display_mode(LegendDisplayMode.LIST).placement(LegendPlacement.BOTTOM)
         made = made.legend(legend.show_legend(True)).tooltip(common.VizTooltipOptions().mode(TooltipDisplayMode.MULTI))
-    for number, query in enumerate(one.queries):
-        made = made.with_target(_target(one, query, chr(ord("A") + number)))
+    for number, query in enumerate(panel.queries):
+        made = made.with_target(_target(panel, query, chr(ord("A") + number)))
     return made
 
 
-def _target(one: Panel, query: Query, letter: str) -> prometheus.Dataquery:
+def _target(panel: Panel, query: Query, letter: str) -> prometheus.Dataquery:
     made = prometheus.Dataquery().expr(query.expr).ref_id(letter).datasource(SOURCE)
     if query.legend:
         made = made.legend_format(query.legend)
-    if one.shape == "lines":
+    if panel.shape == "lines":
         return made.range()
     made = made.instant()
-    return made.format(PromQueryFormat.TABLE) if one.shape == "table" else made
+    return made.format(PromQueryFormat.TABLE) if panel.shape == "table" else made
 
 
 def rules_yaml() -> str:
     """The rule groups of the PrometheusRule, and of a rules file of Prometheus' own."""
-    group = {"name": "fabula", "rules": [_rule(one) for one in ALERTS]}
+    group = {"name": "fabula", "rules": [_rule(alert) for alert in ALERTS]}
     return yaml.safe_dump({"groups": [group]}, sort_keys=False, width=110)
 
 
-def _rule(one: Alert) -> dict[str, Any]:
+def _rule(alert: Alert) -> dict[str, Any]:
     return {
-        "alert": one.name,
-        "expr": one.expr,
-        "for": one.wait,
-        "labels": {"severity": one.severity},
+        "alert": alert.name,
+        "expr": alert.expr,
+        "for": alert.wait,
+        "labels": {"severity": alert.severity},
         "annotations": {
-            "summary": one.summary,
-            "description": one.means,
-            "runbook_url": f"{RUNBOOKS}/{one.page}",
+            "summary": alert.summary,
+            "description": alert.means,
+            "runbook_url": f"{RUNBOOKS}/{alert.page}",
         },
     }
 
 
-def runbook(one: Alert) -> str:
+def runbook(alert: Alert) -> str:
     """The page of one alert, of the release and namespace that the docs install."""
     parts = [
-        f"# {one.name}",
+        f"# {alert.name}",
         "",
-        f"Severity {one.severity}; fires when this holds for {one.wait}:",
+        f"Severity {alert.severity}; fires when this holds for {alert.wait}:",
         "",
-        f"    {one.expr}",
+        f"    {alert.expr}",
         "",
         "## What it means",
         "",
-        one.means,
+        alert.means,
         "",
         "## What to look at",
         "",
-        *(f"* {line}" for line in one.look),
+        *(f"* {line}" for line in alert.look),
         "",
         "## What to do",
         "",
-        *(f"* {line}" for line in one.do),
+        *(f"* {line}" for line in alert.do),
         "",
     ]
     return "\n".join(parts).replace(LEASE, "fabula-system/fabula")
@@ -129,10 +129,10 @@ def runbook(one: Alert) -> str:
 def outputs(chart: str) -> dict[str, str]:
     """Path and content of each file."""
     index = ["# Runbooks", "", "One page an alert. Generated from `charts/fabula_chart/monitoring/alerts.py`.", ""]
-    index += [f"* [{one.name}]({one.page}): {one.means.split('. ')[0].rstrip('.')}." for one in ALERTS]
+    index += [f"* [{alert.name}]({alert.page}): {alert.means.split('. ')[0].rstrip('.')}." for alert in ALERTS]
     return {
         **{f"{chart}/files/dashboards/{board.uid}.json": board_json(board) for board in BOARDS},
         f"{chart}/files/alerts.yaml": rules_yaml(),
-        **{f"docs/runbooks/{one.page}": runbook(one) for one in ALERTS},
+        **{f"docs/runbooks/{alert.page}": runbook(alert) for alert in ALERTS},
         "docs/runbooks/README.md": "\n".join([*index, ""]),
     }

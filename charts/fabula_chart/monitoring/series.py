@@ -5,7 +5,7 @@ from __future__ import annotations
 from fabula_operator.handlers.run_metrics import RUN
 from fabula_operator.handlers.run_series import FAMILIES, RUNS, RUNS_LABELS
 
-_LABELS = {RUNS: RUNS_LABELS, **{one.name: (*RUN, *one.labels) for one in FAMILIES if not one.counter}}
+_LABELS = {RUNS: RUNS_LABELS, **{family.name: (*RUN, *family.labels) for family in FAMILIES if not family.counter}}
 
 
 def told(name: str, *where: str) -> str:
