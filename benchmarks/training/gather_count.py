@@ -172,7 +172,7 @@ def main() -> None:
     if number == 0:
         events = [json.loads(line) for line in job.events_file.read_text().splitlines()]
         history = next(event["history"] for event in events if "history" in event)
-        tally.write(Path(sys.argv[1]), [entry["loss"] for entry in history if "loss" in entry])
+        tally.write(Path(sys.argv[1]), [entry["loss"] for entry in history if entry["loss"] is not None])
     sys.stderr.flush()
     os._exit(0)
 
