@@ -166,6 +166,7 @@ def test_judges_score_the_words_of_replies_on_time_and_overall_is_time_times_tex
     assert [one["passed"] for one in summary["gates"]] == [True]
     assert summary["judges"][0]["trusted"], summary["judges"][0]["selfTest"]
     page = (root / "score" / "report.html").read_text()
+    assert "CLIP model" not in page  # which nothing asked for
     rows = rows_of(page[page.index("<h3>ViSpeak-Bench</h3>") : page.index("<h2>Clips</h2>")].partition("<details>")[0])
     assert [rows["watcher"][name] for name in ("VW", "AW", "GU", "VI", "HR", "VT")] == [
         f"50.0 %, {points:.2f}" for points in TASKS.values()

@@ -228,5 +228,5 @@ def _settings(spec: EvalRunSpec) -> dict[str, str | int | float | bool]:
         "generation": f"temperature {generation.temperature:g}, top-p {generation.top_p:g}, "
         f"at most {generation.max_new_tokens} tokens, seeds {', '.join(map(str, generation.seeds))}",
         "prompt": "given in the run" if spec.prompt else "the recipe's",
-        "CLIP model": model_label(spec.clip_model),
+        **({"CLIP model": model_label(spec.clip_model)} if "clip-score" in spec.metrics else {}),
     }
