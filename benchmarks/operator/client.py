@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import cProfile
 import gc
 import itertools
 import json
@@ -38,7 +39,7 @@ BODY = json.dumps(
         "data": {f"key-{number}": "x" * 40 for number in range(20)},
     }
 ).encode()
-CLIENTS = 8
+CLIENTS, COUNTED = 8, 400
 IMPORTS = {
     "operator": ("fabula_operator.main",),
     "laptop's node": ("fabula_local.process_node",),
@@ -62,6 +63,8 @@ class Cost:
     """CPU of a request in the calling process."""
     rate: float | None = None
     """Requests a second, some at once."""
+    calls: float | None = None
+    """Calls of functions for a request, which no neighbour on the machine changes."""
 
 
 class Server(asyncio.Protocol):
@@ -108,8 +111,19 @@ def memory_mb() -> float:
     return pages * resource.getpagesize() / 2**20
 
 
-async def ask(part: str, config: Path, count: int) -> tuple[float, float]:
-    """(CPU of a request in microseconds, requests a second), of so many."""
+async def side_by_side(request: Callable[[str, str], Awaitable[object]], count: int) -> None:
+    """Make so many requests, some at once."""
+    numbers = iter(range(count))
+
+    async def client() -> None:
+        for _ in numbers:
+            await request("GET", PATH)
+
+    await asyncio.gather(*(client() for _ in range(CLIENTS)))
+
+
+async def ask(part: str, config: Path, count: int) -> tuple[float, float, float]:
+    """(CPU of a request in microseconds, requests a second) of so many, and calls of functions for one."""
     if part == "operator":
         api = import_module("fabula_operator.kube.client").Api.connect(config)
     else:
@@ -117,14 +131,13 @@ async def ask(part: str, config: Path, count: int) -> tuple[float, float]:
     request: Callable[[str, str], Awaitable[object]] = api.request
     try:
         await asyncio.gather(*(request("GET", PATH) for _ in range(CLIENTS)))  # connections
-        used, began, numbers = cpu_seconds(), time.perf_counter(), iter(range(count))
-
-        async def client() -> None:
-            for _ in numbers:
-                await request("GET", PATH)
-
-        await asyncio.gather(*(client() for _ in range(CLIENTS)))
-        return (cpu_seconds() - used) / count * 1e6, count / (time.perf_counter() - began)
+        used, began = cpu_seconds(), time.perf_counter()
+        await side_by_side(request, count)
+        spent, rate = (cpu_seconds() - used) / count * 1e6, count / (time.perf_counter() - began)
+        profile = cProfile.Profile()
+        with profile:
+            await side_by_side(request, COUNTED)
+        return spent, rate, sum(entry.callcount for entry in profile.getstats()) / COUNTED
     finally:
         await api.close()
 
@@ -161,12 +174,13 @@ def measure_apart(part: str, path: Sequence[str], config: Path, count: int) -> C
 
 
 def cells(costs: Sequence[Cost]) -> list[str]:
-    """The best of each figure: what others took of the cores makes them only worse."""
+    """The best of each figure, for what others took of the cores makes them only worse, and the median in brackets."""
     rows = [(f"{min(c.memory_mb for c in costs):.0f}"), f"{min(c.import_seconds for c in costs):.2f}"]
     spent = [c.request_us for c in costs if c.request_us is not None]
     rates = [c.rate for c in costs if c.rate is not None]
     rows.append(f"{min(spent):.0f} ({statistics.median(spent):.0f})" if spent else "")
     rows.append(f"{max(rates):.0f} ({statistics.median(rates):.0f})" if rates else "")
+    rows.append(f"{costs[0].calls:.0f}" if costs[0].calls is not None else "")
     return rows
 
 
@@ -196,8 +210,9 @@ def main() -> None:
         for _, part, name in itertools.product(range(chosen.rounds), IMPORTS, paths):
             measured.setdefault((part, name), []).append(measure_apart(part, paths[name], config, chosen.requests))
     print(f"load average {os.getloadavg()[0]:.1f} at the end")
-    print("| | MB after imports | CPU s of start and imports | CPU us of a request (median) | requests/s (median) |")
-    print("|---|---|---|---|---|")
+    titles = ("", "MB after imports", "CPU s of start", "CPU us of a request", "requests/s", "calls of a request")
+    print(f"| {' | '.join(titles)} |")
+    print("|---" * len(titles) + "|")
     for (part, name), costs in measured.items():
         print(f"| {part}, {name} | {' | '.join(cells(costs))} |")
 
