@@ -155,6 +155,15 @@ def test_what_the_chart_makes_and_no_run_uses_is_said(made: str) -> None:
     assert "WARNING" not in notes(used[made])
 
 
+def test_alerts_about_an_operator_that_nobody_scrapes_are_warned_of() -> None:
+    warning = "Service fabula-metrics by itself"
+    assert warning in notes({**MINIMAL, "monitoring": {"rules": {"enabled": True}}})
+    assert warning not in notes(
+        {**MINIMAL, "monitoring": {"rules": {"enabled": True}, "serviceMonitor": {"enabled": True}}}
+    )
+    assert warning not in notes(MINIMAL)
+
+
 def test_the_crds_are_those_that_the_models_make_and_stay_when_the_release_goes() -> None:
     from fabula_api.crd import crds
 
