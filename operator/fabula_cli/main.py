@@ -187,7 +187,7 @@ def demo(
     stop_after: Annotated[bool, typer.Option("--down", help="End the cluster when the demonstration is over.")] = False,
     example: Annotated[str, typer.Option(help="quickstart, audio-description or visual-instruction.")] = "quickstart",
 ) -> None:
-    """Run the quickstart: build a dataset, fine-tune on it, compare the result with the base model."""
+    """Run an example, the quickstart by default: build a dataset, fine-tune on it, compare it with its base."""
     from fabula_cli import laptop
     from fabula_cli.demo import DemoFailed, run_demo
 
