@@ -35,3 +35,23 @@ def test_another_folder_of_models_is_looked_into(monkeypatch: pytest.MonkeyPatch
         new_session().client("mine", region_name="us-west-2")
     monkeypatch.setenv("AWS_DATA_PATH", str(tmp_path))
     assert "mine" in new_session().get_available_services()
+
+
+@pytest.mark.parametrize(
+    ("variables", "region"),
+    [
+        ({"AWS_REGION": "eu-west-1"}, "eu-west-1"),
+        ({"AWS_DEFAULT_REGION": "eu-west-1"}, "eu-west-1"),
+        ({"AWS_REGION": "eu-west-1\n", "AWS_DEFAULT_REGION": "us-west-2"}, "eu-west-1"),
+        ({"AWS_REGION": "", "AWS_DEFAULT_REGION": "us-west-2"}, "us-west-2"),
+    ],
+)
+def test_the_region_is_that_of_either_variable(
+    variables: dict[str, str], region: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert new_session().client("s3").meta.region_name == region

@@ -252,6 +252,17 @@ class TestS3InTrouble:
                     ask()
                 assert refused.value.reason == "CredentialsRefused"
 
+    @pytest.mark.parametrize("blank", ["\n", " ", "\ufeff"])
+    def test_blanks_at_an_end_of_a_setting_are_left_out(
+        self, s3_environment: S3Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, blank: str
+    ) -> None:
+        environment = {name: f"{value}{blank}" for name, value in s3_environment.environment().items()}
+        with fresh_client(monkeypatch, environment):
+            store = open_store(f"s3://{BUCKET}/blanks")
+            store.write("y", b"here")
+            assert store.read("y") == b"here"
+        assert "AWS_SECRET_ACCESS_KEY has white space at an end" in caplog.text
+
     def test_no_route_is_tried_again(self, monkeypatch: pytest.MonkeyPatch) -> None:
         keys = S3Server("http://127.0.0.1:9").environment()
         with fresh_client(monkeypatch, keys), pytest.raises(TryAgain, match="cannot be reached") as unreachable:

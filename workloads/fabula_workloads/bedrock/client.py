@@ -16,7 +16,6 @@ from fabula_api.provider import longest_reply_seconds
 from fabula_workloads.bedrock.causes import Place
 from fabula_workloads.bedrock.errors import Rejected, Transient, classify
 from fabula_workloads.runtime.aws_session import new_session
-from fabula_workloads.runtime.aws_settings import strip_settings
 from fabula_workloads.runtime.failures import ConfigInvalid, WorkerError
 
 _CONNECT_SECONDS = 10
@@ -35,7 +34,6 @@ class BedrockClient:
 
         `field` is the part of the spec that an error names. Raises ConfigInvalid and CredentialsRefused.
         """
-        strip_settings()
         region = region.strip()
         self._own_endpoint = endpoint_url is not None
         self._place = Place(field, region=region, host=urlsplit(endpoint_url or "").netloc)

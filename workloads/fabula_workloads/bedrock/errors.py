@@ -7,47 +7,34 @@ from dataclasses import dataclass, field
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
-    ConfigNotFound,
-    ConfigParseError,
     ConnectionClosedError,
     ConnectTimeoutError,
-    CredentialRetrievalError,
     EndpointConnectionError,
     HTTPClientError,
     IncompleteReadError,
-    InvalidConfigError,
     InvalidRegionError,
-    LoginError,
-    MetadataRetrievalError,
     NoAuthTokenError,
     NoCredentialsError,
     NoRegionError,
     PartialCredentialsError,
-    ProfileNotFound,
     ProxyConnectionError,
     ReadTimeoutError,
-    RefreshWithMFAUnsupportedError,
     ResponseStreamingError,
     SSLError,
-    SSOError,
     TokenRetrievalError,
-    UnknownCredentialError,
 )
 from botocore.exceptions import ConnectionError as NotConnected
 
 from fabula_workloads.bedrock.breaker import Reason
 from fabula_workloads.bedrock.causes import Place, setup_error
 from fabula_workloads.bedrock.refusals import PROVIDER_FAILED, REQUEST_REFUSED
+from fabula_workloads.runtime.aws_settings import later, misconfigured, unread_file, untrusted
 from fabula_workloads.runtime.failures import ConfigInvalid, CredentialsRefused, WorkerError
 
 _THROTTLED = frozenset({"ThrottlingException", "TooManyRequestsException", "ServiceQuotaExceededException"})
 _ENDED = (ReadTimeoutError, ConnectionClosedError, ResponseStreamingError, IncompleteReadError)
 _UNREACHED = (EndpointConnectionError, ConnectTimeoutError, ProxyConnectionError)
 _NO_CREDENTIALS = (NoCredentialsError, PartialCredentialsError, TokenRetrievalError, NoAuthTokenError)
-_NO_LOGIN = (SSOError, LoginError, RefreshWithMFAUnsupportedError, UnknownCredentialError, InvalidConfigError)
-_FROM_THE_NODE = ("container-role", "iam-role")
-"""Providers of credentials that ask an agent beside the pod, which may not be up yet."""
-_NO_TRUST = ("CERTIFICATE_VERIFY_FAILED", "WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL")
 _LONGEST_RETRY_AFTER = 120.0
 
 
@@ -97,13 +84,13 @@ def classify(error: Exception, place: Place) -> Transient | Rejected | WorkerErr
         )
     if isinstance(error, _UNREACHED):
         return Transient("ProviderUnavailable", f"{place} cannot be reached ({kind})")
-    if setup := _misconfigured(error, place):
+    if setup := _unsent(error, place):
         return setup
     # Whether the request had been sent is not known, and then it may be on the bill.
     return Transient("ProviderUnavailable", f"the call to {place} did not go through ({kind})", lost=True)
 
 
-def _misconfigured(error: Exception, place: Place) -> Transient | WorkerError | None:
+def _unsent(error: Exception, place: Place) -> Transient | WorkerError | None:
     """What is wrong with credentials and settings, by what botocore says before it sends anything."""
     kind = type(error).__name__
     if isinstance(error, _NO_CREDENTIALS):
@@ -112,36 +99,14 @@ def _misconfigured(error: Exception, place: Place) -> Transient | WorkerError | 
             f"no credentials for Bedrock were found{part}; give the pods a ServiceAccount with a role, or a Secret "
             "with AWS_BEARER_TOKEN_BEDROCK or AWS keys as spec.secretRef"
         )
-    if isinstance(error, ProfileNotFound):
-        return ConfigInvalid(
-            f"AWS_PROFILE names a profile that is in no file of AWS's settings: {error}; correct or unset it"
-        )
-    if isinstance(error, (ConfigParseError, ConfigNotFound)):
-        return ConfigInvalid(f"AWS_CONFIG_FILE or AWS_SHARED_CREDENTIALS_FILE cannot be used: {error}")
-    if isinstance(error, CredentialRetrievalError) and any(name in str(error) for name in _FROM_THE_NODE):
-        return Transient(
-            "ProviderUnavailable", "the node's agent gives the pod no credentials yet (CredentialRetrievalError)"
-        )
-    if isinstance(error, MetadataRetrievalError):
-        return Transient("ProviderUnavailable", f"the node's metadata service gives no credentials ({kind})")
-    if isinstance(error, CredentialRetrievalError):
-        return CredentialsRefused(
-            "the credential_process of AWS's settings failed (CredentialRetrievalError); run it by hand"
-        )
-    if isinstance(error, _NO_LOGIN):
-        return CredentialsRefused(
-            f"the login of AWS's settings cannot be used by a pod ({kind}); sign in anew, or use keys"
-        )
+    if what := later(error):
+        return Transient("ProviderUnavailable", what)
+    if setup := misconfigured(error):
+        return setup
     if isinstance(error, (InvalidRegionError, NoRegionError)):
         return ConfigInvalid(f"{place.field}.region: {place.region!r} is no name of a region; write it as us-west-2")
-    if "Invalid header value" in str(error) or "leading whitespace" in str(error):
-        # Its text holds the value.
-        return CredentialsRefused("a key or token of AWS has a line break or blank within; correct the Secret")
     if isinstance(error, OSError):
-        return ConfigInvalid(
-            f"a file that AWS's settings name cannot be read: {error.filename or error}: {error.strerror or kind}; "
-            "look at AWS_WEB_IDENTITY_TOKEN_FILE, AWS_CA_BUNDLE and AWS_CONFIG_FILE"
-        )
+        return unread_file(error)
     if isinstance(error, ValueError) and "endpoint" in str(error).lower():
         return ConfigInvalid(f"{place.field}.endpointUrl: {error}; write it as https://host")
     if not isinstance(error, (HTTPClientError, NotConnected)) and isinstance(error, BotoCoreError):
@@ -152,15 +117,8 @@ def _misconfigured(error: Exception, place: Place) -> Transient | WorkerError | 
 
 
 def _untrusted(error: SSLError, place: Place) -> Transient | WorkerError:
-    text = str(error)
-    if "not yet valid" in text:
-        return ConfigInvalid(f"the certificate of {place} is not valid yet: is the node's clock right?", "ClockSkew")
-    if any(words in text for words in _NO_TRUST):
-        return ConfigInvalid(
-            f"the certificate of {place} is not trusted, or it speaks no TLS: give its authority's file as "
-            f"AWS_CA_BUNDLE, or correct {place.field}.endpointUrl",
-            "CertificateRefused",
-        )
+    if refusal := untrusted(error, str(place), f"{place.field}.endpointUrl"):
+        return refusal
     return Transient("ProviderUnavailable", f"the connection to {place} ended (SSLError)", lost=True)
 
 

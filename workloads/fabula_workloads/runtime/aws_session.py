@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from functools import lru_cache
 
 import boto3
 import botocore.session
 from botocore.loaders import Loader, create_loader
+
+from fabula_workloads.runtime.aws_settings import strip_settings
 
 
 def new_session() -> boto3.session.Session:
@@ -15,9 +18,11 @@ def new_session() -> boto3.session.Session:
     Service models and endpoints are read once a process: a tenth of a second of each session otherwise. Raises what
     botocore raises of AWS's files.
     """
+    strip_settings()
     core = botocore.session.get_session()
     core.register_component("data_loader", _models(core.get_config_variable("data_path")))
-    return boto3.session.Session(botocore_session=core)
+    # boto3 alone of AWS's libraries does not know AWS_REGION.
+    return boto3.session.Session(botocore_session=core, region_name=os.environ.get("AWS_REGION"))
 
 
 def read_models(*services: str) -> None:

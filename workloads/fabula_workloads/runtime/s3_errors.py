@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
+    EndpointConnectionError,
+    EndpointResolutionError,
     IncompleteReadError,
+    InvalidRegionError,
     NoCredentialsError,
     NoRegionError,
     PartialCredentialsError,
+    SSLError,
     TokenRetrievalError,
 )
 from botocore.exceptions import ConnectionError as BotoConnectionError
 
+from fabula_workloads.runtime.aws_settings import later, misconfigured, untrusted
 from fabula_workloads.runtime.failures import (
     ConfigInvalid,
     CredentialsRefused,
@@ -36,6 +43,11 @@ def code_of(error: ClientError) -> str:
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
+def no_endpoint(error: ValueError | BotoCoreError) -> ConfigInvalid:
+    """That the store's address is none."""
+    return ConfigInvalid(f"AWS_ENDPOINT_URL or AWS_ENDPOINT_URL_S3: {error}; write it as https://host")
+
+
 def from_s3_error(error: BotoCoreError | ClientError, uri: str, bucket: str) -> WorkerError:
     """The named failure behind an S3 error on `uri`. Messages carry the error's code and no request detail."""
     if isinstance(error, (NoCredentialsError, PartialCredentialsError, TokenRetrievalError)):
@@ -44,6 +56,21 @@ def from_s3_error(error: BotoCoreError | ClientError, uri: str, bucket: str) -> 
         )
     if isinstance(error, NoRegionError):
         return ConfigInvalid(f"{uri}: no AWS region is set; set AWS_REGION on the workers")
+    if isinstance(error, InvalidRegionError):
+        return ConfigInvalid(f"{uri}: AWS_REGION is no name of a region; write it as us-west-2")
+    if isinstance(error, EndpointResolutionError):
+        return no_endpoint(error)
+    if what := later(error):
+        return TryAgain(f"{uri} cannot be reached: {what}", "StoreUnavailable")
+    if setup := misconfigured(error):
+        return setup
+    if isinstance(error, SSLError) and (setup := untrusted(error, f"the store of {uri}", "AWS_ENDPOINT_URL")):
+        return setup
+    if isinstance(error, EndpointConnectionError):
+        host = urlsplit(str(error.kwargs.get("endpoint_url", ""))).netloc
+        if " " in host:
+            return ConfigInvalid(f"{uri}: AWS_REGION is no name of a region; write it as us-west-2")
+        return TryAgain(f"{uri} cannot be reached: no answer from {host}", "StoreUnavailable")
     if isinstance(error, (BotoConnectionError, IncompleteReadError)):
         return TryAgain(f"{uri} cannot be reached: {type(error).__name__}", "StoreUnavailable")
     if not isinstance(error, ClientError):

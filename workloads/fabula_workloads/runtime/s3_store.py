@@ -22,8 +22,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from fabula_api.uri import S3
 from fabula_workloads.runtime.aws_session import new_session
+from fabula_workloads.runtime.aws_settings import is_of_settings, strip_settings, unread_file
 from fabula_workloads.runtime.failures import NotFound, TryAgain, from_os_error
-from fabula_workloads.runtime.s3_errors import REFUSED, code_of, from_s3_error
+from fabula_workloads.runtime.s3_errors import REFUSED, code_of, from_s3_error, no_endpoint
 from fabula_workloads.runtime.store import Entry, checked_path
 
 _ATTEMPTS = 5
@@ -56,6 +57,7 @@ class S3Store:
     """A `Store` below a key prefix of a bucket."""
 
     def __init__(self, uri: str) -> None:
+        strip_settings()
         self.uri = uri
         self._bucket, _, self._prefix = uri.removeprefix(S3).partition("/")
 
@@ -167,7 +169,14 @@ class S3Store:
         except (BotoCoreError, ClientError) as error:
             raise from_s3_error(self._explained(error, path), f"{self.uri}/{path}".rstrip("/"), self._bucket) from error
         except OSError as error:
+            if is_of_settings(error):
+                raise unread_file(error) from error
             raise from_os_error(error, f"{self.uri}/{path}") from error
+        except ValueError as error:
+            # botocore has no kind of its own for this.
+            if not str(error).startswith("Invalid endpoint"):
+                raise
+            raise no_endpoint(error) from error
         except Exception as error:
             # Large objects come by boto3's transfers, whose failures are neither botocore's nor exported by boto3.
             if (what := _TRANSFER_FAILED.get(type(error).__name__)) is None:
