@@ -118,7 +118,8 @@ def stop(home: Home) -> bool:
     pid = home.supervisor_pid()
     if pid is None:
         return False
-    os.kill(pid, signal.SIGTERM)
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGTERM)
     if not wait_until(lambda: not home.supervised() and _gone(pid), _STOP_SECONDS):
         raise UpFailed(f"the supervisor (pid {pid}) did not end in {_STOP_SECONDS:.0f} s; see {home.logs}")
     return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
@@ -104,9 +105,10 @@ def end_left_over(home: Home, number: signal.Signals) -> list[str]:
     ended = []
     for name, pid in left_over(home).items():
         log.warning("ending the %s of a former supervisor, pid %d", name, pid)
-        os.kill(pid, number)
-        if not wait_until(lambda pid=pid: not command_line(pid), _KILL_SECONDS):  # type: ignore[misc]
-            os.kill(pid, signal.SIGKILL)
-            wait_until(lambda pid=pid: not command_line(pid), _KILL_SECONDS)  # type: ignore[misc]
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+            if not wait_until(lambda pid=pid: not command_line(pid), _KILL_SECONDS):  # type: ignore[misc]
+                os.kill(pid, signal.SIGKILL)
+                wait_until(lambda pid=pid: not command_line(pid), _KILL_SECONDS)  # type: ignore[misc]
         ended.append(name)
     return ended

@@ -204,7 +204,7 @@ def test_what_every_call_would_meet_ends_the_stage_with_the_field(root: Path, mo
         assert server.paid == 46
         host = re.escape(server.endpoint.removeprefix("http://"))
         with pytest.raises(
-            ConfigInvalid, match=rf"^{host} refused all 8 calls alike \(400\), saying .*temperature is not"
+            ConfigInvalid, match=rf"^{host} refused all \d+ calls alike \(400\), saying .*temperature is not"
         ):
             judge.run(context_of(root, spec_of(server, "odd", judge={"model": "odd.honest"}), "odd"))
         with pytest.raises(ConfigInvalid, match=r"judges\[honest\].endpointUrl"):

@@ -155,7 +155,7 @@ def wide(cluster: ControlPlane, name: str) -> str:
 REFUSALS = {
     "no_access": ("NoPermission", "the account has no access to models in us-west-2 (ValidationException: operation "
                   "not allowed): ask for access in Bedrock's model catalog"),
-    "odd": ("AllCallsRefused", "Bedrock refused all 8 calls alike (ValidationException)"),
+    "odd": ("AllCallsRefused", "Bedrock refused all "),
 }  # fmt: skip
 
 

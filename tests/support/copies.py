@@ -120,7 +120,9 @@ class Copy:
     def send_signal(self, sig: int, /) -> None:
         """Nothing happens where it has ended."""
         if self.poll() is None:
-            os.kill(self.pid, sig)
+            # It may end meanwhile: it is its server's child, and gone as soon as that has taken note.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, sig)
 
     def terminate(self) -> None:
         """SIGTERM."""

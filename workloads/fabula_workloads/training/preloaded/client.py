@@ -66,7 +66,10 @@ def stand_in(
         process = _receive(connection, module)
 
         def pass_on(number: int, frame: FrameType | None) -> None:
-            os.kill(process, number)
+            try:  # noqa: SIM105 - contextlib would be half of what this process loads
+                os.kill(process, number)
+            except ProcessLookupError:
+                pass  # Its code is on the way.
 
         for number in passing_on:
             signal.signal(number, pass_on)
