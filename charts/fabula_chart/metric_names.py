@@ -64,7 +64,10 @@ def _known(name: str, type_: Type, labels: tuple[str, ...], about: str) -> Known
 
 
 def _registered(file: Path) -> Iterator[Known]:
-    tree = ast.parse(file.read_text())
+    source = file.read_text()
+    if "fabula_" not in source or not any(type_ in source for type_ in _TYPES):
+        return
+    tree = ast.parse(source)
     constants = {
         target.id: node.value
         for node in tree.body

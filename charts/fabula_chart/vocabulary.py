@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from enum import IntEnum
 from functools import cache
 from itertools import pairwise
@@ -48,7 +48,8 @@ Entry = tuple[str, str]
 """A word, and what it says."""
 
 
-def reasons(folder: str) -> list[Entry]:
+@cache
+def reasons(folder: str) -> tuple[Entry, ...]:
     """Every reason that code below a folder gives, with the sentences that stand beside it, by the alphabet."""
     by_reason: dict[str, set[str]] = {}
     for file in sorted((_ROOT / folder).rglob("*.py")):
@@ -57,10 +58,10 @@ def reasons(folder: str) -> list[Entry]:
                 sentences = by_reason.setdefault(reason, set())
                 if message:
                     sentences.add(_FILLED.sub("…", " ".join(message.split())))
-    return [
+    return tuple(
         (f"`{reason}`", "<br>".join(sorted(sentences)) or MEANINGS.get(reason, ""))
         for reason, sentences in sorted(by_reason.items())
-    ]
+    )
 
 
 def events() -> list[Entry]:
@@ -110,7 +111,7 @@ def page() -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _table(title: str, head: str, entries: list[Entry]) -> str:
+def _table(title: str, head: str, entries: Sequence[Entry]) -> str:
     rows = [f"| {word} | {about.replace('|', chr(92) + '|')} |" for word, about in entries]
     return "\n".join([f"## {title}", "", f"| {head} | what it says |", "|---|---|", *rows])
 

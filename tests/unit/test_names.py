@@ -6,6 +6,7 @@ In a comprehension `one` may stand where the element has no name; everywhere els
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,15 +18,16 @@ PACKAGES = (
     "tests/support",
 )  # fmt: skip
 SAYING_NOTHING = frozenset({"one", "found", "own"})
+_WORDS = re.compile(rf"\b_*({'|'.join(SAYING_NOTHING)})_*\b")
 
 
 def names(tree: ast.AST) -> Iterator[tuple[str, int]]:
     """What a file names, with the line: variables, parameters, attributes, functions and classes."""
-    elements = {
-        id(name) for node in ast.walk(tree) if isinstance(node, ast.comprehension) for name in ast.walk(node.target)
-    }
-    for node in ast.walk(tree):
+    elements: set[int] = set()
+    for node in ast.walk(tree):  # a comprehension comes before the names in it
         match node:
+            case ast.comprehension(target=target):
+                elements.update(id(name) for name in ast.walk(target))
             case ast.Name(id=name, ctx=ast.Store(), lineno=line) if not (name == "one" and id(node) in elements):
                 yield name, line
             case ast.Attribute(attr=name, lineno=line) | ast.arg(arg=name, lineno=line):
@@ -38,6 +40,8 @@ def names(tree: ast.AST) -> Iterator[tuple[str, int]]:
 
 def saying_nothing(source: str) -> list[tuple[str, int]]:
     """Such names in a file, private ones too."""
+    if not _WORDS.search(source):
+        return []
     return [(name, line) for name, line in names(ast.parse(source)) if name.lstrip("_") in SAYING_NOTHING]
 
 
