@@ -21,10 +21,11 @@ from fabula_api.externals import COMMIT
 from fabula_api.shared_spec import ModelSource
 from fabula_api.worker import MODEL_CACHE_VARIABLE
 from fabula_workloads.models.hub_files import needed_files
-from fabula_workloads.runtime.failures import ConfigInvalid, CredentialsRefused, InputInvalid, TryAgain, from_os_error
+from fabula_workloads.models.hub_settings import hub_endpoint, hub_failure
+from fabula_workloads.runtime.failures import ConfigInvalid, TryAgain, WorkerError, from_os_error
 from fabula_workloads.runtime.shared_copies import room, shared_folder
 
-_OF_THE_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS})
+_OF_THE_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR})
 _WHOLE = "whole"
 """Folder of the cache with a list of files for each copy that is whole: who finds it asks the Hub nothing."""
 
@@ -40,7 +41,7 @@ def hub_commit(source: ModelSource, field: str) -> str:
     from huggingface_hub import HfApi
 
     with _named(source, field) as name:
-        commit = HfApi().model_info(name, revision=source.revision).sha
+        commit = HfApi(endpoint=hub_endpoint()).model_info(name, revision=source.revision).sha
     if not commit:
         raise TryAgain(f"{field}: the Hub names no commit of {name}", "HubUnavailable")
     return COMMIT + commit
@@ -54,7 +55,7 @@ def from_hub(source: ModelSource, field: str, cache: Path, digest: str | None, f
     revision = digest.removeprefix(COMMIT) if digest and digest.startswith(COMMIT) else source.revision
     with _named(source, field) as name:
         if file is not None:
-            return str(hf_hub_download(name, file, revision=revision, cache_dir=cache))
+            return str(hf_hub_download(name, file, revision=revision, cache_dir=cache, endpoint=hub_endpoint()))
         return str(_whole(cache, name, revision) or _fetch(cache, name, revision, field))
 
 
@@ -62,7 +63,8 @@ def _fetch(cache: Path, name: str, revision: str | None, field: str) -> Path:
     """Download what is not there yet."""
     from huggingface_hub import HfApi, snapshot_download, try_to_load_from_cache
 
-    info = HfApi().model_info(name, revision=revision, files_metadata=True)
+    endpoint = hub_endpoint()
+    info = HfApi(endpoint=endpoint).model_info(name, revision=revision, files_metadata=True)
     sizes = {sibling.rfilename: sibling.size or 0 for sibling in info.siblings or ()}
     wanted = needed_files(sizes)
     cache.mkdir(parents=True, exist_ok=True)
@@ -81,7 +83,11 @@ def _fetch(cache: Path, name: str, revision: str | None, field: str) -> Path:
             "NoSpace",
         )
     folder = snapshot_download(
-        name, revision=info.sha, cache_dir=cache, allow_patterns=[glob.escape(file) for file in wanted]
+        name,
+        revision=info.sha,
+        cache_dir=cache,
+        allow_patterns=[glob.escape(file) for file in wanted],
+        endpoint=endpoint,
     )
     _note_whole(cache, name, str(info.sha), wanted)
     return Path(folder)
@@ -111,28 +117,17 @@ def _note(cache: Path, name: str, commit: str) -> Path:
 
 @contextmanager
 def _named(source: ModelSource, field: str) -> Iterator[str]:
-    from huggingface_hub.errors import (
-        GatedRepoError,
-        HfHubHTTPError,
-        HFValidationError,
-        LocalEntryNotFoundError,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
-    )
-
     name, revision = source.name, source.revision
     if name is None:
         raise ConfigInvalid(f"{field} names no model: set {field}.name or {field}.uri")
     where = f"{field}: {name}" + (f" at {revision}" if revision else "")
     try:
         yield name
-    except GatedRepoError as error:
-        raise CredentialsRefused(f"{where} is gated: accept its terms and put HF_TOKEN into secretRef") from error
-    except (RepositoryNotFoundError, RevisionNotFoundError, HFValidationError) as error:
-        raise InputInvalid(f"{where} is not on the Hub, or HF_TOKEN may not see it") from error
-    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
-        if error.errno in _OF_THE_DISK:
+    except WorkerError:
+        raise
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
             raise from_os_error(error, str(error.filename or "the folder of models")) from error
-        raise TryAgain(
-            f"{where} could not be downloaded from the Hub ({type(error).__name__})", "HubUnavailable"
-        ) from error
+        if (failure := hub_failure(error, where)) is None:
+            raise
+        raise failure from error

@@ -11,13 +11,13 @@ from pathlib import Path
 
 from fabula_api.probe import Finding
 from fabula_api.worker import MODEL_CACHE_VARIABLE, SERVER_CA_VARIABLE, SERVER_URL_VARIABLE
+from fabula_workloads.models.hub_settings import hub_endpoint
 from fabula_workloads.runtime.failures import WorkerError
 from fabula_workloads.runtime.open_store import open_store
 from fabula_workloads.runtime.status_server import answer
 from fabula_workloads.runtime.store import Store
 
 _SECONDS = 20.0
-_HUB = "https://huggingface.co"
 STORE = "store"
 
 
@@ -94,7 +94,10 @@ def model_cache() -> Finding | None:
 
 def hub() -> Finding:
     """Whether the Hugging Face Hub answers."""
-    url = os.environ.get("HF_ENDPOINT", _HUB).rstrip("/")
+    try:
+        url = hub_endpoint()
+    except WorkerError as error:
+        return Finding(about="Hub", state="MISSING", said=error.message)
     token = "with HF_TOKEN" if os.environ.get("HF_TOKEN") else "without HF_TOKEN: gated models cannot be had"
     try:
         with urllib.request.urlopen(f"{url}/api/models?limit=1", timeout=_SECONDS):  # noqa: S310 - the installation's

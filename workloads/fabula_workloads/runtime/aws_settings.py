@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 
 from botocore.exceptions import (
@@ -20,6 +19,7 @@ from botocore.exceptions import (
 )
 
 from fabula_workloads.runtime.failures import ConfigInvalid, CredentialsRefused, WorkerError
+from fabula_workloads.runtime.trimmed_setting import trimmed_setting
 
 _NAMES = (
     "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_BEARER_TOKEN_BEDROCK", "AWS_PROFILE",
@@ -32,24 +32,12 @@ _FROM_THE_NODE = ("container-role", "iam-role")
 """Providers of credentials that ask an agent beside the pod, which may not be up yet."""
 _NO_TRUST = ("CERTIFICATE_VERIFY_FAILED", "WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL")
 _NO_BUNDLE = ("[Errno 2]", "NO_CERTIFICATE_OR_CRL_FOUND", "PEM lib")
-_log = logging.getLogger(__name__)
 
 
 def strip_settings() -> None:
-    """Take blanks off both ends of AWS's variables, saying which had some. No key, token or name has any.
-
-    An empty variable is none: boto3 takes an empty endpoint for one that is no URL.
-    """
+    """Take blanks off both ends of AWS's variables, and those that are empty away."""
     for name in _NAMES:
-        value = os.environ.get(name)
-        if value is None:
-            continue
-        if plain := value.strip().strip("\ufeff\u200b\u00a0"):
-            os.environ[name] = plain
-        else:
-            del os.environ[name]
-        if value != plain:
-            _log.warning("%s has white space at an end, which is left out; correct the Secret", name)
+        trimmed_setting(name)
 
 
 def later(error: Exception) -> str | None:
