@@ -44,7 +44,8 @@ class Reports:
     def put(self, uid: str, body: StageReport, pod: str | None, now: datetime, *, trains: bool = False) -> None:
         """Remember a report; of a group of ranks, which `trains`, with its pulse.
 
-        A pod's first one is kept beside it, because two points give a rate.
+        Beside it is kept the pod's last one with which it had made nothing yet, because two points give a rate: before
+        that, its model was loaded.
         """
         run = self._reports.setdefault(uid, {})
         place = (body.stage, body.arm, body.shard, body.attempt)
@@ -53,7 +54,8 @@ class Reports:
             del run[moved[0]]
         former = run.get(place)
         same_pod = former is not None and former.pod == pod and former.first_done <= body.done
-        first = (former.first_done, former.first_at) if former and same_pod else (body.done, now)
+        made = former is not None and same_pod and former.first_done < body.done
+        first = (former.first_done, former.first_at) if former and made else (body.done, now)
         pulse = None
         if trains:
             pulse = beat(former.pulse if former and same_pod else None, body, now)

@@ -177,6 +177,15 @@ def foreign(percent: int, **metrics: str) -> ProgressBody:
     return ProgressBody.model_validate({"trainerStatus": {"progressPercentage": percent, "metrics": named}})
 
 
+def test_a_rate_begins_when_a_pod_had_made_nothing_for_the_last_time() -> None:
+    reports, now = Reports(), datetime(2026, 1, 1, tzinfo=UTC)
+    for second, done in ((0, 3), (14, 3), (15, 4), (16, 5)):
+        reports.put("u", StageReport(stage="infer", done=done, total=24), "a", now + timedelta(seconds=second))
+    (report,) = reports.of("u")
+    assert (report.first_done, report.first_at) == (3, now + timedelta(seconds=14))
+    assert seconds_left(report) == 19
+
+
 def test_the_first_report_of_each_pod_is_kept_for_the_rate() -> None:
     reports, now = Reports(), datetime(2026, 1, 1, tzinfo=UTC)
     for number, (pod, done) in enumerate([("a", 10), ("a", 20), ("b", 15), ("b", 18)]):

@@ -59,13 +59,27 @@ class Posts:
             assert self.arrived.wait_for(lambda: condition(self.bodies), SECONDS)
 
 
-def test_the_time_left_is_from_this_run_alone() -> None:
-    now = iter([0.0, 10.0, 20.0, 40.0])
-    rate = Rate(lambda: next(now))
-    assert rate.seconds_left(900, 1000) is None  # 900 were there before: no pace yet, and no boast
-    assert rate.seconds_left(910, 1000) == 90
-    assert rate.seconds_left(920, None) is None
-    assert rate.seconds_left(1000, 1000) == 0
+@pytest.mark.parametrize(
+    ("situation", "told", "left"),
+    [
+        ("one that is told nothing", [(0, 0, 24)], None),
+        ("what earlier runs made is no pace", [(0, 900, 1000)], None),
+        ("nor does it count for one", [(0, 900, 1000), (10, 910, 1000)], 90),
+        ("nobody knows how many there are", [(0, 0, None), (10, 10, None)], None),
+        ("it is through", [(0, 900, 1000), (40, 1000, 1000)], 0),
+        ("a model is loaded", [(0, 0, 24), (14, 0, 24)], None),
+        ("loading is no pace", [(0, 0, 24), (14, 0, 24), (15, 1, 24)], 23),
+        ("nor after a resume", [(0, 900, 1000), (60, 900, 1000), (70, 910, 1000)], 90),
+        ("a slow item is", [(0, 0, 24), (14, 0, 24), (15, 1, 24), (29, 1, 24), (30, 2, 24)], 176),
+    ],
+    ids=lambda one: one if isinstance(one, str) else "",
+)
+def test_the_time_left_is_from_this_runs_own_work_alone(
+    situation: str, told: list[tuple[float, int, int | None]], left: int | None
+) -> None:
+    moments = iter(at for at, _, _ in told)
+    rate = Rate(lambda: next(moments))
+    assert [rate.seconds_left(done, total) for _, done, total in told][-1] == left
 
 
 def test_a_finished_shard_has_nothing_left() -> None:

@@ -45,16 +45,18 @@ Post = Callable[[bytes], Allowance]
 
 
 class Rate:
-    """Time left, from this run's own pace: what an earlier run finished tells nothing about how fast this one is."""
+    """Time left, from this run's own pace: what an earlier run finished tells nothing about how fast this one is, and no
+    more does the time in which a model was loaded."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._first: tuple[float, int] | None = None
 
     def seconds_left(self, done: int, total: int | None) -> int | None:
-        """Whole seconds until `total`; None before this run did anything. The first call sets what was there."""
+        """Whole seconds until `total`; None before this run did anything. The first call sets what was there, and the
+        last that still says the same, when making began."""
         now = self._clock()
-        if self._first is None:
+        if self._first is None or done == self._first[1]:
             self._first = (now, done)
         since, already = self._first
         if total is None or done <= already:

@@ -71,6 +71,7 @@ def infer(context: StageContext, open_engine: OpenEngine) -> StageResult:
                 if engine is None:
                     engine = open_engine(context)
                     keep_origin(context)
+                    made.report()  # the time left is reckoned from here on
                 with closing(engine.answers(work, context.stopping.is_set)) as answers:
                     for asked, answer in answers:
                         made.add(asked.key, _keep(context.store, evaluation.answers, spec.profiles[0], asked, answer))
@@ -88,14 +89,14 @@ class _Made:
         self._ledger = Outcomes(context.store, AnswerOutcome)
         finished = self._ledger.items(done)
         self._outcomes = {key: outcome for key, outcome in finished if counts_for(me, share, key, outcome.by)}
-        self._report()
+        self.report()
 
     def add(self, key: str, outcome: AnswerOutcome) -> None:
         """Store an outcome for good. One that another shard has stored meanwhile stays, and is the other's."""
         outcome = outcome.replace(by=self._me.place)
         if self._ledger.put_if_absent(key, outcome):
             self._outcomes[key] = outcome
-        self._report()
+        self.report()
 
     def counts(self, done: Set[str]) -> dict[str, float]:
         """All of them by outcome, with what other runs have made of this shard's share meanwhile."""
@@ -110,7 +111,8 @@ class _Made:
             names[UNPARSEABLE] = unreadable
         return {name: float(count) for name, count in sorted(names.items())}
 
-    def _report(self) -> None:
+    def report(self) -> None:
+        """Tell how far this shard is."""
         failed = sum(not outcome.ok for outcome in self._outcomes.values())
         self._context.reporter.update(
             done=len(self._outcomes), total=len(self._share), failed=failed, counts=self._tally()

@@ -89,12 +89,14 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The last report of one pod, with the first one beside it: two points give a rate, right after a resume too."""
+    """The last report of one pod, with what it had done at first and when it last said so: two points give a rate, right
+    after a resume too."""
 
     body: StageReport
     received_at: datetime
     first_done: int
     first_at: datetime
+    """When it had made nothing yet for the last time."""
     pod: str | None = None
     pulse: Pulse | None = None
     """What the reports before it tell of a training run."""

@@ -32,7 +32,7 @@ def reports_of(child: Child, pods: Sequence[Pod], reports: Sequence[Report]) -> 
 
 
 def seconds_left(report: Report, usual_seconds: float | None = None) -> float | None:
-    """Time left for one shard: its own estimate, else from the rate since its first report.
+    """Time left for one shard: its own estimate, else from the rate since it began to make any.
 
     `usual_seconds` is what an item usually takes: right after a resume nothing else is known.
     """
@@ -100,7 +100,7 @@ def figures(
 
 def _together(left: int, reports: Sequence[Report]) -> float | None:
     """Time left where shards help each other: what is left of all, at the pace of those at work together. None while
-    they have made nothing since their first reports."""
+    they have made nothing yet."""
     pace = 0.0
     for report in reports:
         elapsed = (report.received_at - report.first_at).total_seconds()

@@ -44,7 +44,9 @@ def illustrate(context: StageContext, open_painter: OpenPainter) -> StageResult:
     painter: Painter | None = None
     while batch := _next_batch(pending, images.batch_size or MOST_AT_ONCE, wanted):
         context.check_stop()
-        painter = painter or open_painter(context)
+        if painter is None:
+            painter = open_painter(context)
+            _report(context, tally, total)  # the time left is reckoned from here on
         for scene, drawn in zip(batch, painter.draw(batch), strict=True):
             outcome = in_round(keep(context.store, scene, drawn, painter.model), retry)
             ledger.put(scene.key, outcome)
