@@ -11,6 +11,7 @@ from fabula_kube.errors import ApiError
 State = Literal["OK", "MISSING", "DIFFERS", "NOTE"]
 """`NOTE`: nothing is wrong, but something is left out, or could not be seen with the user's rights. `DIFFERS`: it was
 tried, and is not as Fabula takes it to be."""
+NOT_FOUND = "NotFound"
 Found = TypeVar("Found")
 
 
@@ -36,4 +37,6 @@ def seen(look: Callable[[], Found]) -> Found | Unseen:
     try:
         return look()
     except ApiError as error:
-        return Unseen(str(error.code) if error.reason == "Unknown" else error.reason)
+        # A server that does not have the path at all answers without a Status, and so without a reason.
+        reason = NOT_FOUND if error.not_found else error.reason
+        return Unseen(str(error.code) if reason == "Unknown" else reason)

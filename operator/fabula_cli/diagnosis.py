@@ -58,7 +58,7 @@ class Facts:
     quotas: Sequence[dict[str, Any]] | Unseen = ()
     """ResourceQuotas of the namespace."""
     cache: CacheSeen | Unseen | None = None
-    """None where no operator's Deployment tells of it."""
+    """None where no Deployment of an operator is there to tell of it, as on a laptop."""
     worker: WorkerSettings | None = None
     """How the installation runs its workers; None where that was not found out."""
     root: str | None = None
@@ -74,8 +74,7 @@ def judge(facts: Facts, now: datetime) -> list[Check]:
     """Every line, from what was seen."""
     return [
         *_kinds(facts), *_recipes(facts), _user(facts), _operator(facts, now), _operator_rights(facts), _store(facts),
-        judge_secret(facts.secret, facts.namespace), judge_cache(facts.cache, facts.namespace),
-        _quotas(facts), _gpus(facts), _trainer(facts), _kueue(facts), _prometheus(facts),
+        *_for_workers(facts), _quotas(facts), _gpus(facts), _trainer(facts), _kueue(facts), _prometheus(facts),
     ]  # fmt: skip
 
 
@@ -185,6 +184,13 @@ def _store(facts: Facts) -> Check:
         words = f"{facts.root} was not tried from here ({facts.store_problem}); only pods reach a claim of the cluster"
         return Check("store", "NOTE", words)
     return Check("store", "MISSING", f"{facts.store_problem}: check the bucket, its policy and your credentials")
+
+
+def _for_workers(facts: Facts) -> list[Check]:
+    """What an installation's settings name for its workers. A laptop's operator has neither Deployment nor settings."""
+    if facts.cache is None:
+        return []
+    return [judge_secret(facts.secret, facts.namespace), judge_cache(facts.cache, facts.namespace)]
 
 
 def _gpus(facts: Facts) -> Check:

@@ -12,7 +12,7 @@ from fabula_api.recipes import API_KINDS, broken, recipes
 from fabula_api.uri import FILE
 from fabula_cli.access import Access
 from fabula_cli.bootstrap import NAMESPACE, SERVICE_ACCOUNT
-from fabula_cli.checks import Unseen, seen
+from fabula_cli.checks import NOT_FOUND, Unseen, seen
 from fabula_cli.diagnosis import Facts, Right
 from fabula_cli.exits import CommandFailed
 from fabula_cli.installation import Installation, installation
@@ -96,7 +96,7 @@ def _leases(reach: Access, release: Installation | Unseen | None) -> list[dict[s
 def _quotas(reach: Access) -> list[dict[str, Any]] | Unseen:
     quotas = seen(lambda: reach.client.list(RESOURCE_QUOTA, reach.namespace))
     # A server without the kind bounds nothing.
-    return [] if isinstance(quotas, Unseen) and quotas.why == "NotFound" else quotas
+    return [] if isinstance(quotas, Unseen) and quotas.why == NOT_FOUND else quotas
 
 
 def _release(reach: Access, deployments: list[dict[str, Any]] | Unseen) -> Installation | Unseen | None:

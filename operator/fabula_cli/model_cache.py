@@ -52,10 +52,8 @@ def look(reach: Access, place: ModelCache | None) -> CacheSeen:
     )
 
 
-def judge_cache(cache: CacheSeen | Unseen | None, namespace: str) -> Check:
+def judge_cache(cache: CacheSeen | Unseen, namespace: str) -> Check:
     """The line about it."""
-    if cache is None:
-        return Check(ABOUT, "NOTE", "the operator's Deployment was not found, so its settings were not read")
     if isinstance(cache, Unseen):
         return Check(ABOUT, "NOTE", f"the installation's settings cannot be read ({cache.why})")
     if cache.place is None:

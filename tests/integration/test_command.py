@@ -165,6 +165,7 @@ def test_the_doctor_says_what_is_missing_and_what_to_do(command: Command, tmp_pa
         "EvalRun": "OK", "your rights": "OK", "operator's rights": "OK", "store": "OK", "operator": "MISSING",
     }, said  # fmt: skip
     assert list(tmp_path.iterdir()) == []
+    assert (lines.get("quotas"), lines.get("worker secret"), lines.get("model cache")) == ("OK", None, None), said
     lease: dict[str, Any] = {
         "metadata": {"name": "fabula-operator"},
         "spec": {"holderIdentity": "one", "leaseDurationSeconds": 6},

@@ -23,6 +23,7 @@ from fabula_workloads.runtime.context import StageContext
 from fabula_workloads.runtime.failures import ConfigInvalid, InputInvalid, TryAgain
 from fabula_workloads.runtime.ledger import Ledger
 from fabula_workloads.runtime.open_store import open_store
+from fabula_workloads.runtime.progress import Reporter
 from fabula_workloads.runtime.store import local_path
 from fabula_workloads.stages import infer, score, select
 
@@ -117,6 +118,25 @@ def test_answers_do_not_depend_on_shards_or_order_and_differ_by_seed(world: Path
         assert file.startswith(f"Sample: {key.rpartition('-')[0]}\nWord count: {len(outcome['text'].split())}\n")
         assert outcome["tokens"] <= 12
         assert outcome["finish"] == ("length" if outcome["tokens"] == 12 else "stop")
+
+
+def test_the_time_left_leaves_out_what_loading_took(world: Path) -> None:
+    now, left = [0], []
+    context = infer_context(world, "loading")
+    context.reporter = Reporter(context.config, clock=lambda: now[0])
+
+    class Slow(Parrot):
+        def __call__(self, _: StageContext) -> Parrot:
+            now[0] += 600
+            return self
+
+        def _say(self, request: Request) -> Answer | Failure:
+            left.append(context.reporter.report.eta_seconds)
+            now[0] += 1
+            return super()._say(request)
+
+    infer.infer(context, Slow())
+    assert left == [None, 7, 6, 5, 4, 3, 2, 1]
 
 
 @pytest.mark.torch

@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 
 from fabula_api.crd import crds
-from fabula_cli.checks import Unseen
+from fabula_cli.checks import Unseen, seen
 from fabula_cli.diagnosis import Facts, Right, judge
 from fabula_cli.model_cache import CacheSeen
 from fabula_cli.worker_secret import SecretSeen
+from fabula_kube.errors import ApiError
 from fabula_operator.render.worker_defaults import ModelCache
 
 NOW = datetime(2026, 1, 31, 12, 0, 0, tzinfo=UTC)
@@ -80,6 +81,22 @@ def test_a_cluster_that_has_everything_is_ok() -> None:
     assert len(found) == 15
 
 
+def test_a_laptop_has_no_settings_of_an_installation_to_note() -> None:
+    found = judge(facts(deployments=[], secret=None, cache=None), NOW)
+    assert {one.about for one in found} & {"worker secret", "model cache"} == set()
+    assert {one.state for one in found} == {"OK"}
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "why"), [(404, "Unknown", "NotFound"), (403, "Forbidden", "Forbidden"), (502, "Unknown", "502")]
+)
+def test_what_cannot_be_looked_at_has_a_reason(code: int, reason: str, why: str) -> None:
+    def look() -> None:
+        raise ApiError(code, reason, "no")
+
+    assert seen(look) == Unseen(why)
+
+
 OLD = {
     name: {**one, "spec": {**one["spec"], "versions": [{"name": "v1", "served": True}]}} for name, one in CRDS.items()
 }
@@ -113,7 +130,6 @@ OLD = {
         ("quotas", {"quotas": [quota("7", "2Ti")]}, "OK", "there is room in team"),
         ("quotas", {"quotas": [quota("8", "900Gi")]}, "MISSING", "team: 8 of 8 requests.nvidia.com/gpu are used"),
         ("quotas", {"quotas": [quota("0", "3072Gi")]}, "MISSING", "team: 3072Gi of 3Ti requests.memory are used"),
-        ("model cache", {"cache": None}, "NOTE", "Deployment was not found"),
         ("model cache", {"cache": FORBIDDEN}, "NOTE", "Forbidden"),
         ("model cache", {"cache": CacheSeen(None)}, "NOTE", "Set workers.modelCache.claim"),
         ("model cache", {"cache": CacheSeen(ModelCache(host_path="/mnt/models"))}, "OK", "/mnt/models on each node"),

@@ -12,6 +12,8 @@ import pytest
 pytestmark = pytest.mark.torch
 
 
+# The stand-in's tensors hold nothing, so none is copied there; on a device that holds something torch says nothing.
+@pytest.mark.filterwarnings("ignore:.*copying from a non-meta parameter in the checkpoint to a meta parameter")
 def test_an_adapter_is_merged_where_the_model_is_used(
     model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -23,7 +25,7 @@ def test_an_adapter_is_merged_where_the_model_is_used(
     for name, parameter in tuned.named_parameters():
         if "lora_B" in name:
             parameter.data.fill_(0.01)
-    tuned.save_pretrained(tmp_path)
+    tuned.save_pretrained(tmp_path, save_embedding_layers=False)
     places = []
     with_adapter = loading.with_adapter
 
@@ -53,7 +55,7 @@ def tuned(model_folder: Path, tmp_path: Path) -> tuple[Any, Path]:
     for name, parameter in made.named_parameters():
         if "lora_B" in name:
             parameter.data.normal_(0, 1e-4)
-    made.save_pretrained(tmp_path)
+    made.save_pretrained(tmp_path, save_embedding_layers=False)
     return made.eval(), tmp_path
 
 

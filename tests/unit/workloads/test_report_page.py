@@ -17,6 +17,7 @@ from tests.support.examples import examples
 from fabula_api.eval_run import EvalRunSpec
 from fabula_api.metrics import PROFILES
 from fabula_api.status import Lineage
+from fabula_workloads.metrics.answer_form import PLAIN
 from fabula_workloads.metrics.answers import ClipFigures
 from fabula_workloads.metrics.clip_score import Grounding
 from fabula_workloads.metrics.evaluation import Evaluation, evaluate
@@ -120,6 +121,15 @@ def test_what_a_reader_must_not_miss_is_said() -> None:
     ):  # fmt: skip
         assert words in html, words
     assert "random weights" not in render(evaluation("gibberish", random_weights=False))
+
+
+def test_where_there_is_no_format_none_is_kept() -> None:
+    spec = EvalRunSpec.model_validate(
+        {"samples": {"uri": "s"}, "arms": [{"name": "tuned", "model": {"uri": "m"}}], "metrics": ["words"]}
+    )
+    html = render(evaluate(spec, [GivenAnswer("tuned", "s1", 0, "He opens the door.")], [], PLAIN))
+    assert "format" not in html[html.index("<body") :].lower()
+    assert 'title="1 answered"' in html
 
 
 def test_the_tables_have_the_published_columns() -> None:

@@ -25,6 +25,8 @@ class AnswerForm:
     """The answer as metrics see it. One without passages is counted as unparseable and never as zero."""
     flaws: Mapping[str, str] = field(default_factory=lambda: {"Empty": "empty"})
     """What each rule's name says to people."""
+    keeps: str | None = None
+    """What is said of an answer that breaks no rule; None where there is no more to keep to than that it has text."""
     version: int = 1
     """Raise it when a rule that an answer kept is now broken, or the other way round."""
     blind: Callable[[str], str] = str.strip

@@ -68,8 +68,8 @@ def _facts(told: Told, parts: ReportParts, measured: Measured, text: str) -> lis
         facts.append(badge("unparseable", "bad"))
     elif measured.violation is not None:
         facts.append(badge(told.evaluation.form.flaws[measured.violation], "warn"))
-    else:
-        facts.append(badge("keeps the format", "good"))
+    elif told.evaluation.form.keeps is not None:
+        facts.append(badge(told.evaluation.form.keeps, "good"))
     if measured.answer.finish == "length":
         facts.append(badge("cut at the token limit"))
     counted = parts.counted(text) if readable else f"{measured.answer.tokens} tokens"

@@ -1,4 +1,4 @@
-"""How each arm's answers ended, one bar an arm: what keeps the format, what breaks it, what cannot be read."""
+"""How each arm's answers ended, one bar an arm: what keeps its recipe's rules, what breaks one, what cannot be read."""
 
 from __future__ import annotations
 
@@ -6,20 +6,19 @@ from fabula_workloads.metrics.evaluation import ArmFigures, Evaluation
 from fabula_workloads.report.charts import BESIDE
 from fabula_workloads.report.markup import Markup, tag
 
-_KINDS = (
-    ("kept", "keeps the format"), ("broke", "breaks a rule"), ("unread", "unparseable"), ("missing", "not generated"),
-)  # fmt: skip
+_OTHERS = (("broke", "breaks a rule"), ("unread", "unparseable"), ("missing", "not generated"))
 
 
 def outcome_bars(evaluation: Evaluation) -> Markup:
     """Bars of one length with the counts in them, and a legend of what occurs."""
+    kinds = (("kept", evaluation.form.keeps or "answered"), *_OTHERS)
     counted = {arm.name: _counts(arm, evaluation) for arm in evaluation.arms}
     above = any(len(name) > BESIDE for name in counted)
     rows = [
         tag(
             "div",
             tag("span", name, class_="label"),
-            tag("div", *map(_segment, _KINDS, counts), class_="bar"),
+            tag("div", *map(_segment, kinds, counts), class_="bar"),
             class_="row above" if above else "row",
         )
         for name, counts in counted.items()
@@ -27,7 +26,7 @@ def outcome_bars(evaluation: Evaluation) -> Markup:
     seen = [any(column) for column in zip(*counted.values(), strict=True)]
     legend = [
         tag("span", tag("i", class_=f"segment {kind}"), name)
-        for (kind, name), occurs in zip(_KINDS, seen, strict=True)
+        for (kind, name), occurs in zip(kinds, seen, strict=True)
         if occurs
     ]
     return tag("div", *rows, tag("div", *legend, class_="legend"), class_="bars above" if above else "bars")

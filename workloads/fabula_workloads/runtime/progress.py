@@ -45,8 +45,8 @@ Post = Callable[[bytes], Allowance]
 
 
 class Rate:
-    """Time left, from this run's own pace: what an earlier run finished tells nothing about how fast this one is, and no
-    more does the time in which a model was loaded."""
+    """Time left, from this run's own pace: what an earlier run finished tells nothing about how fast this one is, nor
+    does the time in which a model was loaded."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -79,14 +79,14 @@ class Reporter:
     ) -> None:
         """`post` None posts nowhere (no status server is configured). `on_stop` is called when a reply says stop.
 
-        `clock` tells how old a reply is.
+        `clock` tells how old a reply is, and how fast items are made.
         """
         self._report = StageReport(stage=config.stage, arm=config.arm, shard=shard, attempt=config.attempt)
         self._post = post
         default = float(os.environ.get(INTERVAL_VARIABLE, "2"))
         self._interval = default if interval_seconds is None else interval_seconds
         self._on_stop = on_stop
-        self._rate = Rate()
+        self._rate = Rate(clock)
         self._lock = threading.Lock()
         self._changed = threading.Event()
         self._closing = threading.Event()

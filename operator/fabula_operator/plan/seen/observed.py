@@ -89,8 +89,8 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The last report of one pod, with what it had done at first and when it last said so: two points give a rate, right
-    after a resume too."""
+    """The last report of one pod, with what it had done at first and when it last said so: two points give a rate,
+    right after a resume too."""
 
     body: StageReport
     received_at: datetime

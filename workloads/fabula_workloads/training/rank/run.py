@@ -65,6 +65,8 @@ def quiet() -> None:
     # DeepSpeed calls collectives by their old names, and torch would say so at every step.
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"torch\.distributed\.c10d_logger")
     warnings.filterwarnings("ignore", category=FutureWarning, message=".*is_gradient_checkpointing")  # peft's
+    # `loaderWorkers` beyond this machine's cores: torch would say so of each of the two loaders, at the end of the log.
+    warnings.filterwarnings("ignore", category=UserWarning, message="This DataLoader will create")
 
 
 def join(job: TrainingJob) -> None:

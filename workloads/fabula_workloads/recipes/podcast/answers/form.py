@@ -29,6 +29,7 @@ def blind(answer: str) -> str:
 DIALOGUE = AnswerForm(
     read=_read,
     flaws=WORDS,
+    keeps="keeps the format",
     version=VERSION,
     blind=blind,
     unreadable="answers without a single turn",
