@@ -11,7 +11,7 @@ _ADD = """\
 
 1. Write a test with a few texts and the figures that they must get, worked out by hand.
 2. Add a file to `crds/fabula_api/metrics/records` with a `METRIC`: a `Metric` record, whose definition names a function
-   as `module:function`. The function takes a `Reading` (the text, and its turns) and gives a figure, or None where the
+   as `module:function`. The function takes a `Reading` (the text, and its passages) and gives a figure, or None where the
    text has none. It may stand in the same file, or beside the others in `fabula_workloads/metrics`. One that needs a
    model, or all answers at once, says `over="evaluation"` and takes `Materials`.
 3. `make generate`. Schema, this page, tables, report, status and self-tests follow from the record.
@@ -30,7 +30,8 @@ def page(metrics: Mapping[str, Metric]) -> str:
         "# Metrics",
         "",
         "Generated from the records in `crds/fabula_api/metrics`. How means, intervals and gates come out of the",
-        "figures is in [how an evaluation is measured](evaluation.md).",
+        "figures is in [how an evaluation is measured](evaluation.md). A passage is a turn of a dialogue; of a recipe",
+        "without turns, the whole answer.",
         "",
         *_overview(metrics),
         "",

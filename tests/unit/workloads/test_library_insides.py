@@ -49,6 +49,7 @@ NAMES = {
     "deepspeed.runtime.zero.parameter_offload:DeepSpeedZeRoOffload._register_deepspeed_module": (
         "module.pre_bwd_fn = PreBackwardFunctionForModule", "module.post_bwd_fn = PostBackwardFunctionModule",
     ),
+    "torch.utils.data:DataLoader.check_worker_number_rationality": ("This DataLoader will create",),
     "torch.autograd.function:Function.apply": ("inspect.signature(func)",),
     "peft:PeftModel.save_pretrained": ("self.create_or_update_model_card(save_directory)",),
     "transformers.modeling_layers:GradientCheckpointingLayer": ("_gradient_checkpointing_func",),

@@ -1,11 +1,11 @@
-"""Whether an answer's turns follow from each other."""
+"""Whether an answer's passages follow from each other."""
 
 from fabula_api.metrics.record import Definition, Metric
 
 METRIC = Metric(
     name="coherence",
     title="Coherence",
-    unit="mean cosine between neighbouring turns",
+    unit="mean cosine between neighbouring passages",
     shown=".3f",
     over="evaluation",
     continuous=True,
@@ -13,7 +13,7 @@ METRIC = Metric(
     by_default=False,
     definitions={
         "v2": Definition(
-            "mean cosine of each turn with the next one, by `embeddingModel`",
+            "mean cosine of each passage with the next one, by `embeddingModel`",
             "fabula_workloads.metrics.coherence:coherence",
         )
     },

@@ -10,7 +10,7 @@ METRIC = Metric(
     better="higher",
     continuous=True,
     definitions={
-        "v2": Definition("distinct bigrams within turns", "fabula_workloads.metrics.v2:distinct_2"),
+        "v2": Definition("distinct bigrams within passages", "fabula_workloads.metrics.v2:distinct_2"),
         "paper-v1": Definition(
             "distinct bigrams over the whole text, labels included", "fabula_workloads.metrics.paper_v1:distinct_2"
         ),

@@ -14,7 +14,7 @@ METRIC = Metric(
     ),
     definitions={
         "v2": Definition(
-            "1 - distinct / all word 4-grams within turns (seq-rep-4)",
+            "1 - distinct / all word 4-grams within passages (seq-rep-4)",
             "fabula_workloads.metrics.repetition:repetition",
         )
     },

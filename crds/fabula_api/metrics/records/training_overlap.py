@@ -13,7 +13,7 @@ METRIC = Metric(
     by_default=False,
     definitions={
         "v2": Definition(
-            "share of an answer's word 8-grams that stand in the targets of `trainingSet`, within turns",
+            "share of an answer's word 8-grams that stand in the targets of `trainingSet`, within passages",
             "fabula_workloads.metrics.training_overlap:training_overlap",
         )
     },
