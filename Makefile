@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
+# What is gigabytes, with pip's own bars where make writes to a terminal.
+LARGE := $(BIN)/pip install $(if $(MAKE_TERMOUT),,--quiet) --disable-pip-version-check
 # What is in requirements/ and nothing else, sources built apart, as pip does from 25.3 on; then this package over it, built by
 # what is there.
 LOCKED := $(PIP) --use-pep517 --require-hashes -r
@@ -125,23 +127,26 @@ $(VENV)/.torch:
 	@command -v $(PYTHON) >/dev/null || { echo "no $(PYTHON) here: install Python 3.11 or newer"; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "$(PYTHON) is $$($(PYTHON) -V 2>&1): Fabula needs Python 3.11 or newer (make PYTHON=python3.11 ...)"; exit 1; }
-	@echo "making $(VENV): torch, then the other libraries (some minutes; 6 GB with PyPI's torch, 2 GB with one for CPUs)"
+	@echo "making $(VENV): torch first, which is most of it (some minutes; 6 GB with PyPI's torch, 2 GB with one for CPUs)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(PIP) torch==2.13.0
+	@$(LARGE) torch==2.13.0
 	@$(PIP) --no-deps torchvision==0.28.0
 	@touch $@
 
 $(VENV)/.demo: $(VENV)/.torch pyproject.toml requirements/demo.txt
+	@echo "making $(VENV): what requirements/demo.txt has beside torch ($$(grep -c '==' requirements/demo.txt) packages)"
 	@$(LOCKED) requirements/demo.txt
 	@$(ITSELF)
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.demo requirements/test.txt
+	@echo "making $(VENV): what the tests take beside ($$(grep -c '==' requirements/test.txt) packages, most of them there)"
 	@$(LOCKED) requirements/test.txt
 	@$(ITSELF)
 	@touch $@
 
 $(VENV)/.lint: $(VENV)/.test requirements/lint.txt
+	@echo "making $(VENV): what linting takes beside ($$(grep -c '==' requirements/lint.txt) packages, most of them there)"
 	@$(LOCKED) requirements/lint.txt
 	@$(ITSELF)
 	@touch $@

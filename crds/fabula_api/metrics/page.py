@@ -11,9 +11,9 @@ _ADD = """\
 
 1. Write a test with a few texts and the figures that they must get, worked out by hand.
 2. Add a file to `crds/fabula_api/metrics/records` with a `METRIC`: a `Metric` record, whose definition names a function
-   as `module:function`. The function takes a `Reading` (the text, and its passages) and gives a figure, or None where the
-   text has none. It may stand in the same file, or beside the others in `fabula_workloads/metrics`. One that needs a
-   model, or all answers at once, says `over="evaluation"` and takes `Materials`.
+   as `module:function`. The function takes a `Reading` (the text, and its passages) and gives a figure, or None where
+   the text has none. It may stand in the same file, or beside the others in `fabula_workloads/metrics`. One that needs
+   a model, or all answers at once, says `over="evaluation"` and takes `Materials`.
 3. `make generate`. Schema, this page, tables, report, status and self-tests follow from the record.
 
 A recipe brings its own metrics in its `Recipe.metrics`. They are called `recipe/metric`, so that no CRD has to know
