@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,12 +78,13 @@ class Wanted:
 
 def served(wanted: Wanted, generation: Generation) -> tuple[Speaker, str]:
     """A model that a server has, and the recipe whose prompt it gets."""
+    from fabula_workloads.runtime.http_settings import server_key
     from fabula_workloads.telling import teller as telling
     from fabula_workloads.telling.weights import DEFAULT_RECIPE
 
     assert wanted.endpoint_url is not None
     assert wanted.model is not None
-    recipe, key = wanted.recipe or DEFAULT_RECIPE, os.environ.get(wanted.key_variable)
+    recipe, key = wanted.recipe or DEFAULT_RECIPE, server_key(wanted.key_variable)
     window = wanted.window or WINDOW
     return telling.served(wanted.endpoint_url, wanted.model, key, recipe, generation, window), recipe
 

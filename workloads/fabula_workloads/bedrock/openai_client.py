@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import json
 import socket
-import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from urllib.parse import urlsplit
 from fabula_api.provider import longest_reply_seconds
 from fabula_workloads.bedrock.errors import Rejected, Transient
 from fabula_workloads.runtime.failures import ConfigInvalid, CredentialsRefused, WorkerError
+from fabula_workloads.runtime.http_settings import is_address, trim_surroundings, way, wrong_setting
 
 _LONGEST_RETRY_AFTER = 120.0
 _SAID = 2_000
@@ -25,12 +25,14 @@ class OpenAIClient:
 
     def __init__(self, endpoint_url: str, *, key: str | None, key_variable: str, max_tokens: int, field: str) -> None:
         """`field` is the part of the spec that names model and endpoint. `key` None sends none."""
-        parts = urlsplit(endpoint_url)
-        if parts.scheme not in ("http", "https") or not parts.netloc:
-            raise ConfigInvalid(f"{field}.endpointUrl: {endpoint_url} is no address; write it as https://host/v1")
+        if "@" in endpoint_url.partition("?")[0]:
+            raise ConfigInvalid(f"{field}.endpointUrl holds a password; a key comes by keyVariable")
+        if not is_address(endpoint_url):
+            raise ConfigInvalid(f"{field}.endpointUrl: {endpoint_url!r} is no address; write it as https://host/v1")
         if key is not None and (not key.isascii() or key != key.strip() or not key.isprintable()):
             raise CredentialsRefused(f"the key in {key_variable} has a line break or blank within; correct the Secret")
-        self._url, self.host = f"{endpoint_url.rstrip('/')}/chat/completions", parts.netloc
+        trim_surroundings()
+        self._url, self.host = f"{endpoint_url.rstrip('/')}/chat/completions", urlsplit(endpoint_url).netloc
         self._key, self._variable, self._field = key, key_variable, field
         self._max_tokens, self._seconds = max_tokens, longest_reply_seconds(max_tokens)
         self._limit_name = "max_tokens"
@@ -91,7 +93,10 @@ class OpenAIClient:
                 f"({status}): bring the right one by the Secret of spec.secretRef"
             )
         if status == 404:
-            return ConfigInvalid(f"{self._field}: {self._url} knows no such model or address ({status})")
+            return ConfigInvalid(
+                f"{self._field}: {self._url} knows no such model or address ({status}); "
+                "endpointUrl is what comes before /chat/completions, such as https://host/v1"
+            )
         if status in (400, 413, 422):
             return Rejected(str(status), said=said)
         return Transient(
@@ -99,15 +104,14 @@ class OpenAIClient:
         )
 
     def _unreached(self, reason: object) -> Transient | WorkerError:
-        if isinstance(reason, ssl.SSLCertVerificationError):
-            return ConfigInvalid(
-                f"the certificate of {self.host} is not trusted: give its authority's file as SSL_CERT_FILE",
-                "CertificateRefused",
-            )
+        if isinstance(reason, OSError) and (wrong := wrong_setting(reason, self.host, f"{self._field}.endpointUrl")):
+            return wrong
         kind = type(reason).__name__
         lost = isinstance(reason, TimeoutError) and not isinstance(reason, ConnectionRefusedError)
         unsent = isinstance(reason, socket.gaierror | ConnectionRefusedError)
-        return Transient("ProviderUnavailable", f"{self.host} cannot be reached ({kind})", lost=lost and not unsent)
+        return Transient(
+            "ProviderUnavailable", f"{self.host} cannot be reached ({kind}{way()})", lost=lost and not unsent
+        )
 
 
 def _seconds(header: str | None) -> float:

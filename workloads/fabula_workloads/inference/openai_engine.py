@@ -23,12 +23,29 @@ from fabula_workloads.inference.opened import opened
 from fabula_workloads.inference.request import Answer, Answers, Failure, Interrupted, Request, Work
 from fabula_workloads.recipe_parts import Conversation, messages
 from fabula_workloads.runtime.failures import ConfigInvalid, CredentialsRefused, TryAgain
+from fabula_workloads.runtime.http_settings import is_address, trim_surroundings, wrong_setting
 from fabula_workloads.runtime.in_flight import in_flight
+from fabula_workloads.runtime.trimmed_setting import trimmed_setting
 
 TRIES = 8
 """Repeats of a request that failed for a reason that may pass, with growing pauses: about a minute in all."""
 _TIMEOUT_SECONDS = 900.0
 _log = logging.getLogger(__name__)
+
+
+def _client(url: str, key: str | None, tries: int) -> openai.OpenAI:
+    """Raises ConfigInvalid for what no request gets through with."""
+    if not is_address(url):
+        raise ConfigInvalid("endpointUrl is no address of a server; write it as https://host/v1")
+    trim_surroundings()
+    for name in ("OPENAI_ORG_ID", "OPENAI_PROJECT_ID"):
+        trimmed_setting(name)
+    try:
+        return openai.OpenAI(base_url=url, api_key=key or "none", max_retries=tries, timeout=_TIMEOUT_SECONDS)
+    except Exception as error:  # of the library of HTTP, of files, of proxies: all kinds
+        if (wrong := wrong_setting(error, url, "endpointUrl")) is None:
+            raise
+        raise wrong from error
 
 
 class OpenAiEngine:
@@ -48,12 +65,7 @@ class OpenAiEngine:
     ) -> None:
         self._url, self._model, self._pixels, self._generation = url, model, pixels, generation
         self._concurrency, self._messages = concurrency, conversation
-        self._client = openai.OpenAI(
-            base_url=url,
-            api_key=key or "none",
-            max_retries=tries,
-            timeout=_TIMEOUT_SECONDS,
-        )
+        self._client = _client(url, key, tries)
         self._headers = {} if key else {"Authorization": openai.Omit()}
         self._successes = 0
         self._lock = threading.Lock()
@@ -82,7 +94,10 @@ class OpenAiEngine:
         except (openai.AuthenticationError, openai.PermissionDeniedError) as error:
             raise CredentialsRefused(f"{self._url} refuses the key ({error.status_code}); see keyVariable") from error
         except openai.NotFoundError as error:
-            raise ConfigInvalid(f"{self._url} knows no model {self._model!r}, or is no such server (404)") from error
+            raise ConfigInvalid(
+                f"{self._url} knows no model {self._model!r}, or is no such server (404); endpointUrl is what comes "
+                "before /chat/completions, such as https://host/v1"
+            ) from error
         except (openai.RateLimitError, openai.InternalServerError, openai.APIConnectionError) as error:
             return self._unanswered(request, error, before)
         except openai.APIStatusError as error:
@@ -98,6 +113,8 @@ class OpenAiEngine:
         return Answer(text.strip(), tokens, time.monotonic() - began, "length" if finish == "length" else "stop")
 
     def _unanswered(self, request: Request, error: openai.APIError, before: int) -> Failure:
+        if wrong := wrong_setting(error, self._url, "endpointUrl"):
+            raise wrong from error
         what = f"{type(error).__name__} {getattr(error, 'status_code', '')}".strip()
         if self._successes == before:
             raise TryAgain(f"{self._url} does not answer: {what}, {TRIES + 1} times", "EndpointUnavailable") from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -23,6 +22,7 @@ from fabula_workloads.recipe_parts.evaluation import evaluation_of
 from fabula_workloads.runtime.artifact import details_of
 from fabula_workloads.runtime.context import StageContext
 from fabula_workloads.runtime.failures import ConfigInvalid, InputInvalid
+from fabula_workloads.runtime.http_settings import server_key
 from fabula_workloads.samples.sample_set import read_sample_set
 
 _log = logging.getLogger(__name__)
@@ -129,7 +129,7 @@ def _openai(context: StageContext, spec: EvalRunSpec, arm: Arm) -> Engine:
         return OpenAiEngine(
             url,
             name,
-            os.environ.get(arm.key_variable or KEY_VARIABLE),
+            server_key(arm.key_variable or KEY_VARIABLE),
             pixels=spec.pixels,
             generation=generation,
             concurrency=concurrency,

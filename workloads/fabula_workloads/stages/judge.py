@@ -5,7 +5,6 @@ taken, and each paid reply is kept before anything is made of it, so that a rest
 from __future__ import annotations
 
 import logging
-import os
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import closing
@@ -31,6 +30,7 @@ from fabula_workloads.judging.questions import Asked, Question, item_of_call, qu
 from fabula_workloads.recipe_parts.evaluation import evaluation_of
 from fabula_workloads.runtime.context import StageContext, StageResult
 from fabula_workloads.runtime.failures import ConfigInvalid, WorkerError
+from fabula_workloads.runtime.http_settings import server_key
 from fabula_workloads.runtime.in_flight import in_flight
 from fabula_workloads.runtime.ledger import own_items
 from fabula_workloads.runtime.outcomes import Outcomes
@@ -165,7 +165,7 @@ def _provider(judge: Judge, field: str) -> Provider:
         judge,
         OpenAIClient(
             judge.endpoint_url,
-            key=os.environ.get(judge.key_variable) or None,
+            key=server_key(judge.key_variable),
             key_variable=judge.key_variable,
             max_tokens=judge.max_tokens,
             field=field,
