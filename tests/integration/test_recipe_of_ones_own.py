@@ -102,6 +102,9 @@ def test_a_build_is_paid_within_its_quota_and_shown_with_its_own_column(bench: B
     assert status["calls"]["paid"] == 8 and status["bills"][0]["stage"] == "describe" and status["costUsd"] > 0
     assert status["figures"] == {"meanWords": 5.0}
     assert {one["kind"]: one["count"] for one in status["items"]} == {"picture": 8, "caption": 8, "sample": 8}
+    assert [(stage["name"], stage["done"]) for stage in status["stages"]] == [
+        ("ingest", 8), ("describe", 8), ("assemble", 8),
+    ]  # fmt: skip
     header, row = bench.kubectl("get", "dsb", "pictures", "-o", "wide").splitlines()
     assert "WORDS" in header and "5" in row.split()
     assert "Folder with PNG pictures" in bench.kubectl("explain", "dsb.spec.captions")

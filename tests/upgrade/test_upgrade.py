@@ -45,9 +45,14 @@ async def test_an_upgrade_leaves_runs_and_their_children_alone(version: str, mom
 
 
 def still_there(before: Any, after: Any) -> bool:
-    """Whether all that was told is told still; fields may have been added."""
+    """Whether all that was told is told still; fields and conditions may have been added."""
     if isinstance(before, dict):
-        return isinstance(after, dict) and all(still_there(part, after.get(key)) for key, part in before.items())
+        return isinstance(after, dict) and all(
+            still_there(by_type(part), by_type(after.get(key)))
+            if key == "conditions"
+            else still_there(part, after.get(key))
+            for key, part in before.items()
+        )
     if isinstance(before, list):
         return (
             isinstance(after, list)
@@ -55,6 +60,11 @@ def still_there(before: Any, after: Any) -> bool:
             and all(still_there(one, other) for one, other in zip(before, after, strict=True))
         )
     return bool(before == after)
+
+
+def by_type(conditions: Any) -> dict[str, Any]:
+    """Conditions as the list map that they are."""
+    return {condition["type"]: condition for condition in conditions or ()}
 
 
 def test_this_release_has_been_kept() -> None:

@@ -9,18 +9,22 @@ from fabula_api.metrics.record import PROFILES, Metric
 _ADD = """\
 ## To add one
 
-1. Write a test with a few texts and the figures that they must get, worked out by hand.
+1. Add a few texts with the figures that they must get, worked out by hand, to the table in
+   `tests/unit/workloads/test_metrics_wishes.py`.
 2. Add a file to `crds/fabula_api/metrics/records` with a `METRIC`: a `Metric` record, whose definition names a function
-   as `module:function`. The function takes a `Reading` (the text, and its passages) and gives a figure, or None where
-   the text has none. It may stand in the same file, or beside the others in `fabula_workloads/metrics`. One that needs
-   a model, or all answers at once, says `over="evaluation"` and takes `Materials`.
+   as `module:function`. The function takes a `Reading` (the text, and in `passages` what is said, without labels) and
+   gives a figure, or None where the text has none. It stands beside the others in `fabula_workloads/metrics`, whose
+   sentences, words and tokens come from `fabula_workloads/text`. One that needs turns says `reads="dialogue"` and takes
+   a `Dialogue`; one that needs a model, or all answers at once, `over="evaluation"` and takes `Materials`. One that
+   gives the two texts of `metrics/self_tests.py` the same figure, as a rare thing's share may, names two others in
+   `probes`.
 3. `make generate`. Schema, this page, tables, report, status and self-tests follow from the record.
 
 A recipe brings its own metrics in its `Recipe.metrics`. They are called `recipe/metric`, so that no CRD has to know
 them; the operator refuses a name that the recipe does not have.
 
-Each metric of a text must give two unrelated texts different figures (`metrics/self_tests.py`; its record may name two
-others), and one that is `continuous` must tell apart what the arms really said. No gate rests on a metric that failed.
+Each metric of a text must give two unrelated texts different figures, and one that is `continuous` must tell apart what
+the arms really said. No gate rests on a metric that failed.
 """
 
 

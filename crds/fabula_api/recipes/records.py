@@ -144,6 +144,12 @@ class Stage:
     commits: bool = True
     """Whether its result names an artifact. A sharded stage leaves a ledger, and a foreign trainer what it likes."""
 
+    @property
+    def only_in_figures(self) -> frozenset[str]:
+        """Counts that figures are made of and that are no items, whatever they are called."""
+        named = {figure.count for figure in self.figures} | {figure.per for figure in self.figures if figure.per}
+        return frozenset(name for name in named if not name.endswith("/ok"))
+
 
 @dataclass(frozen=True, slots=True)
 class SampleFormat:

@@ -26,9 +26,12 @@ from tests.support.observations import (
 from tests.support.operator_driver import DATASET_SPEC
 
 from fabula_api.dataset_build import DatasetBuildStatus
+from fabula_api.recipes import stages_of
+from fabula_api.worker import WorkerResult
 from fabula_operator.plan.actions import DeleteChild, DeleteRun, SuspendChild
 from fabula_operator.plan.lifecycle import plan
 from fabula_operator.plan.seen.observed import Observed
+from fabula_operator.plan.stages.figures import items
 
 EXTRACTION = DATASET_SPEC["extraction"]
 IMAGES = DATASET_SPEC["images"]
@@ -51,6 +54,19 @@ def test_what_cannot_be_carried_out_is_refused_by_name(spec: dict[str, Any], rea
     assert made.status is not None
     assert made.status.failure is not None
     assert words in made.status.failure.message
+
+
+@pytest.mark.parametrize(
+    ("recipe", "counts"),
+    [
+        ("podcast", {"sample/ok": 4, "pictures/5": 3, "pictures/4": 1}),
+        ("audio-description", {"sample/ok": 4, "sample/withPrevious": 3, "sample/characters": 9}),
+        ("visual-instruction", {"sample/ok": 4, "sample/frames": 90, "sample/replies": 7}),
+    ],
+)
+def test_what_only_figures_are_made_of_is_no_item_of_a_stage(recipe: str, counts: dict[str, float]) -> None:
+    assembling = (stages_of(recipe, "DatasetBuild") or ())[-1]
+    assert items(WorkerResult(outcome="Succeeded", counts={**counts, "sample/failed/X": 1}), assembling) == (5, 1)
 
 
 def test_at_first_sight_all_conditions_are_set_and_the_first_stage_starts() -> None:

@@ -69,7 +69,8 @@ def _folded(
     status: DatasetBuildStatus, views: Sequence[StageView], unpriced_stages: frozenset[str]
 ) -> DatasetBuildStatus:
     tallies = {Counted(tally.kind, tally.outcome, tally.reason): tally.count for tally in status.items}
-    figures, no_items = dict(status.figures), _only_in_figures(views)
+    figures = dict(status.figures)
+    no_items = frozenset[str]().union(*(view.stage.only_in_figures for view in views))
     for view in views:
         counts = counts_of(view)
         if view.result is not None:
@@ -112,13 +113,6 @@ def estimating() -> frozenset[str]:
     """Names of the stages that only say what a run would take."""
     runs = (stages for recipe in recipes().values() for stages in recipe.dry_run.values())
     return frozenset(stage.name for stages in runs for stage in stages if stage.estimates)
-
-
-def _only_in_figures(views: Sequence[StageView]) -> set[str]:
-    """Counts that are no outcome of an item."""
-    figures = [figure for view in views for figure in view.stage.figures]
-    named = {figure.count for figure in figures} | {figure.per for figure in figures if figure.per}
-    return {name for name in named if not name.endswith("/ok")}
 
 
 def _figures(view: StageView, counts: Mapping[str, float]) -> dict[str, float]:

@@ -111,7 +111,12 @@ def _together(left: int, reports: Sequence[Report]) -> float | None:
 
 def items(result: WorkerResult, stage: Stage) -> tuple[int, int]:
     """(done, failed) items of a stage in a result's counts, which name them by its unit or by the stage."""
-    counts = [(count, value) for key, value in result.counts.items() if (count := Counted.parse(key)) is not None]
+    no_items = stage.only_in_figures
+    counts = [
+        (count, value)
+        for key, value in result.counts.items()
+        if key not in no_items and (count := Counted.parse(key)) is not None
+    ]
     name = stage.unit if any(count.kind == stage.unit for count, _ in counts) else stage.name
     counted = [(count.outcome, value) for count, value in counts if count.kind == name and count.outcome != "left"]
     return int(sum(value for _, value in counted)), int(sum(value for what, value in counted if what == "failed"))
