@@ -128,6 +128,7 @@ def test_too_many_unreadable_rows_end_the_build_and_few_are_counted(tmp_path: Pa
     assert read.counts["row/ok"] == 2 and read.counts["row/skipped/Unreadable"] == 1
 
 
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol 4")  # torch's, before it refuses
 def test_an_exemplar_file_that_would_run_code_is_refused(tmp_path: Path) -> None:
     class Payload:
         def __reduce__(self) -> Any:

@@ -20,15 +20,22 @@ def each_once(
     """Work through this shard's part of the items: what the ledger has is taken from there, so a restart makes nothing
     twice. `counts_of` says what an outcome counts as. Raises TryAgain between two items where the stage should stop."""
     mine = own_items(list(items), context.shard, context.config.shards)
-    finished = ledger.ids()
+    finished = ledger.ids().intersection(mine)
     counts: Counter[str] = Counter()
-    for done, item in enumerate(mine, 1):
-        context.check_stop()
-        outcome = ledger.get(item) if item in finished else None
-        if outcome is None:
-            outcome = make(item)
-            ledger.put(item, outcome)
+
+    def add(outcome: KeptT) -> None:
         for name, count in counts_of(outcome):
             counts[name] += count
+
+    for _, outcome in ledger.items(finished):
+        add(outcome)
+    if finished:
+        # All at once: the time left is reckoned from what this run makes.
+        context.reporter.update(done=len(finished), total=len(mine), counts=dict(counts))
+    for done, item in enumerate((item for item in mine if item not in finished), len(finished) + 1):
+        context.check_stop()
+        outcome = make(item)
+        ledger.put(item, outcome)
+        add(outcome)
         context.reporter.update(done=done, total=len(mine), counts=dict(counts))
     return StageResult(counts={name: float(count) for name, count in sorted(counts.items())})
