@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -120,3 +120,95 @@ def test_a_certificate_that_nobody_trusts_is_told_with_what_would_do(
         _client.cache_clear()
         with pytest.raises(ConfigInvalid, match=f"AWS_CA_BUNDLE names {bundle}"):
             open_store("s3://bucket/x").read("y")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What something that is no store for this bucket answers to any request."""
+
+    kind: str
+    status: int
+    body: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
+    error: type[WorkerError] = ConfigInvalid
+    words: str = "AWS_ENDPOINT_URL must name the store's API"
+
+
+def of_s3(code: str, more: str = "") -> str:
+    return f"<Error><Code>{code}</Code><Message>m</Message>{more}</Error>"
+
+
+PAGE = {"Content-Type": "text/html"}
+ANSWERS = [
+    Answer("a bucket that has moved", 301, of_s3("PermanentRedirect"), {"x-amz-bucket-region": "eu-west-1"},
+           words="in region eu-west-1 .*set AWS_REGION"),
+    Answer("another region's signature", 400, of_s3("AuthorizationHeaderMalformed", "<Region>eu-west-1</Region>"),
+           words="in region eu-west-1 .*set AWS_REGION"),
+    Answer("another region", 400, of_s3("IllegalLocationConstraintException"), words="another region.*AWS_REGION"),
+    Answer("a page in its place", 200, "<html><body>console</body></html>", PAGE),
+    Answer("a move without a region", 301, "<html>", PAGE | {"Location": "/login"}),
+    Answer("a login page", 302, "<html>", PAGE | {"Location": "/login"}),
+    Answer("a move to TLS", 308, "<html>", PAGE | {"Location": "https://127.0.0.1/"}),
+    Answer("TLS is spoken there", 400, "Client sent an HTTP request to an HTTPS server."),
+    Answer("a web server", 405, "<!doctype html><meta>", PAGE),
+    Answer("a clock that is off", 403, of_s3("RequestTimeTooSkewed"), words="set the node's clock"),
+    Answer("a gateway without a store", 501, "<!doctype html><meta>", PAGE, TryAgain, "with a web page"),
+]  # fmt: skip
+
+
+@pytest.mark.usefixtures("clients")
+@pytest.mark.parametrize("answer", ANSWERS, ids=lambda answer: answer.kind)
+def test_an_answer_that_no_wait_mends_is_told(answer: Answer, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Other(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(answer.status)
+            for name, value in {**answer.headers, "Content-Length": str(len(answer.body))}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(answer.body.encode())
+
+        def do_PUT(self) -> None:
+            self.close_connection = True  # what is sent is not read
+            self.do_GET()
+
+        do_HEAD = do_GET
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Not on stderr."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Other) as server:
+        Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        for name, value in S3Server(f"http://127.0.0.1:{server.server_port}").environment().items():
+            monkeypatch.setenv(name, value)
+        store = open_store("s3://bucket/x")
+        asked: list[Callable[[], object]] = [lambda: store.read("y"), lambda: list(store.list())]
+        if "Error" in answer.body or answer.status == 200:
+            asked.append(lambda: store.exists("y"))
+        if answer.status == 200:  # else botocore waits a second for leave to send
+            asked.append(lambda: store.write_if_absent("y", b""))
+        for ask in asked:
+            with pytest.raises(WorkerError, match=answer.words) as refused:
+                ask()
+            assert type(refused.value) is answer.error
+        server.shutdown()
+
+
+@pytest.mark.usefixtures("clients")
+@pytest.mark.parametrize(
+    ("proxy", "error", "words"),
+    [
+        ("http://proxy:x", ConfigInvalid, "HTTP_PROXY.*no address of a proxy"),
+        (f"{NOBODY}\n", TryAgain, "cannot be reached: ProxyConnectionError, by way of a proxy"),
+    ],
+)
+def test_a_proxy_that_is_none_is_told_by_its_variable(
+    proxy: str, error: type[WorkerError], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "NO_PROXY", "no_proxy"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    for name, value in {**S3Server("http://s3.example").environment(), "HTTP_PROXY": proxy}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(error, match=words):
+        open_store("s3://bucket/x").read("y")

@@ -19,6 +19,7 @@ from botocore.exceptions import (
 )
 
 from fabula_workloads.runtime.failures import ConfigInvalid, CredentialsRefused, WorkerError
+from fabula_workloads.runtime.http_settings import trim_surroundings
 from fabula_workloads.runtime.trimmed_setting import trimmed_setting
 
 _NAMES = (
@@ -35,7 +36,8 @@ _NO_BUNDLE = ("[Errno 2]", "NO_CERTIFICATE_OR_CRL_FOUND", "PEM lib")
 
 
 def strip_settings() -> None:
-    """Take blanks off both ends of AWS's variables, and those that are empty away."""
+    """Take blanks off both ends of AWS's variables and those of proxies, and those that are empty away."""
+    trim_surroundings()
     for name in _NAMES:
         trimmed_setting(name)
 

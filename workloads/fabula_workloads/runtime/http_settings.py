@@ -14,6 +14,7 @@ _PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "https_proxy", "http_proxy
 _BUNDLE = "SSL_CERT_FILE"
 _NO_TRUST = ("CERTIFICATE_VERIFY_FAILED", "WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "UNKNOWN_PROTOCOL")
 _NO_BUNDLE = ("NO_CERTIFICATE_OR_CRL_FOUND", "PEM lib")
+_NO_PROXY_URL = ("for proxy URL", "SOCKS proxy", "Proxy URL had", "Failed to parse")
 _OF_HTTP = ("httpx", "httpx2")
 """Libraries whose errors clients pass on as they are."""
 
@@ -89,7 +90,7 @@ def _wrong(error: BaseException, server: str, field: str) -> ConfigInvalid | Non
             f"authority's file as {_BUNDLE}, or correct {field}",
             "CertificateRefused",
         )
-    if "proxy URL" in text or "SOCKS proxy" in text or type(error).__name__ in ("InvalidURL", "UnsupportedProtocol"):
+    if any(words in text for words in _NO_PROXY_URL) or type(error).__name__ in ("InvalidURL", "UnsupportedProtocol"):
         named = ", ".join(name for name in _PROXIES if os.environ.get(name)) or "HTTPS_PROXY"
         return ConfigInvalid(f"{named}: no address of a proxy that can be used; write it as http://host:port")
     return None

@@ -24,7 +24,7 @@ from fabula_api.uri import S3
 from fabula_workloads.runtime.aws_session import new_session
 from fabula_workloads.runtime.aws_settings import is_of_settings, strip_settings, unread_file
 from fabula_workloads.runtime.failures import NotFound, TryAgain, from_os_error
-from fabula_workloads.runtime.s3_errors import REFUSED, code_of, from_s3_error, no_endpoint
+from fabula_workloads.runtime.s3_errors import CLOCK, REFUSED, code_of, from_s3_error, no_endpoint, no_store
 from fabula_workloads.runtime.store import Entry, checked_path
 
 _ATTEMPTS = 5
@@ -34,13 +34,15 @@ _TRANSFER_FAILED = {
     "RetriesExceededError": "was cut off in the middle again and again",
     "S3DownloadFailedError": "changed while it was copied",
 }
+_OF_A_LIST = frozenset({"Name", "KeyCount", "MaxKeys", "IsTruncated", "Contents"})
+_SPEECHLESS = frozenset({"400", "403"})
 _CONFLICT = frozenset({"ConditionalRequestConflict", "OperationAborted", "409"})
 
 
 @lru_cache(maxsize=4)
 def _client(endpoint: str | None) -> Any:
     """One client for the process (they are thread-safe and slow to make). Path style for endpoints that are not AWS."""
-    return new_session().client(
+    client = new_session().client(
         "s3",
         endpoint_url=endpoint,
         config=Config(
@@ -51,6 +53,20 @@ def _client(endpoint: str | None) -> Any:
             s3={"addressing_style": "path"} if endpoint else None,
         ),
     )
+    client.meta.events.register_first("needs-retry.s3.HeadBucket", _end_of_redirects)
+    return client
+
+
+class _Astray(Exception):
+    """A bucket is sent elsewhere, and where is not told."""
+
+
+def _end_of_redirects(response: tuple[Any, Any] | None, **_: object) -> None:
+    """Stop botocore: it asks for the region whoever redirects it, and does so again where that is redirected too."""
+    if response is None or response[0].status_code not in (301, 302, 307):
+        return
+    if "x-amz-bucket-region" not in response[0].headers and not response[1].get("Error", {}).get("Region"):
+        raise _Astray
 
 
 class S3Store:
@@ -67,7 +83,8 @@ class S3Store:
 
     def read(self, path: str) -> bytes:
         with self._named(path) as key:
-            return cast(bytes, self._s3.get_object(Bucket=self._bucket, Key=key)["Body"].read())
+            reply = self._stored(self._s3.get_object(Bucket=self._bucket, Key=key), path)
+            return cast(bytes, reply["Body"].read())
 
     def open(self, path: str) -> io.BufferedReader:
         with self._named(path) as key:
@@ -87,13 +104,13 @@ class S3Store:
 
     def write(self, path: str, data: bytes) -> None:
         with self._named(path) as key:
-            self._s3.put_object(Bucket=self._bucket, Key=key, Body=data)
+            self._stored(self._s3.put_object(Bucket=self._bucket, Key=key, Body=data), path)
 
     def write_if_absent(self, path: str, data: bytes) -> bool:
         with self._named(path) as key:
             for _ in range(_CONFLICTS):
                 try:
-                    self._s3.put_object(Bucket=self._bucket, Key=key, Body=data, IfNoneMatch="*")
+                    reply = self._s3.put_object(Bucket=self._bucket, Key=key, Body=data, IfNoneMatch="*")
                 except ClientError as error:
                     code = code_of(error)
                     if code in _TAKEN:
@@ -102,6 +119,7 @@ class S3Store:
                     if code not in _CONFLICT:
                         raise
                 else:
+                    self._stored(reply, path)
                     return True
         raise TryAgain(f"{self.uri}/{path} is being written by others all the time", "StoreUnavailable")
 
@@ -122,7 +140,7 @@ class S3Store:
     def exists(self, path: str) -> bool:
         try:
             with self._named(path) as key:
-                self._s3.head_object(Bucket=self._bucket, Key=key)
+                self._stored(self._s3.head_object(Bucket=self._bucket, Key=key), path)
         except NotFound:
             return False
         return True
@@ -137,6 +155,8 @@ class S3Store:
         with self._named(wanted, folder=True) as key:
             pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=key)
             for page in pages:
+                if not page.keys() & _OF_A_LIST:
+                    raise no_store(self.uri, "answers no list")
                 for item in page.get("Contents", ()):
                     path = item["Key"][len(self._prefix) :].lstrip("/")
                     # S3 matches strings; `step-1` must not find `step-10/...`.
@@ -177,6 +197,8 @@ class S3Store:
             if not str(error).startswith("Invalid endpoint"):
                 raise
             raise no_endpoint(error) from error
+        except _Astray:
+            raise no_store(f"{self.uri}/{path}".rstrip("/"), "sends every request elsewhere") from None
         except Exception as error:
             # Large objects come by boto3's transfers, whose failures are neither botocore's nor exported by boto3.
             if (what := _TRANSFER_FAILED.get(type(error).__name__)) is None:
@@ -184,16 +206,27 @@ class S3Store:
             raise TryAgain(f"{self.uri}/{path} {what}", "StoreUnavailable") from error
 
     def _explained(self, error: BotoCoreError | ClientError, path: str) -> BotoCoreError | ClientError:
-        """An answer to HEAD has no body, so a 403 does not say whether keys are wrong or lack a right: a GET does."""
-        if not isinstance(error, ClientError) or error.operation_name != "HeadObject" or code_of(error) != "403":
+        """An answer to HEAD has no body, so a 403 does not say whether keys are wrong or lack a right, nor a 400 which
+        region is the right one: a GET does."""
+        if (
+            not isinstance(error, ClientError)
+            or error.operation_name != "HeadObject"
+            or code_of(error) not in _SPEECHLESS
+        ):
             return error
         try:
             self._s3.get_object(Bucket=self._bucket, Key=self._key(path), Range="bytes=0-0")["Body"].close()
         except ClientError as said:
-            return said if code_of(said) in REFUSED else error
+            return said if code_of(error) != "403" or code_of(said) in (*REFUSED, CLOCK) else error
         except BotoCoreError:
             pass
         return error
+
+    def _stored(self, reply: dict[str, Any], path: str) -> dict[str, Any]:
+        """An answer about an object. Raises ConfigInvalid for one without what every store sends: it is some page."""
+        if not reply.get("ETag"):
+            raise no_store(f"{self.uri}/{path}", "answers without an ETag")
+        return reply
 
     @staticmethod
     def _lost_answer(error: ClientError) -> bool:
