@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -145,6 +146,33 @@ def test_nothing_is_tracked_that_the_environment_does_not_name() -> None:
     trackers = Trackers.from_environment(about(), {"MLFLOW_TRACKING_URI": "", "PATH": "/bin"})
     trackers.log(figures(1))
     trackers.close("finished")
+
+
+@pytest.mark.parametrize("blank", ["\n", " ", "\ufeff"])
+def test_blanks_at_an_end_of_a_key_are_left_out(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, blank: str
+) -> None:
+    for name, value in {"MLFLOW_TRACKING_TOKEN": "mine", "WANDB_BASE_URL": "", "WANDB_API_KEY": ""}.items():
+        monkeypatch.setenv(name, value + blank)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    trackers = Trackers.from_environment(about(), os.environ)
+    trackers.close("finished")
+    assert os.environ["MLFLOW_TRACKING_TOKEN"] == "mine" and "mine" not in caplog.text
+    assert "WANDB_API_KEY" not in os.environ and "metrics also go to Weights" not in caplog.text
+
+
+def test_what_a_tracker_is_set_by_is_named_where_it_cannot_be_told(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    pytest.importorskip("tensorboard")
+    (tmp_path / "file").touch()
+    environment = {"TENSORBOARD_LOGGING_DIR": str(tmp_path / "file"), "WANDB_UNUSED": "x"}
+    trackers = Trackers.from_environment(about(), environment)
+    trackers.log(figures(1))
+    until(lambda: "cannot be told" in caplog.text, "a warning")
+    trackers.close("finished")
+    assert "; the run goes on; look at TENSORBOARD_LOGGING_DIR\n" in caplog.text
+    assert str(tmp_path) not in caplog.text
 
 
 def test_settings_are_flat_and_hold_what_decides_the_training() -> None:

@@ -12,18 +12,20 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
 from fabula_workloads.runtime.failures import ConfigInvalid, Overtaken, TryAgain
+from fabula_workloads.runtime.trimmed_setting import trimmed_setting
 from fabula_workloads.tracking import clients
 from fabula_workloads.tracking.tracker import About, Outcome, Tracker
 
 _log = logging.getLogger("fabula.tracking")
 _KEPT_STEPS = 10_000
 _RETRY_SECONDS, _CLOSE_SECONDS = 30.0, 30.0
+_SETTINGS = ("MLFLOW_", "WANDB_", "TENSORBOARD_")
 _NO_METRICS = frozenset({"step", "steps"})
 
 
@@ -50,8 +52,11 @@ class Trackers:
     def from_environment(cls, about: About, environment: Mapping[str, str]) -> Trackers:
         """Start them. Raises ConfigInvalid where a variable asks for one whose package the image lacks."""
         feeds = []
+        for name in [name for name in environment if name.startswith(_SETTINGS)]:
+            # Clients read the process's own variables, and take a line break at a Secret's end for part of a key.
+            trimmed_setting(name)
         for service in services():
-            asked = next((name for name in service.variables if environment.get(name)), None)
+            asked = next((name for name in service.variables if environment.get(name, "").strip()), None)
             if asked is None:
                 continue
             if importlib.util.find_spec(service.module) is None:
@@ -60,7 +65,9 @@ class Trackers:
                     f"add {service.requirement} to the image (Fabula's extra `track` holds it), or unset {asked}"
                 )
             _log.info("metrics also go to %s (%s is set)", service.title, asked)
-            feeds.append(_Feed(service.title, service.open(about, environment)))
+            family = asked.partition("_")[0]
+            given = sorted(name for name, value in environment.items() if value and name.startswith(f"{family}_"))
+            feeds.append(_Feed(service.title, service.open(about, environment), given))
         return cls(feeds)
 
     def log(self, metrics: Mapping[str, float]) -> None:
@@ -111,6 +118,8 @@ class _Feed:
 
     title: str
     tracker: Tracker
+    variables: Sequence[str] = ()
+    """What its client is set by, to look at where it cannot be told."""
     retry_seconds: float = _RETRY_SECONDS
     close_seconds: float = _CLOSE_SECONDS
     _steps: deque[tuple[int, dict[str, float]]] = field(default_factory=lambda: deque(maxlen=_KEPT_STEPS))
@@ -161,7 +170,8 @@ class _Feed:
                 act()
             except Exception as error:
                 if not self._failing:
-                    _log.warning("%s cannot be told (%s); the run goes on", self.title, type(error).__name__)
+                    look = f"; look at {', '.join(self.variables)}" if self.variables else ""
+                    _log.warning("%s cannot be told (%s); the run goes on%s", self.title, type(error).__name__, look)
                 self._failing = True
                 if self._closing.wait(self.retry_seconds):
                     return False
