@@ -64,7 +64,7 @@ def artifact_root(reach: Access, given: str | None) -> str | None:
 def opened(uri: str) -> Iterator[Store]:
     """The store rooted at a folder. What goes wrong with it is raised as CommandFailed, with what to do."""
     try:
-        from fabula_workloads.runtime.failures import NotFound, WorkerError
+        from fabula_workloads.runtime.failures import ConfigInvalid, NotFound, WorkerError
         from fabula_workloads.runtime.open_store import open_store
     except ImportError as error:
         words = f"reading the store needs {error.name}: pip install '.[worker]' in the checkout"
@@ -73,6 +73,9 @@ def opened(uri: str) -> Iterator[Store]:
         yield open_store(uri)
     except NotFound as error:
         raise CommandFailed(Exit.ABSENT, f"{error} is not in the store as this machine reaches it") from None
+    except ConfigInvalid as error:
+        # A setting of this machine's own, which is named: where the store lies is no part of it.
+        raise CommandFailed(Exit.STORE, f"{uri} cannot be read: {error}") from None
     except (WorkerError, OSError) as error:
         where = "a volume of the cluster" if uri.startswith("file://") else "a bucket"
         words = f"{uri} cannot be read from here: {error}. It may be {where} that only pods reach: run this where it is"
