@@ -5,18 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import time
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from fabula_kube.connection import Connection
 from fabula_kube.lease import Leadership
 from fabula_kube.work_queue import Urgency, WorkQueue
-from fabula_operator.handlers import endpoints, watch
-from fabula_operator.handlers.certificates import keep, opened, publish
+from fabula_operator.handlers import certificates, endpoints, watch
 from fabula_operator.handlers.limits import Buckets
 from fabula_operator.handlers.loop import resync_forever, work
 from fabula_operator.handlers.metrics import Metrics
@@ -71,8 +71,9 @@ class Operator:
             Streams(connection), self.cache, self._changed, self.metrics.heard, settings.namespace
         )
         files = settings.certificate_files
-        self._certificate = opened(*files) if files else None
+        self._certificate = certificates.opened(*files) if files else None
         self._renewed = asyncio.Event()
+        """Set when workers that are at work have to be told of another authority."""
         authority = ""
         if (served := self._certificate) is not None:
             authority = served.authority
@@ -94,8 +95,8 @@ class Operator:
         self.status_port = settings.status_port
         self.metrics_port = settings.metrics_port
         self._listening_since: datetime | None = None
-        self._listed_at: float | None = None
-        """When the watches had told of all that is there, on the monotonic clock."""
+        self._listed = False
+        """Whether the watches have told of all that is there."""
         self._at_work = False
         """Whether looks are this operator's. One that waits for the lease only keeps up with what happens."""
         self._looking = False
@@ -125,7 +126,7 @@ class Operator:
             await self._serve_endpoints()
             beside.append(watching := asyncio.create_task(self._watch(), name="watches"))
             if (served := self._certificate) is not None:
-                renewal = keep(served, self._take_authority)
+                renewal = certificates.keep(served, partial(self._take_authority, served))
                 beside.append(asyncio.create_task(renewal, name="renewal"))
             if await self._acquired(stop, beside):
                 await self._lead(stop, watching, beside)
@@ -148,7 +149,7 @@ class Operator:
             await asyncio.sleep(DISCOVER_AGAIN_SECONDS)
         self._follow()
         await self._watches.listed()
-        self._listed_at = time.monotonic()
+        self._listed = True
 
     async def _acquired(self, stop: asyncio.Event, beside: Iterable[asyncio.Task[None]]) -> bool:
         """Wait for the lease; False if `stop` was set before. Raises what a task beside it raised."""
@@ -173,14 +174,14 @@ class Operator:
         lease = asyncio.create_task(self.leadership.keep(), name="lease")
         self._at_work = True
         if (served := self._certificate) is not None and await served.look():
-            self._take_authority()
+            self._take_authority(served)
         await self._serve_status()
         tasks = [asyncio.create_task(self._work(watching), name="work")]
         tasks += (task for task in beside if task is not watching)
         stopped: asyncio.Task[Any] = asyncio.create_task(stop.wait(), name="stop")
         try:
             await asyncio.wait([lease, stopped, *tasks], return_when=asyncio.FIRST_COMPLETED)
-            for task in tasks:
+            for task in (lease, *tasks):
                 if task.done() and (error := task.exception()):
                     raise error
             if lease.done() and not stop.is_set():
@@ -211,7 +212,7 @@ class Operator:
             )
             group.create_task(self._warnings.keep_asking())
             # A new authority may have come while nobody led.
-            group.create_task(publish(self._applier.publish_authority, self._renewed))
+            group.create_task(certificates.publish(self._applier.publish_authority, self._renewed))
             for _ in range(settings.workers):
                 group.create_task(work(queue, self.reconciler, self.leadership.led))
 
@@ -227,9 +228,8 @@ class Operator:
         """Watch what the cluster serves."""
         self._watches.follow(watch.kinds(pytorch_jobs=self.observer.pytorch_jobs))
 
-    def _take_authority(self) -> None:
-        assert self._certificate is not None
-        self._applier.change_authority(self._certificate.authority)
+    def _take_authority(self, served: certificates.ServedCertificate) -> None:
+        self._applier.change_authority(served.authority)
         self._renewed.set()
 
     async def _serve_status(self) -> None:
@@ -241,7 +241,7 @@ class Operator:
             self.queue.add,
             utc_now,
             lambda namespace, name: self.api.get(POD, namespace, name),
-            lambda: self._listed_at is not None,
+            lambda: self._listed,
             settings.quota_groups,
         )
         tls = self._certificate.context if self._certificate else None
@@ -264,16 +264,16 @@ class Operator:
         return "leading" if self.leadership.leading else "waiting for the lease"
 
     def _missing(self) -> str | None:
-        return None if self._listed_at is not None else "the watches have not told of all that is there yet"
+        return None if self._listed else "the watches have not told of all that is there yet"
 
     def _changed(self, key: Key, urgency: Urgency) -> None:
         if self._looking:
             self.queue.add(key, urgency)
 
     @web.middleware
-    async def _count_report(self, request: web.Request, handler: object) -> web.StreamResponse:
+    async def _count_report(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
-            answer: web.StreamResponse = await handler(request)  # type: ignore[operator]
+            answer = await handler(request)
         except web.HTTPException as error:
             self.metrics.reported(error.status)
             raise

@@ -9,6 +9,7 @@ import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from fabula_operator.certificate import ends
 
@@ -17,12 +18,28 @@ RENEWAL_SECONDS = 30.0
 """How often the certificate's files are looked at; the kubelet takes up to a minute to change them."""
 
 
+class _Files(NamedTuple):
+    """Where the certificate lies."""
+
+    certificate: Path
+    key: Path
+    authority: Path
+
+
+class _Content(NamedTuple):
+    """What the files hold, PEM."""
+
+    certificate: bytes
+    key: bytes
+    authority: bytes
+
+
 class ServedCertificate:
     """A TLS context over files that somebody else renews."""
 
     def __init__(self, certificate: Path, key: Path, authority: Path) -> None:
         """Raises OSError, ssl.SSLError or ValueError when the files are not there or do not fit."""
-        self._files = (certificate, key, authority)
+        self._files = _Files(certificate, key, authority)
         self._content = self._read()
         self._complaint = ""
         self.context = self._loaded()
@@ -30,12 +47,12 @@ class ServedCertificate:
     @property
     def authority(self) -> str:
         """The authority that workers check it against, PEM."""
-        return self._content[2].decode()
+        return self._content.authority.decode()
 
     @property
     def ends(self) -> datetime:
         """When it ends."""
-        return ends(self._content[0])
+        return ends(self._content.certificate)
 
     def take(self) -> bool:
         """Take changed files; False when nothing has changed. Connections that are open keep what they have.
@@ -45,10 +62,10 @@ class ServedCertificate:
         content = self._read()
         if content == self._content:
             return False
-        ends(content[0])
+        ends(content.certificate)  # raises where it cannot be read
         # A context drops its key for a certificate that the next one does not fit, so these are tried in another first.
         self._loaded()
-        self.context.load_cert_chain(self._files[0], self._files[1])
+        self.context.load_cert_chain(self._files.certificate, self._files.key)
         self._content = content
         return True
 
@@ -58,7 +75,10 @@ class ServedCertificate:
             renewed = await asyncio.to_thread(self.take)
         except (OSError, ssl.SSLError, ValueError) as error:
             if str(error) != self._complaint:
-                logger.warning("the renewed certificate cannot be used, the former one stays: %s", error)
+                logger.warning(
+                    "the renewed certificate %s cannot be used, the former one stays: %s",
+                    self._files.certificate, error,
+                )  # fmt: skip
             self._complaint = str(error)
             return False
         self._complaint = ""
@@ -69,12 +89,11 @@ class ServedCertificate:
     def _loaded(self) -> ssl.SSLContext:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.load_cert_chain(self._files[0], self._files[1])
+        context.load_cert_chain(self._files.certificate, self._files.key)
         return context
 
-    def _read(self) -> tuple[bytes, bytes, bytes]:
-        certificate, key, authority = (path.read_bytes() for path in self._files)
-        return certificate, key, authority
+    def _read(self) -> _Content:
+        return _Content(*(path.read_bytes() for path in self._files))
 
 
 def opened(certificate: Path, key: Path, authority: Path) -> ServedCertificate:
@@ -98,14 +117,14 @@ async def publish(tell: Callable[[], Awaitable[Mapping[str, str]]], renewed: asy
 
     `tell` returns the namespaces where that did not work, and why.
     """
-    known: Mapping[str, str] = {}
+    complained: Mapping[str, str] = {}
     while True:
         renewed.clear()
         untold = await tell()
-        if untold and untold != known:
+        if untold and untold != complained:
             why = next(iter(untold.values()))
             logger.warning("workers in %s are not told of the authority yet: %s", ", ".join(untold), why)
-        known = untold
+        complained = untold
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(RENEWAL_SECONDS if untold else None):
                 await renewed.wait()

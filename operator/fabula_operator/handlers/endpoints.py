@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
@@ -31,11 +32,13 @@ def application(
     return app
 
 
-async def serve(app: web.Application, host: str, port: int, tls: object = None) -> tuple[web.AppRunner, int]:
+async def serve(
+    app: web.Application, host: str, port: int, tls: ssl.SSLContext | None = None
+) -> tuple[web.AppRunner, int]:
     """Serve an application; the runner to clean up, and the port."""
     # Workers keep their connections open; a stop must not wait for them.
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
     await runner.setup()
-    site = web.TCPSite(runner, host, port, ssl_context=tls)  # type: ignore[arg-type]
+    site = web.TCPSite(runner, host, port, ssl_context=tls)
     await site.start()
     return runner, int(runner.addresses[0][1])
