@@ -44,7 +44,13 @@ from fabula_operator.render import status_ca
 
 @pytest.fixture(scope="module")
 def laptop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LaptopApi]:
+    async def prepare(kubeconfig: Path) -> None:
+        admin = Api.connect(kubeconfig)
+        await install_crds(admin)
+        await admin.close()
+
     with LaptopApi(Path(tmp_path_factory.mktemp("laptop"))) as api:
+        asyncio.run(prepare(api.kubeconfig))
         yield api
 
 
@@ -64,7 +70,6 @@ def tls(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 def account(laptop: LaptopApi, tmp_path_factory: pytest.TempPathFactory) -> Path:
     async def prepare() -> Path:
         admin = Api.connect(laptop.kubeconfig)
-        await install_crds(admin)
         folder = tmp_path_factory.mktemp("account")
         made = await account_kubeconfig(admin, laptop.kubeconfig, folder / "kubeconfig")
         await admin.close()
