@@ -23,7 +23,8 @@ from fabula_operator.plan.status.conditions import TYPES
 _ROOT = Path(__file__).parents[2]
 _PLAN = "operator/fabula_operator/plan"
 _PACKAGES = ("operator", "workloads", "crds")
-_READ = ("api_objects.py", "s3_store.py", "s3_errors.py", "causes.py", "client.py", "errors.py", "trackers.py")
+_READ = ("api_objects.py", "s3_store.py", "s3_errors.py", "causes.py", "client.py", "errors.py", "trackers.py",
+         "http_settings.py")  # fmt: skip
 """Files with words of Kubernetes and of providers, which they read: there, only what has a sentence is ours."""
 _REASON = re.compile(r"[A-Z][a-z]+(?:[A-Z][a-z]+)+")
 _WORD = re.compile(r"[A-Z][a-z]+(?:[A-Z][a-z]+)*")

@@ -98,6 +98,6 @@ class EvalRunStatus(Billed, RunStatus):
     judges: Annotated[list[JudgeStatus], Field(max_length=8)] = Field(default_factory=list)
     """What the judges cost, and what they found."""
     score: Text | None = None
-    """One cell for `kubectl get`: the headline metric of each arm, of podcasts `format-compliance`."""
+    """One cell for `kubectl get`: the headline metric of each arm, which its recipe names."""
     report: ArtifactStatus | None = None
     """The committed report; `report.html` lies in it."""
