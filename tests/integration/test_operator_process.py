@@ -6,7 +6,6 @@ import asyncio
 import os
 import re
 import shutil
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -29,11 +28,12 @@ from tests.support.operator_process import (
     account_kubeconfig,
     certificates,
     leading,
+    stranger_pod,
     token,
     trust,
 )
 from tests.support.patience import SECONDS, eventually
-from tests.support.prometheus import RULES, Prometheus, hasty, of_release
+from tests.support.prometheus import RULES, Prometheus, hasty, of_release, scraped
 from tests.support.scripted_cluster import Ending, ScriptedCluster, Task, success
 
 from fabula_operator.certificate import ends
@@ -81,21 +81,6 @@ def account(laptop: LaptopApi, tmp_path_factory: pytest.TempPathFactory) -> Path
 def refused(log: str) -> list[str]:
     """Places where the API's answer 403 is told; a time or a port may have these digits too."""
     return re.findall(r"(?<![\d,.:])403(?!\d).*", log)
-
-
-async def scraped(prometheus: Prometheus, query: str) -> None:
-    """Wait until Prometheus has it, and has judged its rules since."""
-
-    async def there() -> bool:
-        return bool(await asyncio.to_thread(prometheus.now, query))
-
-    await eventually(there, f"a scrape that brings {query}")
-    at = time.time()
-
-    async def judged() -> bool:
-        return await asyncio.to_thread(prometheus.judged, at)
-
-    await eventually(judged, "rules that are judged with it")
 
 
 async def until(question: Callable[[], Awaitable[bool]]) -> None:
@@ -406,14 +391,3 @@ async def test_hugging_faces_own_callback_in_a_foreign_image_reports_on_a_tuning
     end = await status()
     assert "adapter" not in end
     assert end["progress"]["summary"] == "trained, without an adapter, loss 3.775"
-
-
-async def stranger_pod(api: Api, namespace: str) -> Obj:
-    pod = {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": "stranger", "namespace": namespace},
-        "spec": {"containers": [{"name": "a", "image": "x"}]},
-    }
-    made: Obj = await api.request("POST", POD.path(namespace), body=pod)
-    return made

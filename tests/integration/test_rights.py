@@ -32,7 +32,16 @@ from tests.support.operator_driver import (
     make_namespace,
     run_object,
 )
-from tests.support.operator_process import ACCOUNT, Certificates, OperatorProcess, certificates, leading, token, trust
+from tests.support.operator_process import (
+    ACCOUNT,
+    Certificates,
+    OperatorProcess,
+    certificates,
+    leading,
+    stranger_pod,
+    token,
+    trust,
+)
 from tests.support.patience import SECONDS, eventually
 from tests.support.rights import VARIABLE, Right, beyond, granted, keep, kept, seen
 from tests.support.scripted_cluster import Ending, ScriptedCluster, Task, failure, success
@@ -245,13 +254,7 @@ async def reports(api: Api, operator: OperatorProcess, tls: Certificates, namesp
     """A pod that the operator has never heard of reports on a run."""
     run = await api.get(RUNS["FineTuneRun"], namespace, "queued")
     assert run is not None
-    pod = {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": "stranger", "namespace": namespace},
-        "spec": {"containers": [{"name": "a", "image": "x"}]},
-    }
-    made = await api.request("POST", POD.path(namespace), body=pod)
+    made = await stranger_pod(api, namespace)
     bearer = await token(api, namespace, f"fabula.dev/finetuneruns/{namespace}/queued/{run['metadata']['uid']}", made)
     url = f"https://127.0.0.1:{operator.status_port}/v1alpha1/namespaces/{namespace}/finetuneruns/queued/status"
     async with httpx2.AsyncClient(verify=trust(tls), trust_env=False, timeout=SECONDS) as http:

@@ -18,7 +18,7 @@ from tests.support import copies
 from tests.support.patience import SECONDS, eventually
 
 from fabula_operator.kube.client import Api
-from fabula_operator.kube.resources import Obj, Resource
+from fabula_operator.kube.resources import POD, Obj, Resource
 from fabula_operator.rights import cluster_role, cluster_role_binding, namespaced
 
 LEASES = ("fabula-operator", "pair", "reports", "foreign", "again")
@@ -69,6 +69,18 @@ def certificates(folder: Path) -> Certificates:
     issued.private_key_pem.write_to_path(str(files.key))
     authority.cert_pem.write_to_path(str(files.authority))
     return files
+
+
+async def stranger_pod(api: Api, namespace: str) -> Obj:
+    """Create a pod that no operator has heard of."""
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "stranger", "namespace": namespace},
+        "spec": {"containers": [{"name": "a", "image": "x"}]},
+    }
+    made: Obj = await api.request("POST", POD.path(namespace), body=pod)
+    return made
 
 
 def free_ports(count: int) -> list[int]:

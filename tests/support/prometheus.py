@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 import re
@@ -19,7 +20,7 @@ import httpx2
 import pytest
 import yaml
 from tests.support.operator_process import free_ports
-from tests.support.patience import SECONDS, until
+from tests.support.patience import SECONDS, eventually, until
 
 needs_prometheus = pytest.mark.skipif(
     shutil.which("prometheus") is None, reason="prometheus is not here: install Debian's package prometheus"
@@ -207,6 +208,21 @@ def _labels(pod: str) -> dict[str, str]:
         "namespace": "fabula-system", "service": "fabula-metrics", "endpoint": "metrics", "pod": pod,
         "container": "operator",
     }  # fmt: skip
+
+
+async def scraped(prometheus: Prometheus, query: str) -> None:
+    """Wait until Prometheus has it, and has judged its rules since."""
+
+    async def there() -> bool:
+        return bool(await asyncio.to_thread(prometheus.now, query))
+
+    await eventually(there, f"a scrape that brings {query}")
+    at = time.time()
+
+    async def judged() -> bool:
+        return await asyncio.to_thread(prometheus.judged, at)
+
+    await eventually(judged, "rules that are judged with it")
 
 
 def _is_number(sample: list[Any]) -> bool:
